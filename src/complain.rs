@@ -1,0 +1,84 @@
+//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from which
+//! `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which engines parse.
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use nix::libc::O_NONBLOCK;
+
+/// Where the caller wants the runtime's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The value of `--log`.
+    pub path: Option<PathBuf>,
+    /// Whether `--log-format` is `json`; else logrus' text format, as runc writes it.
+    pub json: bool,
+}
+
+impl Log {
+    /// Takes the values of `--log` and `--log-format`.
+    #[must_use]
+    pub fn of(path: Option<&OsStr>, format: Option<&OsStr>) -> Self {
+        Self { path: path.filter(|p| !p.is_empty()).map(PathBuf::from), json: format.is_some_and(|f| f == "json") }
+    }
+}
+
+/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit status
+/// still tells.
+pub fn complain(log: &Log, message: &str) {
+    let message = format!("oci-isolate: {}", message.replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "{message}");
+    let Some(path) = &log.path else { return };
+    // O_NONBLOCK: a FIFO that nobody reads must not hold up the engine.
+    let options = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK).open(path);
+    if let Ok(mut file) = options {
+        let _ = file.write_all(entry(log.json, &message, SystemTime::now()).as_bytes());
+    }
+}
+
+/// One line in the format of runc's log.
+fn entry(json: bool, message: &str, now: SystemTime) -> String {
+    let time = humantime::format_rfc3339_seconds(now);
+    let quoted = serde_json::Value::from(message);
+    if json {
+        format!("{{\"level\":\"error\",\"msg\":{quoted},\"time\":\"{time}\"}}\n")
+    } else {
+        format!("time=\"{time}\" level=error msg={quoted}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_look_like_those_of_runc() {
+        let now = SystemTime::UNIX_EPOCH;
+        assert_eq!(
+            entry(true, "say \"no\"", now),
+            "{\"level\":\"error\",\"msg\":\"say \\\"no\\\"\",\"time\":\"1970-01-01T00:00:00Z\"}\n"
+        );
+        assert_eq!(entry(false, "no", now), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"no\"\n");
+    }
+
+    #[test]
+    fn a_message_is_one_line_in_the_log_and_is_appended() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log { path: Some(dir.path().join("log.json")), json: true };
+        complain(&log, "first\nline");
+        complain(&log, "second");
+        let text = std::fs::read_to_string(dir.path().join("log.json")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains("\"msg\":\"oci-isolate: first line\""), "{text}");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_passed_over() {
+        complain(&Log { path: Some("/nonexistent/log".into()), json: false }, "still said on stderr");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the room as a whole promises: it loses nothing, and it takes nothing that could be read in two ways.
+
+use serde_json::json;
+
+use super::*;
+
+fn edit(at: Pointer, change: Change) -> Edit {
+    Edit { at, change, says: String::new() }
+}
+
+fn edited(text: &str, edits: &[Edit]) -> String {
+    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    String::from_utf8(document.with(edits).unwrap()).unwrap()
+}
+
+fn refusal(text: &str) -> String {
+    Document::read(Kind::Config, text.as_bytes()).unwrap_err().to_string()
+}
+
+const ENV: [&str; 2] = ["process", "env"];
+
+#[test]
+fn what_no_edit_names_survives_byte_for_byte() {
+    let text = r#"{"z": 1, "process": {"x-big": 123456789012345678901234567890,  "env": ["A=1", "B=\u00e9\/", "C=3"],
+        "f": 1.50e+3}, "a" : {"unknown": [ 1,2 ]}}"#;
+    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    assert_eq!(document.with(&[]).unwrap(), text.as_bytes());
+    assert_eq!(
+        edited(text, &[edit(Pointer::to(&ENV).item(0), Change::Remove)]),
+        r#"{"z":1,"process":{"x-big":123456789012345678901234567890,"env":["B=\u00e9\/","C=3"],"f":1.50e+3},"a":{"unknown": [ 1,2 ]}}"#
+    );
+}
+
+#[test]
+fn items_and_members_go_and_items_come_at_the_end() {
+    let text = r#"{"process":{"env":["A=1","B=2"]}}"#;
+    let gone = |i| edit(Pointer::to(&ENV).item(i), Change::Remove);
+    let come = || edit(Pointer::to(&ENV), Change::Append(json!("C=3")));
+    assert_eq!(edited(text, &[gone(0), come(), gone(1)]), r#"{"process":{"env":["C=3"]}}"#);
+    assert_eq!(edited(text, &[gone(0), gone(1)]), r#"{"process":{"env":[]}}"#);
+    assert_eq!(edited(text, &[edit(Pointer::to(&ENV), Change::Remove)]), r#"{"process":{}}"#);
+}
+
+#[test]
+fn a_list_that_is_missing_or_null_is_made() {
+    let come = [edit(Pointer::to(&["hooks", "createRuntime"]), Change::Append(json!({"path": "/x"})))];
+    for text in [r#"{}"#, r#"{"hooks":null}"#, r#"{"hooks":{}}"#, r#"{"hooks":{"createRuntime":null}}"#] {
+        assert_eq!(edited(text, &come), r#"{"hooks":{"createRuntime":[{"path":"/x"}]}}"#, "{text}");
+    }
+}
+
+#[test]
+fn an_edit_that_goes_nowhere_is_an_error() {
+    let document = Document::read(Kind::Config, br#"{"process":{"env":"A=1"},"mounts":[]}"#).unwrap();
+    for at in [Pointer::to(&ENV).item(0), Pointer::to(&["mounts"]).item(0), Pointer::to(&["mounts", "x"])] {
+        assert!(document.with(&[edit(at.clone(), Change::Remove)]).is_err(), "{at}");
+    }
+    assert!(document.with(&[edit(Pointer::to(&["process"]), Change::Append(json!(1)))]).is_err());
+}
+
+#[test]
+fn a_process_file_is_edited_below_process() {
+    let document = Document::read(Kind::Process, br#"{"env":["A=1","B=2"],"cwd":"/"}"#).unwrap();
+    let out = document.with(&[edit(Pointer::to(&ENV).item(1), Change::Remove)]).unwrap();
+    assert_eq!(out, br#"{"env":["A=1"],"cwd":"/"}"#);
+    assert_eq!(document.view().unwrap().process.unwrap().env.unwrap()[1], Text::from("B=2"));
+}
+
+#[test]
+fn members_that_decoders_read_differently_are_refused() {
+    assert!(refusal(r#"{"Process":{}}"#).starts_with("member \"Process\" is \"process\" to some decoders"));
+    assert!(refusal(r#"{"process":{},"process":{}}"#).starts_with("member \"process\" is given twice"));
+    assert!(refusal("{\"proce\u{17f}s\":{}}").contains("is \"process\" to some"));
+    assert!(refusal(r#"{"linux":{"namespaces":[{"type":"pid","TYPE":"network"}]}}"#).contains("\"TYPE\""));
+    assert!(refusal(r#"{"pro\u0063ess":{},"process":{}}"#).contains("given twice"));
+    assert!(refusal(r#"{"annotations":{"a":"1","a":"2"}}"#).starts_with("key \"a\" is given twice"));
+    assert!(refusal(r#"{"linux":{"sysctl":{"net.x":"1","net.x":"2"}}}"#).contains("net.x"));
+}
+
+#[test]
+fn members_that_nobody_knows_may_look_as_they_like() {
+    for text in [
+        r#"{"x":1,"X":2,"x":3}"#,
+        r#"{"x":{"Process":1,"Process":2}}"#,
+        r#"{"annotations":{"a":"1","A":"2"}}"#,
+    ] {
+        assert!(Document::read(Kind::Config, text.as_bytes()).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_one_json_object_is_refused() {
+    for text in [
+        "",
+        " \n",
+        "nonsense",
+        "{",
+        r#"{"a":1"#,
+        "[]",
+        "null",
+        "{} {}",
+        "{}x",
+        "\u{feff}{}",
+        r#"{"hostname":"\ud800"}"#,
+    ] {
+        assert!(Document::read(Kind::Config, text.as_bytes()).is_err(), "{text:?}");
+    }
+    assert_eq!(
+        Document::read(Kind::Config, b"{\"a\":\"\xff\"}").unwrap_err().to_string(),
+        "not UTF-8 at byte 6"
+    );
+    assert_eq!(refusal(""), "the file is empty");
+    let deep = "[".repeat(100_000);
+    assert!(refusal(&deep).contains("recursion limit"));
+}
+
+#[test]
+fn a_wrong_type_where_a_rule_looks_is_refused() {
+    for text in [
+        r#"{"process":[]}"#,
+        r#"{"process":{"env":"A=1"}}"#,
+        r#"{"process":{"env":[1]}}"#,
+        r#"{"process":{"env":[null]}}"#,
+        r#"{"process":{"capabilities":["CAP_NET_RAW"]}}"#,
+        r#"{"linux":1}"#,
+        r#"{"linux":{"namespaces":{}}}"#,
+        r#"{"linux":{"namespaces":[{"type":"net"}]}}"#,
+        r#"{"linux":{"namespaces":[{"path":"/x"}]}}"#,
+        r#"{"hooks":{"createRuntime":[{"args":[]}]}}"#,
+        r#"{"root":{}}"#,
+    ] {
+        let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+        assert!(document.view().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn annotations_are_found_without_reading_the_rest() {
+    let text =
+        r#"{"process":{"env":[1]},"annotations":{"a":"1","b":2,"a":"3","n":null},"Annotations":{"c":"4"}}"#;
+    let found = annotations(text.as_bytes()).unwrap();
+    let pairs: Vec<_> = found.iter().map(|a| (&*a.name, a.value.as_deref())).collect();
+    assert_eq!(pairs, [("a", Some("1")), ("b", None), ("a", Some("3")), ("n", None), ("c", Some("4"))]);
+    assert!(annotations(br#"{"annotations":null}"#).unwrap().is_empty());
+    assert!(annotations(br#"{"annotations":[]}"#).is_err());
+    assert!(annotations(br#"{"annotations":{}"#).is_err());
+}

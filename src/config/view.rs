@@ -1,0 +1,146 @@
+//! Narrow lenses: the few members of a `config.json` that rules look at, with runtime-spec's types for exactly those.
+//! oci-spec's small types serve where they do not lose anything; lists whose positions matter are lists here.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Hook, LinuxNamespace};
+use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Text, fold};
+use crate::policy::Annotation;
+
+/// What rules see of a document.
+#[derive(Debug, Default, Deserialize)]
+pub struct View<'a> {
+    /// config.md, "Process".
+    #[serde(borrow)]
+    pub process: Option<Process<'a>>,
+    /// config.md, "Root".
+    pub root: Option<Root>,
+    /// config-linux.md.
+    pub linux: Option<Linux>,
+    /// config.md, "POSIX-platform Hooks".
+    pub hooks: Option<Hooks>,
+}
+
+/// The `process` member.
+#[derive(Debug, Default, Deserialize)]
+pub struct Process<'a> {
+    /// Environment, `NAME=VALUE` each.
+    #[serde(borrow)]
+    pub env: Option<Vec<Text<'a>>>,
+    /// Capability sets.
+    #[serde(borrow)]
+    pub capabilities: Option<Capabilities<'a>>,
+}
+
+/// The five capability sets, in the order written: oci-spec's sets would lose it.
+#[derive(Debug, Default, Deserialize)]
+#[allow(missing_docs, reason = "the names are capabilities(7)'s")]
+pub struct Capabilities<'a> {
+    #[serde(borrow)]
+    pub bounding: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub effective: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub inheritable: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub permitted: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub ambient: Option<Vec<Text<'a>>>,
+}
+
+impl<'a> Capabilities<'a> {
+    /// The sets by the name of their member.
+    pub fn sets(&self) -> impl Iterator<Item = (&'static str, &[Text<'a>])> {
+        [
+            ("bounding", &self.bounding),
+            ("effective", &self.effective),
+            ("inheritable", &self.inheritable),
+            ("permitted", &self.permitted),
+            ("ambient", &self.ambient),
+        ]
+        .into_iter()
+        .filter_map(|(name, set)| Some((name, set.as_deref()?)))
+    }
+}
+
+/// The `root` member.
+#[derive(Debug, Default, Deserialize)]
+pub struct Root {
+    /// The root file system; relative to the bundle unless absolute.
+    pub path: PathBuf,
+}
+
+/// The `linux` member.
+#[derive(Debug, Default, Deserialize)]
+pub struct Linux {
+    /// Namespaces that the container gets or joins.
+    pub namespaces: Option<Vec<LinuxNamespace>>,
+}
+
+/// The hooks that concern us; oci-spec's `Hooks` copies all six lists.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hooks {
+    /// Run by the runtime in its own namespaces after the container's were made.
+    pub create_runtime: Option<Vec<Hook>>,
+    /// Run by the runtime in its own namespaces after the container was deleted.
+    pub poststop: Option<Vec<Hook>>,
+}
+
+/// Collects the annotations of a root object.
+pub(super) struct AnnotationsOf;
+
+impl<'de> Visitor<'de> for AnnotationsOf {
+    type Value = Vec<Annotation<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(name) = members.next_key::<Text>()? {
+            if fold(&name) != "annotations" {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let raw: &RawValue = members.next_value()?;
+            let entries: Option<Entries> = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
+            found.extend(entries.unwrap_or_default().0);
+        }
+        Ok(found)
+    }
+}
+
+/// The entries of one `annotations` object, in order, repeated ones too.
+#[derive(Default)]
+struct Entries<'a>(Vec<Annotation<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(name) = members.next_key::<Text>()? {
+                    let raw: &RawValue = members.next_value()?;
+                    let value = serde_json::from_str::<Text>(raw.get()).ok();
+                    entries.push(Annotation { name: name.into(), value: value.map(Into::into) });
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}

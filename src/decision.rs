@@ -1,0 +1,159 @@
+//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome carries
+//! its why.
+//!
+//! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
+
+use crate::policy::{Annotation, Policy, SWITCH, glob, only};
+use crate::settings::{Match, Mode, Settings};
+
+/// Annotations that would open something. They belong to a later version of the contract, so a container that
+/// carries one is refused rather than started with less than it asked for.
+const NOT_YET: [&str; 3] = ["io.oci-isolate.ingress", "io.oci-isolate.peers", "io.oci-isolate.job"];
+
+/// What happens to a container that an engine wants created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The real runtime is exec'd as if the shim were not there.
+    PassThrough(&'static str),
+    /// The container is isolated by this policy.
+    Isolate(Policy),
+    /// The container is not created; what the user is told.
+    Refuse(String),
+}
+
+/// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither yes nor
+/// no, an annotation that is given twice, a container that the settings refuse, an annotation that this version
+/// cannot honour.
+#[must_use]
+pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
+    verdict(settings, annotations).unwrap_or_else(Decision::Refuse)
+}
+
+fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, String> {
+    let mut why = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
+    let mut switched_off = false;
+    for key in std::iter::once(SWITCH).chain(settings.annotations.iter().map(String::as_str)) {
+        match only(annotations, key)? {
+            None => {}
+            Some(value) if value.is_empty() || value.eq_ignore_ascii_case("true") => {
+                why.get_or_insert_with(|| format!("annotation {key}"));
+            }
+            Some(value) if value.eq_ignore_ascii_case("false") => switched_off = true,
+            Some(value) => {
+                return Err(format!(
+                    "annotation {key} is {value:?}; it takes \"true\", \"false\" or nothing"
+                ));
+            }
+        }
+    }
+    for Match { annotation, matches } in &settings.require {
+        if only(annotations, annotation)?.is_some_and(|value| glob(matches, value)) {
+            why.get_or_insert_with(|| format!("[[require]] {annotation} matches {matches:?}"));
+        }
+    }
+    let Some(why) = why else {
+        let why = if switched_off { "switched off by annotation" } else { "no annotation asks for it" };
+        return Ok(Decision::PassThrough(why));
+    };
+    for refusal in &settings.refuse {
+        if only(annotations, &refusal.annotation)?.is_some_and(|value| glob(&refusal.matches, value)) {
+            return Err(format!(
+                "{} ({} matches {:?} in the settings)",
+                refusal.reason, refusal.annotation, refusal.matches
+            ));
+        }
+    }
+    for key in NOT_YET {
+        if annotations.iter().any(|a| a.name == key) {
+            return Err(format!("annotation {key} is not supported by this version; leave it away"));
+        }
+    }
+    let credentials = settings.credentials.clone();
+    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Annotation<'a>> {
+        pairs.iter().map(|(n, v)| Annotation { name: (*n).into(), value: Some((*v).into()) }).collect()
+    }
+
+    fn isolates(settings: &str, pairs: &[(&str, &str)]) -> Result<bool, String> {
+        let settings = Settings::parse(settings).unwrap();
+        match decide(&settings, &notes(pairs)) {
+            Decision::Isolate(_) => Ok(true),
+            Decision::PassThrough(_) => Ok(false),
+            Decision::Refuse(why) => Err(why),
+        }
+    }
+
+    #[test]
+    fn the_switch_reads_true_empty_false_and_absent_in_any_case() {
+        for (value, yes) in [("true", true), ("TRUE", true), ("", true), ("false", false), ("False", false)] {
+            assert_eq!(isolates("", &[(SWITCH, value)]), Ok(yes), "{value:?}");
+        }
+        assert_eq!(isolates("", &[]), Ok(false));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        for value in ["maybe", "1", " true", "yes", "true\n"] {
+            let error = isolates("", &[(SWITCH, value)]).unwrap_err();
+            assert!(error.contains(SWITCH) && error.contains("takes \"true\""), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_string_and_a_second_value_are_refused() {
+        let number = [Annotation { name: SWITCH.into(), value: None }];
+        assert_eq!(
+            decide(&Settings::default(), &number),
+            Decision::Refuse(format!("annotation {SWITCH} is not a string"))
+        );
+        assert_eq!(
+            isolates("", &[(SWITCH, "false"), (SWITCH, "true")]),
+            Err(format!("annotation {SWITCH} is given twice"))
+        );
+    }
+
+    #[test]
+    fn names_of_annotations_are_case_sensitive() {
+        assert_eq!(isolates("", &[("IO.oci-isolate.network-isolation", "true")]), Ok(false));
+    }
+
+    #[test]
+    fn a_further_key_switches_on_and_never_off() {
+        let settings = "annotations = [\"com.example.isolate\"]";
+        assert_eq!(isolates(settings, &[("com.example.isolate", "true")]), Ok(true));
+        assert_eq!(isolates(settings, &[("com.example.isolate", "false"), (SWITCH, "true")]), Ok(true));
+        assert_eq!(isolates(settings, &[("com.example.isolate", "true"), (SWITCH, "false")]), Ok(true));
+        assert!(isolates(settings, &[("com.example.isolate", "on")]).is_err());
+    }
+
+    #[test]
+    fn no_annotation_loosens_what_the_settings_demand() {
+        assert_eq!(isolates("mode = \"always\"", &[(SWITCH, "false")]), Ok(true));
+        let required = "[[require]]\nannotation = \"image\"\nmatches = \"*/marketplace/*\"";
+        assert_eq!(isolates(required, &[("image", "r/marketplace/x"), (SWITCH, "false")]), Ok(true));
+        assert_eq!(isolates(required, &[("image", "r/ours/x")]), Ok(false));
+    }
+
+    #[test]
+    fn a_refused_image_is_refused_with_its_reason_and_only_when_isolated() {
+        let settings =
+            "[[refuse]]\nannotation = \"image\"\nmatches = \"*sagemaker-rl*\"\nreason = \"needs Amazon S3\"";
+        assert_eq!(
+            isolates(settings, &[("image", "x/sagemaker-rl-ray"), (SWITCH, "true")]),
+            Err("needs Amazon S3 (image matches \"*sagemaker-rl*\" in the settings)".into())
+        );
+        assert_eq!(isolates(settings, &[("image", "x/sagemaker-rl-ray")]), Ok(false));
+    }
+
+    #[test]
+    fn an_annotation_of_a_later_version_is_refused_when_isolated() {
+        assert!(isolates("", &[(SWITCH, "true"), ("io.oci-isolate.ingress", "8080")]).is_err());
+        assert_eq!(isolates("", &[("io.oci-isolate.ingress", "8080")]), Ok(false));
+    }
+}

@@ -1,0 +1,122 @@
+//! Bounded reads and atomic replacement. A reader of a file that is replaced here sees the old bytes or the new ones,
+//! whatever happens to us in between.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+/// The largest `config.json` or process file that is read, in bytes. Larger ones are refused: the largest seen in the
+/// wild are well below one megabyte.
+pub const DOCUMENT_LIMIT: u64 = 128 << 20;
+
+/// The largest settings file or record, in bytes.
+pub const SMALL_LIMIT: u64 = 4 << 20;
+
+/// A file that was read: its bytes, and what is needed to replace it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    path: PathBuf,
+    mode: u32,
+    owner: (u32, u32),
+}
+
+/// Reads a regular file of at most `limit` bytes. A FIFO or a device is an error and is not waited for; a symbolic
+/// link is followed.
+///
+/// # Errors
+/// It cannot be opened, is not a regular file, or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Snapshot> {
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
+    let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+    snapshot(&file, path, limit)
+}
+
+fn snapshot(file: &File, path: &Path, limit: u64) -> Result<Snapshot> {
+    let shown = path.display();
+    let meta = file.metadata().with_context(|| format!("cannot read {shown}"))?;
+    if !meta.is_file() {
+        bail!("cannot read {shown}: not a regular file");
+    }
+    if meta.len() > limit {
+        bail!("cannot read {shown}: {} bytes, at most {limit} are read", meta.len());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len())? + 1);
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
+    read.with_context(|| format!("cannot read {shown}"))?;
+    if bytes.len() as u64 > limit {
+        bail!("cannot read {shown}: it grew past {limit} bytes while it was read");
+    }
+    let owner = (meta.uid(), meta.gid());
+    Ok(Snapshot { bytes, path: path.to_owned(), mode: meta.mode() & 0o7777, owner })
+}
+
+impl Snapshot {
+    /// Where it was read.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts new bytes in the file's place, with its mode and owner.
+    ///
+    /// # Errors
+    /// The file is a symbolic link (which the rename would replace by a file), or its directory cannot be written.
+    /// The old file is then as it was.
+    pub fn replace(&self, bytes: &[u8]) -> Result<()> {
+        let shown = self.path.display();
+        if std::fs::symlink_metadata(&self.path).with_context(|| format!("cannot replace {shown}"))?.is_symlink() {
+            bail!("cannot replace {shown}: it is a symbolic link");
+        }
+        write_new(&self.path, bytes, self.mode, Some(self.owner))
+    }
+}
+
+/// Writes a file in one step: it is there with these bytes or, after an error, as it was before.
+///
+/// # Errors
+/// Its directory cannot be written.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_new(path, bytes, mode, None)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let written = write_temporary(&temporary, bytes, mode, owner).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // The rename did not happen, so the name is ours or not there.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error).with_context(|| format!("cannot write {}", path.display()));
+    }
+    Ok(())
+}
+
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
+    file.write_all(bytes)?;
+    if let Some((uid, gid)) = owner {
+        let is = file.metadata()?;
+        if (is.uid(), is.gid()) != (uid, gid) {
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+    }
+    // After the owner: chown clears set-id bits, and nobody else may read the bytes before.
+    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    // A bundle on a disk (Podman's) has to survive a power cut as well as its engine's own files; on tmpfs it is free.
+    file.sync_data()
+}
+
+/// The process id makes the name ours: whoever has it now is us, whoever had it is gone.
+fn temporary_beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".oci-isolate-{}", std::process::id()));
+    path.with_file_name(name)
+}

@@ -1,0 +1,28 @@
+//! `oci-isolate`: an OCI runtime shim that gives an annotated container an empty network namespace and no AWS
+//! credential, then execs the real runtime.
+//!
+//! The rooms stand in the order in which data flows; each may use only what stands above it. The first group is
+//! pure: no file, no environment, no process, no system call (docs/architecture.md, tests/architecture.rs).
+
+pub mod invocation;
+pub mod settings;
+
+pub mod policy;
+
+pub mod decision;
+
+pub mod config;
+
+pub mod rules;
+
+pub mod report;
+pub mod rewrite;
+
+pub mod seal;
+
+pub mod complain;
+pub mod files;
+pub mod record;
+pub mod runtime;
+
+pub mod shim;

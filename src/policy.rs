@@ -1,0 +1,81 @@
+//! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
+
+use std::borrow::Cow;
+
+use crate::settings::{Credentials, Firewall};
+
+/// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off (`false`).
+pub const SWITCH: &str = "io.oci-isolate.network-isolation";
+
+/// One annotation of `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation<'a> {
+    /// Its name, as written.
+    pub name: Cow<'a, str>,
+    /// Its value; `None` when that is not a string, which runtime-spec (config.md, "Annotations") forbids.
+    pub value: Option<Cow<'a, str>>,
+}
+
+/// What an isolated container gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Who asked for it, for the report.
+    pub why: String,
+    /// Whether the firewall table may be missing.
+    pub firewall: Firewall,
+    /// The host's additions to the list of credential variables.
+    pub credentials: Credentials,
+}
+
+/// The value of the one annotation of that name. Decoders differ on which of two wins, so two are an error.
+pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Option<&'a str>, String> {
+    let mut found = annotations.iter().filter(|a| a.name == name);
+    let Some(first) = found.next() else { return Ok(None) };
+    if found.next().is_some() {
+        return Err(format!("annotation {name} is given twice"));
+    }
+    match &first.value {
+        Some(value) => Ok(Some(value)),
+        None => Err(format!("annotation {name} is not a string")),
+    }
+}
+
+/// Whether the whole text matches the pattern, in which `*` stands for any characters, also none.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_the_whole_value() {
+        for (pattern, text, yes) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*a", "a", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("*x*", "axb", true),
+            ("**", "anything", true),
+        ] {
+            assert_eq!(glob(pattern, text), yes, "{pattern:?} {text:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Folds the rules over a document and proves every one of them on the bytes that come out. Whoever gets a
+//! `Rewritten` may use it; there is no way to get one in which a rule does not hold.
+
+use std::fmt;
+
+use crate::config::{Document, Kind, Unreadable, View};
+use crate::report::Applied;
+use crate::rules::{RULES, Rule, Subject, Violation};
+
+/// A document in which every rule holds.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// Its new text; `None` when nothing had to change.
+    pub text: Option<Vec<u8>>,
+    /// What was changed.
+    pub applied: Vec<Applied>,
+}
+
+/// Why a document cannot be made to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot be read with certainty.
+    Unreadable(Unreadable),
+    /// A rule says no.
+    Violation(Violation),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(why) => why.fmt(f),
+            Self::Violation(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Unreadable> for Refusal {
+    fn from(why: Unreadable) -> Self {
+        Self::Unreadable(why)
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(why: Violation) -> Self {
+        Self::Violation(why)
+    }
+}
+
+/// Makes every rule hold that concerns a document of this kind; `view` is the document's.
+///
+/// # Errors
+/// A rule cannot be made to hold.
+pub fn rewrite(document: &Document, view: &View, subject: &Subject) -> Result<Rewritten, Refusal> {
+    let mut edits = Vec::new();
+    let mut applied = Vec::new();
+    for rule in rules_for(document.kind()) {
+        let planned = (rule.plan)(view, subject)?;
+        applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
+        edits.extend(planned);
+    }
+    if edits.is_empty() {
+        prove(document.kind(), view, subject)?;
+        return Ok(Rewritten { text: None, applied });
+    }
+    let text = document.with(&edits)?;
+    // As a runtime will read it, not as we meant it.
+    let written = Document::read(document.kind(), &text)?;
+    prove(written.kind(), &written.view()?, subject)?;
+    Ok(Rewritten { text: Some(text), applied })
+}
+
+fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
+    rules_for(kind).try_for_each(|rule| (rule.holds)(view, subject))
+}
+
+fn rules_for(kind: Kind) -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(move |rule| kind == Kind::Config || rule.process)
+}

@@ -1,0 +1,113 @@
+//! `credentials-env`: no AWS credential, and no pointer to one, is in the environment.
+//!
+//! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three seconds
+//! and then raises, and an empty `AWS_PROFILE` raises too. Pointers go with the secrets, since a dangling one breaks
+//! programs when they construct a client. All duplicates go, because runc lets the last one win.
+
+mod names;
+mod values;
+
+use serde_json::json;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, Text, View};
+use crate::settings::Credentials;
+
+pub(super) const RULE: Rule = Rule {
+    name: "credentials-env",
+    promise: "no AWS credential and no pointer to one is in the environment",
+    reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; docs/rules.md lists names and patterns",
+    process: true,
+    plan,
+    holds,
+};
+
+/// Keeps SDKs from asking for instance metadata, which cannot answer (AWS SDKs and Tools Reference Guide, "IMDS client
+/// settings").
+const NO_METADATA: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
+
+const ENV: [&str; 2] = ["process", "env"];
+
+/// A variable that has to go: its index among the entries, its name, and what gave it away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray<'e> {
+    /// Index among the entries looked at.
+    pub index: usize,
+    /// The variable's name. Its value is never passed on.
+    pub name: &'e str,
+    /// Why it is taken for a credential.
+    pub because: &'static str,
+}
+
+/// Finds the credentials among `NAME=VALUE` entries. An entry without `=` is a name without a value.
+#[must_use]
+pub fn strays<'e>(entries: &[&'e str], additions: &Credentials) -> Vec<Stray<'e>> {
+    let split = |entry: &'e str| entry.split_once('=').unwrap_or((entry, ""));
+    let listed = |list: &[String], name: &str| list.iter().any(|n| n.eq_ignore_ascii_case(name));
+    let beside_key_id = entries.iter().any(|entry| values::is_access_key_id(split(entry).1));
+    let stray = |(index, entry): (usize, &&'e str)| {
+        let (name, value) = split(entry);
+        let because = if listed(&additions.keep, name) {
+            return None;
+        } else if listed(&additions.remove, name) {
+            "the settings name it"
+        } else if names::is_credential(name) {
+            "its name"
+        } else {
+            values::credential(name, value, beside_key_id)?
+        };
+        Some(Stray { index, name, because })
+    };
+    entries.iter().enumerate().filter_map(stray).collect()
+}
+
+fn entries<'v>(view: &'v View) -> Result<Vec<&'v str>, Violation> {
+    let env: &[Text] = view.process.as_ref().and_then(|p| p.env.as_deref()).unwrap_or_default();
+    for (index, entry) in env.iter().enumerate() {
+        if !entry.contains('=') {
+            return Err(Violation::of(&RULE, format!("/process/env/{index} has no \"=\"")));
+        }
+    }
+    Ok(env.iter().map(|entry| &**entry).collect())
+}
+
+fn metadata_is_settled(entries: &[&str]) -> bool {
+    entries.iter().any(|entry| entry.split_once('=').is_some_and(|(name, _)| name == NO_METADATA.0))
+}
+
+fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    if view.process.is_none() {
+        return Ok(Vec::new());
+    }
+    let entries = entries(view)?;
+    let remove = |stray: Stray| Edit {
+        at: Pointer::to(&ENV).item(stray.index),
+        change: Change::Remove,
+        says: format!("removed variable {} ({})", stray.name, stray.because),
+    };
+    let mut edits: Vec<Edit> =
+        strays(&entries, &subject.policy.credentials).into_iter().map(remove).collect();
+    if !metadata_is_settled(&entries) {
+        let (name, value) = NO_METADATA;
+        edits.push(Edit {
+            at: Pointer::to(&ENV),
+            change: Change::Append(json!(format!("{name}={value}"))),
+            says: format!("set variable {name}"),
+        });
+    }
+    Ok(edits)
+}
+
+fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+    if view.process.is_none() {
+        return Ok(());
+    }
+    let entries = entries(view)?;
+    if let Some(stray) = strays(&entries, &subject.policy.credentials).first() {
+        return Err(Violation::of(&RULE, format!("variable {} is there ({})", stray.name, stray.because)));
+    }
+    if !metadata_is_settled(&entries) {
+        return Err(Violation::of(&RULE, format!("variable {} is not set", NO_METADATA.0)));
+    }
+    Ok(())
+}

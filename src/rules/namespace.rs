@@ -1,0 +1,77 @@
+//! `network-namespace`: the container gets a network namespace of its own, made empty by the runtime, or joins one
+//! that was sealed before.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::LinuxNamespaceType;
+use serde_json::json;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, View};
+
+pub(super) const RULE: Rule = Rule {
+    name: "network-namespace",
+    promise: "the container has a network namespace of its own, or one that was sealed before",
+    reference: "runtime-spec, config-linux.md, \"Namespaces\"; network_namespaces(7)",
+    process: false,
+    plan,
+    holds,
+};
+
+const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
+
+/// The network that a container would get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// The caller's, since no namespace is given.
+    Host,
+    /// That of a new namespace, by the entry with this index.
+    New(usize),
+    /// That of the namespace at this path, by the entry with this index.
+    At(usize, PathBuf),
+}
+
+/// Reads which network a configuration asks for.
+///
+/// # Errors
+/// There is no `linux` section, or several network namespaces.
+pub fn network(view: &View) -> Result<Network, Violation> {
+    let Some(linux) = &view.linux else {
+        return Err(Violation::of(&RULE, "there is no linux section, so no namespace can be given"));
+    };
+    let entries = linux.namespaces.iter().flatten().enumerate();
+    let mut entries = entries.filter(|(_, n)| n.typ() == LinuxNamespaceType::Network);
+    let Some((index, entry)) = entries.next() else { return Ok(Network::Host) };
+    if entries.next().is_some() {
+        return Err(Violation::of(&RULE, "several network namespaces are given; runtimes differ on which one they take"));
+    }
+    // runc and crun take an empty path for none.
+    let path = entry.path().as_ref().filter(|path| !path.as_os_str().is_empty());
+    Ok(path.map_or(Network::New(index), |path| Network::At(index, path.clone())))
+}
+
+fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    Ok(match network(view)? {
+        Network::Host => vec![Edit {
+            at: Pointer::to(&NAMESPACES),
+            change: Change::Append(json!({"type": "network"})),
+            says: "added an empty network namespace in place of the host's".into(),
+        }],
+        Network::At(index, _) if !subject.joins_sealed => vec![Edit {
+            at: Pointer::to(&NAMESPACES).item(index).member("path"),
+            change: Change::Remove,
+            says: "replaced the network namespace given by path by an empty one".into(),
+        }],
+        Network::New(_) | Network::At(..) => Vec::new(),
+    })
+}
+
+fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+    match network(view)? {
+        Network::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
+        Network::At(_, path) if !subject.joins_sealed => {
+            Err(Violation::of(&RULE, format!("the network namespace {} was not sealed", path.display())))
+        }
+        Network::New(_) | Network::At(..) => Ok(()),
+    }
+}

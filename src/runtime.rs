@@ -1,0 +1,146 @@
+//! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
+
+use crate::invocation::Dialect;
+
+/// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty
+/// environment, and `create` and `delete` have to find the same program.
+const DIRECTORIES: [&str; 8] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/run/current-system/sw/bin",
+    "/usr/libexec/oci",
+];
+
+/// A low-level runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    path: PathBuf,
+}
+
+impl Runtime {
+    /// Finds the first of the wanted runtimes that is there, is executable and is not this program under another
+    /// name. That is told by device and inode: the shim may well be installed as `runc`.
+    ///
+    /// # Errors
+    /// There is none; the message lists where it was looked for.
+    pub fn find(wanted: &[PathBuf]) -> Result<Self> {
+        let ourselves = std::fs::metadata("/proc/self/exe").context("cannot look at /proc/self/exe")?;
+        let mut looked = Vec::new();
+        for name in wanted {
+            for path in candidates(name) {
+                let Ok(meta) = std::fs::metadata(&path) else {
+                    looked.push(format!("{} (missing)", path.display()));
+                    continue;
+                };
+                if (meta.dev(), meta.ino()) == (ourselves.dev(), ourselves.ino()) {
+                    looked.push(format!("{} (oci-isolate itself)", path.display()));
+                } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
+                    looked.push(format!("{} (not executable)", path.display()));
+                } else {
+                    return Ok(Self { path });
+                }
+            }
+        }
+        bail!("no low-level runtime found; looked for {}", looked.join(", "))
+    }
+
+    /// How this runtime reads its command line, told by the name of the file behind all links.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        let file = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        Dialect::of(file.file_name().unwrap_or_default())
+    }
+
+    /// Becomes the runtime: same process, same descriptors. Comes back only with an error.
+    ///
+    /// # Errors
+    /// execve(2) failed.
+    pub fn exec(&self, args: &[OsString], without: &[OsString]) -> Result<Infallible> {
+        let error = self.command(args, without).exec();
+        Err(error).with_context(|| format!("cannot exec {}", self.path.display()))
+    }
+
+    /// Runs the runtime and waits for it, where something is left to do afterwards.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&self, args: &[OsString]) -> Result<ExitStatus> {
+        self.command(args, &[]).status().with_context(|| format!("cannot run {}", self.path.display()))
+    }
+
+    fn command(&self, args: &[OsString], without: &[OsString]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(args);
+        for name in without {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+fn candidates(name: &Path) -> Vec<PathBuf> {
+    if name.is_absolute() {
+        return vec![name.to_owned()];
+    }
+    DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).collect()
+}
+
+/// Whether a runtime would keep its state below `$XDG_RUNTIME_DIR`, by runc's own test: not root, or root of a user
+/// namespace that a user made for himself.
+#[must_use]
+pub fn user_runtime_dir() -> Option<PathBuf> {
+    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
+    let of_user = || std::env::var_os("USER").is_none_or(|user| user != "root");
+    (!nix::unistd::geteuid().is_root() || (in_user_namespace() && of_user())).then(|| dir.into())
+}
+
+/// user_namespaces(7): in the initial one, all ids map to themselves.
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// The directory in which this runtime keeps its containers, absolute and without links: `--root`, or the default of
+/// runc (`/run/runc`), crun and youki.
+///
+/// # Errors
+/// A relative root, and no working directory.
+pub fn state_root(dialect: Dialect, given: Option<&Path>) -> Result<PathBuf> {
+    let root = match given.filter(|root| !root.as_os_str().is_empty()) {
+        Some(root) => std::path::absolute(root).with_context(|| format!("cannot resolve {}", root.display()))?,
+        None => user_runtime_dir().unwrap_or_else(|| "/run".into()).join(match dialect {
+            Dialect::Runc => "runc",
+            Dialect::Crun => "crun",
+            Dialect::Youki => "youki",
+        }),
+    };
+    // The root may not be there yet at the first create; what is there of it decides.
+    let mut missing = Vec::new();
+    let mut there = root.as_path();
+    loop {
+        if let Ok(real) = std::fs::canonicalize(there) {
+            return Ok(missing.iter().rev().fold(real, |path, name| path.join(name)));
+        }
+        match (there.parent(), there.file_name()) {
+            (Some(parent), Some(name)) => {
+                missing.push(name.to_owned());
+                there = parent;
+            }
+            _ => return Ok(root),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The host's settings: the text of `config.toml` in, `Settings` out. All defaults are here.
+//!
+//! Whoever can write the settings file owns the policy, so a key that is not known, or a value of the wrong type, is
+//! an error and never ignored: a policy with a typing mistake must be noticed. Reading the file is `files`' part.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the settings are looked for when neither `--isolate-config=` nor [`PATH_VARIABLE`] names a file.
+pub const DEFAULT_PATH: &str = "/etc/oci-isolate/config.toml";
+
+/// The environment variable that names the settings file.
+pub const PATH_VARIABLE: &str = "OCI_ISOLATE_CONFIG";
+
+/// What the host's operator decided.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Low-level runtimes, by name or absolute path; the first that exists is used.
+    pub runtime: Vec<PathBuf>,
+    /// Which containers are isolated.
+    pub mode: Mode,
+    /// Annotations that switch isolation on besides [`crate::policy::SWITCH`].
+    pub annotations: Vec<String>,
+    /// Containers that are isolated whatever their own annotations say.
+    pub require: Vec<Match>,
+    /// Containers that are known not to work isolated; they are refused with the reason.
+    pub refuse: Vec<Refusal>,
+    /// What to do on a kernel without nf_tables.
+    pub firewall: Firewall,
+    /// Names of environment variables on top of the built-in list.
+    pub credentials: Credentials,
+}
+
+/// Which containers are isolated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Those that ask for it by annotation, and those that a `[[require]]` matches.
+    Annotation,
+    /// All, for engines that cannot pass annotations (Docker before 24).
+    Always,
+}
+
+/// Whether the firewall table may be missing on a kernel without nf_tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firewall {
+    /// Without the table an isolated container does not start.
+    Required,
+    /// Without nf_tables in the kernel the container starts with an empty namespace only, and the report says so.
+    IfAvailable,
+}
+
+/// An annotation and the glob that its value has to match (`*` stands for any characters, also none).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Match {
+    /// The annotation's name.
+    pub annotation: String,
+    /// The glob for the annotation's value.
+    pub matches: String,
+}
+
+/// A [`Match`] with the reason that the user is told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Refusal {
+    /// The annotation's name.
+    pub annotation: String,
+    /// The glob for the annotation's value.
+    pub matches: String,
+    /// Why such a container cannot work isolated.
+    pub reason: String,
+}
+
+/// Additions to the built-in list of credential variables; names compare without regard to ASCII case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Credentials {
+    /// Further names that are removed.
+    pub remove: Vec<String>,
+    /// Names that stay although the built-in list or the shape of their value would remove them.
+    pub keep: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            runtime: vec!["runc".into(), "crun".into()],
+            mode: Mode::Annotation,
+            annotations: Vec::new(),
+            require: Vec::new(),
+            refuse: Vec::new(),
+            firewall: Firewall::Required,
+            credentials: Credentials::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the text of a settings file.
+    ///
+    /// # Errors
+    /// Not TOML, an unknown key, a wrong type, or a runtime that is neither a bare name nor an absolute path; the
+    /// message is one line and names the key.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let settings: Self = toml::from_str(text).map_err(|e| one_line(&e, text))?;
+        if settings.runtime.is_empty() {
+            return Err("runtime: empty list; name at least one low-level runtime, such as \"runc\"".into());
+        }
+        for runtime in &settings.runtime {
+            let bare = runtime.components().count() == 1 && !runtime.as_os_str().is_empty();
+            if !runtime.is_absolute() && !bare {
+                return Err(format!("runtime: {} is neither a name nor an absolute path", runtime.display()));
+            }
+        }
+        if settings.annotations.iter().any(String::is_empty) {
+            return Err("annotations: an annotation's name is empty".into());
+        }
+        Ok(settings)
+    }
+}
+
+/// Errors have to fit a log line of the engine; toml's own are a drawing of several lines.
+fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().replace('\n', " ");
+    match error.span() {
+        Some(span) => {
+            let line =
+                1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count();
+            format!("line {line}: {message}")
+        }
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(Settings::parse(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let settings = Settings::parse(
+            r#"
+            runtime = ["/opt/bin/crun", "runc"]
+            mode = "always"
+            annotations = ["com.amazonaws.sagemaker.enable-network-isolation"]
+            firewall = "if-available"
+            [[require]]
+            annotation = "io.kubernetes.cri.image-name"
+            matches = "*/marketplace/*"
+            [[refuse]]
+            annotation = "io.kubernetes.cri.image-name"
+            matches = "*sagemaker-rl*"
+            reason = "SageMaker RL containers need Amazon S3"
+            [credentials]
+            remove = ["MY_TOKEN"]
+            keep = ["AWS_PROFILE"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(settings.mode, Mode::Always);
+        assert_eq!(settings.firewall, Firewall::IfAvailable);
+        assert_eq!(settings.require[0].matches, "*/marketplace/*");
+        assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
+        assert_eq!(settings.credentials.keep, ["AWS_PROFILE"]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_its_line() {
+        let error = Settings::parse("mode = \"always\"\nmoed = \"annotation\"\n").unwrap_err();
+        assert!(error.starts_with("line 2: unknown field `moed`"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_or_value_is_an_error() {
+        for text in [
+            "mode = 1",
+            "mode = \"sometimes\"",
+            "runtime = \"runc\"",
+            "runtime = []",
+            "runtime = [\"bin/runc\"]",
+            "runtime = [\"\"]",
+            "annotations = [\"\"]",
+            "firewall = true",
+            "[[require]]\nannotation = \"a\"",
+            "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
+            "mode = ",
+        ] {
+            assert!(Settings::parse(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

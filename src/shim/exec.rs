@@ -1,0 +1,72 @@
+//! `exec`: engines build the process anew, from what they were told and not from the rewritten configuration (dockerd
+//! for `docker exec` and HEALTHCHECK, containerd's CRI plugin for `kubectl exec` and probes), so it goes through the
+//! same rules. The engine's file is never changed.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
+
+use super::{Call, environment_strays};
+use crate::config::{Document, Kind};
+use crate::files;
+use crate::invocation::Change;
+use crate::policy::Policy;
+use crate::rewrite::rewrite;
+use crate::rules::{Subject, capabilities, credentials};
+use crate::settings::Mode;
+
+/// The filtered process file gets a descriptor from here on, well behind those that `--preserve-fds` hands over.
+const FIRST_DESCRIPTOR: i32 = 700;
+
+pub(super) fn exec(call: &Call) -> Result<Infallible> {
+    let place = call.place()?;
+    let Some(record) = place.as_ref().map(|place| place.load()).transpose()?.flatten() else {
+        if call.settings.mode == Mode::Always {
+            bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
+        }
+        return call.runtime.exec(call.args, &[]);
+    };
+    let additions = call.settings.credentials.clone();
+    let strays = environment_strays(&additions);
+    let policy = Policy { why: record.why, firewall: record.firewall, credentials: additions };
+    let subject = Subject { policy, joins_sealed: record.joins_sealed, hook: None };
+
+    let invocation = call.invocation;
+    let process = invocation.process.as_ref();
+    let filtered = process.map(|given| filtered(Path::new(&given.value), &subject)).transpose()?.flatten();
+    let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
+    let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
+    let stray_env = credentials::strays(&entries, &subject.policy.credentials);
+
+    let mut changes = Vec::new();
+    if let (Some(given), Some(path)) = (process, &filtered) {
+        changes.push(Change::Set(given, path));
+    }
+    changes.extend(stray_env.iter().map(|stray| Change::Drop(&invocation.env[stray.index])));
+    let stray_caps = invocation.caps.iter().filter(|cap| capabilities::is_taken(&cap.value.to_string_lossy()));
+    changes.extend(stray_caps.map(Change::Drop));
+    call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
+}
+
+/// A filtered copy of a process file, as a path that the runtime can open; `None` when nothing has to change. The copy
+/// is in memory and goes with the runtime: whoever is killed in between, no file is left.
+fn filtered(path: &Path, subject: &Subject) -> Result<Option<OsString>> {
+    let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
+    let shown = path.display();
+    let uncertain = || format!("cannot read {shown} with certainty");
+    let document = Document::read(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
+    let view = document.view().with_context(uncertain)?;
+    let Some(text) = rewrite(&document, &view, subject)?.text else { return Ok(None) };
+    let memory = memfd_create(c"process.json", MemFdCreateFlag::MFD_CLOEXEC);
+    let mut memory = std::fs::File::from(memory.context("cannot make a file in memory")?);
+    memory.write_all(&text).context("cannot write a file in memory")?;
+    // Without close-on-exec: the runtime opens it by this name.
+    let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(FIRST_DESCRIPTOR));
+    Ok(Some(format!("/proc/self/fd/{}", kept.context("cannot keep a file in memory")?).into()))
+}

@@ -1,0 +1,134 @@
+//! The story of one call: argv in, the real runtime out. The one `match` that says which verb does what is
+//! [`call`]; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
+//! nothing exec'd.
+
+mod create;
+mod delete;
+mod exec;
+mod flags;
+mod hook;
+mod start;
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::complain::{Log, complain};
+use crate::files;
+use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
+use crate::record::Place;
+use crate::rules::credentials;
+use crate::runtime::{self, Runtime};
+use crate::settings::{self, Credentials, Mode, Settings};
+
+use flags::Flags;
+
+/// The whole program: reads the process' arguments, and becomes the real runtime. It returns only when there is
+/// something left to do behind the runtime, or with an error that has been said.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut log = Log::default();
+    match flags::read(&args).and_then(|(flags, args)| story(&flags, args, &mut log)) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&log, &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the verbs work with.
+struct Call<'a> {
+    settings: &'a Settings,
+    runtime: &'a Runtime,
+    args: &'a [OsString],
+    invocation: &'a Invocation,
+}
+
+fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
+    if let Some(record) = &flags.seal {
+        return hook::seal(record);
+    }
+    if let Some(record) = &flags.forget {
+        return hook::forget(record);
+    }
+    let log_of = |dialect| {
+        let globals = invocation::globals(dialect, args);
+        Log::of(globals.log.as_deref(), globals.log_format.as_deref())
+    };
+    // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
+    *log = log_of(Dialect::Runc);
+    let settings = settings(flags)?;
+    let runtime = Runtime::find(&settings.runtime)?;
+    *log = log_of(runtime.dialect());
+    match invocation::read(runtime.dialect(), args) {
+        Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
+        Reading::Unclear(why) => bail!("cannot read the command line with certainty: {why}"),
+        Reading::Understood(invocation) => {
+            call(&Call { settings: &settings, runtime: &runtime, args, invocation: &invocation })
+        }
+    }
+}
+
+fn call(call: &Call) -> Result<ExitCode> {
+    let shown = call.invocation.id.display();
+    match call.invocation.verb {
+        Verb::Create => create::create(call).with_context(|| format!("container {shown} not created")).map(never),
+        Verb::Run => create::create(call).with_context(|| format!("container {shown} not run")).map(never),
+        Verb::Restore => create::create(call).with_context(|| format!("container {shown} not restored")).map(never),
+        Verb::Start => start::start(call).with_context(|| format!("container {shown} not started")).map(never),
+        Verb::Exec => exec::exec(call).with_context(|| format!("nothing run in container {shown}")).map(never),
+        Verb::Delete => delete::delete(call).with_context(|| format!("container {shown} not deleted")),
+        Verb::Other => call.runtime.exec(call.args, &[]).map(never),
+    }
+}
+
+fn never(never: std::convert::Infallible) -> ExitCode {
+    match never {}
+}
+
+impl Call<'_> {
+    /// The place of the container's record; `None` when no container can have that id.
+    fn place(&self) -> Result<Option<Place>> {
+        let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
+        let root = self.invocation.root.as_deref().map(Path::new);
+        Ok(Place::of(&runtime::state_root(self.runtime.dialect(), root)?, id))
+    }
+}
+
+/// Reads the settings: from the file that the flag or the environment names, which has to be there, or from the
+/// default one, which may be missing.
+fn settings(flags: &Flags) -> Result<Settings> {
+    let named = flags.config.clone().or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
+    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
+    let mut settings = match std::fs::symlink_metadata(path) {
+        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => Settings::default(),
+        _ => {
+            let snapshot = files::read(path, files::SMALL_LIMIT).context("cannot use the settings")?;
+            let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
+            let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
+            parsed.with_context(|| format!("cannot use the settings {}", path.display()))?
+        }
+    };
+    if flags.always {
+        settings.mode = Mode::Always;
+    }
+    Ok(settings)
+}
+
+/// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to
+/// nobody.
+fn environment_strays(additions: &Credentials) -> Vec<OsString> {
+    let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let entry = |(name, value): &(OsString, OsString)| {
+        format!("{}={}", name.to_string_lossy(), value.to_string_lossy())
+    };
+    let entries: Vec<String> = variables.iter().map(entry).collect();
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let strays = credentials::strays(&entries, additions);
+    strays.into_iter().map(|stray| variables[stray.index].0.clone()).collect()
+}

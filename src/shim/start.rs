@@ -1,0 +1,47 @@
+//! `start`: the engine has plumbed what it wanted to plumb, the program has not started. Now the namespace is sealed,
+//! and the runtime goes on only when everything holds.
+
+use std::convert::Infallible;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Call, hook};
+use crate::files;
+use crate::record::{Inode, Record};
+use crate::settings::Mode;
+
+pub(super) fn start(call: &Call) -> Result<Infallible> {
+    let place = call.place()?;
+    let Some(record) = place.as_ref().map(|place| place.load()).transpose()?.flatten() else {
+        if call.settings.mode == Mode::Always {
+            bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
+        }
+        return call.runtime.exec(call.args, &[]);
+    };
+    let pid = init_pid(&record)?;
+    check_rootfs(&record, pid)?;
+    if let Some(place) = place {
+        hook::seal_container(&place, record, pid)?;
+    }
+    call.runtime.exec(call.args, &[])
+}
+
+/// The pid of the init process, from the file that the runtime wrote at `create`.
+fn init_pid(record: &Record) -> Result<u32> {
+    let Some(path) = &record.pid_file else { bail!("it was not made by create, so it cannot be started") };
+    let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
+    let pid = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+    pid.filter(|pid| *pid > 1).with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
+}
+
+/// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
+/// container's root file system already.
+fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
+    let root = format!("/proc/{pid}/root/");
+    match std::fs::metadata(Path::new(&root)) {
+        Ok(meta) if Inode::from(&meta) == record.rootfs => Ok(()),
+        Ok(_) => bail!("process {pid} is not its init process (its root is another file system)"),
+        Err(error) => Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})")),
+    }
+}
