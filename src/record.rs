@@ -4,6 +4,7 @@
 //! A record is claimed before the container is created and dropped when `delete` has succeeded. A create that failed
 //! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -156,10 +157,17 @@ impl Place {
         let named = !matches!(id, "" | "." | "..") && !id.contains(['/', '\0']) && id.len() <= 240;
         named.then(|| {
             let state = state_dir();
-            let below = root.strip_prefix("/").unwrap_or(root);
-            let record = state.join("containers").join(below).join(format!("{id}.json"));
+            let record = records_of(&state, root).join(format!("{id}.json"));
             Self { container: root.join(id), record, state }
         })
+    }
+
+    /// The places of all records of a runtime's `root`.
+    #[must_use]
+    pub fn all_of(root: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(records_of(&state_dir(), root)).into_iter().flatten().flatten();
+        let id = |name: OsString| name.to_str().and_then(|name| Some(name.strip_suffix(".json")?.to_owned()));
+        entries.filter_map(|entry| Self::of(root, &id(entry.file_name())?)).collect()
     }
 
     /// The place of the record with this path, for a hook that was given it: a hook's environment is not the engine's,
@@ -212,13 +220,20 @@ impl Place {
         !matches!(std::fs::symlink_metadata(&self.record), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 
+    /// Whether the runtime has a container of that id.
+    #[must_use]
+    pub fn has_container(&self) -> bool {
+        // Unreachable counts as there: nothing is taken over or dropped that may belong to it.
+        !matches!(self.container.try_exists(), Ok(false))
+    }
+
     /// Writes the record of a container that is about to be created.
     ///
     /// # Errors
     /// A container of that id exists or is being created, or the state directory cannot be written.
     pub fn claim(&self, record: &Record) -> Result<()> {
         let _lock = self.lock()?;
-        if let Some(why) = self.taken()? {
+        if let Some(why) = self.taken() {
             bail!("{why}");
         }
         let dir = self.record.parent().unwrap_or(&self.state);
@@ -259,17 +274,17 @@ impl Place {
             return Ok(());
         }
         let _lock = self.lock()?;
-        if self.taken()?.is_none() { self.remove() } else { Ok(()) }
+        if self.taken().is_none() { self.remove() } else { Ok(()) }
     }
 
     /// Why a new container cannot have the id, if so.
-    fn taken(&self) -> Result<Option<String>> {
-        if self.container.try_exists().with_context(|| format!("cannot look for {}", self.container.display()))? {
-            return Ok(Some(format!("a container of that id exists ({})", self.container.display())));
+    fn taken(&self) -> Option<String> {
+        if self.has_container() {
+            return Some(format!("a container of that id exists ({})", self.container.display()));
         }
         // A record that cannot be understood belongs to no container: there is none of that id.
         let creator = self.load().ok().flatten().map(|record| record.creator);
-        Ok(creator.filter(|c| c.lives()).map(|c| format!("it is being created by process {}", c.pid)))
+        creator.filter(|c| c.lives()).map(|c| format!("it is being created by process {}", c.pid))
     }
 
     fn write(&self, record: &Record) -> Result<()> {
@@ -322,6 +337,10 @@ impl Place {
         }
         Ok(())
     }
+}
+
+fn records_of(state: &Path, root: &Path) -> PathBuf {
+    state.join("containers").join(root.strip_prefix("/").unwrap_or(root))
 }
 
 fn state_dir() -> PathBuf {

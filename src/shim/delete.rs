@@ -1,4 +1,5 @@
 //! `delete`: the record goes when the runtime has deleted the container, and stays when it has not.
+//! With crun's `--regex`, the records of those containers go that are gone.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
@@ -6,13 +7,22 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Call;
+use crate::record::Place;
 
 pub(super) fn delete(call: &Call) -> Result<ExitCode> {
-    let place = call.place()?.filter(|place| place.is_there());
-    let Some(place) = place else { match call.runtime.exec(call.args, &[])? {} };
+    let places = if call.invocation.regex {
+        Place::all_of(&call.root()?)
+    } else {
+        call.place()?.filter(Place::is_there).into_iter().collect()
+    };
+    if places.is_empty() {
+        match call.runtime.exec(call.args, &[])? {}
+    }
     let status = call.runtime.run(call.args)?;
     if status.success() {
-        place.forget()?;
+        for place in places.iter().filter(|place| !call.invocation.regex || !place.has_container()) {
+            place.forget()?;
+        }
     }
     // A shell's convention for a runtime that was killed.
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);

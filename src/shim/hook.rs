@@ -2,15 +2,19 @@
 //! forgetting as a `poststop` hook. Hooks get the container's state on stdin (runtime-spec, config.md, "POSIX-platform
 //! Hooks").
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
 use oci_spec::runtime::State;
+use serde_json::json;
 
 use crate::record::{Place, Record};
+use crate::rules::SEAL_FLAG;
 use crate::seal::{self, Wanted};
 
 /// The largest state that is read, in bytes: it carries the annotations.
@@ -29,8 +33,32 @@ pub(super) fn seal(record: &Path) -> Result<ExitCode> {
     let pid = state.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
     let pid = pid.context("the container's state has no pid")?;
     let id = record.id.clone();
+    if !geteuid().is_root() {
+        seal::join_user_namespace(&process(pid))?;
+    }
     seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
+/// from which there is no way back: then a child does it, which is the hook by another caller.
+pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<()> {
+    if geteuid().is_root() {
+        return seal_container(place, record, pid);
+    }
+    let state = json!({"ociVersion": "1.0.2", "id": record.id, "status": "created", "pid": pid, "bundle": record.bundle});
+    let mut flag = OsString::from(SEAL_FLAG);
+    flag.push(place.record());
+    let child = Command::new("/proc/self/exe").arg(flag).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.context("cannot run ourselves")?;
+    let stdin = child.stdin.take().context("cannot write to ourselves")?;
+    serde_json::to_writer(stdin, &state).context("cannot write to ourselves")?;
+    let output = child.wait_with_output().context("cannot wait for ourselves")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.trim().trim_start_matches("oci-isolate: "));
+    }
+    Ok(())
 }
 
 /// The `poststop` hook.
@@ -40,9 +68,8 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
 }
 
 /// Seals the network namespace of an isolated container's init process, and remembers what that did.
-pub(super) fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let netns = seal::netns_of(&process)?;
+fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
+    let netns = seal::netns_of(&process(pid))?;
     if record.joins_sealed {
         if seal::is_host(netns.as_fd())? {
             bail!("its network namespace is the host's");
@@ -55,4 +82,8 @@ pub(super) fn seal_container(place: &Place, mut record: Record, pid: u32) -> Res
     let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall };
     record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
     place.update(&record)
+}
+
+fn process(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}"))
 }

@@ -95,8 +95,12 @@ impl Call<'_> {
     /// The place of the container's record; `None` when no container can have that id.
     fn place(&self) -> Result<Option<Place>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
-        let root = self.invocation.root.as_deref().map(Path::new);
-        Ok(Place::of(&runtime::state_root(self.runtime.dialect(), root)?, id))
+        Ok(Place::of(&self.root()?, id))
+    }
+
+    /// Where the runtime keeps its containers.
+    fn root(&self) -> Result<PathBuf> {
+        runtime::state_root(self.runtime.dialect(), self.invocation.root.as_deref().map(Path::new))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     let pid = init_pid(&record)?;
     check_rootfs(&record, pid)?;
     if let Some(place) = place {
-        hook::seal_container(&place, record, pid)?;
+        hook::seal_at_start(&place, record, pid)?;
     }
     call.runtime.exec(call.args, &[])
 }

@@ -1,0 +1,114 @@
+//! crun's grammar: glibc's argp with ARGP_IN_ORDER, which crun asks for before the verb and behind it.
+//!
+//! In order means that flags end at the first operand or behind `--`: `crun create web --bundle B` has three
+//! operands and fails (crun 1.8.1: "requires a maximum of 1 arguments"). Long names may be cut short as long as
+//! they stay unambiguous, short ones clustered; a value that is wanted is the rest of the word or the next word,
+//! whatever it looks like; `-b=X` is the value `=X`. Help and version act as soon as they are met.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::given::{Given, Place, Snag, shown};
+use super::table::{Flag, Takes, flags};
+use super::{Dialect, Verb};
+
+/// Walks `args` from `from`, collects what is given and returns the places of the operands.
+pub(super) fn walk(
+    verb: Option<Verb>,
+    args: &[OsString],
+    from: usize,
+    given: &mut Vec<Given>,
+) -> Result<Vec<usize>, Snag> {
+    let walk = Walk { place: Place(Dialect::Crun, verb), flags: flags(Dialect::Crun, verb), args };
+    let mut next = from;
+    while let Some(word) = args.get(next) {
+        let word = word.as_bytes();
+        if word.len() < 2 || word[0] != b'-' {
+            break;
+        }
+        if word == b"--" {
+            next += 1;
+            break;
+        }
+        next += if word.starts_with(b"--") { walk.long(next, given)? } else { walk.cluster(next, given)? };
+    }
+    Ok((next..args.len()).collect())
+}
+
+struct Walk<'a> {
+    place: Place,
+    flags: &'static [Flag],
+    args: &'a [OsString],
+}
+
+impl Walk<'_> {
+    /// `--name`, `--name=value`, `--name value`; how many words it was.
+    fn long(&self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+        let word = self.args[at].as_bytes();
+        let equals = word.iter().position(|byte| *byte == b'=');
+        let flag = self.named(&word[2..equals.unwrap_or(word.len())], &shown(word))?;
+        self.place.check(flag)?;
+        match (flag.takes, equals) {
+            (Takes::Nothing, Some(_)) => Err(self.place.unsure("flag", &shown(word), " takes no value")),
+            (Takes::Nothing | Takes::Attached, None) => {
+                given.push(Given::switch(flag, true, at));
+                Ok(1)
+            }
+            (_, Some(equals)) => {
+                given.push(Given::attached(flag, &self.args[at], at, 0, equals + 1));
+                Ok(1)
+            }
+            (Takes::Value, None) => self.behind(flag, at, 0, &shown(word), given),
+        }
+    }
+
+    /// `-d`, `-dp FILE`, `-dpFILE`; how many words it was.
+    fn cluster(&self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+        let word = self.args[at].as_bytes();
+        for (nth, letter) in word.iter().enumerate().skip(1) {
+            let name = format!("-{}", char::from(*letter));
+            let Some(flag) = self.flags.iter().find(|flag| flag.short == Some(*letter)) else {
+                return Err(self.place.unknown(&name));
+            };
+            self.place.check(flag)?;
+            let kept = if nth == 1 { 0 } else { nth };
+            let is_last = nth + 1 == word.len();
+            match flag.takes {
+                Takes::Value if is_last => return self.behind(flag, at, kept, &name, given),
+                Takes::Value | Takes::Attached if !is_last => {
+                    given.push(Given::attached(flag, &self.args[at], at, kept, nth + 1));
+                    return Ok(1);
+                }
+                _ => given.push(Given::switch(flag, true, at)),
+            }
+        }
+        Ok(1)
+    }
+
+    fn behind(
+        &self,
+        flag: &'static Flag,
+        at: usize,
+        kept: usize,
+        name: &str,
+        given: &mut Vec<Given>,
+    ) -> Result<usize, Snag> {
+        let value = self.args.get(at + 1).ok_or_else(|| self.place.no_value(name))?;
+        given.push(Given::behind(flag, value, at, kept));
+        Ok(2)
+    }
+
+    /// getopt_long's choice: the exact name, else the only one that starts so.
+    fn named(&self, name: &[u8], shown: &str) -> Result<&'static Flag, Snag> {
+        let long = || self.flags.iter().filter(|flag| !flag.long.is_empty());
+        if let Some(flag) = long().find(|flag| flag.long.as_bytes() == name) {
+            return Ok(flag);
+        }
+        let mut candidates = long().filter(|flag| flag.long.as_bytes().starts_with(name));
+        match (candidates.next(), candidates.next()) {
+            (None, _) => Err(self.place.unknown(shown)),
+            (Some(flag), None) => Ok(flag),
+            (Some(_), Some(_)) => Err(self.place.unsure("ambiguous flag", shown, "")),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What an engine typed, understood exactly as the runtime behind us will understand it.
+//!
+//! In goes argv without its first word, out comes a [`Reading`]: an [`Invocation`] of one of the verbs that matter,
+//! a call that is none of ours and passes through untouched, or one that could be read in two ways and must not be
+//! guessed at. The cousins that guess (`-b...` anywhere is the bundle, `create` anywhere is the verb) fail open.
+//!
+//! Three grammars ([`urfave`], [`argp`], [`clap`]) walk one table of the runtimes' real flags ([`table`]). This room
+//! is pure: it mustn't touch a file, the environment or a process, and it doesn't decide what a flag is good for.
+
+mod argp;
+mod clap;
+mod fill;
+mod given;
+mod rewritten;
+mod table;
+#[cfg(test)]
+mod tests;
+mod urfave;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+pub use given::Given;
+pub use rewritten::Change;
+
+use given::Snag;
+
+/// How a runtime reads argv.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// urfave/cli v1 over Go's `flag`.
+    Runc,
+    /// glibc's argp, in order.
+    Crun,
+    /// clap 4.
+    Youki,
+}
+
+impl Dialect {
+    /// The dialect of the runtime with this file name: `crun*` and `krun` (the same program), `youki*`, else runc.
+    pub fn of(file_name: &OsStr) -> Self {
+        match file_name.as_bytes() {
+            name if name.starts_with(b"crun") || name == b"krun" => Self::Crun,
+            name if name.starts_with(b"youki") => Self::Youki,
+            _ => Self::Runc,
+        }
+    }
+
+    /// The runtime's name, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+            Self::Youki => "youki",
+        }
+    }
+}
+
+/// What the runtime is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Make a container, don't run its program yet.
+    Create,
+    /// Create and start.
+    Run,
+    /// Make a container out of a checkpoint.
+    Restore,
+    /// A further process in a running container.
+    Exec,
+    /// Run the program of a created container.
+    Start,
+    /// Forget a container.
+    Delete,
+    /// Any other word. Never the verb of an [`Invocation`].
+    Other,
+}
+
+impl Verb {
+    /// The verb that `word` is: exact, in every dialect.
+    pub fn of(word: &OsStr) -> Self {
+        match word.as_bytes() {
+            b"create" => Self::Create,
+            b"run" => Self::Run,
+            b"restore" => Self::Restore,
+            b"exec" => Self::Exec,
+            b"start" => Self::Start,
+            b"delete" => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+
+    /// The word for it, for messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Run => "run",
+            Self::Restore => "restore",
+            Self::Exec => "exec",
+            Self::Start => "start",
+            Self::Delete => "delete",
+            Self::Other => "(other)",
+        }
+    }
+}
+
+/// The flags before the verb that we look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globals {
+    /// `--root`, never empty. None: the runtime's default.
+    pub root: Option<OsString>,
+    /// The file that `--log` names. None also when crun is told to log to `syslog:` or `journald:`.
+    pub log: Option<OsString>,
+    /// `--log-format`, as typed.
+    pub log_format: Option<OsString>,
+}
+
+/// One call of a runtime, read with certainty. Values are as typed: nothing is made absolute or checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Whose grammar it was read by.
+    pub dialect: Dialect,
+    /// What is asked, never [`Verb::Other`].
+    pub verb: Verb,
+    /// Where the verb stands in the arguments.
+    pub verb_at: usize,
+    /// `--root`, never empty. None: the runtime's default.
+    pub root: Option<OsString>,
+    /// The file that `--log` names (see [`Globals::log`]).
+    pub log: Option<OsString>,
+    /// `--log-format`, as typed.
+    pub log_format: Option<OsString>,
+    /// The container's id, never empty. With [`Invocation::regex`] it is a pattern.
+    pub id: OsString,
+    /// `--bundle`, never empty. None: the working directory. Of create, run, restore.
+    pub bundle: Option<OsString>,
+    /// crun's `--config` (create, run): relative to the working directory, not to the bundle. None also when it is
+    /// `config.json`, which crun looks up in the bundle (`src/run_create.c`).
+    pub config: Option<OsString>,
+    /// `--pid-file`, never empty.
+    pub pid_file: Option<OsString>,
+    /// exec's `--process`, never empty.
+    pub process: Option<Given>,
+    /// exec's `--env`, in order.
+    pub env: Vec<Given>,
+    /// exec's `--cap`, in order.
+    pub caps: Vec<Given>,
+    /// `--preserve-fds`, as typed.
+    pub preserve_fds: Option<OsString>,
+    /// `--detach` (run, restore, exec).
+    pub detach: bool,
+    /// delete's `--force`.
+    pub force: bool,
+    /// crun's `delete --regex`: every container whose id matches.
+    pub regex: bool,
+}
+
+/// What can be said of a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
+pub enum Reading {
+    /// Certain, for every version of the runtime.
+    Understood(Invocation),
+    /// Another verb, help, or a call that the runtime answers with its own error: hand it on untouched.
+    NotOurs(Why),
+    /// Might be one of our verbs; to be refused.
+    Unclear(Why),
+}
+
+/// A reason: a short lower-case phrase that can end a message. Holds names of flags, never values of variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why(String);
+
+impl Why {
+    fn new(phrase: impl Into<String>) -> Self {
+        Self(phrase.into())
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Why {}
+
+/// Reads the arguments of a runtime, without argv[0].
+pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
+    let mut given = Vec::new();
+    let head = match walk(dialect, None, args, 0, &mut given) {
+        Ok(operands) => operands.first().copied(),
+        Err(Snag::Unsure(why)) if names_a_verb(args) => return Reading::Unclear(why),
+        Err(Snag::Unsure(why) | Snag::Idle(why)) => return Reading::NotOurs(why),
+    };
+    let Some(verb_at) = head else { return Reading::NotOurs(Why::new("no verb")) };
+    let verb = Verb::of(&args[verb_at]);
+    if verb == Verb::Other {
+        let word = args[verb_at].to_string_lossy();
+        return Reading::NotOurs(Why::new(format!("{} {word} needs no isolation", dialect.name())));
+    }
+    if verb == Verb::Restore && dialect == Dialect::Youki {
+        return Reading::NotOurs(Why::new("youki has no restore"));
+    }
+    if let Err(why) = fill::certain(&given) {
+        return Reading::Unclear(why);
+    }
+    let globals = fill::globals(dialect, &given);
+    let mut given = Vec::new();
+    match walk(dialect, Some(verb), args, verb_at + 1, &mut given) {
+        Ok(operands) => fill::invocation(dialect, verb, verb_at, globals, given, &operands, args),
+        Err(snag) => snag.into(),
+    }
+}
+
+/// The flags before the verb, as far as they can be read: where to write a complaint about the rest.
+pub fn globals(dialect: Dialect, args: &[OsString]) -> Globals {
+    let mut given = Vec::new();
+    // A snag ends the reading; what came before it stands.
+    let _ = walk(dialect, None, args, 0, &mut given);
+    fill::globals(dialect, &given)
+}
+
+fn walk(
+    dialect: Dialect,
+    verb: Option<Verb>,
+    args: &[OsString],
+    from: usize,
+    given: &mut Vec<Given>,
+) -> Result<Vec<usize>, Snag> {
+    match dialect {
+        Dialect::Runc => urfave::walk(verb, args, from, given),
+        Dialect::Crun => argp::walk(verb, args, from, given),
+        Dialect::Youki => clap::walk(verb, args, from, given),
+    }
+}
+
+fn names_a_verb(args: &[OsString]) -> bool {
+    args.iter().any(|word| Verb::of(word) != Verb::Other)
+}

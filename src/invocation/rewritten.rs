@@ -1,0 +1,83 @@
+//! The same command line with a few things changed, every other word as it was.
+//!
+//! Changes are made in place, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::{Dialect, Given, Invocation};
+
+/// A change of argv, as data.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// Give `--pid-file`, right behind the verb where every runtime takes it. Only for an invocation without one.
+    PidFile(&'a OsStr),
+    /// Give this flag another value (`--process FILE`).
+    Set(&'a Given, &'a OsStr),
+    /// Take this flag away, with its value (`-e K=V`).
+    Drop(&'a Given),
+}
+
+impl Invocation {
+    /// `args`, the arguments that this was read from, with the changes made. Each [`Given`] is one of this
+    /// invocation's own and is changed once.
+    pub fn rewritten(&self, args: &[OsString], changes: &[Change<'_>]) -> Vec<OsString> {
+        let mut words: Vec<Vec<OsString>> = args.iter().map(|word| vec![word.clone()]).collect();
+        for change in changes {
+            match change {
+                Change::PidFile(path) => {
+                    let mut flag = OsString::from("--pid-file=");
+                    flag.push(path);
+                    if let Some(verb) = words.get_mut(self.verb_at) {
+                        verb.push(flag);
+                    }
+                }
+                Change::Set(given, value) => set(self.dialect, args, &mut words, given, value),
+                Change::Drop(given) => {
+                    let kept = prefix(args, given.at, given.kept);
+                    replace(&mut words, given.at, if kept.is_empty() { vec![] } else { vec![kept] });
+                    if given.value_at != given.at {
+                        replace(&mut words, given.value_at, vec![]);
+                    }
+                }
+            }
+        }
+        words.into_iter().flatten().collect()
+    }
+}
+
+fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: &Given, value: &OsStr) {
+    let is_attached = given.value_at == given.at;
+    let end = if is_attached { given.offset } else { usize::MAX };
+    let mut flag = prefix(args, given.at, end);
+    let has_equals = is_attached && flag.as_bytes().ends_with(b"=");
+    // clap takes no word with a dash for a value, and eats one `=` behind a short flag.
+    let needs_equals = dialect == Dialect::Youki && (is_attached || value.as_bytes().starts_with(b"-"));
+    if needs_equals && !has_equals {
+        flag.push("=");
+    }
+    // argp: a short flag with nothing attached takes the next word.
+    let fits = has_equals || needs_equals || !value.is_empty();
+    if (is_attached && fits) || needs_equals {
+        flag.push(value);
+        replace(words, given.at, vec![flag]);
+        if !is_attached {
+            replace(words, given.value_at, vec![]);
+        }
+    } else if is_attached {
+        replace(words, given.at, vec![flag, value.to_owned()]);
+    } else {
+        replace(words, given.value_at, vec![value.to_owned()]);
+    }
+}
+
+fn prefix(args: &[OsString], at: usize, end: usize) -> OsString {
+    let word = args.get(at).map(|word| word.as_bytes()).unwrap_or_default();
+    OsString::from_vec(word.get(..end).unwrap_or(word).to_vec())
+}
+
+fn replace(words: &mut [Vec<OsString>], at: usize, with: Vec<OsString>) {
+    if let Some(word) = words.get_mut(at) {
+        *word = with;
+    }
+}

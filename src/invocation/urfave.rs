@@ -1,0 +1,200 @@
+//! runc's grammar: Go's `flag` package, behind urfave/cli v1's re-ordering of what follows the verb.
+//!
+//! `flag` (parseOne) stops at the first operand; one dash or two make no difference; the value is behind `=` or the
+//! next word whatever it looks like. To take flags behind the id as well, urfave/cli moves them to the front before
+//! that, by guesses that changed twice: v1.22.1 (upstream's runc 1.1), v1.22.2 to 5, v1.22.6 to 17 (upstream's runc
+//! 1.2 to 1.5; Debian's 1.1.5). Distributions build runc with the one they have, so all three are walked here, and
+//! a command line that they read differently is unclear. exec is not re-ordered (SkipArgReorder, for its command).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::given::{Given, Place, Snag, shown};
+use super::table::{Flag, Takes, What, flags};
+use super::{Dialect, Verb};
+
+/// Walks `args` from `from`, collects what is given and returns the places of the operands.
+pub(super) fn walk(
+    verb: Option<Verb>,
+    args: &[OsString],
+    from: usize,
+    given: &mut Vec<Given>,
+) -> Result<Vec<usize>, Snag> {
+    let flags = flags(Dialect::Runc, verb);
+    let place = Place(Dialect::Runc, verb);
+    let typed: Vec<usize> = (from..args.len()).collect();
+    if matches!(verb, None | Some(Verb::Exec)) {
+        return parse(place, flags, args, &typed, given);
+    }
+    let mut first = Vec::new();
+    let operands = parse(place, flags, args, &oldest(args, &typed), &mut first);
+    for order in [older(flags, args, &typed), newer(flags, args, &typed)] {
+        let mut other = Vec::new();
+        match (&operands, parse(place, flags, args, &order, &mut other)) {
+            // Printing help and failing are both nothing done.
+            (Err(_), Err(_)) => {}
+            (Ok(one), Ok(two)) if *one == two && first == other => {}
+            (_, Err(Snag::Unsure(why))) => return Err(Snag::Unsure(why)),
+            (Err(Snag::Unsure(_)), _) => return operands,
+            _ => return Err(place.unsure("", "the arguments", " are read differently by its versions")),
+        }
+    }
+    given.append(&mut first);
+    operands
+}
+
+/// Go's `flag.FlagSet.Parse`, then urfave's normalizeFlags and help, over the words in this order.
+fn parse(
+    place: Place,
+    flags: &'static [Flag],
+    args: &[OsString],
+    order: &[usize],
+    given: &mut Vec<Given>,
+) -> Result<Vec<usize>, Snag> {
+    let mut forms: Vec<(&Flag, bool)> = Vec::new();
+    let mut next = 0;
+    while let Some(&at) = order.get(next) {
+        let word = args[at].as_bytes();
+        if word.len() < 2 || word[0] != b'-' {
+            break;
+        }
+        next += 1;
+        if word == b"--" {
+            break;
+        }
+        let dashes = if word[1] == b'-' { 2 } else { 1 };
+        let equals = word.iter().skip(dashes + 1).position(|byte| *byte == b'=').map(|n| n + dashes + 1);
+        let name = &word[dashes..equals.unwrap_or(word.len())];
+        let Some((flag, by_short)) = lookup(flags, name) else { return Err(place.unknown(&shown(word))) };
+        forms.push((flag, by_short));
+        match (flag.takes, equals) {
+            (Takes::Value, Some(equals)) => given.push(Given::attached(flag, &args[at], at, 0, equals + 1)),
+            (Takes::Value, None) => match order.get(next) {
+                Some(&value) if value == at + 1 => {
+                    given.push(Given::behind(flag, &args[value], at, 0));
+                    next += 1;
+                }
+                Some(_) => return Err(place.unsure("the value of", &shown(word), " is not behind it")),
+                None => return Err(place.no_value(&shown(word))),
+            },
+            (_, None) => given.push(Given::switch(flag, true, at)),
+            (_, Some(equals)) => match boolean(&word[equals + 1..]) {
+                Some(on) => given.push(Given::switch(flag, on, at)),
+                None => return Err(place.unsure("the value of", &shown(word), " is not a boolean")),
+            },
+        }
+    }
+    // "Cannot use two forms of the same flag"
+    if let Some((flag, _)) = forms.iter().find(|(flag, short)| forms.contains(&(*flag, !*short))) {
+        return Err(place.unsure("both forms of the flag", &format!("--{}", flag.long), " are given"));
+    }
+    // Help and version are ordinary booleans here: the last one counts, and only when nothing failed.
+    for flag in flags.iter().filter(|flag| flag.what == What::Prints) {
+        let last = forms.iter().zip(given.iter()).rev().find(|((given, _), _)| *given == flag);
+        if last.is_some_and(|(_, given)| given.is_on()) {
+            return Err(place.prints(flag));
+        }
+    }
+    Ok(order[next..].to_vec())
+}
+
+/// The flag of this name, and whether it is its short one.
+fn lookup(flags: &'static [Flag], name: &[u8]) -> Option<(&'static Flag, bool)> {
+    flags.iter().find_map(|flag| {
+        let short = flag.short.is_some_and(|short| name == [short]);
+        (short || name == flag.long.as_bytes()).then_some((flag, short))
+    })
+}
+
+/// Go's strconv.ParseBool.
+fn boolean(value: &[u8]) -> Option<bool> {
+    match value {
+        b"1" | b"t" | b"T" | b"TRUE" | b"true" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"FALSE" | b"false" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+/// reorderArgs of urfave/cli v1.22.0 and 1: whatever starts with a dash is a flag.
+fn oldest(args: &[OsString], typed: &[usize]) -> Vec<usize> {
+    let (mut front, mut rest) = (Vec::new(), Vec::new());
+    let mut may_be_value = false;
+    for (nth, &at) in typed.iter().enumerate() {
+        let word = args[at].as_bytes();
+        if word == b"--" {
+            rest.extend_from_slice(&typed[nth..]);
+            break;
+        }
+        if may_be_value && !word.starts_with(b"-") {
+            may_be_value = false;
+            front.push(at);
+        } else if word != b"-" && word.starts_with(b"-") {
+            front.push(at);
+            may_be_value = !word.contains(&b'=');
+        } else {
+            may_be_value = false;
+            rest.push(at);
+        }
+    }
+    front.extend(rest);
+    front
+}
+
+/// reorderArgs of urfave/cli v1.22.2 to 5: only the command's own flags are moved.
+fn older(flags: &'static [Flag], args: &[OsString], typed: &[usize]) -> Vec<usize> {
+    let (mut front, mut rest) = (Vec::new(), Vec::new());
+    let mut may_be_value = false;
+    for (nth, &at) in typed.iter().enumerate() {
+        let word = args[at].as_bytes();
+        if word == b"--" {
+            rest.extend_from_slice(&typed[nth..]);
+            break;
+        }
+        if may_be_value && !word.starts_with(b"-") {
+            may_be_value = false;
+            front.push(at);
+        } else if is_flag(flags, word) {
+            front.push(at);
+            may_be_value = !word.contains(&b'=');
+        } else {
+            rest.push(at);
+        }
+    }
+    front.extend(rest);
+    front
+}
+
+/// reorderArgs of urfave/cli v1.22.6 and later: a value may look like a flag, and `--` comes before the operands.
+fn newer(flags: &'static [Flag], args: &[OsString], typed: &[usize]) -> Vec<usize> {
+    let (mut front, mut rest) = (Vec::new(), Vec::new());
+    let mut may_be_value = false;
+    for (nth, &at) in typed.iter().enumerate() {
+        let word = args[at].as_bytes();
+        if may_be_value && !is_flag(flags, word) {
+            may_be_value = false;
+            front.push(at);
+        } else if word == b"--" {
+            rest.insert(0, at);
+            rest.extend_from_slice(&typed[nth + 1..]);
+            break;
+        } else if is_flag(flags, word) {
+            front.push(at);
+            may_be_value = !word.contains(&b'=');
+        } else {
+            rest.push(at);
+        }
+    }
+    front.extend(rest);
+    front
+}
+
+/// argIsFlag: any number of dashes up to three counts, as it does there; `flag` refuses the third.
+fn is_flag(flags: &'static [Flag], word: &[u8]) -> bool {
+    if !word.starts_with(b"-") || word == b"-" || word == b"--" {
+        return false;
+    }
+    let mut name = word.strip_prefix(b"--").unwrap_or(word);
+    name = name.strip_prefix(b"-").unwrap_or(name);
+    let end = name.iter().position(|byte| *byte == b'=').unwrap_or(name.len());
+    lookup(flags, &name[..end]).is_some()
+}

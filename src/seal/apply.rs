@@ -1,0 +1,122 @@
+//! Carries out a plan. Decides nothing, and stops at the first step that fails, naming its object.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, anyhow};
+use netlink_bindings::rt_addr::{self, Ifaddrmsg};
+use netlink_bindings::rt_link::{self, Ifinfomsg};
+use nix::errno::Errno;
+
+use super::firewall;
+use super::observe::{IFF_UP, LOOPBACK, Wires};
+use super::plan::SealOp;
+use super::table::Table;
+use super::wire::{Batch, Wire};
+
+/// # Errors
+/// `cannot <verb> <object>: <cause>`; what came before in the plan stays done.
+pub(super) fn apply(plan: &[SealOp], wires: &mut Wires) -> Result<()> {
+    for op in plan {
+        match op {
+            SealOp::Load(table) => load(wires.firewall.as_mut(), table, false)?,
+            SealOp::Replace(table) => load(wires.firewall.as_mut(), table, true)?,
+            SealOp::Remove(links) => remove(&mut wires.route, links)?,
+            SealOp::Down(index, name) => switch(&mut wires.route, *index, false)
+                .with_context(|| format!("cannot take link {name} down"))?,
+            SealOp::LoopbackUp => {
+                switch(&mut wires.route, LOOPBACK, true).context("cannot bring lo up")?;
+            }
+            SealOp::Keep(addresses) => keep(&mut wires.route, addresses)?,
+        }
+    }
+    Ok(())
+}
+
+fn load(wire: Option<&mut Wire>, table: &Table, replace: bool) -> Result<()> {
+    let wire = wire.context("cannot load the firewall: this kernel has no nf_tables")?;
+    firewall::load(wire, table, replace)
+        .map_err(|(part, errno)| anyhow!(errno).context(format!("cannot load {part} of the firewall")))
+}
+
+/// Several links go in one step: the kernel waits for a grace period at every removal, some 10 ms each. They are put
+/// in a group of their own, and the group is removed. One link that cannot be removed keeps the whole group, so then
+/// they go one by one, and the one that fails is named.
+fn remove(wire: &mut Wire, links: &[(i32, String)]) -> Result<()> {
+    if links.len() > 1 && remove_as_group(wire, links).is_ok() {
+        return Ok(());
+    }
+    for (index, name) in links {
+        let mut batch = Batch::default();
+        batch.add(&rt_link::Request::new().op_dellink_do(&link(*index)));
+        match wire.tell(batch, 0) {
+            // Gone with its peer, or taken away by its owner.
+            Ok(()) | Err((_, Errno::ENODEV)) => (),
+            Err((_, errno)) => return Err(errno).with_context(|| format!("cannot remove link {name}")),
+        }
+    }
+    Ok(())
+}
+
+fn remove_as_group(wire: &mut Wire, links: &[(i32, String)]) -> Result<(), (usize, Errno)> {
+    for links in links.chunks(BATCH) {
+        let mut batch = Batch::default();
+        for (index, _) in links {
+            let mut request = rt_link::Request::new().op_setlink_do(&link(*index));
+            request.encode().push_group(GROUP);
+            batch.add(&request);
+        }
+        let last = batch.len() - 1;
+        wire.tell(batch, last)?;
+    }
+    let mut request = rt_link::Request::new().op_dellink_do(&Ifinfomsg::new());
+    request.encode().push_group(GROUP);
+    let mut batch = Batch::default();
+    batch.add(&request);
+    wire.tell(batch, 0)
+}
+
+fn switch(wire: &mut Wire, index: i32, up: bool) -> Result<(), Errno> {
+    let mut header = link(index);
+    header.ifi_change = IFF_UP;
+    header.ifi_flags = if up { IFF_UP } else { 0 };
+    let mut batch = Batch::default();
+    batch.add(&rt_link::Request::new().op_newlink_do(&header));
+    wire.tell(batch, 0).map_err(|(_, errno)| errno)
+}
+
+fn keep(wire: &mut Wire, addresses: &[IpAddr]) -> Result<()> {
+    for addresses in addresses.chunks(BATCH) {
+        let mut batch = Batch::default();
+        for address in addresses {
+            let mut header = Ifaddrmsg::new();
+            (header.ifa_family, header.ifa_prefixlen) = if address.is_ipv4() { (2, 32) } else { (10, 128) };
+            header.ifa_index = LOOPBACK as u32;
+            header.ifa_flags = IFA_F_NODAD;
+            let mut request = rt_addr::Request::new().set_create().op_newaddr_do(&header);
+            drop(request.encode().push_local(*address).push_address(*address));
+            batch.add(&request);
+        }
+        let last = batch.len() - 1;
+        match wire.tell(batch, last) {
+            Ok(()) | Err((_, Errno::EEXIST)) => (),
+            Err((position, errno)) => {
+                let address = addresses.get(position).unwrap_or(&addresses[0]);
+                return Err(errno).with_context(|| format!("cannot put address {address} on lo"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn link(index: i32) -> Ifinfomsg {
+    let mut header = Ifinfomsg::new();
+    header.ifi_index = index;
+    header
+}
+
+/// A number nobody uses, spelling "oci".
+const GROUP: u32 = 0x006f_6369;
+/// linux/if_addr.h: usable at once, no duplicate address detection.
+const IFA_F_NODAD: u8 = 2;
+/// Messages in one write; far from the 200 KiB that a socket's buffer takes (net.core.wmem_default).
+const BATCH: usize = 1000;

@@ -1,0 +1,136 @@
+//! Network namespaces as files: open one safely, know it again, do something inside.
+//!
+//! The calling thread never changes its network namespace: work inside one happens on a thread of its own that ends
+//! with it. Nothing here changes a namespace.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{FsType, fstatfs};
+use serde::{Deserialize, Serialize};
+
+/// What makes a namespace that namespace as long as it lives (namespaces(7), "The /proc/pid/ns/ directory").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netns {
+    /// Device of nsfs.
+    pub dev: u64,
+    /// Inode in nsfs; reused once the namespace is gone.
+    pub ino: u64,
+}
+
+impl Netns {
+    /// The identity of an open namespace file.
+    ///
+    /// # Errors
+    /// fstat(2) fails.
+    pub fn of(netns: BorrowedFd<'_>) -> Result<Self> {
+        let stat = nix::sys::stat::fstat(netns.as_raw_fd()).context("cannot stat the network namespace")?;
+        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
+    }
+
+    fn at(path: &str) -> io::Result<Self> {
+        std::fs::metadata(path).map(|meta| Self { dev: meta.dev(), ino: meta.ino() })
+    }
+}
+
+/// Opens a namespace file (`/run/netns/x`, `/proc/PID/ns/net`) or, given `/proc/PID`, the network namespace of it.
+///
+/// The file is looked at before it is opened for good, so a FIFO or a device in its place does nothing. A bind-mounted
+/// namespace does not tell its type to safe code; one of another type is refused by setns(2) when it is entered.
+///
+/// # Errors
+/// It cannot be opened, or is not a namespace, or says that it is one of another type.
+pub fn netns_of(path: &Path) -> Result<File> {
+    let looked = open(path, OFlag::O_PATH)
+        .with_context(|| format!("cannot open network namespace {}", path.display()))?;
+    let looked = match looked.metadata() {
+        Ok(meta) if meta.is_dir() => return netns_of(&path.join("ns/net")),
+        _ => looked,
+    };
+    let kind = fstatfs(&looked).with_context(|| format!("cannot look at {}", path.display()))?;
+    let through = format!("/proc/self/fd/{}", looked.as_raw_fd());
+    let name = std::fs::read_link(&through).unwrap_or_default();
+    let other_type = name.to_str().is_some_and(|n| n.ends_with(']') && n.contains(":[") && !n.starts_with("net:["));
+    if kind.filesystem_type() != NSFS_MAGIC || other_type {
+        bail!("cannot use {} as a network namespace: it is not one", path.display());
+    }
+    open(Path::new(&through), OFlag::empty())
+        .with_context(|| format!("cannot open network namespace {}", path.display()))
+}
+
+/// Whether this is the network namespace of the caller, or the machine's own.
+///
+/// # Errors
+/// It cannot be told: `/proc/self/ns/net` cannot be read, the namespace cannot be entered, `/proc/sys` is not there.
+pub fn is_host(netns: BorrowedFd<'_>) -> Result<bool> {
+    Ok(is_own(netns)? || inside(netns, here_is_initial)?)
+}
+
+/// Whether this is the network namespace of the calling process.
+pub(super) fn is_own(netns: BorrowedFd<'_>) -> Result<bool> {
+    let own = Netns::at("/proc/self/ns/net").context("cannot read /proc/self/ns/net")?;
+    Ok(Netns::of(netns)? == own)
+}
+
+/// Whether the calling thread is in the machine's own network namespace.
+///
+/// `/proc/1/ns/net` would be the obvious thing to compare with, but to look at it takes ptrace rights over process 1
+/// (namespaces(7)): root with fewer capabilities has none, a rootless user never; and in a pid namespace process 1
+/// is somebody else. The kernel says it by itself: `netdev_max_backlog` is one of the settings that only the initial
+/// network namespace has, `somaxconn` one that each has (`net_core_table` and `netns_core_table` in
+/// net/core/sysctl_net_core.c), and `/proc/sys/net` shows those of the thread that looks.
+pub(super) fn here_is_initial() -> Result<bool> {
+    let core = Path::new("/proc/sys/net/core");
+    let has = |setting: &str| core.join(setting).try_exists();
+    if !has("somaxconn").context("cannot look at /proc/sys/net/core")? {
+        bail!("cannot tell whether this is the host's network namespace: /proc/sys/net/core/somaxconn is missing");
+    }
+    has("netdev_max_backlog").context("cannot look at /proc/sys/net/core")
+}
+
+/// Runs `work` inside the network namespace, on a thread of its own, and waits for it.
+///
+/// Waits without a deadline: what runs here are system calls that the kernel answers within the call (see wire.rs).
+pub(super) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let enter = || -> Result<T> {
+        setns(netns, CloneFlags::CLONE_NEWNET).context("cannot enter the network namespace")?;
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("seal".into()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, enter).context("cannot start a thread")?;
+        thread.join().unwrap_or_else(|_| bail!("cannot seal the network namespace: the thread panicked"))
+    })
+}
+
+/// Joins the user namespace of a process (`/proc/PID`), to get the right to seal its network namespace when rootless.
+///
+/// For a child process of its own that is still single-threaded: there is no way back (setns(2), `CLONE_NEWUSER`).
+/// A process that is in that user namespace already is left as it is.
+///
+/// # Errors
+/// The namespace cannot be opened or entered.
+pub fn join_user_namespace(process: &Path) -> Result<()> {
+    let path = process.join("ns/user");
+    let user = open(&path, OFlag::empty()).with_context(|| format!("cannot open {}", path.display()))?;
+    let theirs = Netns::of(user.as_fd())?;
+    if theirs == Netns::at("/proc/self/ns/user").context("cannot read /proc/self/ns/user")? {
+        return Ok(());
+    }
+    setns(&user, CloneFlags::CLONE_NEWUSER)
+        .with_context(|| format!("cannot enter user namespace {}", path.display()))
+}
+
+fn open(path: &Path, flags: OFlag) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((flags | OFlag::O_CLOEXEC).bits()).open(path)
+}
+
+/// linux/magic.h
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+const STACK: usize = 256 << 10;

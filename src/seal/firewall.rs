@@ -1,0 +1,393 @@
+//! The table between data and netlink: encode it for the kernel, decode what the kernel reports.
+//!
+//! No judgement here; what it cannot decode becomes [`Expr::Other`] and so equals nothing.
+//! Wire format: linux/netfilter/nf_tables.h; transactions: net/netfilter/nfnetlink.c.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+use netlink_bindings::nftables::{
+    DataAttrs, ExprCmpAttrs, ExprImmediateAttrs, ExprLookupAttrs, ExprMetaAttrs, ExprOps,
+    ExprPayloadAttrs, ExprRejectAttrs, IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs, Nfgenmsg,
+    PushExprListAttrs, Request, SetelemAttrs, VerdictAttrs,
+};
+use netlink_bindings::traits::Pusher;
+use nix::errno::Errno;
+
+use super::observe::Loaded;
+use super::table::{Base, Chain, Expr, Set, Table};
+use super::wire::{Batch, Wire};
+
+/// Reads our table. With no table it is one question, else one for each kind of thing in it.
+pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
+    let mut request = Request::new().op_gettable_do(&INET);
+    request.encode().push_name_bytes(NAME);
+    let flags = match wire.ask(&request, |(_, table)| table.get_flags().ok()) {
+        Ok(flags) => flags.first().copied().unwrap_or(0),
+        Err(Errno::ENOENT) => return Ok(Loaded::Absent),
+        Err(error) if is_unavailable(error) => return Ok(Loaded::Unavailable),
+        Err(error) => return Err(error),
+    };
+    let mut chains = wire.ask(&Request::new().op_getchain_dump(&INET), |(_, chain)| {
+        let ours = chain.get_table().map(CStr::to_bytes) == Ok(NAME);
+        ours.then(|| decode_chain(chain))
+    })?;
+    let mut request = Request::new().op_getrule_dump(&INET);
+    request.encode().push_table_bytes(NAME);
+    let rules = wire.ask(&request, |(_, rule)| {
+        // The dump is filtered by the kernel, and again here for those that ignore the filter.
+        (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+        let expressions = rule.get_expressions().ok();
+        let decoded = expressions.map(|list| list.map(decode_element).collect()).unwrap_or_default();
+        Some((text(rule.get_chain().ok()?), decoded))
+    })?;
+    for (of, rule) in rules {
+        match chains.iter_mut().find(|chain| chain.name == of) {
+            Some(chain) => chain.rules.push(rule),
+            None => chains.push(Chain { name: of, base: None, rules: vec![rule] }),
+        }
+    }
+    let mut request = Request::new().op_getset_dump(&INET);
+    request.encode().push_table_bytes(NAME);
+    let mut sets = wire.ask(&request, |(_, set)| {
+        (set.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+        let (key_type, key_length) = (set.get_key_type().unwrap_or(0), set.get_key_len().unwrap_or(0));
+        let name = text(set.get_name().ok()?);
+        Some(Set { name, key_type, key_length, flags: set.get_flags().unwrap_or(0), keys: BTreeSet::new() })
+    })?;
+    for set in &mut sets {
+        let mut request = Request::new().op_getsetelem_dump(&INET);
+        request.encode().push_table_bytes(NAME).push_set_bytes(set.name.as_bytes());
+        let parts = wire.ask(&request, |(_, part)| {
+            let elements = part.get_elements().ok()?;
+            Some(elements.filter_map(|e| e.ok()).filter_map(|netlink_bindings::nftables::SetelemListElemAttrs::Elem(e)| plain_key(e)).collect::<Vec<_>>())
+        })?;
+        set.keys.extend(parts.into_iter().flatten());
+    }
+    chains.sort_by(|a, b| a.name.cmp(&b.name));
+    sets.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Loaded::Present(Table { flags, sets, chains }))
+}
+
+/// Loads the table, in place of the one that is there, in one transaction: all of it, or nothing changes.
+///
+/// A table that was deleted is taken apart later, and to close the socket waits for that, some 10 ms
+/// (`nft_rcv_nl_event`); so only `replace` does it.
+///
+/// The error names the first part that the kernel did not take.
+pub(super) fn load(wire: &mut Wire, table: &Table, replace: bool) -> Result<(), (String, Errno)> {
+    let mut batch = Batch::default();
+    let mut whole = Nfgenmsg::new();
+    whole.set_res_id(NFNL_SUBSYS_NFTABLES);
+    batch.add(&Request::new().op_batch_begin_do(&whole));
+    if replace {
+        let mut request = Request::new().op_deltable_do(&INET);
+        request.encode().push_name_bytes(NAME);
+        batch.add(&request);
+    }
+    let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
+    request.encode().push_name_bytes(NAME).push_flags(table.flags);
+    batch.add(&request);
+    let mut parts = vec![format!("table inet {}", Table::NAME); batch.len()];
+    for (id, set) in table.sets.iter().enumerate() {
+        add_set(&mut batch, id as u32 + 1, set);
+        parts.resize(batch.len(), format!("set {}", set.name));
+    }
+    for chain in &table.chains {
+        add_chain(&mut batch, chain);
+        parts.push(format!("chain {}", chain.name));
+    }
+    for chain in &table.chains {
+        for rule in &chain.rules {
+            let mut request = Request::new().set_create().set_append().op_newrule_do(&INET);
+            let list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.name.as_bytes());
+            rule.iter().fold(list.nested_expressions(), encode).end_nested();
+            batch.add(&request);
+            parts.push(format!("a rule of chain {}", chain.name));
+        }
+    }
+    let last = batch.len() - 1;
+    batch.add(&Request::new().op_batch_end_do(&whole));
+    wire.tell(batch, last).map_err(|(position, errno)| (parts[position.min(last)].clone(), errno))
+}
+
+/// Whether an error says that this kernel has no nf_tables, as opposed to refusing us its use.
+///
+/// socket(2) without nfnetlink: `EPROTONOSUPPORT`. nfnetlink without nf_tables: `EINVAL` to a single message,
+/// `EOPNOTSUPP` to a transaction (net/netfilter/nfnetlink.c). nf_tables without family inet: `EAFNOSUPPORT`.
+/// `EPERM` and everything else is a failure and never an excuse.
+pub(super) fn is_unavailable(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL | Errno::EOPNOTSUPP
+    )
+}
+
+fn add_chain(batch: &mut Batch, chain: &Chain) {
+    let mut request = Request::new().set_create().op_newchain_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(chain.name.as_bytes());
+    if let Some(base) = &chain.base {
+        let hook = encoder.nested_hook().push_num(base.hook).push_priority(base.priority).end_nested();
+        drop(hook.push_policy(base.policy).push_type_bytes(base.kind.as_bytes()));
+    } else {
+        drop(encoder);
+    }
+    batch.add(&request);
+}
+
+fn add_set(batch: &mut Batch, id: u32, set: &Set) {
+    let mut request = Request::new().set_create().op_newset_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(set.name.as_bytes());
+    let encoder = encoder.push_flags(set.flags).push_key_type(set.key_type).push_key_len(set.key_length);
+    drop(encoder.nested_desc().push_size(set.keys.len() as u32).end_nested().push_id(id));
+    batch.add(&request);
+    let keys: Vec<_> = set.keys.iter().collect();
+    // The length of an attribute has 16 bits.
+    for keys in keys.chunks(ELEMENTS) {
+        let mut request = Request::new().set_create().op_newsetelem_do(&INET);
+        let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.name.as_bytes());
+        let add = |list: netlink_bindings::nftables::PushSetelemListElemAttrs<_>, key: &&Vec<u8>| {
+            list.nested_elem().nested_key().push_value(key).end_nested().end_nested()
+        };
+        drop(keys.iter().fold(encoder.push_set_id(id).nested_elements(), add).end_nested());
+        batch.add(&request);
+    }
+}
+
+fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAttrs<P> {
+    let element = list.nested_elem();
+    let verdict = |code: u32, chain: Option<&str>| (code, chain.map(str::to_owned));
+    let (code, chain) = match expr {
+        Expr::Meta { key, register } => {
+            return element.nested_data_meta().push_key(*key).push_dreg(*register).end_nested().end_nested();
+        }
+        Expr::Payload { base, offset, length, register } => {
+            let payload = element.nested_data_payload().push_dreg(*register).push_base(*base);
+            return payload.push_offset(*offset).push_len(*length).end_nested().end_nested();
+        }
+        Expr::Equals { register, value } => {
+            let cmp = element.nested_data_cmp().push_sreg(*register).push_op(CMP_EQ);
+            return cmp.nested_data().push_value(value).end_nested().end_nested().end_nested();
+        }
+        Expr::InSet { register, set } => {
+            let lookup = element.nested_data_lookup().push_set_bytes(set.as_bytes());
+            return lookup.push_sreg(*register).end_nested().end_nested();
+        }
+        Expr::Reset => {
+            return element.nested_data_reject().push_type(REJECT_TCP_RST).push_icmp_code(0).end_nested().end_nested();
+        }
+        Expr::Prohibit => {
+            let reject = element.nested_data_reject().push_type(REJECT_ICMPX);
+            return reject.push_icmp_code(ADMIN_PROHIBITED).end_nested().end_nested();
+        }
+        Expr::Accept => verdict(ACCEPT, None),
+        Expr::Drop => verdict(DROP, None),
+        Expr::Goto(chain) => verdict(GOTO, Some(chain)),
+        // The kernel has no expression of that name and refuses the whole transaction.
+        Expr::Other(name) => return element.push_name_bytes(name.as_bytes()).end_nested(),
+    };
+    let mut encoder =
+        element.nested_data_immediate().push_dreg(0).nested_data().nested_verdict().push_code(code);
+    if let Some(chain) = chain {
+        encoder = encoder.push_chain_bytes(chain.as_bytes());
+    }
+    encoder.end_nested().end_nested().end_nested().end_nested()
+}
+
+fn decode_chain(chain: netlink_bindings::nftables::IterableChainAttrs<'_>) -> Chain {
+    let base = chain.get_hook().ok().map(|hook| Base {
+        kind: chain.get_type().map(text).unwrap_or_default(),
+        hook: hook.get_num().unwrap_or(u32::MAX),
+        priority: hook.get_priority().unwrap_or(i32::MAX),
+        policy: chain.get_policy().unwrap_or(u32::MAX),
+        flags: chain.get_flags().unwrap_or(0) & !CHAIN_BASE,
+    });
+    Chain { name: chain.get_name().map(text).unwrap_or_default(), base, rules: vec![] }
+}
+
+/// An element that is more than a key (a time limit, the end of an interval) is not one of ours.
+fn plain_key(element: netlink_bindings::nftables::IterableSetelemAttrs<'_>) -> Option<Vec<u8>> {
+    let mut key = None;
+    for attribute in element {
+        match attribute.ok()? {
+            SetelemAttrs::Key(data) => key = value(data),
+            _ => return None,
+        }
+    }
+    key
+}
+
+fn decode_element(
+    element: Result<netlink_bindings::nftables::ExprListAttrs<'_>, netlink_bindings::utils::ErrorContext>,
+) -> Expr {
+    let Ok(netlink_bindings::nftables::ExprListAttrs::Elem(element)) = element else {
+        return Expr::Other(String::new());
+    };
+    decode(&element).unwrap_or_else(|| Expr::Other(element.get_name().map(text).unwrap_or_default()))
+}
+
+/// None for anything but exactly what [`encode`] writes and the kernel's own defaults.
+fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
+    let (mut a, mut b, mut c, mut d) = (None, None, None, None);
+    match element.get_data().ok()? {
+        ExprOps::Meta(attributes) => {
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprMetaAttrs::Key(key) => a = Some(key),
+                    ExprMetaAttrs::Dreg(register) => b = Some(register),
+                    _ => return None,
+                }
+            }
+            Some(Expr::Meta { key: a?, register: b? })
+        }
+        ExprOps::Payload(attributes) => {
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprPayloadAttrs::Base(base) => a = Some(base),
+                    ExprPayloadAttrs::Offset(offset) => b = Some(offset),
+                    ExprPayloadAttrs::Len(length) => c = Some(length),
+                    ExprPayloadAttrs::Dreg(register) => d = Some(register),
+                    _ => return None,
+                }
+            }
+            Some(Expr::Payload { base: a?, offset: b?, length: c?, register: d? })
+        }
+        ExprOps::Cmp(attributes) => {
+            let mut bytes = None;
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprCmpAttrs::Sreg(register) => a = Some(register),
+                    ExprCmpAttrs::Op(CMP_EQ) => b = Some(CMP_EQ),
+                    ExprCmpAttrs::Data(data) => bytes = value(data),
+                    _ => return None,
+                }
+            }
+            b?;
+            Some(Expr::Equals { register: a?, value: bytes? })
+        }
+        ExprOps::Lookup(attributes) => {
+            let mut set = None;
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprLookupAttrs::Set(name) => set = Some(text(name)),
+                    ExprLookupAttrs::Sreg(register) => a = Some(register),
+                    ExprLookupAttrs::Flags(0) => (),
+                    _ => return None,
+                }
+            }
+            Some(Expr::InSet { register: a?, set: set? })
+        }
+        ExprOps::Reject(attributes) => {
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprRejectAttrs::Type(kind) => a = Some(kind),
+                    ExprRejectAttrs::IcmpCode(code) => b = Some(u32::from(code)),
+                }
+            }
+            match (a?, b) {
+                (REJECT_TCP_RST, _) => Some(Expr::Reset),
+                (REJECT_ICMPX, Some(code)) if code == u32::from(ADMIN_PROHIBITED) => Some(Expr::Prohibit),
+                _ => None,
+            }
+        }
+        ExprOps::Immediate(attributes) => {
+            let mut verdict = None;
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprImmediateAttrs::Dreg(0) => (),
+                    ExprImmediateAttrs::Data(mut data) => match data.next()?.ok()? {
+                        DataAttrs::Verdict(given) => verdict = decode_verdict(given),
+                        DataAttrs::Value(_) => return None,
+                    },
+                    _ => return None,
+                }
+            }
+            verdict
+        }
+        _ => None,
+    }
+}
+
+fn decode_verdict(attributes: IterableVerdictAttrs<'_>) -> Option<Expr> {
+    let (mut code, mut chain) = (None, None);
+    for attribute in attributes {
+        match attribute.ok()? {
+            VerdictAttrs::Code(given) => code = Some(given),
+            VerdictAttrs::Chain(name) => chain = Some(text(name)),
+            VerdictAttrs::ChainId(_) => return None,
+        }
+    }
+    match (code?, chain) {
+        (ACCEPT, None) => Some(Expr::Accept),
+        (DROP, None) => Some(Expr::Drop),
+        (GOTO, Some(chain)) => Some(Expr::Goto(chain)),
+        _ => None,
+    }
+}
+
+fn value(mut data: IterableDataAttrs<'_>) -> Option<Vec<u8>> {
+    match data.next()?.ok()? {
+        DataAttrs::Value(bytes) => Some(bytes.to_vec()),
+        DataAttrs::Verdict(_) => None,
+    }
+}
+
+fn text(text: &CStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+const NAME: &[u8] = Table::NAME.as_bytes();
+/// `NFPROTO_INET` of linux/netfilter.h.
+const INET: Nfgenmsg = Nfgenmsg { nfgen_family: 1, version: 0, _res_id_be: 0 };
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const ELEMENTS: usize = 500;
+const CHAIN_BASE: u32 = 1;
+const CMP_EQ: u32 = 0;
+const REJECT_TCP_RST: u32 = 1;
+const REJECT_ICMPX: u32 = 2;
+const ADMIN_PROHIBITED: u8 = 3;
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+const GOTO: u32 = -4i32 as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_is_told_apart_from_forbidden() {
+        for missing in [Errno::EPROTONOSUPPORT, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT] {
+            assert!(is_unavailable(missing), "{missing}");
+        }
+        for failure in [Errno::EPERM, Errno::EACCES, Errno::ENOMEM, Errno::ENOBUFS, Errno::EBUSY, Errno::ENOENT] {
+            assert!(!is_unavailable(failure), "{failure}");
+        }
+    }
+
+    #[test]
+    fn every_expression_survives_the_way_to_netlink_and_back() {
+        let socket = super::super::sockets::Foreign::Protocol(1);
+        let table = Table::sealing([&socket]);
+        for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+            let mut request = Request::new().op_newrule_do(&INET);
+            let list = request.encode().push_table_bytes(NAME).push_chain_bytes(b"x").nested_expressions();
+            drop(rule.iter().fold(list, encode));
+            let bytes = netlink_bindings::traits::NetlinkRequest::payload(&request).to_vec();
+            let (_, attributes) = netlink_bindings::nftables::OpNewruleDo::decode_request(&bytes);
+            let back: Vec<_> = attributes.get_expressions().unwrap().map(decode_element).collect();
+            assert_eq!(&back, rule);
+        }
+    }
+
+    #[test]
+    fn an_expression_with_something_extra_is_another() {
+        let mut request = Request::new().op_newrule_do(&INET);
+        let list = request.encode().nested_expressions();
+        let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_sreg(1).push_flags(1);
+        drop(inverted.end_nested().end_nested().nested_elem().nested_data_counter());
+        let bytes = netlink_bindings::traits::NetlinkRequest::payload(&request).to_vec();
+        let (_, attributes) = netlink_bindings::nftables::OpNewruleDo::decode_request(&bytes);
+        let back: Vec<_> = attributes.get_expressions().unwrap().map(decode_element).collect();
+        assert_eq!(back, [Expr::Other("lookup".into()), Expr::Other("counter".into())]);
+    }
+}

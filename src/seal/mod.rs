@@ -1,0 +1,170 @@
+//! The seal: a network namespace that is about to be a program's is made empty, closed, and proven so.
+//!
+//! The story: [`seal`] enters the namespace on a thread of its own, observes it, plans, applies, and observes again;
+//! only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply. [`plan`]
+//! and [`broken`] are pure. The namespace of the machine, or of the caller, is never changed. This room knows nothing
+//! of containers, engines and settings files.
+
+mod apply;
+mod enter;
+mod firewall;
+mod observe;
+mod plan;
+mod sockets;
+mod table;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::SockProtocol;
+use serde::{Deserialize, Serialize};
+
+pub use crate::settings::Firewall;
+pub use enter::{Netns, is_host, join_user_namespace, netns_of};
+pub use observe::{Address, Link, Loaded, Observation};
+pub use plan::{Broken, SealOp, broken, plan};
+pub use sockets::Foreign;
+pub use table::{Base, Chain, Difference, Expr, Set, Table};
+
+use observe::Wires;
+use wire::Wire;
+
+/// How a namespace is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Addresses to be put on lo beside those of the links found: of a namespace that was replaced.
+    pub addresses: Vec<IpAddr>,
+    /// What to do where the kernel has no nf_tables. Without it a foreign socket is refused all the same.
+    pub firewall: Firewall,
+}
+
+/// Whose the sockets in the namespace are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sockets {
+    /// No program of the container has run yet, so each is somebody else's and must be blocked.
+    Foreign,
+    /// Programs have run; nothing can be said of sockets, and they are not looked at.
+    Own,
+}
+
+/// A sealed namespace, and what it took. Names and numbers only; goes into the record and the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sealed {
+    /// Which one.
+    pub netns: Netns,
+    /// Names of the links that were removed.
+    pub links_removed: Vec<String>,
+    /// Fallback devices of tunnel modules, which the kernel does not remove: down, and behind the table.
+    pub links_left: Vec<String>,
+    /// The container's addresses, now on lo.
+    pub addresses_kept: Vec<IpAddr>,
+    /// IPv6 addresses that the namespace cannot have, because IPv6 is disabled in it.
+    pub addresses_skipped: Vec<IpAddr>,
+    /// Sockets of others that existed and are blocked now.
+    pub foreign_blocked: Vec<Foreign>,
+    /// Ids of other namespaces that are still known here: of use to nobody without CAP_NET_ADMIN.
+    pub nsids_left: Vec<i32>,
+    /// False when this kernel has none and [`Firewall::IfAvailable`] was wanted.
+    pub firewall: bool,
+}
+
+/// Seals a network namespace in which no program of the container has run yet. Doing it again changes nothing.
+///
+/// # Errors
+/// It is the machine's or the caller's own; a link cannot be removed; anything does not hold in the end, each of it
+/// named. The namespace may then be changed in part, and nothing may be started in it.
+pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
+    let host = || bail!("cannot seal the network namespace: it is the host's own");
+    if enter::is_own(netns)? {
+        return host();
+    }
+    let identity = Netns::of(netns)?;
+    enter::inside(netns, || {
+        if enter::here_is_initial()? {
+            return host();
+        }
+        let mut wires = Wires::open()?;
+        let first = observe::observe(&mut wires, Sockets::Foreign)?;
+        // The addresses of the links go with them.
+        let had = first.addresses.iter().map(|a| a.address).filter(|a| plan::is_global(*a));
+        let wanted = Wanted { addresses: wanted.addresses.iter().copied().chain(had).collect(), ..*wanted };
+        let mut foreign = first.sockets.clone();
+        let mut removed: BTreeSet<_> = others(&first).collect();
+        let mut seen = first;
+        // An engine may plumb meanwhile, so it goes on until there is nothing left to do.
+        for _ in 0..ROUNDS {
+            let ops = plan(&seen, &wanted);
+            if ops.is_empty() {
+                break;
+            }
+            apply::apply(&ops, &mut wires).context("cannot seal the network namespace")?;
+            seen = observe::observe(&mut wires, Sockets::Foreign)?;
+            foreign.extend(seen.sockets.iter().cloned());
+            removed.extend(others(&seen));
+        }
+        let broken = broken(&seen, &wanted, Sockets::Foreign);
+        if !broken.is_empty() {
+            let reasons: Vec<_> = broken.iter().map(ToString::to_string).collect();
+            bail!("cannot seal the network namespace: {}", reasons.join("; "));
+        }
+        let left: BTreeSet<_> = others(&seen).collect();
+        Ok(Sealed {
+            netns: identity,
+            links_removed: removed.difference(&left).cloned().collect(),
+            addresses_kept: plan::kept(&seen, &wanted).into_iter().collect(),
+            addresses_skipped: plan::skipped(&seen, &wanted).into_iter().collect(),
+            foreign_blocked: foreign.into_iter().collect(),
+            nsids_left: seen.nsids,
+            firewall: matches!(seen.table, Loaded::Present(_)),
+            links_left: left.into_iter().collect(),
+        })
+    })
+}
+
+/// What does not hold in a namespace that should have been sealed before; programs may be running in it.
+///
+/// A kernel without nf_tables is reported as [`Broken::NoFirewall`]; whether that is acceptable is for the caller.
+///
+/// # Errors
+/// It cannot be entered or observed, so that nobody knows.
+pub fn verify(netns: BorrowedFd<'_>) -> Result<Vec<Broken>> {
+    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required };
+    Ok(broken(&look(netns, Sockets::Own)?, &wanted, Sockets::Own))
+}
+
+/// Observes a namespace and changes nothing.
+///
+/// # Errors
+/// It cannot be entered or observed.
+pub fn look(netns: BorrowedFd<'_>, whose: Sockets) -> Result<Observation> {
+    enter::inside(netns, || observe::observe(&mut Wires::open()?, whose))
+}
+
+/// The addresses of a namespace, or of the caller's own, that mean something beyond it. Reads only.
+///
+/// # Errors
+/// It cannot be entered, or the kernel does not answer.
+pub fn addresses(netns: Option<BorrowedFd<'_>>) -> Result<Vec<IpAddr>> {
+    let read = || -> Result<Vec<IpAddr>> {
+        let mut wire = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
+        let found = observe::addresses(&mut wire).context("cannot list the addresses")?;
+        let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| plan::is_global(*a)).collect();
+        Ok(global.into_iter().collect())
+    };
+    match netns {
+        Some(netns) => enter::inside(netns, read),
+        None => read(),
+    }
+}
+
+fn others(seen: &Observation) -> impl Iterator<Item = String> {
+    seen.links.iter().filter(|link| !link.is_loopback()).map(|link| link.name.clone())
+}
+
+
+/// How often an engine may plumb while the namespace is being sealed.
+const ROUNDS: usize = 4;

@@ -1,0 +1,193 @@
+//! What is in the network namespace of the calling thread: links, addresses, sockets, our table, peer namespaces.
+//!
+//! Reads only, and judges nothing.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use netlink_bindings::rt_addr::{self, Ifaddrmsg};
+use netlink_bindings::rt_link::{self, Ifinfomsg};
+use netlink_bindings::traits::{NetlinkRequest, Protocol};
+use netlink_bindings::utils::find_attr;
+use nix::errno::Errno;
+use nix::sys::socket::SockProtocol;
+
+use super::sockets::{self, Foreign};
+use super::table::Table;
+use super::wire::Wire;
+use super::{Sockets, firewall};
+
+/// What is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Every network device.
+    pub links: Vec<Link>,
+    /// Every address, loopback's own included.
+    pub addresses: Vec<Address>,
+    /// Whether lo may have IPv6 addresses.
+    pub ipv6: bool,
+    /// The inet sockets; empty when they are the container's own and were not looked for.
+    pub sockets: BTreeSet<Foreign>,
+    /// The table `inet oci_isolate`.
+    pub table: Loaded,
+    /// Ids under which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
+    pub nsids: Vec<i32>,
+}
+
+/// A network device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// lo has 1 in every namespace (`LOOPBACK_IFINDEX`, include/net/net_namespace.h).
+    pub index: i32,
+    /// Bytes that are not UTF-8 are replaced.
+    pub name: String,
+    /// `veth`, `macvlan`, ...; hardware has none.
+    pub kind: Option<String>,
+    /// IFF_UP.
+    pub up: bool,
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The link's index.
+    pub link: i32,
+    /// The address itself, never the peer's.
+    pub address: IpAddr,
+}
+
+/// What became of the question for our table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Loaded {
+    /// This kernel has no nf_tables.
+    Unavailable,
+    /// There is no table of that name.
+    #[default]
+    Absent,
+    /// As the kernel reports it.
+    Present(Table),
+}
+
+/// The sockets through which a namespace is observed and changed; they belong to that of the thread that opened them.
+pub(super) struct Wires {
+    pub(super) route: Wire,
+    /// None when the kernel has no such socket.
+    pub(super) firewall: Option<Wire>,
+}
+
+impl Wires {
+    pub(super) fn open() -> Result<Self> {
+        let route = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for links")?;
+        let firewall = match Wire::open(SockProtocol::NetlinkNetFilter) {
+            Ok(wire) => Some(wire),
+            Err(error) if firewall::is_unavailable(error) => None,
+            Err(error) => return Err(error).context("cannot open a socket for the firewall"),
+        };
+        Ok(Self { route, firewall })
+    }
+}
+
+/// # Errors
+/// The kernel refuses one of the questions.
+pub(super) fn observe(wires: &mut Wires, whose: Sockets) -> Result<Observation> {
+    let (links, ipv6) = links(&mut wires.route).context("cannot list the links")?;
+    let addresses = addresses(&mut wires.route).context("cannot list the addresses")?;
+    let nsids = wires.route.ask(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
+    let table = match &mut wires.firewall {
+        Some(wire) => firewall::read(wire).context("cannot read table inet oci_isolate")?,
+        None => Loaded::Unavailable,
+    };
+    let sockets = match whose {
+        Sockets::Foreign => sockets::observe()?,
+        Sockets::Own => BTreeSet::new(),
+    };
+    Ok(Observation { links, addresses, ipv6, sockets, table, nsids })
+}
+
+/// All links, and whether IPv6 is enabled on lo.
+fn links(wire: &mut Wire) -> Result<(Vec<Link>, bool), Errno> {
+    let mut request = rt_link::Request::new().op_getlink_dump(&Ifinfomsg::new());
+    request.encode().push_ext_mask(SKIP_STATISTICS);
+    let found = wire.ask(&request, |(header, attributes)| {
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        let link = Link {
+            index: header.ifi_index,
+            name: attributes.get_ifname().map(text).unwrap_or_default(),
+            kind: attributes.get_linkinfo().and_then(|info| info.get_kind()).map(text).ok(),
+            up: header.ifi_flags & IFF_UP != 0,
+        };
+        let inet6 = attributes.get_af_spec().and_then(|families| families.get_inet6());
+        let ipv6 = inet6.ok().and_then(|inet6| disabled(find_attr(inet6.get_buf(), INET6_CONF)?)) == Some(false);
+        Some((ipv6, link))
+    })?;
+    let ipv6 = found.iter().any(|(ipv6, link)| link.is_loopback() && *ipv6);
+    Ok((found.into_iter().map(|(_, link)| link).collect(), ipv6))
+}
+
+/// Every address here.
+pub(super) fn addresses(wire: &mut Wire) -> Result<Vec<Address>, Errno> {
+    wire.ask(&rt_addr::Request::new().op_getaddr_dump(&Ifaddrmsg::new()), |(header, attributes)| {
+        // On a point-to-point link IFA_ADDRESS is the peer's, IFA_LOCAL our own (rtnetlink(7)).
+        let address = attributes.get_local().or_else(|_| attributes.get_address()).ok()?;
+        Some(Address { link: header.ifa_index as i32, address })
+    })
+}
+
+/// `net.ipv6.conf.lo.disable_ipv6`, out of the array of all such settings.
+fn disabled(conf: &[u8]) -> Option<bool> {
+    let value = conf.chunks_exact(4).nth(DEVCONF_DISABLE_IPV6)?;
+    Some(value.iter().any(|byte| *byte != 0))
+}
+
+impl Link {
+    /// Whether this is lo.
+    pub fn is_loopback(&self) -> bool {
+        self.index == LOOPBACK
+    }
+}
+
+/// RTM_GETNSID (rtnetlink(7) lacks it; linux/net_namespace.h), for which netlink-bindings has nothing.
+struct GetNsid;
+
+impl NetlinkRequest for GetNsid {
+    fn protocol(&self) -> Protocol {
+        Protocol::Raw { protonum: 0, request_type: 90 }
+    }
+    fn flags(&self) -> u16 {
+        netlink_bindings::consts::NLM_F_DUMP as u16
+    }
+    /// struct rtgenmsg: the family, padded.
+    fn payload(&self) -> &[u8] {
+        &[0; 4]
+    }
+    type ReplyType<'buf> = Option<i32>;
+    fn decode_reply(payload: &[u8]) -> Option<i32> {
+        let id = find_attr(payload.get(4..)?, 1)?;
+        id.first_chunk().map(|id| i32::from_ne_bytes(*id))
+    }
+}
+
+pub(super) const LOOPBACK: i32 = 1;
+/// linux/if.h
+pub(super) const IFF_UP: u32 = 1;
+/// `RTEXT_FILTER_SKIP_STATS` of linux/rtnetlink.h.
+const SKIP_STATISTICS: u32 = 8;
+/// `IFLA_INET6_CONF` of linux/if_link.h.
+const INET6_CONF: u16 = 2;
+/// linux/ipv6.h
+const DEVCONF_DISABLE_IPV6: usize = 26;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_settings_array_that_is_too_short_says_nothing() {
+        assert_eq!(disabled(&[0; 8]), None);
+        assert_eq!(disabled(&[0; 108]), Some(false));
+        let mut conf = [0; 108];
+        conf[104..].copy_from_slice(&1i32.to_ne_bytes());
+        assert_eq!(disabled(&conf), Some(true));
+    }
+}

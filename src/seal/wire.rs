@@ -1,0 +1,168 @@
+//! One netlink socket: requests out, answers back, errors by number.
+//!
+//! Messages are encoded and decoded by `netlink-bindings`; this file only frames and carries them. It never waits: the
+//! kernel handles a request inside send(2) and queues the answer before that returns, and each recv(2) of a dump
+//! queues the next part before it returns (netlink(7); `netlink_recvmsg` in net/netlink/af_netlink.c). So it reads
+//! with `MSG_DONTWAIT`, and a missing answer is an error instead of a hang.
+//!
+//! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no nf_tables" and
+//! "not allowed" one; it panics on a reply above 8 KiB, waits for ever for a lost one, hides `NLM_F_DUMP_INTR`, and
+//! asks for one acknowledgement a message, which overruns the receive buffer from some 270 messages on.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use netlink_bindings::builtin::Nlmsghdr;
+use netlink_bindings::consts::{NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST};
+use netlink_bindings::traits::{NetlinkRequest, Protocol};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+pub(super) struct Wire {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+    seq: u32,
+}
+
+impl Wire {
+    /// A socket in the network namespace of the calling thread.
+    pub(super) fn open(protocol: SockProtocol) -> Result<Self, Errno> {
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
+        Ok(Self { fd, buffer: vec![0; RECEIVE], seq: 1 })
+    }
+
+    /// Asks and gathers what `keep` makes of each reply, for single requests and dumps alike.
+    ///
+    /// A dump that the kernel marks as inconsistent is asked for again, and `EINTR` if it never settles.
+    pub(super) fn ask<R: NetlinkRequest, T>(
+        &mut self,
+        request: &R,
+        keep: impl Fn(R::ReplyType<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Errno> {
+        for _ in 0..ATTEMPTS {
+            let mut batch = Batch::default();
+            batch.add(request);
+            let mut kept = Vec::new();
+            let last = self.send(&mut batch, 0)?;
+            let torn = self.receive(last, last, |payload| kept.extend(keep(R::decode_reply(payload))));
+            if !torn.map_err(|(_, errno)| errno)? {
+                return Ok(kept);
+            }
+        }
+        Err(Errno::EINTR)
+    }
+
+    /// Sends a batch in one write; the message at `acknowledged` is the only one that is answered when all is well.
+    ///
+    /// The error is that of the first message that failed, with its position in the batch.
+    pub(super) fn tell(&mut self, mut batch: Batch, acknowledged: usize) -> Result<(), (usize, Errno)> {
+        let first = self.seq;
+        let last = self.send(&mut batch, acknowledged).map_err(|errno| (0, errno))?;
+        self.receive(first, last, |_| ()).map_err(|(seq, errno)| (seq.wrapping_sub(first) as usize, errno))?;
+        Ok(())
+    }
+
+    /// Returns the sequence number whose acknowledgement ends the exchange.
+    fn send(&mut self, batch: &mut Batch, acknowledged: usize) -> Result<u32, Errno> {
+        let first = self.seq;
+        batch.number(first, acknowledged);
+        self.seq = first.wrapping_add(batch.starts.len() as u32);
+        let sent = send(self.fd.as_raw_fd(), &batch.bytes, MsgFlags::empty())?;
+        if sent != batch.bytes.len() {
+            return Err(Errno::EMSGSIZE);
+        }
+        Ok(first.wrapping_add(acknowledged as u32))
+    }
+
+    /// Reads until `last` is answered; true if a dump was torn by a concurrent change.
+    fn receive(&mut self, first: u32, last: u32, mut each: impl FnMut(&[u8])) -> Result<bool, (u32, Errno)> {
+        let mut torn = false;
+        loop {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+            let length =
+                recv(self.fd.as_raw_fd(), &mut self.buffer, flags).map_err(|errno| (first, errno))?;
+            // MSG_TRUNC: the true length, so a reply that was cut is seen. A cut reply is no reply.
+            let mut rest = self.buffer.get(..length).ok_or((first, Errno::EMSGSIZE))?;
+            while let Some((header, payload, next)) = split(rest) {
+                rest = next;
+                // Answers to an earlier exchange that ended in an error are still in the queue.
+                if header.seq.wrapping_sub(first) > last.wrapping_sub(first) {
+                    continue;
+                }
+                torn |= header.flags & NLM_F_DUMP_INTR as u16 != 0;
+                match header.r#type {
+                    NLMSG_ERROR | NLMSG_DONE => match status(payload) {
+                        Some(0) if header.seq == last => return Ok(torn),
+                        Some(0) => (),
+                        Some(code) => return Err((header.seq, Errno::from_raw(-code))),
+                        None => return Err((header.seq, Errno::EBADMSG)),
+                    },
+                    NLMSG_NOOP => (),
+                    NLMSG_OVERRUN => return Err((header.seq, Errno::ENOBUFS)),
+                    _ => each(payload),
+                }
+            }
+            if !rest.is_empty() {
+                return Err((first, Errno::EBADMSG));
+            }
+        }
+    }
+}
+
+/// Messages that go out in one write.
+#[derive(Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+impl Batch {
+    pub(super) fn add<R: NetlinkRequest>(&mut self, request: &R) {
+        let Protocol::Raw { request_type, .. } = request.protocol() else {
+            unreachable!("no request of ours is generic netlink")
+        };
+        let payload = request.payload();
+        self.starts.push(self.bytes.len());
+        let mut header = Nlmsghdr::new();
+        header.len = (Nlmsghdr::len() + payload.len()) as u32;
+        header.r#type = request_type;
+        header.flags = request.flags() | NLM_F_REQUEST as u16;
+        self.bytes.extend_from_slice(header.as_slice());
+        self.bytes.extend_from_slice(payload);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    fn number(&mut self, first: u32, acknowledged: usize) {
+        for (position, &start) in self.starts.iter().enumerate() {
+            let header = &mut self.bytes[start..start + Nlmsghdr::len()];
+            header[8..12].copy_from_slice(&first.wrapping_add(position as u32).to_ne_bytes());
+            if position == acknowledged {
+                let flags = u16::from_ne_bytes([header[6], header[7]]) | NLM_F_ACK as u16;
+                header[6..8].copy_from_slice(&flags.to_ne_bytes());
+            }
+        }
+    }
+}
+
+fn split(buffer: &[u8]) -> Option<(Nlmsghdr, &[u8], &[u8])> {
+    let header = Nlmsghdr::new_from_slice(buffer.get(..Nlmsghdr::len())?)?;
+    let payload = buffer.get(Nlmsghdr::len()..header.len as usize)?;
+    let next = (header.len as usize).next_multiple_of(4).min(buffer.len());
+    Some((header, payload, &buffer[next..]))
+}
+
+fn status(payload: &[u8]) -> Option<i32> {
+    payload.first_chunk().map(|code| i32::from_ne_bytes(*code))
+}
+
+/// The kernel fills at most 32 KiB a datagram (`max_recvmsg_len` in net/netlink/af_netlink.c).
+const RECEIVE: usize = 64 << 10;
+const ATTEMPTS: usize = 16;
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_OVERRUN: u16 = 4;
