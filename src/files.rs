@@ -74,21 +74,30 @@ impl Snapshot {
         if std::fs::symlink_metadata(&self.path).with_context(|| format!("cannot replace {shown}"))?.is_symlink() {
             bail!("cannot replace {shown}: it is a symbolic link");
         }
-        write_new(&self.path, bytes, self.mode, Some(self.owner))
+        // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
+        write_new(&self.path, bytes, self.mode, Some(self.owner), File::sync_data)
     }
 }
 
-/// Writes a file in one step: it is there with these bytes or, after an error, as it was before.
+/// Writes a file of ours in one step: it is there with these bytes or, after an error, as it was before. It need not
+/// outlive the machine's next start.
 ///
 /// # Errors
 /// Its directory cannot be written.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    write_new(path, bytes, mode, None)
+    write_new(path, bytes, mode, None, |_| Ok(()))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+fn write_new(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Option<(u32, u32)>,
+    settle: fn(&File) -> std::io::Result<()>,
+) -> Result<()> {
     let temporary = temporary_beside(path);
-    let written = write_temporary(&temporary, bytes, mode, owner).and_then(|()| std::fs::rename(&temporary, path));
+    let file = write_temporary(&temporary, bytes, mode, owner);
+    let written = file.and_then(|file| settle(&file)).and_then(|()| std::fs::rename(&temporary, path));
     if let Err(error) = written {
         // The rename did not happen, so the name is ours or not there.
         let _ = std::fs::remove_file(&temporary);
@@ -97,7 +106,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) ->
     Ok(())
 }
 
-fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<()> {
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<File> {
     let _ = std::fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
     file.write_all(bytes)?;
@@ -109,8 +118,7 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32
     }
     // After the owner: chown clears set-id bits, and nobody else may read the bytes before.
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    // A bundle on a disk (Podman's) has to survive a power cut as well as its engine's own files; on tmpfs it is free.
-    file.sync_data()
+    Ok(file)
 }
 
 /// The process id makes the name ours: whoever has it now is us, whoever had it is gone.

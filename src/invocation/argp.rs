@@ -66,7 +66,7 @@ impl Walk<'_> {
     fn cluster(&self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
         let word = self.args[at].as_bytes();
         for (nth, letter) in word.iter().enumerate().skip(1) {
-            let name = format!("-{}", char::from(*letter));
+            let name = shown(&[b'-', *letter]);
             let Some(flag) = self.flags.iter().find(|flag| flag.short == Some(*letter)) else {
                 return Err(self.place.unknown(&name));
             };

@@ -80,7 +80,7 @@ impl Walk<'_> {
     fn cluster(&mut self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
         let word = self.args[at].as_bytes();
         for (nth, letter) in word.iter().enumerate().skip(1) {
-            let name = format!("-{}", char::from(*letter));
+            let name = shown(&[b'-', *letter]);
             let flag = self.once(self.flags.iter().find(|flag| flag.short == Some(*letter)), &name)?;
             let kept = if nth == 1 { 0 } else { nth };
             match (flag.takes, word.get(nth + 1)) {

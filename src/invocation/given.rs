@@ -103,8 +103,9 @@ impl Place {
     }
 }
 
-/// The flag's name in a message: dashes and all, up to the first `=`, so that no value is shown.
+/// A word of argv in a message: up to the first `=`, so that no value is shown, and on one line.
 pub(super) fn shown(word: &[u8]) -> String {
     let end = word.iter().position(|byte| *byte == b'=').unwrap_or(word.len());
-    String::from_utf8_lossy(word.get(..end).unwrap_or_default()).into_owned()
+    let name = String::from_utf8_lossy(word.get(..end).unwrap_or_default());
+    name.replace(char::is_control, "\u{fffd}")
 }

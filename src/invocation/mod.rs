@@ -4,7 +4,7 @@
 //! a call that is none of ours and passes through untouched, or one that could be read in two ways and must not be
 //! guessed at. The cousins that guess (`-b...` anywhere is the bundle, `create` anywhere is the verb) fail open.
 //!
-//! Three grammars ([`urfave`], [`argp`], [`clap`]) walk one table of the runtimes' real flags ([`table`]). This room
+//! Three grammars (`urfave`, `argp`, `clap`) walk one table of the runtimes' real flags (`table`). This room
 //! is pure: it mustn't touch a file, the environment or a process, and it doesn't decide what a flag is good for.
 
 mod argp;
@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 pub use given::Given;
 pub use rewritten::Change;
 
-use given::Snag;
+use given::{Snag, shown};
 
 /// How a runtime reads argv.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl fmt::Display for Why {
 
 impl std::error::Error for Why {}
 
-/// Reads the arguments of a runtime, without argv[0].
+/// Reads the arguments of a runtime, without `argv[0]`.
 pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
     let mut given = Vec::new();
     let head = match walk(dialect, None, args, 0, &mut given) {
@@ -196,7 +196,7 @@ pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
     let Some(verb_at) = head else { return Reading::NotOurs(Why::new("no verb")) };
     let verb = Verb::of(&args[verb_at]);
     if verb == Verb::Other {
-        let word = args[verb_at].to_string_lossy();
+        let word = shown(args[verb_at].as_bytes());
         return Reading::NotOurs(Why::new(format!("{} {word} needs no isolation", dialect.name())));
     }
     if verb == Verb::Restore && dialect == Dialect::Youki {

@@ -322,7 +322,7 @@ fn any_bytes_are_read() {
     assert_eq!(summary(&read(Runc, &[odd(b"\xff")])), "not ours: runc \u{fffd} needs no isolation");
     assert_eq!(
         summary(&read(Crun, &[odd(b"run"), odd(b"-\xff")])),
-        "unclear: unknown flag -\u{ff} of crun run"
+        "unclear: unknown flag -\u{fffd} of crun run"
     );
 }
 
@@ -336,6 +336,15 @@ fn a_value_never_shows_in_a_reason() {
     ] {
         for dialect in [Runc, Crun, Youki] {
             assert!(!summary(&read(dialect, &argv(line))).contains("SECRET"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_reason_is_one_line() {
+    for dialect in [Runc, Crun, Youki] {
+        for words in [["--a\nb", "create"], ["create", "--a\nb"], ["a\nb", "x"], ["run", "-\n"]] {
+            assert!(!summary(&read(dialect, &words.map(OsString::from))).contains('\n'));
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Dialect, argv, read, summary};
 
 fn every_line_is_read(dialect: Dialect, file: &str) {
     let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(lines.len() > 6 && lines.len() % 2 == 0);
+    assert!(lines.len() > 6 && lines.chunks_exact(2).remainder().is_empty());
     for pair in lines.chunks(2) {
         let said = summary(&read(dialect, &argv(pair[0]))).replace(dialect.name(), "runc");
         assert_eq!(format!("= {said}"), pair[1], "{}", pair[0]);

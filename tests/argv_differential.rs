@@ -1,0 +1,234 @@
+//! `invocation::read` against the installed runc and crun, on command lines put together at random.
+//!
+//! A bundle that is not there is what the runtime complains about (`chdir B`), so its error says which bundle it
+//! acted on; `delete --force` of a state directory without a state removes that directory, so what is gone says which
+//! id. Nothing is ever started. Whatever `read` understands the runtime must have done, and of what `read` calls not
+//! ours it must have done nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use oci_isolate::invocation::{Dialect, Reading, Verb, read};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const WORDS: &[&str] = &[
+    "web",
+    "web",
+    "other",
+    "--",
+    "-",
+    "-b",
+    "-b=/no1",
+    "-b/no2",
+    "--bundle",
+    "--bundle=/no3",
+    "-bundle",
+    "/no4",
+    "/no5",
+    "--bundle=",
+    "--no-pivot",
+    "--no-pivot=true",
+    "--no-pivot=0",
+    "-no-pivot",
+    "--pid-file",
+    "--pid-file=/no6",
+    "--help",
+    "--help=false",
+    "-h",
+    "--foo",
+    "---",
+    "--bun",
+    "--bun=/no7",
+    "--p",
+    "-odd",
+    "create",
+];
+
+fn words(most: usize) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec(prop::sample::select(WORDS), 0..most)
+}
+
+fn installed(name: &str) -> Option<&'static str> {
+    ["/usr/sbin/runc", "/usr/bin/runc", "/usr/bin/crun"]
+        .into_iter()
+        .find(|path| path.ends_with(name) && Path::new(path).exists())
+}
+
+/// The bundle in the runtime's complaint; None when it complained about something else.
+fn bundle_it_acted_on(runtime: &str, cwd: &Path, args: &[OsString]) -> Option<String> {
+    let output = Command::new(runtime).args(args).current_dir(cwd).output().unwrap();
+    assert!(
+        !output.status.success() || output.stdout.starts_with(b"NAME") || output.stdout.starts_with(b"Usage")
+    );
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    if error.contains("config.json not found") || error.contains("error loading config.json") {
+        return Some(String::new());
+    }
+    let quoted = |start: &str, end: &str| {
+        let rest = &error[error.find(start)? + start.len()..];
+        Some(rest[..rest.find(end)?].to_owned())
+    };
+    quoted("runc create failed: chdir ", ": no such")
+        .or_else(|| quoted("chdir `", "`"))
+        .or_else(|| quoted("realpath `", "`"))
+}
+
+fn creates_agree(dialect: Dialect, runtime: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let cwd = tempfile::tempdir().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&(words(3), words(6)), |(before, behind)| {
+            let mut args = vec![OsString::from("--root"), root.path().into()];
+            // A few of the words before the verb too: `--` and unknown ones.
+            args.extend(
+                before.iter().filter(|word| ["--", "--foo", "create"].contains(word)).map(OsString::from),
+            );
+            args.push("create".into());
+            args.extend(behind.iter().map(OsString::from));
+            let acted = bundle_it_acted_on(runtime, cwd.path(), &args);
+            match read(dialect, &args) {
+                Reading::Understood(call) => {
+                    let bundle = call.bundle.map(|bundle| bundle.to_string_lossy().into_owned());
+                    prop_assert_eq!(Some(bundle.unwrap_or_default()), acted, "{:?}", args);
+                }
+                Reading::NotOurs(why) => prop_assert_eq!(None, acted, "{:?}: {}", args, why),
+                Reading::Unclear(_) => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn deletes_agree(dialect: Dialect, runtime: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let ids = ["web", "other", "-odd", "create", "-"];
+    let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+    const GIVEN: &[&str] = &[
+        "web",
+        "other",
+        "-odd",
+        "create",
+        "--",
+        "-",
+        "--force",
+        "--force=true",
+        "-f",
+        "--foo",
+        "-fr",
+        "-h=0",
+    ];
+    runner
+        .run(&prop::collection::vec(prop::sample::select(GIVEN), 0..4), |words| {
+            for id in ids {
+                std::fs::create_dir_all(root.path().join(id)).unwrap();
+            }
+            let mut args =
+                vec![OsString::from("--root"), root.path().into(), "delete".into(), "--force".into()];
+            args.extend(words.iter().map(OsString::from));
+            Command::new(runtime).args(&args).output().unwrap();
+            let gone: Vec<&str> = ids.into_iter().filter(|id| !root.path().join(id).exists()).collect();
+            match read(dialect, &args) {
+                Reading::Understood(call) if call.regex => {}
+                Reading::Understood(call)
+                    if ids.iter().any(|id| call.id == *id) && dialect == Dialect::Runc =>
+                {
+                    // runc refuses ids that are no names.
+                    let id = call.id.to_string_lossy().into_owned();
+                    prop_assert!(gone.is_empty() || gone == [id.as_str()], "{:?}: {:?}", args, gone);
+                    prop_assert!(!gone.is_empty() || id.starts_with('-'), "{:?}", args);
+                }
+                Reading::Understood(_) => {}
+                Reading::NotOurs(why) => prop_assert!(gone.is_empty(), "{:?}: {} {:?}", args, why, gone),
+                Reading::Unclear(_) => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// crun names what it doesn't find of the container's state, `R/ID/status` or `R/ID`.
+fn crun_looks_for_the_same_id(crun: &'static str) {
+    const GIVEN: &[&str] = &[
+        "web",
+        "other",
+        "-odd",
+        "--",
+        "-",
+        "-d",
+        "-dt",
+        "-td",
+        "-e",
+        "-eA=1",
+        "-dec",
+        "A=1",
+        "--env",
+        "--env=B=2",
+        "--en",
+        "-p",
+        "-pf",
+        "--process",
+        "--process=f",
+        "--proc",
+        "-c",
+        "--cap=X",
+        "--tty",
+        "--tty=no",
+        "--detach",
+        "-f",
+        "-r",
+        "--force",
+        "--regex=1",
+        "--for",
+        "--pid",
+        "--usage",
+        "-?",
+    ];
+    let root = tempfile::tempdir().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 1000, failure_persistence: None, ..Config::default() });
+    let verbs = prop::sample::select(&["exec", "exec", "start", "delete"][..]);
+    runner
+        .run(&(verbs, prop::collection::vec(prop::sample::select(GIVEN), 0..6)), |(verb, words)| {
+            let mut args = vec![OsString::from("--root"), root.path().into(), verb.into()];
+            args.extend(words.iter().map(OsString::from));
+            let output = Command::new(crun).args(&args).output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            let root = root.path().display();
+            let status = error.strip_prefix(&format!("error opening file `{root}/"));
+            let directory = error.strip_prefix(&format!("cannot open directory '{root}/"));
+            let looked_for = status
+                .and_then(|rest| rest.split_once("/status`"))
+                .or_else(|| directory?.split_once('\''))
+                .map(|(id, _)| id.to_owned());
+            match read(Dialect::Crun, &args) {
+                Reading::Understood(call) if call.regex => {}
+                Reading::Understood(call) => match looked_for {
+                    Some(id) => prop_assert_eq!(call.id.to_string_lossy(), id, "{:?}", args),
+                    // exec without a command, or with a process file that is not there; delete --force is silent.
+                    None => prop_assert!(call.verb == Verb::Exec || call.force, "{:?}: {}", args, error),
+                },
+                Reading::NotOurs(why) => prop_assert_eq!(None, looked_for, "{:?}: {}", args, why),
+                Reading::Unclear(_) => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn runc_acts_on_what_was_understood() {
+    let Some(runc) = installed("runc") else { panic!("skip: runc is not installed") };
+    creates_agree(Dialect::Runc, runc);
+    deletes_agree(Dialect::Runc, runc);
+}
+
+#[test]
+fn crun_acts_on_what_was_understood() {
+    let Some(crun) = installed("crun") else { panic!("skip: crun is not installed") };
+    creates_agree(Dialect::Crun, crun);
+    crun_looks_for_the_same_id(crun);
+}
