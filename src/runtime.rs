@@ -29,6 +29,7 @@ const DIRECTORIES: [&str; 8] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
     path: PathBuf,
+    dialect: Dialect,
 }
 
 impl Runtime {
@@ -51,18 +52,17 @@ impl Runtime {
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
                 } else {
-                    return Ok(Self { path });
+                    return Ok(Self { dialect: dialect_of(&path), path });
                 }
             }
         }
         bail!("no low-level runtime found; looked for {}", looked.join(", "))
     }
 
-    /// How this runtime reads its command line, told by the name of the file behind all links.
+    /// How this runtime reads its command line.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        let file = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        Dialect::of(file.file_name().unwrap_or_default())
+        self.dialect
     }
 
     /// Becomes the runtime: same process, same descriptors. Comes back only with an error.
@@ -90,6 +90,12 @@ impl Runtime {
         }
         command
     }
+}
+
+/// Told by the name of the file behind all links: `runc` may well be a link to crun.
+fn dialect_of(path: &Path) -> Dialect {
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Dialect::of(file.file_name().unwrap_or_default())
 }
 
 fn candidates(name: &Path) -> Vec<PathBuf> {
