@@ -120,3 +120,44 @@ const GROUP: u32 = 0x006f_6369;
 const IFA_F_NODAD: u8 = 2;
 /// Messages in one write; far from the 200 KiB that a socket's buffer takes (net.core.wmem_default).
 const BATCH: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In a new network namespace, on a thread that takes it along.
+    fn in_a_new_namespace(ops: &[SealOp]) -> Option<String> {
+        let run = || match nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
+            Ok(()) => apply(ops, &mut Wires::open().unwrap()).err().map(|error| format!("{error:#}")),
+            Err(errno) => Some(format!("skipped: {errno}")),
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_removed_is_named_alone_or_among_others() {
+        let lo = (LOOPBACK, "lo".to_owned());
+        let gone = (99, "gone".to_owned());
+        for links in [vec![lo.clone()], vec![gone.clone(), lo]] {
+            let said = in_a_new_namespace(&[SealOp::Remove(links)]).unwrap();
+            let expected = "cannot remove link lo: EOPNOTSUPP: Operation not supported on transport endpoint";
+            assert!(said == expected || said.starts_with("skipped"), "{said}");
+        }
+        let said = in_a_new_namespace(&[SealOp::Remove(vec![gone])]);
+        assert!(
+            said.is_none_or(|said| said.starts_with("skipped")),
+            "a link that is gone is what was wanted"
+        );
+    }
+
+    #[test]
+    fn an_address_that_lo_does_not_take_is_named() {
+        let addresses =
+            vec!["10.0.0.1".parse().unwrap(), "224.0.0.1".parse().unwrap(), "ff02::1".parse().unwrap()];
+        let said = in_a_new_namespace(&[SealOp::LoopbackUp, SealOp::Keep(addresses)]).unwrap();
+        assert!(
+            said.starts_with("cannot put address ff02::1 on lo: ") || said.starts_with("skipped"),
+            "{said}"
+        );
+    }
+}

@@ -56,7 +56,8 @@ pub fn netns_of(path: &Path) -> Result<File> {
     let kind = fstatfs(&looked).with_context(|| format!("cannot look at {}", path.display()))?;
     let through = format!("/proc/self/fd/{}", looked.as_raw_fd());
     let name = std::fs::read_link(&through).unwrap_or_default();
-    let other_type = name.to_str().is_some_and(|n| n.ends_with(']') && n.contains(":[") && !n.starts_with("net:["));
+    let other_type =
+        name.to_str().is_some_and(|n| n.ends_with(']') && n.contains(":[") && !n.starts_with("net:["));
     if kind.filesystem_type() != NSFS_MAGIC || other_type {
         bail!("cannot use {} as a network namespace: it is not one", path.display());
     }
@@ -89,7 +90,9 @@ pub(super) fn here_is_initial() -> Result<bool> {
     let core = Path::new("/proc/sys/net/core");
     let has = |setting: &str| core.join(setting).try_exists();
     if !has("somaxconn").context("cannot look at /proc/sys/net/core")? {
-        bail!("cannot tell whether this is the host's network namespace: /proc/sys/net/core/somaxconn is missing");
+        bail!(
+            "cannot tell whether this is the host's network namespace: /proc/sys/net/core/somaxconn is missing"
+        );
     }
     has("netdev_max_backlog").context("cannot look at /proc/sys/net/core")
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use netlink_bindings::nftables::{
-    DataAttrs, ExprCmpAttrs, ExprImmediateAttrs, ExprLookupAttrs, ExprMetaAttrs, ExprOps,
-    ExprPayloadAttrs, ExprRejectAttrs, IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs, Nfgenmsg,
-    PushExprListAttrs, Request, SetelemAttrs, VerdictAttrs,
+    DataAttrs, ExprCmpAttrs, ExprImmediateAttrs, ExprMetaAttrs, ExprOps, ExprPayloadAttrs, ExprRejectAttrs,
+    IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs, Nfgenmsg, PushExprListAttrs, Request,
+    SetelemAttrs, VerdictAttrs,
 };
 use netlink_bindings::traits::Pusher;
+use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 use nix::errno::Errno;
 
 use super::observe::Loaded;
@@ -60,7 +61,12 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
         request.encode().push_table_bytes(NAME).push_set_bytes(set.name.as_bytes());
         let parts = wire.ask(&request, |(_, part)| {
             let elements = part.get_elements().ok()?;
-            Some(elements.filter_map(|e| e.ok()).filter_map(|netlink_bindings::nftables::SetelemListElemAttrs::Elem(e)| plain_key(e)).collect::<Vec<_>>())
+            Some(
+                elements
+                    .filter_map(|e| e.ok())
+                    .filter_map(|netlink_bindings::nftables::SetelemListElemAttrs::Elem(e)| plain_key(e))
+                    .collect::<Vec<_>>(),
+            )
         })?;
         set.keys.extend(parts.into_iter().flatten());
     }
@@ -119,7 +125,11 @@ pub(super) fn load(wire: &mut Wire, table: &Table, replace: bool) -> Result<(), 
 pub(super) fn is_unavailable(error: Errno) -> bool {
     matches!(
         error,
-        Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL | Errno::EOPNOTSUPP
+        Errno::EPROTONOSUPPORT
+            | Errno::ESOCKTNOSUPPORT
+            | Errno::EAFNOSUPPORT
+            | Errno::EINVAL
+            | Errno::EOPNOTSUPP
     )
 }
 
@@ -170,11 +180,18 @@ fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAtt
             return cmp.nested_data().push_value(value).end_nested().end_nested().end_nested();
         }
         Expr::InSet { register, set } => {
-            let lookup = element.nested_data_lookup().push_set_bytes(set.as_bytes());
-            return lookup.push_sreg(*register).end_nested().end_nested();
+            let mut lookup = element.nested_data_lookup().push_set_bytes(set.as_bytes());
+            push_header(lookup.as_vec_mut(), LOOKUP_SREG, 4);
+            lookup.as_vec_mut().extend(register.to_be_bytes());
+            return lookup.end_nested().end_nested();
         }
         Expr::Reset => {
-            return element.nested_data_reject().push_type(REJECT_TCP_RST).push_icmp_code(0).end_nested().end_nested();
+            return element
+                .nested_data_reject()
+                .push_type(REJECT_TCP_RST)
+                .push_icmp_code(0)
+                .end_nested()
+                .end_nested();
         }
         Expr::Prohibit => {
             let reject = element.nested_data_reject().push_type(REJECT_ICMPX);
@@ -267,11 +284,11 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
         }
         ExprOps::Lookup(attributes) => {
             let mut set = None;
-            for attribute in attributes {
-                match attribute.ok()? {
-                    ExprLookupAttrs::Set(name) => set = Some(text(name)),
-                    ExprLookupAttrs::Sreg(register) => a = Some(register),
-                    ExprLookupAttrs::Flags(0) => (),
+            for (header, bytes) in IterableChunks::new(attributes.get_buf()) {
+                match header.r#type {
+                    LOOKUP_SET => set = Some(text(CStr::from_bytes_until_nul(bytes).ok()?)),
+                    LOOKUP_SREG => a = parse_be_u32(bytes),
+                    LOOKUP_FLAGS if parse_be_u32(bytes) == Some(0) => (),
                     _ => return None,
                 }
             }
@@ -343,6 +360,11 @@ const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const ELEMENTS: usize = 500;
 const CHAIN_BASE: u32 = 1;
 const CMP_EQ: u32 = 0;
+/// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its source, the
+/// kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
+const LOOKUP_SET: u16 = 1;
+const LOOKUP_SREG: u16 = 2;
+const LOOKUP_FLAGS: u16 = 5;
 const REJECT_TCP_RST: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ADMIN_PROHIBITED: u8 = 3;
@@ -359,7 +381,9 @@ mod tests {
         for missing in [Errno::EPROTONOSUPPORT, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT] {
             assert!(is_unavailable(missing), "{missing}");
         }
-        for failure in [Errno::EPERM, Errno::EACCES, Errno::ENOMEM, Errno::ENOBUFS, Errno::EBUSY, Errno::ENOENT] {
+        for failure in
+            [Errno::EPERM, Errno::EACCES, Errno::ENOMEM, Errno::ENOBUFS, Errno::EBUSY, Errno::ENOENT]
+        {
             assert!(!is_unavailable(failure), "{failure}");
         }
     }
@@ -383,7 +407,7 @@ mod tests {
     fn an_expression_with_something_extra_is_another() {
         let mut request = Request::new().op_newrule_do(&INET);
         let list = request.encode().nested_expressions();
-        let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_sreg(1).push_flags(1);
+        let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_flags(1);
         drop(inverted.end_nested().end_nested().nested_elem().nested_data_counter());
         let bytes = netlink_bindings::traits::NetlinkRequest::payload(&request).to_vec();
         let (_, attributes) = netlink_bindings::nftables::OpNewruleDo::decode_request(&bytes);

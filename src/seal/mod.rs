@@ -150,7 +150,8 @@ pub fn look(netns: BorrowedFd<'_>, whose: Sockets) -> Result<Observation> {
 /// It cannot be entered, or the kernel does not answer.
 pub fn addresses(netns: Option<BorrowedFd<'_>>) -> Result<Vec<IpAddr>> {
     let read = || -> Result<Vec<IpAddr>> {
-        let mut wire = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
+        let mut wire =
+            Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
         let found = observe::addresses(&mut wire).context("cannot list the addresses")?;
         let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| plan::is_global(*a)).collect();
         Ok(global.into_iter().collect())
@@ -164,7 +165,6 @@ pub fn addresses(netns: Option<BorrowedFd<'_>>) -> Result<Vec<IpAddr>> {
 fn others(seen: &Observation) -> impl Iterator<Item = String> {
     seen.links.iter().filter(|link| !link.is_loopback()).map(|link| link.name.clone())
 }
-
 
 /// How often an engine may plumb while the namespace is being sealed.
 const ROUNDS: usize = 4;

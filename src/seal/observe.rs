@@ -118,7 +118,8 @@ fn links(wire: &mut Wire) -> Result<(Vec<Link>, bool), Errno> {
             up: header.ifi_flags & IFF_UP != 0,
         };
         let inet6 = attributes.get_af_spec().and_then(|families| families.get_inet6());
-        let ipv6 = inet6.ok().and_then(|inet6| disabled(find_attr(inet6.get_buf(), INET6_CONF)?)) == Some(false);
+        let ipv6 =
+            inet6.ok().and_then(|inet6| disabled(find_attr(inet6.get_buf(), INET6_CONF)?)) == Some(false);
         Some((ipv6, link))
     })?;
     let ipv6 = found.iter().any(|(ipv6, link)| link.is_loopback() && *ipv6);

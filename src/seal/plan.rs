@@ -56,7 +56,8 @@ pub fn plan(seen: &Observation, wanted: &Wanted) -> Vec<SealOp> {
         Loaded::Unavailable => (),
         Loaded::Absent => ops.push(SealOp::Load(Table::sealing(&seen.sockets))),
         Loaded::Present(table) => {
-            let unblocked: Vec<_> = seen.sockets.iter().filter(|s| can_block(s) && !table.blocks(s)).cloned().collect();
+            let unblocked: Vec<_> =
+                seen.sockets.iter().filter(|s| can_block(s) && !table.blocks(s)).cloned().collect();
             if !unblocked.is_empty() || !table.differs(&table.intended()).is_empty() {
                 ops.push(SealOp::Replace(table.blocking_also(&unblocked)));
             }
@@ -132,7 +133,8 @@ pub(super) fn is_global(address: IpAddr) -> bool {
             first != 0 && first < 240 && !a.is_loopback() && !a.is_link_local() && !a.is_multicast()
         }
         IpAddr::V6(a) => {
-            let never = a.is_unspecified() || a.is_loopback() || a.is_unicast_link_local() || a.is_multicast();
+            let never =
+                a.is_unspecified() || a.is_loopback() || a.is_unicast_link_local() || a.is_multicast();
             !never && a.to_ipv4_mapped().is_none()
         }
     }
@@ -278,7 +280,8 @@ mod tests {
     #[test]
     fn each_reason_says_what_is_wrong() {
         let mut seen = plumbed();
-        seen.sockets = BTreeSet::from([Foreign::Port { protocol: 6, address: None, port: 80 }, Foreign::Packet]);
+        seen.sockets =
+            BTreeSet::from([Foreign::Port { protocol: 6, address: None, port: 80 }, Foreign::Packet]);
         assert_eq!(
             said(&seen, &wanted()),
             [
@@ -292,7 +295,10 @@ mod tests {
             ]
         );
         let altered = Observation { table: Loaded::Present(Table::default()), ..sealed() };
-        assert_eq!(said(&altered, &wanted())[0], "table inet oci_isolate was changed: chain forward is missing");
+        assert_eq!(
+            said(&altered, &wanted())[0],
+            "table inet oci_isolate was changed: chain forward is missing"
+        );
     }
 
     #[test]
@@ -348,8 +354,16 @@ mod tests {
     #[test]
     fn only_addresses_that_mean_something_elsewhere_are_kept() {
         let no = [
-            "127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "255.255.255.255", "::", "::1", "fe80::1",
-            "ff02::1", "::ffff:10.0.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "224.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
         ];
         let yes = ["10.0.0.1", "172.17.0.2", "100.64.0.1", "8.8.8.8", "fd00::1", "2001:db8::1"];
         assert!(no.iter().all(|a| !is_global(a.parse().unwrap())));

@@ -18,7 +18,9 @@ use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result, bail};
-use netlink_bindings::inet_diag::{ReqV2, Request};
+use netlink_bindings::consts::NLM_F_DUMP;
+use netlink_bindings::inet_diag::Msg;
+use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 use serde::{Deserialize, Serialize};
@@ -77,14 +79,17 @@ pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
     let protocols = read("protocols")?;
     let count = count(&protocols).context("cannot read /proc/net/protocols")?;
     let of = |names: &[&str]| names.iter().filter_map(|n| count.get(*n)).sum::<u64>();
-    let hidden = used(&read("sockstat")?).context("cannot read /proc/net/sockstat")? != count.values().sum::<u64>();
+    let hidden =
+        used(&read("sockstat")?).context("cannot read /proc/net/sockstat")? != count.values().sum::<u64>();
     let mut found = BTreeSet::new();
     if hidden || of(&["TCP", "TCPv6", "MPTCP", "MPTCPv6", "SMC", "SMC6"]) > 0 {
         found.extend(tcp()?);
     }
     for (name, file, protocol) in [("UDP", "udp", 17), ("UDPv6", "udp6", 17)] {
         if of(&[name]) > 0 {
-            found.extend(ports(&read(file)?, protocol).with_context(|| format!("cannot read /proc/net/{file}"))?);
+            found.extend(
+                ports(&read(file)?, protocol).with_context(|| format!("cannot read /proc/net/{file}"))?,
+            );
         }
     }
     for (name, file) in [("RAW", "raw"), ("RAWv6", "raw6")] {
@@ -106,22 +111,51 @@ pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
 
 /// Listening and bound sockets; MPTCP listens through a TCP socket, which is listed too.
 fn tcp() -> Result<Vec<Foreign>> {
-    let mut found = Vec::new();
-    let mut wire = Wire::open(SockProtocol::NetlinkSockDiag).context("cannot open a socket to list sockets")?;
-    for (family, file) in [(2, "tcp"), (10, "tcp6")] {
-        let header = ReqV2 { family, protocol: 6, states: LISTEN | BOUND_INACTIVE, ..ReqV2::new() };
-        let listed = wire.ask(&Request::new().op_tcp_diag_dump(&header), |(socket, _)| {
-            let id = socket.sockid;
-            Some(at(6, address(family, id.src)?, u16::from_be(id._sport_be)))
-        });
-        match listed {
-            Ok(listed) => found.extend(listed),
-            // A kernel without tcp_diag: the slow list, in which sockets that are only bound are missing.
-            Err(Errno::ENOENT | Errno::EINVAL) => found.extend(listeners(&read(file)?)?),
-            Err(error) => return Err(error).context("cannot list the tcp sockets"),
+    let mut wire =
+        Wire::open(SockProtocol::NetlinkSockDiag).context("cannot open a socket to list sockets")?;
+    let listed = wire.ask(&TcpSockets::default(), |socket| {
+        let id = &socket.sockid;
+        Some(at(6, address(socket.family, id.src)?, u16::from_be(id._sport_be)))
+    });
+    match listed {
+        Ok(listed) => Ok(listed),
+        // A kernel without inet_diag: the slow list, in which sockets that are only bound are missing.
+        Err(Errno::ENOENT | Errno::EINVAL | Errno::EOPNOTSUPP) => {
+            let mut found = listeners(&read("tcp")?)?;
+            found.extend(listeners(&read("tcp6")?)?);
+            Ok(found)
         }
+        Err(error) => Err(error).context("cannot list the tcp sockets"),
     }
-    Ok(found)
+}
+
+/// `TCPDIAG_GETSOCK` (linux/inet_diag.h): older than what netlink-bindings has (sock_diag(7)), and the only question
+/// that IPv4 and IPv6 answer in one walk of the kernel's tables (`inet_diag_dump_compat`).
+struct TcpSockets([u8; 60]);
+
+impl Default for TcpSockets {
+    /// struct inet_diag_req: everything zero but the states, at its end.
+    fn default() -> Self {
+        let mut request = [0; 60];
+        request[52..56].copy_from_slice(&(LISTEN | BOUND_INACTIVE).to_ne_bytes());
+        Self(request)
+    }
+}
+
+impl NetlinkRequest for TcpSockets {
+    fn protocol(&self) -> Protocol {
+        Protocol::Raw { protonum: 4, request_type: 18 }
+    }
+    fn flags(&self) -> u16 {
+        NLM_F_DUMP as u16
+    }
+    fn payload(&self) -> &[u8] {
+        &self.0
+    }
+    type ReplyType<'buf> = Msg;
+    fn decode_reply(payload: &[u8]) -> Msg {
+        Msg::new_from_zeroed(payload)
+    }
 }
 
 fn at(protocol: u8, address: IpAddr, port: u16) -> Foreign {
@@ -131,7 +165,8 @@ fn at(protocol: u8, address: IpAddr, port: u16) -> Foreign {
 fn address(family: u8, bytes: [u8; 16]) -> Option<IpAddr> {
     match family {
         2 => bytes.first_chunk::<4>().map(|v4| Ipv4Addr::from(*v4).into()),
-        _ => Some(IpAddr::from(bytes).to_canonical()),
+        10 => Some(IpAddr::from(bytes).to_canonical()),
+        _ => None,
     }
 }
 
@@ -273,7 +308,8 @@ mod tests {
 
     #[test]
     fn a_packet_socket_counts_when_it_hears_loopback() {
-        let line = |rest: &str| format!("sk RefCnt Type Proto  Iface R Rmem   User   Inode\n0 3 {rest} 0 0 7\n");
+        let line =
+            |rest: &str| format!("sk RefCnt Type Proto  Iface R Rmem   User   Inode\n0 3 {rest} 0 0 7\n");
         assert!(hears_loopback(&line("3 0003 0 1")));
         assert!(hears_loopback(&line("3 0003 1 1")));
         assert!(!hears_loopback(&line("3 0003 9 1")));

@@ -189,7 +189,8 @@ impl Table {
         let mut keys = SETS.map(|_| BTreeSet::new());
         for (position, (name, ..)) in SETS.iter().enumerate() {
             for set in self.sets.iter().filter(|set| set.name == *name) {
-                keys[position].extend(set.keys.iter().filter(|k| k.len() == set.key_length as usize).cloned());
+                keys[position]
+                    .extend(set.keys.iter().filter(|k| k.len() == set.key_length as usize).cloned());
             }
         }
         for (set, key) in foreign.iter().filter_map(key_of) {
@@ -299,7 +300,14 @@ const SETS: [SetKind; 4] = [
     }),
     ("foreign6", concat_type(&[8, 12, 13]), 24, |set| {
         let address = Expr::Payload { base: NETWORK, offset: 24, length: 16, register: 1 };
-        vec![meta(META_NFPROTO, 1), equals(1, &[10]), address, meta(META_L4PROTO, 2), port(13), in_set(1, set)]
+        vec![
+            meta(META_NFPROTO, 1),
+            equals(1, &[10]),
+            address,
+            meta(META_L4PROTO, 2),
+            port(13),
+            in_set(1, set),
+        ]
     }),
     ("foreign_any", concat_type(&[12, 13]), 8, |set| vec![meta(META_L4PROTO, 1), port(9), in_set(1, set)]),
     ("foreign_protocols", 12, 1, |set| vec![meta(META_L4PROTO, 1), in_set(1, set)]),

@@ -6,7 +6,7 @@
 //! with `MSG_DONTWAIT`, and a missing answer is an error instead of a hang.
 //!
 //! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no nf_tables" and
-//! "not allowed" one; it panics on a reply above 8 KiB, waits for ever for a lost one, hides `NLM_F_DUMP_INTR`, and
+//! "not allowed" one; it does not see that a reply above 8 KiB was cut, waits for ever for a lost one, hides `NLM_F_DUMP_INTR`, and
 //! asks for one acknowledgement a message, which overruns the receive buffer from some 270 messages on.
 
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -57,7 +57,8 @@ impl Wire {
     pub(super) fn tell(&mut self, mut batch: Batch, acknowledged: usize) -> Result<(), (usize, Errno)> {
         let first = self.seq;
         let last = self.send(&mut batch, acknowledged).map_err(|errno| (0, errno))?;
-        self.receive(first, last, |_| ()).map_err(|(seq, errno)| (seq.wrapping_sub(first) as usize, errno))?;
+        self.receive(first, last, |_| ())
+            .map_err(|(seq, errno)| (seq.wrapping_sub(first) as usize, errno))?;
         Ok(())
     }
 
