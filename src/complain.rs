@@ -23,7 +23,10 @@ impl Log {
     /// Takes the values of `--log` and `--log-format`.
     #[must_use]
     pub fn of(path: Option<&OsStr>, format: Option<&OsStr>) -> Self {
-        Self { path: path.filter(|p| !p.is_empty()).map(PathBuf::from), json: format.is_some_and(|f| f == "json") }
+        Self {
+            path: path.filter(|p| !p.is_empty()).map(PathBuf::from),
+            json: format.is_some_and(|f| f == "json"),
+        }
     }
 }
 
@@ -34,7 +37,8 @@ pub fn complain(log: &Log, message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
     let Some(path) = &log.path else { return };
     // O_NONBLOCK: a FIFO that nobody reads must not hold up the engine.
-    let options = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK).open(path);
+    let options =
+        OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK).open(path);
     if let Ok(mut file) = options {
         let _ = file.write_all(entry(log.json, &message, SystemTime::now()).as_bytes());
     }

@@ -71,7 +71,10 @@ impl Snapshot {
     /// The old file is then as it was.
     pub fn replace(&self, bytes: &[u8]) -> Result<()> {
         let shown = self.path.display();
-        if std::fs::symlink_metadata(&self.path).with_context(|| format!("cannot replace {shown}"))?.is_symlink() {
+        if std::fs::symlink_metadata(&self.path)
+            .with_context(|| format!("cannot replace {shown}"))?
+            .is_symlink()
+        {
             bail!("cannot replace {shown}: it is a symbolic link");
         }
         // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
@@ -108,7 +111,8 @@ fn write_new(
 
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<File> {
     let _ = std::fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
     file.write_all(bytes)?;
     if let Some((uid, gid)) = owner {
         let is = file.metadata()?;

@@ -178,7 +178,9 @@ impl Place {
     pub fn at(record: &Path) -> Result<Self> {
         let containers = record.ancestors().filter(|dir| dir.ends_with("oci-isolate/containers")).last();
         let split = containers.and_then(|dir| Some((dir.parent()?, record.strip_prefix(dir).ok()?)));
-        let Some((state, below)) = split else { bail!("{} is not a record of oci-isolate", record.display()) };
+        let Some((state, below)) = split else {
+            bail!("{} is not a record of oci-isolate", record.display())
+        };
         let container = Path::new("/").join(below).with_extension("");
         Ok(Self { state: state.to_owned(), container, record: record.to_owned() })
     }
@@ -330,7 +332,8 @@ impl Place {
     /// Whoever can write the state directory can make an isolated container look like one that is not.
     fn check_owner(&self) -> Result<()> {
         let shown = self.state.display();
-        let meta = std::fs::symlink_metadata(&self.state).with_context(|| format!("cannot look at {shown}"))?;
+        let meta =
+            std::fs::symlink_metadata(&self.state).with_context(|| format!("cannot look at {shown}"))?;
         let ours = meta.uid() == nix::unistd::geteuid().as_raw();
         if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
             bail!("{shown} is not a directory that only its owner, who is us, can write");

@@ -127,7 +127,9 @@ fn in_user_namespace() -> bool {
 /// A relative root, and no working directory.
 pub fn state_root(dialect: Dialect, given: Option<&Path>) -> Result<PathBuf> {
     let root = match given.filter(|root| !root.as_os_str().is_empty()) {
-        Some(root) => std::path::absolute(root).with_context(|| format!("cannot resolve {}", root.display()))?,
+        Some(root) => {
+            std::path::absolute(root).with_context(|| format!("cannot resolve {}", root.display()))?
+        }
         None => user_runtime_dir().unwrap_or_else(|| "/run".into()).join(match dialect {
             Dialect::Runc => "runc",
             Dialect::Crun => "crun",

@@ -43,7 +43,10 @@ pub fn network(view: &View) -> Result<Network, Violation> {
     let mut entries = entries.filter(|(_, n)| n.typ() == LinuxNamespaceType::Network);
     let Some((index, entry)) = entries.next() else { return Ok(Network::Host) };
     if entries.next().is_some() {
-        return Err(Violation::of(&RULE, "several network namespaces are given; runtimes differ on which one they take"));
+        return Err(Violation::of(
+            &RULE,
+            "several network namespaces are given; runtimes differ on which one they take",
+        ));
     }
     // runc and crun take an empty path for none.
     let path = entry.path().as_ref().filter(|path| !path.as_os_str().is_empty());

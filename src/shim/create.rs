@@ -100,13 +100,15 @@ fn network_before(view: &View) -> Result<Before> {
 fn rootfs(bundle: &Path, view: &View) -> Result<Inode> {
     let Some(root) = &view.root else { bail!("config.json has no root") };
     let path = bundle.join(&root.path);
-    let meta = std::fs::metadata(&path).with_context(|| format!("cannot look at the root {}", path.display()))?;
+    let meta =
+        std::fs::metadata(&path).with_context(|| format!("cannot look at the root {}", path.display()))?;
     Ok(Inode::from(&meta))
 }
 
 fn seal_hook(place: &Place) -> Result<SealHook> {
     let program = std::env::current_exe().context("cannot tell our own path")?;
-    let utf8 = |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
+    let utf8 =
+        |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
     Ok(SealHook { program: utf8(program.into())?, record: utf8(place.record().into())? })
 }
 

@@ -49,7 +49,8 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         changes.push(Change::Set(given, path));
     }
     changes.extend(stray_env.iter().map(|stray| Change::Drop(&invocation.env[stray.index])));
-    let stray_caps = invocation.caps.iter().filter(|cap| capabilities::is_taken(&cap.value.to_string_lossy()));
+    let stray_caps =
+        invocation.caps.iter().filter(|cap| capabilities::is_taken(&cap.value.to_string_lossy()));
     changes.extend(stray_caps.map(Change::Drop));
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }

@@ -64,7 +64,14 @@ mod tests {
 
     #[test]
     fn leading_flags_are_taken_and_later_ones_are_the_runtimes() {
-        let args = args(&["--isolate=always", "--isolate-config=/etc/x", "--root", "/r", "create", "--isolate=always"]);
+        let args = args(&[
+            "--isolate=always",
+            "--isolate-config=/etc/x",
+            "--root",
+            "/r",
+            "create",
+            "--isolate=always",
+        ]);
         let (flags, rest) = read(&args).unwrap();
         assert_eq!(flags, Flags { always: true, config: Some("/etc/x".into()), ..Flags::default() });
         assert_eq!(rest, &args[2..]);
@@ -72,7 +79,14 @@ mod tests {
 
     #[test]
     fn a_flag_that_is_none_is_an_error() {
-        for word in ["--isolate", "--isolate=", "--isolate=annotation", "--isolate-config", "--isolate-config=", "--isolated"] {
+        for word in [
+            "--isolate",
+            "--isolate=",
+            "--isolate=annotation",
+            "--isolate-config",
+            "--isolate-config=",
+            "--isolated",
+        ] {
             assert!(read(&args(&[word, "state"])).is_err(), "{word}");
         }
     }

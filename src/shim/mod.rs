@@ -77,11 +77,19 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
 fn call(call: &Call) -> Result<ExitCode> {
     let shown = call.invocation.id.display();
     match call.invocation.verb {
-        Verb::Create => create::create(call).with_context(|| format!("container {shown} not created")).map(never),
+        Verb::Create => {
+            create::create(call).with_context(|| format!("container {shown} not created")).map(never)
+        }
         Verb::Run => create::create(call).with_context(|| format!("container {shown} not run")).map(never),
-        Verb::Restore => create::create(call).with_context(|| format!("container {shown} not restored")).map(never),
-        Verb::Start => start::start(call).with_context(|| format!("container {shown} not started")).map(never),
-        Verb::Exec => exec::exec(call).with_context(|| format!("nothing run in container {shown}")).map(never),
+        Verb::Restore => {
+            create::create(call).with_context(|| format!("container {shown} not restored")).map(never)
+        }
+        Verb::Start => {
+            start::start(call).with_context(|| format!("container {shown} not started")).map(never)
+        }
+        Verb::Exec => {
+            exec::exec(call).with_context(|| format!("nothing run in container {shown}")).map(never)
+        }
         Verb::Delete => delete::delete(call).with_context(|| format!("container {shown} not deleted")),
         Verb::Other => call.runtime.exec(call.args, &[]).map(never),
     }

@@ -32,7 +32,8 @@ fn init_pid(record: &Record) -> Result<u32> {
     let Some(path) = &record.pid_file else { bail!("it was not made by create, so it cannot be started") };
     let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
     let pid = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-    pid.filter(|pid| *pid > 1).with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
+    pid.filter(|pid| *pid > 1)
+        .with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
 }
 
 /// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
@@ -42,6 +43,8 @@ fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
     match std::fs::metadata(Path::new(&root)) {
         Ok(meta) if Inode::from(&meta) == record.rootfs => Ok(()),
         Ok(_) => bail!("process {pid} is not its init process (its root is another file system)"),
-        Err(error) => Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})")),
+        Err(error) => {
+            Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})"))
+        }
     }
 }

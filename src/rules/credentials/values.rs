@@ -70,7 +70,9 @@ fn may_hold(value: &str, needle: &str) -> bool {
     if needle != "aws_" {
         return value.contains(needle);
     }
-    value.match_indices('_').any(|(at, _)| at >= 3 && value.as_bytes()[at - 3..at].eq_ignore_ascii_case(b"aws"))
+    value
+        .match_indices('_')
+        .any(|(at, _)| at >= 3 && value.as_bytes()[at - 3..at].eq_ignore_ascii_case(b"aws"))
 }
 
 fn matches(pattern: &str, value: &str) -> bool {
