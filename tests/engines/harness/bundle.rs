@@ -1,0 +1,37 @@
+//! OCI bundles for those who take a config.json: runc itself, and `ctr run --config`.
+
+use serde_json::{Value, json};
+
+use super::CREDENTIALS;
+use super::host::Host;
+use super::image;
+
+/// Makes the image's root file system on the host, with the files that an engine would have put there.
+pub(crate) fn rootfs(host: &Host) -> String {
+    let root = host.dir().join("rootfs");
+    image::rootfs(&root);
+    let resolver = format!("nameserver {}\n", super::world::RESOLVER);
+    std::fs::write(root.join("etc/resolv.conf"), resolver).unwrap();
+    std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 throwaway\n").unwrap();
+    host.at("rootfs")
+}
+
+/// runc's own example of a config.json, made to run `args` with credentials in the environment.
+pub(crate) fn spec(host: &Host, args: &[&str]) -> Value {
+    let dir = host.at("example");
+    let text = host.sh(&format!("rm -rf {dir}; mkdir {dir}; cd {dir}; runc spec; cat config.json")).must();
+    let mut spec: Value = serde_json::from_str(&text).unwrap();
+    spec["root"] = json!({ "path": host.at("rootfs") });
+    spec["hostname"] = json!("throwaway");
+    let process = &mut spec["process"];
+    process["terminal"] = json!(false);
+    process["args"] = json!(args);
+    let path = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+    process["env"] = json!([&path[..], &CREDENTIALS[..]].concat());
+    // What engines give by default; runc's example has less, and ping needs the last.
+    for set in ["bounding", "effective", "permitted"] {
+        process["capabilities"][set] =
+            json!(["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"]);
+    }
+    spec
+}

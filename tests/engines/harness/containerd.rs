@@ -1,0 +1,82 @@
+//! A containerd of its own, on a throw-away host, and `ctr`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::host::{Host, Kind};
+use super::probe::Report;
+use super::said::{Said, say, wait_for};
+use super::{CREDENTIALS, ISOLATE, bundle, shim};
+
+/// Debian's runc.
+pub(crate) const RUNC: &str = "/usr/sbin/runc";
+
+/// The network that `ctr run --cni` and prepared namespaces are plumbed into.
+const CNI: &str = r#"{
+  "cniVersion": "0.4.0", "name": "demo", "plugins": [{
+    "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": true,
+    "ipam": { "type": "host-local", "dataDir": "/run/cni", "ranges": [[{ "subnet": "10.22.0.0/16" }]] }
+  }]
+}"#;
+
+/// A running daemon.
+pub(crate) struct Containerd {
+    /// The host that it runs on.
+    pub(crate) host: Host,
+}
+
+impl Containerd {
+    /// Starts a daemon, and makes the root file system that all containers share.
+    pub(crate) fn start() -> Self {
+        let host = Host::new(Kind::Machine);
+        let config = format!(
+            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [\n{1}]\n\
+             [grpc]\n  address = \"{0}/containerd.sock\"\n",
+            host.dir().display(),
+            "  \"io.containerd.grpc.v1.cri\",\n",
+        );
+        let file = host.write("containerd.toml", &config);
+        host.daemon("containerd", "/usr/bin/containerd", &["--config", &file], &[]);
+        let network = host.write("demo.conflist", CNI);
+        host.sh(&format!("mkdir -p /etc/cni/net.d && cp {network} /etc/cni/net.d/")).must();
+        bundle::rootfs(&host);
+        let containerd = Self { host };
+        let answers = wait_for(Duration::from_secs(20), || containerd.ctr(&["version"]).well().then_some(()));
+        assert!(answers.is_some(), "containerd does not answer: {}", containerd.host.log("containerd.log"));
+        containerd
+    }
+
+    /// Runs `ctr`.
+    pub(crate) fn ctr(&self, args: &[&str]) -> Said {
+        say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
+    }
+
+    /// `ctr run` of `command` in the container `id`, with credentials in its environment.
+    pub(crate) fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
+        let cgroup = format!("{}/{id}", self.host.cgroup());
+        let runtime = runtime.to_str().unwrap();
+        // ctr forgets its default PATH as soon as it is given a variable.
+        let mut words = vec!["run", "--runc-binary", runtime, "--cgroup", &cgroup, "--env", "PATH=/bin"];
+        for credential in CREDENTIALS {
+            words.extend(["--env", credential]);
+        }
+        words.extend(flags);
+        let rootfs = self.host.at("rootfs");
+        words.extend(["--rootfs", &rootfs, id]);
+        words.extend(command);
+        self.ctr(&words)
+    }
+
+    /// The probe's report from an isolated container of its own.
+    #[track_caller]
+    pub(crate) fn isolated(&self, id: &str, flags: &[&str]) -> Report {
+        let flags = [&["--rm", "--annotation", ISOLATE], flags].concat();
+        Report::parse(&self.run(&shim(), id, &flags, &["probe", id]).must())
+    }
+
+    /// The probe's report from a container that `runtime` starts without being asked for isolation.
+    #[track_caller]
+    pub(crate) fn open(&self, runtime: &Path, id: &str, flags: &[&str]) -> Report {
+        Report::parse(&self.run(runtime, id, &[&["--rm"], flags].concat(), &["probe", id]).must())
+    }
+}

@@ -1,0 +1,139 @@
+//! A Docker daemon of its own, on a throw-away host.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::host::{Host, Kind};
+use super::probe::Report;
+use super::said::{Said, say, wait_for};
+use super::{CREDENTIALS, ISOLATE, image, shim};
+
+/// The two kinds of Docker there are for a shim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// No annotations; plumbs the container's veth by a prestart hook.
+    Docker20,
+    /// Annotations; plumbs the veth itself between create and start.
+    Docker28,
+}
+
+/// A running daemon with the image `probe` in it.
+pub(crate) struct Docker {
+    /// The host that it runs on.
+    pub(crate) host: Host,
+    /// Which it is.
+    pub(crate) release: Release,
+}
+
+impl Docker {
+    /// Starts a daemon that knows the runtimes `bare` (runc itself), `shim` (no isolation without the
+    /// annotation), `always` (isolation for every container) and `broken` (settings that cannot be read).
+    pub(crate) fn start(release: Release) -> Self {
+        Self::start_with(release, None)
+    }
+
+    /// The same with a settings file for the shim, named in the daemon's environment.
+    pub(crate) fn start_with(release: Release, settings: Option<&str>) -> Self {
+        let kind = if release == Release::Docker28 { Kind::Sid } else { Kind::Machine };
+        let docker = Self { host: Host::new(kind), release };
+        let host = &docker.host;
+        let always = host.write("always.toml", "mode = \"always\"\n");
+        let broken = host.write("broken.toml", "mode = \"sometimes\"\n");
+        let config = json!({
+            "data-root": host.at("data"),
+            "exec-root": host.at("exec"),
+            "pidfile": host.at("docker.pid"),
+            "hosts": [docker.socket()],
+            "cgroup-parent": host.cgroup(),
+            "ipv6": true,
+            "fixed-cidr-v6": "fd00:d0c::/64",
+            "runtimes": {
+                "bare": { "path": "/usr/sbin/runc" },
+                "shim": { "path": shim() },
+                "always": { "path": shim(), "runtimeArgs": [format!("--isolate-config={always}")] },
+                "broken": { "path": shim(), "runtimeArgs": [format!("--isolate-config={broken}")] },
+            },
+        });
+        let file = host.write("daemon.json", &config.to_string());
+        let settings = settings.map(|text| host.write("settings.toml", text));
+        let env: Vec<_> = settings.iter().map(|file| ("OCI_ISOLATE_CONFIG", file.as_str())).collect();
+        host.daemon("dockerd", "/usr/sbin/dockerd", &["--config-file", &file], &env);
+        let answers = wait_for(Duration::from_secs(30), || docker.ping().then_some(()));
+        assert!(answers.is_some(), "dockerd does not answer: {}", host.log("dockerd.log"));
+        image::pack(&host.dir().join("probe.tar"));
+        docker.must(&["import", &host.at("probe.tar"), "probe"]);
+        docker
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}", self.host.at("docker.sock"))
+    }
+
+    fn ping(&self) -> bool {
+        let Ok(mut stream) = UnixStream::connect(self.host.dir().join("docker.sock")) else { return false };
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answer = String::new();
+        stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n").is_ok()
+            && stream.read_to_string(&mut answer).is_ok()
+            && answer.ends_with("OK")
+    }
+
+    /// The command line of the client.
+    pub(crate) fn client(&self, program: &str) -> Command {
+        let mut client = self.host.command(program);
+        client.env("DOCKER_HOST", self.socket()).env("HOME", self.host.dir());
+        client
+    }
+
+    /// Runs the client.
+    pub(crate) fn docker(&self, args: &[&str]) -> Said {
+        say(self.client("/usr/bin/docker").args(args))
+    }
+
+    /// Runs the client, which has to succeed.
+    #[track_caller]
+    pub(crate) fn must(&self, args: &[&str]) -> String {
+        self.docker(args).must()
+    }
+
+    /// The words of `docker run` that ask for isolation.
+    pub(crate) fn isolation(&self) -> &'static [&'static str] {
+        match self.release {
+            Release::Docker20 => &["--runtime=always"],
+            Release::Docker28 => &["--runtime=shim", "--annotation", ISOLATE],
+        }
+    }
+
+    /// `docker run` with credentials in its environment.
+    pub(crate) fn run(&self, args: &[&[&str]]) -> Said {
+        let mut words = vec!["run"];
+        for credential in CREDENTIALS {
+            words.extend(["-e", credential]);
+        }
+        words.extend(args.concat());
+        self.docker(&words)
+    }
+
+    /// The probe's report from a container of its own.
+    #[track_caller]
+    pub(crate) fn probe(&self, tag: &str, args: &[&str]) -> Report {
+        Report::parse(&self.run(&[&["--rm"], args, &["probe", "probe", tag]]).must())
+    }
+
+    /// The probe's report from within the running container `name`.
+    #[track_caller]
+    pub(crate) fn probe_in(&self, name: &str, tag: &str) -> Report {
+        Report::parse(&self.must(&["exec", name, "probe", tag]))
+    }
+
+    /// Starts the container `name` that sleeps, or serves the page "inside" on port 80.
+    #[track_caller]
+    pub(crate) fn background(&self, name: &str, args: &[&str]) {
+        const SERVE: [&str; 6] = ["probe", "httpd", "-f", "-h", "/www", "-v"];
+        self.run(&[&["-d", "--name", name], args, &SERVE]).must();
+    }
+}

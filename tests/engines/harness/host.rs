@@ -1,0 +1,184 @@
+//! A throw-away host for one engine: own mount, pid, network, ipc and host name. Killing its process 1
+//! ends every process in it and with them every mount, so the end is the same after a failed test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::netns::is_orphan;
+use super::said::{Said, command, command_within, say, wait_for};
+use super::shim;
+use super::world::World;
+
+/// Which Debian, and which cgroups, the host shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The machine's own file system.
+    Machine,
+    /// The same, without the unified cgroups beside the old ones.
+    MachineForCrun,
+    /// The Debian that `hack/engines` put into the cache.
+    Sid,
+}
+
+/// A throw-away host.
+pub(crate) struct Host {
+    dir: TempDir,
+    init: String,
+    holder: Child,
+    /// What is outside of it.
+    pub(crate) world: World,
+}
+
+impl Host {
+    /// Makes a host and waits until it is there.
+    pub(crate) fn new(kind: Kind) -> Self {
+        sweep();
+        let world = World::new();
+        let dir = tempfile::Builder::new().prefix(&format!("{}-", world.name)).tempdir().unwrap();
+        fs::write(dir.path().join("resolv.conf"), World::resolv_conf()).unwrap();
+        // As Debian has it: the host's own name leads to itself, also for containers in its network.
+        fs::write(dir.path().join("hosts"), "127.0.0.1 localhost\n127.0.1.1 throwaway\n").unwrap();
+        fs::write(dir.path().join("host.sh"), include_str!("host.sh")).unwrap();
+        let mut script = Command::new("nsenter");
+        script.arg(format!("--net={}", world.host.path()));
+        // The parent-death signal is for a test that is killed: its host must not outlive it.
+        script.args(["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--ipc", "--uts"]);
+        script.args(["--fork", "--kill-child=KILL", "sh"]).arg(dir.path().join("host.sh"));
+        script.arg(dir.path()).arg(shim()).arg(if kind == Kind::MachineForCrun { "" } else { "hybrid" });
+        if kind == Kind::Sid {
+            script.arg(sid());
+        }
+        script.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        let log = fs::File::create(dir.path().join("host.log")).unwrap();
+        let holder = script.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let mut host = Self { dir, init: String::new(), holder, world };
+        let ready = host.dir().join("ready");
+        let there = wait_for(Duration::from_secs(20), || ready.exists().then_some(()));
+        assert!(there.is_some(), "the host did not come up: {}", host.log("host.log"));
+        let holder = host.holder.id();
+        let children = fs::read_to_string(format!("/proc/{holder}/task/{holder}/children")).unwrap();
+        host.init = children.trim().to_owned();
+        host
+    }
+
+    /// A directory that has the same path inside and outside.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The path of `name` in that directory, as text for a command line.
+    pub(crate) fn at(&self, name: &str) -> String {
+        self.dir().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file into that directory and says its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.dir().join(name), text).unwrap();
+        self.at(name)
+    }
+
+    /// The end of a log in that directory.
+    pub(crate) fn log(&self, name: &str) -> String {
+        let bytes = fs::read(self.dir().join(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// A command that runs on the host.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.enter(command("nsenter"), program)
+    }
+
+    /// A command that may take minutes.
+    pub(crate) fn patient_command(&self, program: &str) -> Command {
+        self.enter(command_within(300, "nsenter"), program)
+    }
+
+    fn enter(&self, mut command: Command, program: &str) -> Command {
+        command.args(["--mount", "--pid", "--ipc", "--uts", "--net", "--target", &self.init]);
+        // Process 1's own directory: a path would be looked up before the namespaces change.
+        command.args(["--wd", "--", program]);
+        command
+    }
+
+    /// Runs a shell script on the host.
+    pub(crate) fn sh(&self, script: &str) -> Said {
+        say(self.command("sh").args(["-euc", script]))
+    }
+
+    /// Gives the host the settings file that the shim reads by itself.
+    pub(crate) fn settings(&self, text: &str) {
+        let file = self.write("config.toml", text);
+        self.sh(&format!("mkdir -p /etc/oci-isolate && cp {file} /etc/oci-isolate/config.toml")).must();
+    }
+
+    /// Starts a daemon whose words go to `<name>.log`. It ends with the host.
+    pub(crate) fn daemon(&self, name: &str, program: &str, args: &[&str], env: &[(&str, &str)]) {
+        let log = fs::File::create(self.dir().join(format!("{name}.log"))).unwrap();
+        let mut daemon = self.command("setsid");
+        daemon.arg("--fork").arg(program).args(args).envs(env.iter().copied());
+        let said = daemon.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
+        assert!(said.success(), "cannot start {name}: {}", self.log(&format!("{name}.log")));
+    }
+
+    /// Where the engine should put its control groups, so that they can be taken away.
+    pub(crate) fn cgroup(&self) -> String {
+        format!("/{}", self.world.name)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.ends_with(".log") && name != "host.log" {
+                    eprintln!("--- the end of {name}\n{}", self.log(&name));
+                }
+            }
+        }
+        // The holder takes process 1 with it, and that one everything else, before the wait returns.
+        drop(say(command("kill").args(["-KILL", &self.init])));
+        drop(self.holder.wait());
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            remove_groups(&hierarchy.path().join(&self.world.name));
+        }
+    }
+}
+
+/// Removes a control group and those below it; the files in them cannot be removed and need not be.
+fn remove_groups(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_groups(&entry.path());
+        }
+    }
+    drop(fs::remove_dir(group));
+}
+
+/// Removes what hosts left behind whose test was killed. Their processes and mounts went with it.
+fn sweep() {
+    let is_left = |entry: &fs::DirEntry| is_orphan(&entry.file_name().to_string_lossy());
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    for dir in entries(&std::env::temp_dir()).filter(is_left) {
+        drop(fs::remove_dir_all(dir.path()));
+    }
+    for hierarchy in entries(Path::new("/sys/fs/cgroup")) {
+        entries(&hierarchy.path()).filter(is_left).for_each(|group| remove_groups(&group.path()));
+    }
+}
+
+/// The second Debian.
+fn sid() -> PathBuf {
+    // A relative path is meant from the project, as in `hack/engines`.
+    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache);
+    let root = cache.join("sid");
+    assert!(cache.join("sid.stamp").exists(), "{} is not there; run hack/engines", root.display());
+    root
+}

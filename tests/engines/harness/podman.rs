@@ -1,0 +1,106 @@
+//! Podman with storage, networks and state of its own, on a throw-away host.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::host::{Host, Kind};
+use super::probe::Report;
+use super::said::{Said, say};
+use super::{CREDENTIALS, image, shim};
+
+/// Who runs Podman.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    Root,
+    /// A user with subordinate ids of its own.
+    Rootless,
+}
+
+/// Podman with the image `probe` in its storage.
+pub(crate) struct Podman {
+    /// The host that it runs on.
+    pub(crate) host: Host,
+    user: User,
+}
+
+/// An id that no Debian gives to a real user.
+const UID: &str = "59999";
+
+impl Podman {
+    /// Prepares storage and configuration. The shim is the runtime `oci-isolate`, and `bare` is `runtime` itself.
+    pub(crate) fn new(kind: Kind, user: User, runtime: &str) -> Self {
+        let podman = Self { host: Host::new(kind), user };
+        let host = &podman.host;
+        // Podman names a runtime by its file name; and a user has to be able to reach the binary.
+        fs::copy(shim(), host.dir().join("oci-isolate")).unwrap();
+        fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+        let config = format!(
+            "[engine]\nruntime = \"bare\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+             runtime_supports_json = [\"runc\", \"crun\", \"bare\", \"oci-isolate\"]\n\
+             [engine.runtimes]\nbare = [\"{runtime}\"]\noci-isolate = [\"{}\"]\n\
+             [network]\nnetwork_backend = \"netavark\"\n",
+            host.at("oci-isolate"),
+        );
+        host.write("containers.conf", &config);
+        fs::create_dir(host.dir().join("home")).unwrap();
+        if user == User::Rootless {
+            let ids = format!(
+                "echo 'tester:x:{UID}:{UID}::{0}:/bin/sh' >>/etc/passwd; echo 'tester:x:{UID}:' >>/etc/group
+                 echo tester:600000:65536 >/etc/subuid; echo tester:600000:65536 >/etc/subgid
+                 mkdir -p /run/user/{UID}; chmod 0700 /run/user/{UID}; chown {UID}:{UID} /run/user/{UID} {0}",
+                host.at("home"),
+            );
+            host.sh(&ids).must();
+        }
+        image::pack(&host.dir().join("probe.tar"));
+        podman.must(&["import", &host.at("probe.tar"), "probe"]);
+        podman
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let home = self.host.at("home");
+        let (root, state) = (format!("{home}/storage"), format!("{home}/state"));
+        let (user, driver) = match self.user {
+            User::Root => (&[][..], "overlay"),
+            User::Rootless => (&["--reuid", UID, "--regid", UID, "--init-groups"][..], "vfs"),
+        };
+        let mut command = self.host.command("setpriv");
+        command.args(user).args(["podman", "--root", &root, "--runroot", &state, "--storage-driver", driver]);
+        command.args(args).env("HOME", &home).env("CONTAINERS_CONF", self.host.at("containers.conf"));
+        if self.user == User::Rootless {
+            command.env("XDG_RUNTIME_DIR", format!("/run/user/{UID}"));
+        }
+        command
+    }
+
+    /// Runs podman.
+    pub(crate) fn podman(&self, args: &[&str]) -> Said {
+        say(&mut self.command(args))
+    }
+
+    /// Runs podman, which has to succeed.
+    #[track_caller]
+    pub(crate) fn must(&self, args: &[&str]) -> String {
+        self.podman(args).must()
+    }
+
+    /// `podman run` by the runtime `runtime`, with credentials in its environment.
+    pub(crate) fn run(&self, runtime: &str, args: &[&[&str]]) -> Said {
+        let mut words = vec!["--runtime", runtime, "run", "--ulimit=host"];
+        if self.user == User::Root {
+            words.extend(["--cgroup-parent", self.host.world.name.as_str()]);
+        }
+        for credential in CREDENTIALS {
+            words.extend(["-e", credential]);
+        }
+        words.extend(args.concat());
+        self.podman(&words)
+    }
+
+    /// The probe's report from a container of its own.
+    #[track_caller]
+    pub(crate) fn probe(&self, runtime: &str, tag: &str, args: &[&str]) -> Report {
+        Report::parse(&self.run(runtime, &[&["--rm"], args, &["probe", "probe", tag]]).must())
+    }
+}
