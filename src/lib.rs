@@ -25,4 +25,5 @@ pub mod files;
 pub mod record;
 pub mod runtime;
 
+pub mod ctl;
 pub mod shim;

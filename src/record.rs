@@ -55,6 +55,8 @@ pub struct Record {
     pub addresses: Vec<IpAddr>,
     /// What was changed in its `config.json`.
     pub applied: Vec<Applied>,
+    /// The init process, once the container was sealed.
+    pub init: Option<Creator>,
     /// What the seal found and did, once there is one.
     pub sealed: Option<Sealed>,
 }
@@ -87,12 +89,21 @@ impl Creator {
     /// # Errors
     /// /proc is not there.
     pub fn this() -> Result<Self> {
-        let pid = std::process::id();
+        Self::of(std::process::id())
+    }
+
+    /// The process of this pid.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn of(pid: u32) -> Result<Self> {
         let start = start_time(pid).with_context(|| format!("cannot read /proc/{pid}/stat"))?;
         Ok(Self { pid, start })
     }
 
-    fn lives(self) -> bool {
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn lives(self) -> bool {
         self.pid != std::process::id() && start_time(self.pid) == Some(self.start)
     }
 }
@@ -131,6 +142,7 @@ impl Record {
         Ok(Self {
             version: VERSION,
             creator: Creator::this()?,
+            init: None,
             sealed: None,
             id,
             bundle,
@@ -225,6 +237,38 @@ impl Place {
     pub fn is_there(&self) -> bool {
         // Anything but a clear "no such file" counts as a record, which will then fail to be read.
         !matches!(std::fs::symlink_metadata(&self.record), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+    }
+
+    /// The places of all records.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn all() -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let mut directories = vec![state_dir().join("containers")];
+        while let Some(directory) = directories.pop() {
+            let entries = match std::fs::read_dir(&directory) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.with_context(|| format!("cannot list {}", directory.display()))?,
+            };
+            for entry in entries {
+                let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "json") {
+                    found.push(Self::at(&path)?);
+                }
+            }
+        }
+        found.sort_by(|a, b| a.record.cmp(&b.record));
+        Ok(found)
+    }
+
+    /// The runtime's root.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.container.parent().unwrap_or(Path::new("/"))
     }
 
     /// Whether the runtime has a container of that id.

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 use serde_json::json;
 
-use crate::record::{Place, Record};
+use crate::record::{Creator, Place, Record};
 use crate::rules::SEAL_FLAG;
 use crate::seal::{self, Wanted};
 
@@ -77,10 +77,11 @@ fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
         if let Some(broken) = seal::verify(netns.as_fd())?.first() {
             bail!("the network namespace that it joins is not sealed any more: {broken}");
         }
-        return Ok(());
+    } else {
+        let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall };
+        record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
     }
-    let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall };
-    record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
+    record.init = Some(Creator::of(pid)?);
     place.update(&record)
 }
 

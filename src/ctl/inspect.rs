@@ -1,0 +1,44 @@
+//! `isolatectl inspect`: one record, for a person or as it is.
+
+use std::fmt::{Display, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{print, print_json};
+use crate::record::Record;
+
+pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
+    if json {
+        print_json(record)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    writeln!(text, "container  {}", record.id)?;
+    writeln!(text, "bundle     {}", record.bundle.display())?;
+    writeln!(text, "asked by   {}", record.why)?;
+    for applied in &record.applied {
+        writeln!(text, "changed    {}: {}", applied.rule, applied.says)?;
+    }
+    match &record.sealed {
+        None if record.joins_sealed => writeln!(text, "seal       joins a namespace that was sealed before")?,
+        None => writeln!(text, "seal       not yet")?,
+        Some(sealed) => {
+            writeln!(text, "seal       namespace net:[{}]", sealed.netns.ino)?;
+            let firewall =
+                if sealed.firewall { "inet oci_isolate" } else { "none: this kernel has no nf_tables" };
+            writeln!(text, "firewall   {firewall}")?;
+            line(&mut text, "removed   ", &sealed.links_removed)?;
+            line(&mut text, "left down ", &sealed.links_left)?;
+            line(&mut text, "own       ", &sealed.addresses_kept)?;
+            line(&mut text, "blocked   ", &sealed.foreign_blocked)?;
+        }
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line<T: Display>(text: &mut String, head: &str, items: &[T]) -> std::fmt::Result {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    if items.is_empty() { Ok(()) } else { writeln!(text, "{head} {}", items.join(", ")) }
+}
