@@ -22,7 +22,8 @@ pub mod seal;
 
 pub mod complain;
 pub mod files;
-pub mod record;
 pub mod runtime;
+
+pub mod record;
 
 pub mod shim;

@@ -43,8 +43,14 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl From<serde_json::Error> for Unreadable {
+    /// serde quotes a string that is of the wrong type, and that may be the value of a variable.
     fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
+        let message = error.to_string();
+        let quotes = message.starts_with("invalid type: ") || message.starts_with("invalid value: ");
+        match message.rsplit_once(", expected ").filter(|_| quotes) {
+            Some((_, expected)) => Self(format!("wrong type, expected {expected}")),
+            None => Self(message),
+        }
     }
 }
 
