@@ -22,8 +22,9 @@ pub mod seal;
 
 pub mod complain;
 pub mod files;
-pub mod record;
 pub mod runtime;
+
+pub mod record;
 
 pub mod ctl;
 pub mod shim;

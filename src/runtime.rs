@@ -1,14 +1,15 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, execve};
 
 use crate::invocation::Dialect;
 
@@ -34,7 +35,7 @@ pub struct Runtime {
 
 impl Runtime {
     /// Finds the first of the wanted runtimes that is there, is executable and is not this program under another
-    /// name. That is told by device and inode: the shim may well be installed as `runc`.
+    /// name: the shim may well be installed as `runc`.
     ///
     /// # Errors
     /// There is none; the message lists where it was looked for.
@@ -47,7 +48,7 @@ impl Runtime {
                     looked.push(format!("{} (missing)", path.display()));
                     continue;
                 };
-                if (meta.dev(), meta.ino()) == (ourselves.dev(), ourselves.ino()) {
+                if is_ourselves(&meta, &path, &ourselves) {
                     looked.push(format!("{} (oci-isolate itself)", path.display()));
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
@@ -70,8 +71,23 @@ impl Runtime {
     /// # Errors
     /// execve(2) failed.
     pub fn exec(&self, args: &[OsString], without: &[OsString]) -> Result<Infallible> {
-        let error = self.command(args, without).exec();
-        Err(error).with_context(|| format!("cannot exec {}", self.path.display()))
+        let shown = self.path.display();
+        let path = c_string(self.path.as_os_str())?;
+        let argv = std::iter::once(self.path.as_os_str()).chain(args.iter().map(OsString::as_os_str));
+        let argv = argv.map(c_string).collect::<Result<Vec<_>>>()?;
+        let environment = std::env::vars_os().filter(|(name, _)| !without.contains(name));
+        let environment = environment.map(|(mut entry, value)| {
+            entry.push("=");
+            entry.push(value);
+            c_string(&entry)
+        });
+        let environment = environment.collect::<Result<Vec<_>>>()?;
+        // std ignores SIGPIPE in every program; across execve(2) that would stay.
+        sigpipe::reset();
+        // Not std's exec, which gives a file that is no program to /bin/sh and empties the signal mask.
+        execve(&path, &argv, &environment)
+            .map_err(std::io::Error::from)
+            .with_context(|| format!("cannot exec {shown}"))
     }
 
     /// Runs the runtime and waits for it, where something is left to do afterwards.
@@ -79,17 +95,25 @@ impl Runtime {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, args: &[OsString]) -> Result<ExitStatus> {
-        self.command(args, &[]).status().with_context(|| format!("cannot run {}", self.path.display()))
+        Command::new(&self.path)
+            .args(args)
+            .status()
+            .with_context(|| format!("cannot run {}", self.path.display()))
     }
+}
 
-    fn command(&self, args: &[OsString], without: &[OsString]) -> Command {
-        let mut command = Command::new(&self.path);
-        command.args(args);
-        for name in without {
-            command.env_remove(name);
-        }
-        command
-    }
+fn c_string(text: &OsStr) -> Result<CString> {
+    CString::new(text.as_bytes()).context("an argument has a NUL in it")
+}
+
+/// Whether a program is this one: the same file, or a copy of it. Copies that take each other for the runtime would
+/// exec each other for ever.
+fn is_ourselves(meta: &Metadata, path: &Path, ourselves: &Metadata) -> bool {
+    let content = |path: &Path| std::fs::read(path).ok();
+    (meta.dev(), meta.ino()) == (ourselves.dev(), ourselves.ino())
+        || meta.is_file()
+            && meta.len() == ourselves.len()
+            && content(path) == content(Path::new("/proc/self/exe"))
 }
 
 /// Told by the name of the file behind all links: `runc` may well be a link to crun.

@@ -79,14 +79,14 @@ pub struct Edit {
 
 /// Writes the document below `root` with the edits made; the first `depth` steps of every pointer name the root
 /// itself.
-pub(super) fn apply(root: &RawValue, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
+pub(super) fn apply(root: &str, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
     let mut tree = Tree::default();
     for edit in edits {
         let steps =
             edit.at.0.get(depth..).ok_or_else(|| format!("{} is outside of the document", edit.at))?;
         tree.add(steps, &edit.change);
     }
-    let mut out = Vec::with_capacity(root.get().len() + 256);
+    let mut out = Vec::with_capacity(root.len() + 256);
     write(Some(root), &tree, &mut out).map_err(|why| format!("cannot edit the document: {why}"))?;
     Ok(out)
 }
@@ -113,8 +113,8 @@ impl<'e> Tree<'e> {
     }
 }
 
-fn write(raw: Option<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    let text = raw.map_or("null", RawValue::get);
+fn write(text: Option<&str>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
+    let text = text.unwrap_or("null");
     if tree.below.is_empty() && tree.appended.is_empty() && tree.prepended.is_empty() {
         out.extend_from_slice(text.as_bytes());
         return Ok(());
@@ -144,7 +144,7 @@ fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(
             Some(below) if below.removed => {}
             Some(below) => {
                 separator.write(out);
-                write(Some(item), below, out)?;
+                write(Some(item.get()), below, out)?;
             }
             None => {
                 separator.write(out);
@@ -177,7 +177,7 @@ fn write_object(members: Vec<(Text, &RawValue)>, tree: &Tree, out: &mut Vec<u8>)
     };
     for (name, raw) in members {
         let below = new.remove(&Step::Member(Cow::Owned(name.to_string())));
-        member(&name, Some(raw), below, out)?;
+        member(&name, Some(raw.get()), below, out)?;
     }
     for (step, below) in new {
         let Step::Member(name) = step else { return Err("an edit takes an object for a list".into()) };

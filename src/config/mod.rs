@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde_json::value::RawValue;
 
 pub use edit::{Change, Edit, Pointer, Step};
 pub use text::Text;
@@ -44,8 +43,14 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl From<serde_json::Error> for Unreadable {
+    /// serde quotes a string that is of the wrong type, and that may be the value of a variable.
     fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
+        let message = error.to_string();
+        let quotes = message.starts_with("invalid type: ") || message.starts_with("invalid value: ");
+        match message.rsplit_once(", expected ").filter(|_| quotes) {
+            Some((_, expected)) => Self(format!("wrong type, expected {expected}")),
+            None => Self(message),
+        }
     }
 }
 
@@ -91,12 +96,11 @@ impl<'a> Document<'a> {
     /// # Errors
     /// An edit points to something that is not there or cannot hold it, which would be a mistake of a rule.
     pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
-        let root: &RawValue = serde_json::from_str(self.text)?;
         let depth = match self.kind {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        edit::apply(root, edits, depth).map_err(Unreadable)
+        edit::apply(self.text.trim(), edits, depth).map_err(Unreadable)
     }
 }
 

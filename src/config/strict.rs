@@ -47,6 +47,10 @@ const NAMES: [&str; 228] = [
 /// Members of [`NAMES`] that are maps with free keys: case matters in them, repetition is still an error.
 const MAPS: [&str; 6] = ["annotations", "netDevices", "rdma", "sysctl", "timeOffsets", "unified"];
 
+/// Members of [`NAMES`] that are objects. serde takes a list for a struct, by position, and runtimes do not: runc rejects
+/// it, crun 1.8.1 runs and passes over it.
+const OBJECTS: [&str; 7] = ["capabilities", "hooks", "linux", "process", "resources", "root", "seccomp"];
+
 /// Checks a whole document.
 ///
 /// # Errors
@@ -68,8 +72,10 @@ pub(super) fn check(kind: Kind, text: &str) -> Result<(), Unreadable> {
 /// What the object at this place is, if it is one.
 #[derive(Clone, Copy)]
 enum Value {
-    /// It has runtime-spec's members.
+    /// It has runtime-spec's members; it may be a list of such.
     Members,
+    /// It has runtime-spec's members and is no list: a member of [`OBJECTS`], or an item of a list.
+    Object,
     /// It is a map with free keys.
     Map,
 }
@@ -91,13 +97,16 @@ impl<'de> Visitor<'de> for Value {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
         match self {
-            Self::Members => walk_members(members),
+            Self::Members | Self::Object => walk_members(members),
             Self::Map => walk_map(members),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Self::Members)?.is_some() {}
+        if matches!(self, Self::Object) {
+            return Err(A::Error::custom("a list stands where none belongs"));
+        }
+        while items.next_element_seed(Self::Object)?.is_some() {}
         Ok(())
     }
 
@@ -141,7 +150,11 @@ fn walk_members<'de, A: MapAccess<'de>>(mut members: A) -> Result<(), A::Error> 
         if std::mem::replace(&mut seen[at], true) {
             return Err(A::Error::custom(format!("member {:?} is given twice", &*name)));
         }
-        members.next_value_seed(if MAPS.contains(&&*name) { Value::Map } else { Value::Members })?;
+        members.next_value_seed(match &*name {
+            name if MAPS.contains(&name) => Value::Map,
+            name if OBJECTS.contains(&name) => Value::Object,
+            _ => Value::Members,
+        })?;
     }
     Ok(())
 }
@@ -166,6 +179,6 @@ mod tests {
     #[test]
     fn names_are_in_the_order_that_the_search_needs() {
         assert!(NAMES.is_sorted());
-        assert!(MAPS.iter().all(|map| NAMES.contains(map)));
+        assert!(MAPS.iter().chain(&OBJECTS).all(|name| NAMES.contains(name)));
     }
 }

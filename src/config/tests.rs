@@ -110,7 +110,7 @@ fn what_is_not_one_json_object_is_refused() {
         "not UTF-8 at byte 6"
     );
     assert_eq!(refusal(""), "the file is empty");
-    let deep = "[".repeat(100_000);
+    let deep = r#"{"linux":"#.repeat(100_000);
     assert!(refusal(&deep).contains("recursion limit"));
 }
 
@@ -129,8 +129,8 @@ fn a_wrong_type_where_a_rule_looks_is_refused() {
         r#"{"hooks":{"createRuntime":[{"args":[]}]}}"#,
         r#"{"root":{}}"#,
     ] {
-        let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
-        assert!(document.view().is_err(), "{text}");
+        let viewed = Document::read(Kind::Config, text.as_bytes()).and_then(|document| document.view());
+        assert!(viewed.is_err(), "{text}");
     }
 }
 

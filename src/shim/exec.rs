@@ -21,9 +21,6 @@ use crate::rewrite::rewrite;
 use crate::rules::{Subject, World, capabilities, credentials};
 use crate::settings::Mode;
 
-/// The filtered process file gets a descriptor from here on, well behind those that `--preserve-fds` hands over.
-const FIRST_DESCRIPTOR: i32 = 700;
-
 pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let place = call.place()?;
     let Some(record) = place.as_ref().map(|place| place.load()).transpose()?.flatten() else {
@@ -41,7 +38,11 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
 
     let invocation = call.invocation;
     let process = invocation.process.as_ref();
-    let filtered = process.map(|given| filtered(Path::new(&given.value), &subject)).transpose()?.flatten();
+    // Behind those that are handed over to the process.
+    let handed_over = invocation.preserve_fds.as_deref().and_then(|n| n.to_str()?.parse().ok());
+    let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
+    let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
+    let filtered = filtered.transpose()?.flatten();
     let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
     let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
     let stray_env = credentials::strays(&entries, &subject.policy.credentials);
@@ -59,9 +60,10 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 
-/// A filtered copy of a process file, as a path that the runtime can open; `None` when nothing has to change. The copy
+/// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on; `None`
+/// when nothing has to change. The copy
 /// is in memory and goes with the runtime: whoever is killed in between, no file is left.
-fn filtered(path: &Path, subject: &Subject) -> Result<Option<OsString>> {
+fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<Option<OsString>> {
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
     let uncertain = || format!("cannot read {shown} with certainty");
@@ -72,6 +74,6 @@ fn filtered(path: &Path, subject: &Subject) -> Result<Option<OsString>> {
     let mut memory = std::fs::File::from(memory.context("cannot make a file in memory")?);
     memory.write_all(&text).context("cannot write a file in memory")?;
     // Without close-on-exec: the runtime opens it by this name.
-    let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(FIRST_DESCRIPTOR));
+    let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(first));
     Ok(Some(format!("/proc/self/fd/{}", kept.context("cannot keep a file in memory")?).into()))
 }

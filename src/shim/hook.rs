@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 use serde_json::json;
 
-use crate::record::{Creator, Place, Record};
+use crate::record::{Place, Process, Record};
 use crate::rules::SEAL_FLAG;
 use crate::seal::{self, Wanted};
 
@@ -22,11 +22,9 @@ const STATE_LIMIT: u64 = 128 << 20;
 
 /// The `createRuntime` hook.
 pub(super) fn seal(record: &Path) -> Result<ExitCode> {
+    let state = state()?;
     let place = Place::at(record)?;
     let Some(record) = place.load()? else { bail!("there is no record {}", record.display()) };
-    let mut text = Vec::new();
-    std::io::stdin().take(STATE_LIMIT).read_to_end(&mut text).context("cannot read the container's state")?;
-    let state: State = serde_json::from_slice(&text).context("cannot understand the container's state")?;
     if *state.id() != record.id {
         bail!("the state is container {}'s, the record {}'s", state.id(), record.id);
     }
@@ -38,6 +36,13 @@ pub(super) fn seal(record: &Path) -> Result<ExitCode> {
     }
     seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The container's state. It is read to its end before anything else: crun dies of a hook that does not (SIGPIPE).
+fn state() -> Result<State> {
+    let mut text = Vec::new();
+    std::io::stdin().take(STATE_LIMIT).read_to_end(&mut text).context("cannot read the container's state")?;
+    serde_json::from_slice(&text).context("cannot understand the container's state")
 }
 
 /// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
@@ -63,6 +68,7 @@ pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<(
 
 /// The `poststop` hook.
 pub(super) fn forget(record: &Path) -> Result<ExitCode> {
+    state()?;
     Place::at(record)?.forget()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -81,7 +87,7 @@ fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
         let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall };
         record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
     }
-    record.init = Some(Creator::of(pid)?);
+    record.init = Some(Process::of(pid)?);
     place.update(&record)
 }
 

@@ -118,10 +118,8 @@ impl Call<'_> {
 fn settings(flags: &Flags) -> Result<Settings> {
     let named = flags.config.clone().or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
     let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
-    let mut settings = match std::fs::symlink_metadata(path) {
-        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => Settings::default(),
-        _ => {
-            let snapshot = files::read(path, files::SMALL_LIMIT).context("cannot use the settings")?;
+    let mut settings = match files::read(path, files::SMALL_LIMIT) {
+        Ok(snapshot) => {
             let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
             let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
             let parsed = parsed.and_then(|settings| {
@@ -130,6 +128,8 @@ fn settings(flags: &Flags) -> Result<Settings> {
             });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))?
         }
+        Err(_) if named.is_none() && is_missing(path) => Settings::default(),
+        Err(error) => return Err(error.context("cannot use the settings")),
     };
     if flags.always {
         settings.mode = Mode::Always;
@@ -137,12 +137,20 @@ fn settings(flags: &Flags) -> Result<Settings> {
     Ok(settings)
 }
 
+/// Whether there is nothing, not even a link that leads nowhere.
+fn is_missing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
 /// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to
 /// nobody.
 fn environment_strays(additions: &Credentials) -> Vec<OsString> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let entry = |(name, value): &(OsString, OsString)| {
-        format!("{}={}", name.to_string_lossy(), value.to_string_lossy())
+        let mut entry = name.to_string_lossy().into_owned();
+        entry.push('=');
+        entry.push_str(&value.to_string_lossy());
+        entry
     };
     let entries: Vec<String> = variables.iter().map(entry).collect();
     let entries: Vec<&str> = entries.iter().map(String::as_str).collect();

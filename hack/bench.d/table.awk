@@ -1,0 +1,110 @@
+# The samples of lap as a table, or as JSON with format=json. Times are medians in milliseconds.
+
+{ count[$1] = $2; value[$1] = $3; lower[$1] = $4; upper[$1] = $5; rss[$1] = $6; order[NR] = $1 }
+
+function ms(label) { return value[label] / 1e6 }
+
+function life(name) { return ms(name ".create") + ms(name ".start") + ms(name ".delete") }
+
+# A goal: what was measured, what it may be at most, whether that holds.
+function goal(name, figure, most, unit) {
+    goals++
+    goal_name[goals] = name; goal_figure[goals] = figure; goal_most[goals] = most; goal_unit[goals] = unit
+}
+
+function judge() {
+    goal("state, passing through: over the floor", ms("state.shim") - ms("state.floor"), 0.15, "ms")
+    goal("create, passing through: over the floor", ms("create.shim") - ms("create.floor"), 0.15, "ms")
+    goal("create, isolating: over the floor", ms("isolating") - ms("create.floor"), 0.35, "ms")
+    goal("seal: start, isolated, over bare runc", ms("isolated.start") - ms("bare.start"), 1, "ms")
+    goal("create + start + delete, isolated, to bare runc", life("isolated") / life("bare"), 1.03, "times")
+    goal("time per byte, env, 100 MB to 1 MB", per_byte("env-100M") / per_byte("env-1M"), 1.5, "times")
+    goal("time per byte, mounts, 100 MB to 1 MB", per_byte("mounts-100M") / per_byte("mounts-1M"), 1.5, "times")
+    goal("peak memory, small config", rss["linear.env-18K"] / 1024, 3 + 2 * value["size.env-18K"] / 1048576, "MiB")
+    goal("peak memory, 20 MB config", rss["linear.env-20M"] / 1024, 3 + 2 * value["size.env-20M"] / 1048576, "MiB")
+    goal("static binary", value["size.binary"] / 1e6, 1.5, "MB")
+}
+
+function per_byte(name) { return value["linear." name] / value["size." name] }
+
+function met(i) { return goal_figure[i] <= goal_most[i] }
+
+END {
+    judge()
+    if (format == "json") json(); else table()
+}
+
+function wrapper(title, label, none, floor) {
+    printf "  %-36s %8.3f   %.3f - %.3f", title, ms(label), lower[label] / 1e6, upper[label] / 1e6
+    if (label != none) printf " %8.3f", ms(label) - ms(none)
+    if (label != none && label != floor) printf " %8.3f", ms(label) - ms(floor)
+    printf "\n"
+}
+
+function verb(name) {
+    printf "%s\n", name
+    wrapper("none", name ".null", name ".null", name ".floor")
+    wrapper("static C program that execs (floor)", name ".floor", name ".null", name ".floor")
+    wrapper("/bin/sh that execs", name ".sh", name ".null", name ".floor")
+    wrapper("oci-isolate, passing through", name ".shim", name ".null", name ".floor")
+    if (name == "create") wrapper("oci-isolate, isolating", "isolating", name ".null", name ".floor")
+}
+
+function lifecycle(title, name, base) {
+    printf "  %-36s %8.2f %8.2f %8.2f %8.2f", title, ms(name ".create"), ms(name ".start"), ms(name ".delete"), life(name)
+    if (name != base)
+        printf "   %+6.2f   %5.3f", ms(name ".start") - ms(base ".start"), life(name) / life(base)
+    printf "\n"
+}
+
+function table(    i, n, names, label) {
+    printf "%s, %d CPUs, Linux %s, %s\n\n", model, cpus, kernel, runc
+    printf "A runtime that does nothing, config.json of %d bytes, %d rounds, ms\n\n", value["size.env-18K"], count["state.null"]
+    printf "  %-36s %8s   %-13s %8s %8s\n", "", "median", "quartiles", "added", "to floor"
+    verb("state")
+    verb("create")
+    printf "\n%s, an empty network namespace for all, %d rounds, ms\n\n", runc, count["bare.start"]
+    printf "  %-36s %8s %8s %8s %8s   %6s   %5s\n", "", "create", "start", "delete", "sum", "start", "sum"
+    lifecycle("bare", "bare", "bare")
+    lifecycle("behind the floor", "floor", "bare")
+    lifecycle("behind oci-isolate, passing through", "passing", "bare")
+    lifecycle("behind oci-isolate, isolated", "isolated", "bare")
+    printf "with a veth plumbed between create and start\n"
+    lifecycle("bare", "bare-veth", "bare-veth")
+    lifecycle("behind oci-isolate, isolated", "isolated-veth", "bare-veth")
+    printf "\nLarge configurations, isolating create, %d rounds\n\n", count["linear.env-1M"]
+    printf "  %-36s %10s %10s %8s %12s\n", "", "bytes", "ms", "ns/byte", "peak KiB"
+    n = split("env-18K env-1M env-10M env-20M env-100M mounts-1M mounts-10M mounts-100M", names, " ")
+    for (i = 1; i <= n; i++) {
+        label = "linear." names[i]
+        printf "  %-36s %10d %10.2f %8.2f %12d\n", names[i], value["size." names[i]], ms(label), per_byte(names[i]), rss[label]
+    }
+    printf "\nGoals\n\n"
+    for (i = 1; i <= goals; i++)
+        printf "  %-50s %8.3f   at most %6.3f %-6s %s\n", goal_name[i], goal_figure[i], goal_most[i], goal_unit[i],
+            met(i) ? "met" : "MISSED"
+}
+
+function json(    i, label, comma) {
+    printf "{\"machine\":{\"cpu\":\"%s\",\"cpus\":%d,\"kernel\":\"%s\",\"runtime\":\"%s\"},\n\"samples\":{", model, cpus, kernel, runc
+    for (i = 1; i <= NR; i++) {
+        label = order[i]
+        if (label ~ /^size\./) continue
+        printf "%s\n\"%s\":{\"count\":%d,\"median_ns\":%d,\"lower_ns\":%d,\"upper_ns\":%d,\"rss_kib\":%d}", comma, label,
+            count[label], value[label], lower[label], upper[label], rss[label]
+        comma = ","
+    }
+    printf "},\n\"bytes\":{"
+    comma = ""
+    for (i = 1; i <= NR; i++) {
+        label = order[i]
+        if (label !~ /^size\./) continue
+        printf "%s\"%s\":%d", comma, substr(label, 6), value[label]
+        comma = ","
+    }
+    printf "},\n\"goals\":["
+    for (i = 1; i <= goals; i++)
+        printf "%s\n{\"name\":\"%s\",\"figure\":%.4f,\"most\":%.4f,\"unit\":\"%s\",\"met\":%s}", (i > 1 ? "," : ""), goal_name[i],
+            goal_figure[i], goal_most[i], goal_unit[i], met(i) ? "true" : "false"
+    printf "]}\n"
+}

@@ -1,0 +1,153 @@
+//! What is remembered of an isolated container between `create` and `delete`: one small file, keyed by the runtime's
+//! root and the container's id. That a container has a record means that it is isolated; start and exec go by it.
+//!
+//! A record is claimed before the container is created and dropped when `delete` has succeeded. A create that failed
+//! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
+
+mod place;
+
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+pub use place::Place;
+
+use crate::report::Applied;
+use crate::seal::Sealed;
+use crate::settings::Firewall;
+
+/// Of records that this version reads and writes.
+const VERSION: u32 = 1;
+
+/// An isolated container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    version: u32,
+    /// The container's id.
+    pub id: String,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// The root file system: the init process is told by it.
+    pub rootfs: Inode,
+    /// Where the runtime writes the pid of the init process; not with `run` and `restore`.
+    pub pid_file: Option<PathBuf>,
+    /// Who creates the container; the process becomes the runtime.
+    pub creator: Process,
+    /// Who asked for isolation.
+    pub why: String,
+    /// Whether the firewall table may be missing.
+    pub firewall: Firewall,
+    /// Whether the container joins a namespace that was sealed before.
+    pub joins_sealed: bool,
+    /// Whether its capabilities count in a user namespace only.
+    pub confined: bool,
+    /// The addresses of the network that the container does not get; it keeps them on `lo`.
+    pub addresses: Vec<IpAddr>,
+    /// What was changed in its `config.json`.
+    pub applied: Vec<Applied>,
+    /// The init process, once the container was sealed.
+    pub init: Option<Process>,
+    /// What the seal found and did, once there is one.
+    pub sealed: Option<Sealed>,
+}
+
+/// A file by device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "stat(2)'s names")]
+pub struct Inode {
+    pub dev: u64,
+    pub ino: u64,
+}
+
+impl From<&std::fs::Metadata> for Inode {
+    fn from(meta: &std::fs::Metadata) -> Self {
+        Self { dev: meta.dev(), ino: meta.ino() }
+    }
+}
+
+/// A process, told from a later one of the same pid by its start time (proc_pid_stat(5), field 22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the struct's own words")]
+pub struct Process {
+    pub pid: u32,
+    pub start: u64,
+}
+
+impl Process {
+    /// This process.
+    ///
+    /// # Errors
+    /// /proc is not there.
+    pub fn this() -> Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// The process of this pid.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn of(pid: u32) -> Result<Self> {
+        let start = start_time(pid).with_context(|| format!("cannot read /proc/{pid}/stat"))?;
+        Ok(Self { pid, start })
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn lives(self) -> bool {
+        self.pid != std::process::id() && start_time(self.pid) == Some(self.start)
+    }
+}
+
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command in parentheses, which may hold anything but is the last to have one.
+    let behind = &stat[stat.iter().rposition(|b| *b == b')')? + 1..];
+    std::str::from_utf8(behind).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// What a new record is made of.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields of Record")]
+pub struct New {
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: Inode,
+    pub pid_file: Option<PathBuf>,
+    pub why: String,
+    pub firewall: Firewall,
+    pub joins_sealed: bool,
+    pub confined: bool,
+    pub addresses: Vec<IpAddr>,
+    pub applied: Vec<Applied>,
+}
+
+impl Record {
+    /// A record of a container that this process is about to create.
+    ///
+    /// # Errors
+    /// /proc is not there.
+    pub fn new(new: New) -> Result<Self> {
+        let New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, confined, addresses, applied } =
+            new;
+        Ok(Self {
+            version: VERSION,
+            creator: Process::this()?,
+            init: None,
+            sealed: None,
+            id,
+            bundle,
+            rootfs,
+            pid_file,
+            why,
+            firewall,
+            joins_sealed,
+            confined,
+            addresses,
+            applied,
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Settings that cannot be used: nothing runs, whatever it is, since a policy that nobody reads must be noticed.
+
+use super::harness::{Host, shim};
+use super::said::{Said, say};
+use super::spec::plain;
+
+const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["--version"]];
+
+#[track_caller]
+fn refused(host: &Host, why: &str) {
+    host.config(&plain());
+    for args in VERBS {
+        host.refuses(args, why);
+    }
+}
+
+#[test]
+fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
+    let host = Host::new();
+    let path = host.at("config.toml");
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `credentials`";
+    for (text, why) in [
+        ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
+        (
+            "mode = \"sometimes\"",
+            "line 2: unknown variant `sometimes`, expected `annotation` or `always`".into(),
+        ),
+        ("mode = 1", "line 2: wanted string or table".into()),
+        ("mode = ", "line 2: string values must be quoted, expected literal string".into()),
+        ("annotations = \"x\"", "line 2: invalid type: string \"x\", expected a sequence".into()),
+        ("[credentials]\nremoev = []", "line 3: unknown field `remoev`, expected `remove` or `keep`".into()),
+        ("[[require]]\nannotation = \"a\"", "line 2: missing field `matches`".into()),
+    ] {
+        host.settings(text);
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn runtimes_that_are_none() {
+    let host = Host::new();
+    let path = host.at("config.toml");
+    for (text, why) in [
+        ("runtime = []", "runtime: empty list; name at least one low-level runtime, such as \"runc\""),
+        ("runtime = [\"bin/runc\"]", "runtime: bin/runc is neither a name nor an absolute path"),
+    ] {
+        host.write("config.toml", text);
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn a_file_that_is_named_and_missing_a_directory_a_fifo_no_text() {
+    let host = Host::new();
+    let path = host.at("config.toml");
+    std::fs::remove_file(&path).unwrap();
+    refused(
+        &host,
+        &format!("cannot use the settings: cannot read {path}: No such file or directory (os error 2)"),
+    );
+    std::fs::create_dir(&path).unwrap();
+    refused(&host, &format!("cannot use the settings: cannot read {path}: not a regular file"));
+    std::fs::remove_dir(&path).unwrap();
+    host.sh("mkfifo ../config.toml").must();
+    refused(&host, &format!("cannot use the settings: cannot read {path}: not a regular file"));
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("config.toml", &path).unwrap();
+    refused(
+        &host,
+        &format!(
+            "cannot use the settings: cannot read {path}: Too many levels of symbolic links (os error 40)"
+        ),
+    );
+    std::fs::remove_file(&path).unwrap();
+    host.write("config.toml", b"mode = \"\xff\"");
+    refused(&host, &format!("cannot use the settings {path}: not UTF-8"));
+    host.sh("truncate -s 5M ../config.toml").must();
+    refused(
+        &host,
+        &format!("cannot use the settings: cannot read {path}: 5242880 bytes, at most 4194304 are read"),
+    );
+}
+
+#[test]
+fn a_default_file_that_is_a_dangling_link_is_not_a_missing_one() {
+    let host = Host::new();
+    host.config(&plain());
+    host.sh("mount -t tmpfs tmpfs /etc; mkdir /etc/oci-isolate; ln -s nowhere /etc/oci-isolate/config.toml")
+        .must();
+    host.refuses_with(
+        |command| {
+            command.env_remove("OCI_ISOLATE_CONFIG");
+        },
+        &["create", "web"],
+        "cannot use the settings: cannot read /etc/oci-isolate/config.toml: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn a_file_that_its_caller_may_not_read() {
+    let host = Host::new();
+    host.config(&plain());
+    host.sh("chmod 0600 ../config.toml; cp \"$SHIM\" ../shim; chmod 0755 ../shim").must();
+    let mut command = host.command("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(host.at("shim"))
+        .args(["state", "web"]);
+    let path = host.at("config.toml");
+    let err = format!(
+        "oci-isolate: cannot use the settings: cannot read {path}: Permission denied (os error 13)\n"
+    );
+    assert_eq!(say(&mut command), Said { status: 1, out: String::new(), err });
+    assert!(host.calls().is_empty());
+}
+
+#[test]
+fn a_flag_that_is_none_of_ours() {
+    let host = Host::new();
+    host.config(&plain());
+    for flag in [
+        "--isolate",
+        "--isolate=no",
+        "--isolate=annotation",
+        "--isolate-config",
+        "--isolate-config=",
+        "--isolated",
+    ] {
+        let said = say(host.command(shim()).args([flag, "state", "web"]));
+        let err = format!(
+            "oci-isolate: {flag:?} is no flag of ours; there are --isolate=always and --isolate-config=PATH\n"
+        );
+        assert_eq!(said, Said { status: 1, out: String::new(), err });
+    }
+    assert!(host.calls().is_empty());
+}

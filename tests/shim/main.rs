@@ -1,0 +1,29 @@
+//! The shim as an engine meets it: its argv, its files, what it execs, what it says when it refuses.
+//!
+//! A recording runtime stands where runc would (`recorder`), and real runc and crun do in `real_runtimes` and
+//! `real_isolation`. Everything happens in throw-away namespaces, so that no test sees another one or the machine's
+//! own `/run/oci-isolate`. The tests need root.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+mod bad_config;
+mod bad_files;
+mod bad_members;
+mod bad_settings;
+mod crash;
+mod credentials;
+mod exec;
+mod harness;
+mod passthrough;
+mod properties;
+mod real_isolation;
+mod real_runtimes;
+mod record;
+mod recorder;
+mod rewrite;
+mod runtime;
+mod said;
+mod spec;
+mod start;
+mod state;
+mod switch;

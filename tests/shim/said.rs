@@ -1,0 +1,29 @@
+//! What a program answers.
+
+use std::process::{Command, Stdio};
+
+/// Exit status (128 and the signal's number for one that was killed), stdout, stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// What it printed; panics with its complaint when it failed.
+    #[track_caller]
+    pub(crate) fn must(self) -> String {
+        assert_eq!(self.status, 0, "{}{}", self.out, self.err);
+        self.out
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn say(command: &mut Command) -> Said {
+    use std::os::unix::process::ExitStatusExt;
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Said { status, out: text(output.stdout), err: text(output.stderr) }
+}
