@@ -1,8 +1,8 @@
 //! The seal: a network namespace that is about to be a program's is made empty, closed, and proven so.
 //!
 //! The story: [`seal`] enters the namespace on a thread of its own, observes it, plans, applies, and observes again;
-//! only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply. [`plan`]
-//! and [`broken`] are pure. The namespace of the machine, or of the caller, is never changed. This room knows nothing
+//! only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply. [`plan()`]
+//! and [`broken()`] are pure. The namespace of the machine, or of the caller, is never changed. This room knows nothing
 //! of containers, engines and settings files.
 
 mod apply;

@@ -1,5 +1,5 @@
 //! The story of one call: argv in, the real runtime out. The one `match` that says which verb does what is
-//! [`call`]; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
+//! `call`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
 //! nothing exec'd.
 
 mod create;
