@@ -1,10 +1,12 @@
 //! What holds of any configuration: it is refused, or it comes out with every rule true, nothing else changed, and a
 //! second time does nothing.
 
+use std::collections::BTreeMap;
+
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::Policy;
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
-use oci_isolate::rules::{RULES, SealHook, Subject};
+use oci_isolate::rules::{RULES, SealHook, Subject, World};
 use oci_isolate::settings::{Credentials, Firewall};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -18,11 +20,15 @@ use super::spec::differences;
 const VALUE: &str = "c0ffee";
 
 fn subject(joins_sealed: bool, hooked: bool) -> Subject {
-    let policy =
-        Policy { why: "test".into(), firewall: Firewall::Required, credentials: Credentials::default() };
+    let policy = Policy {
+        why: "test".into(),
+        firewall: Firewall::Required,
+        credentials: Credentials::default(),
+        answers: BTreeMap::new(),
+    };
     let hook =
         SealHook { program: "/shim".into(), record: "/run/oci-isolate/containers/run/runc/web.json".into() };
-    Subject { policy, joins_sealed, hook: hooked.then_some(hook) }
+    Subject { policy, joins_sealed, world: World::default(), hook: hooked.then_some(hook) }
 }
 
 /// Of a document's text: what rewriting makes of it.
