@@ -1,13 +1,11 @@
 //! What holds of any configuration: it is refused, or it comes out with every rule true, nothing else changed, and a
 //! second time does nothing.
 
-use std::collections::BTreeMap;
-
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::Policy;
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::{RULES, SealHook, Subject, World};
-use oci_isolate::settings::{Credentials, Firewall};
+use oci_isolate::settings::{Answer, Credentials, Firewall};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -20,11 +18,14 @@ use super::spec::differences;
 const VALUE: &str = "c0ffee";
 
 fn subject(joins_sealed: bool, hooked: bool) -> Subject {
+    // What would be refused is taken away, so that every configuration that can be read is made to hold.
+    let strips = RULES.iter().filter(|rule| rule.answers[0] == Answer::Refuse);
+    let answers = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
     let policy = Policy {
         why: "test".into(),
         firewall: Firewall::Required,
         credentials: Credentials::default(),
-        answers: BTreeMap::new(),
+        answers,
     };
     let hook =
         SealHook { program: "/shim".into(), record: "/run/oci-isolate/containers/run/runc/web.json".into() };
@@ -167,6 +168,8 @@ fn may_change(line: &str) -> bool {
         "-/linux/namespaces/",
         "+/linux/namespaces ",
         "-/linux/namespaces null",
+        "-/linux/resources",
+        "+/linux/resources",
         "-/hooks/createRuntime/",
         "+/hooks/createRuntime ",
         "-/hooks/createRuntime null",

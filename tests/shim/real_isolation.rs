@@ -29,8 +29,8 @@ fn has_nothing(out: &str) {
 fn an_isolated_run_has_neither_network_nor_credentials_and_leaves_nothing() {
     for runtime in RUNTIMES {
         let host = host(runtime);
-        let own = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "network"}]);
-        let hosts = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}]);
+        let own = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}]);
+        let hosts = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"}]);
         for namespaces in [own, hosts] {
             bundle(&host, "a", TELL, |config| {
                 isolated(config);
