@@ -50,12 +50,17 @@ fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
     podman.must(&[&runtime[..], &pod].concat());
     podman.must(&["pod", "start", "pod"]);
     let capture = Capture::start(&podman.host);
-    let networks = ["--network=podman", "--network=own", "--network=host", "--network=none", "--pod=pod"];
+    let networks = ["--network=podman", "--network=own", "--network=host", "--network=none"];
     for network in networks {
         let report = podman.probe(SHIM, "isolated", &["--annotation", ISOLATE, network]);
         let itself = if network == "--network=none" { &NAMELESS[..] } else { &ITSELF[..] };
         findings.about(network, report.sealed(itself));
     }
+    // All containers of a pod are isolated or none: its IPC namespace is shared.
+    let said = podman.run(SHIM, &[&["--rm", "--annotation", ISOLATE, "--pod=pod", "probe", "true"]]);
+    let refused =
+        !said.well() && said.err.contains("oci-isolate: container ") && said.err.contains("host-ipc: ");
+    findings.claim(refused, format!("a pod that is not isolated was joined: {said}"));
     findings.about("host", capture.saw_nothing());
     findings.settle();
 }
