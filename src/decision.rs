@@ -69,7 +69,8 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
         }
     }
     let credentials = settings.credentials.clone();
-    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials }))
+    let answers = settings.rules.clone();
+    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials, answers }))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use crate::settings::{Credentials, Firewall};
+use crate::settings::{Answer, Credentials, Firewall};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off (`false`).
 pub const SWITCH: &str = "io.oci-isolate.network-isolation";
@@ -25,6 +26,8 @@ pub struct Policy {
     pub firewall: Firewall,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
+    /// The host's answers where they are not the rules' own.
+    pub answers: BTreeMap<String, Answer>,
 }
 
 /// The value of the one annotation of that name. Decoders differ on which of two wins, so two are an error.

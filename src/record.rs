@@ -49,6 +49,8 @@ pub struct Record {
     pub firewall: Firewall,
     /// Whether the container joins a namespace that was sealed before.
     pub joins_sealed: bool,
+    /// Whether its capabilities count in a user namespace only.
+    pub confined: bool,
     /// The addresses of the network that the container does not get; it keeps them on `lo`.
     pub addresses: Vec<IpAddr>,
     /// What was changed in its `config.json`.
@@ -113,6 +115,7 @@ pub struct New {
     pub why: String,
     pub firewall: Firewall,
     pub joins_sealed: bool,
+    pub confined: bool,
     pub addresses: Vec<IpAddr>,
     pub applied: Vec<Applied>,
 }
@@ -123,7 +126,8 @@ impl Record {
     /// # Errors
     /// /proc is not there.
     pub fn new(new: New) -> Result<Self> {
-        let New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, addresses, applied } = new;
+        let New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, confined, addresses, applied } =
+            new;
         Ok(Self {
             version: VERSION,
             creator: Creator::this()?,
@@ -135,6 +139,7 @@ impl Record {
             why,
             firewall,
             joins_sealed,
+            confined,
             addresses,
             applied,
         })

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::config::{Document, Kind, Unreadable, View};
 use crate::report::Applied;
 use crate::rules::{RULES, Rule, Subject, Violation};
+use crate::settings::Answer;
 
 /// A document in which every rule holds.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl From<Violation> for Refusal {
 pub fn rewrite(document: &Document, view: &View, subject: &Subject) -> Result<Rewritten, Refusal> {
     let mut edits = Vec::new();
     let mut applied = Vec::new();
-    for rule in rules_for(document.kind()) {
+    for rule in rules_for(document.kind(), subject) {
         let planned = (rule.plan)(view, subject)?;
         applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
         edits.extend(planned);
@@ -72,9 +73,11 @@ pub fn rewrite(document: &Document, view: &View, subject: &Subject) -> Result<Re
 }
 
 fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
-    rules_for(kind).try_for_each(|rule| (rule.holds)(view, subject))
+    rules_for(kind, subject).try_for_each(|rule| (rule.holds)(view, subject))
 }
 
-fn rules_for(kind: Kind) -> impl Iterator<Item = &'static Rule> {
-    RULES.iter().filter(move |rule| kind == Kind::Config || rule.process)
+/// The rules that a document of this kind is held to: those that the settings do not waive.
+fn rules_for(kind: Kind, subject: &Subject) -> impl Iterator<Item = &'static Rule> {
+    let concerns = move |rule: &&Rule| kind == Kind::Config || rule.process;
+    RULES.iter().filter(concerns).filter(|rule| rule.answer(&subject.policy) != Answer::Allow)
 }

@@ -3,6 +3,7 @@
 //! Whoever can write the settings file owns the policy, so a key that is not known, or a value of the wrong type, is
 //! an error and never ignored: a policy with a typing mistake must be noticed. Reading the file is `files`' part.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,22 @@ pub struct Settings {
     pub firewall: Firewall,
     /// Names of environment variables on top of the built-in list.
     pub credentials: Credentials,
+    /// Another answer than the default one, by the rule's name, where the rule offers it.
+    pub rules: BTreeMap<String, Answer>,
+}
+
+/// What a rule does about something that stands against its promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It is made so.
+    Set,
+    /// The container is not created, and its user is told why.
+    Refuse,
+    /// It is taken away, and the report says so.
+    Strip,
+    /// It stays, and the report says so: the promise is not kept.
+    Allow,
 }
 
 /// Which containers are isolated.
@@ -95,6 +112,7 @@ impl Default for Settings {
             refuse: Vec::new(),
             firewall: Firewall::Required,
             credentials: Credentials::default(),
+            rules: BTreeMap::new(),
         }
     }
 }

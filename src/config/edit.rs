@@ -62,6 +62,8 @@ pub enum Change {
     Remove,
     /// The list at the place, made if there is none, gets one more item at its end.
     Append(Value),
+    /// The list at the place, made if there is none, gets one more item at its beginning.
+    Prepend(Value),
 }
 
 /// One change, and what the report says of it. It never says the value of an environment variable.
@@ -93,6 +95,7 @@ pub(super) fn apply(root: &RawValue, edits: &[Edit], depth: usize) -> Result<Vec
 #[derive(Default)]
 struct Tree<'e> {
     removed: bool,
+    prepended: Vec<&'e Value>,
     appended: Vec<&'e Value>,
     below: BTreeMap<&'e Step, Tree<'e>>,
 }
@@ -104,6 +107,7 @@ impl<'e> Tree<'e> {
             [] => match change {
                 Change::Remove => self.removed = true,
                 Change::Append(item) => self.appended.push(item),
+                Change::Prepend(item) => self.prepended.push(item),
             },
         }
     }
@@ -111,7 +115,7 @@ impl<'e> Tree<'e> {
 
 fn write(raw: Option<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
     let text = raw.map_or("null", RawValue::get);
-    if tree.below.is_empty() && tree.appended.is_empty() {
+    if tree.below.is_empty() && tree.appended.is_empty() && tree.prepended.is_empty() {
         out.extend_from_slice(text.as_bytes());
         return Ok(());
     }
@@ -130,6 +134,10 @@ fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(
     }
     let mut separator = Separator::after(b'[');
     let mut edits = tree.below.iter().peekable();
+    for item in &tree.prepended {
+        separator.write(out);
+        out.extend_from_slice(item.to_string().as_bytes());
+    }
     for (index, item) in items.into_iter().enumerate() {
         let below = edits.next_if(|(step, _)| **step == &Step::Item(index)).map(|(_, below)| below);
         match below {
@@ -153,7 +161,7 @@ fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(
 }
 
 fn write_object(members: Vec<(Text, &RawValue)>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    if !tree.appended.is_empty() {
+    if !tree.appended.is_empty() || !tree.prepended.is_empty() {
         return Err("an item is appended to an object".into());
     }
     let mut new: BTreeMap<&Step, &Tree> = tree.below.iter().map(|(step, below)| (*step, below)).collect();

@@ -1,6 +1,7 @@
 //! Narrow lenses: the few members of a `config.json` that rules look at, with runtime-spec's types for exactly those.
 //! oci-spec's small types serve where they do not lose anything; lists whose positions matter are lists here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -77,9 +78,55 @@ pub struct Root {
 
 /// The `linux` member.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Linux {
     /// Namespaces that the container gets or joins.
     pub namespaces: Option<Vec<LinuxNamespace>>,
+    /// Device nodes that the runtime makes.
+    pub devices: Option<Vec<Device>>,
+    /// What the control groups allow.
+    pub resources: Option<Resources>,
+    /// Mount propagation of the root file system.
+    pub rootfs_propagation: Option<String>,
+    /// Host interfaces that the runtime moves into the container (runtime-spec 1.3).
+    pub net_devices: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+/// One of `linux.devices`. oci-spec's type has numbers that are not optional.
+#[derive(Debug, Default, Deserialize)]
+pub struct Device {
+    /// `c`, `u`, `b` or `p`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where in the container.
+    pub path: PathBuf,
+    /// Device number.
+    pub major: Option<i64>,
+    /// Device number.
+    pub minor: Option<i64>,
+}
+
+/// The part of `linux.resources` that rules look at.
+#[derive(Debug, Default, Deserialize)]
+pub struct Resources {
+    /// The device control group's list, later entries over earlier ones.
+    pub devices: Option<Vec<DeviceAccess>>,
+}
+
+/// One of `linux.resources.devices`.
+#[derive(Debug, Default, Deserialize)]
+pub struct DeviceAccess {
+    /// Allowed or denied.
+    pub allow: bool,
+    /// `a` (also when left out), `c` or `b`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Device number; left out or negative for all.
+    pub major: Option<i64>,
+    /// Device number; left out or negative for all.
+    pub minor: Option<i64>,
+    /// Some of `r`, `w`, `m`; left out for all.
+    pub access: Option<String>,
 }
 
 /// The hooks that concern us; oci-spec's `Hooks` copies all six lists.

@@ -1,48 +1,103 @@
-//! `network-capabilities`: the container cannot configure its network namespace nor write raw packets. Both would
-//! undo the firewall table: CAP_NET_ADMIN flushes it, and AF_PACKET sockets pass below the hooks of `inet` tables.
+//! `network-capabilities` and `host-capabilities`.
+//!
+//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET sockets,
+//! which CAP_NET_RAW allows, pass below the hooks of `inet` tables. Both go always: they are in engines' defaults, and
+//! they reach the namespace also from within a user namespace that owns it.
+//!
+//! The others reach out of all namespaces: mount(2) and nsfs handles (CAP_SYS_ADMIN, CVE-2026-43391), processes of
+//! others (CAP_SYS_PTRACE, CAP_CHECKPOINT_RESTORE), the kernel (CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_BPF,
+//! CAP_PERFMON), any file by handle (CAP_DAC_READ_SEARCH, open_by_handle_at(2)). Somebody asked for those by name, so
+//! the default is to refuse. Inside of a user namespace they are confined, and stay.
 
 use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
 
-pub(super) const RULE: Rule = Rule {
+pub(super) const NETWORK: Rule = Rule {
     name: "network-capabilities",
     promise: "CAP_NET_ADMIN and CAP_NET_RAW are in none of the five capability sets",
     reference: "capabilities(7); packet(7); runtime-spec, config.md, \"Linux Process\"",
     process: true,
-    plan,
-    holds,
+    answers: &[Answer::Strip],
+    plan: |view, subject| plan(&NETWORK, view, subject),
+    holds: |view, subject| holds(&NETWORK, view, subject),
 };
 
-const TAKEN: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
+pub(super) const HOST: Rule = Rule {
+    name: "host-capabilities",
+    promise: "no capability reaches out of the container's namespaces, unless a user namespace confines it",
+    reference: "capabilities(7); user_namespaces(7); open_by_handle_at(2); CVE-2026-43391",
+    process: true,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| plan(&HOST, view, subject),
+    holds: |view, subject| holds(&HOST, view, subject),
+};
 
-/// Whether the capability of that name is taken away. crun takes names in any case and without `CAP_`.
-#[must_use]
-pub fn is_taken(name: &str) -> bool {
+const OF_NETWORK: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
+const OF_HOST: [&str; 11] = [
+    "SYS_ADMIN",
+    "SYS_PTRACE",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_BOOT",
+    "DAC_READ_SEARCH",
+    "BPF",
+    "PERFMON",
+    "CHECKPOINT_RESTORE",
+    "MAC_ADMIN",
+    "SYSLOG",
+];
+
+/// What `exec --cap NAME` gets: whether the name is taken away, or else why it is refused. crun takes names in any
+/// case and without `CAP_`.
+///
+/// # Errors
+/// The rule `host-capabilities` refuses it.
+pub fn is_taken(name: &str, subject: &Subject) -> Result<bool, Violation> {
+    if is_against(&NETWORK, name, subject) {
+        return Ok(true);
+    }
+    match HOST.answer(&subject.policy) {
+        Answer::Allow => Ok(false),
+        _ if !is_against(&HOST, name, subject) => Ok(false),
+        Answer::Refuse => Err(Violation::of(&HOST, format!("{name} is asked for; {DROP}"))),
+        _ => Ok(true),
+    }
+}
+
+const DROP: &str = "drop --cap-add and --privileged";
+
+fn is_against(rule: &Rule, name: &str, subject: &Subject) -> bool {
     let upper = name.to_ascii_uppercase();
-    TAKEN.contains(&upper.strip_prefix("CAP_").unwrap_or(&upper))
+    let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    match rule.name == NETWORK.name {
+        true => OF_NETWORK.contains(&name),
+        false => OF_HOST.contains(&name) && !subject.world.confined,
+    }
 }
 
-/// The set and the index of each capability that has to go.
-fn strays<'v>(view: &'v View) -> impl Iterator<Item = (&'static str, usize, &'v str)> {
+/// The set and the index of each capability that stands against the rule.
+fn found<'v>(rule: &Rule, view: &'v View, subject: &Subject) -> Vec<(&'static str, usize, &'v str)> {
     let sets = view.process.iter().flat_map(|process| &process.capabilities).flat_map(|c| c.sets());
-    sets.flat_map(|(set, names)| {
-        let taken = names.iter().enumerate().filter(|(_, name)| is_taken(name));
-        taken.map(move |(index, name)| (set, index, &**name))
-    })
+    let all = sets.flat_map(|(set, names)| names.iter().enumerate().map(move |(i, name)| (set, i, &**name)));
+    all.filter(|(_, _, name)| is_against(rule, name, subject)).collect()
 }
 
-fn plan(view: &View, _: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    if rule.answer(&subject.policy) == Answer::Refuse {
+        holds(rule, view, subject)?;
+    }
     let edit = |(set, index, name)| Edit {
         at: Pointer::to(&["process", "capabilities", set]).item(index),
         change: Change::Remove,
         says: format!("removed {name} from the {set} set"),
     };
-    Ok(strays(view).map(edit).collect())
+    Ok(found(rule, view, subject).into_iter().map(edit).collect())
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
-    match strays(view).next() {
+fn holds(rule: &Rule, view: &View, subject: &Subject) -> Result<(), Violation> {
+    match found(rule, view, subject).first() {
         None => Ok(()),
-        Some((set, _, name)) => Err(Violation::of(&RULE, format!("{name} is in the {set} set"))),
+        Some((set, _, name)) => Err(Violation::of(rule, format!("{name} is in the {set} set; {DROP}"))),
     }
 }

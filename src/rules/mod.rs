@@ -8,14 +8,20 @@
 
 pub mod capabilities;
 pub mod credentials;
+mod devices;
 mod namespace;
+mod propagation;
 mod seal_hook;
+mod shared_namespaces;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::{Edit, View};
 use crate::policy::Policy;
+use crate::settings::Answer;
 
+pub use devices::Drivers;
 pub use namespace::{Network, network};
 pub use seal_hook::{FORGET_FLAG, SEAL_FLAG, SealHook};
 
@@ -30,6 +36,9 @@ pub struct Rule {
     pub reference: &'static str,
     /// Whether the rule is about the process, and so about `exec` too.
     pub process: bool,
+    /// What the rule does about something that stands against it: first the default, then what the settings may choose
+    /// instead.
+    pub answers: &'static [Answer],
     /// The edits that make the promise true; none where it is.
     pub plan: fn(&View, &Subject) -> Result<Vec<Edit>, Violation>,
     /// Whether the promise is true.
@@ -37,7 +46,19 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 4] = [namespace::RULE, capabilities::RULE, credentials::RULE, seal_hook::RULE];
+pub const RULES: [Rule; 11] = [
+    namespace::RULE,
+    namespace::NET_DEVICES,
+    shared_namespaces::HOST_PID,
+    shared_namespaces::HOST_IPC,
+    capabilities::NETWORK,
+    capabilities::HOST,
+    devices::NODES,
+    devices::ACCESS,
+    propagation::RULE,
+    credentials::RULE,
+    seal_hook::RULE,
+];
 
 /// What rules are applied to, besides the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +67,58 @@ pub struct Subject {
     pub policy: Policy,
     /// Whether the network namespace that the document names by path is one that was sealed: then it is kept.
     pub joins_sealed: bool,
+    /// What was looked up on this machine.
+    pub world: World,
     /// For `run` and `restore`, which leave no room between create and start: the hooks that seal and forget.
     pub hook: Option<SealHook>,
+}
+
+/// What rules have to know of the machine; looked up by `shim::world`, since rules look at nothing but documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// Whose the pid namespace is that the document names by path, if it does.
+    pub pid: Shared,
+    /// Whose the IPC namespace is that the document names by path, if it does.
+    pub ipc: Shared,
+    /// Whether the container's capabilities count in a user namespace only that is not the machine's.
+    pub confined: bool,
+    /// The drivers behind device numbers that the document names.
+    pub drivers: Drivers,
+}
+
+/// Whose a namespace is that a container joins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shared {
+    /// That of a process in the same sealed network namespace: a member of the same isolated pod.
+    WithinPod,
+    /// Anybody else's, or nobody knows.
+    #[default]
+    Foreign,
+}
+
+impl Rule {
+    /// What this rule does about something that stands against it.
+    #[must_use]
+    pub fn answer(&self, policy: &Policy) -> Answer {
+        policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
+    }
+}
+
+/// Checks the `[rules]` of the settings.
+///
+/// # Errors
+/// There is no rule of a name, or it does not offer the answer.
+pub fn check_answers(answers: &BTreeMap<String, Answer>) -> Result<(), String> {
+    for (name, answer) in answers {
+        let Some(rule) = RULES.iter().find(|rule| rule.name == name) else {
+            return Err(format!("rules: there is no rule {name:?}"));
+        };
+        if !rule.answers.contains(answer) {
+            let offered: Vec<String> = rule.answers.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+            return Err(format!("rules: {name} offers {}", offered.join(", ")));
+        }
+    }
+    Ok(())
 }
 
 /// A promise that a document cannot keep, or does not: which rule says so, and why.

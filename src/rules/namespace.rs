@@ -8,15 +8,46 @@ use serde_json::json;
 
 use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
     name: "network-namespace",
     promise: "the container has a network namespace of its own, or one that was sealed before",
     reference: "runtime-spec, config-linux.md, \"Namespaces\"; network_namespaces(7)",
     process: false,
+    answers: &[Answer::Set],
     plan,
     holds,
 };
+
+pub(super) const NET_DEVICES: Rule = Rule {
+    name: "net-devices",
+    promise: "the runtime moves no interface of the host into the container",
+    reference: "runtime-spec 1.3, config-linux.md, \"Network Devices\"",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip],
+    plan: |view, subject| {
+        if NET_DEVICES.answer(&subject.policy) == Answer::Refuse {
+            (NET_DEVICES.holds)(view, subject)?;
+        }
+        let edit = |name: &str| Edit {
+            at: Pointer::to(&["linux", "netDevices"]),
+            change: Change::Remove,
+            says: format!("removed netDevices ({name})"),
+        };
+        Ok(net_device(view).map(edit).into_iter().collect())
+    },
+    holds: |view, _| match net_device(view) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Violation::of(&NET_DEVICES, format!("interface {name} of the host would be moved in")))
+        }
+    },
+};
+
+fn net_device<'v>(view: &'v View) -> Option<&'v str> {
+    view.linux.as_ref()?.net_devices.as_ref()?.keys().next().map(String::as_str)
+}
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 

@@ -7,12 +7,14 @@ use serde_json::json;
 
 use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
     name: "seal-hook",
     promise: "with run and restore, the last createRuntime hook seals the network namespace",
     reference: "runtime-spec, config.md, \"POSIX-platform Hooks\"; runtime.md, \"Lifecycle\"",
     process: false,
+    answers: &[Answer::Set],
     plan,
     holds,
 };

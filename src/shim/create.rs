@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, environment_strays};
+use super::{Call, environment_strays, world};
 use crate::config::{self, Document, Kind, View};
 use crate::decision::{Decision, decide};
 use crate::files::{self, Snapshot};
@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::record::{Inode, New, Place, Record};
 use crate::rewrite::rewrite;
 use crate::rules::{self, Network, SealHook, Subject};
-use crate::seal;
+use crate::seal::{self, Netns};
 
 pub(super) fn create(call: &Call) -> Result<Infallible> {
     let bundle = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
@@ -51,7 +51,9 @@ fn isolate(call: &Call, bundle: PathBuf, config: &Snapshot, policy: Policy) -> R
     let why = policy.why.clone();
     let firewall = policy.firewall;
     let strays = environment_strays(&policy.credentials);
-    let subject = Subject { policy, joins_sealed: before.joins_sealed, hook };
+    let world = world::look(&view, before.netns)?;
+    let confined = world.confined;
+    let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
     let rewritten = rewrite(&document, &view, &subject)?;
 
     let mut args = call.args.to_vec();
@@ -63,9 +65,9 @@ fn isolate(call: &Call, bundle: PathBuf, config: &Snapshot, policy: Policy) -> R
     }
     let id = call.invocation.id.to_string_lossy().into_owned();
     let addresses = before.addresses;
-    let joins_sealed = before.joins_sealed;
+    let joins_sealed = before.netns.is_some();
     let applied = rewritten.applied;
-    let new = New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, addresses, applied };
+    let new = New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, confined, addresses, applied };
     place.claim(&Record::new(new)?)?;
     let done = rewritten.text.map_or(Ok(()), |text| config.replace(&text));
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {
@@ -79,7 +81,8 @@ fn isolate(call: &Call, bundle: PathBuf, config: &Snapshot, policy: Policy) -> R
 
 /// The network that the container would have had.
 struct Before {
-    joins_sealed: bool,
+    /// The namespace that it joins, when that is sealed.
+    netns: Option<Netns>,
     addresses: Vec<IpAddr>,
 }
 
@@ -87,14 +90,15 @@ struct Before {
 /// keeps those. A namespace that is sealed already is joined: members of a pod reach each other through it.
 fn network_before(view: &View) -> Result<Before> {
     let path = match rules::network(view)? {
-        Network::New(_) => return Ok(Before { joins_sealed: false, addresses: Vec::new() }),
-        Network::Host => return Ok(Before { joins_sealed: false, addresses: seal::addresses(None)? }),
+        Network::New(_) => return Ok(Before { netns: None, addresses: Vec::new() }),
+        Network::Host => return Ok(Before { netns: None, addresses: seal::addresses(None)? }),
         Network::At(_, path) => path,
     };
     let netns = seal::netns_of(&path)?;
-    let joins_sealed = !seal::is_host(netns.as_fd())? && seal::verify(netns.as_fd())?.is_empty();
-    let addresses = if joins_sealed { Vec::new() } else { seal::addresses(Some(netns.as_fd()))? };
-    Ok(Before { joins_sealed, addresses })
+    if !seal::is_host(netns.as_fd())? && seal::verify(netns.as_fd())?.is_empty() {
+        return Ok(Before { netns: Some(Netns::of(netns.as_fd())?), addresses: Vec::new() });
+    }
+    Ok(Before { netns: None, addresses: seal::addresses(Some(netns.as_fd()))? })
 }
 
 fn rootfs(bundle: &Path, view: &View) -> Result<Inode> {

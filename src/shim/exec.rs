@@ -18,7 +18,7 @@ use crate::files;
 use crate::invocation::Change;
 use crate::policy::Policy;
 use crate::rewrite::rewrite;
-use crate::rules::{Subject, capabilities, credentials};
+use crate::rules::{Subject, World, capabilities, credentials};
 use crate::settings::Mode;
 
 /// The filtered process file gets a descriptor from here on, well behind those that `--preserve-fds` hands over.
@@ -34,8 +34,10 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     };
     let additions = call.settings.credentials.clone();
     let strays = environment_strays(&additions);
-    let policy = Policy { why: record.why, firewall: record.firewall, credentials: additions };
-    let subject = Subject { policy, joins_sealed: record.joins_sealed, hook: None };
+    let answers = call.settings.rules.clone();
+    let policy = Policy { why: record.why, firewall: record.firewall, credentials: additions, answers };
+    let world = World { confined: record.confined, ..World::default() };
+    let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
 
     let invocation = call.invocation;
     let process = invocation.process.as_ref();
@@ -49,9 +51,11 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         changes.push(Change::Set(given, path));
     }
     changes.extend(stray_env.iter().map(|stray| Change::Drop(&invocation.env[stray.index])));
-    let stray_caps =
-        invocation.caps.iter().filter(|cap| capabilities::is_taken(&cap.value.to_string_lossy()));
-    changes.extend(stray_caps.map(Change::Drop));
+    for cap in &invocation.caps {
+        if capabilities::is_taken(&cap.value.to_string_lossy(), &subject)? {
+            changes.push(Change::Drop(cap));
+        }
+    }
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 

@@ -8,6 +8,7 @@ mod exec;
 mod flags;
 mod hook;
 mod start;
+mod world;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -20,7 +21,7 @@ use crate::complain::{Log, complain};
 use crate::files;
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
 use crate::record::Place;
-use crate::rules::credentials;
+use crate::rules::{self, credentials};
 use crate::runtime::{self, Runtime};
 use crate::settings::{self, Credentials, Mode, Settings};
 
@@ -123,6 +124,10 @@ fn settings(flags: &Flags) -> Result<Settings> {
             let snapshot = files::read(path, files::SMALL_LIMIT).context("cannot use the settings")?;
             let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
             let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
+            let parsed = parsed.and_then(|settings| {
+                rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
+                Ok(settings)
+            });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))?
         }
     };

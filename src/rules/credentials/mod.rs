@@ -11,13 +11,14 @@ use serde_json::json;
 
 use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, Text, View};
-use crate::settings::Credentials;
+use crate::settings::{Answer, Credentials};
 
 pub(super) const RULE: Rule = Rule {
     name: "credentials-env",
     promise: "no AWS credential and no pointer to one is in the environment",
     reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; docs/rules.md lists names and patterns",
     process: true,
+    answers: &[Answer::Strip],
     plan,
     holds,
 };

@@ -1,0 +1,176 @@
+//! `devices` and `device-access`: the container has the devices that every container has, GPUs and accelerators,
+//! `/dev/kvm` and `/dev/fuse`, and no other. Others lead out (vsock, vhost, tun, InfiniBand, modems, consoles of the
+//! hypervisor) or to the machine itself (memory, ports, disks, kernel messages).
+//!
+//! What a device is is told by its number and the driver that owns the number, never by its name in the container.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Device, DeviceAccess, Edit, Pointer, View};
+use crate::settings::Answer;
+
+pub(super) const NODES: Rule = Rule {
+    name: "devices",
+    promise: "no device node but the default ones, GPUs and accelerators, kvm and fuse",
+    reference: "runtime-spec, config-linux.md, \"Default Devices\"; Linux, Documentation/admin-guide/devices.txt",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: plan_nodes,
+    holds: |view, subject| match nodes(view, subject).first() {
+        None => Ok(()),
+        Some((_, device)) => Err(Violation::of(&NODES, says(device, subject))),
+    },
+};
+
+pub(super) const ACCESS: Rule = Rule {
+    name: "device-access",
+    promise: "the device control group begins with nothing and allows no device that cannot be a node",
+    reference: "runtime-spec, config-linux.md, \"Allowed Device list\"; Linux, Documentation/admin-guide/cgroup-v1/devices.rst",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: plan_access,
+    holds: |view, subject| match (begins_with_nothing(view), access(view, subject).first()) {
+        (false, _) => Err(Violation::of(&ACCESS, "the list does not begin with denying all devices")),
+        (true, Some((_, entry))) => Err(Violation::of(&ACCESS, allows(entry, subject))),
+        (true, None) => Ok(()),
+    },
+};
+
+/// Drivers by device type (`c`, `b`), major and minor number, from /proc/devices and, for major 10, /proc/misc.
+pub type Drivers = BTreeMap<(char, i64, i64), String>;
+
+const LIST: [&str; 3] = ["linux", "resources", "devices"];
+
+/// null, zero, full, random, urandom; tty, console, ptmx.
+const DEFAULT: [(i64, i64); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
+
+/// Drivers of character devices that compute, and the two of `misc` that virtualise and serve files from inside.
+const DRIVERS: [&str; 13] = [
+    "accel",
+    "drm",
+    "habanalabs",
+    "kfd",
+    "misc/fuse",
+    "misc/kvm",
+    "neuron",
+    "nvidia",
+    "nvidia-caps",
+    "nvidia-frontend",
+    "nvidia-modeset",
+    "nvidia-uvm",
+    "nvidiactl",
+];
+
+fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
+    // Unix98 pseudo terminals: 136 to 143, of the container's own devpts.
+    let default = DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major);
+    let driver = || drivers.get(&(kind, major, minor)).is_some_and(|d| DRIVERS.contains(&d.as_str()));
+    kind == 'c' && (default || driver())
+}
+
+/// runtime-spec's types: `u` is an unbuffered character device, `p` a FIFO.
+fn kind_of(word: &str) -> char {
+    if word == "u" { 'c' } else { word.chars().next().unwrap_or('a') }
+}
+
+fn nodes<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Device)> {
+    let list = view.linux.as_ref().and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
+    let usual = |device: &Device| match (kind_of(&device.kind), device.major, device.minor) {
+        ('p', ..) => true,
+        (kind, Some(major), Some(minor)) => is_usual(kind, major, minor, &subject.world.drivers),
+        _ => false,
+    };
+    list.iter().enumerate().filter(|(_, device)| !usual(device)).collect()
+}
+
+fn says(device: &Device, subject: &Subject) -> String {
+    let (major, minor) = (device.major.unwrap_or(-1), device.minor.unwrap_or(-1));
+    let driver = subject.world.drivers.get(&(kind_of(&device.kind), major, minor));
+    let driver = driver.map_or("unknown", String::as_str);
+    format!("{} is {} {major}:{minor} (driver {driver}); drop --device", device.path.display(), device.kind)
+}
+
+fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    if NODES.answer(&subject.policy) == Answer::Refuse {
+        (NODES.holds)(view, subject)?;
+    }
+    let edit = |(index, device): (usize, &Device)| Edit {
+        at: Pointer::to(&["linux", "devices"]).item(index),
+        change: Change::Remove,
+        says: format!("removed {}", says(device, subject)),
+    };
+    Ok(nodes(view, subject).into_iter().map(edit).collect())
+}
+
+fn list<'v>(view: &'v View) -> &'v [DeviceAccess] {
+    let resources = view.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    resources.and_then(|resources| resources.devices.as_deref()).unwrap_or_default()
+}
+
+fn all(number: Option<i64>) -> bool {
+    number.is_none_or(|number| number < 0)
+}
+
+fn access_of(entry: &DeviceAccess) -> &str {
+    entry.access.as_deref().filter(|access| !access.is_empty()).unwrap_or("rwm")
+}
+
+fn type_of(entry: &DeviceAccess) -> char {
+    kind_of(entry.kind.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("a"))
+}
+
+fn begins_with_nothing(view: &View) -> bool {
+    list(view).first().is_some_and(|first| {
+        let every = ['r', 'w', 'm'].iter().all(|right| access_of(first).contains(*right));
+        !first.allow && type_of(first) == 'a' && all(first.major) && all(first.minor) && every
+    })
+}
+
+/// The entries that allow to read or write an unusual device. Making a node (`m`) is not opening it.
+fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess)> {
+    let usual = |entry: &DeviceAccess| match (entry.major, entry.minor) {
+        _ if !entry.allow || !access_of(entry).contains(['r', 'w']) => true,
+        (Some(major), minor) if major >= 0 => match minor.filter(|minor| *minor >= 0) {
+            Some(minor) => is_usual(type_of(entry), major, minor, &subject.world.drivers),
+            // A whole major: of pseudo terminals, or of a driver that owns it whole.
+            None => major != 10 && is_usual(type_of(entry), major, -1, &subject.world.drivers),
+        },
+        _ => false,
+    };
+    list(view).iter().enumerate().filter(|(_, entry)| !usual(entry)).collect()
+}
+
+fn allows(entry: &DeviceAccess, subject: &Subject) -> String {
+    let show = |number: Option<i64>| number.filter(|n| *n >= 0).map_or("*".to_owned(), |n| n.to_string());
+    let key = (type_of(entry), entry.major.unwrap_or(-1), entry.minor.unwrap_or(-1));
+    let driver = subject.world.drivers.get(&key).map_or("unknown", String::as_str);
+    let (kind, major, minor) = (key.0, show(entry.major), show(entry.minor));
+    format!(
+        "{kind} {major}:{minor} {} is allowed (driver {driver}); drop --device, --privileged",
+        access_of(entry)
+    )
+}
+
+fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    let found = access(view, subject);
+    if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&subject.policy), found.first()) {
+        return Err(Violation::of(&ACCESS, allows(entry, subject)));
+    }
+    let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
+        at: Pointer::to(&LIST).item(index),
+        change: Change::Remove,
+        says: format!("removed the entry by which {}", allows(entry, subject)),
+    };
+    let mut edits: Vec<Edit> = found.into_iter().map(edit).collect();
+    if !begins_with_nothing(view) {
+        edits.push(Edit {
+            at: Pointer::to(&LIST),
+            change: Change::Prepend(json!({"allow": false, "access": "rwm"})),
+            says: "denied all devices that are not allowed by name".into(),
+        });
+    }
+    Ok(edits)
+}

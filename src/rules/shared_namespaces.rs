@@ -1,0 +1,82 @@
+//! `host-pid` and `host-ipc`: the container shares processes and System V IPC, POSIX queues with nobody but members of
+//! its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
+//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a channel
+//! to whoever else is in it (`e08`). A user namespace does not help: processes of the same user stay in reach.
+
+use oci_spec::runtime::LinuxNamespaceType;
+use serde_json::json;
+
+use super::{Rule, Shared, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
+
+pub(super) const HOST_PID: Rule = Rule {
+    name: "host-pid",
+    promise: "the pid namespace is the container's own, or shared within its isolated pod",
+    reference: "pid_namespaces(7); ptrace(2), \"Ptrace access mode checking\"; proc_pid_root(5)",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| plan(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view, subject),
+    holds: |view, subject| holds(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view),
+};
+
+pub(super) const HOST_IPC: Rule = Rule {
+    name: "host-ipc",
+    promise: "the IPC namespace is the container's own, or shared within its isolated pod",
+    reference: "ipc_namespaces(7)",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| plan(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view, subject),
+    holds: |view, subject| holds(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view),
+};
+
+const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
+
+/// What stands against the promise: why, and the change that takes it away.
+fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, Change)> {
+    let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
+    let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);
+    let path = entry.and_then(|(i, e)| Some((i, e.path().as_ref().filter(|p| !p.as_os_str().is_empty())?)));
+    let (word, flag) = match kind {
+        LinuxNamespaceType::Pid => ("pid", "--pid"),
+        _ => ("ipc", "--ipc"),
+    };
+    let leads = match kind {
+        LinuxNamespaceType::Pid => "from which /proc/<pid>/root leads out",
+        _ => "through which others are reached",
+    };
+    match (entry, path) {
+        (None, _) => Some((
+            format!("the {word} namespace is the host's, {leads}; drop {flag}=host"),
+            Pointer::to(&NAMESPACES),
+            Change::Append(json!({"type": word})),
+        )),
+        (Some(_), Some((index, path))) if shared != Shared::WithinPod => Some((
+            format!(
+                "the {word} namespace {} is not that of a member of an isolated pod, {leads}; drop {flag}",
+                path.display()
+            ),
+            Pointer::to(&NAMESPACES).item(index).member("path"),
+            Change::Remove,
+        )),
+        _ => None,
+    }
+}
+
+fn plan(
+    rule: &Rule,
+    kind: LinuxNamespaceType,
+    shared: Shared,
+    view: &View,
+    subject: &Subject,
+) -> Result<Vec<Edit>, Violation> {
+    let Some((why, at, change)) = found(view, kind, shared) else { return Ok(Vec::new()) };
+    if rule.answer(&subject.policy) == Answer::Refuse {
+        return Err(Violation::of(rule, why));
+    }
+    Ok(vec![Edit { at, change, says: format!("gave the container a {kind} namespace of its own") }])
+}
+
+fn holds(rule: &Rule, kind: LinuxNamespaceType, shared: Shared, view: &View) -> Result<(), Violation> {
+    found(view, kind, shared).map_or(Ok(()), |(why, ..)| Err(Violation::of(rule, why)))
+}
