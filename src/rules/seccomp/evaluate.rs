@@ -19,7 +19,33 @@ pub(super) fn hole(profile: &Profile, families: &[u32]) -> Option<String> {
         let how = |[family, kind, protocol]: [u64; 3]| {
             format!("{call}({family}, {kind}, {protocol}) is let through")
         };
+        if let Some(op) = miscompared(rules) {
+            let op = format!("{op:?}").to_uppercase();
+            return Some(format!(
+                "{call} is compared wrongly by libseccomp: SCMP_CMP_{op} with a further condition behind it"
+            ));
+        }
         widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(families)).map(how)
+    })
+}
+
+/// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on others: when
+/// a rule asks for an argument not to be something and a further condition does not hold, the next rule on the first
+/// argument is compared with the second (src/gen_bpf.c resolves a block that two others jump to for one of them only).
+fn miscompared(rules: &[&Rule]) -> Option<Op> {
+    let mut all: Vec<Vec<Condition>> = rules.iter().flat_map(|rule| rule.alternatives.clone()).collect();
+    all.iter_mut().for_each(|conditions| conditions.sort_by_key(|c| c.index));
+    all.iter().find_map(|conditions| {
+        let negated = |c: &Condition| matches!(c.op, Op::Ne | Op::Lt | Op::Le);
+        let inner = conditions.len().checked_sub(1)?;
+        (0..inner).filter(|at| negated(&conditions[*at])).find_map(|at| {
+            let c = conditions[at];
+            let beside = |other: &Vec<Condition>| {
+                let next = other.get(at).filter(|next| next.index == c.index && **next != c);
+                next.is_some() && other[..at] == conditions[..at]
+            };
+            all.iter().any(beside).then_some(c.op)
+        })
     })
 }
 

@@ -41,8 +41,12 @@ impl Plan {
     pub(super) fn of(profile: &Profile, families: &[u32]) -> Self {
         let mut plan = Self::default();
         let closed: Vec<&str> = CLOSED.into_iter().filter(|call| !plan.close(profile, call)).collect();
-        // A rule that does what the default does is skipped, and libseccomp's own for `socketcall` would stay.
-        let errno = if profile.default == Action::Errno(ENOSYS) { EPERM } else { ENOSYS };
+        // Runtimes skip a rule that does what the default does. For `socketcall` there has to be one: without it
+        // libseccomp's own, which come with the rules for `socket` and others, would allow it.
+        let (errno, closed) = match profile.default == Action::Errno(ENOSYS) {
+            true => (EPERM, closed.into_iter().filter(|call| *call == "socketcall").collect()),
+            false => (ENOSYS, closed),
+        };
         for call in closed {
             plan.add(call, Action::Errno(errno), Vec::new());
         }
