@@ -70,7 +70,8 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
     }
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
-    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials, answers }))
+    let families = settings.seccomp.families.clone();
+    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials, families, answers }))
 }
 
 #[cfg(test)]

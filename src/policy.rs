@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::settings::{Answer, Credentials, Firewall};
+use crate::settings::{Answer, Credentials, Family, Firewall};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off (`false`).
 pub const SWITCH: &str = "io.oci-isolate.network-isolation";
@@ -26,6 +26,8 @@ pub struct Policy {
     pub firewall: Firewall,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
+    /// Socket families that the host allows besides the built-in ones.
+    pub families: Vec<Family>,
     /// The host's answers where they are not the rules' own.
     pub answers: BTreeMap<String, Answer>,
 }

@@ -3,10 +3,14 @@
 //! Whoever can write the settings file owns the policy, so a key that is not known, or a value of the wrong type, is
 //! an error and never ignored: a policy with a typing mistake must be noticed. Reading the file is `files`' part.
 
+mod family;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use family::Family;
 
 /// Where the settings are looked for when neither `--isolate-config=` nor [`PATH_VARIABLE`] names a file.
 pub const DEFAULT_PATH: &str = "/etc/oci-isolate/config.toml";
@@ -32,6 +36,8 @@ pub struct Settings {
     pub firewall: Firewall,
     /// Names of environment variables on top of the built-in list.
     pub credentials: Credentials,
+    /// What containers may do besides what they may by default.
+    pub seccomp: Seccomp,
     /// Another answer than the default one, by the rule's name, where the rule offers it.
     pub rules: BTreeMap<String, Answer>,
 }
@@ -102,6 +108,14 @@ pub struct Credentials {
     pub keep: Vec<String>,
 }
 
+/// Additions to what the rule `seccomp` leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Seccomp {
+    /// Further socket families.
+    pub families: Vec<Family>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -112,6 +126,7 @@ impl Default for Settings {
             refuse: Vec::new(),
             firewall: Firewall::Required,
             credentials: Credentials::default(),
+            seccomp: Seccomp::default(),
             rules: BTreeMap::new(),
         }
     }
@@ -181,6 +196,8 @@ mod tests {
             [credentials]
             remove = ["MY_TOKEN"]
             keep = ["AWS_PROFILE"]
+            [seccomp]
+            families = [40, "AF_CAN"]
             "#,
         )
         .unwrap();
@@ -189,6 +206,7 @@ mod tests {
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
         assert_eq!(settings.credentials.keep, ["AWS_PROFILE"]);
+        assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
     }
 
     #[test]
@@ -209,6 +227,10 @@ mod tests {
             "runtime = [\"\"]",
             "annotations = [\"\"]",
             "firewall = true",
+            "[seccomp]\nfamilies = [64]",
+            "[seccomp]\nfamilies = [-1]",
+            "[seccomp]\nfamilies = [\"vsock\"]",
+            "[seccomp]\nfamilies = 40",
             "[[require]]\nannotation = \"a\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
             "mode = ",

@@ -200,6 +200,24 @@ fn cases() -> Vec<Cases> {
             )],
         },
         Cases {
+            rule: "seccomp",
+            golden: vec![(
+                json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                    {"names": ["read", "io_uring_setup", "write"], "action": "SCMP_ACT_ALLOW"},
+                ]}}}),
+                json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                    {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
+                    {"names": ["socketcall", "io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+                ]}}}),
+                "removed io_uring_setup from what is SCMP_ACT_ALLOW",
+            )],
+            broken: vec![(json!({"linux": {}}), "there is no profile")],
+            refused: vec![(
+                json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_NOTIFY"}}}),
+                "the profile cannot be narrowed: an agent decides on calls (SCMP_ACT_NOTIFY); it can add sockets of the host",
+            )],
+        },
+        Cases {
             rule: "mount-propagation",
             golden: vec![(
                 json!({"linux": {"rootfsPropagation": "rshared"}}),
@@ -258,6 +276,7 @@ fn subject() -> Subject {
         why: "test".into(),
         firewall: Firewall::Required,
         credentials: Credentials::default(),
+        families: Vec::new(),
         answers: BTreeMap::new(),
     };
     let hook = SealHook { program: "/shim".into(), record: "/record.json".into() };

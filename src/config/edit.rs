@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -64,6 +64,30 @@ pub enum Change {
     Append(Value),
     /// The list at the place, made if there is none, gets one more item at its beginning.
     Prepend(Value),
+    /// The list at the place, made if there is none, gets the items of this list at its end.
+    Extend(Json),
+    /// The place, made if there is none, holds this.
+    Set(Json),
+}
+
+/// The text of a value that is too large to be built as a tree first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// The value's text.
+    ///
+    /// # Panics
+    /// Never: the types that rules write have no maps with keys other than strings.
+    #[must_use]
+    pub fn of(value: &impl Serialize) -> Self {
+        Self(serde_json::to_string(value).expect("plain structures have a JSON text"))
+    }
+
+    /// The text of a list's items, without its brackets.
+    fn items(&self) -> &str {
+        self.0.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&self.0)
+    }
 }
 
 /// One change, and what the report says of it. It never says the value of an environment variable.
@@ -97,6 +121,8 @@ struct Tree<'e> {
     removed: bool,
     prepended: Vec<&'e Value>,
     appended: Vec<&'e Value>,
+    extended: Vec<&'e Json>,
+    set: Option<&'e Json>,
     below: BTreeMap<&'e Step, Tree<'e>>,
 }
 
@@ -108,14 +134,27 @@ impl<'e> Tree<'e> {
                 Change::Remove => self.removed = true,
                 Change::Append(item) => self.appended.push(item),
                 Change::Prepend(item) => self.prepended.push(item),
+                Change::Extend(items) => self.extended.push(items),
+                Change::Set(value) => self.set = Some(value),
             },
         }
+    }
+
+    fn has_items(&self) -> bool {
+        !(self.prepended.is_empty() && self.appended.is_empty() && self.extended.is_empty())
     }
 }
 
 fn write(text: Option<&str>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
+    if let Some(value) = tree.set {
+        if tree.has_items() || !tree.below.is_empty() {
+            return Err("two edits set one place".into());
+        }
+        out.extend_from_slice(value.0.as_bytes());
+        return Ok(());
+    }
     let text = text.unwrap_or("null");
-    if tree.below.is_empty() && tree.appended.is_empty() && tree.prepended.is_empty() {
+    if tree.below.is_empty() && !tree.has_items() {
         out.extend_from_slice(text.as_bytes());
         return Ok(());
     }
@@ -156,12 +195,16 @@ fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(
         separator.write(out);
         out.extend_from_slice(item.to_string().as_bytes());
     }
+    for items in tree.extended.iter().map(|items| items.items()).filter(|items| !items.is_empty()) {
+        separator.write(out);
+        out.extend_from_slice(items.as_bytes());
+    }
     separator.end(b']', out);
     Ok(())
 }
 
 fn write_object(members: Vec<(Text, &RawValue)>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    if !tree.appended.is_empty() || !tree.prepended.is_empty() {
+    if tree.has_items() {
         return Err("an item is appended to an object".into());
     }
     let mut new: BTreeMap<&Step, &Tree> = tree.below.iter().map(|(step, below)| (*step, below)).collect();

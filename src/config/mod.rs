@@ -6,6 +6,7 @@
 //! Mustn't: open a file, or know what isolation is.
 
 mod edit;
+mod seccomp;
 mod strict;
 mod text;
 mod view;
@@ -15,7 +16,8 @@ use std::fmt;
 
 use serde::Deserializer as _;
 
-pub use edit::{Change, Edit, Pointer, Step};
+pub use edit::{Change, Edit, Json, Pointer, Step};
+pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
 pub use text::Text;
 pub use view::{Capabilities, Device, DeviceAccess, Linux, Process, Root, View};
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Text, fold};
+use super::{Seccomp, Text, fold};
 use crate::policy::Annotation;
 
 /// What rules see of a document.
@@ -22,7 +22,8 @@ pub struct View<'a> {
     /// config.md, "Root".
     pub root: Option<Root>,
     /// config-linux.md.
-    pub linux: Option<Linux>,
+    #[serde(borrow)]
+    pub linux: Option<Linux<'a>>,
     /// config.md, "POSIX-platform Hooks".
     pub hooks: Option<Hooks>,
 }
@@ -79,7 +80,7 @@ pub struct Root {
 /// The `linux` member.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Linux {
+pub struct Linux<'a> {
     /// Namespaces that the container gets or joins.
     pub namespaces: Option<Vec<LinuxNamespace>>,
     /// Device nodes that the runtime makes.
@@ -90,6 +91,9 @@ pub struct Linux {
     pub rootfs_propagation: Option<String>,
     /// Host interfaces that the runtime moves into the container (runtime-spec 1.3).
     pub net_devices: Option<BTreeMap<String, IgnoredAny>>,
+    /// Which system calls the container can make.
+    #[serde(borrow)]
+    pub seccomp: Option<Seccomp<'a>>,
 }
 
 /// One of `linux.devices`. oci-spec's type has numbers that are not optional.

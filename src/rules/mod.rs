@@ -12,6 +12,7 @@ mod devices;
 mod namespace;
 mod propagation;
 mod seal_hook;
+mod seccomp;
 mod shared_namespaces;
 
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 11] = [
+pub const RULES: [Rule; 12] = [
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
@@ -56,6 +57,7 @@ pub const RULES: [Rule; 11] = [
     devices::NODES,
     devices::ACCESS,
     propagation::RULE,
+    seccomp::RULE,
     credentials::RULE,
     seal_hook::RULE,
 ];

@@ -32,7 +32,14 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let additions = call.settings.credentials.clone();
     let strays = environment_strays(&additions);
     let answers = call.settings.rules.clone();
-    let policy = Policy { why: record.why, firewall: record.firewall, credentials: additions, answers };
+    let policy = Policy {
+        why: record.why,
+        firewall: record.firewall,
+        credentials: additions,
+        // Of create only: a process that joins gets the container's filter from the runtime.
+        families: Vec::new(),
+        answers,
+    };
     let world = World { confined: record.confined, ..World::default() };
     let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
 

@@ -25,6 +25,7 @@ fn subject(joins_sealed: bool, hooked: bool) -> Subject {
         why: "test".into(),
         firewall: Firewall::Required,
         credentials: Credentials::default(),
+        families: Vec::new(),
         answers,
     };
     let hook =
@@ -170,6 +171,7 @@ fn may_change(line: &str) -> bool {
         "-/linux/namespaces null",
         "-/linux/resources",
         "+/linux/resources",
+        "+/linux/seccomp",
         "-/hooks/createRuntime/",
         "+/hooks/createRuntime ",
         "-/hooks/createRuntime null",

@@ -84,9 +84,9 @@ fn unknown_members_their_order_and_large_numbers_survive_to_the_byte() {
     let before = r#"{"z": [1.50e+3, 123456789012345678901234567890, -0],
   "root" : {"path":"rootfs"}, "annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},
   "process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041", "AWS_PROFILE=x"],"args":["\ud83d\ude00"]},
-  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}
+  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}
 "#;
-    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}"#;
+    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}"#;
     host.write("bundle/config.json", before);
     host.shim(&["create", "web"]).must();
     assert_eq!(host.call().config.unwrap(), after);

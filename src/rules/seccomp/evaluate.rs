@@ -1,0 +1,176 @@
+//! What a profile does with a call, as libseccomp decides it (src/db.c, src/gen_bpf.c): of the unconditional rules on
+//! a call the first, whatever conditional ones there are; else a conditional one that matches; else the default. Which
+//! of several conditional ones it is depends on how libseccomp orders them, so a call counts as let through when one of
+//! them lets it through. Knows nothing of how the rule plans.
+
+use super::profile::{Action, Condition, Op, Profile, Rule};
+use super::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+
+/// The first call that a profile lets through although it mustn't, in words.
+pub(super) fn hole(profile: &Profile, families: &[u32]) -> Option<String> {
+    if let Some(call) = CLOSED.iter().find(|call| lets_through(profile, call)) {
+        return Some(format!("{call} is let through"));
+    }
+    let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&Rule>>());
+    let same = socket.iter().map(|rule| rule.at).eq(pair.iter().map(|rule| rule.at));
+    let calls = [(SOCKETS[0], socket), (SOCKETS[1], pair)];
+    // Mostly one rule is about both.
+    calls.iter().take(if same { 1 } else { 2 }).find_map(|(call, rules)| {
+        let how = |[family, kind, protocol]: [u64; 3]| {
+            format!("{call}({family}, {kind}, {protocol}) is let through")
+        };
+        if let Some(op) = miscompared(rules) {
+            let op = format!("{op:?}").to_uppercase();
+            return Some(format!(
+                "{call} is compared wrongly by libseccomp: SCMP_CMP_{op} with a further condition behind it"
+            ));
+        }
+        widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(families)).map(how)
+    })
+}
+
+/// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on others: when
+/// a rule asks for an argument not to be something and a further condition does not hold, the next rule on the first
+/// argument is compared with the second (src/gen_bpf.c resolves a block that two others jump to for one of them only).
+fn miscompared(rules: &[&Rule]) -> Option<Op> {
+    let mut all: Vec<Vec<Condition>> = rules.iter().flat_map(|rule| rule.alternatives.clone()).collect();
+    all.iter_mut().for_each(|conditions| conditions.sort_by_key(|c| c.index));
+    all.iter().find_map(|conditions| {
+        let negated = |c: &Condition| matches!(c.op, Op::Ne | Op::Lt | Op::Le);
+        let inner = conditions.len().checked_sub(1)?;
+        (0..inner).filter(|at| negated(&conditions[*at])).find_map(|at| {
+            let c = conditions[at];
+            let beside = |other: &Vec<Condition>| {
+                let next = other.get(at).filter(|next| next.index == c.index && **next != c);
+                next.is_some() && other[..at] == conditions[..at]
+            };
+            all.iter().any(beside).then_some(c.op)
+        })
+    })
+}
+
+/// Whether a call may be made with whatever arguments.
+fn lets_through(profile: &Profile, call: &'static str) -> bool {
+    if let Some(first) = profile.about(call).find(|rule| rule.is_unconditional()) {
+        return first.action.passes();
+    }
+    // libseccomp adds `socketcall`, without the arguments that it cannot see, for every rule on a call that goes
+    // through it on i386, s390 and others.
+    let stands_for = |name: &str| name == call || (call == "socketcall" && !CLOSED.contains(&name));
+    let allows = |rule: &Rule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
+    profile.default.passes() || profile.rules.iter().any(allows)
+}
+
+/// How many bits of an argument the filter sees. For i386, arm and others libseccomp cuts the conditions too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Bits32,
+    Bits64,
+}
+
+impl Width {
+    fn cut(self, value: u64) -> u64 {
+        match self {
+            Self::Bits32 => value & LOW,
+            Self::Bits64 => value,
+        }
+    }
+}
+
+const LOW: u64 = 0xffff_ffff;
+
+/// With conditions of 32 bits only, the filter of a 32-bit architecture does what that of a 64-bit one does with
+/// arguments of 32 bits.
+fn widths(rules: &[&Rule]) -> &'static [Width] {
+    let mut conditions = rules.iter().flat_map(|rule| &rule.alternatives).flatten();
+    let is_wide = |c: &Condition| c.value > LOW || matches!(c.op, Op::Masked(mask) if mask > LOW);
+    if conditions.any(is_wide) { &[Width::Bits64, Width::Bits32] } else { &[Width::Bits64] }
+}
+
+/// The rules on one call as the filter of one architecture sees them.
+struct Seen {
+    default: Action,
+    rules: Vec<(Action, Vec<Condition>)>,
+    width: Width,
+}
+
+impl Seen {
+    fn new(profile: &Profile, rules: &[&Rule], width: Width) -> Self {
+        let counts = |c: &&Condition| !matches!(c.op, Op::Masked(mask) if width.cut(mask) == 0);
+        let each = rules.iter().flat_map(|rule| rule.alternatives.iter().map(|all| (rule.action, all)));
+        let rules =
+            each.map(|(action, all)| (action, all.iter().filter(counts).copied().collect())).collect();
+        Self { default: profile.default, rules, width }
+    }
+
+    /// Arguments that are let through although they mustn't be.
+    fn hole(&self, families: &[u32]) -> Option<[u64; 3]> {
+        if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
+            return first.passes().then_some([40, 1, 0]);
+        }
+        let turns = || self.rules.iter().flat_map(|(_, all)| all).filter(|c| c.index == 0).map(|c| c.value);
+        let mut high: Vec<u64> = turns().map(|value| value & !LOW).chain([0, 1 << 32]).collect();
+        high.sort_unstable();
+        high.dedup();
+        high.retain(|high| self.width.cut(*high) == *high);
+        let odd = turns().map(|value| value & LOW).filter(|low| *low > 255);
+        for low in (0..256).chain([0x7fff_ffff, LOW]).chain(odd) {
+            let netlink = low == u64::from(NETLINK);
+            if !netlink && families.iter().any(|family| u64::from(*family) == low) {
+                continue;
+            }
+            if let Some(found) = high.iter().find_map(|high| self.hole_in(high | low, netlink)) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The same for one family: all types and protocols, or of netlink those that are closed.
+    fn hole_in(&self, family: u64, netlink: bool) -> Option<[u64; 3]> {
+        let of_family =
+            |all: &[Condition]| all.iter().filter(|c| c.index == 0).all(|c| matches(c, family, self.width));
+        let rules: Vec<_> = self.rules.iter().filter(|(_, all)| of_family(all)).collect();
+        // The values at which a condition changes its mind stand for all.
+        let values = |index: u32| {
+            let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);
+            conditions.flat_map(|c| [c.value.wrapping_sub(1), c.value, c.value.wrapping_add(1)]).chain([0])
+        };
+        let is_open = |protocol: &u64| PROTOCOLS.iter().any(|open| u64::from(*open) == protocol & LOW);
+        let mut protocols: Vec<u64> = values(2).collect();
+        if netlink {
+            protocols.extend((0..64).chain([LOW, 1 << 32 | 15]));
+            protocols.retain(|protocol| !is_open(protocol));
+        }
+        let calls = values(1).flat_map(|kind| protocols.iter().map(move |protocol| (kind, *protocol)));
+        calls.map(|(kind, protocol)| [family, kind, protocol]).find(|args| self.may_pass(&rules, *args))
+    }
+
+    fn may_pass(&self, rules: &[&(Action, Vec<Condition>)], args: [u64; 3]) -> bool {
+        let matched = |(action, all): &&&(Action, Vec<Condition>)| {
+            all.iter().all(|c| match args.get(c.index as usize) {
+                Some(arg) => matches(c, *arg, self.width),
+                // The caller can put into further arguments what it likes.
+                None => action.passes(),
+            })
+        };
+        let mut matched = rules.iter().filter(matched).map(|(action, _)| action.passes());
+        match matched.next() {
+            None => self.default.passes(),
+            Some(first) => first || matched.any(|passes| passes),
+        }
+    }
+}
+
+fn matches(condition: &Condition, arg: u64, width: Width) -> bool {
+    let (arg, value) = (width.cut(arg), width.cut(condition.value));
+    match condition.op {
+        Op::Ne => arg != value,
+        Op::Lt => arg < value,
+        Op::Le => arg <= value,
+        Op::Eq => arg == value,
+        Op::Ge => arg >= value,
+        Op::Gt => arg > value,
+        Op::Masked(mask) => arg & mask == value,
+    }
+}

@@ -1,0 +1,184 @@
+//! Which names leave which rules, and which rules come at the end.
+//!
+//! Rules that let sockets through are replaced by what of them is within the open families. Where the default lets
+//! calls through, rules that deny the other families come beside them. A rule of the profile that denies stays, and
+//! where it and one that allows could both match, it wins: libseccomp promises no order, and refuses to load two
+//! actions for one condition.
+
+use serde::{Serialize, Serializer};
+
+use super::narrow::{all_but, cells, low_bits, overlap, within};
+use super::profile::{Action, Condition, Op, Profile, Rule};
+use super::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+
+/// What the kernel says of a call, a family, a protocol that it does not have; programs expect it.
+const ENOSYS: u16 = 38;
+const EAFNOSUPPORT: u16 = 97;
+const EPROTONOSUPPORT: u16 = 93;
+const EPERM: u16 = 1;
+
+/// The plan for one profile.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Places of rules and the names that leave them.
+    removed: Vec<(usize, &'static str)>,
+    /// What comes at the end of the list.
+    pub(super) rules: Vec<New>,
+}
+
+/// A rule that comes.
+#[derive(Debug, Serialize)]
+pub(super) struct New {
+    names: Vec<&'static str>,
+    action: &'static str,
+    #[serde(rename = "errnoRet", skip_serializing_if = "Option::is_none")]
+    errno: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    args: Vec<Condition>,
+}
+
+impl Plan {
+    pub(super) fn of(profile: &Profile, families: &[u32]) -> Self {
+        let mut plan = Self::default();
+        let closed: Vec<&str> = CLOSED.into_iter().filter(|call| !plan.close(profile, call)).collect();
+        // Runtimes skip a rule that does what the default does. For `socketcall` there has to be one: without it
+        // libseccomp's own, which come with the rules for `socket` and others, would allow it.
+        let (errno, closed) = match profile.default == Action::Errno(ENOSYS) {
+            true => (EPERM, closed.into_iter().filter(|call| *call == "socketcall").collect()),
+            false => (ENOSYS, closed),
+        };
+        for call in closed {
+            plan.add(call, Action::Errno(errno), Vec::new());
+        }
+        let cells = cells(families);
+        for call in SOCKETS {
+            plan.narrow(profile, call, &cells);
+            plan.deny(profile, call, families);
+        }
+        plan
+    }
+
+    pub(super) fn removes(&self, at: usize, name: &str) -> bool {
+        self.removed.iter().any(|removed| *removed == (at, name))
+    }
+
+    /// For the report.
+    pub(super) fn says(&self) -> String {
+        let closed = self.rules.iter().filter(|rule| rule.args.is_empty()).flat_map(|rule| &rule.names);
+        let closed: Vec<&str> = closed.copied().collect();
+        match closed.is_empty() {
+            true => "leave the open socket families".into(),
+            false => format!("leave the open socket families and close {}", closed.join(", ")),
+        }
+    }
+
+    fn add(&mut self, name: &'static str, action: Action, args: Vec<Condition>) {
+        let (action, errno) = action.words();
+        let same = |rule: &&mut New| rule.action == action && rule.errno == errno && rule.args == args;
+        match self.rules.iter_mut().find(same) {
+            Some(rule) => rule.names.push(name),
+            None => self.rules.push(New { names: vec![name], action, errno, args }),
+        }
+    }
+
+    /// Takes a call out of whatever lets it through; whether that was all there was to do.
+    fn close(&mut self, profile: &Profile, call: &'static str) -> bool {
+        let about: Vec<&Rule> = profile.about(call).collect();
+        if let Some(first) = about.iter().find(|rule| rule.is_unconditional() && !rule.action.passes()) {
+            let earlier = about.iter().filter(|rule| rule.at < first.at);
+            self.removed.extend(earlier.filter(|rule| rule.action.passes()).map(|rule| (rule.at, call)));
+            return true;
+        }
+        self.removed.extend(about.iter().filter(|rule| rule.action.passes()).map(|rule| (rule.at, call)));
+        let anything = profile.rules.iter().any(|rule| rule.action.passes());
+        // `socketcall` comes with any other call of sockets.
+        let named = !about.is_empty() || (call == "socketcall" && anything);
+        !profile.default.passes() && !named
+    }
+
+    /// Replaces what lets a call through by what of it is within the cells.
+    fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) {
+        let about: Vec<&Rule> = profile.about(call).collect();
+        let whole = about.iter().find(|rule| rule.is_unconditional());
+        if whole.is_some_and(|rule| !rule.action.passes()) {
+            return;
+        }
+        // Beside an unconditional rule none of the others has an effect.
+        let sources = whole.map_or_else(|| about.clone(), |rule| vec![*rule]);
+        let (pass, deny): (Vec<&Rule>, Vec<&Rule>) = sources.iter().partition(|rule| rule.action.passes());
+        let denied = |args: &[Condition]| {
+            deny.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, args))
+        };
+        let mut parts: Vec<(Action, Vec<Condition>)> = Vec::new();
+        let mut kept: Vec<(Action, Vec<Condition>)> = Vec::new();
+        let mut gone: Vec<usize> = about.iter().map(|rule| rule.at).collect();
+        if whole.is_none() {
+            gone.retain(|at| pass.iter().any(|rule| rule.at == *at));
+        }
+        for rule in pass {
+            let of_cells = |all| cells.iter().filter_map(move |cell| within(all, cell));
+            let left = rule.alternatives.iter().map(|all| if whole.is_some() { &[] } else { &**all });
+            let left: Vec<Vec<Condition>> = left.flat_map(of_cells).filter(|args| !denied(args)).collect();
+            let is_narrow = matches!((&*rule.alternatives, &*left), ([before], [after]) if before == after);
+            if is_narrow {
+                gone.retain(|at| *at != rule.at);
+                kept.push((rule.action, left.into_iter().flatten().collect()));
+                continue;
+            }
+            parts.extend(left.into_iter().map(|args| (rule.action, args)));
+        }
+        self.removed.extend(gone.into_iter().map(|at| (at, call)));
+        // The widest first: what is within another has no effect, or another action and libseccomp refuses it.
+        parts.sort_by_key(|(_, args)| args.len());
+        for (action, args) in parts {
+            let is_within = |(_, wider): &(Action, Vec<Condition>)| wider.iter().all(|c| args.contains(c));
+            if !kept.iter().any(is_within) {
+                kept.push((action, args.clone()));
+                self.add(call, action, args);
+            }
+        }
+    }
+
+    /// Where the default lets calls through, denies what is not open.
+    fn deny(&mut self, profile: &Profile, call: &'static str, families: &[u32]) {
+        let about = || profile.about(call);
+        let whole = about().find(|rule| rule.is_unconditional());
+        if !profile.default.passes() || whole.is_some_and(|rule| !rule.action.passes()) {
+            return;
+        }
+        let denying = || about().filter(|rule| whole.is_none() && !rule.action.passes());
+        let there = |args: &Vec<Condition>| denying().any(|rule| rule.alternatives.contains(args));
+        let families = all_but(0, families).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
+        let within = |c| (EPROTONOSUPPORT, vec![low_bits(0, u32::MAX, NETLINK), c]);
+        let protocols = all_but(2, &PROTOCOLS).into_iter().map(within);
+        // Two actions for one condition would not be loaded.
+        let own = denying().map(|rule| rule.action).find(|action| matches!(action, Action::Errno(_)));
+        for (errno, args) in families.chain(protocols).filter(|(_, args)| !there(args)) {
+            self.add(call, own.unwrap_or(Action::Errno(errno)), args);
+        }
+    }
+}
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Arg {
+            index: u32,
+            value: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value_two: Option<u64>,
+            op: &'static str,
+        }
+        let (op, value, value_two) = match self.op {
+            Op::Ne => ("SCMP_CMP_NE", self.value, None),
+            Op::Lt => ("SCMP_CMP_LT", self.value, None),
+            Op::Le => ("SCMP_CMP_LE", self.value, None),
+            Op::Eq => ("SCMP_CMP_EQ", self.value, None),
+            Op::Ge => ("SCMP_CMP_GE", self.value, None),
+            Op::Gt => ("SCMP_CMP_GT", self.value, None),
+            Op::Masked(mask) => ("SCMP_CMP_MASKED_EQ", mask, Some(self.value)),
+        };
+        Arg { index: self.index, value, value_two, op }.serialize(serializer)
+    }
+}

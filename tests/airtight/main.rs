@@ -1,0 +1,10 @@
+//! Every way out and in that a rule closes, tried from real containers: open without the rule, closed with it, and
+//! what programs need works as before. What the machine's kernel lacks is said and not counted.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "the tables of what was open and is closed are the proof")]
+
+#[allow(dead_code, reason = "shared with tests/engines, which needs more of it")]
+#[path = "../engines/harness/mod.rs"]
+mod harness;
+mod seccomp;

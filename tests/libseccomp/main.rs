@@ -1,0 +1,128 @@
+//! What the rule `seccomp` promises, decided by the real library: profiles before and after the rule go through
+//! libseccomp as runc and crun put them there, and the filters that come out are run, instruction by instruction, on
+//! calls of all three architectures.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "how many of the random profiles could be loaded is worth knowing")]
+
+mod filter;
+mod random;
+
+use filter::{Abi, Call, Filter, Library};
+use oci_isolate::config::{Document, Kind};
+use oci_isolate::decision::{Decision, decide};
+use oci_isolate::policy::{Annotation, SWITCH};
+use oci_isolate::rules::{RULES, Subject, Violation, World};
+use oci_isolate::settings::Settings;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+const PROFILES: [(&str, &str); 5] = [
+    ("Docker 20.10", include_str!("../data/seccomp/docker-20.10.json")),
+    ("Docker 28.5", include_str!("../data/seccomp/docker-28.5.json")),
+    ("containerd 1.6", include_str!("../data/seccomp/containerd-1.6.json")),
+    ("Podman 4.3", include_str!("../data/seccomp/podman-4.3.json")),
+    ("runc spec", include_str!("../data/seccomp/runc-spec.json")),
+];
+
+/// The document after the rule, and the rule alone.
+fn isolated(text: &str) -> Result<String, Violation> {
+    let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
+    let Decision::Isolate(policy) = decide(&Settings::default(), &yes) else { unreachable!() };
+    let subject = Subject { policy, joins_sealed: false, world: World::default(), hook: None };
+    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
+    let edits = (rule.plan)(&document.view().unwrap(), &subject).unwrap();
+    let out = String::from_utf8(document.with(&edits).unwrap()).unwrap();
+    let after = Document::read(Kind::Config, out.as_bytes()).unwrap();
+    (rule.holds)(&after.view().unwrap(), &subject)?;
+    Ok(out)
+}
+
+fn filter_of(library: &mut Library, text: &str) -> Result<Filter, String> {
+    let config: Value = serde_json::from_str(text).unwrap();
+    library.filter(&config["linux"]["seccomp"])
+}
+
+/// Calls around the values that profiles and the rule speak of.
+fn calls() -> Vec<(Call, bool)> {
+    let mut calls = Vec::new();
+    for abi in Abi::ALL {
+        for (name, _) in abi.numbers() {
+            if !["socket", "socketpair", "socketcall"].contains(name) {
+                calls.push((Call::new(abi, name, [0; 3]), *name != "connect"));
+            }
+        }
+        for high in if abi == Abi::I386 { &[0][..] } else { &[0, 1 << 32, 0xffff_ffff << 32][..] } {
+            for low in (0..=64).chain([127, 128, 255, 1 << 31, 0xffff_ffff]) {
+                for kind in [1, 9] {
+                    for protocol in (0..=20).chain([32, 63, 64, 0xffff_ffff]) {
+                        let open = match low {
+                            1 | 2 | 10 => true,
+                            16 => [0, 4, 9, 16].contains(&protocol),
+                            _ => false,
+                        };
+                        for name in ["socket", "socketpair"] {
+                            calls.push((Call::new(abi, name, [high | low, kind, protocol]), !open));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    calls.extend((0..=20).map(|sub| (Call::new(Abi::I386, "socketcall", [sub, 0, 0]), true)));
+    calls
+}
+
+#[test]
+fn real_profiles_deny_what_is_closed_and_allow_what_was_allowed() {
+    let mut library = Library::start();
+    let calls = calls();
+    for (name, text) in PROFILES {
+        let before = filter_of(&mut library, text);
+        let after = filter_of(&mut library, &isolated(text).unwrap()).unwrap();
+        let mut closed = 0;
+        for (call, forbidden) in &calls {
+            // Without a profile everything passes.
+            let passed = before.as_ref().map_or(true, |filter| filter.passes(call));
+            let passes = after.passes(call);
+            assert_eq!(passes, passed && !forbidden, "{name}: {call:?} passed before: {passed}");
+            closed += usize::from(passed && !passes);
+        }
+        eprintln!("{name}: {} calls tried, {closed} closed by the rule", calls.len());
+    }
+}
+
+#[test]
+fn random_profiles_deny_what_is_closed_and_what_they_denied() {
+    let mut library = Library::start();
+    let calls = calls();
+    let mut runner = TestRunner::deterministic();
+    let (mut loaded, mut refused, mut conflicts) = (0, 0, 0);
+    while loaded < 150 {
+        let seccomp = random::profile().new_tree(&mut runner).unwrap().current();
+        let text = json!({ "linux": { "seccomp": seccomp } }).to_string();
+        // libseccomp refuses two actions for one condition; no container comes of such a profile.
+        let Ok(before) = filter_of(&mut library, &text) else { continue };
+        loaded += 1;
+        let out = match isolated(&text) {
+            Ok(out) => out,
+            Err(why) => {
+                assert!(why.to_string().contains("compared wrongly by libseccomp"), "{why}: {text}");
+                refused += 1;
+                continue;
+            }
+        };
+        let Ok(after) = filter_of(&mut library, &out) else {
+            conflicts += 1;
+            continue;
+        };
+        for (call, forbidden) in &calls {
+            let allowed = before.passes(call) && !forbidden;
+            assert!(!after.passes(call) || allowed, "{call:?} passes in {out}, made of {text}");
+        }
+    }
+    eprintln!("{loaded} profiles: {refused} refused by the rule, {conflicts} by libseccomp after the rule");
+    assert!((refused + conflicts) * 4 <= loaded, "too many refused for this to prove much");
+}
