@@ -190,8 +190,13 @@ fn a_terminal_is_the_programs() {
         bundle(&host, "a", "tty; echo done", |config| put(config, "/process/terminal", json!(true)));
         let text = "TERM=xterm script -qec \"$R run -b $D/a web\" /dev/null </dev/null >$D/out; echo $?
             sed 's/\\^@//' $D/out";
-        let said = same(&host, runtime, text);
-        assert!(said.out.contains("/dev/") && said.out.contains("done"), "{said:?}");
+        // crun 1.8.1 now and then writes the time before what the program says.
+        for program in [runtime, shim().to_str().unwrap()] {
+            let said = script(&host, program, text);
+            let shows =
+                said.out.starts_with("0\n") && said.out.contains("/dev/") && said.out.contains("done");
+            assert!(shows, "{program}: {said:?}");
+        }
     }
 }
 
