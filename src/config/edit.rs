@@ -38,6 +38,13 @@ impl Pointer {
         self
     }
 
+    /// The member of the map at this place, which has free names.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.0.push(Step::Member(Cow::Owned(name.to_owned())));
+        self
+    }
+
     /// The member of the object at this place.
     #[must_use]
     pub fn member(mut self, name: &'static str) -> Self {
@@ -64,6 +71,10 @@ pub enum Change {
     Append(Value),
     /// The list at the place, made if there is none, gets one more item at its beginning.
     Prepend(Value),
+    /// The place has this value, whatever else is changed below it.
+    Set(Value),
+    /// Nothing: the report says something of what stays.
+    Note,
 }
 
 /// One change, and what the report says of it. It never says the value of an environment variable.
@@ -81,7 +92,7 @@ pub struct Edit {
 /// itself.
 pub(super) fn apply(root: &RawValue, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
     let mut tree = Tree::default();
-    for edit in edits {
+    for edit in edits.iter().filter(|edit| edit.change != Change::Note) {
         let steps =
             edit.at.0.get(depth..).ok_or_else(|| format!("{} is outside of the document", edit.at))?;
         tree.add(steps, &edit.change);
@@ -95,6 +106,7 @@ pub(super) fn apply(root: &RawValue, edits: &[Edit], depth: usize) -> Result<Vec
 #[derive(Default)]
 struct Tree<'e> {
     removed: bool,
+    set: Option<&'e Value>,
     prepended: Vec<&'e Value>,
     appended: Vec<&'e Value>,
     below: BTreeMap<&'e Step, Tree<'e>>,
@@ -108,12 +120,18 @@ impl<'e> Tree<'e> {
                 Change::Remove => self.removed = true,
                 Change::Append(item) => self.appended.push(item),
                 Change::Prepend(item) => self.prepended.push(item),
+                Change::Set(value) => self.set = Some(value),
+                Change::Note => {}
             },
         }
     }
 }
 
 fn write(raw: Option<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
+    if let Some(value) = tree.set {
+        out.extend_from_slice(value.to_string().as_bytes());
+        return Ok(());
+    }
     let text = raw.map_or("null", RawValue::get);
     if tree.below.is_empty() && tree.appended.is_empty() && tree.prepended.is_empty() {
         out.extend_from_slice(text.as_bytes());

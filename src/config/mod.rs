@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 pub use edit::{Change, Edit, Pointer, Step};
 pub use text::Text;
-pub use view::{Capabilities, Device, DeviceAccess, Linux, Process, Root, View};
+pub use view::{Capabilities, Device, DeviceAccess, Linux, Mount, Process, Rlimit, Root, View};
 
 use crate::policy::Annotation;
 
