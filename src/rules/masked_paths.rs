@@ -84,7 +84,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
 
 /// Runtimes take the last of `ro` and `rw`.
 fn is_writable(mount: &Mount) -> bool {
-    let words = mount.options.iter().flatten().map(|option| &**option);
+    let mut words = mount.options.iter().flatten().map(|option| &**option);
     words.rfind(|word| matches!(*word, "ro" | "rw")) != Some("ro")
 }
 

@@ -79,7 +79,8 @@ pub(super) fn argument(arg: &str, before: &str) -> Option<&'static str> {
             .iter()
             .any(|word| letters.windows(word.len()).any(|w| w == word.as_bytes()))
     };
-    (holds_secret(arg) && (before.starts_with('-') && speaks(before) || speaks(arg)))
+    // In an environment `=` stands before the value that is looked at; here it stands within.
+    (holds_secret(&arg.replace('=', " ")) && (before.starts_with('-') && speaks(before) || speaks(arg)))
         .then_some("a secret access key")
 }
 

@@ -3,7 +3,7 @@
 //! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
 
 use super::{Node, Source, at, binds, is_readonly, network_fs, overlay};
-use crate::config::{Change, Edit, Mount};
+use crate::config::{Change, Edit, Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
 
@@ -13,10 +13,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "docs/rules.md, \"data-channels\"",
     process: false,
     answers: &[Answer::Set],
-    plan: |view, subject| {
+    plan: |view: &View, subject| {
         let channel = |(index, mount, source): (usize, &Mount, &Source)| {
             let says =
-                format!("{} is a data channel: {}", &*mount.destination, says(mount, source, subject)?);
+                format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
             Some(Edit { at: at(index), change: Change::Note, says })
         };
         Ok(binds(view, subject).into_iter().filter_map(channel).collect())
@@ -24,7 +24,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     holds: |_, _| Ok(()),
 };
 
-fn says(mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
+fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
     let shown = source.real.display();
     if let Some(name) = network_fs::network(source) {
         return Some(format!("{shown} lies on {name}"));
@@ -37,7 +37,7 @@ fn says(mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
         return Some(format!("{shown} is shared and writable{searched}"));
     }
     let overlaid = overlay::RULE.answer(&subject.policy) == Answer::Set;
-    match overlay::obstacle(mount, source, subject) {
+    match overlay::obstacle(view, mount, source, subject) {
         Some(why) => Some(format!("{shown} stays a bind mount, since {why}{searched}")),
         None if !overlaid => Some(format!("{shown} stays a bind mount{searched}")),
         None => None,

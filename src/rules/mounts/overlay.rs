@@ -3,12 +3,14 @@
 //! nobody is bound (`r17c`). A read-only bind mount does not keep anybody from connecting (`e03`).
 //!
 //! Not every directory can be a layer, and what cannot is reported by `data-channels`. Files that are replaced on the
-//! host while the container runs may stay the old ones in it, so volumes that kubelet renews (ConfigMaps, Secrets,
-//! tokens) stay binds: nobody but kubelet writes there.
+//! host while the container runs may stay the old ones in it, and a name that was looked for before it was there may stay
+//! missing (the overlay's own cache of names; measured), so volumes that kubelet renews (ConfigMaps, Secrets,
+//! tokens) stay binds, since nobody but kubelet writes there, and so do volumes of an
+//! isolated pod's own.
 
 use serde_json::json;
 
-use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options};
+use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets};
 use crate::config::{Change, Edit, Mount, View};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -44,7 +46,8 @@ const RENEWED: [&str; 4] = [
 ];
 
 fn wanted<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
-    let possible = |(_, mount, source): &(usize, &Mount, &Source)| obstacle(mount, source, subject).is_none();
+    let possible =
+        |(_, mount, source): &(usize, &Mount, &Source)| obstacle(view, mount, source, subject).is_none();
     readonly(view, subject).filter(possible).collect()
 }
 
@@ -58,7 +61,12 @@ pub(super) fn readonly<'v>(
 }
 
 /// Why a read-only directory stays a bind mount.
-pub(super) fn obstacle(mount: &Mount, source: &Source, subject: &Subject) -> Option<&'static str> {
+pub(super) fn obstacle(
+    view: &View,
+    mount: &Mount,
+    source: &Source,
+    subject: &Subject,
+) -> Option<&'static str> {
     let real = source.real.to_str();
     let known = |option: &str| FLAGS.contains(&option) || OF_BINDS.contains(&option);
     let renewed = |real: &str| real.split('/').any(|component| RENEWED.contains(&component));
@@ -74,6 +82,7 @@ pub(super) fn obstacle(mount: &Mount, source: &Source, subject: &Subject) -> Opt
         Some(real) if real.contains([':', ',', '\\']) => {
             Some("its path has a character that options separate by")
         }
+        Some(_) if sockets::is_of_pod(view, source, subject) => Some("it is the pod's own"),
         Some(real) if renewed(real) => Some("kubelet renews it"),
         Some(_) => None,
     }

@@ -22,7 +22,6 @@ pub(in crate::rules) const RULE: Rule = Rule {
 };
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
-    let pod = subject.joins_sealed.then(|| pod(view)).flatten();
     let against = |(index, mount, source): (usize, &Mount, &Source)| {
         let drop = format!("drop -v {}", mount.source.as_deref().unwrap_or_default());
         let shown = shown(mount, source);
@@ -30,7 +29,7 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
             Node::Socket => format!("{shown} is a socket; {drop}"),
             Node::Fifo => format!("{shown} is a FIFO; {drop}"),
             Node::Unclear(why) => format!("cannot tell what {shown} is: {why}; {drop}"),
-            Node::Directory if !pod.as_ref().is_some_and(|pod| is_empty_dir_of(pod, source)) => {
+            Node::Directory if source.socket.is_some() && !is_of_pod(view, source, subject) => {
                 format!("{shown} holds the socket {}; {drop}", source.socket.as_ref()?.display())
             }
             _ => return None,
@@ -38,6 +37,11 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
         Some((index, why))
     };
     binds(view, subject).into_iter().filter_map(against).collect()
+}
+
+/// Whether a volume belongs to the container's own pod, all of which is in one sealed network.
+pub(super) fn is_of_pod(view: &View, source: &Source, subject: &Subject) -> bool {
+    subject.joins_sealed && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
 }
 
 /// The directory of the pod, told by the hosts file that kubelet gives to each of its containers.
