@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::{Document, Kind, Unreadable, View};
+use crate::config::{Change, Document, Kind, Unreadable, View};
 use crate::report::Applied;
 use crate::rules::{RULES, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -61,7 +61,7 @@ pub fn rewrite(document: &Document, view: &View, subject: &Subject) -> Result<Re
         applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
         edits.extend(planned);
     }
-    if edits.is_empty() {
+    if edits.iter().all(|edit| edit.change == Change::Note) {
         prove(document.kind(), view, subject)?;
         return Ok(Rewritten { text: None, applied });
     }

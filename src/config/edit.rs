@@ -38,6 +38,13 @@ impl Pointer {
         self
     }
 
+    /// The member of the map at this place, which has free names.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.0.push(Step::Member(Cow::Owned(name.to_owned())));
+        self
+    }
+
     /// The member of the object at this place.
     #[must_use]
     pub fn member(mut self, name: &'static str) -> Self {
@@ -66,8 +73,10 @@ pub enum Change {
     Prepend(Value),
     /// The list at the place, made if there is none, gets the items of this list at its end.
     Extend(Json),
-    /// The place, made if there is none, holds this.
+    /// The place, made if there is none, holds this, whatever else is changed below it.
     Set(Json),
+    /// Nothing: the report says something of what stays.
+    Note,
 }
 
 /// The text of a value that is too large to be built as a tree first.
@@ -105,7 +114,7 @@ pub struct Edit {
 /// itself.
 pub(super) fn apply(root: &str, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
     let mut tree = Tree::default();
-    for edit in edits {
+    for edit in edits.iter().filter(|edit| edit.change != Change::Note) {
         let steps =
             edit.at.0.get(depth..).ok_or_else(|| format!("{} is outside of the document", edit.at))?;
         tree.add(steps, &edit.change);
@@ -136,6 +145,7 @@ impl<'e> Tree<'e> {
                 Change::Prepend(item) => self.prepended.push(item),
                 Change::Extend(items) => self.extended.push(items),
                 Change::Set(value) => self.set = Some(value),
+                Change::Note => {}
             },
         }
     }
@@ -147,9 +157,6 @@ impl<'e> Tree<'e> {
 
 fn write(text: Option<&str>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
     if let Some(value) = tree.set {
-        if tree.has_items() || !tree.below.is_empty() {
-            return Err("two edits set one place".into());
-        }
         out.extend_from_slice(value.0.as_bytes());
         return Ok(());
     }

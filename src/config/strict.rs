@@ -165,7 +165,7 @@ fn walk_map<'de, A: MapAccess<'de>>(mut members: A) -> Result<(), A::Error> {
         members.next_value_seed(Value::Members)?;
         keys.push(key);
     }
-    keys.sort_unstable_by(|a, b| a.cmp(b));
+    keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(A::Error::custom(format!("key {:?} is given twice", &*pair[0]))),
         None => Ok(()),

@@ -26,6 +26,12 @@ pub struct View<'a> {
     pub linux: Option<Linux<'a>>,
     /// config.md, "POSIX-platform Hooks".
     pub hooks: Option<Hooks>,
+    /// config.md, "Mounts".
+    #[serde(borrow)]
+    pub mounts: Option<Vec<Mount<'a>>>,
+    /// config.md, "Annotations".
+    #[serde(borrow)]
+    pub annotations: Option<BTreeMap<Text<'a>, Text<'a>>>,
 }
 
 /// The `process` member.
@@ -37,6 +43,49 @@ pub struct Process<'a> {
     /// Capability sets.
     #[serde(borrow)]
     pub capabilities: Option<Capabilities<'a>>,
+    /// Program and arguments.
+    #[serde(borrow)]
+    pub args: Option<Vec<Text<'a>>>,
+    /// Working directory.
+    #[serde(borrow)]
+    pub cwd: Option<Text<'a>>,
+    /// Limits (getrlimit(2)).
+    #[serde(borrow)]
+    pub rlimits: Option<Vec<Rlimit<'a>>>,
+}
+
+/// One of `process.rlimits`.
+#[derive(Debug, Deserialize)]
+pub struct Rlimit<'a> {
+    /// `RLIMIT_CORE` and its kind.
+    #[serde(rename = "type", borrow)]
+    pub kind: Text<'a>,
+    /// The ceiling.
+    pub hard: u64,
+    /// What counts.
+    pub soft: u64,
+}
+
+/// One of `mounts`. oci-spec's type copies, and does not know what runtimes add.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mount<'a> {
+    /// Where in the container.
+    #[serde(borrow)]
+    pub destination: Text<'a>,
+    /// A file system, or `bind`; a bind mount may have any.
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<Text<'a>>,
+    /// A path of the host for a bind mount, relative to the bundle.
+    #[serde(borrow)]
+    pub source: Option<Text<'a>>,
+    /// mount(8)'s words.
+    #[serde(borrow)]
+    pub options: Option<Vec<Text<'a>>>,
+    /// Only its presence matters: ids are mapped.
+    pub uid_mappings: Option<IgnoredAny>,
+    /// Only its presence matters: ids are mapped.
+    pub gid_mappings: Option<IgnoredAny>,
 }
 
 /// The five capability sets, in the order written: oci-spec's sets would lose it.
@@ -89,6 +138,10 @@ pub struct Linux<'a> {
     pub resources: Option<Resources>,
     /// Mount propagation of the root file system.
     pub rootfs_propagation: Option<String>,
+    /// Paths that cannot be read in the container.
+    pub masked_paths: Option<Vec<String>>,
+    /// Paths that cannot be written in the container.
+    pub readonly_paths: Option<Vec<String>>,
     /// Host interfaces that the runtime moves into the container (runtime-spec 1.3).
     pub net_devices: Option<BTreeMap<String, IgnoredAny>>,
     /// Which system calls the container can make.

@@ -57,6 +57,7 @@ pub(super) fn invocation(
         process: all(What::Process).pop(),
         env: all(What::Env),
         caps: all(What::Cap),
+        command: operands.iter().skip(1).filter_map(|at| args.get(*at).cloned()).collect(),
         preserve_fds: last(&given, What::PreserveFds),
         detach: is_on(What::Detach),
         force: is_on(What::Force),

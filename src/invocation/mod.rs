@@ -145,6 +145,8 @@ pub struct Invocation {
     pub env: Vec<Given>,
     /// exec's `--cap`, in order.
     pub caps: Vec<Given>,
+    /// exec's command, when there is no `--process`.
+    pub command: Vec<OsString>,
     /// `--preserve-fds`, as typed.
     pub preserve_fds: Option<OsString>,
     /// `--detach` (run, restore, exec).

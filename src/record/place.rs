@@ -73,6 +73,19 @@ impl Place {
         self.record.with_extension("pid")
     }
 
+    /// An empty directory that nobody writes to; made if it is not there. `None` when options of a mount could not hold
+    /// its path.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub fn empty_directory(&self) -> Result<Option<String>> {
+        let path = self.state.join("empty");
+        make_dir(&self.state)?;
+        self.check_owner()?;
+        make_dir(&path)?;
+        Ok(path.into_os_string().into_string().ok().filter(|path| !path.contains([':', ',', '\\'])))
+    }
+
     /// Reads the record. `None`: the container is not isolated.
     ///
     /// # Errors

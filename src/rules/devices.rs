@@ -64,7 +64,7 @@ const DRIVERS: [&str; 13] = [
     "nvidiactl",
 ];
 
-fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
+pub(super) fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
     // Unix98 pseudo terminals: 136 to 143, of the container's own devpts.
     let default = DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major);
     let driver = || drivers.get(&(kind, major, minor)).is_some_and(|d| DRIVERS.contains(&d.as_str()));

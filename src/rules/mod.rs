@@ -9,8 +9,10 @@
 pub mod capabilities;
 pub mod credentials;
 mod devices;
+mod masked_paths;
+pub mod mounts;
 mod namespace;
-mod propagation;
+mod runtime_annotations;
 mod seal_hook;
 mod seccomp;
 mod shared_namespaces;
@@ -23,6 +25,7 @@ use crate::policy::Policy;
 use crate::settings::Answer;
 
 pub use devices::Drivers;
+pub use mounts::{Source, Sources};
 pub use namespace::{Network, network};
 pub use seal_hook::{FORGET_FLAG, SEAL_FLAG, SealHook};
 
@@ -47,7 +50,7 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 23] = [
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
@@ -56,9 +59,20 @@ pub const RULES: [Rule; 12] = [
     capabilities::HOST,
     devices::NODES,
     devices::ACCESS,
-    propagation::RULE,
+    mounts::sockets::RULE,
+    mounts::system::RULE,
+    mounts::network_fs::RULE,
+    mounts::overlay::RULE,
+    mounts::propagation::RULE,
+    mounts::data_channels::RULE,
     seccomp::RULE,
+    masked_paths::RULE,
+    masked_paths::CORE_DUMPS,
+    runtime_annotations::RULE,
     credentials::RULE,
+    credentials::mounts::RULE,
+    credentials::files::RULE,
+    credentials::args::RULE,
     seal_hook::RULE,
 ];
 
@@ -86,6 +100,16 @@ pub struct World {
     pub confined: bool,
     /// The drivers behind device numbers that the document names.
     pub drivers: Drivers,
+    /// What is behind the sources of mounts.
+    pub sources: Sources,
+    /// The directory of [`mounts::SYSTEM_DIRECTORIES`] that the root file system is, maybe by another path.
+    pub root: Option<&'static str>,
+    /// An empty directory of ours, for the lower layer of overlays.
+    pub empty: Option<String>,
+    /// Paths in the container at which there may be credentials.
+    pub credential_files: Vec<String>,
+    /// Whether core_pattern names a program of the host.
+    pub core_pattern_is_program: bool,
 }
 
 /// Whose a namespace is that a container joins.

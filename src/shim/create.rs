@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, environment_strays, world};
+use super::{Call, descriptors, environment_strays, world};
 use crate::config::{self, Document, Kind, View};
 use crate::decision::{Decision, decide};
 use crate::files::{self, Snapshot};
@@ -41,17 +41,18 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
 
 fn isolate(call: &Call, bundle: PathBuf, config: &Snapshot, policy: Policy) -> Result<Infallible> {
     let Some(place) = call.place()? else { bail!("a container cannot have that id") };
+    let unset = descriptors::guard(call)?;
     let document = unreadable(config, Document::read(Kind::Config, &config.bytes))?;
     let view = unreadable(config, document.view())?;
     let before = network_before(&view)?;
-    let rootfs = rootfs(&bundle, &view)?;
+    let (root, rootfs) = rootfs(&bundle, &view)?;
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hook = if sealed_by_start { None } else { Some(seal_hook(&place)?) };
 
     let why = policy.why.clone();
     let firewall = policy.firewall;
-    let strays = environment_strays(&policy.credentials);
-    let world = world::look(&view, before.netns)?;
+    let strays = [environment_strays(&policy.credentials), unset].concat();
+    let world = world::look(&view, &bundle, &root, &place, before.netns)?;
     let confined = world.confined;
     let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
     let rewritten = rewrite(&document, &view, &subject)?;
@@ -101,12 +102,12 @@ fn network_before(view: &View) -> Result<Before> {
     Ok(Before { netns: None, addresses: seal::addresses(Some(netns.as_fd()))? })
 }
 
-fn rootfs(bundle: &Path, view: &View) -> Result<Inode> {
+fn rootfs(bundle: &Path, view: &View) -> Result<(PathBuf, Inode)> {
     let Some(root) = &view.root else { bail!("config.json has no root") };
     let path = bundle.join(&root.path);
     let meta =
         std::fs::metadata(&path).with_context(|| format!("cannot look at the root {}", path.display()))?;
-    Ok(Inode::from(&meta))
+    Ok((path, Inode::from(&meta)))
 }
 
 fn seal_hook(place: &Place) -> Result<SealHook> {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
-use super::{Call, environment_strays};
+use super::{Call, descriptors, environment_strays, world};
 use crate::config::{Document, Kind};
 use crate::files;
 use crate::invocation::Change;
@@ -30,7 +30,8 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         return call.runtime.exec(call.args, &[]);
     };
     let additions = call.settings.credentials.clone();
-    let strays = environment_strays(&additions);
+    let unset = descriptors::guard(call)?;
+    let strays = [environment_strays(&additions), unset].concat();
     let answers = call.settings.rules.clone();
     let policy = Policy {
         why: record.why,
@@ -40,7 +41,8 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         families: Vec::new(),
         answers,
     };
-    let world = World { confined: record.confined, ..World::default() };
+    let core_pattern_is_program = world::core_pattern_is_program();
+    let world = World { confined: record.confined, core_pattern_is_program, ..World::default() };
     let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
 
     let invocation = call.invocation;
@@ -53,6 +55,9 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
     let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
     let stray_env = credentials::strays(&entries, &subject.policy.credentials);
+
+    let command: Vec<_> = invocation.command.iter().map(|word| word.to_string_lossy()).collect();
+    credentials::args::check(&command.iter().map(|word| &**word).collect::<Vec<_>>(), &subject)?;
 
     let mut changes = Vec::new();
     if let (Some(given), Some(path)) = (process, &filtered) {

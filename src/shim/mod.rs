@@ -4,9 +4,13 @@
 
 mod create;
 mod delete;
+mod descriptors;
 mod exec;
 mod flags;
+mod homes;
 mod hook;
+mod open;
+mod sources;
 mod start;
 mod world;
 

@@ -7,18 +7,45 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use oci_spec::runtime::LinuxNamespaceType;
 
-use crate::config::View;
-use crate::rules::{Drivers, Shared, World};
+use super::{homes, sources};
+use crate::config::{Mount, View};
+use crate::record::Place;
+use crate::rules::mounts::{Node, is_bind};
+use crate::rules::{Drivers, Shared, Sources, World};
 use crate::seal::{self, Netns};
 
 /// Looks up what `view` refers to. `joined` is the sealed network namespace that the container joins, if it does.
-pub(super) fn look(view: &View, joined: Option<Netns>) -> Result<World> {
+/// The root file system `root` and the `bundle` are absolute.
+pub(super) fn look(
+    view: &View,
+    bundle: &Path,
+    root: &Path,
+    place: &Place,
+    joined: Option<Netns>,
+) -> Result<World> {
+    let confined = confined(view)?;
+    let root = sources::root(root)?;
+    let sources = sources::look(view, bundle, &root)?;
+    let is_readonly =
+        |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
+    let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     Ok(World {
         pid: shared(view, LinuxNamespaceType::Pid, joined),
         ipc: shared(view, LinuxNamespaceType::Ipc, joined),
-        confined: confined(view)?,
-        drivers: drivers(view)?,
+        drivers: drivers(view, &sources)?,
+        empty: if wants_empty && !confined { place.empty_directory()? } else { None },
+        credential_files: homes::credential_files(view, &root, &sources),
+        root: root.system,
+        core_pattern_is_program: core_pattern_is_program(),
+        confined,
+        sources,
     })
+}
+
+/// Whether the kernel starts a program of the host for a crash, or hands the memory to a socket of the host (core(5)).
+pub(super) fn core_pattern_is_program() -> bool {
+    let pattern = std::fs::read("/proc/sys/kernel/core_pattern");
+    pattern.is_ok_and(|pattern| matches!(pattern.first(), Some(b'|' | b'@')))
 }
 
 fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Path>> {
@@ -54,7 +81,7 @@ fn confined(view: &View) -> Result<bool> {
 }
 
 /// The drivers of the device numbers that the document names; of a whole major under the minor -1.
-fn drivers(view: &View) -> Result<Drivers> {
+fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let linux = view.linux.as_ref();
     let nodes = linux.and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let resources = linux.and_then(|linux| linux.resources.as_ref());
@@ -62,6 +89,11 @@ fn drivers(view: &View) -> Result<Drivers> {
     let of_nodes = nodes.iter().map(|node| (node.major, node.minor));
     let wanted =
         of_nodes.chain(access.iter().filter(|entry| entry.allow).map(|entry| (entry.major, entry.minor)));
+    let of_sources = sources.values().filter_map(|source| match source.node {
+        Node::Character(major, minor) => Some((Some(major), Some(minor))),
+        _ => None,
+    });
+    let wanted = wanted.chain(of_sources);
     let wanted: Vec<(i64, i64)> =
         wanted.filter_map(|(major, minor)| Some((major.filter(|m| *m >= 0)?, minor.unwrap_or(-1)))).collect();
     if wanted.is_empty() {

@@ -4,6 +4,9 @@
 //! and then raises, and an empty `AWS_PROFILE` raises too. Pointers go with the secrets, since a dangling one breaks
 //! programs when they construct a client. All duplicates go, because runc lets the last one win.
 
+pub mod args;
+pub mod files;
+pub(super) mod mounts;
 mod names;
 mod values;
 

@@ -29,7 +29,7 @@ const PATTERNS: [(&str, &[&str], &str); 12] = [
         r"s3[an]?://[^/@\s:]+:[^/@\s]+@|(?:aws|sqs|s3)://[A-Z0-9]{16,}:[^@\s]+@|https://[A-Z0-9]{20}(?:%[^:@]+)?:[^@]+@git-codecommit\.",
     ),
     (
-        "an AWS configuration",
+        CONFIGURATION,
         &["aws_"],
         r"(?i)aws_(?:access_key_id|secret_access_key|session_token|security_token)\s*[=:]\s*\S",
     ),
@@ -37,6 +37,7 @@ const PATTERNS: [(&str, &[&str], &str); 12] = [
     ("a token for AWS", &["eyJ"], JWT),
 ];
 
+const CONFIGURATION: &str = "an AWS configuration";
 const KEY_ID_PREFIXES: [&str; 4] = ["AKIA", "ASIA", "ABIA", "ACCA"];
 const ACCESS_KEY_ID: &str = "(?:^|[^A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?:[^A-Za-z0-9]|$)";
 const JWT: &str = r"eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+";
@@ -48,6 +49,16 @@ const SECRET_ENTROPY: f64 = 4.25;
 /// What the value is, if it is a credential. A secret access key has no shape but its length, so it is only called one
 /// under a name that speaks of AWS, or when another variable holds an access key id (`beside_key_id`).
 pub(super) fn credential(name: &str, value: &str, beside_key_id: bool) -> Option<&'static str> {
+    if let Some(what) = shaped(value) {
+        return Some(what);
+    }
+    let aws_like = || ["AWS", "AMAZON", "S3"].iter().any(|word| name.to_ascii_uppercase().contains(word));
+    (value.len() >= 40 && (beside_key_id || aws_like()) && holds_secret(value))
+        .then_some("a secret access key")
+}
+
+/// What the value is by its shape, if it is a credential.
+fn shaped(value: &str) -> Option<&'static str> {
     // No pattern matches less.
     if value.len() < 9 {
         return None;
@@ -58,12 +69,7 @@ pub(super) fn credential(name: &str, value: &str, beside_key_id: bool) -> Option
         JWT => is_token_for_aws(value),
         pattern => matches(pattern, value),
     });
-    if let Some((what, ..)) = shaped {
-        return Some(*what);
-    }
-    let aws_like = || ["AWS", "AMAZON", "S3"].iter().any(|word| name.to_ascii_uppercase().contains(word));
-    (value.len() >= 40 && (beside_key_id || aws_like()) && holds_secret(value))
-        .then_some("a secret access key")
+    shaped.map(|(what, ..)| *what)
 }
 
 /// The patterns, by their bit, of which a piece of text stands in the value: all of them in one walk, since most
@@ -104,6 +110,28 @@ fn candidates(value: &str) -> u32 {
     }
     found
 }
+
+/// What an argument of a program is, if it is a credential; `before` is the argument in front of it. Text of a
+/// configuration file is only one when it holds a secret: scripts speak of `aws_session_token=$TOKEN` all the time.
+pub(super) fn argument(arg: &str, before: &str) -> Option<&'static str> {
+    let shaped = shaped(arg).filter(|what| *what != CONFIGURATION);
+    if shaped.is_some() || arg.len() < 40 {
+        return shaped;
+    }
+    let speaks = |text: &str| {
+        let letters = text.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase());
+        let letters: Vec<u8> = letters.take(ARGUMENT_LIMIT).collect();
+        ["secretaccesskey", "secretkey", "awssecret"]
+            .iter()
+            .any(|word| letters.windows(word.len()).any(|w| w == word.as_bytes()))
+    };
+    // In an environment `=` stands before the value that is looked at; here it stands within.
+    (holds_secret(&arg.replace('=', " ")) && (before.starts_with('-') && speaks(before) || speaks(arg)))
+        .then_some("a secret access key")
+}
+
+/// Of an argument of a program, as much is searched for words.
+const ARGUMENT_LIMIT: usize = 1 << 20;
 
 /// Whether the value holds an access key id. AROA, AIDA, AGPA, ANPA are identifiers and no credentials.
 pub(super) fn is_access_key_id(value: &str) -> bool {
@@ -221,6 +249,27 @@ mod tests {
             Some("a secret access key")
         );
         assert_eq!(credential("AWS_COMMIT", "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", true), None);
+    }
+
+    #[test]
+    fn arguments_are_credentials_by_shape_or_by_what_they_speak_of() {
+        for (arg, before, what) in [
+            (format!("--key={}", key_id()), "", "an access key id"),
+            (secret(), "--aws-secret-access-key", "a secret access key"),
+            (format!("export AWS_SECRET_ACCESS_KEY={}; run", secret()), "-c", "a secret access key"),
+            (format!("--secret-key={}", secret()), "x", "a secret access key"),
+            ("-Daws.secretKey=x".into(), "", "a JVM property"),
+        ] {
+            assert_eq!(argument(&arg, before), Some(what), "{what}");
+        }
+        for (arg, before) in [
+            (secret(), "--name"),
+            ("export AWS_SECRET_ACCESS_KEY=$SECRET aws_session_token=$TOKEN".into(), "-c"),
+            ("/opt/ml/processing/input/code/TrainAndEvaluate7Kx2/secret_key_names.txt".into(), "--path"),
+            ("s3://bucket/key".into(), "--aws-secret-access-key"),
+        ] {
+            assert_eq!(argument(&arg, before), None, "{arg}");
+        }
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! `credential-args`: no credential is among the arguments of a program, where `/proc/1/cmdline` shows it to everybody in
+//! the container. Arguments cannot be taken away without changing what the program does, so it is refused; what is said
+//! is the index, never the value. In annotations and options of mounts, which the program does not see, it is reported.
+
+use super::values;
+use crate::config::{Change, Edit, Pointer, View};
+use crate::rules::{Rule, Subject, Violation};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "credential-args",
+    promise: "no AWS credential is among the arguments",
+    reference: "proc_pid_cmdline(5); docs/rules.md, \"credentials-env\" lists the patterns",
+    process: true,
+    answers: &[Answer::Refuse, Answer::Allow],
+    plan: |view, subject| {
+        holds(view, subject)?;
+        Ok(elsewhere(view))
+    },
+    holds,
+};
+
+/// What `exec ID COMMAND...` gets.
+///
+/// # Errors
+/// An argument is a credential.
+pub fn check(args: &[&str], subject: &Subject) -> Result<(), Violation> {
+    match args
+        .iter()
+        .enumerate()
+        .find_map(|(index, arg)| Some((index, values::argument(arg, before(args, index))?)))
+    {
+        Some((index, what)) if RULE.answer(&subject.policy) == Answer::Refuse => Err(Violation::of(
+            &RULE,
+            format!("argument {index} holds {what}; isolated containers get no credentials, drop it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn before<'a>(args: &[&'a str], index: usize) -> &'a str {
+    index.checked_sub(1).map_or("", |before| args[before])
+}
+
+fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+    let args = view.process.iter().flat_map(|process| process.args.iter().flatten());
+    check(&args.map(|arg| &**arg).collect::<Vec<_>>(), subject)
+}
+
+/// Credentials where the program does not see them.
+fn elsewhere(view: &View) -> Vec<Edit> {
+    let note = |at, says| Edit { at, change: Change::Note, says };
+    let annotations = view.annotations.iter().flatten().filter_map(|(name, value)| {
+        let what = values::credential(name, value, false)?;
+        let at = Pointer::to(&["annotations"]);
+        Some(note(at, format!("annotation {} holds {what}; the container does not see it", &**name)))
+    });
+    let options = view.mounts.iter().flatten().enumerate().filter_map(|(index, mount)| {
+        let what = mount.options.iter().flatten().find_map(|option| values::argument(option, ""))?;
+        let at = Pointer::to(&["mounts"]).item(index);
+        Some(note(at, format!("the options of {} hold {what}", &*mount.destination)))
+    });
+    annotations.chain(options).collect()
+}

@@ -1,0 +1,87 @@
+//! `credential-mounts`: token volumes that platforms inject, and `.aws` directories of the host, are not mounted. The
+//! platform put them there and not the user, so they are taken away and the container goes on; SDKs then answer "no
+//! credentials", since the variables that point to them are gone too (`credentials-env`).
+
+use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::policy::glob;
+use crate::rules::mounts::{clean, is_bind, is_within};
+use crate::rules::{Rule, Subject, Violation};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "credential-mounts",
+    promise: "no token volume of a platform and no .aws directory of the host is mounted",
+    reference: "EKS User Guide, \"IAM roles for service accounts\", \"EKS Pod Identity\"; Kubernetes, \"Configure Service Accounts for Pods\"",
+    process: false,
+    answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
+    plan,
+    holds: |view, subject| match found(view, subject).first() {
+        None => Ok(()),
+        Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is mounted", &*mount.destination))),
+    },
+};
+
+/// Destinations; `/var/run` is a link to `/run` in nearly every image.
+const DESTINATIONS: [&str; 7] = [
+    "/.fly",
+    "/run/secrets/eks.amazonaws.com",
+    "/run/secrets/kubernetes.io/serviceaccount",
+    "/run/secrets/pods.eks.amazonaws.com",
+    "/var/run/secrets/eks.amazonaws.com",
+    "/var/run/secrets/kubernetes.io/serviceaccount",
+    "/var/run/secrets/pods.eks.amazonaws.com",
+];
+
+/// Names of volumes of kubelet, and of the directory with an SDK's files.
+const SOURCES: [&str; 3] = [".aws", "aws-iam-token", "eks-pod-identity-token"];
+
+const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
+
+/// Variables that name a token file: the path is a flag of the EKS webhook, so that the volume may be anywhere.
+const POINTERS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
+
+/// Whether a mount goes for what it carries, so that no other rule has to judge it.
+pub(in crate::rules) fn goes(view: &View, mount: &Mount, subject: &Subject) -> bool {
+    RULE.answer(&subject.policy) == Answer::Strip && is_credential(view, mount, subject)
+}
+
+fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
+    let destination = clean(&mount.destination);
+    if DESTINATIONS.iter().any(|place| is_within(&destination, place)) {
+        return true;
+    }
+    let Some(source) = mount.source.as_deref().filter(|_| is_bind(mount)) else { return false };
+    let real = subject.world.sources.get(source).and_then(|source| source.real.to_str());
+    let projected = |source: &str| source.contains("/kubernetes.io~projected/");
+    [Some(source), real].into_iter().flatten().map(clean).any(|source| {
+        source.split('/').any(|component| SOURCES.contains(&component))
+            || glob(SOURCE_GLOB, &source)
+            || projected(&source) && holds_a_token(view, &destination)
+    })
+}
+
+/// Whether a variable names a file in the directory.
+fn holds_a_token(view: &View, directory: &str) -> bool {
+    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    let mut tokens = entries
+        .filter_map(|entry| entry.split_once('='))
+        .filter(|(name, _)| POINTERS.iter().any(|pointer| name.eq_ignore_ascii_case(pointer)));
+    tokens.any(|(_, file)| is_within(&clean(file), directory))
+}
+
+fn found<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
+    let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
+    list.filter(|(_, mount)| is_credential(view, mount, subject)).collect()
+}
+
+fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    if RULE.answer(&subject.policy) == Answer::Refuse {
+        (RULE.holds)(view, subject)?;
+    }
+    let edit = |(index, mount): (usize, &Mount)| Edit {
+        at: Pointer::to(&["mounts"]).item(index),
+        change: Change::Remove,
+        says: format!("removed the mount at {}, which carries credentials", &*mount.destination),
+    };
+    Ok(found(view, subject).into_iter().map(edit).collect())
+}

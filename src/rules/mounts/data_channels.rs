@@ -1,0 +1,45 @@
+//! `data-channels`: changes nothing; the report names what is shared with the machine and can carry data, also by a
+//! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
+//! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
+
+use super::{Node, Source, at, binds, is_readonly, network_fs, overlay};
+use crate::config::{Change, Edit, Mount, View};
+use crate::rules::{Rule, Subject};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "data-channels",
+    promise: "the report names every directory that is shared with the machine",
+    reference: "docs/rules.md, \"data-channels\"",
+    process: false,
+    answers: &[Answer::Set],
+    plan: |view: &View, subject| {
+        let channel = |(index, mount, source): (usize, &Mount, &Source)| {
+            let says =
+                format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
+            Some(Edit { at: at(index), change: Change::Note, says })
+        };
+        Ok(binds(view, subject).into_iter().filter_map(channel).collect())
+    },
+    holds: |_, _| Ok(()),
+};
+
+fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
+    let shown = source.real.display();
+    if let Some(name) = network_fs::network(source) {
+        return Some(format!("{shown} lies on {name}"));
+    }
+    if source.node != Node::Directory {
+        return None;
+    }
+    let searched = if source.searched { "" } else { " (too large to be searched for sockets)" };
+    if !is_readonly(mount) {
+        return Some(format!("{shown} is shared and writable{searched}"));
+    }
+    let overlaid = overlay::RULE.answer(&subject.policy) == Answer::Set;
+    match overlay::obstacle(view, mount, source, subject) {
+        Some(why) => Some(format!("{shown} stays a bind mount, since {why}{searched}")),
+        None if !overlaid => Some(format!("{shown} stays a bind mount{searched}")),
+        None => None,
+    }
+}

@@ -1,0 +1,211 @@
+//! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`Source`, looked
+//! at by `shim::sources`). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
+
+pub(super) mod data_channels;
+mod file_system;
+pub(super) mod network_fs;
+pub(super) mod overlay;
+pub(super) mod propagation;
+pub(super) mod sockets;
+pub(super) mod system;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Rule, Subject, Violation, credentials};
+use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::settings::Answer;
+
+pub use file_system::{Class, FileSystem};
+pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
+
+/// What is behind sources, by the source as it is written.
+pub type Sources = BTreeMap<String, Source>;
+
+/// What is behind the source of a mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path with all links resolved.
+    pub real: PathBuf,
+    /// What it is.
+    pub node: Node,
+    /// The file system that it lies on.
+    pub file_system: FileSystem,
+    /// The directory of [`SYSTEM_DIRECTORIES`] that it is, maybe by another path.
+    pub system: Option<&'static str>,
+    /// Whether it lies in the container's own root file system, in which earlier mounts change what it is.
+    pub in_rootfs: bool,
+    /// A socket in it to which somebody is bound.
+    pub socket: Option<PathBuf>,
+    /// Whether all of it was searched for sockets.
+    pub searched: bool,
+    /// Mounts below it, by mount point.
+    pub below: Vec<(PathBuf, FileSystem)>,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "inode(7)'s names")]
+pub enum Node {
+    File,
+    Directory,
+    Socket,
+    Fifo,
+    Character(i64, i64),
+    Block(i64, i64),
+    /// Not there.
+    Missing,
+    /// It could not be looked at, and why.
+    Unclear(String),
+}
+
+/// Whether a runtime binds it: an option says so, and then the type does not matter, or the type (crun).
+#[must_use]
+pub fn is_bind(mount: &Mount) -> bool {
+    mount.kind.as_deref() == Some("bind") || has(mount, &["bind", "rbind"])
+}
+
+/// The paths of the host that a mount leads to: the source of a bind mount, the directories of an overlay.
+#[must_use]
+pub fn sources<'m>(mount: &'m Mount) -> Vec<&'m str> {
+    if is_bind(mount) {
+        return mount.source.iter().map(|source| &**source).collect();
+    }
+    if mount.kind.as_deref() != Some("overlay") {
+        return Vec::new();
+    }
+    let value = |option: &'m str| {
+        let (name, value) = option.split_once('=')?;
+        let name = name.trim_end_matches('+');
+        matches!(name, "lowerdir" | "upperdir" | "workdir" | "datadir").then_some(value)
+    };
+    options(mount)
+        .filter_map(value)
+        .flat_map(|value| value.split(':'))
+        .filter(|dir| !dir.is_empty())
+        .collect()
+}
+
+pub(super) fn options<'m>(mount: &'m Mount) -> impl Iterator<Item = &'m str> {
+    mount.options.iter().flatten().map(|option| &**option)
+}
+
+fn has(mount: &Mount, words: &[&str]) -> bool {
+    options(mount).any(|option| words.contains(&option))
+}
+
+/// Of `ro` and `rw` the last counts.
+fn is_readonly(mount: &Mount) -> bool {
+    options(mount).filter(|option| matches!(*option, "ro" | "rw" | "rro")).last().is_some_and(|o| o != "rw")
+}
+
+/// A path without empty components, `.` and `..`, as runtimes clean destinations.
+#[must_use]
+pub fn clean(path: &str) -> String {
+    let mut kept = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            name => kept.push(name),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// Whether the path is `directory` or lies below it; both clean.
+#[must_use]
+pub fn is_within(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// All mounts with their index, but for those that go because they carry credentials.
+fn mounts<'v>(view: &'v View<'v>, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
+    let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
+    list.filter(|(_, mount)| !credentials::mounts::goes(view, mount, subject)).collect()
+}
+
+/// The bind mounts among them, with what is behind the source.
+fn binds<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
+    let source = |mount: &Mount| subject.world.sources.get(&**mount.source.as_ref()?);
+    let bind = |(index, mount): (usize, &'v Mount<'v>)| {
+        if !is_bind(mount) {
+            return None;
+        }
+        Some((index, mount, source(mount)?))
+    };
+    mounts(view, subject).into_iter().filter_map(bind).collect()
+}
+
+fn at(index: usize) -> Pointer {
+    Pointer::to(&["mounts"]).item(index)
+}
+
+/// The source of a bind mount and where it leads to, as the user wrote it: `/x (is /y)` at `/z`.
+fn shown(mount: &Mount, source: &Source) -> String {
+    let written = mount.source.as_deref().unwrap_or_default();
+    let real = source.real.display().to_string();
+    let is = if real == written || real.is_empty() { String::new() } else { format!(" (which is {real})") };
+    format!("the source {written}{is} of {}", &*mount.destination)
+}
+
+/// Takes the mounts away that stand against the rule, or refuses the first.
+fn plan_removal(rule: &Rule, found: Vec<(usize, String)>, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    if rule.answer(&subject.policy) == Answer::Refuse {
+        none(rule, &found)?;
+    }
+    let edit = |(index, why)| Edit {
+        at: at(index),
+        change: Change::Remove,
+        says: format!("removed a mount: {why}"),
+    };
+    Ok(found.into_iter().map(edit).collect())
+}
+
+fn none(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
+    match found.first() {
+        None => Ok(()),
+        Some((_, why)) => Err(Violation::of(rule, why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_cleaned_as_runtimes_clean_them() {
+        for (path, is) in
+            [("/proc/", "/proc"), ("//a/./b/../c", "/a/c"), ("a", "/a"), ("/../..", "/"), ("", "/")]
+        {
+            assert_eq!(clean(path), is, "{path}");
+        }
+        assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/"));
+        assert!(!is_within("/ab", "/a"));
+    }
+
+    #[test]
+    fn binds_are_told_by_type_or_option_and_overlays_lead_to_their_directories() {
+        let mount = |text| -> Mount<'static> { serde_json::from_str(text).unwrap() };
+        assert!(is_bind(&mount(
+            r#"{"destination":"/x","type":"none","source":"/s","options":["ro","rbind"]}"#
+        )));
+        assert!(is_bind(&mount(r#"{"destination":"/x","type":"bind","source":"/s"}"#)));
+        let overlay = mount(
+            r#"{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/a:/b","upperdir=/c"]}"#,
+        );
+        assert_eq!(sources(&overlay), ["/a", "/b", "/c"]);
+        assert!(sources(&mount(r#"{"destination":"/x","type":"tmpfs","source":"tmpfs"}"#)).is_empty());
+    }
+
+    #[test]
+    fn the_last_of_ro_and_rw_counts() {
+        let ro = |options: &str| {
+            let text = format!(r#"{{"destination":"/x","type":"bind","source":"/s","options":{options}}}"#);
+            is_readonly(&serde_json::from_str(&text).unwrap())
+        };
+        assert!(ro(r#"["ro"]"#) && ro(r#"["rw","ro","nosuid"]"#) && ro(r#"["rro"]"#));
+        assert!(!ro("[]") && !ro("null") && !ro(r#"["ro","rw"]"#));
+    }
+}

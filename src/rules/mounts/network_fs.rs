@@ -1,0 +1,34 @@
+//! `mount-network-fs`: a mounted network file system stays in the network that it was mounted in, so what is written to
+//! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
+//! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
+
+use super::{Class, FileSystem, Source, binds, none, plan_removal, shown};
+use crate::config::{Mount, View};
+use crate::rules::{Rule, Subject};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "mount-network-fs",
+    promise: "no mount lies on a network file system or one that a program serves",
+    reference: "statfs(2); network_namespaces(7)",
+    process: false,
+    answers: &[Answer::Allow, Answer::Refuse, Answer::Strip],
+    plan: |view, subject| plan_removal(&RULE, found(view, subject), subject),
+    holds: |view, subject| none(&RULE, &found(view, subject)),
+};
+
+fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
+    let against = |(index, mount, source): (usize, &Mount, &Source)| {
+        let name = network(source)?;
+        Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
+    };
+    binds(view, subject).into_iter().filter_map(against).collect()
+}
+
+/// The network file system that a source lies on, or brings along.
+pub(super) fn network(source: &Source) -> Option<&str> {
+    let all =
+        std::iter::once(&source.file_system).chain(source.below.iter().map(|(_, file_system)| file_system));
+    let is = |file_system: &&FileSystem| file_system.class == Class::Network;
+    all.into_iter().find(is).map(|file_system| file_system.name.as_str())
+}

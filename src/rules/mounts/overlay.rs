@@ -1,0 +1,110 @@
+//! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead. Its files
+//! stay readable; sockets and FIFOs in it, also those that somebody binds later, are inodes of the overlay to which
+//! nobody is bound (`r17c`). A read-only bind mount does not keep anybody from connecting (`e03`).
+//!
+//! Not every directory can be a layer, and what cannot is reported by `data-channels`. Files that are replaced on the
+//! host while the container runs may stay the old ones in it, and a name that was looked for before it was there may stay
+//! missing (the overlay's own cache of names; measured), so volumes that kubelet renews (ConfigMaps, Secrets,
+//! tokens) stay binds, since nobody but kubelet writes there, and so do volumes of an
+//! isolated pod's own.
+
+use serde_json::json;
+
+use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets};
+use crate::config::{Change, Edit, Json, Mount, View};
+use crate::rules::{Rule, Subject, Violation};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "mount-readonly-overlay",
+    promise: "sockets in directories that are mounted read-only are nobody's, whenever they are bound",
+    reference: "Linux, Documentation/filesystems/overlayfs.rst; unix(7), \"Pathname sockets\"",
+    process: false,
+    answers: &[Answer::Set, Answer::Allow],
+    plan,
+    holds: |view, subject| match wanted(view, subject).first() {
+        None => Ok(()),
+        Some((_, mount, _)) => {
+            Err(Violation::of(&RULE, format!("{} is a read-only bind mount", &*mount.destination)))
+        }
+    },
+};
+
+/// Flags of a mount that are the same for an overlay.
+const FLAGS: [&str; 9] =
+    ["noatime", "nodev", "nodiratime", "noexec", "norelatime", "nosuid", "relatime", "ro", "strictatime"];
+
+/// Options of a bind mount that an overlay does not need.
+const OF_BINDS: [&str; 9] =
+    ["bind", "private", "rbind", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave"];
+
+const RENEWED: [&str; 4] = [
+    "kubernetes.io~configmap",
+    "kubernetes.io~downward-api",
+    "kubernetes.io~projected",
+    "kubernetes.io~secret",
+];
+
+fn wanted<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
+    let possible =
+        |(_, mount, source): &(usize, &Mount, &Source)| obstacle(view, mount, source, subject).is_none();
+    readonly(view, subject).filter(possible).collect()
+}
+
+/// The directories that are mounted read-only.
+pub(super) fn readonly<'v>(
+    view: &'v View<'v>,
+    subject: &'v Subject,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
+    let binds = binds(view, subject).into_iter();
+    binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
+}
+
+/// Why a read-only directory stays a bind mount.
+pub(super) fn obstacle(
+    view: &View,
+    mount: &Mount,
+    source: &Source,
+    subject: &Subject,
+) -> Option<&'static str> {
+    let real = source.real.to_str();
+    let known = |option: &str| FLAGS.contains(&option) || OF_BINDS.contains(&option);
+    let renewed = |real: &str| real.split('/').any(|component| RENEWED.contains(&component));
+    match real {
+        _ if subject.world.empty.is_none() => Some("there is no directory for the lower layer"),
+        _ if subject.world.confined => Some("the container has a user namespace"),
+        _ if source.file_system.class != Class::Local => Some("its file system cannot be a layer"),
+        _ if has(mount, &["rbind"]) && !source.below.is_empty() => Some("there are mounts below it"),
+        _ if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() => Some("its ids are mapped"),
+        _ if !options(mount).all(known) => Some("an overlay does not have its options"),
+        _ if clean(&mount.destination) == "/" => Some("it is the root"),
+        None => Some("its path is not UTF-8"),
+        Some(real) if real.contains([':', ',', '\\']) => {
+            Some("its path has a character that options separate by")
+        }
+        Some(_) if sockets::is_of_pod(view, source, subject) => Some("it is the pod's own"),
+        Some(real) if renewed(real) => Some("kubelet renews it"),
+        Some(_) => None,
+    }
+}
+
+fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    let Some(empty) = &subject.world.empty else { return Ok(Vec::new()) };
+    let mut edits = Vec::new();
+    for (index, mount, source) in wanted(view, subject) {
+        let mut words: Vec<String> =
+            options(mount).filter(|option| FLAGS.contains(option)).map(str::to_owned).collect();
+        words.push(format!("lowerdir={}:{empty}", source.real.display()));
+        let edit = |member, value, says: String| Edit {
+            at: at(index).member(member),
+            change: Change::Set(Json::of(&value)),
+            says,
+        };
+        let says = format!("{} is a read-only overlay in place of a bind mount", &*mount.destination);
+        edits.push(edit("type", json!("overlay"), says));
+        let says = format!("its layer is {}", source.real.display());
+        edits.push(edit("source", json!("overlay"), says));
+        edits.push(edit("options", json!(words), "with the same flags".into()));
+    }
+    Ok(edits)
+}

@@ -1,0 +1,162 @@
+//! `mount-system`: no mount shows the machine itself: its root, its runtime directories, its kernel's file systems, its
+//! devices, the state of its engines. Each of those leads to sockets, namespaces (nsfs files: `e15`, `e16`), processes
+//! (`e17`) or devices.
+//!
+//! File systems that a container gets of its own (proc, sysfs, tmpfs, devpts, mqueue, cgroup) stay, but proc and sysfs
+//! only at `/proc` and `/sys`, where masked and read-only paths cover them. What a directory is is told by device and
+//! inode, so that another path to it is the same. Files that engines keep for a container in their state directory
+//! (`resolv.conf`, `hosts`, volumes, a sandbox's shm) are below it and stay.
+
+use super::{
+    Class, FileSystem, Node, Source, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
+};
+use crate::config::{Mount, View};
+use crate::rules::devices::is_usual;
+use crate::rules::{Rule, Subject, Violation};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "mount-system",
+    promise: "no mount shows the machine's own directories, kernel interfaces, devices or engines",
+    reference: "runtime-spec, config.md, \"Mounts\"; namespaces(7), \"The /proc/pid/ns/ directory\"; proc(5)",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| {
+        root(subject)?;
+        plan_removal(&RULE, found(view, subject), subject)
+    },
+    holds: |view, subject| {
+        root(subject)?;
+        none(&RULE, &found(view, subject))
+    },
+};
+
+/// Directories that nobody mounts who does not want the machine.
+pub const DIRECTORIES: [&str; 31] = [
+    "/",
+    "/dev",
+    "/dev/mqueue",
+    "/dev/pts",
+    "/dev/shm",
+    "/proc",
+    "/run",
+    "/run/containerd",
+    "/run/containers",
+    "/run/containers/storage",
+    "/run/crio",
+    "/run/dbus",
+    "/run/docker",
+    "/run/lock",
+    "/run/netns",
+    "/run/podman",
+    "/run/systemd",
+    "/run/user",
+    "/sys",
+    "/var",
+    "/var/lib",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/containers/storage",
+    "/var/lib/crio",
+    "/var/lib/docker",
+    "/var/lib/kubelet",
+    "/var/lib/kubelet/pods",
+    "/var/lib/rancher",
+    "/var/run",
+];
+
+/// State of engines: what is directly in it belongs to all containers (`overlay2`, `containers`, `device-plugins`), what
+/// is further below to one.
+const ENGINES: [&str; 6] = [
+    "/var/lib/containerd",
+    "/var/lib/containers/storage",
+    "/var/lib/crio",
+    "/var/lib/docker",
+    "/var/lib/kubelet",
+    "/var/lib/rancher",
+];
+
+/// File systems that a container gets of its own.
+const OWN: [&str; 9] =
+    ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "shm", "tmpfs"];
+
+/// Another root file system cannot be given in its place.
+fn root(subject: &Subject) -> Result<(), Violation> {
+    match subject.world.root {
+        None => Ok(()),
+        Some(directory) => {
+            Err(Violation::of(&RULE, format!("the root file system is the system's {directory}")))
+        }
+    }
+}
+
+fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
+    let why = |mount: &Mount| if is_bind(mount) { of_bind(mount, subject) } else { of_other(mount, subject) };
+    mounts(view, subject).into_iter().filter_map(|(index, mount)| Some((index, why(mount)?))).collect()
+}
+
+fn of_bind(mount: &Mount, subject: &Subject) -> Option<String> {
+    let source = subject.world.sources.get(mount.source.as_deref()?)?;
+    let what = match source.node {
+        Node::Character(major, minor) if !is_usual('c', major, minor, &subject.world.drivers) => {
+            format!("is the device c {major}:{minor}")
+        }
+        Node::Character(..) => return None,
+        Node::Block(major, minor) => format!("is the device b {major}:{minor}"),
+        _ => against(source)?,
+    };
+    Some(format!("{} {what}; drop -v {}", shown(mount, source), mount.source.as_deref()?))
+}
+
+/// What stands against a file or directory as a source.
+fn against(source: &Source) -> Option<String> {
+    if let Some(directory) = source.system {
+        return Some(format!("is the system's {directory}"));
+    }
+    if source.in_rootfs {
+        return Some(
+            "lies in the container's own root file system, where earlier mounts change what it is".into(),
+        );
+    }
+    if source.file_system.class == Class::System {
+        return Some(format!("lies on the kernel's {}", source.file_system.name));
+    }
+    let of_engine =
+        |engine: &&&str| source.real.parent().is_some_and(|parent| parent.as_os_str() == **engine);
+    if let Some(engine) = ENGINES.iter().find(of_engine).filter(|_| source.node == Node::Directory) {
+        return Some(format!("is state of the engine in {engine}"));
+    }
+    if source.real.starts_with("/dev") && source.node != Node::Missing {
+        return Some("lies in the system's /dev".into());
+    }
+    let system = |(_, file_system): &&(_, FileSystem)| file_system.class == Class::System;
+    let (path, file_system) = source.below.iter().find(system)?;
+    Some(format!("brings {} along, which is the kernel's {}", path.display(), file_system.name))
+}
+
+fn of_other(mount: &Mount, subject: &Subject) -> Option<String> {
+    let destination = clean(&mount.destination);
+    let shown = &*mount.destination;
+    match mount.kind.as_deref().unwrap_or_default() {
+        kind @ ("proc" | "sysfs") => {
+            let place = if kind == "proc" { "/proc" } else { "/sys" };
+            // In a user namespace files of the kernel belong to nobody.
+            let stays = destination == place || subject.world.confined;
+            (!stays)
+                .then(|| format!("{shown} is a {kind} outside of {place}, where nothing covers it; drop it"))
+        }
+        "overlay" => {
+            let escaped = options(mount).any(|option| option.contains("dir") && option.contains('\\'));
+            let mut layers = sources(mount).into_iter().filter_map(|dir| subject.world.sources.get(dir));
+            let found = layers.find_map(|layer| Some((layer.real.display(), against(layer)?)));
+            found.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it")).or_else(|| {
+                escaped.then(|| format!("the layers of {shown} cannot be read with certainty; drop it"))
+            })
+        }
+        kind if OWN.contains(&kind) => None,
+        kind => Some(format!(
+            "{shown} is a file system of type {kind:?}, which is not the container's own; drop it"
+        )),
+    }
+}

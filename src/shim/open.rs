@@ -1,0 +1,104 @@
+//! Opens by path without being led astray: links of procfs are not followed, or a directory is the root of everything
+//! below it (openat2(2)). Descriptors are O_PATH unless something is read: opening a FIFO or a device does nothing.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::statfs::statfs;
+
+use crate::rules::mounts::FileSystem;
+
+/// An open file that closes with us.
+pub(super) struct Opened(RawFd);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let _ = nix::unistd::close(self.0);
+    }
+}
+
+impl Opened {
+    /// The file at a path of the machine. A link of procfs is ELOOP: it leads to places that have no path.
+    pub(super) fn plain(path: &Path) -> nix::Result<Self> {
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
+        let how = how.resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        match openat2(nix::libc::AT_FDCWD, path, how) {
+            // Linux before 5.6.
+            Err(Errno::ENOSYS) => open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()),
+            result => result,
+        }
+        .map(Self)
+    }
+
+    /// The file at a path in this directory as a process would find it whose root it is.
+    pub(super) fn within(&self, path: &str, flags: OFlag) -> nix::Result<Self> {
+        let path = path.trim_start_matches('/');
+        let path = if path.is_empty() { "." } else { path };
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        openat2(self.0, path, how).map(Self)
+    }
+
+    /// The same file, opened for more than looking at it.
+    pub(super) fn reopened(&self, flags: OFlag) -> nix::Result<Self> {
+        open(self.link().as_path(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
+    }
+
+    pub(super) fn stat(&self) -> nix::Result<FileStat> {
+        fstat(self.0)
+    }
+
+    /// What is in this directory under a name; links are not followed.
+    pub(super) fn stat_of(&self, name: &str) -> nix::Result<FileStat> {
+        fstatat(Some(self.0), name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// By which path the kernel knows it.
+    pub(super) fn path(&self) -> io::Result<PathBuf> {
+        std::fs::read_link(self.link())
+    }
+
+    pub(super) fn file_system(&self) -> nix::Result<FileSystem> {
+        #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "32 bits on some machines")]
+        statfs(self.link().as_path()).map(|found| FileSystem::of_magic(found.filesystem_type().0 as i64))
+    }
+
+    /// The beginning of a regular file.
+    pub(super) fn read(&self, limit: usize) -> nix::Result<Vec<u8>> {
+        let mut bytes = vec![0; limit];
+        let mut filled = 0;
+        while filled < limit {
+            match nix::unistd::read(self.0, &mut bytes[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Names in this directory, which has to be open for reading; at most `limit`.
+    pub(super) fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
+        let mut dir = Dir::from_fd(self.0)?;
+        // The directory closes it now.
+        std::mem::forget(self);
+        let names = dir.iter().flatten().map(|entry| entry.file_name().to_owned());
+        Ok(names.filter(|name| !matches!(name.to_bytes(), b"." | b"..")).take(limit).collect())
+    }
+
+    /// A path that leads to this very file.
+    pub(super) fn link(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0))
+    }
+}
+
+/// A path as text, if it is.
+pub(super) fn text(path: &Path) -> Option<&str> {
+    std::str::from_utf8(path.as_os_str().as_bytes()).ok()
+}

@@ -1,0 +1,141 @@
+//! Containers of runc and crun on a throw-away host, bare and behind the shim, from one and the same config.json.
+
+use std::io::Write;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::harness::host::{Host, Kind};
+use crate::harness::said::{Said, command, say};
+use crate::harness::{ISOLATE, bundle, shim};
+
+/// What a socket of the host answers with.
+pub(crate) const TOKEN: &str = "token-of-the-host";
+
+/// Connects to the stream socket that it is given and prints what is said; perl is on every Debian.
+const CONNECT: &str =
+    r#"socket(S,1,1,0); connect(S,pack("Sa*",1,$ARGV[0]."\0")) or die "refused: $!\n"; print scalar <S>;"#;
+
+/// A host with a root file system.
+pub(crate) struct Bench {
+    pub(crate) host: Host,
+    kind: Kind,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::of(Kind::Machine)
+    }
+
+    pub(crate) fn of(kind: Kind) -> Self {
+        let host = Host::new(kind);
+        bundle::rootfs(&host);
+        tools(&host.dir().join("rootfs"));
+        Self { host, kind }
+    }
+
+    /// runc's example of a config.json that runs a shell script.
+    pub(crate) fn spec(&self, script: &str) -> Value {
+        let mut spec = bundle::spec(&self.host, &["sh", "-c", script]);
+        spec["linux"]["cgroupsPath"] = json!(format!("{}/c", self.host.cgroup()));
+        spec["root"]["readonly"] = json!(false);
+        spec
+    }
+
+    /// A directory that both the test and the host see.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.host.dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// With bare runc.
+    pub(crate) fn open(&self, spec: &Value) -> Said {
+        self.run(Path::new("/usr/sbin/runc"), spec, &[])
+    }
+
+    /// Behind the shim, isolated.
+    pub(crate) fn closed(&self, spec: &Value) -> Said {
+        self.run(&shim(), &isolated(spec), &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn closed_with(&self, settings: &str, spec: &Value) -> Said {
+        let file = self.host.write("settings.toml", settings);
+        self.run(&shim(), &isolated(spec), &[format!("--isolate-config={file}")])
+    }
+
+    pub(crate) fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+        self.run_script("exec \"$@\"", runtime, spec, flags)
+    }
+
+    /// The script gets the runtime's command line as its arguments.
+    pub(crate) fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+        let bundle = self.dir("bundle");
+        std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
+        let runtime_name = if self.kind == Kind::MachineForCrun { "crun" } else { "runc" };
+        self.host.settings(&format!("runtime = [\"{runtime_name}\"]\n"));
+        let mut words =
+            vec!["-euc".to_owned(), script.to_owned(), "sh".to_owned(), runtime.display().to_string()];
+        words.extend_from_slice(flags);
+        let root = self.host.at("state");
+        words.extend(["--root", &root, "run", "--bundle", &self.host.at("bundle"), "one"].map(str::to_owned));
+        say(self.host.command("bash").args(words))
+    }
+}
+
+/// The same configuration with the annotation.
+pub(crate) fn isolated(spec: &Value) -> Value {
+    let (key, value) = ISOLATE.split_once('=').unwrap();
+    let mut spec = spec.clone();
+    spec["annotations"][key] = json!(value);
+    spec
+}
+
+/// Adds a mount.
+pub(crate) fn mount(spec: &mut Value, source: &Path, destination: &str, options: &[&str]) {
+    let mount = json!({"destination": destination, "type": "bind", "source": source, "options": options});
+    spec["mounts"].as_array_mut().unwrap().push(mount);
+}
+
+/// Puts perl and a script that connects to a socket into a directory with a `bin`.
+pub(crate) fn tools(root: &Path) {
+    let bin = root.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::copy("/usr/bin/perl", bin.join("perl")).unwrap();
+    for path in
+        say(command("ldd").arg("/usr/bin/perl")).must().split_whitespace().filter(|w| w.starts_with('/'))
+    {
+        let copy = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(path, copy).unwrap();
+    }
+    std::fs::write(root.join("connect.pl"), CONNECT).unwrap();
+}
+
+/// Listens on a stream socket of the machine and says the token to everybody who connects.
+pub(crate) fn listen(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            drop(stream.write_all(format!("{TOKEN}\n").as_bytes()));
+        }
+    });
+}
+
+/// A datagram socket, as `/dev/log` is one.
+pub(crate) fn datagram(path: &Path) -> UnixDatagram {
+    UnixDatagram::bind(path).unwrap()
+}
+
+/// Whether it was refused with an error that has these words.
+pub(crate) fn refused(said: &Said, words: &str) -> Result<(), String> {
+    if said.well() {
+        return Err(format!("it was not refused: {said}"));
+    }
+    if !said.err.contains(words) {
+        return Err(format!("{words:?} is not what it says: {said}"));
+    }
+    Ok(())
+}

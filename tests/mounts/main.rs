@@ -1,0 +1,21 @@
+//! Mounts, credential files, arguments and inherited descriptors on real containers: each way is shown open with bare
+//! runc first and closed behind the shim then, and what ordinary containers need is shown to go through.
+//!
+//! Needs root and what `hack/engines` installs.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
+
+mod annotations;
+mod container;
+mod credentials;
+mod descriptors;
+mod docker;
+#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
+#[path = "../engines/harness/mod.rs"]
+mod harness;
+mod kernel;
+mod overlay;
+mod propagation;
+mod sockets;
+mod system;
