@@ -172,6 +172,9 @@ fn may_change(line: &str) -> bool {
         "-/linux/resources",
         "+/linux/resources",
         "+/linux/seccomp",
+        "+/linux/maskedPaths",
+        "+/linux/readonlyPaths",
+        "+/process/rlimits",
         "-/hooks/createRuntime/",
         "+/hooks/createRuntime ",
         "-/hooks/createRuntime null",
@@ -184,7 +187,7 @@ fn may_change(line: &str) -> bool {
 }
 
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

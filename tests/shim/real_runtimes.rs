@@ -121,8 +121,8 @@ fn signals_reach_the_program() {
             |_| {},
         );
         let text = "$R run -b $D/a web >$D/out 2>&1 & pid=$!
-            until grep -q ready $D/out; do sleep 0.02; done
-            kill -HUP $pid; until grep -q hup $D/out; do sleep 0.02; done
+            until grep -q ready $D/out 2>/dev/null; do sleep 0.02; done
+            kill -HUP $pid; until grep -q hup $D/out 2>/dev/null; do sleep 0.02; done
             kill -TERM $pid; wait $pid; echo $?; cat $D/out";
         assert_eq!(same(&host, runtime, text).out, "5\nready\nhup\nterm\n");
     }
@@ -137,7 +137,7 @@ fn a_container_is_created_started_entered_killed_and_deleted_alike() {
             $R create -b $D/a --pid-file $D/pid web </dev/null >$D/out 2>&1; echo $?
             state; cat $D/out
             $R start web; echo $?
-            until grep -q started $D/out; do sleep 0.02; done
+            until grep -q started $D/out 2>/dev/null; do sleep 0.02; done
             state; [ -d /proc/$(cat $D/pid) ]; echo $?
             $R exec -e AWS_PROFILE=x -e X=1 web /bin/sh -c 'env | grep -E "AWS_PROFILE|X="; cat; exit 4' </dev/null; echo $?
             echo '{"args":["/bin/env"],"env":["AWS_TOKEN=x"],"cwd":"/"}' >$D/process.json
@@ -163,7 +163,7 @@ fn a_detached_run_writes_its_pid_file_and_lives_on() {
         let host = host(runtime);
         bundle(&host, "a", "echo started; while :; do sleep 0.05; done", |_| {});
         let text = "$R run --detach --pid-file $D/pid -b $D/a web </dev/null >$D/out 2>&1; echo $?
-            until grep -q started $D/out; do sleep 0.02; done
+            until grep -q started $D/out 2>/dev/null; do sleep 0.02; done
             $R ps web >/dev/null; echo $?; [ -d /proc/$(cat $D/pid) ]; echo $?; $R delete --force web; echo $?; cat $D/out";
         assert_eq!(same(&host, runtime, text).out, "0\n0\n0\n0\nstarted\n");
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use serde_json::{Value, json};
 
 use super::harness::{Host, shim};
+use super::recorder::Recorded;
 use super::said::say;
 use super::spec::{differences, isolated, isolated_with, put};
 
@@ -84,9 +85,9 @@ fn unknown_members_their_order_and_large_numbers_survive_to_the_byte() {
     let before = r#"{"z": [1.50e+3, 123456789012345678901234567890, -0],
   "root" : {"path":"rootfs"}, "annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},
   "process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041", "AWS_PROFILE=x"],"args":["\ud83d\ude00"]},
-  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}
+  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}
 "#;
-    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}"#;
+    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}"#;
     host.write("bundle/config.json", before);
     host.shim(&["create", "web"]).must();
     assert_eq!(host.call().config.unwrap(), after);
@@ -216,7 +217,7 @@ fn run_and_restore_get_the_two_hooks_last_and_nothing_else() {
 }
 
 #[test]
-fn descriptors_signals_umask_and_limits_are_the_callers() {
+fn signals_umask_and_limits_are_the_callers_and_descriptors_end_with_stderr() {
     let host = Host::new();
     host.config(&isolated());
     host.write("stdin", "");
@@ -227,8 +228,13 @@ fn descriptors_signals_umask_and_limits_are_the_callers() {
         host.call()
     };
     let (direct, shimmed) = (run(host.at("recorder").as_ref()), run(shim().as_ref()));
-    assert_eq!((shimmed.fds, shimmed.status, shimmed.limits), (direct.fds, direct.status, direct.limits));
+    assert_eq!((&shimmed.status, &shimmed.limits), (&direct.status, &direct.limits));
     assert_eq!(shimmed.cwd, direct.cwd);
+    // One descriptor of the caller's would be a way out (CVE-2024-21626 and its kind).
+    let standard = |call: &Recorded| ["0", "1", "2"].map(|number| call.fds[number].clone());
+    assert_eq!(standard(&shimmed), standard(&direct));
+    let inherited = |call: &Recorded| call.fds.values().any(|target| target.contains("/four "));
+    assert!(inherited(&direct) && !inherited(&shimmed), "{:?}", shimmed.fds);
 }
 
 #[test]

@@ -1,0 +1,105 @@
+//! Credentials.
+
+use oci_isolate::rules::World;
+use serde_json::{Value, json};
+
+use super::{Cases, directory, sources};
+
+/// An access key id, as AWS' documentation has it.
+const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+
+pub(super) fn cases() -> Vec<Cases> {
+    let env = |entries: &[&str]| json!({"process": {"env": entries}});
+    let mounts = |mounts: Value| json!({"mounts": mounts});
+    vec![
+        Cases {
+            rule: "credentials-env",
+            golden: vec![(
+                env(&["A=1", "aws_profile=x", "AWS_EC2_METADATA_DISABLED=false"]),
+                env(&["A=1", "AWS_EC2_METADATA_DISABLED=false"]),
+                "removed variable aws_profile (its name)",
+            )],
+            broken: vec![
+                (
+                    env(&["AWS_TOKEN=", "AWS_EC2_METADATA_DISABLED=true"]),
+                    "variable AWS_TOKEN is there (its name)",
+                ),
+                (env(&["A=1"]), "variable AWS_EC2_METADATA_DISABLED is not set"),
+            ],
+            refused: vec![(env(&["A"]), "/process/env/0 has no \"=\"")],
+            ..Cases::default()
+        },
+        Cases {
+            rule: "credential-mounts",
+            world: World {
+                sources: sources([("/data/link", directory("/home/me/.aws"))]),
+                ..World::default()
+            },
+            golden: vec![(
+                json!({
+                    "process": {"env": ["AWS_WEB_IDENTITY_TOKEN_FILE=/tokens/aws/token"]},
+                    "mounts": [
+                        {"destination": "/var/run/secrets/eks.amazonaws.com/serviceaccount", "type": "tmpfs"},
+                        {"destination": "/root/x", "type": "bind", "source": "/data/link"},
+                        {"destination": "/y", "options": ["rbind"], "source": "/p/kubernetes.io~projected/kube-api-access-x"},
+                        {"destination": "/tokens", "type": "bind", "source": "/p/kubernetes.io~projected/mine"},
+                        {"destination": "/z", "type": "bind", "source": "/p/kubernetes.io~projected/other"},
+                    ],
+                }),
+                json!({
+                    "process": {"env": ["AWS_WEB_IDENTITY_TOKEN_FILE=/tokens/aws/token"]},
+                    "mounts": [{"destination": "/z", "type": "bind", "source": "/p/kubernetes.io~projected/other"}],
+                }),
+                "removed the mount at /root/x, which carries credentials",
+            )],
+            broken: vec![(
+                mounts(json!([{"destination": "/x", "type": "bind", "source": "/root/.aws/sso"}])),
+                "/x is mounted",
+            )],
+            refused: vec![(
+                mounts(json!([{"destination": "/.fly", "type": "bind", "source": "/x"}])),
+                "/.fly is mounted",
+            )],
+            ..Cases::default()
+        },
+        Cases {
+            rule: "credential-files",
+            world: World {
+                credential_files: vec!["/root/.aws".into(), "/root/.s3cfg".into()],
+                ..World::default()
+            },
+            golden: vec![(
+                json!({"linux": {"maskedPaths": ["/root/.aws"]}}),
+                json!({"linux": {"maskedPaths": ["/root/.aws", "/root/.s3cfg"]}}),
+                "masked /root/.s3cfg",
+            )],
+            broken: vec![(json!({"linux": {}}), "/root/.aws is not masked")],
+            ..Cases::default()
+        },
+        Cases {
+            rule: "credential-args",
+            broken: vec![(
+                json!({"process": {"args": ["job", format!("--id={KEY_ID}")]}}),
+                "argument 1 holds an access key id; isolated containers get no credentials, drop it",
+            )],
+            refused: vec![(
+                json!({"process": {
+                    "env": ["AWS_EC2_METADATA_DISABLED=true"],
+                    "args": ["job", "--secret-key", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
+                }}),
+                "argument 2 holds a secret access key; isolated containers get no credentials, drop it",
+            )],
+            noted: vec![(
+                json!({
+                    "annotations": {"note": KEY_ID, "other": "x"},
+                    "mounts": [{"destination": "/s3", "type": "tmpfs", "options": ["ro", format!("id={KEY_ID}")]}],
+                }),
+                vec![
+                    "annotation note holds an access key id; the container does not see it",
+                    "the options of /s3 hold an access key id",
+                ],
+            )],
+            ..Cases::default()
+        },
+    ]
+}

@@ -1,0 +1,98 @@
+//! The cases of all rules.
+
+mod credentials;
+mod machine;
+mod mounts;
+mod namespaces;
+
+use std::collections::BTreeMap;
+
+use oci_isolate::policy::Policy;
+use oci_isolate::rules::mounts::{FileSystem, Node};
+use oci_isolate::rules::{RULES, Rule, SealHook, Source, Sources, Subject, World};
+use oci_isolate::settings::{Answer, Credentials, Firewall};
+use serde_json::Value;
+
+/// One rule's cases.
+#[derive(Default)]
+pub(crate) struct Cases {
+    pub(crate) rule: &'static str,
+    /// What the machine is like in all of them.
+    pub(crate) world: World,
+    /// What the rule changes, what it is changed into, and what is said of it.
+    pub(crate) golden: Vec<(Value, Value, &'static str)>,
+    /// Where the promise is not true, and how the rule says so.
+    pub(crate) broken: Vec<(Value, &'static str)>,
+    /// What the rule refuses to change, and how it says so.
+    pub(crate) refused: Vec<(Value, &'static str)>,
+    /// What the rule reports and does not change: all that it says.
+    pub(crate) noted: Vec<(Value, Vec<&'static str>)>,
+}
+
+impl Cases {
+    pub(crate) fn rule(&self) -> &'static Rule {
+        let rule = RULES.iter().find(|rule| rule.name == self.rule);
+        rule.unwrap_or_else(|| panic!("there is no rule {}", self.rule))
+    }
+
+    /// What the rule is applied to when the settings say nothing of it.
+    pub(crate) fn subject(&self) -> Subject {
+        let policy = Policy {
+            why: "test".into(),
+            firewall: Firewall::Required,
+            credentials: Credentials::default(),
+            families: Vec::new(),
+            answers: BTreeMap::new(),
+        };
+        let hook = SealHook { program: "/shim".into(), record: "/record.json".into() };
+        Subject { policy, joins_sealed: false, world: self.world.clone(), hook: Some(hook) }
+    }
+
+    /// The subject for which the rule changes what it would refuse, or leave.
+    pub(crate) fn lenient(&self) -> Subject {
+        self.answering(Answer::Strip)
+    }
+
+    /// The subject for which the rule refuses what it would change, or leave.
+    pub(crate) fn strict(&self) -> Subject {
+        self.answering(Answer::Refuse)
+    }
+
+    fn answering(&self, answer: Answer) -> Subject {
+        let mut subject = self.subject();
+        if self.rule().answers.contains(&answer) {
+            subject.policy.answers.insert(self.rule.to_owned(), answer);
+        }
+        subject
+    }
+}
+
+pub(crate) fn cases() -> Vec<Cases> {
+    [namespaces::cases(), machine::cases(), mounts::cases(), credentials::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Something on a file system of this machine, where no socket is.
+fn source(real: &str, node: Node) -> Source {
+    Source {
+        real: real.into(),
+        node,
+        file_system: FileSystem::of_name("ext4"),
+        system: None,
+        in_rootfs: false,
+        socket: None,
+        searched: true,
+        below: Vec::new(),
+    }
+}
+
+fn directory(real: &str) -> Source {
+    source(real, Node::Directory)
+}
+
+/// What is behind the sources of mounts, by how they are written.
+fn sources<const N: usize>(list: [(&str, Source); N]) -> Sources {
+    list.into_iter().map(|(written, source)| (written.to_owned(), source)).collect()
+}

@@ -1,0 +1,98 @@
+//! Namespaces.
+
+use serde_json::{Value, json};
+
+use super::Cases;
+
+pub(super) fn cases() -> Vec<Cases> {
+    vec![
+        Cases {
+            rule: "network-namespace",
+            golden: vec![
+                (
+                    json!({"linux": {"namespaces": [{"type": "pid"}]}}),
+                    json!({"linux": {"namespaces": [{"type": "pid"}, {"type": "network"}]}}),
+                    "added an empty network namespace in place of the host's",
+                ),
+                (
+                    json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}}),
+                    json!({"linux": {"namespaces": [{"type": "network"}]}}),
+                    "replaced the network namespace given by path by an empty one",
+                ),
+            ],
+            broken: vec![
+                (json!({"linux": {}}), "the network namespace is the host's"),
+                (
+                    json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}}),
+                    "the network namespace /run/netns/x was not sealed",
+                ),
+            ],
+            refused: vec![
+                (json!({}), "there is no linux section, so no namespace can be given"),
+                (
+                    json!({"linux": {"namespaces": [{"type": "network"}, {"type": "network"}]}}),
+                    "several network namespaces are given; runtimes differ on which one they take",
+                ),
+            ],
+            ..Cases::default()
+        },
+        Cases {
+            rule: "net-devices",
+            golden: vec![(
+                json!({"linux": {"netDevices": {"eth0": {}}}}),
+                json!({"linux": {}}),
+                "removed netDevices (eth0)",
+            )],
+            broken: vec![(
+                json!({"linux": {"netDevices": {"eth0": {"name": "x"}}}}),
+                "interface eth0 of the host would be moved in",
+            )],
+            refused: vec![(
+                json!({"linux": {"netDevices": {"eth0": {}}}}),
+                "interface eth0 of the host would be moved in",
+            )],
+            ..Cases::default()
+        },
+        shared("host-pid", "pid", "from which /proc/<pid>/root leads out"),
+        shared("host-ipc", "ipc", "through which others are reached"),
+    ]
+}
+
+/// The two rules on namespaces that are shared.
+fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
+    let host = format!("the {kind} namespace is the host's, {leads}; drop --{kind}=host");
+    let foreign = format!(
+        "the {kind} namespace /proc/7/ns/{kind} is not that of a member of an isolated pod, {leads}; drop --{kind}"
+    );
+    let list = |items: Value| json!({"linux": {"namespaces": items}});
+    let others = |item: Option<Value>| {
+        let other = json!({"type": if kind == "pid" { "ipc" } else { "pid" }});
+        list(json!(
+            [Some(other), Some(json!({"type": "network"})), item].into_iter().flatten().collect::<Vec<_>>()
+        ))
+    };
+    Cases {
+        rule,
+        golden: vec![
+            (
+                list(json!([])),
+                list(json!([{"type": kind}])),
+                Box::leak(format!("gave the container a {kind} namespace of its own").into_boxed_str()),
+            ),
+            (
+                list(json!([{"type": kind, "path": format!("/proc/7/ns/{kind}")}])),
+                list(json!([{"type": kind}])),
+                Box::leak(format!("gave the container a {kind} namespace of its own").into_boxed_str()),
+            ),
+        ],
+        broken: vec![(list(json!([])), Box::leak(host.clone().into_boxed_str()))],
+        refused: vec![
+            (others(None), Box::leak(host.into_boxed_str())),
+            (
+                others(Some(json!({"type": kind, "path": format!("/proc/7/ns/{kind}")}))),
+                Box::leak(foreign.into_boxed_str()),
+            ),
+        ],
+        ..Cases::default()
+    }
+}

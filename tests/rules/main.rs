@@ -1,0 +1,217 @@
+//! Walks the list of rules: one without a section in docs/rules.md, a case that it changes, and a case in which it
+//! does not hold, does not get in.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+mod cases;
+
+use std::collections::BTreeSet;
+
+use cases::{Cases, cases};
+use oci_isolate::config::{Change, Document, Kind};
+use oci_isolate::rewrite::rewrite;
+use oci_isolate::rules::{RULES, Rule, Subject, World};
+use oci_isolate::settings::Answer;
+use serde_json::{Value, json};
+
+/// Rules that change nothing: that they report is what there is to show.
+const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
+
+fn read(text: &str) -> Document<'_> {
+    Document::read(Kind::Config, text.as_bytes()).unwrap()
+}
+
+fn holds(rule: &Rule, document: &Value, subject: &Subject) -> Result<(), String> {
+    (rule.holds)(&read(&document.to_string()).view().unwrap(), subject)
+        .map_err(|violation| violation.to_string())
+}
+
+/// What the rule alone makes of a document, and what it says.
+fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, Vec<String>), String> {
+    let text = document.to_string();
+    let document = read(&text);
+    let edits = (rule.plan)(&document.view().unwrap(), subject).map_err(|violation| violation.to_string())?;
+    let written = document.with(&edits).unwrap();
+    Ok((serde_json::from_slice(&written).unwrap(), edits.into_iter().map(|edit| edit.says).collect()))
+}
+
+/// The case's document, in which everything else is in order.
+fn whole(name: &str, document: &Value) -> Value {
+    let mut whole = json!({"root": {"path": "x"}, "linux": {
+        "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}],
+        "resources": {"devices": [{"allow": false, "access": "rwm"}]},
+    }});
+    for (member, value) in document.as_object().unwrap() {
+        match (value.as_object(), member.as_str()) {
+            (Some(below), "linux") => {
+                for (member, value) in below {
+                    whole["linux"][member] = value.clone();
+                }
+            }
+            _ => whole[member] = value.clone(),
+        }
+    }
+    if document.get("linux").is_none() && name == "network-namespace" {
+        whole.as_object_mut().unwrap().remove("linux");
+    }
+    whole
+}
+
+#[test]
+fn every_rule_has_cases_and_every_case_a_rule() {
+    let rules: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
+    let cases: Vec<_> = cases();
+    let named: BTreeSet<_> = cases.iter().map(|cases| cases.rule).collect();
+    assert_eq!(rules, named);
+    assert_eq!(rules.len(), cases.len());
+    for cases in cases {
+        let Cases { rule, golden, broken, refused, noted, .. } = &cases;
+        if ONLY_REPORT.contains(rule) {
+            assert!(golden.is_empty(), "{rule} changes something");
+            assert!(noted.iter().any(|(_, says)| !says.is_empty()), "{rule} reports nothing");
+        } else {
+            assert!(!golden.is_empty(), "{rule} changes nothing");
+        }
+        // There is nothing to hold where nothing is promised but a report.
+        assert!(!broken.is_empty() || *rule == "data-channels", "{rule} always holds");
+        if cases.rule().answers.contains(&Answer::Refuse) {
+            assert!(!refused.is_empty(), "{rule} refuses nothing");
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_and_look_like_settings() {
+    let names: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), RULES.len());
+    for name in names {
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+    }
+}
+
+#[test]
+fn every_rule_says_its_promise_and_where_it_is_from() {
+    for rule in RULES {
+        assert!(rule.promise.len() > 20 && !rule.promise.ends_with('.'), "{}: {}", rule.name, rule.promise);
+        assert!(!rule.reference.is_empty(), "{}", rule.name);
+    }
+}
+
+#[test]
+fn every_rule_has_a_section_in_docs_rules_md() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let headings: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("## ")).map(|h| h.trim_matches('`')).collect();
+    let missing: Vec<_> =
+        RULES.iter().map(|rule| rule.name).filter(|name| !headings.contains(name)).collect();
+    assert!(missing.is_empty(), "{} has no section on {missing:?}", path.display());
+}
+
+#[test]
+fn a_rule_changes_its_golden_cases_and_holds_there_afterwards() {
+    for cases in cases() {
+        let (rule, name, subject, lenient) = (cases.rule(), cases.rule, cases.subject(), cases.lenient());
+        for (before, after, says) in cases.golden {
+            assert!(holds(rule, &before, &subject).is_err(), "{name} holds already: {before}");
+            let (found, said) = applied(rule, &before, &lenient).unwrap();
+            assert_eq!(found, after, "{name}");
+            assert!(said.iter().any(|said| said == says), "{name} says {said:?}");
+            assert_eq!(holds(rule, &after, &subject), Ok(()), "{name}: {after}");
+            assert_eq!(applied(rule, &after, &lenient), Ok((after, vec![])), "{name} changes it again");
+        }
+    }
+}
+
+#[test]
+fn a_rule_says_where_it_does_not_hold() {
+    for cases in cases() {
+        let (rule, name, subject) = (cases.rule(), cases.rule, cases.subject());
+        for (document, why) in cases.broken {
+            assert_eq!(holds(rule, &document, &subject), Err(format!("{name}: {why}")), "{document}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_refuses_what_it_cannot_make_true_and_so_does_the_rewrite() {
+    for cases in cases() {
+        let (rule, name, strict) = (cases.rule(), cases.rule, cases.strict());
+        for (document, why) in cases.refused {
+            let why = format!("{name}: {why}");
+            assert_eq!(applied(rule, &document, &strict), Err(why.clone()), "{document}");
+            assert_eq!(holds(rule, &document, &strict), Err(why.clone()), "{document}");
+            let text = whole(name, &document).to_string();
+            let document = read(&text);
+            let refusal = rewrite(&document, &document.view().unwrap(), &strict).unwrap_err();
+            assert_eq!(refusal.to_string(), why);
+        }
+    }
+}
+
+#[test]
+fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
+    for cases in cases() {
+        let (rule, name, subject) = (cases.rule(), cases.rule, cases.subject());
+        for (document, says) in cases.noted {
+            assert_eq!(holds(rule, &document, &subject), Ok(()), "{name}: {document}");
+            let text = document.to_string();
+            let edits = (rule.plan)(&read(&text).view().unwrap(), &subject).unwrap();
+            assert!(edits.iter().all(|edit| edit.change == Change::Note), "{name}: {edits:?}");
+            let (found, said) = applied(rule, &document, &subject).unwrap();
+            assert_eq!(
+                (found, said.iter().map(String::as_str).collect()),
+                (document.clone(), says.clone()),
+                "{name}"
+            );
+            let text = whole(name, &document).to_string();
+            let document = read(&text);
+            let rewritten = rewrite(&document, &document.view().unwrap(), &subject).unwrap();
+            let reported = rewritten.applied.iter().filter(|line| line.rule == name);
+            assert_eq!(reported.map(|line| &*line.says).collect::<Vec<_>>(), says);
+        }
+    }
+}
+
+#[test]
+fn rules_about_the_process_hold_of_a_process_file_too() {
+    for cases in cases() {
+        let (rule, name, lenient) = (cases.rule(), cases.rule, cases.lenient());
+        for (before, after, _) in cases.golden {
+            let Some(process) = before.get("process").filter(|_| rule.process) else { continue };
+            let text = process.to_string();
+            let document = Document::read(Kind::Process, text.as_bytes()).unwrap();
+            let edits = (rule.plan)(&document.view().unwrap(), &lenient).unwrap();
+            let found: Value = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
+            assert_eq!(found, after["process"], "{name}");
+        }
+    }
+}
+
+#[test]
+fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
+    let cases = Cases {
+        rule: "mount-system",
+        world: World { root: Some("/var/lib"), ..World::default() },
+        ..Cases::default()
+    };
+    let why = Err("mount-system: the root file system is the system's /var/lib".to_owned());
+    assert_eq!(holds(cases.rule(), &json!({}), &cases.subject()), why);
+    assert_eq!(applied(cases.rule(), &json!({}), &cases.lenient()).map(drop), why);
+}
+
+#[test]
+fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_their_own() {
+    let cases = cases().into_iter().find(|cases| cases.rule == "core-dumps").unwrap();
+    let plan = |document: &Document, subject: &Subject| {
+        (cases.rule().plan)(&document.view().unwrap(), subject).unwrap().len()
+    };
+    let container = read(r#"{"linux": {}, "process": {}}"#);
+    assert_eq!(plan(&container, &cases.subject()), 1);
+    // The process of `exec` has the container's.
+    let process = Document::read(Kind::Process, b"{}").unwrap();
+    assert_eq!(plan(&process, &cases.subject()), 0);
+    // Core dumps that become files are the container's own affair.
+    let to_file = Subject { world: World::default(), ..cases.subject() };
+    assert_eq!(plan(&container, &to_file), 0);
+}
