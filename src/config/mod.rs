@@ -15,7 +15,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde_json::value::RawValue;
 
 pub use edit::{Change, Edit, Json, Pointer, Step};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
@@ -93,12 +92,11 @@ impl<'a> Document<'a> {
     /// # Errors
     /// An edit points to something that is not there or cannot hold it, which would be a mistake of a rule.
     pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
-        let root: &RawValue = serde_json::from_str(self.text)?;
         let depth = match self.kind {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        edit::apply(root, edits, depth).map_err(Unreadable)
+        edit::apply(self.text, edits, depth).map_err(Unreadable)
     }
 }
 
