@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -110,17 +110,24 @@ pub struct Edit {
     pub says: String,
 }
 
-/// Writes the document below `root` with the edits made; the first `depth` steps of every pointer name the root
-/// itself.
-pub(super) fn apply(root: &str, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
+/// Writes the document `text` with the edits made; the first `depth` steps of every pointer name the root itself.
+pub(super) fn apply(text: &str, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
     let mut tree = Tree::default();
     for edit in edits.iter().filter(|edit| edit.change != Change::Note) {
         let steps =
             edit.at.0.get(depth..).ok_or_else(|| format!("{} is outside of the document", edit.at))?;
         tree.add(steps, &edit.change);
     }
-    let mut out = Vec::with_capacity(root.len() + 256);
-    write(Some(root), &tree, &mut out).map_err(|why| format!("cannot edit the document: {why}"))?;
+    let mut out = Vec::with_capacity(text.len() + 2048);
+    if edits.is_empty() {
+        out.extend_from_slice(text.trim().as_bytes());
+        return Ok(out);
+    }
+    let mut separator = Separator { opening: None, first: true };
+    let root = Place { tree: Some(&tree), name: None, separator: &mut separator, out: &mut out };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let done = root.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    done.map_err(|why| format!("cannot edit the document: {why}"))?;
     Ok(out)
 }
 
@@ -155,49 +162,142 @@ impl<'e> Tree<'e> {
     }
 }
 
-fn write(text: Option<&str>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    if let Some(value) = tree.set {
-        out.extend_from_slice(value.0.as_bytes());
-        return Ok(());
+/// A value on the way from the old text to the new one. The text is walked once: what no edit names is copied as it
+/// is met.
+struct Place<'t, 'e, 'o> {
+    /// The edits here and below.
+    tree: Option<&'t Tree<'e>>,
+    /// Of a member.
+    name: Option<&'t str>,
+    separator: &'o mut Separator,
+    out: &'o mut Vec<u8>,
+}
+
+impl Place<'_, '_, '_> {
+    fn begin(&mut self) {
+        self.separator.write(self.out);
+        if let Some(name) = self.name {
+            self.out.extend_from_slice(Value::from(name).to_string().as_bytes());
+            self.out.push(b':');
+        }
     }
-    let text = text.unwrap_or("null");
-    if tree.below.is_empty() && !tree.has_items() {
-        out.extend_from_slice(text.as_bytes());
-        return Ok(());
-    }
-    match (text.as_bytes().first(), tree.below.keys().next()) {
-        (Some(b'['), _) => write_list(items(text)?, tree, out),
-        (Some(b'{'), _) => write_object(members(text)?, tree, out),
-        (Some(b'n'), Some(Step::Member(_))) => write_object(Vec::new(), tree, out),
-        (Some(b'n'), None) => write_list(Vec::new(), tree, out),
-        _ => Err("an edit goes below something that is neither a list nor an object".into()),
+
+    /// The value where there was none, or null.
+    fn make(mut self, tree: &Tree) -> Result<(), &'static str> {
+        if tree.removed {
+            return Ok(());
+        }
+        self.begin();
+        match (tree.set, tree.below.keys().next()) {
+            (Some(value), _) => self.out.extend_from_slice(value.0.as_bytes()),
+            (None, Some(Step::Member(_))) => write_new(Separator::after(b'{'), tree.below.iter(), self.out)?,
+            (None, Some(Step::Item(_))) => return Err(NO_ITEM),
+            (None, None) => {
+                let mut separator = Separator::after(b'[');
+                write_items_before(tree, &mut separator, self.out);
+                write_items_behind(tree, &mut separator, self.out);
+                separator.end(b']', self.out);
+            }
+        }
+        Ok(())
     }
 }
 
-fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    if tree.below.keys().any(|step| !matches!(step, Step::Item(i) if *i < items.len())) {
-        return Err("an edit goes to an item that is not there".into());
+const NO_ITEM: &str = "an edit goes to an item that is not there";
+
+impl<'de> DeserializeSeed<'de> for Place<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
+        match self.tree {
+            None => {
+                let raw = <&RawValue>::deserialize(deserializer)?;
+                self.begin();
+                self.out.extend_from_slice(raw.get().as_bytes());
+                Ok(())
+            }
+            Some(tree) if tree.removed || tree.set.is_some() => {
+                IgnoredAny::deserialize(deserializer)?;
+                self.make(tree).map_err(D::Error::custom)
+            }
+            Some(_) => deserializer.deserialize_any(self),
+        }
     }
-    let mut separator = Separator::after(b'[');
-    let mut edits = tree.below.iter().peekable();
+}
+
+impl<'de> Visitor<'de> for Place<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or an object, since an edit goes below it")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        let Some(tree) = self.tree else { return Ok(()) };
+        self.make(tree).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let Some(tree) = self.tree else { return Ok(()) };
+        self.begin();
+        let mut separator = Separator::after(b'[');
+        write_items_before(tree, &mut separator, self.out);
+        let mut edits = tree.below.iter().peekable();
+        for index in 0.. {
+            let here = edits.next_if(|(step, _)| **step == &Step::Item(index)).map(|(_, tree)| tree);
+            let place = Place { tree: here, name: None, separator: &mut separator, out: self.out };
+            if items.next_element_seed(place)?.is_none() {
+                if here.is_some() || edits.next().is_some() {
+                    return Err(A::Error::custom(NO_ITEM));
+                }
+                break;
+            }
+        }
+        write_items_behind(tree, &mut separator, self.out);
+        separator.end(b']', self.out);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let Some(tree) = self.tree else { return Ok(()) };
+        if tree.has_items() {
+            return Err(A::Error::custom("an item is appended to an object"));
+        }
+        self.begin();
+        let mut separator = Separator::after(b'{');
+        let mut new: Vec<(&&Step, &Tree)> = tree.below.iter().collect();
+        while let Some(name) = members.next_key::<Text>()? {
+            let here = new.iter().position(|(step, _)| matches!(step, Step::Member(to) if **to == *name));
+            let here = here.map(|at| new.remove(at).1);
+            let place = Place { tree: here, name: Some(&name), separator: &mut separator, out: self.out };
+            members.next_value_seed(place)?;
+        }
+        write_new(separator, new.into_iter(), self.out).map_err(A::Error::custom)
+    }
+}
+
+/// Ends an object with the members that it did not have.
+fn write_new<'t, 'e: 't>(
+    mut separator: Separator,
+    new: impl Iterator<Item = (&'t &'e Step, &'t Tree<'e>)>,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    for (step, tree) in new {
+        let Step::Member(name) = step else { return Err("an edit takes an object for a list") };
+        Place { tree: None, name: Some(name), separator: &mut separator, out }.make(tree)?;
+    }
+    separator.end(b'}', out);
+    Ok(())
+}
+
+fn write_items_before(tree: &Tree, separator: &mut Separator, out: &mut Vec<u8>) {
     for item in &tree.prepended {
         separator.write(out);
         out.extend_from_slice(item.to_string().as_bytes());
     }
-    for (index, item) in items.into_iter().enumerate() {
-        let below = edits.next_if(|(step, _)| **step == &Step::Item(index)).map(|(_, below)| below);
-        match below {
-            Some(below) if below.removed => {}
-            Some(below) => {
-                separator.write(out);
-                write(Some(item.get()), below, out)?;
-            }
-            None => {
-                separator.write(out);
-                out.extend_from_slice(item.get().as_bytes());
-            }
-        }
-    }
+}
+
+fn write_items_behind(tree: &Tree, separator: &mut Separator, out: &mut Vec<u8>) {
     for item in &tree.appended {
         separator.write(out);
         out.extend_from_slice(item.to_string().as_bytes());
@@ -206,86 +306,27 @@ fn write_list(items: Vec<&RawValue>, tree: &Tree, out: &mut Vec<u8>) -> Result<(
         separator.write(out);
         out.extend_from_slice(items.as_bytes());
     }
-    separator.end(b']', out);
-    Ok(())
 }
 
-fn write_object(members: Vec<(Text, &RawValue)>, tree: &Tree, out: &mut Vec<u8>) -> Result<(), String> {
-    if tree.has_items() {
-        return Err("an item is appended to an object".into());
-    }
-    let mut new: BTreeMap<&Step, &Tree> = tree.below.iter().map(|(step, below)| (*step, below)).collect();
-    let mut separator = Separator::after(b'{');
-    let mut member = |name: &str, raw, below: Option<&Tree>, out: &mut Vec<u8>| {
-        if below.is_some_and(|below| below.removed) {
-            return Ok(());
-        }
-        separator.write(out);
-        out.extend_from_slice(Value::from(name).to_string().as_bytes());
-        out.push(b':');
-        write(raw, below.unwrap_or(&Tree::default()), out)
-    };
-    for (name, raw) in members {
-        let below = new.remove(&Step::Member(Cow::Owned(name.to_string())));
-        member(&name, Some(raw.get()), below, out)?;
-    }
-    for (step, below) in new {
-        let Step::Member(name) = step else { return Err("an edit takes an object for a list".into()) };
-        member(name, None, Some(below), out)?;
-    }
-    separator.end(b'}', out);
-    Ok(())
-}
-
-/// Writes the opening bracket before the first item and a comma before every other.
+/// Writes the opening bracket before the first item and a comma before every other; nothing around a root.
 struct Separator {
     opening: Option<u8>,
+    first: bool,
 }
 
 impl Separator {
     fn after(opening: u8) -> Self {
-        Self { opening: Some(opening) }
+        Self { opening: Some(opening), first: true }
     }
 
     fn write(&mut self, out: &mut Vec<u8>) {
-        out.push(self.opening.take().unwrap_or(b','));
+        let comma = (!self.first).then_some(b',');
+        self.first = false;
+        out.extend(self.opening.take().or(comma));
     }
 
     fn end(mut self, closing: u8, out: &mut Vec<u8>) {
         out.extend(self.opening.take());
         out.push(closing);
     }
-}
-
-fn items(text: &str) -> Result<Vec<&RawValue>, String> {
-    serde_json::from_str(text).map_err(|e| e.to_string())
-}
-
-/// The members of an object in order.
-fn members(text: &str) -> Result<Vec<(Text<'_>, &RawValue)>, String> {
-    struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
-
-    impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct All;
-            impl<'de> Visitor<'de> for All {
-                type Value = Members<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                    let mut members = Vec::new();
-                    while let Some(member) = map.next_entry()? {
-                        members.push(member);
-                    }
-                    Ok(Members(members))
-                }
-            }
-            deserializer.deserialize_map(All)
-        }
-    }
-
-    serde_json::from_str::<Members>(text).map(|m| m.0).map_err(|e| e.to_string())
 }

@@ -102,7 +102,7 @@ impl<'a> Document<'a> {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        edit::apply(self.text.trim(), edits, depth).map_err(Unreadable)
+        edit::apply(self.text, edits, depth).map_err(Unreadable)
     }
 }
 

@@ -60,7 +60,9 @@ impl Cases {
 
     fn answering(&self, answer: Answer) -> Subject {
         let mut subject = self.subject();
-        if self.rule().answers.contains(&answer) {
+        let answers = self.rule().answers;
+        // The default is what nobody has to ask for.
+        if answers[0] != answer && answers.contains(&answer) {
             subject.policy.answers.insert(self.rule.to_owned(), answer);
         }
         subject
