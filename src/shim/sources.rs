@@ -37,14 +37,23 @@ pub(super) fn root(path: &Path) -> Result<Root> {
     let opened = Opened::plain(path).with_context(shown)?;
     let real = opened.path().with_context(shown)?;
     let is = opened.stat().with_context(shown)?;
-    let system = system(&SystemDirectories::default().get(), is.st_dev, is.st_ino);
+    let by_name = SYSTEM_DIRECTORIES.iter().find(|directory| real.as_os_str() == **directory).copied();
+    // Looking at all of them would cost every container what few need.
+    let machine = std::fs::metadata("/").with_context(shown)?;
+    let system = by_name.or((machine.dev() == is.st_dev && machine.ino() == is.st_ino).then_some("/"));
     Ok(Root { opened, path: real, system })
 }
 
 /// Looks at the sources of all mounts; those of bind mounts are relative to the bundle.
 pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<Sources> {
-    let mut eye =
-        Eye { root, budget: ALL_ENTRIES, systems: SystemDirectories::default(), mounted: None, bound: None };
+    let mut eye = Eye {
+        root,
+        budget: ALL_ENTRIES,
+        systems: SystemDirectories::default(),
+        mounted: None,
+        bound: None,
+        file_systems: BTreeMap::new(),
+    };
     let mut found = Sources::new();
     for written in view.mounts.iter().flatten().flat_map(mounts::sources) {
         if !found.contains_key(written) {
@@ -61,17 +70,15 @@ type Identities = BTreeMap<(u64, u64), &'static str>;
 struct SystemDirectories(Option<Identities>);
 
 impl SystemDirectories {
-    fn get(&mut self) -> Identities {
-        self.0
-            .get_or_insert_with(|| {
-                let identity = |path: &&'static str| {
-                    let meta = std::fs::metadata(path).ok()?;
-                    Some(((meta.dev(), meta.ino()), *path))
-                };
-                // Of two names for one directory (/var/run) the first is the one that is said.
-                SYSTEM_DIRECTORIES.iter().rev().filter_map(identity).collect()
-            })
-            .clone()
+    fn get(&mut self) -> &Identities {
+        self.0.get_or_insert_with(|| {
+            let identity = |path: &&'static str| {
+                let meta = std::fs::metadata(path).ok()?;
+                Some(((meta.dev(), meta.ino()), *path))
+            };
+            // Of two names for one directory (/var/run) the first is the one that is said.
+            SYSTEM_DIRECTORIES.iter().rev().filter_map(identity).collect()
+        })
     }
 }
 
@@ -86,6 +93,8 @@ struct Eye<'a> {
     systems: SystemDirectories,
     mounted: Option<Vec<(PathBuf, FileSystem)>>,
     bound: Option<Vec<PathBuf>>,
+    /// By device.
+    file_systems: BTreeMap<u64, FileSystem>,
 }
 
 impl Eye<'_> {
@@ -122,7 +131,11 @@ impl Eye<'_> {
         let shown = || format!("cannot look at {}", path.display());
         let stat = opened.stat().with_context(shown)?;
         source.real = opened.path().with_context(shown)?;
-        source.file_system = opened.file_system().with_context(shown)?;
+        source.file_system = match self.file_systems.get(&stat.st_dev) {
+            Some(known) => known.clone(),
+            None => opened.file_system().with_context(shown)?,
+        };
+        self.file_systems.insert(stat.st_dev, source.file_system.clone());
         source.in_rootfs = self.is_in_rootfs(&source.real);
         let numbers = || (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
         source.node = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
@@ -135,7 +148,7 @@ impl Eye<'_> {
             _ => Node::Unclear("it is no kind of file".into()),
         };
         if source.node == Node::Directory {
-            source.system = system(&self.systems.get(), stat.st_dev, stat.st_ino);
+            source.system = system(self.systems.get(), stat.st_dev, stat.st_ino);
             source.below = self.below(&source.real)?;
             // A directory of the system is refused for what it is, and one of another machine is not searched: that may
             // take as long as the other machine likes.
