@@ -2,16 +2,15 @@
 //! which path it has. Reads only, and no more than a bound of each directory.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{SFlag, major, minor};
-use std::os::fd::AsRawFd;
 
+use super::bound::is_bound;
 use super::open::Opened;
 use crate::config::View;
 use crate::rules::mounts::{self, Class, FileSystem, Node, SYSTEM_DIRECTORIES};
@@ -259,27 +258,6 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether somebody is bound to a socket, in whatever network namespace: a datagram socket that is connected to it is
-/// refused when nobody is, and its owner does not notice when somebody is (connect(2); unix(7)).
-fn is_bound(path: &Path) -> bool {
-    let Ok(ours) = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) else {
-        return true;
-    };
-    // An address is short, a path may be long.
-    let (opened, link);
-    let path = match path.as_os_str().as_bytes().len() {
-        ..=100 => path,
-        _ => {
-            let Ok(found) = Opened::plain(path) else { return true };
-            opened = found;
-            link = opened.link();
-            &link
-        }
-    };
-    let Ok(address) = UnixAddr::new(path) else { return true };
-    !matches!(connect(ours.as_raw_fd(), &address), Err(Errno::ECONNREFUSED | Errno::ENOENT))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,24 +269,5 @@ mod tests {
         let found = mountinfo(text);
         assert_eq!(found[0], ("/mnt 2".into(), FileSystem { name: "ext3".into(), class: Class::Local }));
         assert_eq!(found[1].1.class, Class::System);
-    }
-
-    #[test]
-    fn a_socket_is_bound_while_somebody_has_it_and_left_behind_afterwards() {
-        let dir = tempfile::tempdir().unwrap();
-        let long = dir.path().join("a".repeat(120));
-        std::fs::create_dir(&long).unwrap();
-        let path = dir.path().join("socket");
-        let stream = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        std::os::unix::fs::symlink(&path, long.join("link")).unwrap();
-        assert!(is_bound(&path));
-        assert!(is_bound(&long.join("link")));
-        drop(stream);
-        assert!(!is_bound(&path));
-        std::fs::remove_file(&path).unwrap();
-        let datagram = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        assert!(is_bound(&path));
-        drop(datagram);
-        assert!(!is_bound(&path));
     }
 }
