@@ -64,11 +64,16 @@ const DRIVERS: [&str; 13] = [
     "nvidiactl",
 ];
 
-pub(super) fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
+/// Whether a number is one of the default devices', whose driver need not be known.
+#[must_use]
+pub fn is_default(major: i64, minor: i64) -> bool {
     // Unix98 pseudo terminals: 136 to 143, of the container's own devpts.
-    let default = DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major);
+    DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major)
+}
+
+pub(super) fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
     let driver = || drivers.get(&(kind, major, minor)).is_some_and(|d| DRIVERS.contains(&d.as_str()));
-    kind == 'c' && (default || driver())
+    kind == 'c' && (is_default(major, minor) || driver())
 }
 
 /// runtime-spec's types: `u` is an unbuffered character device, `p` a FIFO.

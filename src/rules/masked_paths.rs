@@ -4,7 +4,6 @@
 
 use serde_json::json;
 
-use super::mounts::clean;
 use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::settings::Answer;
@@ -56,7 +55,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let linux = view.linux.as_ref();
     let masked = linux.and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let readonly = linux.and_then(|linux| linux.readonly_paths.as_deref()).unwrap_or_default();
-    let among = |list: &[String], path: &str| list.iter().any(|item| item == path || clean(item) == path);
+    let among = |list: &[String], path: &str| list.iter().any(|item| item == path);
     let append = |member, path: &str, says| Edit {
         at: Pointer::to(&["linux", member]),
         change: Change::Append(json!(path)),

@@ -24,7 +24,7 @@ use crate::config::{Edit, View};
 use crate::policy::Policy;
 use crate::settings::Answer;
 
-pub use devices::Drivers;
+pub use devices::{Drivers, is_default};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network};
 pub use seal_hook::{FORGET_FLAG, SEAL_FLAG, SealHook};

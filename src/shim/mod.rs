@@ -2,6 +2,7 @@
 //! `call`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
 //! nothing exec'd.
 
+mod bound;
 mod create;
 mod delete;
 mod descriptors;

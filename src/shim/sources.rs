@@ -2,16 +2,15 @@
 //! which path it has. Reads only, and no more than a bound of each directory.
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{SFlag, major, minor};
-use std::os::fd::AsRawFd;
 
+use super::bound::is_bound;
 use super::open::Opened;
 use crate::config::View;
 use crate::rules::mounts::{self, Class, FileSystem, Node, SYSTEM_DIRECTORIES};
@@ -37,14 +36,23 @@ pub(super) fn root(path: &Path) -> Result<Root> {
     let opened = Opened::plain(path).with_context(shown)?;
     let real = opened.path().with_context(shown)?;
     let is = opened.stat().with_context(shown)?;
-    let system = system(&SystemDirectories::default().get(), is.st_dev, is.st_ino);
+    let by_name = SYSTEM_DIRECTORIES.iter().find(|directory| real.as_os_str() == **directory).copied();
+    // Looking at all of them would cost every container what few need.
+    let machine = std::fs::metadata("/").with_context(shown)?;
+    let system = by_name.or((machine.dev() == is.st_dev && machine.ino() == is.st_ino).then_some("/"));
     Ok(Root { opened, path: real, system })
 }
 
 /// Looks at the sources of all mounts; those of bind mounts are relative to the bundle.
 pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<Sources> {
-    let mut eye =
-        Eye { root, budget: ALL_ENTRIES, systems: SystemDirectories::default(), mounted: None, bound: None };
+    let mut eye = Eye {
+        root,
+        budget: ALL_ENTRIES,
+        systems: SystemDirectories::default(),
+        mounted: None,
+        bound: None,
+        file_systems: BTreeMap::new(),
+    };
     let mut found = Sources::new();
     for written in view.mounts.iter().flatten().flat_map(mounts::sources) {
         if !found.contains_key(written) {
@@ -61,17 +69,15 @@ type Identities = BTreeMap<(u64, u64), &'static str>;
 struct SystemDirectories(Option<Identities>);
 
 impl SystemDirectories {
-    fn get(&mut self) -> Identities {
-        self.0
-            .get_or_insert_with(|| {
-                let identity = |path: &&'static str| {
-                    let meta = std::fs::metadata(path).ok()?;
-                    Some(((meta.dev(), meta.ino()), *path))
-                };
-                // Of two names for one directory (/var/run) the first is the one that is said.
-                SYSTEM_DIRECTORIES.iter().rev().filter_map(identity).collect()
-            })
-            .clone()
+    fn get(&mut self) -> &Identities {
+        self.0.get_or_insert_with(|| {
+            let identity = |path: &&'static str| {
+                let meta = std::fs::metadata(path).ok()?;
+                Some(((meta.dev(), meta.ino()), *path))
+            };
+            // Of two names for one directory (/var/run) the first is the one that is said.
+            SYSTEM_DIRECTORIES.iter().rev().filter_map(identity).collect()
+        })
     }
 }
 
@@ -86,6 +92,8 @@ struct Eye<'a> {
     systems: SystemDirectories,
     mounted: Option<Vec<(PathBuf, FileSystem)>>,
     bound: Option<Vec<PathBuf>>,
+    /// By device.
+    file_systems: BTreeMap<u64, FileSystem>,
 }
 
 impl Eye<'_> {
@@ -122,7 +130,11 @@ impl Eye<'_> {
         let shown = || format!("cannot look at {}", path.display());
         let stat = opened.stat().with_context(shown)?;
         source.real = opened.path().with_context(shown)?;
-        source.file_system = opened.file_system().with_context(shown)?;
+        source.file_system = match self.file_systems.get(&stat.st_dev) {
+            Some(known) => known.clone(),
+            None => opened.file_system().with_context(shown)?,
+        };
+        self.file_systems.insert(stat.st_dev, source.file_system.clone());
         source.in_rootfs = self.is_in_rootfs(&source.real);
         let numbers = || (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
         source.node = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
@@ -135,7 +147,7 @@ impl Eye<'_> {
             _ => Node::Unclear("it is no kind of file".into()),
         };
         if source.node == Node::Directory {
-            source.system = system(&self.systems.get(), stat.st_dev, stat.st_ino);
+            source.system = system(self.systems.get(), stat.st_dev, stat.st_ino);
             source.below = self.below(&source.real)?;
             // A directory of the system is refused for what it is, and one of another machine is not searched: that may
             // take as long as the other machine likes.
@@ -246,27 +258,6 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether somebody is bound to a socket, in whatever network namespace: a datagram socket that is connected to it is
-/// refused when nobody is, and its owner does not notice when somebody is (connect(2); unix(7)).
-fn is_bound(path: &Path) -> bool {
-    let Ok(ours) = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) else {
-        return true;
-    };
-    // An address is short, a path may be long.
-    let (opened, link);
-    let path = match path.as_os_str().as_bytes().len() {
-        ..=100 => path,
-        _ => {
-            let Ok(found) = Opened::plain(path) else { return true };
-            opened = found;
-            link = opened.link();
-            &link
-        }
-    };
-    let Ok(address) = UnixAddr::new(path) else { return true };
-    !matches!(connect(ours.as_raw_fd(), &address), Err(Errno::ECONNREFUSED | Errno::ENOENT))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,24 +269,5 @@ mod tests {
         let found = mountinfo(text);
         assert_eq!(found[0], ("/mnt 2".into(), FileSystem { name: "ext3".into(), class: Class::Local }));
         assert_eq!(found[1].1.class, Class::System);
-    }
-
-    #[test]
-    fn a_socket_is_bound_while_somebody_has_it_and_left_behind_afterwards() {
-        let dir = tempfile::tempdir().unwrap();
-        let long = dir.path().join("a".repeat(120));
-        std::fs::create_dir(&long).unwrap();
-        let path = dir.path().join("socket");
-        let stream = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        std::os::unix::fs::symlink(&path, long.join("link")).unwrap();
-        assert!(is_bound(&path));
-        assert!(is_bound(&long.join("link")));
-        drop(stream);
-        assert!(!is_bound(&path));
-        std::fs::remove_file(&path).unwrap();
-        let datagram = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        assert!(is_bound(&path));
-        drop(datagram);
-        assert!(!is_bound(&path));
     }
 }

@@ -11,7 +11,7 @@ use super::{homes, sources};
 use crate::config::{Mount, View};
 use crate::record::Place;
 use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{Drivers, Shared, Sources, World};
+use crate::rules::{Drivers, Shared, Sources, World, is_default};
 use crate::seal::{self, Netns};
 
 /// Looks up what `view` refers to. `joined` is the sealed network namespace that the container joins, if it does.
@@ -96,6 +96,7 @@ fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let wanted = wanted.chain(of_sources);
     let wanted: Vec<(i64, i64)> =
         wanted.filter_map(|(major, minor)| Some((major.filter(|m| *m >= 0)?, minor.unwrap_or(-1)))).collect();
+    let wanted: Vec<_> = wanted.into_iter().filter(|(major, minor)| !is_default(*major, *minor)).collect();
     if wanted.is_empty() {
         return Ok(Drivers::new());
     }

@@ -17,6 +17,32 @@ pub(crate) const TOKEN: &str = "token-of-the-host";
 const CONNECT: &str =
     r#"socket(S,1,1,0); connect(S,pack("Sa*",1,$ARGV[0]."\0")) or die "refused: $!\n"; print scalar <S>;"#;
 
+/// core_pattern is the machine's: one test at a time writes to it, and it is as it was afterwards, come what may.
+pub(crate) struct CorePattern {
+    before: Vec<u8>,
+    _one: std::sync::MutexGuard<'static, ()>,
+}
+
+impl CorePattern {
+    pub(crate) fn take() -> Self {
+        static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self { before: std::fs::read(CORE_PATTERN).unwrap(), _one: one }
+    }
+
+    pub(crate) fn put_back(&self) {
+        std::fs::write(CORE_PATTERN, &self.before).unwrap();
+    }
+}
+
+impl Drop for CorePattern {
+    fn drop(&mut self) {
+        drop(std::fs::write(CORE_PATTERN, &self.before));
+    }
+}
+
+pub(crate) const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
 /// A host with a root file system.
 pub(crate) struct Bench {
     pub(crate) host: Host,

@@ -158,7 +158,7 @@ fn a_credential_among_the_arguments_is_refused_and_not_repeated() {
     let exec = |process: &str, words: &str| {
         format!(
             "\"$@\" >/dev/null 2>&1 & for n in $(seq 100); do \"$1\" --root {0} state one 2>/dev/null | grep -q running && break; sleep 0.05; done
-             {process} \"$1\" --root {0} exec {words}; code=$?; \"$1\" --root {0} kill one KILL; exit $code",
+             {process} \"$1\" --root {0} exec {words}; code=$?; \"$1\" --root {0} kill one KILL; wait; exit $code",
             bench.host.at("state")
         )
         .replace("; code=$?", " && code=0 || code=$?")

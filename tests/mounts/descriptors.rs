@@ -92,12 +92,9 @@ fn a_notify_socket_is_not_handed_on_and_other_descriptors_stay_behind() {
     // A process of the runtime's own shows what it has inherited.
     let both = Both { bench: &bench, spec: bench.spec("env") };
     // In the foreground runc waits for the message for ever; ending it leaves the container.
-    let script = format!("NOTIFY_SOCKET={} timeout -k 1 3 \"$@\"", path.display());
-    let closed = bench.run_script(&script, &shim(), &isolated(&both.spec), &[]);
+    let notify = format!("NOTIFY_SOCKET={} timeout -k 1 3 \"$@\"", path.display());
+    let closed = bench.run_script(&notify, &shim(), &isolated(&both.spec), &[]);
     assert!(closed.well() && !closed.out.contains("NOTIFY_SOCKET"), "{closed}");
-    let open = bench.run_script(&script, Path::new("/usr/sbin/runc"), &both.spec, &[]);
-    assert!(open.out.contains("NOTIFY_SOCKET="), "{open}");
-
     let runtime = bench.host.write("list", "#!/bin/sh\nls -l /proc/$$/fd >&2\nexit 3\n");
     bench.host.sh(&format!("chmod +x {runtime}")).must();
     let settings = bench.host.write("list.toml", &format!("runtime = [\"{runtime}\"]\n"));
@@ -107,6 +104,9 @@ fn a_notify_socket_is_not_handed_on_and_other_descriptors_stay_behind() {
         assert_eq!(said.status, Some(3), "{said}");
         assert_eq!(said.err.contains("socket:"), stays, "{said}");
     }
+
+    let open = bench.run_script(&notify, Path::new("/usr/sbin/runc"), &both.spec, &[]);
+    assert!(open.out.contains("NOTIFY_SOCKET="), "{open}");
 }
 
 #[test]

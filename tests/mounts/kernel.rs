@@ -1,21 +1,15 @@
 //! `masked-paths` and `core-dumps`.
 
-use std::sync::Mutex;
-
 use serde_json::json;
 
-use crate::container::Bench;
+use crate::container::{Bench, CORE_PATTERN, CorePattern};
 use crate::harness::findings::Findings;
-
-/// core_pattern is the machine's, and two tests write to it.
-static CORE_PATTERN: Mutex<()> = Mutex::new(());
 
 #[test]
 fn the_kernels_knobs_are_out_of_reach_of_a_container_that_asked_for_them() {
-    let _guard = CORE_PATTERN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let pattern = CorePattern::take();
     let bench = Bench::new();
     let mut findings = Findings::default();
-    let before = std::fs::read("/proc/sys/kernel/core_pattern").unwrap();
     // What --security-opt systempaths=unconfined makes of it.
     let mut spec = bench.spec(
         "grep -q . /proc/keys && echo keys; echo x >/proc/sys/kernel/core_pattern && echo pattern
@@ -31,7 +25,7 @@ fn the_kernels_knobs_are_out_of_reach_of_a_container_that_asked_for_them() {
     let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
     namespaces.retain(|namespace| namespace["type"] != "cgroup");
     let open = bench.open(&spec);
-    std::fs::write("/proc/sys/kernel/core_pattern", &before).unwrap();
+    pattern.put_back();
     for word in ["keys", "pattern"] {
         findings.claim(open.out.contains(word), format!("{word} is not open without the shim: {open}"));
     }
@@ -43,14 +37,13 @@ fn the_kernels_knobs_are_out_of_reach_of_a_container_that_asked_for_them() {
 
 #[test]
 fn a_crash_starts_no_program_of_the_host() {
-    let _guard = CORE_PATTERN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let pattern = CorePattern::take();
     let bench = Bench::new();
-    let before = std::fs::read("/proc/sys/kernel/core_pattern").unwrap();
     let dumped = std::env::temp_dir().join(format!("oci-isolate-core-{}", std::process::id()));
     let helper = std::env::temp_dir().join(format!("oci-isolate-helper-{}", std::process::id()));
     std::fs::write(&helper, format!("#!/bin/sh\ncat >/dev/null\necho >>{}\n", dumped.display())).unwrap();
     std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    std::fs::write("/proc/sys/kernel/core_pattern", format!("|{}", helper.display())).unwrap();
+    std::fs::write(CORE_PATTERN, format!("|{}", helper.display())).unwrap();
     let mut spec = bench.spec("sh -c 'kill -SEGV $$'; sleep 0.3");
     spec["process"]["rlimits"] = json!([{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}]);
     let open = bench.open(&spec);
@@ -58,7 +51,7 @@ fn a_crash_starts_no_program_of_the_host() {
     let _ = std::fs::remove_file(&dumped);
     let closed = bench.closed(&spec);
     let reached = dumped.exists();
-    std::fs::write("/proc/sys/kernel/core_pattern", &before).unwrap();
+    pattern.put_back();
     let _ = std::fs::remove_file(&helper);
     assert!(opened, "it is not open without the shim: {open}");
     assert!(!reached && closed.status.is_some(), "the host's program was started: {closed}");

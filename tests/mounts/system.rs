@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::container::{Bench, mount, refused};
+use crate::container::{Bench, CorePattern, mount, refused};
 use crate::harness::findings::Findings;
 
 #[test]
@@ -69,12 +69,12 @@ fn file_systems_of_the_kernel_are_mounted_where_they_are_covered_only() {
     let bench = Bench::new();
     let mut findings = Findings::default();
     let script = "echo \"|/bin/x\" >/p/sys/kernel/core_pattern; cat /p/sys/kernel/core_pattern";
-    let before = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let pattern = CorePattern::take();
     let mut spec = bench.spec(script);
     let other = json!({"destination": "/p", "type": "proc", "source": "proc"});
     spec["mounts"].as_array_mut().unwrap().push(other);
     let open = bench.open(&spec);
-    std::fs::write("/proc/sys/kernel/core_pattern", &before).unwrap();
+    pattern.put_back();
     findings.claim(open.out == "|/bin/x", format!("it is not open without the shim: {open}"));
     findings.about(
         "proc",

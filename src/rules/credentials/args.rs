@@ -56,7 +56,12 @@ fn elsewhere(view: &View) -> Vec<Edit> {
         Some(note(at, format!("annotation {} holds {what}; the container does not see it", &**name)))
     });
     let options = view.mounts.iter().flatten().enumerate().filter_map(|(index, mount)| {
-        let what = mount.options.iter().flatten().find_map(|option| values::argument(option, ""))?;
+        let what = mount
+            .options
+            .iter()
+            .flatten()
+            .filter(|option| option.contains('='))
+            .find_map(|option| values::argument(option, ""))?;
         let at = Pointer::to(&["mounts"]).item(index);
         Some(note(at, format!("the options of {} hold {what}", &*mount.destination)))
     });

@@ -2,7 +2,7 @@
 //! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
 //! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
 
-use super::{Node, Source, at, binds, is_readonly, network_fs, overlay};
+use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, stays};
 use crate::config::{Change, Edit, Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -17,9 +17,9 @@ pub(in crate::rules) const RULE: Rule = Rule {
         let channel = |(index, mount, source): (usize, &Mount, &Source)| {
             let says =
                 format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
-            Some(Edit { at: at(index), change: Change::Note, says })
+            stays(view, mount, subject).then_some(Edit { at: at(index), change: Change::Note, says })
         };
-        Ok(binds(view, subject).into_iter().filter_map(channel).collect())
+        Ok(binds(view, subject).filter_map(channel).collect())
     },
     holds: |_, _| Ok(()),
 };

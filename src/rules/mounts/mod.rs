@@ -120,22 +120,25 @@ pub fn is_within(path: &str, directory: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// All mounts with their index, but for those that go because they carry credentials.
-fn mounts<'v>(view: &'v View<'v>, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
-    let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
-    list.filter(|(_, mount)| !credentials::mounts::goes(view, mount, subject)).collect()
+/// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
+/// else stands against.
+fn stays(view: &View, mount: &Mount, subject: &Subject) -> bool {
+    !credentials::mounts::goes(view, mount, subject)
+}
+
+fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
+    view.mounts.iter().flatten().enumerate()
 }
 
 /// The bind mounts among them, with what is behind the source.
-fn binds<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
+fn binds<'v>(
+    view: &'v View<'v>,
+    subject: &'v Subject,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
     let source = |mount: &Mount| subject.world.sources.get(&**mount.source.as_ref()?);
-    let bind = |(index, mount): (usize, &'v Mount<'v>)| {
-        if !is_bind(mount) {
-            return None;
-        }
-        Some((index, mount, source(mount)?))
-    };
-    mounts(view, subject).into_iter().filter_map(bind).collect()
+    mounts(view)
+        .filter(|(_, mount)| is_bind(mount))
+        .filter_map(move |(i, mount)| Some((i, mount, source(mount)?)))
 }
 
 fn at(index: usize) -> Pointer {

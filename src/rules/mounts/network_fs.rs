@@ -2,7 +2,7 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, FileSystem, Source, binds, none, plan_removal, shown};
+use super::{Class, FileSystem, Source, binds, none, plan_removal, shown, stays};
 use crate::config::{Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -19,10 +19,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
     let against = |(index, mount, source): (usize, &Mount, &Source)| {
-        let name = network(source)?;
+        let name = network(source).filter(|_| stays(view, mount, subject))?;
         Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
     };
-    binds(view, subject).into_iter().filter_map(against).collect()
+    binds(view, subject).filter_map(against).collect()
 }
 
 /// The network file system that a source lies on, or brings along.

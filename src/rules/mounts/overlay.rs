@@ -10,7 +10,7 @@
 
 use serde_json::json;
 
-use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets};
+use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets, stays};
 use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -46,8 +46,9 @@ const RENEWED: [&str; 4] = [
 ];
 
 fn wanted<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
-    let possible =
-        |(_, mount, source): &(usize, &Mount, &Source)| obstacle(view, mount, source, subject).is_none();
+    let possible = |(_, mount, source): &(usize, &Mount, &Source)| {
+        obstacle(view, mount, source, subject).is_none() && stays(view, mount, subject)
+    };
     readonly(view, subject).filter(possible).collect()
 }
 
@@ -56,7 +57,7 @@ pub(super) fn readonly<'v>(
     view: &'v View<'v>,
     subject: &'v Subject,
 ) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
-    let binds = binds(view, subject).into_iter();
+    let binds = binds(view, subject);
     binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
 }
 

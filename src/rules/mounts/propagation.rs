@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{at, is_bind, mounts, options};
+use super::{at, is_bind, mounts, options, stays};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -36,6 +36,12 @@ fn is_open(mount: &Mount) -> bool {
     is_bind(mount) && !options(mount).any(|option| PRIVATE.contains(&option))
 }
 
+fn concerned<'v>(view: &'v View<'v>, subject: &'v Subject) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
+    mounts(view).filter(move |(_, mount)| {
+        (is_open(mount) || sharing(mount).next().is_some()) && stays(view, mount, subject)
+    })
+}
+
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     if RULE.answer(&subject.policy) == Answer::Refuse {
         // What nobody asked for is no reason to refuse.
@@ -48,7 +54,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         says: format!("removed the propagation {propagation} of the root file system"),
     };
     let mut edits: Vec<Edit> = shared(view).map(edit).into_iter().collect();
-    for (index, mount) in mounts(view, subject) {
+    for (index, mount) in concerned(view, subject) {
         let options = || at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
             at: options().item(option),
@@ -70,7 +76,7 @@ fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
     if let Some(how) = shared(view) {
         return Err(Violation::of(&RULE, format!("the root file system's propagation is {how:?}")));
     }
-    for (_, mount) in mounts(view, subject) {
+    for (_, mount) in concerned(view, subject) {
         if let Some((_, word)) = sharing(mount).next() {
             return Err(Violation::of(
                 &RULE,
@@ -83,7 +89,7 @@ fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     asked(view, subject)?;
-    match mounts(view, subject).iter().find(|(_, mount)| is_open(mount)) {
+    match concerned(view, subject).find(|(_, mount)| is_open(mount)) {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is not private", &*mount.destination))),
     }

@@ -6,7 +6,7 @@
 //! means that it is a file that was left behind. A directory is searched as far as a bound goes; what is bound in it
 //! later is `mount-readonly-overlay`'s part or, in a writable one, residual.
 
-use super::{Node, Source, binds, none, plan_removal, shown};
+use super::{Node, Source, binds, none, plan_removal, shown, stays};
 use crate::config::{Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -34,9 +34,9 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
             }
             _ => return None,
         };
-        Some((index, why))
+        stays(view, mount, subject).then_some((index, why))
     };
-    binds(view, subject).into_iter().filter_map(against).collect()
+    binds(view, subject).filter_map(against).collect()
 }
 
 /// Whether a volume belongs to the container's own pod, all of which is in one sealed network.

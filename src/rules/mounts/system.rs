@@ -9,6 +9,7 @@
 
 use super::{
     Class, FileSystem, Node, Source, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
+    stays,
 };
 use crate::config::{Mount, View};
 use crate::rules::devices::is_usual;
@@ -93,7 +94,8 @@ fn root(subject: &Subject) -> Result<(), Violation> {
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
     let why = |mount: &Mount| if is_bind(mount) { of_bind(mount, subject) } else { of_other(mount, subject) };
-    mounts(view, subject).into_iter().filter_map(|(index, mount)| Some((index, why(mount)?))).collect()
+    let against = |(index, mount)| Some((index, why(mount).filter(|_| stays(view, mount, subject))?));
+    mounts(view).filter_map(against).collect()
 }
 
 fn of_bind(mount: &Mount, subject: &Subject) -> Option<String> {

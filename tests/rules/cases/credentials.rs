@@ -41,7 +41,10 @@ pub(super) fn cases() -> Vec<Cases> {
                     "mounts": [
                         {"destination": "/var/run/secrets/eks.amazonaws.com/serviceaccount", "type": "tmpfs"},
                         {"destination": "/root/x", "type": "bind", "source": "/data/link"},
-                        {"destination": "/y", "options": ["rbind"], "source": "/p/kubernetes.io~projected/kube-api-access-x"},
+                        {
+                            "destination": "/y", "options": ["rbind"],
+                            "source": "/p/kubernetes.io~projected/kube-api-access-x",
+                        },
                         {"destination": "/tokens", "type": "bind", "source": "/p/kubernetes.io~projected/mine"},
                         {"destination": "/z", "type": "bind", "source": "/p/kubernetes.io~projected/other"},
                     ],

@@ -93,7 +93,10 @@ fn sockets() -> Cases {
 
 fn system() -> Cases {
     let kind = |kind: &str| json!({"destination": format!("/{kind}"), "type": kind});
-    let layers = |layer: &str| json!({"destination": "/o", "type": "overlay", "options": [format!("lowerdir=/srv/data:{layer}")]});
+    let layers = |layer: &str| {
+        let option = format!("lowerdir=/srv/data:{layer}");
+        json!({"destination": "/o", "type": "overlay", "options": [option]})
+    };
     Cases {
         rule: "mount-system",
         golden: vec![(
@@ -177,7 +180,12 @@ fn network_fs() -> Cases {
 }
 
 fn readonly_overlay() -> Cases {
-    let bound = |source: &str, options: Value| json!({"destination": "/d", "type": "bind", "source": source, "options": options});
+    let bound = |source: &str, options: Value| {
+        let mut mount = bind(source);
+        mount["destination"] = json!("/d");
+        mount["options"] = options;
+        mount
+    };
     let stay = json!([
         bound("/srv/data", json!(["ro", "rw"])),
         bound("/srv/file", json!(["ro"])),
