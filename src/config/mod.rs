@@ -5,6 +5,7 @@
 //!
 //! Mustn't: open a file, or know what isolation is.
 
+mod apply;
 mod edit;
 mod seccomp;
 mod strict;
@@ -102,7 +103,7 @@ impl<'a> Document<'a> {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        edit::apply(self.text, edits, depth).map_err(Unreadable)
+        apply::apply(self.text, edits, depth).map_err(Unreadable)
     }
 }
 

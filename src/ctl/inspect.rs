@@ -1,10 +1,12 @@
 //! `isolatectl inspect`: one record, for a person or as it is.
 
 use std::fmt::{Display, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::process::state;
 use super::{print, print_json};
 use crate::record::Record;
 
@@ -17,6 +19,10 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     writeln!(text, "container  {}", record.id)?;
     writeln!(text, "bundle     {}", record.bundle.display())?;
     writeln!(text, "asked by   {}", record.why)?;
+    if let Some(init) = record.init {
+        let state = state(Path::new(&format!("/proc/{}", init.pid))).filter(|_| init.lives());
+        writeln!(text, "init       {}, {}", init.pid, state.as_deref().unwrap_or("ended"))?;
+    }
     for applied in &record.applied {
         writeln!(text, "changed    {}: {}", applied.rule, applied.says)?;
     }

@@ -1,13 +1,14 @@
 //! `isolatectl list`: records against reality.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{print, print_json};
+use super::process::has_ended;
+use super::{id_of, print, print_json};
 use crate::record::Place;
 
 #[derive(Serialize)]
@@ -45,11 +46,11 @@ fn line(place: &Place) -> Option<Line> {
     let record = match place.load() {
         Ok(record) => record?,
         Err(_) => {
-            let id = place.record().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            return Some(Line { id, root, bundle: None, state: "unreadable", pid: None });
+            return Some(Line { id: id_of(place), root, bundle: None, state: "unreadable", pid: None });
         }
     };
-    let lives = record.init.is_some_and(|init| init.lives());
+    let lives =
+        record.init.is_some_and(|init| init.lives() && !has_ended(Path::new(&format!("/proc/{}", init.pid))));
     let state = match (place.has_container(), record.init) {
         (false, _) => "absent",
         (true, None) => "created",

@@ -4,6 +4,9 @@
 
 mod inspect;
 mod list;
+mod members;
+mod process;
+mod sockets;
 mod verify;
 
 use std::io::Write;
@@ -13,7 +16,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
+use crate::files;
 use crate::record::{Place, Record};
+use crate::settings::{self, Credentials, Settings};
+
+/// The most of an environment or a table of /proc that is read, in bytes.
+const LIMIT: u64 = 64 << 20;
 
 /// Looks at containers that oci-isolate has isolated.
 #[derive(Debug, Parser)]
@@ -55,12 +63,15 @@ struct Which {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.json;
     let done = match &arguments.verb {
-        Verb::List => list::list(arguments.json),
-        Verb::Inspect(which) => find(which).and_then(|(_, record)| inspect::inspect(&record, arguments.json)),
-        Verb::Verify { all: true, .. } => all().and_then(|found| verify::verify(found, arguments.json)),
+        Verb::List => list::list(json),
+        Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
+        Verb::Verify { all: true, .. } => {
+            Place::all().and_then(|all| verify::verify(&all, &credentials()?, json))
+        }
         Verb::Verify { which: Some(which), .. } => {
-            find(which).and_then(|found| verify::verify(vec![found], arguments.json))
+            find(which).and_then(|place| verify::verify(&[place], &credentials()?, json))
         }
         Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
@@ -70,25 +81,18 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// All isolated containers; a record that cannot be read is an error.
-fn all() -> Result<Vec<(Place, Record)>> {
-    let places = Place::all()?;
-    let load = |place: Place| Ok(place.load()?.map(|record| (place, record)));
-    places.into_iter().filter_map(|place| load(place).transpose()).collect()
-}
-
-fn find(which: &Which) -> Result<(Place, Record)> {
+/// The container that is meant. Its record may still turn out to be unreadable.
+fn find(which: &Which) -> Result<Place> {
     let root =
         which.root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
-    let is_it = |(place, record): &(Place, Record)| {
-        record.id == which.id && root.as_deref().is_none_or(|root| place.root() == root)
-    };
-    let mut found: Vec<_> = all()?.into_iter().filter(is_it).collect();
+    let is_it =
+        |place: &Place| id_of(place) == which.id && root.as_deref().is_none_or(|root| place.root() == root);
+    let mut found: Vec<_> = Place::all()?.into_iter().filter(is_it).collect();
     match (found.pop(), found.len()) {
         (None, _) => bail!("container {} is not isolated, or not here", which.id),
         (Some(only), 0) => Ok(only),
-        (Some((last, _)), _) => {
-            let roots: Vec<String> = found.iter().map(|(place, _)| shown(place.root())).collect();
+        (Some(last), _) => {
+            let roots: Vec<String> = found.iter().map(|place| shown(place.root())).collect();
             bail!(
                 "container {} is there in {} and {}; name one with --root",
                 which.id,
@@ -97,6 +101,27 @@ fn find(which: &Which) -> Result<(Place, Record)> {
             )
         }
     }
+}
+
+fn load(place: &Place) -> Result<Record> {
+    place.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(place)))
+}
+
+/// The container's id, which is the name of its record.
+fn id_of(place: &Place) -> String {
+    place.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Which names of variables the settings add and except: those of the file that the environment names, which has to be
+/// there, or of the default one.
+fn credentials() -> Result<Credentials> {
+    let named = std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from);
+    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
+    if named.is_none() && !path.exists() {
+        return Ok(Credentials::default());
+    }
+    let parsed = read(path).and_then(|text| Settings::parse(&text).map_err(anyhow::Error::msg));
+    Ok(parsed.with_context(|| format!("cannot use the settings {}", path.display()))?.credentials)
 }
 
 fn shown(path: &Path) -> String {
@@ -116,4 +141,12 @@ fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn read(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&read_bytes(path)?).into_owned())
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    Ok(files::read(path, LIMIT)?.bytes)
 }

@@ -121,10 +121,10 @@ pub(super) fn cases() -> Vec<Cases> {
             rule: "masked-paths",
             golden: vec![
                 (
-                    json!({"linux": {"maskedPaths": ["/proc/mine", "/proc/keys/"], "readonlyPaths": ["/proc/bus"]}}),
+                    json!({"linux": {"maskedPaths": ["/proc/mine", "/proc/keys"], "readonlyPaths": ["/proc/bus"]}}),
                     json!({"linux": {
                         "maskedPaths": [
-                            "/proc/mine", "/proc/keys/", "/proc/acpi", "/proc/asound", "/proc/kcore",
+                            "/proc/mine", "/proc/keys", "/proc/acpi", "/proc/asound", "/proc/kcore",
                             "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
                             "/proc/timer_stats", "/sys/firmware",
                         ],

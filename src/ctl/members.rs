@@ -1,0 +1,109 @@
+//! Which processes belong to a container, and which are in its network namespace.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::read;
+use crate::seal::Netns;
+
+/// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
+/// unified hierarchy beside version 1) have it in the engine's group.
+const CONTROLLERS: [&str; 4] = ["devices", "freezer", "memory", "pids"];
+
+/// The processes of the container: those of its control groups, and init itself. Without a group of its own (rootless)
+/// they are those of its pid namespace.
+pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
+    let groups = groups(&read(Path::new(&format!("/proc/{init}/cgroup")))?);
+    let mut members = BTreeSet::from([init]);
+    let mut found = false;
+    for (controllers, path) in groups {
+        for group in directories(&controllers, Path::new(&path))? {
+            let pids = libcgroups::common::get_all_pids(&group);
+            let pids = pids.with_context(|| format!("cannot list the processes of {}", group.display()))?;
+            members.extend(pids.into_iter().filter_map(|pid| u32::try_from(pid.as_raw()).ok()));
+            found = true;
+        }
+    }
+    if !found {
+        let own = std::fs::metadata("/proc/self/ns/pid").context("cannot look at /proc/self/ns/pid")?;
+        let path = format!("/proc/{init}/ns/pid");
+        let namespace = std::fs::metadata(&path).with_context(|| format!("cannot look at {path}"))?;
+        if namespace.ino() != own.ino() {
+            members.extend(inside("ns/pid", namespace.dev(), namespace.ino())?);
+        }
+    }
+    Ok(members)
+}
+
+/// All processes in a network namespace. Those that may not be looked at are not ours.
+pub(super) fn in_namespace(netns: Netns) -> Result<BTreeSet<u32>> {
+    inside("ns/net", netns.dev, netns.ino)
+}
+
+fn inside(namespace: &str, dev: u64, ino: u64) -> Result<BTreeSet<u32>> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
+        let entry = entry.context("cannot list /proc")?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let is_it = std::fs::metadata(entry.path().join(namespace))
+            .is_ok_and(|meta| (meta.dev(), meta.ino()) == (dev, ino));
+        if is_it {
+            found.insert(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// The control groups that are the container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version
+/// 2) and path. A root group has the whole machine in it, and version 2 only counts where version 1 does not.
+fn groups(text: &str) -> Vec<(String, String)> {
+    let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let (unified, old): (Vec<_>, Vec<_>) =
+        lines.filter(|(_, path)| *path != "/").partition(|(controllers, _)| controllers.is_empty());
+    let known = |controllers: &str| controllers.split(',').any(|one| CONTROLLERS.contains(&one));
+    let mut groups: Vec<_> = old.into_iter().filter(|(controllers, _)| known(controllers)).collect();
+    if groups.is_empty() {
+        groups = unified;
+    }
+    groups.into_iter().map(|(controllers, path)| (controllers.to_owned(), path.to_owned())).collect()
+}
+
+/// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
+/// (mountinfo's root).
+fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
+    let mounts = read(Path::new("/proc/self/mountinfo"))?;
+    let is_it = |line: &&str| match line.split(" - ").nth(1) {
+        Some(rest) if controllers.is_empty() => rest.starts_with("cgroup2 "),
+        Some(rest) if rest.starts_with("cgroup ") => {
+            let options = rest.rsplit(' ').next().unwrap_or_default();
+            controllers.split(',').all(|controller| options.split(',').any(|option| option == controller))
+        }
+        _ => false,
+    };
+    let directory = |line: &str| {
+        let mut fields = line.split(' ').skip(3);
+        let (root, mounted) = (fields.next()?, fields.next()?);
+        Some(Path::new(mounted).join(group.strip_prefix(root).ok()?))
+    };
+    Ok(mounts.lines().filter(is_it).filter_map(directory).filter(|path| path.is_dir()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::groups;
+
+    #[test]
+    fn the_groups_of_a_container_are_its_own() {
+        let own = |text| groups(text).into_iter().map(|(c, path)| format!("{c}:{path}")).collect::<Vec<_>>();
+        assert_eq!(own("0::/system.slice/web.scope\n"), [":/system.slice/web.scope"]);
+        assert_eq!(
+            own("5:pids:/web\n4:misc:/docker.service\n3:cpu,memory:/web\n0::/docker.service\n"),
+            ["pids:/web", "cpu,memory:/web"]
+        );
+        assert_eq!(own("5:pids:/\n0::/\n"), [""; 0]);
+        assert_eq!(own("5:pids:/\n0::/a:b\n"), [":/a:b"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! `list` and `inspect`: records against reality.
+
+use serde_json::{Value, json};
+
+use super::sealed::Sealed;
+
+#[test]
+fn list_says_what_state_each_container_is_in() {
+    let sealed = Sealed::new();
+    for id in ["absent", "stopped", "unreadable"] {
+        sealed.start(id, |_| {});
+    }
+    sealed.create("created", |_| {});
+    let (web, stopped) = (sealed.pid("web"), sealed.pid("stopped"));
+    let unreadable = sealed.host.record("unreadable");
+    sealed.sabotage(&format!(
+        "mv $R/absent $R/gone; echo >{unreadable}; kill -9 {stopped}; while [ -e /proc/{stopped} ]; do sleep 0.02; done"
+    ));
+    let root = sealed.host.at("root");
+    let text = sealed.ctl(&["list"]).must();
+    let mut lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines.remove(0), ["ID", "STATE", "PID", "ROOT"]);
+    let (pid, gone) = (web.to_string(), lines[0][2].to_owned());
+    assert_eq!(
+        lines,
+        [
+            ["absent", "absent", &gone, &root],
+            ["created", "created", "-", &root],
+            ["stopped", "stopped", "-", &root],
+            ["unreadable", "unreadable", "-", &root],
+            ["web", "sealed", &pid, &root],
+        ]
+    );
+    let json: Value = serde_json::from_str(&sealed.ctl(&["list", "--json"]).must()).unwrap();
+    let line =
+        json!({"id": "web", "root": root, "bundle": sealed.host.at("web"), "state": "sealed", "pid": web});
+    assert_eq!(json[4], line);
+    let line = json!({"id": "unreadable", "root": root, "bundle": null, "state": "unreadable", "pid": null});
+    assert_eq!(json[3], line);
+}
+
+#[test]
+fn list_of_nothing_is_a_heading_or_an_empty_list() {
+    let sealed = Sealed::empty();
+    assert_eq!(sealed.ctl(&["list"]).must(), "ID  STATE            PID  ROOT\n");
+    assert_eq!(sealed.ctl(&["list", "--json"]).must(), "[]\n");
+}
+
+#[test]
+fn inspect_says_what_was_changed_and_what_the_seal_did() {
+    let sealed = Sealed::empty();
+    sealed.create("web", |_| {});
+    let text = sealed.ctl(&["inspect", "web"]).must();
+    assert!(text.ends_with("\nseal       not yet\n") && !text.contains("\ninit "), "{text}");
+    sealed
+        .sh("P=$(cat /run/oci-isolate/containers$R/web.pid)
+            ip link add v0 type veth peer name eth0 netns /proc/$P/ns/net
+            nsenter -t $P -n ip addr add 10.9.9.9/24 dev eth0; $SHIM --root $R start web")
+        .must();
+    let text = sealed.ctl(&["inspect", "web"]).must();
+    let (bundle, pid) = (sealed.host.at("web"), sealed.pid("web"));
+    let netns = sealed.sabotage("readlink /proc/$P/ns/net");
+    for line in [
+        "container  web",
+        &format!("bundle     {bundle}"),
+        &format!("init       {pid}, S (sleeping)"),
+        &format!("seal       namespace {}", netns.trim()),
+        "firewall   inet oci_isolate",
+        "removed    eth0",
+        "own        10.9.9.9",
+    ] {
+        assert!(text.lines().any(|is| is == line), "{line}\n{text}");
+    }
+    assert!(
+        text.contains("changed    credentials-env: ") && text.contains("AWS_SECRET_ACCESS_KEY"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&sealed.ctl(&["inspect", "web", "--json"]).must()).unwrap();
+    assert_eq!(json, sealed.host.read_record("web"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let sealed = Sealed::new();
+    let ctl = env!("CARGO_BIN_EXE_isolatectl");
+    let said = sealed.sh(&format!("set -o pipefail; {ctl} list | true; echo $?"));
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("0\n", ""));
+}

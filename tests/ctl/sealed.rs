@@ -1,0 +1,165 @@
+//! A sealed container that is up, and what `isolatectl` says of it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::harness::{Host, shim};
+use super::said::{Said, say};
+use super::spec::{isolated, put};
+
+/// The value of the credential that the engine's configuration has, and of those that are planted. It is never shown.
+pub(crate) const SECRET: &str = "planted-value";
+
+/// A host with container `web`, sealed and running. It ends with the value.
+pub(crate) struct Sealed {
+    pub(crate) host: Host,
+}
+
+impl Sealed {
+    pub(crate) fn new() -> Self {
+        let sealed = Self::empty();
+        sealed.start("web", |_| {});
+        sealed
+    }
+
+    /// Without a container.
+    pub(crate) fn empty() -> Self {
+        let host = Host::new();
+        let rootfs = "cd rootfs; mkdir bin proc sys dev etc tmp; cp /bin/busybox bin
+            for applet in sh sleep env true; do ln -s busybox bin/$applet; done; mkdir -m 0700 ../../root";
+        host.sh(rootfs).must();
+        host.write("config.toml", "runtime = [\"runc\"]");
+        Self { host }
+    }
+
+    /// Creates a container, whose configuration `change` changes.
+    pub(crate) fn create(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        let mut config = isolated();
+        put(&mut config, "/root/path", json!(self.host.at("bundle/rootfs")));
+        put(&mut config, "/process/args", json!(["/bin/sleep", "1000"]));
+        put(&mut config, "/process/env", json!(["PATH=/bin", format!("AWS_SECRET_ACCESS_KEY={SECRET}")]));
+        put(&mut config, "/linux/cgroupsPath", json!(format!("{}/{id}", self.group())));
+        change(&mut config);
+        fs::create_dir_all(self.host.at(id)).unwrap();
+        self.host.write(&format!("{id}/config.json"), config.to_string());
+        self.sh(&format!(
+            "$SHIM --root $R create -b $D/{id} {id} </dev/null >/dev/null 2>$D/err || cat $D/err"
+        ))
+        .must();
+    }
+
+    /// Creates and starts a container.
+    pub(crate) fn start(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        self.create(id, change);
+        self.sh(&format!("$SHIM --root $R start {id}")).must();
+    }
+
+    /// The pid of the container's init process on its host.
+    pub(crate) fn pid(&self, id: &str) -> u64 {
+        self.host.read_record(id)["init"]["pid"].as_u64().unwrap()
+    }
+
+    /// The control group of all containers of this host.
+    fn group(&self) -> String {
+        format!("/{}", self.host.at("").trim_end_matches('/').rsplit('/').next().unwrap())
+    }
+
+    /// Runs a shell script on the host: `$R` is the runtime's root, `$D` the host's directory, `$JOIN` a script that
+    /// moves its process into the control groups of `web`.
+    pub(crate) fn sh(&self, script: &str) -> Said {
+        let join = format!(
+            "for g in /sys/fs/cgroup/*{0}/web /sys/fs/cgroup{0}/web; do [ ! -d $g ] || echo 0 >$g/cgroup.procs; done",
+            self.group()
+        );
+        let mut command = self.host.command("bash");
+        command.args(["-euc", script]).env("SHIM", shim()).env("JOIN", join);
+        say(command.env("R", self.host.at("root")).env("D", self.host.at("")))
+    }
+
+    /// Sabotages container `web`: a script on the host that must succeed; `$P` is the init process.
+    pub(crate) fn sabotage(&self, script: &str) -> String {
+        self.sh(&format!("P={}; {script}", self.pid("web"))).must()
+    }
+
+    /// Starts a process that stays, by a script in which `stay` becomes it, and says its pid on the host.
+    pub(crate) fn stays(&self, script: &str) -> String {
+        let script = format!("P={}; echo $BASHPID >$D/pid; {script}", self.pid("web"));
+        self.host.write("stays.sh", script);
+        let pid = self.sh(
+            "rm -f $D/pid; setsid bash -eu $D/stays.sh </dev/null >/dev/null 2>$D/err &
+            pid=$!; for n in $(seq 200); do sleep 0.02
+            if grep -qx 'sleep' /proc/$pid/comm || pgrep -P $pid sleep >/dev/null; then echo $pid; exit; fi; done; cat $D/err >&2; exit 9",
+        );
+        pid.must().trim().to_owned()
+    }
+
+    /// Calls `isolatectl`. No value of a credential is ever shown.
+    #[track_caller]
+    pub(crate) fn ctl(&self, args: &[&str]) -> Said {
+        let said = say(self.host.command(env!("CARGO_BIN_EXE_isolatectl")).args(args));
+        assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{said:?}");
+        said
+    }
+
+    /// Asserts that `verify` finds nothing wrong with these containers, one by one and all together.
+    #[track_caller]
+    pub(crate) fn holds(&self, ids: &[&str]) {
+        for id in ids {
+            let holds = Said { status: 0, out: format!("{id}: holds\n"), err: String::new() };
+            assert_eq!(self.ctl(&["verify", id]), holds);
+        }
+        let all = ids.iter().map(|id| format!("{id}: holds\n")).collect();
+        assert_eq!(self.ctl(&["verify", "--all"]), Said { status: 0, out: all, err: String::new() });
+    }
+
+    /// What `verify` says against `web`, a line for each; the same in text and in JSON, for it alone and for all.
+    #[track_caller]
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let text = self.ctl(&["verify", "web"]);
+        assert_eq!((text.status, text.err.as_str()), (1, ""), "{}", text.out);
+        let lines = text.out.strip_prefix("web: does not hold\n").unwrap_or_else(|| panic!("{text:?}"));
+        let lines: Vec<_> = lines.lines().map(|line| line.strip_prefix("  ").unwrap().to_owned()).collect();
+        let json = self.ctl(&["--json", "verify", "--all"]);
+        assert_eq!((json.status, json.err.as_str()), (1, ""));
+        let json: Value = serde_json::from_str(&json.out).unwrap();
+        let web = json.as_array().unwrap().iter().find(|verdict| verdict["id"] == "web").unwrap();
+        assert_eq!((&web["holds"], &web["root"]), (&json!(false), &json!(self.host.at("root"))));
+        let line = |broken: &Value| {
+            format!("{}: {}", broken["rule"].as_str().unwrap(), broken["why"].as_str().unwrap())
+        };
+        let same: Vec<_> = web["broken"].as_array().unwrap().iter().map(line).collect();
+        assert_eq!(same, lines);
+        lines
+    }
+
+    /// Asserts that `verify` holds, and after the sabotage says exactly this.
+    #[track_caller]
+    pub(crate) fn sabotaged(&self, script: &str, says: &[&str]) {
+        self.holds(&["web"]);
+        self.sabotage(script);
+        assert_eq!(self.broken(), says, "{script}");
+    }
+
+    /// Asserts that `verify` names a process that the script becomes; `PID` stands for its pid.
+    #[track_caller]
+    pub(crate) fn intruded(&self, script: &str, says: &str) {
+        self.holds(&["web"]);
+        let pid = self.stays(script);
+        let broken = self.broken();
+        let line = says.replace("PID", &pid);
+        assert!(broken.contains(&line), "{script}\n{line}\n{broken:#?}");
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        // Control groups outlive the host.
+        let group = self.group();
+        let _ = self.sh(&format!(
+            "for id in $(ls $R); do runc --root $R delete -f $id; done
+            for p in $(cat /sys/fs/cgroup/*{group}/*/cgroup.procs | sort -u); do kill -9 $p; done; sleep 0.1
+            find /sys/fs/cgroup/*{group} -depth -type d -exec rmdir {{}} +"
+        ));
+    }
+}
