@@ -4,7 +4,7 @@
 //! A rule looks at a document and says which edits make its promise true (`plan`), and it looks at any document and
 //! says whether the promise is true there (`holds`). It mustn't do anything else: no file, no system call. What it
 //! has to know of the world is in [`Subject`]. To add a rule: one file, one line in the list, its section in
-//! docs/rules.md; tests/rules.rs walks the list and refuses a rule without documentation.
+//! docs/rules.md; tests/rules/ walks the list and refuses a rule without documentation.
 
 pub mod capabilities;
 pub mod credentials;
