@@ -77,36 +77,36 @@ fn homes(view: &View, tree: &Tree, sources: &Sources) -> BTreeSet<String> {
 
 fn in_home(tree: &Tree, home: &str, paths: &mut BTreeSet<String>) {
     let at = |name: &str| format!("{}/{name}", home.trim_end_matches('/'));
-    // A mount below a home is there, whatever the root file system says.
-    for (destination, _) in &tree.mounts {
-        for (name, below) in files::IN_HOMES {
-            let names = if below.is_empty() {
-                vec![at(name)]
-            } else {
-                below.iter().map(|b| at(&format!("{name}/{b}"))).collect()
-            };
-            paths.extend(names.into_iter().filter(|path| is_within(destination, path)));
+    // A mount below a home is there, whatever the root file system says. Few homes have one.
+    let below: Vec<&str> = tree.mounts.iter().map(|(destination, _)| destination.as_str()).collect();
+    let below: Vec<&str> = below.into_iter().filter(|dest| *dest != home && is_within(dest, home)).collect();
+    let is_mounted = |path: &str| below.iter().any(|destination| is_within(destination, path));
+    let Ok(home_dir) = tree.open(home, OFlag::O_PATH | OFlag::O_DIRECTORY) else {
+        // The runtime makes what it mounts on.
+        if !below.is_empty() {
+            let names = files::IN_HOMES.iter().flat_map(|(name, inside)| match inside {
+                [] => vec![at(name)],
+                inside => inside.iter().map(|inside| at(&format!("{name}/{inside}"))).collect(),
+            });
+            paths.extend(names.filter(|path| is_mounted(path)));
         }
-    }
-    let home_dir = match tree.open(home, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-        Ok(dir) => dir,
-        Err(_) => return,
+        return;
     };
-    for (name, below) in files::IN_HOMES {
-        if is_missing(home_dir.stat_of(name)) && !tree.is_mounted(&at(name)) {
-            continue;
-        }
-        if below.is_empty() {
+    let is_there =
+        |name: &str| !is_missing(home_dir.stat_of(name)) || (!below.is_empty() && is_mounted(&at(name)));
+    for (name, inside) in files::IN_HOMES.iter().filter(|(name, _)| is_there(name)) {
+        if inside.is_empty() {
             paths.insert(at(name));
         }
-        paths.extend(below.iter().map(|below| at(&format!("{name}/{below}"))).filter(|path| tree.has(path)));
+        let inside = inside.iter().map(|inside| at(&format!("{name}/{inside}")));
+        paths.extend(inside.filter(|path| tree.has(path) || is_mounted(path)));
     }
-    let first = |login: &str| login.split('/').next().unwrap_or_default().to_owned();
-    let logins = files::REGISTRY_LOGINS.iter().filter(|login| {
-        let there = !is_missing(home_dir.stat_of(&first(login))) || tree.is_mounted(&at(&first(login)));
-        there && tree.is_login(&at(login))
-    });
-    paths.extend(logins.map(|login| at(login)));
+    let first = |login: &'static str| login.split('/').next().unwrap_or_default();
+    for login in files::REGISTRY_LOGINS.into_iter().filter(|login| is_there(first(login))) {
+        if tree.is_login(&at(login)) {
+            paths.insert(at(login));
+        }
+    }
 }
 
 fn is_missing(found: nix::Result<FileStat>) -> bool {
@@ -138,11 +138,6 @@ impl Tree<'_> {
 
     fn has(&self, path: &str) -> bool {
         !matches!(self.open(path, OFlag::O_PATH), Err(errno) if nothing(errno))
-    }
-
-    /// Whether there is a mount at a path or below it.
-    fn is_mounted(&self, path: &str) -> bool {
-        self.mounts.iter().any(|(destination, _)| is_within(destination, path))
     }
 
     /// Whether a file is there, or a directory.

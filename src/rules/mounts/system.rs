@@ -7,11 +7,13 @@
 //! inode, so that another path to it is the same. Files that engines keep for a container in their state directory
 //! (`resolv.conf`, `hosts`, volumes, a sandbox's shm) are below it and stay.
 
+use serde_json::json;
+
 use super::{
-    Class, FileSystem, Node, Source, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
+    Class, FileSystem, Node, Source, at, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
     stays,
 };
-use crate::config::{Mount, View};
+use crate::config::{Change, Edit, Mount, View};
 use crate::rules::devices::is_usual;
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -24,7 +26,13 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     plan: |view, subject| {
         root(subject)?;
-        plan_removal(&RULE, found(view, subject), subject)
+        let replaced = mounts(view).filter(|(_, mount)| is_sys_of_rootless(mount, subject));
+        let mut edits: Vec<Edit> = replaced.flat_map(|(index, mount)| own_sysfs(index, mount)).collect();
+        let found = found(view, subject).into_iter();
+        let found = found.filter(|(index, _)| !edits.iter().any(|edit| edit.at == at(*index).member("type")));
+        let removed = plan_removal(&RULE, found.collect(), subject)?;
+        edits.extend(removed);
+        Ok(edits)
     },
     holds: |view, subject| {
         root(subject)?;
@@ -81,6 +89,29 @@ const ENGINES: [&str; 6] = [
 /// File systems that a container gets of its own.
 const OWN: [&str; 9] =
     ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "shm", "tmpfs"];
+
+/// A rootless Podman binds the machine's `/sys` for `--network=host`, since a user has no right to a sysfs of the host's
+/// network. The container gets a network namespace of its own instead, and with it that right.
+fn is_sys_of_rootless(mount: &Mount, subject: &Subject) -> bool {
+    let source = || subject.world.sources.get(mount.source.as_deref()?)?.system;
+    subject.world.confined
+        && is_bind(mount)
+        && clean(&mount.destination) == "/sys"
+        && source() == Some("/sys")
+}
+
+fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
+    let set = |member, value, says: &str| Edit {
+        at: at(index).member(member),
+        change: Change::Set(value),
+        says: format!("{} {says}", &*mount.destination),
+    };
+    [
+        set("type", json!("sysfs"), "is a sysfs of the container's own in place of the machine's"),
+        set("source", json!("sysfs"), "has no source"),
+        set("options", json!(["nosuid", "noexec", "nodev", "ro"]), "is read-only"),
+    ]
+}
 
 /// Another root file system cannot be given in its place.
 fn root(subject: &Subject) -> Result<(), Violation> {
