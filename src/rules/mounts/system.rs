@@ -13,7 +13,7 @@ use super::{
     Class, FileSystem, Node, Source, at, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
     stays,
 };
-use crate::config::{Change, Edit, Mount, View};
+use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::devices::is_usual;
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -103,7 +103,7 @@ fn is_sys_of_rootless(mount: &Mount, subject: &Subject) -> bool {
 fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
     let set = |member, value, says: &str| Edit {
         at: at(index).member(member),
-        change: Change::Set(value),
+        change: Change::Set(Json::of(&value)),
         says: format!("{} {says}", &*mount.destination),
     };
     [
