@@ -130,15 +130,7 @@ impl Seen {
     fn hole_in(&self, family: u64, netlink: bool) -> Option<[u64; 3]> {
         let of_family =
             |all: &[Condition]| all.iter().filter(|c| c.index == 0).all(|c| matches(c, family, self.width));
-        let mut matching = self.rules.iter().filter(|(_, all)| of_family(all));
-        let denies =
-            |(action, all): &(Action, Vec<Condition>)| !action.passes() && all.iter().all(|c| c.index == 0);
-        // Mostly no rule matches, or some that look at nothing but the family.
-        let Some(first) = matching.next() else { return self.default.passes().then_some([family, 0, 0]) };
-        if denies(first) && matching.clone().all(denies) {
-            return None;
-        }
-        let rules: Vec<_> = std::iter::once(first).chain(matching).collect();
+        let rules: Vec<_> = self.rules.iter().filter(|(_, all)| of_family(all)).collect();
         // The values at which a condition changes its mind stand for all.
         let values = |index: u32| {
             let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);

@@ -42,15 +42,12 @@ pub(super) fn within(rule: &[Condition], cell: &[(u32, u32)]) -> Option<Vec<Cond
     Some(all)
 }
 
-/// Conditions that together hold for all values of an argument's low 32 bits but those in `open`, which are under 64:
-/// about as many as there are bits. Where `by_size`, all from 64 on, and so all with high bits, are one comparison; the
-/// kernel has no such family, so it does no harm that libseccomp before 2.4 gets it wrong (CVE-2019-9893).
-pub(super) fn all_but(index: u32, open: &[u32], by_size: bool) -> Vec<Condition> {
+/// Conditions that together hold for all values of an argument's low 32 bits but those in `open`: about as many as there
+/// are bits, where one for each value would be many and a comparison by size would look at the high bits too (and was
+/// wrong before libseccomp 2.4, CVE-2019-9893).
+pub(super) fn all_but(index: u32, open: &[u32]) -> Vec<Condition> {
     let mut all = Vec::new();
-    if by_size {
-        all.push(Condition { index, op: Op::Gt, value: 63 });
-    }
-    cover(index, open, 0, if by_size { 6 } else { 32 }, &mut all);
+    cover(index, open, 0, 32, &mut all);
     all
 }
 

@@ -52,8 +52,8 @@ impl Plan {
         }
         let cells = cells(families);
         for call in SOCKETS {
-            let allows = plan.narrow(profile, call, &cells);
-            plan.deny(profile, call, families, allows);
+            plan.narrow(profile, call, &cells);
+            plan.deny(profile, call, families);
         }
         plan
     }
@@ -96,12 +96,12 @@ impl Plan {
         !profile.default.passes() && !named
     }
 
-    /// Replaces what lets a call through by what of it is within the cells; whether any is.
-    fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) -> bool {
+    /// Replaces what lets a call through by what of it is within the cells.
+    fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) {
         let about: Vec<&Rule> = profile.about(call).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
         if whole.is_some_and(|rule| !rule.action.passes()) {
-            return false;
+            return;
         }
         // Beside an unconditional rule none of the others has an effect.
         let sources = whole.map_or_else(|| about.clone(), |rule| vec![*rule]);
@@ -137,12 +137,10 @@ impl Plan {
                 self.add(call, action, args);
             }
         }
-        !kept.is_empty()
     }
 
-    /// Where the default lets calls through, denies what is not open. Beside rules that allow, and do so whatever the
-    /// high bits are, it must not look at them.
-    fn deny(&mut self, profile: &Profile, call: &'static str, families: &[u32], allows: bool) {
+    /// Where the default lets calls through, denies what is not open.
+    fn deny(&mut self, profile: &Profile, call: &'static str, families: &[u32]) {
         let about = || profile.about(call);
         let whole = about().find(|rule| rule.is_unconditional());
         if !profile.default.passes() || whole.is_some_and(|rule| !rule.action.passes()) {
@@ -150,9 +148,9 @@ impl Plan {
         }
         let denying = || about().filter(|rule| whole.is_none() && !rule.action.passes());
         let there = |args: &Vec<Condition>| denying().any(|rule| rule.alternatives.contains(args));
-        let families = all_but(0, families, !allows).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
+        let families = all_but(0, families).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
         let within = |c| (EPROTONOSUPPORT, vec![low_bits(0, u32::MAX, NETLINK), c]);
-        let protocols = all_but(2, &PROTOCOLS, !allows).into_iter().map(within);
+        let protocols = all_but(2, &PROTOCOLS).into_iter().map(within);
         // Two actions for one condition would not be loaded.
         let own = denying().map(|rule| rule.action).find(|action| matches!(action, Action::Errno(_)));
         for (errno, args) in families.chain(protocols).filter(|(_, args)| !there(args)) {

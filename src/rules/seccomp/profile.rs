@@ -187,12 +187,7 @@ impl Profile {
 
     fn rule(at: usize, action: Action, rule: &SeccompRule) -> Result<Option<Rule>, String> {
         let names = rule.names.as_deref().unwrap_or_default();
-        let watched = |name: &str| {
-            // Hundreds of names: most are told apart by their first letter and their length.
-            let alike =
-                |known: &&&str| known.len() == name.len() && known.as_bytes()[0] == name.as_bytes()[0];
-            WATCHED.iter().filter(alike).find(|known| **known == name).copied()
-        };
+        let watched = |name: &str| WATCHED.binary_search(&name).ok().map(|at| WATCHED[at]);
         let named: Vec<_> =
             names.iter().enumerate().filter_map(|(at, name)| Some((at, watched(name)?))).collect();
         if named.is_empty() {
