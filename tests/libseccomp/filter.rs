@@ -90,7 +90,7 @@ impl Call {
             0 => self.number,
             4 => self.abi.audit(),
             8 | 12 => 0,
-            _ if offset % 8 == 0 => arg((offset - 16) / 8) as u32,
+            _ if offset.is_multiple_of(8) => arg((offset - 16) / 8) as u32,
             _ => (arg((offset - 16) / 8) >> 32) as u32,
         }
     }
