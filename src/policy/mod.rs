@@ -1,7 +1,11 @@
 //! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
 
+mod openings;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+pub use openings::{Ingress, Openings, Protocol};
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
 

@@ -1,0 +1,48 @@
+//! What an isolated container may still talk to: ports that are answered, and peers. Data only; the words in which
+//! it is asked for, and how far the settings let anybody go, are read elsewhere.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Everything that stays open for one container. Nothing, for most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Openings {
+    /// Connections to these ports are accepted and answered; the container starts none.
+    pub ingress: Vec<Ingress>,
+    /// Any protocol, both directions. Host bits are zero; none is within another.
+    pub peers: Vec<IpNet>,
+    /// The containers of this host with the same job are peers too.
+    pub job: Option<String>,
+}
+
+/// Ports that are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingress {
+    /// Of which protocol.
+    pub protocol: Protocol,
+    /// The first port, at least 1.
+    pub first: u16,
+    /// The last port, not below the first.
+    pub last: u16,
+    /// By whom only; anybody by default.
+    pub from: Option<IpNet>,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "their own names")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Openings {
+    /// Whether nothing stays open, so that the container gets an empty network namespace.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ingress.is_empty() && self.peers.is_empty() && self.job.is_none()
+    }
+}
