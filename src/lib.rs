@@ -26,5 +26,7 @@ pub mod runtime;
 
 pub mod record;
 
+pub mod prepare;
+
 pub mod ctl;
 pub mod shim;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use place::Place;
+pub use place::{Place, empty_directory};
 
 use crate::report::Applied;
 use crate::seal::Sealed;

@@ -17,6 +17,9 @@ use crate::{files, runtime};
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The name of [`empty_directory`] in the state directory.
+const EMPTY: &str = "empty";
+
 /// The place of one container's record.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -73,17 +76,14 @@ impl Place {
         self.record.with_extension("pid")
     }
 
-    /// An empty directory that nobody writes to; made if it is not there. `None` when options of a mount could not hold
-    /// its path.
+    /// Makes [`empty_directory`] if it is not there.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn empty_directory(&self) -> Result<Option<String>> {
-        let path = self.state.join("empty");
+    pub fn make_empty_directory(&self) -> Result<()> {
         make_dir(&self.state)?;
         self.check_owner()?;
-        make_dir(&path)?;
-        Ok(path.into_os_string().into_string().ok().filter(|path| !path.contains([':', ',', '\\'])))
+        make_dir(&self.state.join(EMPTY))
     }
 
     /// Reads the record. `None`: the container is not isolated.
@@ -269,6 +269,13 @@ fn records_of(state: &Path, root: &Path) -> PathBuf {
 
 fn state_dir() -> PathBuf {
     runtime::user_runtime_dir().unwrap_or_else(|| "/run".into()).join("oci-isolate")
+}
+
+/// The path of an empty directory to which nobody writes. `None` when options of a mount could not hold it.
+#[must_use]
+pub fn empty_directory() -> Option<String> {
+    let path = state_dir().join(EMPTY).into_os_string().into_string().ok();
+    path.filter(|path| !path.contains([':', ',', '\\']))
 }
 
 fn make_dir(dir: &Path) -> Result<()> {

@@ -89,7 +89,7 @@ pub struct Subject {
     pub hook: Option<SealHook>,
 }
 
-/// What rules have to know of the machine; looked up by `shim::world`, since rules look at nothing but documents.
+/// What rules have to know of the machine; looked up by `prepare::world`, since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     /// Whose the pid namespace is that the document names by path, if it does.

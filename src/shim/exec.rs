@@ -12,11 +12,12 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
-use super::{Call, descriptors, environment_strays, world};
+use super::{Call, descriptors, environment_strays};
 use crate::config::{Document, Kind};
 use crate::files;
 use crate::invocation::Change;
 use crate::policy::Policy;
+use crate::prepare;
 use crate::rewrite::rewrite;
 use crate::rules::{Subject, World, capabilities, credentials};
 use crate::settings::Mode;
@@ -41,7 +42,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         families: Vec::new(),
         answers,
     };
-    let core_pattern_is_program = world::core_pattern_is_program();
+    let core_pattern_is_program = prepare::core_pattern_is_program();
     let world = World { confined: record.confined, core_pattern_is_program, ..World::default() };
     let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
 

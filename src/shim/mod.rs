@@ -2,33 +2,27 @@
 //! `call`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
 //! nothing exec'd.
 
-mod bound;
 mod create;
 mod delete;
 mod descriptors;
 mod exec;
 mod flags;
-mod homes;
 mod hook;
-mod open;
-mod sources;
 mod start;
-mod world;
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
 use crate::complain::{Log, complain};
-use crate::files;
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
+use crate::prepare;
 use crate::record::Place;
-use crate::rules::{self, credentials};
+use crate::rules::credentials;
 use crate::runtime::{self, Runtime};
-use crate::settings::{self, Credentials, Mode, Settings};
+use crate::settings::{Credentials, Mode, Settings};
 
 use flags::Flags;
 
@@ -68,7 +62,10 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     };
     // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
-    let settings = settings(flags)?;
+    let mut settings = prepare::settings(flags.config.as_deref())?;
+    if flags.always {
+        settings.mode = Mode::Always;
+    }
     let runtime = Runtime::find(&settings.runtime)?;
     *log = log_of(runtime.dialect());
     match invocation::read(runtime.dialect(), args) {
@@ -116,35 +113,6 @@ impl Call<'_> {
     fn root(&self) -> Result<PathBuf> {
         runtime::state_root(self.runtime.dialect(), self.invocation.root.as_deref().map(Path::new))
     }
-}
-
-/// Reads the settings: from the file that the flag or the environment names, which has to be there, or from the
-/// default one, which may be missing.
-fn settings(flags: &Flags) -> Result<Settings> {
-    let named = flags.config.clone().or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
-    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
-    let mut settings = match files::read(path, files::SMALL_LIMIT) {
-        Ok(snapshot) => {
-            let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
-            let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
-            let parsed = parsed.and_then(|settings| {
-                rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
-                Ok(settings)
-            });
-            parsed.with_context(|| format!("cannot use the settings {}", path.display()))?
-        }
-        Err(_) if named.is_none() && is_missing(path) => Settings::default(),
-        Err(error) => return Err(error.context("cannot use the settings")),
-    };
-    if flags.always {
-        settings.mode = Mode::Always;
-    }
-    Ok(settings)
-}
-
-/// Whether there is nothing, not even a link that leads nowhere.
-fn is_missing(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to

@@ -9,20 +9,14 @@ use oci_spec::runtime::LinuxNamespaceType;
 
 use super::{homes, sources};
 use crate::config::{Mount, View};
-use crate::record::Place;
+use crate::record;
 use crate::rules::mounts::{Node, is_bind};
 use crate::rules::{Drivers, Shared, Sources, World, is_default};
 use crate::seal::{self, Netns};
 
 /// Looks up what `view` refers to. `joined` is the sealed network namespace that the container joins, if it does.
 /// The root file system `root` and the `bundle` are absolute.
-pub(super) fn look(
-    view: &View,
-    bundle: &Path,
-    root: &Path,
-    place: &Place,
-    joined: Option<Netns>,
-) -> Result<World> {
+pub(super) fn look(view: &View, bundle: &Path, root: &Path, joined: Option<Netns>) -> Result<World> {
     let confined = confined(view)?;
     let root = sources::root(root)?;
     let sources = sources::look(view, bundle, &root)?;
@@ -33,7 +27,7 @@ pub(super) fn look(
         pid: shared(view, LinuxNamespaceType::Pid, joined),
         ipc: shared(view, LinuxNamespaceType::Ipc, joined),
         drivers: drivers(view, &sources)?,
-        empty: if wants_empty && !confined { place.empty_directory()? } else { None },
+        empty: if wants_empty && !confined { record::empty_directory() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
         root: root.system,
         core_pattern_is_program: core_pattern_is_program(),
@@ -43,7 +37,8 @@ pub(super) fn look(
 }
 
 /// Whether the kernel starts a program of the host for a crash, or hands the memory to a socket of the host (core(5)).
-pub(super) fn core_pattern_is_program() -> bool {
+#[must_use]
+pub fn core_pattern_is_program() -> bool {
     let pattern = std::fs::read("/proc/sys/kernel/core_pattern");
     pattern.is_ok_and(|pattern| matches!(pattern.first(), Some(b'|' | b'@')))
 }

@@ -1,0 +1,101 @@
+//! What becomes of a bundle: its `config.json` is read and decided upon, and for an isolated container the machine is
+//! looked at and the rules are folded over the document. The shim does so before it writes anything, and
+//! `isolatectl check` does so and writes nothing.
+//!
+//! Reads only: nothing is made, locked or written here, and nothing is taken from the calling process' environment or
+//! descriptors, which are the shim's.
+
+mod bound;
+mod homes;
+mod network;
+mod open;
+mod settings;
+mod sources;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{self, Document, Kind, View};
+use crate::decision::{self, Decision};
+use crate::files::{self, Snapshot};
+use crate::policy::Policy;
+use crate::record::Inode;
+use crate::rewrite::{Rewritten, rewrite};
+use crate::rules::{SealHook, Subject};
+
+pub use network::Before;
+pub use settings::settings;
+pub use world::core_pattern_is_program;
+
+/// A bundle as an engine hands it over.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its directory, absolute.
+    pub path: PathBuf,
+    /// Its configuration as it was read.
+    pub config: Snapshot,
+}
+
+/// An isolated container that could be created: every rule holds on the text that came out.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The root file system.
+    pub rootfs: Inode,
+    /// The network that the container would have had.
+    pub before: Before,
+    /// What the rules were applied to.
+    pub subject: Subject,
+    /// The configuration that it gets.
+    pub rewritten: Rewritten,
+}
+
+impl Bundle {
+    /// Reads the configuration of the bundle in a directory; crun's `--config` names another one, relative to the
+    /// working directory.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(directory: &Path, config: Option<&Path>) -> Result<Self> {
+        let path = std::path::absolute(directory).context("cannot tell the bundle's directory")?;
+        let config = config.map_or_else(|| path.join("config.json"), PathBuf::from);
+        Ok(Self { config: files::read(&config, files::DOCUMENT_LIMIT)?, path })
+    }
+
+    /// Decides by the annotations, and looks at nothing else of the configuration.
+    ///
+    /// # Errors
+    /// They cannot be read with certainty.
+    pub fn decide(&self, settings: &crate::settings::Settings) -> Result<Decision> {
+        let annotations = self.certain(config::annotations(&self.config.bytes))?;
+        Ok(decision::decide(settings, &annotations))
+    }
+
+    /// Makes the configuration of an isolated container; with a `hook` where there is no `start` to seal in.
+    ///
+    /// # Errors
+    /// The container cannot be isolated; the message is what its user is told.
+    pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
+        let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
+        let view = self.certain(document.view())?;
+        let before = network::before(&view)?;
+        let (root, rootfs) = self.rootfs(&view)?;
+        let world = world::look(&view, &self.path, &root, before.netns)?;
+        let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
+        let rewritten = rewrite(&document, &view, &subject)?;
+        Ok(Prepared { rootfs, before, subject, rewritten })
+    }
+
+    fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
+        let Some(root) = &view.root else { bail!("config.json has no root") };
+        let path = self.path.join(&root.path);
+        let meta = std::fs::metadata(&path);
+        let meta = meta.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        Ok((path, Inode::from(&meta)))
+    }
+
+    fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {
+        result.with_context(|| format!("cannot read {} with certainty", self.config.path().display()))
+    }
+}
