@@ -1,7 +1,8 @@
 //! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
-//! nothing. Text for people, `--json` for programs; exit status 0 when all is well, 1 when something does not hold or
-//! went wrong, 2 for a command line that it does not know.
+//! nothing. Text for people, `--json` for programs; exit status 0 when all is well, 1 when something does not hold, is
+//! refused or went wrong, 2 for a command line that it does not know, 3 for a bundle that would be passed through.
 
+mod check;
 mod inspect;
 mod list;
 mod members;
@@ -16,9 +17,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::files;
 use crate::record::{Place, Record};
-use crate::settings::{self, Credentials, Settings};
+use crate::{files, prepare};
 
 /// The most of an environment or a table of /proc that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
@@ -38,6 +38,8 @@ struct Arguments {
 enum Verb {
     /// Lists isolated containers: id, runtime root, state of their init process
     List,
+    /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
+    Check(check::What),
     /// Prints the record of a container: what was changed and what the seal did
     Inspect(Which),
     /// Looks at a running container from outside and says what does not hold
@@ -66,13 +68,13 @@ pub fn main() -> ExitCode {
     let json = arguments.json;
     let done = match &arguments.verb {
         Verb::List => list::list(json),
+        Verb::Check(what) => check::check(what, json),
         Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
         Verb::Verify { all: true, .. } => {
-            Place::all().and_then(|all| verify::verify(&all, &credentials()?, json))
+            Place::all().and_then(|all| verify::verify(&all, &prepare::settings(None)?.credentials, json))
         }
-        Verb::Verify { which: Some(which), .. } => {
-            find(which).and_then(|place| verify::verify(&[place], &credentials()?, json))
-        }
+        Verb::Verify { which: Some(which), .. } => find(which)
+            .and_then(|place| verify::verify(&[place], &prepare::settings(None)?.credentials, json)),
         Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
@@ -110,18 +112,6 @@ fn load(place: &Place) -> Result<Record> {
 /// The container's id, which is the name of its record.
 fn id_of(place: &Place) -> String {
     place.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Which names of variables the settings add and except: those of the file that the environment names, which has to be
-/// there, or of the default one.
-fn credentials() -> Result<Credentials> {
-    let named = std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from);
-    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
-    if named.is_none() && !path.exists() {
-        return Ok(Credentials::default());
-    }
-    let parsed = read(path).and_then(|text| Settings::parse(&text).map_err(anyhow::Error::msg));
-    Ok(parsed.with_context(|| format!("cannot use the settings {}", path.display()))?.credentials)
 }
 
 fn shown(path: &Path) -> String {

@@ -130,6 +130,11 @@ impl Rule {
     }
 }
 
+/// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.
+pub fn waived(policy: &Policy) -> impl Iterator<Item = &'static str> {
+    RULES.iter().filter(|rule| rule.answer(policy) == Answer::Allow).map(|rule| rule.name)
+}
+
 /// Checks the `[rules]` of the settings.
 ///
 /// # Errors

@@ -1,0 +1,113 @@
+//! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
+//! (`prepare`), and that writes nothing.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{print, print_json};
+use crate::decision::Decision;
+use crate::prepare::{self, Bundle};
+use crate::report::Applied;
+use crate::rules;
+use crate::settings::Mode;
+
+/// For programs that tell a container which is passed through from one that is isolated.
+const PASSED_THROUGH: u8 = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct What {
+    /// The bundle's directory
+    #[arg(long)]
+    bundle: PathBuf,
+    /// Another configuration than the bundle's config.json
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Another settings file than the shim would read
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// As the shim's own flag --isolate=always
+    #[arg(long)]
+    always: bool,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Verdict {
+    bundle: PathBuf,
+    /// `isolated`, `passed-through` or `refused`.
+    decision: &'static str,
+    /// Who asked for isolation, or why it is passed through; none where nobody knows.
+    why: Option<String>,
+    /// As they would stand in the record.
+    changes: Vec<Applied>,
+    /// Rules whose answer is `allow`, by the settings or by default.
+    waived: Vec<&'static str>,
+    /// The end of the shim's error.
+    refusal: Option<String>,
+}
+
+pub(super) fn check(what: &What, json: bool) -> Result<ExitCode> {
+    let mut verdict = Verdict { bundle: std::path::absolute(&what.bundle)?, ..Verdict::default() };
+    if let Err(refusal) = judge(what, &mut verdict) {
+        verdict.decision = "refused";
+        verdict.refusal = Some(format!("{refusal:#}"));
+    }
+    if json {
+        print_json(&verdict)?
+    } else {
+        print(&text(&verdict)?)?
+    }
+    Ok(match verdict.decision {
+        "isolated" => ExitCode::SUCCESS,
+        "passed-through" => ExitCode::from(PASSED_THROUGH),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// # Errors
+/// What the shim would say.
+fn judge(what: &What, verdict: &mut Verdict) -> Result<()> {
+    let mut settings = prepare::settings(what.settings.as_deref())?;
+    if what.always {
+        settings.mode = Mode::Always;
+    }
+    let config: Option<&Path> = what.config.as_deref();
+    let bundle = Bundle::read(&what.bundle, config)?;
+    match bundle.decide(&settings)? {
+        Decision::Refuse(why) => anyhow::bail!(why),
+        Decision::PassThrough(why) => {
+            verdict.decision = "passed-through";
+            verdict.why = Some(why.to_owned());
+        }
+        Decision::Isolate(policy) => {
+            verdict.why = Some(policy.why.clone());
+            verdict.waived = rules::waived(&policy).collect();
+            verdict.changes = bundle.prepare(policy, None)?.rewritten.applied;
+            verdict.decision = "isolated";
+        }
+    }
+    Ok(())
+}
+
+fn text(verdict: &Verdict) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "bundle     {}", verdict.bundle.display())?;
+    writeln!(text, "decision   {}", verdict.decision.replace('-', " "))?;
+    if let Some(why) = &verdict.why {
+        writeln!(text, "why        {why}")?;
+    }
+    for Applied { rule, says, .. } in &verdict.changes {
+        writeln!(text, "change     {rule}: {says}")?;
+    }
+    if !verdict.waived.is_empty() {
+        writeln!(text, "waived     {}", verdict.waived.join(", "))?;
+    }
+    if let Some(refusal) = &verdict.refusal {
+        writeln!(text, "refused    {refusal}")?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,160 @@
+//! `check` says what the shim then does, in the same words, and touches nothing.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::harness::Host;
+use super::said::say;
+use super::sealed::Sealed;
+use super::spec::{SWITCH, annotated, isolated, isolated_with, plain, put};
+
+const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
+
+/// Everything that could have been touched: names, inodes, times of change, sizes, mounts, locks, firewall tables.
+fn tree(host: &Host) -> String {
+    let look = format!(
+        "find {} /run -printf '%p %i %m %U %s %T@ %C@\\n' | sort; cat /proc/mounts /proc/locks; ip netns; nft list ruleset",
+        host.at("")
+    );
+    host.sh(&look).must()
+}
+
+/// The exit status, the text and the document of `check`, which must not touch anything.
+#[track_caller]
+fn check(host: &Host, args: &[&str]) -> (i32, String, Value) {
+    let before = tree(host);
+    let text = say(host.command(CTL).args(["check", "--bundle", "."]).args(args));
+    let document = say(host.command(CTL).args(["--json", "check", "--bundle", "."]).args(args));
+    assert_eq!(tree(host), before, "something was touched");
+    assert_eq!((text.err.as_str(), document.err.as_str()), ("", ""));
+    assert_eq!(text.status, document.status);
+    (text.status, text.out, serde_json::from_str(&document.out).unwrap())
+}
+
+/// Asserts that `check` says what the shim then does.
+#[track_caller]
+fn says_what_is_done(host: &Host, config: &Value, shown: &Path) {
+    host.config(config);
+    let (status, text, said) = check(host, &[]);
+    let created = host.shim(&["create", "web"]);
+    let shown = shown.display();
+    if created.status == 0 {
+        assert_eq!((status, &said["decision"]), (0, &json!("isolated")), "{shown}");
+        let record = host.read_record("web");
+        assert_eq!((&said["changes"], &said["why"]), (&record["applied"], &record["why"]), "{shown}");
+        for applied in record["applied"].as_array().unwrap() {
+            let [rule, says] = ["rule", "says"].map(|member| applied[member].as_str().unwrap());
+            assert!(text.contains(&format!("\nchange     {rule}: {says}\n")), "{shown}: {text}");
+        }
+        host.call();
+        host.sh("rm -r /run/oci-isolate").must();
+    } else {
+        let refusal =
+            created.err.strip_prefix("oci-isolate: container web not created: ").unwrap().trim_end();
+        assert_eq!((status, &said["decision"]), (1, &json!("refused")), "{shown}");
+        assert_eq!(said["refusal"], json!(refusal), "{shown}");
+        assert!(text.ends_with(&format!("\nrefused    {refusal}\n")), "{shown}: {text}");
+    }
+}
+
+#[test]
+fn check_says_of_configurations_of_real_engines_what_the_shim_then_does() {
+    let host = Host::new();
+    host.sh("ip netns add engine; ip -n engine link add eth0 type veth").must();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
+    let captured = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+    let mut captured: Vec<_> = captured.filter(|path| path.with_extension("changes").exists()).collect();
+    captured.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    assert!(captured.len() >= 10, "{captured:?}");
+    for path in captured {
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config["annotations"][SWITCH] = json!("true");
+        says_what_is_done(&host, &config, &path);
+    }
+}
+
+#[test]
+fn check_says_in_the_shims_words_why_a_bundle_is_refused() {
+    let host = Host::new();
+    let source = host.at("docker.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&source).unwrap();
+    let mount = json!([{"destination": "/s", "type": "bind", "source": source, "options": ["bind"]}]);
+    for config in [
+        annotated(SWITCH, json!("maybe")),
+        annotated(SWITCH, json!(true)),
+        isolated_with("/mounts", mount),
+        isolated_with("/root/path", json!("nothing")),
+        isolated_with("/process/args", json!(["aws", "--secret-key", "AKIAIOSFODNN7EXAMPLE"])),
+        json!({"annotations": {SWITCH: "true"}, "Process": {}, "process": {}}),
+    ] {
+        says_what_is_done(&host, &config, Path::new(&config.to_string()));
+    }
+    host.settings("moed = 1");
+    let (status, _, said) = check(&host, &[]);
+    let shim = host.shim(&["create", "web"]).err;
+    assert_eq!(status, 1);
+    assert_eq!(shim, format!("oci-isolate: {}\n", said["refusal"].as_str().unwrap()));
+}
+
+#[test]
+fn check_says_what_is_passed_through_and_why() {
+    let host = Host::new();
+    host.config(&plain());
+    let (status, text, said) = check(&host, &[]);
+    assert_eq!((status, &said["decision"]), (3, &json!("passed-through")));
+    let bundle = host.at("bundle");
+    let shown =
+        format!("bundle     {bundle}\ndecision   passed through\nwhy        no annotation asks for it\n");
+    assert_eq!(text, shown);
+    assert_eq!((&said["changes"], &said["refusal"]), (&json!([]), &Value::Null));
+    let (status, _, said) = check(&host, &["--always"]);
+    assert_eq!((status, &said["why"]), (0, &json!("mode = \"always\"")));
+    host.config(&annotated(SWITCH, json!("false")));
+    assert_eq!(check(&host, &[]).2["why"], json!("switched off by annotation"));
+}
+
+#[test]
+fn check_takes_another_configuration_and_other_settings_and_says_what_they_waive() {
+    let host = Host::new();
+    host.config(&plain());
+    let mut config = isolated();
+    put(&mut config, "/linux/namespaces", json!([{"type": "mount"}, {"type": "ipc"}]));
+    let other = host.write("other.json", config.to_string());
+    let settings = host.write("other.toml", "[rules]\nhost-pid = \"allow\"");
+    assert_eq!(check(&host, &["--config", &other]).0, 1);
+    let (status, text, said) = check(&host, &["--config", &other, "--settings", &settings]);
+    assert_eq!((status, &said["waived"]), (0, &json!(["host-pid", "mount-network-fs"])));
+    assert!(text.contains("\nwaived     host-pid, mount-network-fs\n"), "{text}");
+}
+
+/// A mount that would have the shim make its empty directory, and a secret that nobody is to see.
+#[test]
+fn check_of_a_bundle_that_is_then_run_touches_nothing_and_says_no_secret() {
+    let sealed = Sealed::empty();
+    let host = &sealed.host;
+    fs::create_dir(host.at("data")).unwrap();
+    let mount = json!({"destination": "/data", "type": "bind", "source": host.at("data"), "options": ["rbind", "ro"]});
+    let change = |config: &mut Value| config["mounts"].as_array_mut().unwrap().push(mount);
+    let mut said = Value::Null;
+    sealed.start("web", |config| {
+        change(config);
+        host.config(config);
+        said = check(host, &[]).2;
+        assert!(!said.to_string().contains(super::sealed::SECRET));
+    });
+    assert_eq!(said["changes"], host.read_record("web")["applied"]);
+    assert!(said["changes"].to_string().contains("overlay"), "{said}");
+}
+
+#[test]
+fn check_without_a_bundle_is_an_unknown_command_line() {
+    let host = Host::new();
+    assert_eq!(say(host.command(CTL).arg("check")).status, 2);
+    let (status, _, said) = check(&host, &[]);
+    assert_eq!(status, 1);
+    let missing =
+        format!("cannot read {}: No such file or directory (os error 2)", host.at("bundle/config.json"));
+    assert_eq!(said["refusal"], json!(missing));
+}
