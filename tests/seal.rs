@@ -67,7 +67,7 @@ impl Namespace {
     }
 
     fn broken(&self) -> Vec<String> {
-        verify(self.open().as_fd()).unwrap().iter().map(ToString::to_string).collect()
+        verify(self.open().as_fd()).unwrap().broken.iter().map(ToString::to_string).collect()
     }
 
     /// IP packets seen by a "host" that counts (ARP is not IP).
@@ -100,7 +100,11 @@ fn run(program: &str, args: &[&str]) -> String {
 }
 
 fn wanted(addresses: &[&str]) -> Wanted {
-    Wanted { addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(), firewall: Firewall::Required }
+    Wanted {
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        firewall: Firewall::Required,
+        allow: None,
+    }
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -595,7 +599,7 @@ fn the_namespace_of_a_user_namespace() {
     let process = PathBuf::from(format!("/proc/{}", holder.0.id()));
     let netns = settled(&process);
     seal(netns.as_fd(), &wanted(&["10.9.9.9"])).unwrap();
-    assert!(verify(netns.as_fd()).unwrap().is_empty());
+    assert!(verify(netns.as_fd()).unwrap().broken.is_empty());
 }
 
 /// The network namespace of a process, once it is one of its own.
@@ -626,7 +630,7 @@ fn without_root() {
     let before: Vec<_> = before.into_iter().chain(nsenter).collect();
     let (_, said) = helper("helper_seal", &before, &[("OI_NETNS", &process), ("OI_JOIN", &process)]);
     assert!(said.contains("seal: Ok("), "{said}");
-    assert!(verify(netns.as_fd()).unwrap().is_empty());
+    assert!(verify(netns.as_fd()).unwrap().broken.is_empty());
 }
 
 #[test]
@@ -679,6 +683,6 @@ fn helper_seal() {
     }
     let required = std::env::var_os("OI_REQUIRED").is_some();
     let firewall = if required { Firewall::Required } else { Firewall::IfAvailable };
-    let sealed = seal(netns.as_fd(), &Wanted { addresses: vec![ip("10.9.9.9")], firewall });
+    let sealed = seal(netns.as_fd(), &Wanted { addresses: vec![ip("10.9.9.9")], firewall, allow: None });
     println!("seal: {:?}", sealed.map_err(|e| format!("{e:#}")));
 }

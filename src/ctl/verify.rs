@@ -107,7 +107,7 @@ fn seal_of(record: &Record, netns: std::os::fd::BorrowedFd<'_>) -> Result<Vec<St
     let seen = seal::look(netns, Sockets::Own)?;
     let sealed = record.sealed.as_ref();
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
-    let wanted = Wanted { addresses, firewall: record.firewall };
+    let wanted = Wanted { addresses, firewall: record.firewall, allow: None };
     let mut found: Vec<_> =
         seal::broken(&seen, &wanted, Sockets::Own).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {

@@ -27,7 +27,11 @@ pub(super) fn before(view: &View) -> Result<Before> {
         Network::At(_, path) => path,
     };
     let netns = seal::netns_of(&path)?;
-    if !seal::is_host(netns.as_fd())? && seal::verify(netns.as_fd())?.is_empty() {
+    let closed = || -> Result<bool> {
+        let verified = seal::verify(netns.as_fd())?;
+        Ok(verified.broken.is_empty() && verified.allow.is_none())
+    };
+    if !seal::is_host(netns.as_fd())? && closed()? {
         return Ok(Before { netns: Some(Netns::of(netns.as_fd())?), addresses: Vec::new() });
     }
     Ok(Before { netns: None, addresses: seal::addresses(Some(netns.as_fd()))? })

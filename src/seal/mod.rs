@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
 use nix::sys::socket::SockProtocol;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ pub use plan::{Broken, SealOp, broken, plan};
 pub use sockets::Foreign;
 pub use table::{Base, Chain, Difference, Expr, Set, Table};
 
+use crate::policy::Ingress;
 use observe::Wires;
 use wire::Wire;
 
@@ -39,6 +41,30 @@ pub struct Wanted {
     pub addresses: Vec<IpAddr>,
     /// What to do where the kernel has no nf_tables. Without it a foreign socket is refused all the same.
     pub firewall: Firewall,
+    /// What is let through. `None`: nothing, and the links are removed. `Some`: the links stay with their addresses, and
+    /// a kernel without nf_tables is an error whatever [`Self::firewall`] says.
+    pub allow: Option<Allow>,
+}
+
+/// What an allow-list lets through, everything else being refused in both directions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Ports of connections that come in over a link; only their replies leave.
+    pub ingress: Vec<Ingress>,
+    /// Any protocol, both directions.
+    pub peers: BTreeSet<IpNet>,
+    /// No peers even where a prefix contains them: the addresses of the host, for example. [`seal`] adds the gateways
+    /// of the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
+    pub never: BTreeSet<IpAddr>,
+}
+
+/// What a look at a sealed namespace says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What does not hold; nothing else can be relied on unless this is empty.
+    pub broken: Vec<Broken>,
+    /// What the table in it lets through; `None` when that is nothing. Whoever joins the namespace gets it all.
+    pub allow: Option<Allow>,
 }
 
 /// Whose the sockets in the namespace are.
@@ -58,6 +84,12 @@ pub struct Sealed {
     pub netns: Netns,
     /// Names of the links that were removed.
     pub links_removed: Vec<String>,
+    /// Names of the links that stay, behind an allow-list.
+    pub links_kept: Vec<String>,
+    /// The addresses of those, as far as they mean something beyond their link.
+    pub own: Vec<IpAddr>,
+    /// The gateways of the namespace's routes, which are no peers.
+    pub gateways: Vec<IpAddr>,
     /// Fallback devices of tunnel modules, which the kernel does not remove: down, and behind the table.
     pub links_left: Vec<String>,
     /// The container's addresses, now on lo.
@@ -82,6 +114,9 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
     if enter::is_own(netns)? {
         return host();
     }
+    if wanted.allow.is_some() {
+        bail!("cannot seal the network namespace: an allow-list is not implemented");
+    }
     let identity = Netns::of(netns)?;
     enter::inside(netns, || {
         if enter::here_is_initial()? {
@@ -91,7 +126,8 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
         let first = observe::observe(&mut wires, Sockets::Foreign)?;
         // The addresses of the links go with them.
         let had = first.addresses.iter().map(|a| a.address).filter(|a| plan::is_global(*a));
-        let wanted = Wanted { addresses: wanted.addresses.iter().copied().chain(had).collect(), ..*wanted };
+        let wanted =
+            Wanted { addresses: wanted.addresses.iter().copied().chain(had).collect(), ..wanted.clone() };
         let mut foreign = first.sockets.clone();
         let mut removed: BTreeSet<_> = others(&first).collect();
         let mut seen = first;
@@ -118,6 +154,9 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
             addresses_kept: plan::kept(&seen, &wanted).into_iter().collect(),
             addresses_skipped: plan::skipped(&seen, &wanted).into_iter().collect(),
             foreign_blocked: foreign.into_iter().collect(),
+            links_kept: vec![],
+            own: vec![],
+            gateways: vec![],
             nsids_left: seen.nsids,
             firewall: matches!(seen.table, Loaded::Present(_)),
             links_left: left.into_iter().collect(),
@@ -131,9 +170,35 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
 ///
 /// # Errors
 /// It cannot be entered or observed, so that nobody knows.
-pub fn verify(netns: BorrowedFd<'_>) -> Result<Vec<Broken>> {
-    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required };
-    Ok(broken(&look(netns, Sockets::Own)?, &wanted, Sockets::Own))
+pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
+    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required, allow: None };
+    Ok(Verified { broken: broken(&look(netns, Sockets::Own)?, &wanted, Sockets::Own), allow: None })
+}
+
+/// Loads a table that lets nothing through but loopback, and touches nothing else: for a namespace that an engine has
+/// not plumbed yet, or has prepared. [`seal`] later puts the final table in its place in one transaction.
+///
+/// # Errors
+/// It is the machine's or the caller's own; this kernel has no nf_tables.
+pub fn close(_netns: BorrowedFd<'_>) -> Result<()> {
+    bail!("cannot close the network namespace: not implemented")
+}
+
+/// The peers in a namespace's allow-list; addresses are prefixes of full length.
+///
+/// # Errors
+/// The table is missing or no allow-list; it cannot be read.
+pub fn peers(_netns: BorrowedFd<'_>) -> Result<BTreeSet<IpNet>> {
+    bail!("cannot read the peers: not implemented")
+}
+
+/// Makes these the peers in one transaction: those that stay are peers at every moment, so that their connections go on.
+///
+/// # Errors
+/// It is the machine's or the caller's own namespace; the table is not intact or no allow-list; a peer is one of
+/// [`Allow::never`]. Nothing has changed then.
+pub fn set_peers(_netns: BorrowedFd<'_>, _peers: &BTreeSet<IpNet>) -> Result<()> {
+    bail!("cannot change the peers: not implemented")
 }
 
 /// Observes a namespace and changes nothing.

@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn wanted() -> Wanted {
-        Wanted { addresses: vec!["10.0.0.5".parse().unwrap()], firewall: Firewall::Required }
+        Wanted { addresses: vec!["10.0.0.5".parse().unwrap()], firewall: Firewall::Required, allow: None }
     }
 
     fn said(seen: &Observation, wanted: &Wanted) -> Vec<String> {

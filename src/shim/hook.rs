@@ -80,11 +80,15 @@ fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
         if seal::is_host(netns.as_fd())? {
             bail!("its network namespace is the host's");
         }
-        if let Some(broken) = seal::verify(netns.as_fd())?.first() {
+        let verified = seal::verify(netns.as_fd())?;
+        if let Some(broken) = verified.broken.first() {
             bail!("the network namespace that it joins is not sealed any more: {broken}");
         }
+        if verified.allow.is_some() {
+            bail!("the network namespace that it joins was opened");
+        }
     } else {
-        let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall };
+        let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall, allow: None };
         record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
     }
     record.init = Some(Process::of(pid)?);
