@@ -3,12 +3,8 @@
 //!
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
-use crate::policy::{Annotation, Policy, SWITCH, glob, only};
+use crate::policy::{Annotation, Policy, SWITCH, glob, only, openings};
 use crate::settings::{Match, Mode, Settings};
-
-/// Annotations that would open something. They belong to a later version of the contract, so a container that
-/// carries one is refused rather than started with less than it asked for.
-const NOT_YET: [&str; 3] = ["io.oci-isolate.ingress", "io.oci-isolate.peers", "io.oci-isolate.job"];
 
 /// What happens to a container that an engine wants created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +18,8 @@ pub enum Decision {
 }
 
 /// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither yes nor
-/// no, an annotation that is given twice, a container that the settings refuse, an annotation that this version
-/// cannot honour.
+/// no, an annotation that is given twice, a container that the settings refuse, openings that cannot be meant or that
+/// the settings do not allow.
 #[must_use]
 pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
     verdict(settings, annotations).unwrap_or_else(Decision::Refuse)
@@ -63,15 +59,18 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
             ));
         }
     }
-    for key in NOT_YET {
-        if annotations.iter().any(|a| a.name == key) {
-            return Err(format!("annotation {key} is not supported by this version; leave it away"));
-        }
-    }
+    let openings = openings(settings, annotations)?;
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let families = settings.seccomp.families.clone();
-    Ok(Decision::Isolate(Policy { why, firewall: settings.firewall, credentials, families, answers }))
+    Ok(Decision::Isolate(Policy {
+        why,
+        firewall: settings.firewall,
+        credentials,
+        families,
+        openings,
+        answers,
+    }))
 }
 
 #[cfg(test)]
@@ -154,8 +153,35 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_of_a_later_version_is_refused_when_isolated() {
-        assert!(isolates("", &[(SWITCH, "true"), ("io.oci-isolate.ingress", "8080")]).is_err());
-        assert_eq!(isolates("", &[("io.oci-isolate.ingress", "8080")]), Ok(false));
+    fn openings_are_read_of_isolated_containers_only_and_within_the_settings() {
+        let bad = [
+            ("io.oci-isolate.ingress", "0"),
+            ("io.oci-isolate.peers", "8.8.8.8"),
+            ("io.oci-isolate.job", ""),
+        ];
+        for (key, value) in bad {
+            assert_eq!(isolates("", &[(key, value)]), Ok(false));
+            let why = isolates("mode = \"always\"", &[(key, value)]).unwrap_err();
+            assert!(why.starts_with(&format!("annotation {key}: ")), "{why}");
+        }
+        let ingress = ("io.oci-isolate.ingress", "8080");
+        assert_eq!(isolates("", &[(SWITCH, "true"), ingress]), Ok(true));
+        assert_eq!(
+            isolates("[ingress]\nallowed = false", &[(SWITCH, "true"), ingress]),
+            Err("annotation io.oci-isolate.ingress: the settings do not allow it (ingress.allowed = false)"
+                .into())
+        );
+        assert_eq!(
+            isolates("", &[(SWITCH, "true"), ingress, ingress]),
+            Err("annotation io.oci-isolate.ingress is given twice".into())
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_is_in_the_policy() {
+        let asked = [(SWITCH, ""), ("io.oci-isolate.peers", "10.0.0.1"), ("io.oci-isolate.job", "train")];
+        let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked)) else { panic!() };
+        assert_eq!(policy.openings.peers, ["10.0.0.1/32".parse().unwrap()]);
+        assert_eq!((policy.openings.job.as_deref(), policy.openings.ingress.len()), (Some("train"), 0));
     }
 }

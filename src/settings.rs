@@ -3,6 +3,7 @@
 //! Whoever can write the settings file owns the policy, so a key that is not known, or a value of the wrong type, is
 //! an error and never ignored: a policy with a typing mistake must be noticed. Reading the file is `files`' part.
 
+mod bounds;
 mod family;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
 
 /// Where the settings are looked for when neither `--isolate-config=` nor [`PATH_VARIABLE`] names a file.
@@ -38,6 +40,10 @@ pub struct Settings {
     pub credentials: Credentials,
     /// What containers may do besides what they may by default.
     pub seccomp: Seccomp,
+    /// Whether annotations may open ports.
+    pub ingress: IngressBounds,
+    /// Whom annotations may make peers.
+    pub peers: PeerBounds,
     /// Another answer than the default one, by the rule's name, where the rule offers it.
     pub rules: BTreeMap<String, Answer>,
 }
@@ -127,6 +133,8 @@ impl Default for Settings {
             firewall: Firewall::Required,
             credentials: Credentials::default(),
             seccomp: Seccomp::default(),
+            ingress: IngressBounds::default(),
+            peers: PeerBounds::default(),
             rules: BTreeMap::new(),
         }
     }
@@ -136,7 +144,7 @@ impl Settings {
     /// Reads the text of a settings file.
     ///
     /// # Errors
-    /// Not TOML, an unknown key, a wrong type, or a runtime that is neither a bare name nor an absolute path; the
+    /// Not TOML, an unknown key, a wrong type, a runtime that is neither a bare name nor an absolute path, or prefixes that are none; the
     /// message is one line and names the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let settings: Self = toml::from_str(text).map_err(|e| one_line(&e, text))?;
@@ -152,6 +160,7 @@ impl Settings {
         if settings.annotations.iter().any(String::is_empty) {
             return Err("annotations: an annotation's name is empty".into());
         }
+        settings.peers.check()?;
         Ok(settings)
     }
 }
@@ -198,9 +207,16 @@ mod tests {
             keep = ["AWS_PROFILE"]
             [seccomp]
             families = [40, "AF_CAN"]
+            [ingress]
+            allowed = false
+            [peers]
+            within = ["10.1.0.0/16", "fd00::/8"]
+            widest = [16, 48]
             "#,
         )
         .unwrap();
+        assert!(!settings.ingress.allowed);
+        assert_eq!((settings.peers.within.len(), settings.peers.widest), (2, (16, 48)));
         assert_eq!(settings.mode, Mode::Always);
         assert_eq!(settings.firewall, Firewall::IfAvailable);
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
@@ -234,6 +250,17 @@ mod tests {
             "[[require]]\nannotation = \"a\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
             "mode = ",
+            "[ingress]\nallow = true",
+            "[ingress]\nallowed = 1",
+            "[peers]\nwithin = \"10.0.0.0/8\"",
+            "[peers]\nwithin = [\"10.0.0.1/8\"]",
+            "[peers]\nwithin = [\"10.0.0.0\"]",
+            "[peers]\nwidest = [33, 64]",
+            "[peers]\nwidest = [24, 129]",
+            "[peers]\nwidest = [24]",
+            "[peers]\nwidest = [24, 64, 1]",
+            "[peers]\nwidest = 24",
+            "[peers]\nnarrowest = [32, 128]",
         ] {
             assert!(Settings::parse(text).is_err(), "{text:?} was accepted");
         }

@@ -1,10 +1,14 @@
 //! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
 
+mod asked;
+mod never;
 mod openings;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+pub use asked::{INGRESS, JOB, PEERS, PEERS_LIMIT, openings, peers, within, without_overlap};
+pub use never::Nobodys;
 pub use openings::{Ingress, Openings, Protocol};
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
@@ -32,6 +36,8 @@ pub struct Policy {
     pub credentials: Credentials,
     /// Socket families that the host allows besides the built-in ones.
     pub families: Vec<Family>,
+    /// What stays open for it.
+    pub openings: Openings,
     /// The host's answers where they are not the rules' own.
     pub answers: BTreeMap<String, Answer>,
 }

@@ -16,7 +16,7 @@ use super::{Call, descriptors, environment_strays};
 use crate::config::{Document, Kind};
 use crate::files;
 use crate::invocation::Change;
-use crate::policy::Policy;
+use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::rewrite;
 use crate::rules::{Subject, World, capabilities, credentials};
@@ -40,6 +40,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         credentials: additions,
         // Of create only: a process that joins gets the container's filter from the runtime.
         families: Vec::new(),
+        openings: Openings::default(),
         answers,
     };
     let core_pattern_is_program = prepare::core_pattern_is_program();

@@ -2,7 +2,7 @@
 //! second time does nothing.
 
 use oci_isolate::config::{Document, Kind};
-use oci_isolate::policy::Policy;
+use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::{RULES, SealHook, Subject, World};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
@@ -26,6 +26,7 @@ fn subject(joins_sealed: bool, hooked: bool) -> Subject {
         firewall: Firewall::Required,
         credentials: Credentials::default(),
         families: Vec::new(),
+        openings: Openings::default(),
         answers,
     };
     let hook =

@@ -166,14 +166,32 @@ fn an_annotation_given_twice_or_under_two_spellings_of_annotations_is_refused() 
 }
 
 #[test]
-fn annotations_that_this_version_cannot_honour_are_refused_when_isolated() {
+fn openings_that_cannot_be_meant_or_are_not_allowed_are_refused() {
     let host = Host::new();
-    for name in ["io.oci-isolate.ingress", "io.oci-isolate.peers", "io.oci-isolate.job"] {
+    host.settings("[ingress]\nallowed = false");
+    let many = vec!["10.0.0.1"; 100_000].join(",");
+    for (name, value, why) in [
+        ("ingress", json!("8080"), "the settings do not allow it (ingress.allowed = false)"),
+        (
+            "peers",
+            json!("10.0.0.1, 8.8.8.8"),
+            "\"8.8.8.8\" is not within what the settings allow (peers.within)",
+        ),
+        ("peers", json!("10.1.2.3/24"), "\"10.1.2.3/24\" has host bits set; write 10.1.2.0/24 or 10.1.2.3"),
+        ("peers", json!(many), "it has 100000 items; at most 16384 are taken"),
+        ("job", json!("a b"), "\"a b\" is no name of a job: 1 to 128 letters, digits and . _ / : -"),
+    ] {
         let mut config = isolated();
-        config["annotations"][name] = json!("8080");
+        let name = format!("io.oci-isolate.{name}");
+        config["annotations"][&name] = value;
         host.config(&config);
-        let why = format!("annotation {name} is not supported by this version; leave it away");
-        host.refuses(&["create", "web"], &format!("container web not created: {why}"));
+        host.refuses(&["create", "web"], &format!("container web not created: annotation {name}: {why}"));
+        config["annotations"][&name] = json!(8080);
+        host.config(&config);
+        host.refuses(
+            &["create", "web"],
+            &format!("container web not created: annotation {name} is not a string"),
+        );
     }
 }
 

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{Document, Kind};
-use crate::policy::Policy;
+use crate::policy::{Openings, Policy};
 use crate::rules::World;
 use crate::settings::{Credentials, Firewall, Settings};
 
 fn subject(settings: &str) -> Subject {
     let families = Settings::parse(settings).unwrap().seccomp.families;
     let (credentials, answers) = (Credentials::default(), std::collections::BTreeMap::new());
-    let policy =
-        Policy { why: "a test".into(), firewall: Firewall::Required, credentials, families, answers };
+    let (firewall, openings) = (Firewall::Required, Openings::default());
+    let policy = Policy { why: "a test".into(), firewall, credentials, families, openings, answers };
     Subject { policy, joins_sealed: false, world: World::default(), hook: None }
 }
 

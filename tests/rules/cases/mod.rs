@@ -7,7 +7,7 @@ mod namespaces;
 
 use std::collections::BTreeMap;
 
-use oci_isolate::policy::Policy;
+use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rules::mounts::{FileSystem, Node};
 use oci_isolate::rules::{RULES, Rule, SealHook, Source, Sources, Subject, World};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
@@ -42,6 +42,7 @@ impl Cases {
             firewall: Firewall::Required,
             credentials: Credentials::default(),
             families: Vec::new(),
+            openings: Openings::default(),
             answers: BTreeMap::new(),
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into() };

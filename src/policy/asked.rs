@@ -1,0 +1,206 @@
+//! The words in which a container asks for openings, and whether the settings let it have them.
+//!
+//! ```text
+//! io.oci-isolate.ingress   8080/tcp, 9000-9010/udp, 8443 from 10.0.0.0/24
+//! io.oci-isolate.peers     10.0.1.5, 10.0.2.0/24, fd00:1::/64
+//! io.oci-isolate.job       train-7
+//! ```
+//!
+//! What cannot be meant is an error that names the annotation, the item and why; nothing is guessed and nothing is left
+//! out.
+
+use ipnet::IpNet;
+
+use super::never::Nobodys;
+use super::openings::{Ingress, Openings, Protocol};
+use super::{Annotation, only};
+use crate::settings::{PeerBounds, Settings};
+
+/// The annotation that asks for ports that are answered.
+pub const INGRESS: &str = "io.oci-isolate.ingress";
+/// The annotation that asks for peers by address.
+pub const PEERS: &str = "io.oci-isolate.peers";
+/// The annotation that asks for the containers of this host with the same value as peers.
+pub const JOB: &str = "io.oci-isolate.job";
+
+/// The most items that `ingress` takes.
+const INGRESS_LIMIT: usize = 64;
+/// The most peers of one container, as written; a kernel's set holds as many.
+pub const PEERS_LIMIT: usize = 16384;
+/// The longest name of a job, in bytes.
+const JOB_LIMIT: usize = 128;
+
+/// Reads what the annotations of an isolated container ask for.
+///
+/// # Errors
+/// It cannot be meant, or the settings do not allow it.
+pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openings, String> {
+    let mut asked = Openings::default();
+    let named = |key| move |why| format!("annotation {key}: {why}");
+    if let Some(value) = only(annotations, INGRESS)? {
+        if !settings.ingress.allowed {
+            return Err(named(INGRESS)("the settings do not allow it (ingress.allowed = false)".to_owned()));
+        }
+        asked.ingress = ingress(value).map_err(named(INGRESS))?;
+    }
+    if let Some(value) = only(annotations, PEERS)? {
+        asked.peers = peers(value, &settings.peers).map_err(named(PEERS))?;
+    }
+    if let Some(value) = only(annotations, JOB)? {
+        asked.job = Some(job(value).map_err(named(JOB))?.to_owned());
+    }
+    Ok(asked)
+}
+
+/// Reads a comma-separated list of peers within bounds; the result is sorted, and none is within another.
+///
+/// # Errors
+/// An item cannot be meant or is out of bounds; there is none, or too many.
+pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Vec<IpNet>, String> {
+    let nobodys = Nobodys::new();
+    let found = items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, &nobodys));
+    Ok(without_overlap(found.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Sorts them, and drops those that are within another.
+#[must_use]
+pub fn without_overlap(mut prefixes: Vec<IpNet>) -> Vec<IpNet> {
+    // The wider of two that begin alike comes first.
+    prefixes.sort();
+    prefixes.dedup_by(|next, kept| kept.contains(&*next));
+    prefixes
+}
+
+fn peer(item: &str, bounds: &PeerBounds, nobodys: &Nobodys) -> Result<IpNet, String> {
+    let prefix = prefix(item, nobodys)?;
+    within(&prefix, bounds).map_err(|why| format!("{} {why}", shown(item)))?;
+    Ok(prefix)
+}
+
+/// Whether the settings let this prefix be a peer; the error says why not.
+pub fn within(prefix: &IpNet, bounds: &PeerBounds) -> Result<(), String> {
+    let widest = bounds.widest_like(prefix);
+    if prefix.prefix_len() < widest {
+        return Err(format!("is wider than /{widest}, the widest that the settings allow (peers.widest)"));
+    }
+    if !bounds.within.iter().any(|bound| bound.contains(prefix)) {
+        return Err("is not within what the settings allow (peers.within)".into());
+    }
+    Ok(())
+}
+
+fn ingress(list: &str) -> Result<Vec<Ingress>, String> {
+    let nobodys = Nobodys::new();
+    let found = items(list, INGRESS_LIMIT)?.into_iter().map(|item| port(item, &nobodys));
+    let mut found = found.collect::<Result<Vec<_>, _>>()?;
+    found.sort_by_key(|ports| (ports.protocol, ports.from, ports.first, ports.last));
+    // Ranges that overlap or meet become one.
+    found.dedup_by(|next, kept| {
+        let same = (next.protocol, next.from) == (kept.protocol, kept.from);
+        let meets = same && next.first <= kept.last.saturating_add(1);
+        if meets {
+            kept.last = kept.last.max(next.last);
+        }
+        meets
+    });
+    Ok(found)
+}
+
+/// `PORT[-PORT][/tcp|/udp] [from PREFIX]`
+fn port(item: &str, nobodys: &Nobodys) -> Result<Ingress, String> {
+    let quoted = shown(item);
+    let mut words = item.split_ascii_whitespace();
+    let ports = words.next().unwrap_or_default();
+    let from = match (words.next(), words.next(), words.next()) {
+        (None, ..) => None,
+        (Some("from"), Some(from), None) => Some(prefix(from, nobodys)?),
+        _ => return Err(format!("{quoted} is not PORT[-PORT][/tcp|/udp] [from PREFIX]")),
+    };
+    let (ports, protocol) = match ports.split_once('/') {
+        None | Some((_, "tcp")) => (ports.split('/').next().unwrap_or_default(), Protocol::Tcp),
+        Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some((_, other)) => return Err(format!("{quoted}: {} is neither tcp nor udp", shown(other))),
+    };
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let number = |text: &str| match decimal::<u16>(text).filter(|port| *port > 0) {
+        Some(port) => Ok(port),
+        None => Err(format!("{quoted}: {} is no port; ports go from 1 to 65535", shown(text))),
+    };
+    let (first, last) = (number(first)?, number(last)?);
+    if first > last {
+        return Err(format!("{quoted}: the range ends before it begins; write {last}-{first}"));
+    }
+    Ok(Ingress { protocol, first, last, from })
+}
+
+/// An address or a prefix that somebody outside can have.
+fn prefix(item: &str, nobodys: &Nobodys) -> Result<IpNet, String> {
+    let quoted = shown(item);
+    let (address, length) = match item.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (item, None),
+    };
+    let Ok(address) = address.parse::<std::net::IpAddr>() else {
+        return Err(format!("{quoted} is neither an address nor a prefix"));
+    };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(longest), decimal);
+    let Some(prefix) = length.and_then(|length| IpNet::new(address, length).ok()) else {
+        return Err(format!("{quoted}: a prefix length goes from 1 to {longest}"));
+    };
+    if prefix.prefix_len() == 0 {
+        return Err(format!("{quoted} is every address"));
+    }
+    if prefix.trunc() != prefix {
+        return Err(format!("{quoted} has host bits set; write {} or {address}", prefix.trunc()));
+    }
+    match nobodys.overlaps(&prefix) {
+        None => Ok(prefix),
+        Some((never, what)) if never.contains(&prefix) => Err(format!("{quoted} is {what}")),
+        Some((never, what)) => Err(format!("{quoted} contains {never}, {what}; name smaller prefixes")),
+    }
+}
+
+fn job(name: &str) -> Result<&str, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "._/:-".contains(c);
+    if name.is_empty() || name.len() > JOB_LIMIT || !name.chars().all(known) {
+        return Err(format!(
+            "{} is no name of a job: 1 to {JOB_LIMIT} letters, digits and . _ / : -",
+            shown(name)
+        ));
+    }
+    Ok(name)
+}
+
+/// The items of a comma-separated list, without the blanks around them.
+fn items(list: &str, limit: usize) -> Result<Vec<&str>, String> {
+    if list.trim_ascii().is_empty() {
+        return Err("it is empty; leave it away".into());
+    }
+    let count = list.split(',').count();
+    if count > limit {
+        return Err(format!("it has {count} items; at most {limit} are taken"));
+    }
+    let items: Vec<_> = list.split(',').map(str::trim_ascii).collect();
+    match items.iter().position(|item| item.is_empty()) {
+        Some(at) => Err(format!("item {} is empty", at + 1)),
+        None => Ok(items),
+    }
+}
+
+/// A number in digits, and nothing else: no sign, no leading zero.
+fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// As it was written, as far as it fits a line.
+fn shown(item: &str) -> String {
+    match item.char_indices().nth(64) {
+        Some((end, _)) => format!("{:?}...", &item[..end]),
+        None => format!("{item:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
