@@ -225,6 +225,70 @@ mod tests {
         assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
     }
 
+    /// The file of the package with every key as if it were not commented out.
+    fn shipped() -> String {
+        let lines = include_str!("../dist/config.toml").lines().map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') => key,
+            _ => "",
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_file_of_the_package_says_the_defaults() {
+        assert_eq!(Settings::parse(include_str!("../dist/config.toml")), Ok(Settings::default()));
+        let mut settings = Settings::parse(&shipped()).unwrap();
+        // What is none by default has an example; rules have their own answers (tests/rules).
+        for examples in [settings.require.len(), settings.refuse.len(), settings.rules.len()] {
+            assert!(examples > 0);
+        }
+        settings.require.clear();
+        settings.refuse.clear();
+        settings.rules.clear();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn the_file_of_the_package_has_every_key() {
+        /// The keys that are known where this text leads, as the decoder counts them up.
+        fn known(text: &str) -> Vec<String> {
+            let error = toml::from_str::<Settings>(&format!("{text}\nno-such-key = 1\n")).unwrap_err();
+            match error.message().split_once("unknown field `no-such-key`, expected") {
+                Some((_, keys)) => keys.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+                None => Vec::new(),
+            }
+        }
+        let file = shipped();
+        let has = |key: &str, table: &str| {
+            let from = if table.is_empty() { Some(0) } else { file.find(&format!("\n{table}\n")) };
+            let rest =
+                from.map(|from| &file[from + table.len() + usize::from(from > 0)..]).unwrap_or_default();
+            rest.lines()
+                .take_while(|line| table.is_empty() || !line.starts_with('['))
+                .any(|line| line.starts_with(&format!("{key} =")))
+        };
+        let mut missing = Vec::new();
+        let keys = known("");
+        assert!(keys.iter().any(|key| key == "runtime"), "{keys:?}");
+        for key in keys {
+            let tables = [format!("[{key}]"), format!("[[{key}]]")];
+            let below: Vec<_> = tables.iter().map(|table| (table, known(table))).collect();
+            if !has(&key, "") && !tables.iter().any(|table| file.contains(table)) {
+                missing.push(key);
+            }
+            for (table, keys) in below {
+                missing.extend(
+                    keys.iter().filter(|key| !has(key, table)).map(|key| format!("{key} in {table}")),
+                );
+            }
+        }
+        assert!(
+            missing.is_empty(),
+            "dist/config.toml lacks {missing:?}: for each add a line \"# what it is for\" and a line \"#KEY = DEFAULT\" \
+             at its place (keys before the first table)"
+        );
+    }
+
     #[test]
     fn an_unknown_key_is_an_error_that_names_its_line() {
         let error = Settings::parse("mode = \"always\"\nmoed = \"annotation\"\n").unwrap_err();

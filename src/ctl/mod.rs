@@ -61,6 +61,12 @@ struct Which {
     root: Option<PathBuf>,
 }
 
+/// The command line, for its manual page and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -78,6 +78,22 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_is_in_the_manual() {
+        let source = include_str!("flags.rs").split("#[cfg(test)]").next().unwrap();
+        let literals = source.split('"').skip(1).step_by(2).chain([SEAL_FLAG, FORGET_FLAG]);
+        let flags: Vec<_> =
+            literals.filter(|text| text.starts_with("--isolate") && *text != "--isolate").collect();
+        assert!(flags.contains(&"--isolate=always"), "{flags:?}");
+        for flag in flags {
+            let page = include_str!("../../docs/man/oci-isolate.8.md");
+            assert!(
+                page.contains(&format!("**{flag}**")),
+                "add an entry **{flag}** to docs/man/oci-isolate.8.md, FLAGS"
+            );
+        }
+    }
+
+    #[test]
     fn a_flag_that_is_none_is_an_error() {
         for word in [
             "--isolate",

@@ -109,6 +109,28 @@ fn every_rule_has_a_section_in_docs_rules_md() {
 }
 
 #[test]
+fn every_answer_stands_in_the_pages() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = std::fs::read_to_string(root.join("dist/config.toml")).unwrap();
+    let rules = std::fs::read_to_string(root.join("docs/rules.md")).unwrap().replace('\n', " ");
+    let mut missing = Vec::new();
+    for rule in RULES.iter().filter(|rule| rule.answers.len() > 1) {
+        let names: Vec<_> = rule.answers.iter().map(|answer| format!("{answer:?}").to_lowercase()).collect();
+        let line = format!("#{} = \"{}\"  # or {}", rule.name, names[0], names[1..].join(", "));
+        if !settings.lines().any(|found| found == line) {
+            missing.push(format!("dist/config.toml, under [rules]: {line}"));
+        }
+        let section = rules.split(&format!(" ## {} ", rule.name)).nth(1).unwrap_or_default();
+        let section = section.split(" ## ").next().unwrap_or_default();
+        let answers = format!("Answers: {}.", names.join(", "));
+        if !section.contains(&answers) {
+            missing.push(format!("docs/rules.md, section {}: {answers}", rule.name));
+        }
+    }
+    assert!(missing.is_empty(), "add these lines:\n{}", missing.join("\n"));
+}
+
+#[test]
 fn a_rule_changes_its_golden_cases_and_holds_there_afterwards() {
     for cases in cases() {
         let (rule, name, subject, lenient) = (cases.rule(), cases.rule, cases.subject(), cases.lenient());
