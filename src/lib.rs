@@ -26,6 +26,8 @@ pub mod runtime;
 
 pub mod record;
 
+pub mod peers;
+
 pub mod prepare;
 
 pub mod ctl;

@@ -20,7 +20,7 @@ use serde::Deserializer as _;
 pub use edit::{Change, Edit, Json, Pointer, Step};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
 pub use text::Text;
-pub use view::{Capabilities, Device, DeviceAccess, Linux, Mount, Process, Rlimit, Root, View};
+pub use view::{Capabilities, Device, DeviceAccess, Hooks, Linux, Mount, Process, Rlimit, Root, View};
 
 use crate::policy::Annotation;
 

@@ -19,6 +19,9 @@ pub struct View<'a> {
     /// config.md, "Process".
     #[serde(borrow)]
     pub process: Option<Process<'a>>,
+    /// config.md, "Hostname".
+    #[serde(borrow)]
+    pub hostname: Option<Text<'a>>,
     /// config.md, "Root".
     pub root: Option<Root>,
     /// config-linux.md.
@@ -190,6 +193,8 @@ pub struct DeviceAccess {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {
+    /// Run by the runtime in its own namespaces after the container's were made, before the next list.
+    pub prestart: Option<Vec<Hook>>,
     /// Run by the runtime in its own namespaces after the container's were made.
     pub create_runtime: Option<Vec<Hook>>,
     /// Run by the runtime in its own namespaces after the container was deleted.

@@ -12,7 +12,7 @@ use super::{print, print_json};
 use crate::decision::Decision;
 use crate::prepare::{self, Bundle};
 use crate::report::Applied;
-use crate::rules;
+use crate::rules::{self, SealHook};
 use crate::settings::Mode;
 
 /// For programs that tell a container which is passed through from one that is isolated.
@@ -86,7 +86,9 @@ fn judge(what: &What, verdict: &mut Verdict) -> Result<()> {
         Decision::Isolate(policy) => {
             verdict.why = Some(policy.why.clone());
             verdict.waived = rules::waived(&policy).collect();
-            verdict.changes = bundle.prepare(policy, None)?.rewritten.applied;
+            // As at create: a hook is only added for what stays open. It has no record here.
+            let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
+            verdict.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
             verdict.decision = "isolated";
         }
     }

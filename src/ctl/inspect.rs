@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::process::state;
 use super::{print, print_json};
-use crate::record::Record;
+use crate::record::{Hosts, Record};
 
 pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     if json {
@@ -26,6 +26,15 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     for applied in &record.applied {
         writeln!(text, "changed    {}: {}", applied.rule, applied.says)?;
     }
+    if let Some(opened) = &record.opened {
+        let ports: Vec<_> = opened.asked.ingress.iter().collect();
+        line(&mut text, "ingress   ", &ports)?;
+        line(&mut text, "peers     ", &opened.peers.iter().collect::<Vec<_>>())?;
+        line(&mut text, "job       ", &opened.asked.job.iter().collect::<Vec<_>>())?;
+        if let (Some(_), Hosts::Left(why)) = (&opened.asked.job, &opened.hosts) {
+            writeln!(text, "no names   {why}")?;
+        }
+    }
     match &record.sealed {
         None if record.joins_sealed => writeln!(text, "seal       joins a namespace that was sealed before")?,
         None => writeln!(text, "seal       not yet")?,
@@ -35,6 +44,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
                 if sealed.firewall { "inet oci_isolate" } else { "none: this kernel has no nf_tables" };
             writeln!(text, "firewall   {firewall}")?;
             line(&mut text, "removed   ", &sealed.links_removed)?;
+            line(&mut text, "kept      ", &sealed.links_kept)?;
             line(&mut text, "left down ", &sealed.links_left)?;
             line(&mut text, "own       ", &sealed.addresses_kept)?;
             line(&mut text, "blocked   ", &sealed.foreign_blocked)?;

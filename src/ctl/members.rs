@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::read;
+use crate::peers::inside;
 use crate::seal::Netns;
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
@@ -41,20 +42,6 @@ pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
 /// All processes in a network namespace. Those that may not be looked at are not ours.
 pub(super) fn in_namespace(netns: Netns) -> Result<BTreeSet<u32>> {
     inside("ns/net", netns.dev, netns.ino)
-}
-
-fn inside(namespace: &str, dev: u64, ino: u64) -> Result<BTreeSet<u32>> {
-    let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
-        let entry = entry.context("cannot list /proc")?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let is_it = std::fs::metadata(entry.path().join(namespace))
-            .is_ok_and(|meta| (meta.dev(), meta.ino()) == (dev, ino));
-        if is_it {
-            found.insert(pid);
-        }
-    }
-    Ok(found)
 }
 
 /// The control groups that are the container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version

@@ -6,6 +6,7 @@ mod check;
 mod inspect;
 mod list;
 mod members;
+mod peers;
 mod process;
 mod sockets;
 mod verify;
@@ -42,6 +43,9 @@ enum Verb {
     Check(check::What),
     /// Prints the record of a container: what was changed and what the seal did
     Inspect(Which),
+    /// Prints or changes who a running container's peers are
+    #[command(subcommand)]
+    Peers(peers::Verb),
     /// Looks at a running container from outside and says what does not hold
     Verify {
         #[command(flatten)]
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::List => list::list(json),
         Verb::Check(what) => check::check(what, json),
         Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
+        Verb::Peers(verb) => peers::peers(verb, json),
         Verb::Verify { all: true, .. } => {
             Place::all().and_then(|all| verify::verify(&all, &prepare::settings(None)?.credentials, json))
         }

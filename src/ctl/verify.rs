@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::members::{in_namespace, members};
 use super::process::{Looker, has_ended};
 use super::{id_of, print, print_json};
+use crate::peers;
 use crate::record::{Place, Record};
-use crate::seal::{self, Loaded, Netns, Sockets, Wanted};
+use crate::seal::{self, Allow, Loaded, Netns, Sockets, Wanted};
 use crate::settings::Credentials;
 
 #[derive(Serialize)]
@@ -87,7 +88,7 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
         let why = format!("process {} left the namespace that was sealed", init.pid);
         broken.insert(Broken::new("network-namespace", why));
     }
-    broken.extend(seal_of(record, netns.as_fd())?.into_iter().map(|why| Broken::new("seal", why)));
+    broken.extend(seal_of(place, record, netns.as_fd())?.into_iter().map(|why| Broken::new("seal", why)));
     let members = members(init.pid)?;
     let mut known = members.clone();
     known.extend(members_beside(place, identity)?);
@@ -103,11 +104,11 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
 }
 
 /// What does not hold of the namespace as a whole.
-fn seal_of(record: &Record, netns: std::os::fd::BorrowedFd<'_>) -> Result<Vec<String>> {
+fn seal_of(place: &Place, record: &Record, netns: std::os::fd::BorrowedFd<'_>) -> Result<Vec<String>> {
     let seen = seal::look(netns, Sockets::Own)?;
     let sealed = record.sealed.as_ref();
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
-    let wanted = Wanted { addresses, firewall: record.firewall, allow: None };
+    let wanted = Wanted { addresses, firewall: record.firewall, allow: allow(place, record)? };
     let mut found: Vec<_> =
         seal::broken(&seen, &wanted, Sockets::Own).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {
@@ -116,6 +117,20 @@ fn seal_of(record: &Record, netns: std::os::fd::BorrowedFd<'_>) -> Result<Vec<St
         found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
     }
     Ok(found)
+}
+
+/// What should be open: of a container that joins another's namespace, what is for that one.
+fn allow(place: &Place, record: &Record) -> Result<Option<Allow>> {
+    let Some(opened) = &record.opened else { return Ok(None) };
+    let (place, record, opened) = match peers::owner(record)? {
+        None => (place.clone(), record.clone(), opened.clone()),
+        Some((place, owner)) => {
+            let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
+            (place, owner, opened)
+        }
+    };
+    let peers = peers::wanted_of(&place, &record)?;
+    Ok(Some(Allow { ingress: opened.asked.ingress, peers, never: opened.never }))
 }
 
 /// The processes of other isolated containers in the same namespace: those of a pod.

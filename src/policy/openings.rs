@@ -1,6 +1,8 @@
 //! What an isolated container may still talk to: ports that are answered, and peers. Data only; the words in which
 //! it is asked for, and how far the settings let anybody go, are read elsewhere.
 
+use std::fmt;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -44,5 +46,17 @@ impl Openings {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ingress.is_empty() && self.peers.is_empty() && self.job.is_none()
+    }
+}
+
+/// As it is written in an annotation.
+impl fmt::Display for Ingress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        if self.last != self.first {
+            write!(f, "-{}", self.last)?;
+        }
+        f.write_str(if self.protocol == Protocol::Tcp { "/tcp" } else { "/udp" })?;
+        self.from.map_or(Ok(()), |from| write!(f, " from {from}"))
     }
 }

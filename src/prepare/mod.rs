@@ -20,10 +20,11 @@ use anyhow::{Context, Result, bail};
 use crate::config::{self, Document, Kind, View};
 use crate::decision::{self, Decision};
 use crate::files::{self, Snapshot};
+use crate::peers;
 use crate::policy::Policy;
 use crate::record::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject};
+use crate::rules::{SealHook, Subject, World};
 
 pub use network::Before;
 pub use settings::settings;
@@ -45,6 +46,8 @@ pub struct Prepared {
     pub rootfs: Inode,
     /// The network that the container would have had.
     pub before: Before,
+    /// Of a member of a job: its host name, and what is mounted at its `/etc/hosts`.
+    pub names: (Option<String>, Option<PathBuf>),
     /// What the rules were applied to.
     pub subject: Subject,
     /// The configuration that it gets.
@@ -79,12 +82,14 @@ impl Bundle {
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
         let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
-        let before = network::before(&view)?;
+        let before = network::before(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let world = world::look(&view, &self.path, &root, before.netns)?;
+        let keeps_network = before.kept.is_some();
+        let world = World { keeps_network, ..world::look(&view, &self.path, &root, before.netns)? };
+        let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
         let rewritten = rewrite(&document, &view, &subject)?;
-        Ok(Prepared { rootfs, before, subject, rewritten })
+        Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), subject, rewritten })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {

@@ -2,37 +2,84 @@
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::View;
+use crate::peers;
+use crate::policy::Openings;
+use crate::record::Place;
 use crate::rules::{self, Network};
 use crate::seal::{self, Netns};
 
 /// The network that the container would have had.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Before {
     /// The namespace that it joins, when that is sealed.
     pub netns: Option<Netns>,
+    /// The engine's namespace, when it is kept and sealed in place.
+    pub kept: Option<PathBuf>,
     /// The addresses that mean something beyond the namespace.
     pub addresses: Vec<IpAddr>,
 }
 
 /// A program that resolves its own host name gets an address of the network that the engine prepared, so the container
-/// keeps those. A namespace that is sealed already is joined: members of a pod reach each other through it.
-pub(super) fn before(view: &View) -> Result<Before> {
+/// keeps those. A namespace that is sealed already is joined: members of a pod reach each other through it. Where
+/// something stays open, the engine's own is kept.
+pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     let path = match rules::network(view)? {
-        Network::New(_) => return Ok(Before { netns: None, addresses: Vec::new() }),
-        Network::Host => return Ok(Before { netns: None, addresses: seal::addresses(None)? }),
+        Network::New(_) => return Ok(Before::default()),
+        Network::Host => return Ok(Before { addresses: seal::addresses(None)?, ..Before::default() }),
         Network::At(_, path) => path,
     };
     let netns = seal::netns_of(&path)?;
-    let closed = || -> Result<bool> {
-        let verified = seal::verify(netns.as_fd())?;
-        Ok(verified.broken.is_empty() && verified.allow.is_none())
-    };
-    if !seal::is_host(netns.as_fd())? && closed()? {
-        return Ok(Before { netns: Some(Netns::of(netns.as_fd())?), addresses: Vec::new() });
+    if seal::is_host(netns.as_fd())? {
+        if !openings.is_empty() {
+            bail!("{RULE}: {} is the host's, and nothing can be opened in that", path.display());
+        }
+        return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
     }
-    Ok(Before { netns: None, addresses: seal::addresses(Some(netns.as_fd()))? })
+    let identity = Netns::of(netns.as_fd())?;
+    let verified = seal::verify(netns.as_fd())?;
+    if verified.broken.is_empty() {
+        check_openings(&path, identity, verified.allow.is_some(), openings)?;
+        return Ok(Before { netns: Some(identity), ..Before::default() });
+    }
+    if openings.is_empty() {
+        return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
+    }
+    if let Some(stranger) = peers::stranger(identity, None)? {
+        bail!(
+            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is opened for it",
+            path.display()
+        );
+    }
+    Ok(Before { kept: Some(path), ..Before::default() })
 }
+
+/// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.
+fn check_openings(path: &Path, netns: Netns, open: bool, asked: &Openings) -> Result<()> {
+    if !open && asked.is_empty() {
+        return Ok(());
+    }
+    let owner = |place: &Place| {
+        let record = place.load().ok().flatten()?;
+        (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
+    };
+    let owner = if open { Place::all()?.iter().find_map(owner) } else { None };
+    match owner.as_ref().map(|owner| (&owner.id, owner.opened.as_ref())) {
+        Some((_, Some(opened))) if opened.asked == *asked => Ok(()),
+        Some((id, _)) => bail!(
+            "{RULE}: {} is container {id}'s, for which other ports or peers are open; ask for the same",
+            path.display()
+        ),
+        None if open => {
+            bail!("{RULE}: ports or peers are open in {}, and nobody knows for whom", path.display())
+        }
+        None => bail!("{RULE}: {} is sealed, and nothing can be opened in it any more", path.display()),
+    }
+}
+
+/// The rule that these checks belong to, which looks at documents only.
+const RULE: &str = "network-namespace";

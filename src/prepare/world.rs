@@ -24,6 +24,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, joined: Option<Netns
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     Ok(World {
+        keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, joined),
         ipc: shared(view, LinuxNamespaceType::Ipc, joined),
         drivers: drivers(view, &sources)?,

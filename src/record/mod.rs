@@ -4,6 +4,8 @@
 //! A record is claimed before the container is created and dropped when `delete` has succeeded. A create that failed
 //! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
 
+mod lock;
+mod opened;
 mod place;
 
 use std::net::IpAddr;
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use opened::{Hosts, Opened};
 pub use place::{Place, empty_directory};
 
 use crate::report::Applied;
@@ -47,6 +50,8 @@ pub struct Record {
     pub confined: bool,
     /// The addresses of the network that the container does not get; it keeps them on `lo`.
     pub addresses: Vec<IpAddr>,
+    /// What stays open; nothing, for most.
+    pub opened: Option<Opened>,
     /// What was changed in its `config.json`.
     pub applied: Vec<Applied>,
     /// The init process, once the container was sealed.
@@ -122,17 +127,35 @@ pub struct New {
     pub joins_sealed: bool,
     pub confined: bool,
     pub addresses: Vec<IpAddr>,
+    pub opened: Option<Opened>,
     pub applied: Vec<Applied>,
 }
 
 impl Record {
+    /// Its job, if it has one.
+    #[must_use]
+    pub fn job(&self) -> Option<&str> {
+        self.opened.as_ref()?.asked.job.as_deref()
+    }
+
     /// A record of a container that this process is about to create.
     ///
     /// # Errors
     /// /proc is not there.
     pub fn new(new: New) -> Result<Self> {
-        let New { id, bundle, rootfs, pid_file, why, firewall, joins_sealed, confined, addresses, applied } =
-            new;
+        let New {
+            id,
+            bundle,
+            rootfs,
+            pid_file,
+            why,
+            firewall,
+            joins_sealed,
+            confined,
+            addresses,
+            opened,
+            applied,
+        } = new;
         Ok(Self {
             version: VERSION,
             creator: Process::this()?,
@@ -147,6 +170,7 @@ impl Record {
             joins_sealed,
             confined,
             addresses,
+            opened,
             applied,
         })
     }

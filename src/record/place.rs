@@ -2,20 +2,24 @@
 //! change happens under a lock, and a file is replaced in one step.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
+use super::lock::lock;
 use super::{Record, VERSION};
 use crate::{files, runtime};
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The peers of every member of a job are set meanwhile.
+const PEERS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The name of [`empty_directory`] in the state directory.
 const EMPTY: &str = "empty";
@@ -232,22 +236,22 @@ impl Place {
     fn lock(&self) -> Result<Flock<File>> {
         make_dir(&self.state)?;
         self.check_owner()?;
-        let shown = self.state.display();
-        let mut file = File::open(&self.state).with_context(|| format!("cannot open {shown}"))?;
-        let deadline = Instant::now() + LOCK_DEADLINE;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((_, errno)) if errno != nix::errno::Errno::EWOULDBLOCK => {
-                    return Err(errno).with_context(|| format!("cannot lock {shown}"));
-                }
-                Err(_) if Instant::now() > deadline => {
-                    bail!("cannot lock {shown}: held by another process for {LOCK_DEADLINE:?}");
-                }
-                Err((back, _)) => file = back,
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let file =
+            File::open(&self.state).with_context(|| format!("cannot open {}", self.state.display()))?;
+        lock(file, &self.state, LOCK_DEADLINE)
+    }
+
+    /// Keeps everybody else from changing peers and names until the lock is dropped.
+    ///
+    /// # Errors
+    /// The state directory cannot be written, or somebody holds the lock for too long.
+    pub fn lock_peers(&self) -> Result<Flock<File>> {
+        make_dir(&self.state)?;
+        self.check_owner()?;
+        let path = self.state.join("peers.lock");
+        let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        lock(file, &path, PEERS_DEADLINE)
     }
 
     /// Whoever can write the state directory can make an isolated container look like one that is not.

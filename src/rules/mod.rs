@@ -27,7 +27,7 @@ use crate::settings::Answer;
 pub use devices::{Drivers, is_default};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network};
-pub use seal_hook::{FORGET_FLAG, SEAL_FLAG, SealHook};
+pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
 
 /// One promise.
 #[derive(Debug, Clone, Copy)]
@@ -85,13 +85,17 @@ pub struct Subject {
     pub joins_sealed: bool,
     /// What was looked up on this machine.
     pub world: World,
-    /// For `run` and `restore`, which leave no room between create and start: the hooks that seal and forget.
+    /// The hooks: those that seal and forget, for `run` and `restore`, which leave no room between create and start; and
+    /// the one that closes a new namespace that will be opened in part.
     pub hook: Option<SealHook>,
 }
 
 /// What rules have to know of the machine; looked up by `prepare::world`, since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
+    /// Whether the network namespace that the document names by path is kept and sealed in place, since something stays
+    /// open in it.
+    pub keeps_network: bool,
     /// Whose the pid namespace is that the document names by path, if it does.
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.

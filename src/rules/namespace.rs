@@ -1,5 +1,5 @@
 //! `network-namespace`: the container gets a network namespace of its own, made empty by the runtime, or joins one
-//! that was sealed before.
+//! that was sealed before. Where something stays open, the engine's namespace is kept and sealed in place instead.
 
 use std::path::PathBuf;
 
@@ -86,12 +86,13 @@ pub fn network(view: &View) -> Result<Network, Violation> {
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(match network(view)? {
+        Network::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
         Network::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
             change: Change::Append(json!({"type": "network"})),
             says: "added an empty network namespace in place of the host's".into(),
         }],
-        Network::At(index, _) if !subject.joins_sealed => vec![Edit {
+        Network::At(index, _) if !stays(subject) => vec![Edit {
             at: Pointer::to(&NAMESPACES).item(index).member("path"),
             change: Change::Remove,
             says: "replaced the network namespace given by path by an empty one".into(),
@@ -102,10 +103,21 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     match network(view)? {
+        Network::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
         Network::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
-        Network::At(_, path) if !subject.joins_sealed => {
+        Network::At(_, path) if !stays(subject) => {
             Err(Violation::of(&RULE, format!("the network namespace {} was not sealed", path.display())))
         }
         Network::New(_) | Network::At(..) => Ok(()),
     }
+}
+
+/// Whether the namespace that is named by path is the container's.
+fn stays(subject: &Subject) -> bool {
+    subject.joins_sealed || subject.world.keeps_network
+}
+
+fn opened_host() -> Violation {
+    let why = "the network namespace is the host's, and nothing can be opened in that; drop --network=host";
+    Violation::of(&RULE, why)
 }

@@ -1,17 +1,22 @@
 //! `seal-hook`: with `run` and `restore` nobody calls the runtime between create and start, so the namespace is
 //! sealed by the last `createRuntime` hook, and the record is dropped by the last `poststop` hook (`run` deletes the
 //! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` goes.
+//!
+//! A new namespace in which something will stay open is closed by the very first hook, before any that plumbs
+//! (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an engine does so after
+//! `create`.
 
 use oci_spec::runtime::Hook;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use super::{Network, Rule, Subject, Violation, network};
+use crate::config::{Change, Edit, Hooks, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
     name: "seal-hook",
-    promise: "with run and restore, the last createRuntime hook seals the network namespace",
+    promise: "with run and restore, the last createRuntime hook seals the network namespace; one that stays open in part \
+              is closed by the first hook",
     reference: "runtime-spec, config.md, \"POSIX-platform Hooks\"; runtime.md, \"Lifecycle\"",
     process: false,
     answers: &[Answer::Set],
@@ -24,6 +29,9 @@ pub const SEAL_FLAG: &str = "--isolate-seal=";
 /// The leading flag that makes the shim a `poststop` hook; its value is the record's path.
 pub const FORGET_FLAG: &str = "--isolate-forget=";
 
+/// The leading flag that makes the shim the first hook; its value is the record's path.
+pub const CLOSE_FLAG: &str = "--isolate-close=";
+
 /// What the hooks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealHook {
@@ -31,11 +39,14 @@ pub struct SealHook {
     pub program: String,
     /// The container's record.
     pub record: String,
+    /// Whether there is no `start` to seal in, so that hooks seal and forget.
+    pub seals: bool,
 }
 
-/// Whether these are the arguments of one of our hooks, of whatever container.
-fn is_seal_hook(args: &[String]) -> bool {
-    args.get(1).is_some_and(|arg| arg.starts_with(SEAL_FLAG) || arg.starts_with(FORGET_FLAG))
+/// Whether this is one of our hooks, of whatever container.
+fn is_ours(hook: &Hook) -> bool {
+    let flag = hook.args().as_deref().and_then(|args| args.get(1));
+    flag.is_some_and(|flag| [SEAL_FLAG, FORGET_FLAG, CLOSE_FLAG].iter().any(|ours| flag.starts_with(ours)))
 }
 
 impl SealHook {
@@ -49,13 +60,43 @@ impl SealHook {
     }
 }
 
-/// The member of `hooks`, its list, and the flag of ours that belongs there.
-fn lists<'v>(view: &'v View) -> [(&'static str, &'v [Hook], &'static str); 2] {
+/// A list of hooks: the member, what is in it, and the flags of ours that belong at its beginning and at its end.
+struct List<'v> {
+    member: &'static str,
+    hooks: &'v [Hook],
+    first: Option<&'static str>,
+    last: Option<&'static str>,
+}
+
+fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violation> {
     let hooks = view.hooks.as_ref();
-    [
-        ("createRuntime", hooks.and_then(|h| h.create_runtime.as_deref()).unwrap_or_default(), SEAL_FLAG),
-        ("poststop", hooks.and_then(|h| h.poststop.as_deref()).unwrap_or_default(), FORGET_FLAG),
-    ]
+    let of = |list: fn(&Hooks) -> Option<&[Hook]>| hooks.and_then(list).unwrap_or_default();
+    let prestart = of(|hooks| hooks.prestart.as_deref());
+    // Runtimes run prestart first. A list that is not there stays so: it is deprecated.
+    let others_prestart = prestart.iter().any(|hook| !is_ours(hook));
+    let close = closes(view, subject)?.then_some(CLOSE_FLAG);
+    let seals = subject.hook.as_ref().is_some_and(|hook| hook.seals);
+    Ok([
+        List { member: "prestart", hooks: prestart, first: close.filter(|_| others_prestart), last: None },
+        List {
+            member: "createRuntime",
+            hooks: of(|hooks| hooks.create_runtime.as_deref()),
+            first: close.filter(|_| !others_prestart),
+            last: seals.then_some(SEAL_FLAG),
+        },
+        List {
+            member: "poststop",
+            hooks: of(|hooks| hooks.poststop.as_deref()),
+            first: None,
+            last: seals.then_some(FORGET_FLAG),
+        },
+    ])
+}
+
+/// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
+/// engine has made is closed before the runtime is called.
+fn closes(view: &View, subject: &Subject) -> Result<bool, Violation> {
+    Ok(!subject.policy.openings.is_empty() && matches!(network(view)?, Network::New(_)))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
@@ -63,38 +104,42 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         return Ok(Vec::new());
     }
     let mut edits = Vec::new();
-    for (member, list, flag) in lists(view) {
-        for (index, hook) in list.iter().enumerate() {
-            if hook.args().as_deref().is_some_and(is_seal_hook) {
-                edits.push(Edit {
-                    at: Pointer::to(&["hooks", member]).item(index),
-                    change: Change::Remove,
-                    says: format!("removed an earlier {member} hook of oci-isolate"),
-                });
-            }
-        }
-        if let Some(ours) = &subject.hook {
+    for List { member, hooks, first, last } in lists(view, subject)? {
+        for (index, _) in hooks.iter().enumerate().filter(|(_, hook)| is_ours(hook)) {
             edits.push(Edit {
-                at: Pointer::to(&["hooks", member]),
-                change: Change::Append(json!({"path": ours.program, "args": ours.args(flag)})),
-                says: format!("added the last {member} hook"),
+                at: Pointer::to(&["hooks", member]).item(index),
+                change: Change::Remove,
+                says: format!("removed an earlier {member} hook of oci-isolate"),
             });
         }
+        let Some(ours) = &subject.hook else { continue };
+        let item = |flag| json!({"path": ours.program, "args": ours.args(flag)});
+        let at = || Pointer::to(&["hooks", member]);
+        let add = |flag, change: fn(Value) -> Change, word| Edit {
+            at: at(),
+            change: change(item(flag)),
+            says: format!("added the {word} {member} hook"),
+        };
+        edits.extend(first.map(|flag| add(flag, Change::Prepend, "first")));
+        edits.extend(last.map(|flag| add(flag, Change::Append, "last")));
     }
     Ok(edits)
 }
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    for (member, list, flag) in lists(view) {
-        let ours = list.iter().filter(|hook| hook.args().as_deref().is_some_and(is_seal_hook)).count();
-        let last_is_ours =
-            subject.hook.as_ref().is_some_and(|ours| list.last().is_some_and(|h| ours.is(h, flag)));
-        match (&subject.hook, ours, last_is_ours) {
-            (None, 0, _) | (Some(_), 1, true) => {}
-            (None, ..) => {
-                return Err(Violation::of(&RULE, format!("a {member} hook of an earlier run is left")));
-            }
-            (Some(_), ..) => return Err(Violation::of(&RULE, format!("the last {member} hook is not ours"))),
+    for List { member, hooks, first, last } in lists(view, subject)? {
+        let is = |hook: Option<&Hook>, flag| {
+            hook.zip(subject.hook.as_ref()).is_some_and(|(hook, ours)| ours.is(hook, flag))
+        };
+        if first.is_some_and(|flag| !is(hooks.first(), flag)) {
+            return Err(Violation::of(&RULE, format!("the first {member} hook is not ours")));
+        }
+        if last.is_some_and(|flag| !is(hooks.last(), flag)) {
+            return Err(Violation::of(&RULE, format!("the last {member} hook is not ours")));
+        }
+        let wanted = usize::from(first.is_some()) + usize::from(last.is_some());
+        if hooks.iter().filter(|hook| is_ours(hook)).count() != wanted {
+            return Err(Violation::of(&RULE, format!("a {member} hook of an earlier run is left")));
         }
     }
     Ok(())

@@ -1,19 +1,24 @@
 //! `create`, `run`, `restore`: decide, rewrite, remember, exec. Nothing is written before every rule holds on the new
 //! bytes; the record is written before the configuration, so that no isolated container can be without one.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::path::Path;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays};
 use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
-use crate::policy::Policy;
+use crate::peers;
+use crate::policy::{Openings, Policy};
 use crate::prepare::Bundle;
-use crate::record::{New, Place, Record};
+use crate::record::{Hosts, New, Opened, Place, Record};
 use crate::rules::SealHook;
+use crate::seal;
+use crate::settings::PeerBounds;
 
 pub(super) fn create(call: &Call) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
@@ -35,7 +40,8 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let unset = descriptors::guard(call)?;
     let strays = [environment_strays(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
-    let hook = if sealed_by_start { None } else { Some(seal_hook(&place)?) };
+    let hooked = !sealed_by_start || !policy.openings.is_empty();
+    let hook = hooked.then(|| seal_hook(&place, !sealed_by_start)).transpose()?;
     let prepared = bundle.prepare(policy, hook)?;
 
     let mut args = call.args.to_vec();
@@ -45,11 +51,17 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         args = call.invocation.rewritten(call.args, &[Change::PidFile(ours.as_os_str())]);
         pid_file = Some(ours);
     }
+    let id = call.invocation.id.to_string_lossy().into_owned();
+    let openings = prepared.subject.policy.openings;
+    let opened = (!openings.is_empty()).then(|| {
+        let (name, path) = prepared.names;
+        opened(openings, call.settings.peers.clone(), peers::hosts_of(name, path, &id))
+    });
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
     }
     let new = New {
-        id: call.invocation.id.to_string_lossy().into_owned(),
+        id,
         bundle: bundle.path,
         rootfs: prepared.rootfs,
         pid_file,
@@ -58,10 +70,15 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         joins_sealed: prepared.subject.joins_sealed,
         confined: prepared.subject.world.confined,
         addresses: prepared.before.addresses,
+        opened,
         applied: prepared.rewritten.applied,
     };
     place.claim(&Record::new(new)?)?;
-    let done = prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
+    // What the engine has plumbed already is closed before the runtime knows of it.
+    let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
+    let closed = prepared.before.kept.as_ref().map_or(Ok(()), close);
+    let replace = |()| prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
+    let done = closed.and_then(replace);
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {
         Ok(never) => match never {},
         Err(error) => error,
@@ -71,9 +88,14 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     Err(failed)
 }
 
-fn seal_hook(place: &Place) -> Result<SealHook> {
+fn opened(asked: Openings, bounds: PeerBounds, (host_name, hosts): (Option<String>, Hosts)) -> Opened {
+    let peers = asked.peers.iter().copied().collect();
+    Opened { asked, peers, bounds, never: BTreeSet::new(), host_name, hosts }
+}
+
+fn seal_hook(place: &Place, seals: bool) -> Result<SealHook> {
     let program = std::env::current_exe().context("cannot tell our own path")?;
     let utf8 =
         |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
-    Ok(SealHook { program: utf8(program.into())?, record: utf8(place.record().into())? })
+    Ok(SealHook { program: utf8(program.into())?, record: utf8(place.record().into())?, seals })
 }

@@ -1,4 +1,5 @@
 //! `delete`: the record goes when the runtime has deleted the container, and stays when it has not.
+//! Before it goes, the others of its job forget it.
 //! With crun's `--regex`, the records of those containers go that are gone.
 
 use std::os::unix::process::ExitStatusExt;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Call;
+use crate::peers;
 use crate::record::Place;
 
 pub(super) fn delete(call: &Call) -> Result<ExitCode> {
@@ -21,7 +23,7 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
     let status = call.runtime.run(call.args)?;
     if status.success() {
         for place in places.iter().filter(|place| !call.invocation.regex || !place.has_container()) {
-            place.forget()?;
+            peers::leave(place)?;
         }
     }
     // A shell's convention for a runtime that was killed.

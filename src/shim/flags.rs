@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::rules::{FORGET_FLAG, SEAL_FLAG};
+use crate::rules::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG};
 
 /// What the leading flags say.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) struct Flags {
     pub(super) always: bool,
     /// `--isolate-config=PATH`: the settings file.
     pub(super) config: Option<PathBuf>,
+    /// The first hook of this record.
+    pub(super) close: Option<PathBuf>,
     /// The `createRuntime` hook of this record.
     pub(super) seal: Option<PathBuf>,
     /// The `poststop` hook of this record.
@@ -42,6 +44,8 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
             flags.always = true;
         } else if let Some(path) = value("--isolate-config=") {
             flags.config = Some(path);
+        } else if let Some(path) = value(CLOSE_FLAG) {
+            flags.close = Some(path);
         } else if let Some(path) = value(SEAL_FLAG) {
             flags.seal = Some(path);
         } else if let Some(path) = value(FORGET_FLAG) {

@@ -1,5 +1,5 @@
 //! What a runtime calls us for in the middle of `run` and `restore`: sealing as the last `createRuntime` hook,
-//! forgetting as a `poststop` hook. Hooks get the container's state on stdin (runtime-spec, config.md, "POSIX-platform
+//! forgetting as a `poststop` hook. And for what stays open in part: closing as the first hook of all. Hooks get the container's state on stdin (runtime-spec, config.md, "POSIX-platform
 //! Hooks").
 
 use std::ffi::OsString;
@@ -13,6 +13,8 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 use serde_json::json;
 
+use super::opened;
+use crate::peers;
 use crate::record::{Place, Process, Record};
 use crate::rules::SEAL_FLAG;
 use crate::seal::{self, Wanted};
@@ -20,8 +22,25 @@ use crate::seal::{self, Wanted};
 /// The largest state that is read, in bytes: it carries the annotations.
 const STATE_LIMIT: u64 = 128 << 20;
 
+/// The first hook: whatever is plumbed from now on meets a closed table.
+pub(super) fn close(record: &Path) -> Result<ExitCode> {
+    let (_, record, pid) = called(record)?;
+    let netns = seal::netns_of(&process(pid))?;
+    seal::close(netns.as_fd()).with_context(|| format!("container {} not closed", record.id))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The `createRuntime` hook.
 pub(super) fn seal(record: &Path) -> Result<ExitCode> {
+    let (place, record, pid) = called(record)?;
+    let id = record.id.clone();
+    seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The container for which a hook is called, and its init process; a user who is not root is in its user namespace
+/// from then on.
+fn called(record: &Path) -> Result<(Place, Record, u32)> {
     let state = state()?;
     let place = Place::at(record)?;
     let Some(record) = place.load()? else { bail!("there is no record {}", record.display()) };
@@ -30,12 +49,10 @@ pub(super) fn seal(record: &Path) -> Result<ExitCode> {
     }
     let pid = state.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
     let pid = pid.context("the container's state has no pid")?;
-    let id = record.id.clone();
     if !geteuid().is_root() {
         seal::join_user_namespace(&process(pid))?;
     }
-    seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok((place, record, pid))
 }
 
 /// The container's state. It is read to its end before anything else: crun dies of a hook that does not (SIGPIPE).
@@ -69,7 +86,7 @@ pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<(
 /// The `poststop` hook.
 pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
-    Place::at(record)?.forget()?;
+    peers::leave(&Place::at(record)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,9 +101,17 @@ fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
         if let Some(broken) = verified.broken.first() {
             bail!("the network namespace that it joins is not sealed any more: {broken}");
         }
-        if verified.allow.is_some() {
-            bail!("the network namespace that it joins was opened");
+        if verified.allow.is_some() != record.opened.is_some() {
+            bail!("the network namespace that it joins is not as open as it was");
         }
+        if record.job().is_some() {
+            let _lock = place.lock_peers()?;
+            record.init = Some(Process::of(pid)?);
+            place.update(&record)?;
+            return peers::settle(place, &record).context("cannot join the job");
+        }
+    } else if let Some(opened) = record.opened.take() {
+        return opened::seal(place, record, opened, pid, netns.as_fd());
     } else {
         let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall, allow: None };
         record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);

@@ -8,6 +8,7 @@ mod descriptors;
 mod exec;
 mod flags;
 mod hook;
+mod opened;
 mod start;
 
 use std::ffi::OsString;
@@ -50,6 +51,9 @@ struct Call<'a> {
 }
 
 fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
+    if let Some(record) = &flags.close {
+        return hook::close(record);
+    }
     if let Some(record) = &flags.seal {
         return hook::seal(record);
     }

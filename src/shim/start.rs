@@ -2,13 +2,16 @@
 //! and the runtime goes on only when everything holds.
 
 use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use super::{Call, hook};
 use crate::files;
+use crate::peers;
 use crate::record::{Inode, Record};
+use crate::seal::{self, Netns};
 use crate::settings::Mode;
 
 pub(super) fn start(call: &Call) -> Result<Infallible> {
@@ -21,6 +24,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     };
     let pid = init_pid(&record)?;
     check_rootfs(&record, pid)?;
+    check_alone(&record, pid)?;
     if let Some(place) = place {
         hook::seal_at_start(&place, record, pid)?;
     }
@@ -46,5 +50,18 @@ fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
         Err(error) => {
             Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})"))
         }
+    }
+}
+
+/// Nobody else may be in a namespace that is about to be opened: it was looked at when the container was created, and
+/// another may have joined since.
+fn check_alone(record: &Record, pid: u32) -> Result<()> {
+    if record.opened.is_none() || record.joins_sealed {
+        return Ok(());
+    }
+    let netns = Netns::of(seal::netns_of(Path::new(&format!("/proc/{pid}")))?.as_fd())?;
+    match peers::stranger(netns, Some(pid))? {
+        None => Ok(()),
+        Some(stranger) => bail!("{stranger} is in its network namespace, and nothing is opened for it"),
     }
 }

@@ -29,8 +29,11 @@ fn subject(joins_sealed: bool, hooked: bool) -> Subject {
         openings: Openings::default(),
         answers,
     };
-    let hook =
-        SealHook { program: "/shim".into(), record: "/run/oci-isolate/containers/run/runc/web.json".into() };
+    let hook = SealHook {
+        program: "/shim".into(),
+        record: "/run/oci-isolate/containers/run/runc/web.json".into(),
+        seals: true,
+    };
     Subject { policy, joins_sealed, world: World::default(), hook: hooked.then_some(hook) }
 }
 

@@ -45,7 +45,7 @@ impl Cases {
             openings: Openings::default(),
             answers: BTreeMap::new(),
         };
-        let hook = SealHook { program: "/shim".into(), record: "/record.json".into() };
+        let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };
         Subject { policy, joins_sealed: false, world: self.world.clone(), hook: Some(hook) }
     }
 

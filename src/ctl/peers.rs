@@ -1,0 +1,145 @@
+//! `isolatectl peers`: who a running container's peers are by address, and other ones for it, in one step. Those of its
+//! job are its job's.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{Which, find, load, print, print_json};
+use crate::record::{Opened, Place, Record};
+use crate::{peers, policy, prepare};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Prints the peers of a container
+    Show(Which),
+    /// Makes these its peers by address, and no others
+    Set(Change),
+    /// Makes these its peers as well
+    Add(Change),
+    /// Takes these of its peers away, as they were given
+    Remove(Change),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Change {
+    #[command(flatten)]
+    which: Which,
+    /// Addresses and prefixes
+    prefixes: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown<'a> {
+    id: &'a str,
+    /// By address.
+    peers: &'a BTreeSet<IpNet>,
+    job: Option<&'a str>,
+    /// The addresses of the others of its job that run.
+    members: Vec<Member>,
+    /// What the kernel lets through: both, without overlap.
+    allowed: BTreeSet<IpNet>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    id: String,
+    addresses: BTreeSet<std::net::IpAddr>,
+}
+
+pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
+    match verb {
+        Verb::Show(which) => {
+            let place = find(which)?;
+            show(&place, &load(&place)?, json)
+        }
+        Verb::Set(change) => put(change, |_, given| Ok(given)),
+        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().copied().chain(given).collect())),
+        Verb::Remove(change) => put(change, |peers, given| {
+            if let Some(missing) = given.iter().find(|given| !peers.contains(given)) {
+                bail!("{missing} is not among its peers by address; see isolatectl peers show");
+            }
+            Ok(peers.iter().filter(|peer| !given.contains(peer)).copied().collect())
+        }),
+    }
+}
+
+fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
+    let opened = opened(record)?;
+    let others = peers::members(place, record)?.into_iter().filter(|m| m.place.record() != place.record());
+    let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
+    let shown = Shown {
+        id: &record.id,
+        peers: &opened.peers,
+        job: record.job(),
+        members: others.collect(),
+        allowed: peers::wanted_of(place, record)?,
+    };
+    if json {
+        print_json(&shown)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for peer in shown.peers {
+        writeln!(text, "{peer}")?;
+    }
+    for Member { id, addresses } in &shown.members {
+        for address in addresses {
+            writeln!(text, "{address}  {id}, of job {}", shown.job.unwrap_or_default())?;
+        }
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the peers by address what `change` makes of them and of those that are given.
+fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpNet>>) -> Result<ExitCode> {
+    let bounds = prepare::settings(None)?.peers;
+    let given = match change.prefixes.is_empty() {
+        true => Vec::new(),
+        false => policy::peers(&change.prefixes.join(","), &bounds).map_err(anyhow::Error::msg)?,
+    };
+    let place = find(&change.which)?;
+    let _lock = place.lock_peers()?;
+    let mut record = load(&place)?;
+    let before = record.clone();
+    let opened = opened(&record)?;
+    let made = policy::without_overlap(make(&opened.peers, given)?);
+    if made.len() > policy::PEERS_LIMIT {
+        bail!("{} peers are too many; at most {} are taken", made.len(), policy::PEERS_LIMIT);
+    }
+    if let Some(host) = made.iter().find(|peer| opened.never.iter().any(|host| **peer == (*host).into())) {
+        bail!("peer {} is the host's own address", host.addr());
+    }
+    record.opened = Some(Opened { peers: made.into_iter().collect(), ..opened.clone() });
+    // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
+    place.update(&record)?;
+    if let Err(error) = peers::settle(&place, &record) {
+        place.update(&before).context("cannot take back what failed")?;
+        return Err(error);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
+fn opened(record: &Record) -> Result<&Opened> {
+    let Some(opened) = &record.opened else {
+        bail!(
+            "container {} was created without ports, peers and job, so its network namespace is closed; create it again",
+            record.id
+        );
+    };
+    if record.joins_sealed {
+        bail!("container {} shares the network of another; name that one", record.id);
+    }
+    match record.init {
+        None => bail!("container {} is not started yet", record.id),
+        Some(init) if !init.lives() => bail!("container {} does not run any more", record.id),
+        Some(_) => Ok(opened),
+    }
+}

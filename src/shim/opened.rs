@@ -1,0 +1,56 @@
+//! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the others learn
+//! of it.
+
+use std::os::fd::BorrowedFd;
+
+use anyhow::{Context, Result, bail};
+
+use crate::peers::{self, is_allowed};
+use crate::record::{Opened, Place, Process, Record};
+use crate::seal::{self, Allow, Wanted};
+
+/// Seals and remembers. The program does not start before everybody's peers are in force.
+pub(super) fn seal(
+    place: &Place,
+    mut record: Record,
+    mut opened: Opened,
+    pid: u32,
+    netns: BorrowedFd<'_>,
+) -> Result<()> {
+    let _lock = place.lock_peers()?;
+    // Where the runtime is: the host, or the namespace of a rootless engine, which is as near.
+    opened.never = seal::addresses(None)?.into_iter().collect();
+    if let Some(host) =
+        opened.peers.iter().find(|peer| opened.never.iter().any(|host| **peer == (*host).into()))
+    {
+        bail!("peer {} is the host's own address", host.addr());
+    }
+    let peers = opened.peers.clone();
+    let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.never.clone() };
+    let addresses = record.addresses.clone();
+    let sealed = seal::seal(netns, &Wanted { addresses, firewall: record.firewall, allow: Some(allow) })?;
+    if sealed.links_kept.is_empty() {
+        bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));
+    }
+    if opened.asked.job.is_some()
+        && let Some(out) = sealed.own.iter().find(|own| !is_allowed(**own, &opened.bounds))
+    {
+        bail!("its address {out} cannot be a peer's within the settings (peers.within, peers.widest)");
+    }
+    record.opened = Some(opened);
+    record.sealed = Some(sealed);
+    record.init = Some(Process::of(pid)?);
+    place.update(&record)?;
+    peers::settle(place, &record).context("cannot join the job")
+}
+
+/// What its annotations ask for, in a word each.
+fn asked(opened: &Opened) -> String {
+    let asked = &opened.asked;
+    let words = [
+        (!asked.ingress.is_empty(), "ingress"),
+        (!asked.peers.is_empty(), "peers"),
+        (asked.job.is_some(), "job"),
+    ];
+    words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+}
