@@ -74,7 +74,7 @@ fn every_annotation_and_variable_in_the_source_is_in_oci_isolate_8() {
     assert!(words.contains(&oci_isolate::policy::SWITCH), "{words:?}");
     let variables = ["env::var_os(\"", "env::var(\""].map(|after| source.split(after).skip(1));
     let variables = variables.into_iter().flatten().filter_map(|rest| rest.split('"').next());
-    words.extend(variables.filter(|name| !matches!(*name, "PATH" | "HOME")));
+    words.extend(variables.filter(|name| !matches!(*name, "PATH" | "HOME" | "LISTEN_FDS")));
     words.extend([oci_isolate::settings::PATH_VARIABLE, oci_isolate::settings::DEFAULT_PATH]);
     for word in words {
         let entry = format!("`{word}`");
