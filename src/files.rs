@@ -80,6 +80,20 @@ impl Snapshot {
         // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
         write_new(&self.path, bytes, self.mode, Some(self.owner), File::sync_data)
     }
+
+    /// Whether the file still holds what was read.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        read(&self.path, self.bytes.len() as u64).is_ok_and(|now| now.bytes == self.bytes)
+    }
+
+    /// Writes what was read to another file, with the same mode and owner, in place of what is there.
+    ///
+    /// # Errors
+    /// The other directory cannot be written.
+    pub fn copy(&self, to: &Path) -> Result<()> {
+        write_new(to, &self.bytes, self.mode, Some(self.owner), File::sync_data)
+    }
 }
 
 /// Writes a file of ours in one step: it is there with these bytes or, after an error, as it was before. It need not
@@ -89,6 +103,19 @@ impl Snapshot {
 /// Its directory cannot be written.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_new(path, bytes, mode, None, |_| Ok(()))
+}
+
+/// Makes a file that must not be there yet, in one step; it outlives a power cut.
+///
+/// # Errors
+/// It is there, or its directory cannot be written.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let file = write_temporary(&temporary, bytes, mode, None);
+    // A rename would replace what somebody else has made meanwhile.
+    let made = file.and_then(|file| file.sync_all()).and_then(|()| std::fs::hard_link(&temporary, path));
+    let _ = std::fs::remove_file(&temporary);
+    made.with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn write_new(

@@ -221,12 +221,16 @@ fn programs_are_a_few_lines() {
 
 #[test]
 fn nothing_but_the_runtime_and_ourselves_is_executed() {
+    // ctl/ask.rs asks engines for their versions, for `isolatectl`.
+    let may = ["runtime.rs", "ctl/ask.rs"];
     let mut complaints = Vec::new();
     for (name, text) in files() {
         let code = code(&name, &text);
         let starts =
             code.matches("Command::new(").count() - code.matches("Command::new(\"/proc/self/exe\")").count();
-        complaints.extend((starts > 0 && name != "runtime.rs").then(|| format!("{name} starts a program")));
+        complaints.extend(
+            (starts > 0 && !may.contains(&name.as_str())).then(|| format!("{name} starts a program")),
+        );
     }
     assert_none(&complaints);
 }

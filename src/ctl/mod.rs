@@ -1,9 +1,11 @@
 //! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
-//! nothing. Text for people, `--json` for programs; exit status 0 when all is well, 1 when something does not hold, is
-//! refused or went wrong, 2 for a command line that it does not know, 3 for a bundle that would be passed through.
+//! nothing but, by `install`, an engine's configuration. Text for people, `--json` for programs; exit status 0 when all
+//! is well, 1 when something does not hold, is refused or went wrong, 2 for a command line that it does not know, 3 for a bundle that would be passed through.
 
+mod ask;
 mod check;
 mod inspect;
+mod install;
 mod list;
 mod members;
 mod peers;
@@ -41,6 +43,8 @@ enum Verb {
     List,
     /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
     Check(check::What),
+    /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
+    Install(install::Arguments),
     /// Prints the record of a container: what was changed and what the seal did
     Inspect(Which),
     /// Prints or changes who a running container's peers are
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
     let done = match &arguments.verb {
         Verb::List => list::list(json),
         Verb::Check(what) => check::check(what, json),
+        Verb::Install(arguments) => install::install(arguments, json),
         Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
         Verb::Peers(verb) => peers::peers(verb, json),
         Verb::Verify { all: true, .. } => {

@@ -61,12 +61,24 @@ impl Docker {
         let file = host.write("daemon.json", &config.to_string());
         let settings = settings.map(|text| host.write("settings.toml", text));
         let env: Vec<_> = settings.iter().map(|file| ("OCI_ISOLATE_CONFIG", file.as_str())).collect();
-        host.daemon("dockerd", "/usr/sbin/dockerd", &["--config-file", &file], &env);
-        let answers = wait_for(Duration::from_secs(30), || docker.ping().then_some(()));
-        assert!(answers.is_some(), "dockerd does not answer: {}", host.log("dockerd.log"));
+        docker.daemon(&file, &env);
         image::pack(&host.dir().join("probe.tar"));
         docker.must(&["import", &host.at("probe.tar"), "probe"]);
         docker
+    }
+
+    fn daemon(&self, file: &str, env: &[(&str, &str)]) {
+        self.host.daemon("dockerd", "/usr/sbin/dockerd", &["--config-file", file], env);
+        let answers = wait_for(Duration::from_secs(30), || self.ping().then_some(()));
+        assert!(answers.is_some(), "dockerd does not answer: {}", self.host.log("dockerd.log"));
+    }
+
+    #[allow(dead_code, reason = "tests/install uses it")]
+    /// Ends the daemon and starts it again with the `daemon.json` that there is now.
+    pub(crate) fn restart(&self) {
+        let pid = self.host.at("docker.pid");
+        self.host.sh(&format!("kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done")).must();
+        self.daemon(&self.host.at("daemon.json"), &[]);
     }
 
     fn socket(&self) -> String {

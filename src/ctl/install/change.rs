@@ -1,0 +1,156 @@
+//! A file of an engine, before and after. What it was is kept beside it until the runtime is taken out again.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Edited, Wanted};
+use crate::files::{self, SMALL_LIMIT, Snapshot};
+
+/// What is to become of a file.
+pub(super) struct Change {
+    /// The file itself, behind all links.
+    pub(super) file: PathBuf,
+    before: Option<Snapshot>,
+    /// None: no file.
+    pub(super) after: Option<String>,
+    /// The file as it was before the runtime came, under a name that engines pass over.
+    kept: PathBuf,
+    keep: Keep,
+}
+
+/// What becomes of the file that was kept.
+enum Keep {
+    AsItIs,
+    Write,
+    Remove,
+}
+
+impl Change {
+    /// The runtime comes into the file.
+    pub(super) fn into(edited: &Edited, wanted: &Wanted) -> Result<Self> {
+        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+        let text = before.as_ref().map(text_of).transpose()?.unwrap_or_default();
+        let after = (edited.add)(text, wanted)?;
+        // One that holds it already was kept when it came, or was written by hand.
+        let new = (edited.remove)(text, &wanted.name, text)? == text;
+        let keep = if before.is_some() && (new || !kept.exists()) { Keep::Write } else { Keep::AsItIs };
+        Ok(Self { file, before, after: Some(after), kept, keep })
+    }
+
+    /// The runtime goes out of the file. Where nobody else has changed anything since it came, every byte is as it was.
+    pub(super) fn out_of(edited: &Edited, wanted: &Wanted) -> Result<Self> {
+        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+        let Some(now) = &before else {
+            return Ok(Self { file, before, after: None, kept, keep: Keep::AsItIs });
+        };
+        let text = text_of(now)?;
+        let old = kept.exists().then(|| files::read(&kept, SMALL_LIMIT)).transpose()?;
+        let old = old.as_ref().map(text_of).transpose()?;
+        let base = old.unwrap_or_default();
+        let left = (edited.remove)(text, &wanted.name, base)?;
+        if left == text {
+            return Ok(Self { file, after: Some(left), before, kept, keep: Keep::AsItIs });
+        }
+        let comes_and_goes = |default| -> Result<String> {
+            let wanted = Wanted {
+                name: wanted.name.clone(),
+                path: wanted.path.clone(),
+                default,
+                always: false,
+                switches: vec![],
+            };
+            (edited.remove)(&(edited.add)(base, &wanted)?, &wanted.name, base)
+        };
+        let untouched = left == comes_and_goes(false)? || left == comes_and_goes(true)?;
+        let after = if untouched { old.map(str::to_owned) } else { Some(left) };
+        Ok(Self { file, before, after, kept, keep: Keep::Remove })
+    }
+
+    /// Whether there is anything to do.
+    pub(super) fn changes(&self) -> bool {
+        self.old() != self.after.as_deref()
+    }
+
+    /// Whether words go out of the file.
+    pub(super) fn loses(&self, words: &str) -> bool {
+        self.old().is_some_and(|old| old.contains(words))
+            && !self.after.as_deref().is_some_and(|after| after.contains(words))
+    }
+
+    /// The difference as patch(1) takes it.
+    pub(super) fn diff(&self) -> String {
+        let name = |there: bool| if there { self.file.display().to_string() } else { "/dev/null".into() };
+        let (old, new) = (self.old(), self.after.as_deref());
+        let diff = similar::TextDiff::from_lines(old.unwrap_or_default(), new.unwrap_or_default());
+        diff.unified_diff().header(&name(old.is_some()), &name(new.is_some())).to_string()
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// The file was changed since it was read, or cannot be replaced; it is then as it was.
+    pub(super) fn carry_out(&self) -> Result<()> {
+        if !self.changes() {
+            return Ok(());
+        }
+        let shown = self.file.display();
+        if let (Keep::Write, Some(before)) = (&self.keep, &self.before) {
+            before.copy(&self.kept)?;
+        }
+        match (&self.before, &self.after) {
+            (None, None) => {}
+            (None, Some(after)) => {
+                let directory = self.file.parent().unwrap_or(Path::new("/"));
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+                files::create(&self.file, after.as_bytes(), 0o644)?;
+            }
+            (Some(before), after) => {
+                if !before.is_current() {
+                    bail!("cannot replace {shown}: somebody else is changing it; try again");
+                }
+                match after {
+                    Some(after) => before.replace(after.as_bytes())?,
+                    None => {
+                        std::fs::remove_file(&self.file).with_context(|| format!("cannot remove {shown}"))?
+                    }
+                }
+            }
+        }
+        if let Keep::Remove = self.keep {
+            match std::fs::remove_file(&self.kept) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", self.kept.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn old(&self) -> Option<&str> {
+        self.before.as_ref().and_then(|before| text_of(before).ok())
+    }
+}
+
+/// The file behind all links, since a link is how its owner keeps it somewhere else; what is in it; where it is kept.
+fn look(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
+    let file = match std::fs::canonicalize(file) {
+        Ok(real) => real,
+        Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => std::path::absolute(file)?,
+        Err(error) => return Err(error).context("cannot resolve it"),
+    };
+    let before = file.exists().then(|| files::read(&file, SMALL_LIMIT)).transpose()?;
+    let mut kept = file.file_name().map(OsString::from).context("it is no file")?;
+    kept.push(format!(".before-{name}"));
+    let kept = file.with_file_name(kept);
+    Ok((file, before, kept))
+}
+
+fn text_of(snapshot: &Snapshot) -> Result<&str> {
+    std::str::from_utf8(&snapshot.bytes)
+        .with_context(|| format!("cannot understand {}", snapshot.path().display()))
+}

@@ -1,0 +1,218 @@
+//! containerd: a handler of the CRI plugin, made after the one that is the default.
+//!
+//! A version 3 file that imports a directory gets a file there. A version 2 file never does: containerd 1.x takes the
+//! whole section of a plugin from the last file that has one (measured with 1.6.20), so a file with a handler only
+//! would lose all the rest of the CRI settings.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use toml_edit::{DocumentMut, Item, Table, TableLike};
+
+use super::tables::{at, extend, make, parse, put_back, set, strings, take_out};
+use super::{ANNOTATIONS, Edited, Wanted};
+use crate::ctl::ask;
+use crate::files::{self, SMALL_LIMIT};
+
+pub(in crate::ctl) const FILE: &str = "/etc/containerd/config.toml";
+const RUNC: &str = "io.containerd.runc.v2";
+
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+    let main = config.unwrap_or(Path::new(FILE)).to_owned();
+    let document = read(&main)?;
+    let version = version(&document).with_context(|| format!("cannot use {}", main.display()))?;
+    let imported = imports(&main, &document)?;
+    if let Some((other, _)) =
+        imported.iter().find(|(_, other)| version == 2 && at(other, &["plugins", plugin(2)]).is_some())
+    {
+        bail!(
+            "cannot install into {}: {}, which it imports, has the whole CRI section in containerd 1.x; name that \
+             file with --config",
+            main.display(),
+            other.display()
+        );
+    }
+    let here = at(&document, &[&way(version)[..], &["runtimes", name]].concat()).is_some();
+    let file = drop_in(&main, &document, name).filter(|_| version >= 3 && !here).unwrap_or(main);
+    let whole: Vec<DocumentMut> = imported.into_iter().map(|(_, other)| other).chain([document]).collect();
+    Ok(Edited {
+        file,
+        add: Box::new(move |text, wanted| add(text, wanted, version, &whole)),
+        remove: Box::new(move |text, name, before| remove(text, name, before, version)),
+    })
+}
+
+fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Result<String> {
+    let mut document = parse(text)?;
+    if document.is_empty() {
+        document.insert("version", toml_edit::value(version));
+    }
+    let way = way(version);
+    // containerd 1.x forgets its own runc as soon as a file names any runtime (measured with 1.6.20).
+    let runtimes = [&way[..], &["runtimes"]].concat();
+    if version == 2 && at(&document, &runtimes).is_none() {
+        let runc = make(&mut document, &[&runtimes[..], &["runc"]].concat())?;
+        set(runc, "runtime_type", RUNC);
+    }
+    let model = model(whole, &way, &wanted.name);
+    let path = [&runtimes[..], &[&wanted.name]].concat();
+    let handler = make(&mut document, &path)?;
+    let copied = model.as_deref().into_iter().flat_map(TableLike::iter);
+    for (key, item) in copied.filter(|(key, item)| !handler_has(key) && item.is_value()) {
+        if !handler.contains_key(key) {
+            handler.insert(key, item.clone());
+        }
+    }
+    set(handler, "runtime_type", RUNC);
+    let switches: Vec<&str> =
+        [ANNOTATIONS].into_iter().chain(wanted.switches.iter().map(String::as_str)).collect();
+    for key in ["pod_annotations", "container_annotations"] {
+        extend(handler, key, &strings(model.as_deref().and_then(|model| model.get(key))), &switches)?;
+    }
+    let options = make(&mut document, &[&path[..], &["options"]].concat())?;
+    let copied = model.as_deref().and_then(|model| model.get("options")?.as_table_like());
+    for (key, item) in copied.into_iter().flat_map(TableLike::iter) {
+        if !options.contains_key(key) {
+            options.insert(key, item.clone());
+        }
+    }
+    set(options, "BinaryName", wanted.path.display().to_string());
+    if wanted.default {
+        set(make(&mut document, &way)?, DEFAULT, wanted.name.as_str());
+    }
+    Ok(document.to_string())
+}
+
+fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> {
+    let (mut document, before) = (parse(text)?, parse(before)?);
+    let way = way(version);
+    let runtimes = [&way[..], &["runtimes"]].concat();
+    let handler = [&runtimes[..], &[name]].concat();
+    if at(&document, &handler).is_none() {
+        return Ok(text.to_owned());
+    }
+    let default = [&way[..], &[DEFAULT]].concat();
+    if at(&document, &default).and_then(Item::as_str) == Some(name) {
+        let known = |item: &&Item| {
+            item.as_str().is_some_and(|old| {
+                old == "runc" || at(&document, &[&runtimes[..], &[old]].concat()).is_some()
+            })
+        };
+        let old = at(&before, &default).filter(known).cloned();
+        put_back(&mut document, &default, old.as_ref());
+    }
+    take_out(&mut document, &handler, &before);
+    // The one that came with ours, if it is alone and as we wrote it.
+    let left = at(&document, &runtimes).and_then(Item::as_table_like);
+    let ours = |(key, item): (&str, &Item)| {
+        let table = item.as_table_like();
+        key == "runc"
+            && table.is_some_and(|table| {
+                table.len() == 1 && table.get("runtime_type").and_then(Item::as_str) == Some(RUNC)
+            })
+    };
+    if at(&before, &runtimes).is_none() && left.is_some_and(|left| left.iter().all(ours)) {
+        take_out(&mut document, &[&runtimes[..], &["runc"]].concat(), &before);
+    }
+    Ok(document.to_string())
+}
+
+/// The handler that a container gets which asks for none: ours is to behave like it.
+fn model(whole: &[DocumentMut], way: &[&str], own: &str) -> Option<Box<Table>> {
+    let find = |path: &[&str]| whole.iter().find_map(|document| at(document, &[way, path].concat()));
+    let default = find(&[DEFAULT]).and_then(Item::as_str).filter(|name| *name != own).unwrap_or("runc");
+    let handler = find(&["runtimes", default])?.clone().into_table().ok()?;
+    let is_runc = handler.get("runtime_type").and_then(Item::as_str).is_none_or(|kind| kind == RUNC);
+    is_runc.then(|| Box::new(handler))
+}
+
+/// Keys of a handler that are not taken from its model.
+fn handler_has(key: &str) -> bool {
+    matches!(
+        key,
+        "runtime_type"
+            | "runtime_path"
+            | "runtime_engine"
+            | "runtime_root"
+            | "pod_annotations"
+            | "container_annotations"
+    )
+}
+
+/// The version of a file; of none, or an empty one, that of the containerd which is installed.
+fn version(document: &DocumentMut) -> Result<i64> {
+    let given = document.get("version").and_then(Item::as_integer);
+    match given.or((!document.is_empty()).then_some(1)) {
+        Some(version @ (2 | 3)) => Ok(version),
+        Some(other) => {
+            bail!("its version is {other}, and 2 and 3 are known; see `containerd config migrate`")
+        }
+        None => {
+            let said = ask::version(Path::new("containerd"));
+            match said.as_deref().and_then(ask::major) {
+                Some(1) => Ok(2),
+                Some(_) => Ok(3),
+                None => bail!(
+                    "it is not there, and no containerd says its version; write `version = 2` (containerd 1.x) or `version = 3` into it"
+                ),
+            }
+        }
+    }
+}
+
+pub(in crate::ctl) fn plugin(version: i64) -> &'static str {
+    if version == 2 { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" }
+}
+
+/// The keys that lead to the section on runtimes.
+pub(in crate::ctl) fn way(version: i64) -> [&'static str; 3] {
+    ["plugins", plugin(version), "containerd"]
+}
+
+/// The files that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
+pub(in crate::ctl) fn imports(main: &Path, document: &DocumentMut) -> Result<Vec<(PathBuf, DocumentMut)>> {
+    let mut found = Vec::new();
+    for pattern in strings(document.get("imports")) {
+        let path = main.parent().unwrap_or(Path::new("/")).join(&pattern);
+        let mut files = match suffix(&path) {
+            Some(suffix) => listed(path.parent().unwrap_or(Path::new("/")), suffix),
+            None => vec![path],
+        };
+        files.sort();
+        for file in files {
+            let document = read(&file)?;
+            found.push((file, document));
+        }
+    }
+    // The last one wins.
+    found.reverse();
+    Ok(found)
+}
+
+/// What a name has to end with, when the pattern is a star and that.
+fn suffix(pattern: &Path) -> Option<&str> {
+    pattern.file_name()?.to_str()?.strip_prefix('*').filter(|suffix| !suffix.contains(['*', '?', '[']))
+}
+
+fn listed(directory: &Path, suffix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect()
+}
+
+/// A file of ours in a directory that is imported.
+fn drop_in(main: &Path, document: &DocumentMut, name: &str) -> Option<PathBuf> {
+    let patterns = strings(document.get("imports"));
+    let mut paths = patterns.iter().map(|pattern| main.parent().unwrap_or(Path::new("/")).join(pattern));
+    paths.find(|path| suffix(path) == Some(".toml")).map(|path| path.with_file_name(format!("{name}.toml")))
+}
+
+pub(in crate::ctl) fn read(file: &Path) -> Result<DocumentMut> {
+    if !file.exists() {
+        return Ok(DocumentMut::new());
+    }
+    let bytes = files::read(file, SMALL_LIMIT)?.bytes;
+    let text = String::from_utf8(bytes).with_context(|| format!("cannot understand {}", file.display()))?;
+    parse(&text).with_context(|| format!("cannot understand {}", file.display()))
+}
+
+const DEFAULT: &str = "default_runtime_name";
