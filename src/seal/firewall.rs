@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use netlink_bindings::nftables::{
-    DataAttrs, ExprCmpAttrs, ExprImmediateAttrs, ExprMetaAttrs, ExprOps, ExprPayloadAttrs, ExprRejectAttrs,
-    IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs, Nfgenmsg, PushExprListAttrs, Request,
-    SetelemAttrs, VerdictAttrs,
+    DataAttrs, ExprCmpAttrs, ExprCtAttrs, ExprFibAttrs, ExprImmediateAttrs, ExprMetaAttrs, ExprOps,
+    ExprPayloadAttrs, ExprRejectAttrs, IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs, Nfgenmsg,
+    PushExprListAttrs, PushSetelemListElemAttrs, Request, SetelemAttrs, VerdictAttrs,
 };
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 use nix::errno::Errno;
 
 use super::observe::Loaded;
-use super::table::{Base, Chain, Expr, Set, Table};
+use super::table::{Base, Chain, Compare, Expr, Set, Table};
 use super::wire::{Batch, Wire};
 
 /// Reads our table. With no table it is one question, else one for each kind of thing in it.
@@ -54,7 +54,8 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
         (set.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
         let (key_type, key_length) = (set.get_key_type().unwrap_or(0), set.get_key_len().unwrap_or(0));
         let name = text(set.get_name().ok()?);
-        Some(Set { name, key_type, key_length, flags: set.get_flags().unwrap_or(0), keys: BTreeSet::new() })
+        let flags = set.get_flags().unwrap_or(0);
+        Some(Set { name, key_type, key_length, flags, keys: BTreeSet::new(), ends: BTreeSet::new() })
     })?;
     for set in &mut sets {
         let mut request = Request::new().op_getsetelem_dump(&INET);
@@ -68,7 +69,9 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
                     .collect::<Vec<_>>(),
             )
         })?;
-        set.keys.extend(parts.into_iter().flatten());
+        for (key, is_end) in parts.into_iter().flatten() {
+            if is_end { &mut set.ends } else { &mut set.keys }.insert(key);
+        }
     }
     chains.sort_by(|a, b| a.name.cmp(&b.name));
     sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -149,19 +152,91 @@ fn add_set(batch: &mut Batch, id: u32, set: &Set) {
     let mut request = Request::new().set_create().op_newset_do(&INET);
     let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(set.name.as_bytes());
     let encoder = encoder.push_flags(set.flags).push_key_type(set.key_type).push_key_len(set.key_length);
-    drop(encoder.nested_desc().push_size(set.keys.len() as u32).end_nested().push_id(id));
+    let encoder = encoder.push_id(id);
+    // The size of an interval set is left open, for it changes.
+    match (set.keys.len(), set.flags & SET_INTERVAL) {
+        (0, _) | (_, SET_INTERVAL) => drop(encoder),
+        (size, _) => drop(encoder.nested_desc().push_size(size as u32).end_nested()),
+    }
     batch.add(&request);
-    let keys: Vec<_> = set.keys.iter().collect();
+    add_elements(batch, Some(id), &set.name, &set.keys, &set.ends);
+}
+
+/// In order, an end before a start at the same key, as nft(8) sends them.
+fn ordered<'a>(keys: &'a BTreeSet<Vec<u8>>, ends: &'a BTreeSet<Vec<u8>>) -> Vec<(&'a Vec<u8>, bool)> {
+    let all = keys.iter().map(|key| (key, false)).chain(ends.iter().map(|key| (key, true)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(key, is_end)| (*key, !is_end));
+    all
+}
+
+fn add_elements(
+    batch: &mut Batch,
+    id: Option<u32>,
+    set: &str,
+    keys: &BTreeSet<Vec<u8>>,
+    ends: &BTreeSet<Vec<u8>>,
+) {
     // The length of an attribute has 16 bits.
-    for keys in keys.chunks(ELEMENTS) {
+    for elements in ordered(keys, ends).chunks(ELEMENTS) {
         let mut request = Request::new().set_create().op_newsetelem_do(&INET);
-        let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.name.as_bytes());
-        let add = |list: netlink_bindings::nftables::PushSetelemListElemAttrs<_>, key: &&Vec<u8>| {
-            list.nested_elem().nested_key().push_value(key).end_nested().end_nested()
-        };
-        drop(keys.iter().fold(encoder.push_set_id(id).nested_elements(), add).end_nested());
+        let mut encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+        if let Some(id) = id {
+            encoder = encoder.push_set_id(id);
+        }
+        drop(elements.iter().fold(encoder.nested_elements(), push_element).end_nested());
         batch.add(&request);
     }
+}
+
+fn delete_elements(batch: &mut Batch, set: &str, keys: &BTreeSet<Vec<u8>>, ends: &BTreeSet<Vec<u8>>) {
+    for elements in ordered(keys, ends).chunks(ELEMENTS) {
+        let mut request = Request::new().op_delsetelem_do(&INET);
+        let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+        drop(elements.iter().fold(encoder.nested_elements(), push_element).end_nested());
+        batch.add(&request);
+    }
+}
+
+fn push_element<P: Pusher>(
+    list: PushSetelemListElemAttrs<P>,
+    (key, is_end): &(&Vec<u8>, bool),
+) -> PushSetelemListElemAttrs<P> {
+    let element = list.nested_elem().nested_key().push_value(key).end_nested();
+    if *is_end { element.push_flags(&INTERVAL_END.to_be_bytes()) } else { element }.end_nested()
+}
+
+/// Elements to be taken out of a set and put into it.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) set: &'static str,
+    pub(super) remove: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
+    pub(super) add: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
+}
+
+/// The number of this state of the namespace's firewall, which every change counts up.
+pub(super) fn generation(wire: &mut Wire) -> Result<u32, Errno> {
+    let found = wire.ask(&Request::new().op_getgen_do(&INET), |(_, gen_)| gen_.get_id().ok())?;
+    found.first().copied().ok_or(Errno::EBADMSG)
+}
+
+/// Changes sets in one transaction, if the firewall is still in that state; `ERESTART` if it is not.
+pub(super) fn change(wire: &mut Wire, generation: u32, changes: &[Change]) -> Result<(), Errno> {
+    let mut batch = Batch::default();
+    let mut whole = Nfgenmsg::new();
+    whole.set_res_id(NFNL_SUBSYS_NFTABLES);
+    let mut begin = Request::new().op_batch_begin_do(&whole);
+    begin.encode().push_genid(generation);
+    batch.add(&begin);
+    for Change { set, remove: (keys, ends), .. } in changes {
+        delete_elements(&mut batch, set, keys, ends);
+    }
+    for Change { set, add: (keys, ends), .. } in changes {
+        add_elements(&mut batch, None, set, keys, ends);
+    }
+    let last = batch.len() - 1;
+    batch.add(&Request::new().op_batch_end_do(&whole));
+    wire.tell(batch, last).map_err(|(_, errno)| errno)
 }
 
 fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAttrs<P> {
@@ -175,14 +250,33 @@ fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAtt
             let payload = element.nested_data_payload().push_dreg(*register).push_base(*base);
             return payload.push_offset(*offset).push_len(*length).end_nested().end_nested();
         }
-        Expr::Equals { register, value } => {
-            let cmp = element.nested_data_cmp().push_sreg(*register).push_op(CMP_EQ);
+        Expr::Compare { register, op, value } => {
+            let op = COMPARE.iter().find(|(of, _)| of == op).map_or(u32::MAX, |(_, code)| *code);
+            let cmp = element.nested_data_cmp().push_sreg(*register).push_op(op);
             return cmp.nested_data().push_value(value).end_nested().end_nested().end_nested();
         }
-        Expr::InSet { register, set } => {
+        Expr::Immediate { register, value } => {
+            let immediate = element.nested_data_immediate().push_dreg(*register);
+            return immediate.nested_data().push_value(value).end_nested().end_nested().end_nested();
+        }
+        Expr::Ct { key, register } => {
+            return element.nested_data_ct().push_dreg(*register).push_key(*key).end_nested().end_nested();
+        }
+        Expr::SetCt { key, register } => {
+            return element.nested_data_ct().push_key(*key).push_sreg(*register).end_nested().end_nested();
+        }
+        Expr::Fib { flags, result, register } => {
+            let fib = element.nested_data_fib().push_dreg(*register).push_result(*result);
+            return fib.push_flags(*flags).end_nested().end_nested();
+        }
+        Expr::InSet { register, set, inverted } => {
             let mut lookup = element.nested_data_lookup().push_set_bytes(set.as_bytes());
             push_header(lookup.as_vec_mut(), LOOKUP_SREG, 4);
             lookup.as_vec_mut().extend(register.to_be_bytes());
+            if *inverted {
+                push_header(lookup.as_vec_mut(), LOOKUP_FLAGS, 4);
+                lookup.as_vec_mut().extend(LOOKUP_INVERTED.to_be_bytes());
+            }
             return lookup.end_nested().end_nested();
         }
         Expr::Reset => {
@@ -200,6 +294,8 @@ fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAtt
         Expr::Accept => verdict(ACCEPT, None),
         Expr::Drop => verdict(DROP, None),
         Expr::Goto(chain) => verdict(GOTO, Some(chain)),
+        Expr::Jump(chain) => verdict(JUMP, Some(chain)),
+        Expr::Return => verdict(RETURN, None),
         // The kernel has no expression of that name and refuses the whole transaction.
         Expr::Other(name) => return element.push_name_bytes(name.as_bytes()).end_nested(),
     };
@@ -222,16 +318,18 @@ fn decode_chain(chain: netlink_bindings::nftables::IterableChainAttrs<'_>) -> Ch
     Chain { name: chain.get_name().map(text).unwrap_or_default(), base, rules: vec![] }
 }
 
-/// An element that is more than a key (a time limit, the end of an interval) is not one of ours.
-fn plain_key(element: netlink_bindings::nftables::IterableSetelemAttrs<'_>) -> Option<Vec<u8>> {
+/// A key, and whether it is the end of an interval. An element that is more (a time limit) is not one of ours.
+fn plain_key(element: netlink_bindings::nftables::IterableSetelemAttrs<'_>) -> Option<(Vec<u8>, bool)> {
     let mut key = None;
+    let mut is_end = false;
     for attribute in element {
         match attribute.ok()? {
             SetelemAttrs::Key(data) => key = value(data),
+            SetelemAttrs::Flags(flags) if parse_be_u32(flags) == Some(INTERVAL_END) => is_end = true,
             _ => return None,
         }
     }
-    key
+    Some((key?, is_end))
 }
 
 fn decode_element(
@@ -274,13 +372,37 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
             for attribute in attributes {
                 match attribute.ok()? {
                     ExprCmpAttrs::Sreg(register) => a = Some(register),
-                    ExprCmpAttrs::Op(CMP_EQ) => b = Some(CMP_EQ),
+                    ExprCmpAttrs::Op(op) => b = Some(op),
                     ExprCmpAttrs::Data(data) => bytes = value(data),
-                    _ => return None,
                 }
             }
-            b?;
-            Some(Expr::Equals { register: a?, value: bytes? })
+            let (op, _) = COMPARE.iter().find(|(_, code)| Some(*code) == b)?;
+            Some(Expr::Compare { register: a?, op: *op, value: bytes? })
+        }
+        ExprOps::Ct(attributes) => {
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprCtAttrs::Key(key) => a = Some(key),
+                    ExprCtAttrs::Dreg(register) => b = Some(register),
+                    ExprCtAttrs::Sreg(register) => c = Some(register),
+                    ExprCtAttrs::Direction(_) => return None,
+                }
+            }
+            match (b, c) {
+                (Some(register), None) => Some(Expr::Ct { key: a?, register }),
+                (None, Some(register)) => Some(Expr::SetCt { key: a?, register }),
+                _ => None,
+            }
+        }
+        ExprOps::Fib(attributes) => {
+            for attribute in attributes {
+                match attribute.ok()? {
+                    ExprFibAttrs::Flags(flags) => a = Some(flags),
+                    ExprFibAttrs::Result(result) => b = Some(result),
+                    ExprFibAttrs::Dreg(register) => c = Some(register),
+                }
+            }
+            Some(Expr::Fib { flags: a?, result: b?, register: c? })
         }
         ExprOps::Lookup(attributes) => {
             let mut set = None;
@@ -288,11 +410,16 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
                 match header.r#type {
                     LOOKUP_SET => set = Some(text(CStr::from_bytes_until_nul(bytes).ok()?)),
                     LOOKUP_SREG => a = parse_be_u32(bytes),
-                    LOOKUP_FLAGS if parse_be_u32(bytes) == Some(0) => (),
+                    LOOKUP_FLAGS => b = parse_be_u32(bytes),
                     _ => return None,
                 }
             }
-            Some(Expr::InSet { register: a?, set: set? })
+            let inverted = match b {
+                None | Some(0) => false,
+                Some(LOOKUP_INVERTED) => true,
+                Some(_) => return None,
+            };
+            Some(Expr::InSet { register: a?, set: set?, inverted })
         }
         ExprOps::Reject(attributes) => {
             for attribute in attributes {
@@ -309,17 +436,21 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
         }
         ExprOps::Immediate(attributes) => {
             let mut verdict = None;
+            let mut bytes = None;
             for attribute in attributes {
                 match attribute.ok()? {
-                    ExprImmediateAttrs::Dreg(0) => (),
+                    ExprImmediateAttrs::Dreg(register) => a = Some(register),
                     ExprImmediateAttrs::Data(mut data) => match data.next()?.ok()? {
                         DataAttrs::Verdict(given) => verdict = decode_verdict(given),
-                        DataAttrs::Value(_) => return None,
+                        DataAttrs::Value(given) => bytes = Some(given.to_vec()),
                     },
-                    _ => return None,
                 }
             }
-            verdict
+            match (a?, bytes) {
+                (0, None) => verdict,
+                (register, Some(value)) => Some(Expr::Immediate { register, value }),
+                _ => None,
+            }
         }
         _ => None,
     }
@@ -338,6 +469,8 @@ fn decode_verdict(attributes: IterableVerdictAttrs<'_>) -> Option<Expr> {
         (ACCEPT, None) => Some(Expr::Accept),
         (DROP, None) => Some(Expr::Drop),
         (GOTO, Some(chain)) => Some(Expr::Goto(chain)),
+        (JUMP, Some(chain)) => Some(Expr::Jump(chain)),
+        (RETURN, None) => Some(Expr::Return),
         _ => None,
     }
 }
@@ -359,18 +492,25 @@ const INET: Nfgenmsg = Nfgenmsg { nfgen_family: 1, version: 0, _res_id_be: 0 };
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const ELEMENTS: usize = 500;
 const CHAIN_BASE: u32 = 1;
-const CMP_EQ: u32 = 0;
+/// `NFT_CMP_*`.
+const COMPARE: [(Compare, u32); 4] =
+    [(Compare::Equal, 0), (Compare::NotEqual, 1), (Compare::AtMost, 3), (Compare::AtLeast, 5)];
+const SET_INTERVAL: u32 = 4;
+const INTERVAL_END: u32 = 1;
 /// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its source, the
 /// kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
 const LOOKUP_FLAGS: u16 = 5;
+const LOOKUP_INVERTED: u32 = 1;
 const REJECT_TCP_RST: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ADMIN_PROHIBITED: u8 = 3;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
+const JUMP: u32 = -3i32 as u32;
 const GOTO: u32 = -4i32 as u32;
+const RETURN: u32 = -5i32 as u32;
 
 #[cfg(test)]
 mod tests {
@@ -391,7 +531,11 @@ mod tests {
     #[test]
     fn every_expression_survives_the_way_to_netlink_and_back() {
         let socket = super::super::sockets::Foreign::Protocol(1);
-        let table = Table::sealing([&socket]);
+        let mut allow = crate::seal::Allow::default();
+        let from = Some("10.0.0.0/8".parse().unwrap());
+        let protocol = crate::policy::Protocol::Udp;
+        allow.ingress.push(crate::policy::Ingress { protocol, first: 1, last: 2, from });
+        let table = Table::sealing([&socket]).opened(Some(&allow));
         for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
             let mut request = Request::new().op_newrule_do(&INET);
             let list = request.encode().push_table_bytes(NAME).push_chain_bytes(b"x").nested_expressions();
@@ -407,7 +551,7 @@ mod tests {
     fn an_expression_with_something_extra_is_another() {
         let mut request = Request::new().op_newrule_do(&INET);
         let list = request.encode().nested_expressions();
-        let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_flags(1);
+        let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_flags(2);
         drop(inverted.end_nested().end_nested().nested_elem().nested_data_counter());
         let bytes = netlink_bindings::traits::NetlinkRequest::payload(&request).to_vec();
         let (_, attributes) = netlink_bindings::nftables::OpNewruleDo::decode_request(&bytes);

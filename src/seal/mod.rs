@@ -5,11 +5,14 @@
 //! and [`broken()`] are pure. The namespace of the machine, or of the caller, is never changed. This room knows nothing
 //! of containers, engines and settings files.
 
+mod allow;
 mod apply;
 mod enter;
 mod firewall;
 mod observe;
+mod peers;
 mod plan;
+mod prefixes;
 mod sockets;
 mod table;
 mod wire;
@@ -28,7 +31,7 @@ pub use enter::{Netns, is_host, join_user_namespace, netns_of};
 pub use observe::{Address, Link, Loaded, Observation};
 pub use plan::{Broken, SealOp, broken, plan};
 pub use sockets::Foreign;
-pub use table::{Base, Chain, Difference, Expr, Set, Table};
+pub use table::{Base, Chain, Compare, Difference, Expr, Set, Table};
 
 use crate::policy::Ingress;
 use observe::Wires;
@@ -114,9 +117,6 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
     if enter::is_own(netns)? {
         return host();
     }
-    if wanted.allow.is_some() {
-        bail!("cannot seal the network namespace: an allow-list is not implemented");
-    }
     let identity = Netns::of(netns)?;
     enter::inside(netns, || {
         if enter::here_is_initial()? {
@@ -124,8 +124,9 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
         }
         let mut wires = Wires::open()?;
         let first = observe::observe(&mut wires, Sockets::Foreign)?;
-        // The addresses of the links go with them.
-        let had = first.addresses.iter().map(|a| a.address).filter(|a| plan::is_global(*a));
+        // The addresses of links that are removed go with them.
+        let had = first.addresses.iter().filter(|_| wanted.allow.is_none()).map(|a| a.address);
+        let had = had.filter(|a| plan::is_global(*a));
         let wanted =
             Wanted { addresses: wanted.addresses.iter().copied().chain(had).collect(), ..wanted.clone() };
         let mut foreign = first.sockets.clone();
@@ -148,18 +149,21 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
             bail!("cannot seal the network namespace: {}", reasons.join("; "));
         }
         let left: BTreeSet<_> = others(&seen).collect();
+        let stays = |name: &&String| seen.links.iter().any(|l| l.name == **name && plan::stays(l));
+        let own = |a: &&Address| a.link != observe::LOOPBACK && plan::is_global(a.address);
+        let own: BTreeSet<_> = seen.addresses.iter().filter(own).map(|a| a.address).collect();
         Ok(Sealed {
             netns: identity,
             links_removed: removed.difference(&left).cloned().collect(),
             addresses_kept: plan::kept(&seen, &wanted).into_iter().collect(),
             addresses_skipped: plan::skipped(&seen, &wanted).into_iter().collect(),
             foreign_blocked: foreign.into_iter().collect(),
-            links_kept: vec![],
-            own: vec![],
-            gateways: vec![],
+            links_kept: left.iter().filter(|name| !stays(name)).cloned().collect(),
+            links_left: left.iter().filter(stays).cloned().collect(),
+            own: own.into_iter().collect(),
+            gateways: seen.gateways.into_iter().collect(),
             nsids_left: seen.nsids,
             firewall: matches!(seen.table, Loaded::Present(_)),
-            links_left: left.into_iter().collect(),
         })
     })
 }
@@ -171,8 +175,13 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
 /// # Errors
 /// It cannot be entered or observed, so that nobody knows.
 pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
-    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required, allow: None };
-    Ok(Verified { broken: broken(&look(netns, Sockets::Own)?, &wanted, Sockets::Own), allow: None })
+    let seen = look(netns, Sockets::Own)?;
+    let allow = match &seen.table {
+        Loaded::Present(table) => table.allows(),
+        Loaded::Absent | Loaded::Unavailable => None,
+    };
+    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required, allow };
+    Ok(Verified { broken: broken(&seen, &wanted, Sockets::Own), allow: wanted.allow })
 }
 
 /// Loads a table that lets nothing through but loopback, and touches nothing else: for a namespace that an engine has
@@ -180,25 +189,48 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
 ///
 /// # Errors
 /// It is the machine's or the caller's own; this kernel has no nf_tables.
-pub fn close(_netns: BorrowedFd<'_>) -> Result<()> {
-    bail!("cannot close the network namespace: not implemented")
+pub fn close(netns: BorrowedFd<'_>) -> Result<()> {
+    inside_other(netns, || {
+        let mut wires = Wires::open()?;
+        let table = observe::observe(&mut wires, Sockets::Own)?.table;
+        let closed = Table::sealing([]);
+        let op = match table {
+            Loaded::Unavailable => bail!("{}", Broken::NoFirewall),
+            Loaded::Present(table) if table == closed => return Ok(()),
+            Loaded::Present(_) => SealOp::Replace(closed),
+            Loaded::Absent => SealOp::Load(closed),
+        };
+        apply::apply(&[op], &mut wires)
+    })
+    .context("cannot close the network namespace")
 }
 
-/// The peers in a namespace's allow-list; addresses are prefixes of full length.
+/// The peers in a namespace's allow-list; an address is a prefix of full length.
 ///
 /// # Errors
 /// The table is missing or no allow-list; it cannot be read.
-pub fn peers(_netns: BorrowedFd<'_>) -> Result<BTreeSet<IpNet>> {
-    bail!("cannot read the peers: not implemented")
+pub fn peers(netns: BorrowedFd<'_>) -> Result<BTreeSet<IpNet>> {
+    enter::inside(netns, || peers::read(&mut Wires::open()?)).context("cannot read the peers")
 }
 
-/// Makes these the peers in one transaction: those that stay are peers at every moment, so that their connections go on.
+/// Makes these the peers, in one transaction. Those that stay are peers at every moment, so their connections go on. A
+/// prefix within another is left out.
 ///
 /// # Errors
 /// It is the machine's or the caller's own namespace; the table is not intact or no allow-list; a peer is one of
-/// [`Allow::never`]. Nothing has changed then.
-pub fn set_peers(_netns: BorrowedFd<'_>, _peers: &BTreeSet<IpNet>) -> Result<()> {
-    bail!("cannot change the peers: not implemented")
+/// [`Allow::never`]; they do not fit into one transaction. Nothing has changed then.
+pub fn set_peers(netns: BorrowedFd<'_>, peers: &BTreeSet<IpNet>) -> Result<()> {
+    inside_other(netns, || peers::replace(&mut Wires::open()?, peers)).context("cannot change the peers")
+}
+
+fn inside_other<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if enter::is_own(netns)? {
+        bail!("the network namespace is the host's own");
+    }
+    enter::inside(netns, || match enter::here_is_initial()? {
+        true => bail!("the network namespace is the host's own"),
+        false => work(),
+    })
 }
 
 /// Observes a namespace and changes nothing.

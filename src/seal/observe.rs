@@ -31,6 +31,8 @@ pub struct Observation {
     pub sockets: BTreeSet<Foreign>,
     /// The table `inet oci_isolate`.
     pub table: Loaded,
+    /// The next hops of its routes, of all tables.
+    pub gateways: BTreeSet<IpAddr>,
     /// Ids under which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
     pub nsids: Vec<i32>,
 }
@@ -93,6 +95,7 @@ impl Wires {
 pub(super) fn observe(wires: &mut Wires, whose: Sockets) -> Result<Observation> {
     let (links, ipv6) = links(&mut wires.route).context("cannot list the links")?;
     let addresses = addresses(&mut wires.route).context("cannot list the addresses")?;
+    let gateways = gateways(&mut wires.route).context("cannot list the routes")?;
     let nsids = wires.route.ask(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
     let table = match &mut wires.firewall {
         Some(wire) => firewall::read(wire).context("cannot read table inet oci_isolate")?,
@@ -102,7 +105,7 @@ pub(super) fn observe(wires: &mut Wires, whose: Sockets) -> Result<Observation> 
         Sockets::Foreign => sockets::observe()?,
         Sockets::Own => BTreeSet::new(),
     };
-    Ok(Observation { links, addresses, ipv6, sockets, table, nsids })
+    Ok(Observation { links, addresses, ipv6, sockets, table, gateways, nsids })
 }
 
 /// All links, and whether IPv6 is enabled on lo.
@@ -135,6 +138,11 @@ pub(super) fn addresses(wire: &mut Wire) -> Result<Vec<Address>, Errno> {
     })
 }
 
+/// Every next hop here.
+pub(super) fn gateways(wire: &mut Wire) -> Result<BTreeSet<IpAddr>, Errno> {
+    Ok(wire.ask(&GetRoute, Some)?.into_iter().flatten().collect())
+}
+
 /// `net.ipv6.conf.lo.disable_ipv6`, out of the array of all such settings.
 fn disabled(conf: &[u8]) -> Option<bool> {
     let value = conf.chunks_exact(4).nth(DEVCONF_DISABLE_IPV6)?;
@@ -146,6 +154,45 @@ impl Link {
     pub fn is_loopback(&self) -> bool {
         self.index == LOOPBACK
     }
+}
+
+/// RTM_GETROUTE (rtnetlink(7)). By hand, for a next hop stands in one of three attributes, and in an array of them.
+struct GetRoute;
+
+impl NetlinkRequest for GetRoute {
+    fn protocol(&self) -> Protocol {
+        Protocol::Raw { protonum: 0, request_type: 26 }
+    }
+    fn flags(&self) -> u16 {
+        netlink_bindings::consts::NLM_F_DUMP as u16
+    }
+    /// struct rtmsg.
+    fn payload(&self) -> &[u8] {
+        &[0; 12]
+    }
+    type ReplyType<'buf> = Vec<IpAddr>;
+    fn decode_reply(payload: &[u8]) -> Vec<IpAddr> {
+        next_hops(payload.get(12..).unwrap_or_default())
+    }
+}
+
+/// Of a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array of
+/// struct rtnexthop (8 bytes that begin with the length), each with such attributes.
+fn next_hops(attributes: &[u8]) -> Vec<IpAddr> {
+    let address = |bytes: &[u8]| match bytes.len() {
+        4 => bytes.first_chunk::<4>().map(|a| IpAddr::from(*a)),
+        _ => bytes.first_chunk::<16>().map(|a| IpAddr::from(*a)),
+    };
+    let mut found = Vec::new();
+    found.extend(find_attr(attributes, 5).and_then(address));
+    found.extend(find_attr(attributes, 18).and_then(|via| address(via.get(2..)?)));
+    let mut hops = find_attr(attributes, 9).unwrap_or_default();
+    while let Some(length) = hops.first_chunk().map(|l| usize::from(u16::from_ne_bytes(*l))) {
+        let Some(hop) = hops.get(8..length) else { break };
+        found.extend(next_hops(hop));
+        hops = hops.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
 }
 
 /// RTM_GETNSID (rtnetlink(7) lacks it; linux/net_namespace.h), for which netlink-bindings has nothing.

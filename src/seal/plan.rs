@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::observe::{Link, Loaded, Observation};
 use super::sockets::Foreign;
 use super::table::{Difference, Table};
-use super::{Firewall, Sockets, Wanted};
+use super::{Allow, Firewall, Sockets, Wanted};
 
 /// A change, to be made in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum Broken {
     NoTable,
     /// The table is not the one that was loaded.
     Table(Difference),
+    /// A peer that must not be one: a gateway or an address of the host.
+    Peer(IpAddr),
     /// A foreign socket that can be reached from inside.
     Reachable(Foreign),
     /// A foreign socket that cannot be blocked without blocking all loopback traffic.
@@ -52,19 +56,21 @@ pub enum Broken {
 /// The firewall comes first, so that whatever is plumbed meanwhile meets it.
 pub fn plan(seen: &Observation, wanted: &Wanted) -> Vec<SealOp> {
     let mut ops = Vec::new();
+    let allow = allowed(seen, wanted);
     match &seen.table {
         Loaded::Unavailable => (),
-        Loaded::Absent => ops.push(SealOp::Load(Table::sealing(&seen.sockets))),
+        Loaded::Absent => ops.push(SealOp::Load(Table::sealing(&seen.sockets).opened(allow.as_ref()))),
         Loaded::Present(table) => {
             let unblocked: Vec<_> =
                 seen.sockets.iter().filter(|s| can_block(s) && !table.blocks(s)).cloned().collect();
-            if !unblocked.is_empty() || !table.differs(&table.intended()).is_empty() {
-                ops.push(SealOp::Replace(table.blocking_also(&unblocked)));
+            if !unblocked.is_empty() || !table.differs(&table.intended(allow.as_ref())).is_empty() {
+                ops.push(SealOp::Replace(table.blocking_also(&unblocked, allow.as_ref())));
             }
         }
     }
     let others = || seen.links.iter().filter(|link| !link.is_loopback());
-    let remove: Vec<_> = others().filter(|l| !stays(l)).map(|l| (l.index, l.name.clone())).collect();
+    let remove: Vec<_> =
+        others().filter(|l| !stays(l) && allow.is_none()).map(|l| (l.index, l.name.clone())).collect();
     if !remove.is_empty() {
         ops.push(SealOp::Remove(remove));
     }
@@ -72,7 +78,7 @@ pub fn plan(seen: &Observation, wanted: &Wanted) -> Vec<SealOp> {
     if !loopback_up(seen) {
         ops.push(SealOp::LoopbackUp);
     }
-    let missing: Vec<_> = kept(seen, wanted).difference(&on_loopback(seen)).copied().collect();
+    let missing: Vec<_> = kept(seen, wanted).difference(&present(seen, wanted)).copied().collect();
     if !missing.is_empty() {
         ops.push(SealOp::Keep(missing));
     }
@@ -82,30 +88,49 @@ pub fn plan(seen: &Observation, wanted: &Wanted) -> Vec<SealOp> {
 /// What does not hold.
 pub fn broken(seen: &Observation, wanted: &Wanted, whose: Sockets) -> Vec<Broken> {
     let mut found = Vec::new();
-    let link = |link: &&Link| !link.is_loopback() && (!stays(link) || link.up);
+    let allow = allowed(seen, wanted);
+    let link = |link: &&Link| !link.is_loopback() && if stays(link) { link.up } else { allow.is_none() };
     found.extend(seen.links.iter().filter(link).map(|link| Broken::Link(link.name.clone())));
     if !loopback_up(seen) {
         found.push(Broken::Loopback);
     }
-    found.extend(kept(seen, wanted).difference(&on_loopback(seen)).copied().map(Broken::Address));
+    found.extend(kept(seen, wanted).difference(&present(seen, wanted)).copied().map(Broken::Address));
     let mut foreign: Vec<_> = match whose {
         Sockets::Foreign => seen.sockets.iter().cloned().collect(),
         Sockets::Own => vec![],
     };
     match (&seen.table, wanted.firewall) {
         (Loaded::Unavailable, Firewall::Required) => found.push(Broken::NoFirewall),
+        (Loaded::Unavailable, Firewall::IfAvailable) if allow.is_some() => found.push(Broken::NoFirewall),
         (Loaded::Unavailable, Firewall::IfAvailable) => (),
         (Loaded::Absent, _) => found.push(Broken::NoTable),
         (Loaded::Present(table), _) => {
-            found.extend(table.differs(&table.intended()).into_iter().map(Broken::Table));
+            found.extend(table.differs(&table.intended(allow.as_ref())).into_iter().map(Broken::Table));
             foreign.retain(|socket| !table.blocks(socket));
         }
+    }
+    if let Some(allow) = &allow {
+        found.extend(forbidden_peer(&allow.peers, &allow.never).map(Broken::Peer));
     }
     found.extend(foreign.into_iter().map(|socket| match can_block(&socket) {
         true => Broken::Reachable(socket),
         false => Broken::Unblockable(socket),
     }));
     found
+}
+
+/// What the table is to let through: the gateways that were seen are no peers either.
+fn allowed(seen: &Observation, wanted: &Wanted) -> Option<Allow> {
+    let mut allow = wanted.allow.clone()?;
+    allow.never.extend(&seen.gateways);
+    allow.never = allow.never.iter().map(IpAddr::to_canonical).collect();
+    Some(allow)
+}
+
+/// A peer that is one address, and one that never is a peer. A prefix that contains such an address is none without it.
+pub(super) fn forbidden_peer(peers: &BTreeSet<IpNet>, never: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let single = peers.iter().filter(|peer| peer.prefix_len() == peer.max_prefix_len());
+    single.map(IpNet::addr).find(|address| never.contains(address))
 }
 
 /// The addresses that belong on lo: those of the links and those asked for, as far as they mean anything outside of
@@ -120,7 +145,8 @@ pub(super) fn skipped(seen: &Observation, wanted: &Wanted) -> BTreeSet<IpAddr> {
 }
 
 fn worth_keeping(seen: &Observation, wanted: &Wanted) -> impl Iterator<Item = IpAddr> {
-    let had = seen.addresses.iter().map(|a| a.address);
+    // Where the links stay, so do their addresses.
+    let had = seen.addresses.iter().filter(|_| wanted.allow.is_none()).map(|a| a.address);
     had.chain(wanted.addresses.iter().copied()).filter(|a| is_global(*a))
 }
 
@@ -137,6 +163,14 @@ pub(super) fn is_global(address: IpAddr) -> bool {
                 a.is_unspecified() || a.is_loopback() || a.is_unicast_link_local() || a.is_multicast();
             !never && a.to_ipv4_mapped().is_none()
         }
+    }
+}
+
+/// The addresses that are where they belong.
+fn present(seen: &Observation, wanted: &Wanted) -> BTreeSet<IpAddr> {
+    match wanted.allow {
+        Some(_) => seen.addresses.iter().map(|a| a.address).collect(),
+        None => on_loopback(seen),
     }
 }
 
@@ -187,6 +221,9 @@ impl fmt::Display for Broken {
             ),
             Self::NoTable => write!(f, "table inet {} is not loaded", Table::NAME),
             Self::Table(difference) => write!(f, "table inet {} was changed: {difference}", Table::NAME),
+            Self::Peer(address) => {
+                write!(f, "peer {address} is a gateway or an address of the host; leave it out")
+            }
             Self::Reachable(socket) => write!(f, "foreign socket {socket} is not blocked"),
             Self::Unblockable(socket) => {
                 write!(f, "foreign socket {socket} hears the loopback interface and cannot be blocked")

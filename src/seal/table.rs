@@ -31,7 +31,7 @@
 //! }
 //! ```
 //!
-//! -300 is before every translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output` sees where a
+//! What it looks like where links stay is allow.rs. -300 is before every translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output` sees where a
 //! program wants to go. `input` sees where the packet arrived after all translation, so a foreign socket is met by its
 //! real address and port. `postrouting` is for a translation that sends loopback traffic to an interface after
 //! `output` has accepted it. TCP is reset because an ICMP error is no more than a hint to a connect(2) in progress,
@@ -41,6 +41,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::Allow;
 use super::sockets::Foreign;
 
 /// A table of family inet.
@@ -91,8 +92,10 @@ pub struct Set {
     pub key_length: u32,
     /// `NFT_SET_*`.
     pub flags: u32,
-    /// The keys.
+    /// The keys; of an interval set the first of each interval.
     pub keys: BTreeSet<Vec<u8>>,
+    /// Of an interval set the first key behind each interval.
+    pub ends: BTreeSet<Vec<u8>>,
 }
 
 /// A step of a rule (linux/netfilter/nf_tables.h).
@@ -116,12 +119,44 @@ pub enum Expr {
         /// Where to.
         register: u32,
     },
-    /// Goes on if the register holds this.
-    Equals {
+    /// Goes on if the register compares to this, as big-endian numbers do.
+    Compare {
+        /// Which.
+        register: u32,
+        /// How.
+        op: Compare,
+        /// The bytes.
+        value: Vec<u8>,
+    },
+    /// Puts bytes into a register.
+    Immediate {
         /// Which.
         register: u32,
         /// The bytes.
         value: Vec<u8>,
+    },
+    /// Loads what connection tracking knows of the packet; the rule does not match one without an entry.
+    Ct {
+        /// `NFT_CT_*`.
+        key: u32,
+        /// Where to.
+        register: u32,
+    },
+    /// Sets it, for the whole connection.
+    SetCt {
+        /// `NFT_CT_*`.
+        key: u32,
+        /// From where.
+        register: u32,
+    },
+    /// Loads what the routing tables say of an address.
+    Fib {
+        /// `NFTA_FIB_F_*`: of which.
+        flags: u32,
+        /// `NFT_FIB_RESULT_*`.
+        result: u32,
+        /// Where to.
+        register: u32,
     },
     /// Goes on if what starts at the register is in the set.
     InSet {
@@ -129,6 +164,8 @@ pub enum Expr {
         register: u32,
         /// The set's name.
         set: String,
+        /// Goes on if it is not.
+        inverted: bool,
     },
     /// Ends it.
     Accept,
@@ -136,12 +173,26 @@ pub enum Expr {
     Drop,
     /// Goes on in another chain, for good.
     Goto(String),
+    /// Goes on in another chain, and here if that decides nothing.
+    Jump(String),
+    /// Goes back to where the jump came from.
+    Return,
     /// Ends it with a TCP reset.
     Reset,
     /// Ends it with an ICMP or ICMPv6 error, "administratively prohibited".
     Prohibit,
     /// Nothing that we ever load.
     Other(String),
+}
+
+/// How a register is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "their own names")]
+pub enum Compare {
+    Equal,
+    NotEqual,
+    AtMost,
+    AtLeast,
 }
 
 /// In what a table is not the one that was loaded.
@@ -161,6 +212,10 @@ pub enum Difference {
     Rule(String, usize),
     /// A set is missing, of other make, or not ours.
     Set(String),
+    /// So many peers that are not wanted, and so many wanted that are none.
+    Peers(usize, usize),
+    /// A gateway or an address of the host is a peer.
+    Never(IpAddr),
 }
 
 impl Table {
@@ -176,16 +231,16 @@ impl Table {
         Self::with_keys(keys)
     }
 
-    /// The table that this one should be, given what its sets say it blocks.
-    pub fn intended(&self) -> Self {
+    /// The table that this one should be, given what its sets say it blocks and what is to be let through.
+    pub fn intended(&self, allow: Option<&Allow>) -> Self {
         let keys = SETS.map(|(name, ..)| {
             self.sets.iter().find(|set| set.name == name).map(|set| set.keys.clone()).unwrap_or_default()
         });
-        Self::with_keys(keys)
+        Self::with_keys(keys).opened(allow)
     }
 
     /// The intended table, and these sockets as well.
-    pub fn blocking_also(&self, foreign: &[Foreign]) -> Self {
+    pub fn blocking_also(&self, foreign: &[Foreign], allow: Option<&Allow>) -> Self {
         let mut keys = SETS.map(|_| BTreeSet::new());
         for (position, (name, ..)) in SETS.iter().enumerate() {
             for set in self.sets.iter().filter(|set| set.name == *name) {
@@ -196,7 +251,15 @@ impl Table {
         for (set, key) in foreign.iter().filter_map(key_of) {
             keys[set].insert(key);
         }
-        Self::with_keys(keys)
+        Self::with_keys(keys).opened(allow)
+    }
+
+    /// This closed table, or the one that allows something in its place.
+    pub fn opened(self, allow: Option<&Allow>) -> Self {
+        match allow {
+            Some(allow) => Self::allowing(&self, allow),
+            None => self,
+        }
     }
 
     /// Whether the sets hold this socket (127.0.0.11 is blocked by a rule of its own).
@@ -206,7 +269,8 @@ impl Table {
         })
     }
 
-    /// In what this table, as it is, differs from the `intended` one. Elements of sets are not compared.
+    /// In what this table, as it is, differs from the `intended` one. Of what is in sets, only
+    /// peers are compared: what is blocked is for [`Self::blocks`].
     pub fn differs(&self, intended: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.flags != intended.flags {
@@ -225,6 +289,16 @@ impl Table {
         let should: BTreeSet<_> = intended.sets.iter().map(make).collect();
         let names: BTreeSet<_> = is.symmetric_difference(&should).map(|(name, ..)| name.clone()).collect();
         found.extend(names.into_iter().map(Difference::Set));
+        if let (Some(is), Some(should)) = (self.allows(), intended.allows()) {
+            let lacking =
+                |a: &&IpAddr| !is.never.contains(a) && is.peers.iter().any(|peer| peer.contains(*a));
+            found.extend(should.never.iter().filter(lacking).copied().map(Difference::Never));
+            let (extra, missing) =
+                (is.peers.difference(&should.peers).count(), should.peers.difference(&is.peers).count());
+            if extra + missing > 0 {
+                found.push(Difference::Peers(extra, missing));
+            }
+        }
         found
     }
 
@@ -238,7 +312,14 @@ impl Table {
             }
             input.push([load(name), vec![Expr::Drop]].concat());
             output.push([load(name), vec![refuse()]].concat());
-            sets.push(Set { name: name.into(), key_type, key_length, flags: SET_CONSTANT, keys });
+            sets.push(Set {
+                name: name.into(),
+                key_type,
+                key_length,
+                flags: SET_CONSTANT,
+                keys,
+                ends: BTreeSet::new(),
+            });
         }
         input.push([interface_is_lo(META_IIF), vec![Expr::Accept]].concat());
         output.push([interface_is_lo(META_OIF), vec![Expr::Accept]].concat());
@@ -271,6 +352,10 @@ impl fmt::Display for Difference {
             Self::Rules(chain, is, should) => write!(f, "chain {chain} has {is} rules instead of {should}"),
             Self::Rule(chain, place) => write!(f, "rule {place} of chain {chain} was changed"),
             Self::Set(set) => write!(f, "set {set} was changed"),
+            Self::Peers(extra, missing) => {
+                write!(f, "{extra} peers are not wanted, and {missing} wanted are none")
+            }
+            Self::Never(address) => write!(f, "{address} must not be a peer"),
         }
     }
 }
@@ -333,36 +418,36 @@ fn key_of(foreign: &Foreign) -> Option<(usize, Vec<u8>)> {
     }
 }
 
-fn to_engine_dns() -> Vec<Expr> {
+pub(super) fn to_engine_dns() -> Vec<Expr> {
     let address = Expr::Payload { base: NETWORK, offset: 16, length: 4, register: 1 };
     vec![meta(META_NFPROTO, 1), equals(1, &[2]), address, equals(1, &ENGINE_DNS.octets())]
 }
 
-fn interface_is_lo(key: u32) -> Vec<Expr> {
+pub(super) fn interface_is_lo(key: u32) -> Vec<Expr> {
     vec![meta(key, 1), equals(1, &1u32.to_ne_bytes())]
 }
 
-fn meta(key: u32, register: u32) -> Expr {
+pub(super) fn meta(key: u32, register: u32) -> Expr {
     Expr::Meta { key, register }
 }
 
-fn equals(register: u32, value: &[u8]) -> Expr {
-    Expr::Equals { register, value: value.to_vec() }
+pub(super) fn equals(register: u32, value: &[u8]) -> Expr {
+    Expr::Compare { register, op: Compare::Equal, value: value.to_vec() }
 }
 
-fn port(register: u32) -> Expr {
+pub(super) fn port(register: u32) -> Expr {
     Expr::Payload { base: TRANSPORT, offset: 2, length: 2, register }
 }
 
 fn in_set(register: u32, set: &str) -> Expr {
-    Expr::InSet { register, set: set.into() }
+    Expr::InSet { register, set: set.into(), inverted: false }
 }
 
-fn refuse() -> Expr {
+pub(super) fn refuse() -> Expr {
     Expr::Goto(REFUSE.into())
 }
 
-fn base(hook: u32, priority: i32) -> Option<Base> {
+pub(super) fn base(hook: u32, priority: i32) -> Option<Base> {
     Some(Base { kind: "filter".into(), hook, priority, policy: 0, flags: 0 })
 }
 
@@ -381,15 +466,15 @@ const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const REFUSE: &str = "refuse";
 const FIRST: i32 = -300;
 const LAST: i32 = 300;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const NETWORK: u32 = 1;
-const TRANSPORT: u32 = 2;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const NETWORK: u32 = 1;
+pub(super) const TRANSPORT: u32 = 2;
 const META_IIF: u32 = 4;
-const META_OIF: u32 = 5;
-const META_NFPROTO: u32 = 15;
-const META_L4PROTO: u32 = 16;
-const SET_CONSTANT: u32 = 2;
+pub(super) const META_OIF: u32 = 5;
+pub(super) const META_NFPROTO: u32 = 15;
+pub(super) const META_L4PROTO: u32 = 16;
+pub(super) const SET_CONSTANT: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -430,7 +515,7 @@ mod tests {
     fn without_foreign_sockets_there_is_no_set() {
         let table = Table::sealing([]);
         assert!(table.sets.is_empty());
-        assert_eq!(table.intended(), table);
+        assert_eq!(table.intended(None), table);
     }
 
     #[test]
@@ -439,7 +524,7 @@ mod tests {
         let said = |change: fn(&mut Table)| {
             let mut table = intact.clone();
             change(&mut table);
-            let found = table.differs(&table.intended());
+            let found = table.differs(&table.intended(None));
             found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
         assert_eq!(said(|_| ()), "");
@@ -463,7 +548,7 @@ mod tests {
     fn an_emptied_set_is_a_change_of_the_rules() {
         let mut table = Table::sealing(&[socket("", 53)]);
         table.sets[0].keys.clear();
-        let found = table.differs(&table.intended());
+        let found = table.differs(&table.intended(None));
         assert!(found.contains(&Difference::Set("foreign_any".into())), "{found:?}");
     }
 }

@@ -15,7 +15,9 @@ use netlink_bindings::builtin::Nlmsghdr;
 use netlink_bindings::consts::{NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
+};
 
 pub(super) struct Wire {
     fd: OwnedFd,
@@ -67,11 +69,23 @@ impl Wire {
         let first = self.seq;
         batch.number(first, acknowledged);
         self.seq = first.wrapping_add(batch.starts.len() as u32);
-        let sent = send(self.fd.as_raw_fd(), &batch.bytes, MsgFlags::empty())?;
+        let sent = match send(self.fd.as_raw_fd(), &batch.bytes, MsgFlags::empty()) {
+            Err(Errno::EMSGSIZE) => self.send_large(&batch.bytes)?,
+            sent => sent?,
+        };
         if sent != batch.bytes.len() {
             return Err(Errno::EMSGSIZE);
         }
         Ok(first.wrapping_add(acknowledged as u32))
+    }
+
+    /// A batch is one datagram, and that has to fit into the socket's buffer (net.core.wmem_default, 208 KiB; the kernel
+    /// doubles what it is given, and takes more than net.core.wmem_max only from CAP_NET_ADMIN of the host).
+    fn send_large(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        if setsockopt(&self.fd, sockopt::SndBufForce, &bytes.len()).is_err() {
+            setsockopt(&self.fd, sockopt::SndBuf, &bytes.len())?;
+        }
+        send(self.fd.as_raw_fd(), bytes, MsgFlags::empty())
     }
 
     /// Reads until `last` is answered; true if a dump was torn by a concurrent change.

@@ -1,0 +1,115 @@
+//! Prefixes as the elements of an nftables interval set: each is a start and, unless it goes on to the last address
+//! there is, an end, which is the first address behind it. Pure.
+//!
+//! A prefix within another is left out, because elements must not overlap. Neighbours are *not* made one: the element
+//! of a peer that stays is then not touched when another beside it comes or goes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
+
+use super::allow::{address, octets};
+use super::table::Set;
+
+/// Without host bits, and without those that another contains.
+pub(super) fn minimal(prefixes: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+    let mut sorted: Vec<_> = prefixes.iter().map(IpNet::trunc).collect();
+    sorted.sort_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
+    let mut kept: Vec<IpNet> = Vec::new();
+    for prefix in sorted {
+        if !kept.last().is_some_and(|last| last.contains(&prefix)) {
+            kept.push(prefix);
+        }
+    }
+    kept.into_iter().collect()
+}
+
+/// The first and the last address.
+pub(super) fn range_of(prefix: &IpNet) -> (IpAddr, IpAddr) {
+    (prefix.network(), prefix.broadcast())
+}
+
+/// Starts and ends.
+pub(super) fn elements<'a>(
+    prefixes: impl Iterator<Item = &'a IpNet>,
+) -> (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>) {
+    let mut starts = BTreeSet::new();
+    let mut ends = BTreeSet::new();
+    for prefix in prefixes {
+        let (first, last) = range_of(prefix);
+        starts.insert(octets(&first));
+        ends.extend(behind(last));
+    }
+    (starts, ends)
+}
+
+/// The prefixes that a set holds, whoever filled it; what is no address is left out.
+pub(super) fn read(set: &Set, ipv4: bool) -> BTreeSet<IpNet> {
+    let mut found = BTreeSet::new();
+    for start in &set.keys {
+        let end = set
+            .ends
+            .range::<[u8], _>((std::ops::Bound::Excluded(start.as_slice()), std::ops::Bound::Unbounded));
+        let last = end.into_iter().next().and_then(|end| before(address(end)?));
+        match (address(start), last) {
+            (Some(IpAddr::V4(first)), None) if ipv4 => {
+                found.extend(IpSubnets::from(Ipv4Subnets::new(first, [255; 4].into(), 0)));
+            }
+            (Some(IpAddr::V4(first)), Some(IpAddr::V4(last))) if ipv4 => {
+                found.extend(IpSubnets::from(Ipv4Subnets::new(first, last, 0)));
+            }
+            (Some(IpAddr::V6(first)), None) if !ipv4 => {
+                found.extend(IpSubnets::from(Ipv6Subnets::new(first, [255; 16].into(), 0)));
+            }
+            (Some(IpAddr::V6(first)), Some(IpAddr::V6(last))) if !ipv4 => {
+                found.extend(IpSubnets::from(Ipv6Subnets::new(first, last, 0)));
+            }
+            _ => (),
+        }
+    }
+    found
+}
+
+fn behind(last: IpAddr) -> Option<Vec<u8>> {
+    match last {
+        IpAddr::V4(a) => Some(a.to_bits().checked_add(1)?.to_be_bytes().to_vec()),
+        IpAddr::V6(a) => Some(a.to_bits().checked_add(1)?.to_be_bytes().to_vec()),
+    }
+}
+
+fn before(end: IpAddr) -> Option<IpAddr> {
+    match end {
+        IpAddr::V4(a) => Some(IpAddr::V4(a.to_bits().checked_sub(1)?.into())),
+        IpAddr::V6(a) => Some(IpAddr::V6(a.to_bits().checked_sub(1)?.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(text: &[&str]) -> BTreeSet<IpNet> {
+        text.iter().map(|prefix| prefix.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_another_contains_is_left_out_and_neighbours_stay_two() {
+        let all = ["10.0.0.0/24", "10.0.0.7/32", "10.0.1.0/32", "10.0.1.1/32", "fd00::5/64", "fd00::1/128"];
+        let kept = ["10.0.0.0/24", "10.0.1.0/32", "10.0.1.1/32", "fd00::/64"];
+        assert_eq!(minimal(&prefixes(&all)), prefixes(&kept));
+    }
+
+    #[test]
+    fn elements_are_read_back() {
+        let all = prefixes(&["0.0.0.0/8", "10.0.1.0/32", "10.0.1.1/32", "10.0.2.0/23", "255.255.255.255/32"]);
+        let (keys, ends) = elements(all.iter());
+        assert_eq!((keys.len(), ends.len()), (5, 4));
+        let set = Set { name: String::new(), key_type: 7, key_length: 4, flags: 4, keys, ends };
+        assert_eq!(read(&set, true), all);
+        let all = prefixes(&["fd00::/64", "fd00:0:0:1::/64", "ff00::/8"]);
+        let (keys, ends) = elements(all.iter());
+        let set = Set { name: String::new(), key_type: 8, key_length: 16, flags: 4, keys, ends };
+        assert_eq!(read(&set, false), all);
+    }
+}

@@ -1,0 +1,457 @@
+//! Namespaces that keep their links: ports that are answered, peers, and nothing else. A bridge with a gateway, the
+//! container, a peer and another; behind the gateway an "internet".
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use oci_isolate::policy::{Ingress, Protocol};
+use oci_isolate::seal::{Allow, Firewall, Sealed, Wanted, close, peers, seal, set_peers, verify};
+
+use super::{Killed, Namespace, arrives, at_once, connect, ip};
+
+struct Net {
+    gateway: Namespace,
+    container: Namespace,
+    peer: Namespace,
+    other: Namespace,
+    internet: Namespace,
+}
+
+impl Net {
+    /// Addresses end in 1 (gateway), 2 (container), 3 (peer), 4 (other); the internet is 10.88.0.2 and fd88::2.
+    fn new() -> Self {
+        let net = Self {
+            gateway: Namespace::new(),
+            container: Namespace::new(),
+            peer: Namespace::new(),
+            other: Namespace::new(),
+            internet: Namespace::new(),
+        };
+        net.gateway.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+            ip link set lo up; ip link add br0 type bridge; ip link set br0 up
+            ip addr add 10.77.0.1/24 dev br0; ip addr add fd77::1/64 dev br0 nodad");
+        for (at, host) in [&net.container, &net.peer, &net.other].into_iter().enumerate() {
+            net.attach(host, at + 2);
+        }
+        net.gateway.sh(&format!(
+            "ip link add i0 type veth peer name eth0 netns {}; ip link set i0 up
+             ip addr add 10.88.0.1/24 dev i0; ip addr add fd88::1/64 dev i0 nodad",
+            net.internet.0
+        ));
+        net.internet.sh("ip link set lo up; ip link set eth0 up
+            ip addr add 10.88.0.2/24 dev eth0; ip addr add fd88::2/64 dev eth0 nodad
+            ip route add default via 10.88.0.1; ip -6 route add default via fd88::1");
+        for host in [&net.gateway, &net.peer, &net.other, &net.internet] {
+            host.sh("nft add table inet count
+                nft 'add chain inet count in { type filter hook input priority 0; }'
+                nft add rule inet count in iif lo accept
+                nft add rule inet count in icmpv6 type '{ 133, 134, 135, 136, 143 }' accept
+                nft add rule inet count in counter");
+        }
+        net
+    }
+
+    fn attach(&self, host: &Namespace, end: usize) {
+        self.gateway.sh(&format!(
+            "ip link add p{end} type veth peer name eth0 netns {}; ip link set p{end} up master br0",
+            host.0
+        ));
+        host.sh(&format!(
+            "ip link set lo up; ip link set eth0 up
+             ip addr add 10.77.0.{end}/24 dev eth0; ip addr add fd77::{end}/64 dev eth0 nodad
+             ip route add default via 10.77.0.1; ip -6 route add default via fd77::1"
+        ));
+    }
+
+    fn seal(&self, allow: &Allow) -> Sealed {
+        seal(self.container.open().as_fd(), &opened(allow)).unwrap()
+    }
+
+    fn set(&self, peers: &[&str]) -> anyhow::Result<()> {
+        set_peers(self.container.open().as_fd(), &prefixes(peers))
+    }
+}
+
+fn prefixes(text: &[&str]) -> BTreeSet<IpNet> {
+    text.iter().map(|prefix| prefix.parse().unwrap()).collect()
+}
+
+fn opened(allow: &Allow) -> Wanted {
+    Wanted { addresses: vec![], firewall: Firewall::IfAvailable, allow: Some(allow.clone()) }
+}
+
+fn to_peers(peers: &[&str]) -> Allow {
+    Allow { peers: prefixes(peers), ..Allow::default() }
+}
+
+fn port(protocol: Protocol, port: u16, from: Option<&str>) -> Allow {
+    let from = from.map(|from| from.parse().unwrap());
+    Allow { ingress: vec![Ingress { protocol, first: port, last: port, from }], ..Allow::default() }
+}
+
+fn broken(container: &Namespace) -> Vec<String> {
+    verify(container.open().as_fd()).unwrap().broken.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_open_port_is_answered_and_nothing_is_started_from_it() {
+    let net = Net::new();
+    let outside = net.internet.within(|| TcpListener::bind("[::]:80").unwrap());
+    let open = net.container.within(|| TcpListener::bind("[::]:8080").unwrap());
+    let _closed = net.container.within(|| TcpListener::bind("[::]:8081").unwrap());
+    for to in ["10.88.0.2:80", "[fd88::2]:80"] {
+        assert!(net.container.within(|| connect(to)).is_ok(), "{to} before the seal");
+    }
+    let sealed = net.seal(&port(Protocol::Tcp, 8080, None));
+    assert_eq!(sealed.links_kept, ["eth0"]);
+    assert_eq!(sealed.own, [ip("10.77.0.2"), ip("fd77::2")]);
+    assert_eq!(sealed.gateways, [ip("10.77.0.1"), ip("fd77::1")]);
+    assert!(sealed.links_removed.is_empty() && sealed.links_left.is_empty());
+    assert_eq!(broken(&net.container), Vec::<String>::new());
+    for (host, to) in [
+        (&net.gateway, "10.77.0.2"),
+        (&net.other, "[fd77::2]"),
+        (&net.internet, "10.77.0.2"),
+        (&net.internet, "[fd77::2]"),
+    ] {
+        let mut client = host.within(|| connect(&format!("{to}:8080"))).unwrap();
+        let (mut server, _) = open.accept().unwrap();
+        client.write_all(b"ping").unwrap();
+        server.read_exact(&mut [0; 4]).unwrap();
+        server.write_all(b"pong").unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+        assert_eq!(host.within(|| connect(&format!("{to}:8081"))).unwrap_err(), ErrorKind::TimedOut);
+    }
+    let before: Vec<_> = [&net.gateway, &net.internet, &net.other].map(|host| host.counted()).into();
+    for to in
+        ["10.88.0.2:80", "[fd88::2]:80", "10.77.0.1:53", "[fd77::1]:53", "10.77.0.4:80", "10.77.0.255:80"]
+    {
+        let error = at_once(|| net.container.within(|| connect(to))).unwrap_err();
+        assert_eq!(
+            error,
+            if to.contains("255") { ErrorKind::PermissionDenied } else { ErrorKind::ConnectionRefused },
+            "{to}"
+        );
+    }
+    drop(open);
+    net.container.sh("for to in 10.88.0.2 fd88::2; do
+        python3 -c 'import socket,sys
+s=socket.socket(socket.AF_INET6 if \":\" in sys.argv[1] else socket.AF_INET)
+s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); s.bind((\"\",8080)); s.settimeout(2)
+try: s.connect((sys.argv[1],80)); sys.exit(1)
+except ConnectionRefusedError: pass' $to
+        ! ping -c1 -W1 $to; done 2>/dev/null; true");
+    let after: Vec<_> = [&net.gateway, &net.internet, &net.other].map(|host| host.counted()).into();
+    assert_eq!(after, before, "not one packet");
+    drop(outside);
+}
+
+#[test]
+fn an_open_udp_port_answers_and_speaks_to_nobody_first() {
+    let net = Net::new();
+    let server = net.container.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+    let stranger = net.internet.within(|| UdpSocket::bind("0.0.0.0:9").unwrap());
+    server.send_to(b"x", "10.88.0.2:9").unwrap();
+    assert!(stranger.recv_from(&mut [0; 9]).is_ok(), "before the seal");
+    let sealed = net.seal(&port(Protocol::Udp, 53, Some("10.88.0.0/24")));
+    assert!(sealed.firewall);
+    net.container.sh("nft list ruleset");
+    let client = net.internet.within(|| UdpSocket::bind("0.0.0.0:10").unwrap());
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    client.send_to(b"question", "10.77.0.2:53").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
+    server.send_to(b"answer", from).unwrap();
+    client.recv_from(&mut [0; 9]).unwrap();
+    // Its own port, its client's host, another port: nobody asked from there. (The entry from before the seal is gone.)
+    for to in ["10.88.0.2:11", "10.77.0.4:9", "10.77.0.1:53"] {
+        assert_eq!(server.send_to(b"x", to).unwrap_err().kind(), ErrorKind::PermissionDenied, "{to}");
+    }
+    assert!(!arrives(&net.other, "10.77.0.2:53", &server), "10.77.0.4 is not in the prefix");
+}
+
+#[test]
+fn a_connection_made_over_lo_does_not_lead_out() {
+    let attempt = r#"
+import socket
+IPV6_FREEBIND = 78
+a = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); a.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+a.bind(('fd88::2', 5000))
+b = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); b.bind(('fd77::2', 8080))
+a.sendto(b'x', ('fd77::2', 8080))
+b.settimeout(2)
+assert b.recvfrom(9)[1][0] == 'fd88::2'
+try: b.sendto(b'out', ('fd88::2', 5000)); print('sent')
+except PermissionError: print('refused')
+"#;
+    let net = Net::new();
+    let outside = net.internet.within(|| UdpSocket::bind("[fd88::2]:5000").unwrap());
+    outside.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    net.seal(&port(Protocol::Udp, 8080, None));
+    let script = format!("python3 -c \"{attempt}\"");
+    assert_eq!(net.container.sh(&script), "refused\n");
+    assert!(outside.recv_from(&mut [0; 9]).is_err());
+    // The same table without the mark.
+    net.container
+        .sh("nft list table inet oci_isolate | sed '/ct mark set/d; s/ct mark 0x6f636969 //' > /tmp/$$
+        nft delete table inet oci_isolate; nft -f /tmp/$$; rm /tmp/$$");
+    assert_eq!(net.container.sh(&script), "sent\n");
+    assert!(outside.recv_from(&mut [0; 9]).is_ok(), "the mark is what stops it");
+}
+
+#[test]
+fn peers_reach_each_other_and_nobody_else() {
+    let net = Net::new();
+    // The prefix contains the gateway.
+    net.seal(&to_peers(&["10.77.0.0/30", "fd77::3/128"]));
+    let listeners = |host: &Namespace| host.within(|| TcpListener::bind("[::]:80").unwrap());
+    let _all = [&net.container, &net.peer, &net.other, &net.gateway, &net.internet].map(listeners);
+    for to in ["10.77.0.3:80", "[fd77::3]:80"] {
+        assert!(net.container.within(|| connect(to)).is_ok(), "{to}");
+    }
+    for to in ["10.77.0.2:80", "[fd77::2]:80"] {
+        assert!(net.peer.within(|| connect(to)).is_ok(), "{to}");
+        assert!(net.container.within(|| connect(to)).is_ok(), "{to} itself");
+        for host in [&net.other, &net.gateway, &net.internet] {
+            assert_eq!(host.within(|| connect(to)).unwrap_err(), ErrorKind::TimedOut, "{to}");
+        }
+    }
+    net.container.sh("ping -c1 -W2 10.77.0.3; ping -c1 -W2 fd77::3; ping -c1 -W2 -s 4000 10.77.0.3");
+    let before: Vec<_> = [&net.gateway, &net.internet, &net.other].map(|host| host.counted()).into();
+    for to in [
+        "10.77.0.4:80",
+        "10.77.0.1:80",
+        "10.88.0.2:80",
+        "[fd77::4]:80",
+        "[fd77::1]:80",
+        "[fd88::2]:80",
+        "169.254.169.254:80",
+    ] {
+        let error = at_once(|| net.container.within(|| connect(to))).unwrap_err();
+        assert_eq!(error, ErrorKind::ConnectionRefused, "{to}");
+    }
+    let after: Vec<_> = [&net.gateway, &net.internet, &net.other].map(|host| host.counted()).into();
+    assert_eq!(after, before, "not one packet");
+    let error = seal(net.container.open().as_fd(), &opened(&to_peers(&["10.77.0.1/32"]))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot seal the network namespace: peer 10.77.0.1 is a gateway or an address of the host; leave it out"
+    );
+}
+
+/// What a program can put into a packet without a capability, and the rule that stops it.
+#[test]
+fn spoofing_source_routes_broadcast_and_groups_get_nothing() {
+    let net = Net::new();
+    net.gateway.sh("nft add table inet see
+        nft 'add chain inet see f { type filter hook prerouting priority -400; }'
+        nft add rule inet see f ip6 saddr fd99::9 counter
+        nft add rule inet see f ip ihl 0x8 counter");
+    net.seal(&to_peers(&["10.77.0.3/32", "10.77.0.255/32", "fd77::3/128", "224.1.2.3/32"]));
+    net.peer.sh("nft add table inet see
+        nft 'add chain inet see f { type filter hook prerouting priority -400; }'
+        nft add rule inet see f ip6 saddr fd99::9 counter
+        nft add rule inet see f '@nh,4,4' != 5 meta nfproto ipv4 counter
+        nft add rule inet see f ip6 nexthdr 43 counter
+        nft add rule inet see f ip daddr 10.77.0.255 counter
+        nft add rule inet see f ip daddr 224.0.0.0/4 counter");
+    let script = r#"python3 - <<'P'
+import socket
+def send(family, to, *options, bind=None):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    for o in options: s.setsockopt(*o)
+    if bind: s.bind(bind)
+    try: s.sendto(b'x', to)
+    except OSError as e: print(e.strerror)
+    else: print('sent')
+four, six = socket.AF_INET, socket.AF_INET6
+send(six, ('fd77::3', 9), (41, 78, 1), bind=('fd99::9', 5000))
+lsrr = bytes([131, 7, 4, 10, 88, 0, 2, 0])
+send(four, ('10.77.0.3', 9), (0, 4, lsrr))
+srh = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + socket.inet_pton(six, 'fd88::2') + socket.inet_pton(six, 'fd77::3')
+send(six, ('fd77::3', 9), (41, 57, srh))
+send(four, ('10.77.0.255', 9), (socket.SOL_SOCKET, socket.SO_BROADCAST, 1))
+s = socket.socket(four, socket.SOCK_DGRAM)
+s.setsockopt(0, 35, socket.inet_aton('239.1.2.3') + socket.inet_aton('10.77.0.2'))
+send(four, ('224.1.2.3', 9))
+P"#;
+    let see = |host: &Namespace| host.sh("nft list table inet see | grep -o 'packets [0-9]*'");
+    let said = net.container.sh(script);
+    println!("{said}");
+    assert_eq!(see(&net.peer), "packets 0\n".repeat(5), "{said}");
+    assert!(!said.contains("sent"), "{said}");
+    net.container.sh("nft delete table inet oci_isolate");
+    println!("{}", net.container.sh(script));
+    let open = see(&net.peer);
+    assert!(!open.lines().take(1).any(|line| line == "packets 0"), "{open}");
+    println!("{open}");
+}
+
+#[test]
+fn errors_that_path_mtu_needs_get_through() {
+    let net = Net::new();
+    net.gateway.sh("ip link set i0 mtu 1300; ip link set br0 mtu 1500");
+    let listener = net.container.within(|| TcpListener::bind("[::]:8080").unwrap());
+    net.seal(&port(Protocol::Tcp, 8080, None));
+    for to in ["10.77.0.2:8080", "[fd77::2]:8080"] {
+        let mut client = net.internet.within(|| connect(to)).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let sent = std::thread::spawn(move || server.write_all(&vec![7; 200_000]));
+        let mut got = vec![0; 200_000];
+        client.read_exact(&mut got).unwrap();
+        sent.join().unwrap().unwrap();
+    }
+    let cached = net.container.sh("ip route get 10.88.0.2; ip -6 route get fd88::2");
+    assert_eq!(cached.matches("mtu 1300").count(), 2, "the errors were needed: {cached}");
+}
+
+#[test]
+fn no_packet_between_close_and_seal() {
+    let (host, container) = (Namespace::new(), Namespace::new());
+    close(container.open().as_fd()).unwrap();
+    let rules = container.sh("nft list ruleset");
+    close(container.open().as_fd()).unwrap();
+    assert_eq!(container.sh("nft -a list ruleset").lines().count(), rules.lines().count());
+    super::plumb(&host, &container);
+    let server = container.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+    assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
+    assert!(!arrives(&host, "10.77.0.2:53", &server));
+    drop(server);
+    seal(container.open().as_fd(), &opened(&port(Protocol::Udp, 54, None))).unwrap();
+    let server = container.within(|| UdpSocket::bind("0.0.0.0:54").unwrap());
+    assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
+    assert!(arrives(&host, "10.77.0.2:54", &server));
+    let own = oci_isolate::seal::netns_of("/proc/self/ns/net".as_ref()).unwrap();
+    for refused in [close(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]))] {
+        assert!(format!("{:#}", refused.unwrap_err()).ends_with(": the network namespace is the host's own"));
+    }
+}
+
+#[test]
+fn a_change_of_peers_costs_those_that_stay_not_one_packet() {
+    let net = Net::new();
+    net.seal(&to_peers(&["10.77.0.3/32"]));
+    let there = net.peer.within(|| UdpSocket::bind("10.77.0.3:9").unwrap());
+    let here = net.container.within(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    let listener = net.peer.within(|| TcpListener::bind("10.77.0.3:80").unwrap());
+    let mut client = net.container.within(|| connect("10.77.0.3:80")).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let done = AtomicBool::new(false);
+    let refused = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut refused = 0;
+            while !done.load(Ordering::Relaxed) {
+                refused += usize::from(here.send_to(b"x", "10.77.0.3:9").is_err());
+            }
+            refused
+        });
+        for round in 0..1000u16 {
+            let [high, low] = round.to_be_bytes();
+            let others = format!("10.78.{high}.{low}/32");
+            let peers: &[&str] = if round % 3 == 0 {
+                &["10.77.0.2/31", "10.77.0.3/32"]
+            } else {
+                &["10.77.0.3/32", "10.77.0.2/32", &others]
+            };
+            net.set(peers).unwrap();
+            client.write_all(b"x").unwrap();
+            server.read_exact(&mut [0; 1]).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        flood.join().unwrap()
+    });
+    assert_eq!(refused, 0);
+    net.set(&["10.77.0.4/32"]).unwrap();
+    assert_eq!(here.send_to(b"x", "10.77.0.3:9").unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert_eq!(broken(&net.container), Vec::<String>::new());
+    drop(there);
+}
+
+#[test]
+fn tens_of_thousands_of_peers() {
+    let net = Net::new();
+    net.seal(&to_peers(&["10.77.0.3/32"]));
+    let many = |n: u32| -> BTreeSet<IpNet> {
+        let four = (0..n).map(|i| IpNet::from(IpAddr::from((0x0a80_0000 + i).to_be_bytes())));
+        let six = (0..n / 10)
+            .map(|i| IpNet::from(IpAddr::from((0xfd55_u128 << 112 | u128::from(i)).to_be_bytes())));
+        four.chain(six).chain(prefixes(&["10.77.0.3/32"])).collect()
+    };
+    let netns = net.container.open();
+    for n in [10_000, 100_000, 10_000] {
+        let start = std::time::Instant::now();
+        set_peers(netns.as_fd(), &many(n)).unwrap();
+        println!("set_peers to {n}: {:?}", start.elapsed());
+        assert_eq!(peers(netns.as_fd()).unwrap(), many(n));
+    }
+    let start = std::time::Instant::now();
+    let one: BTreeSet<_> = many(10_000).into_iter().chain(prefixes(&["10.99.0.0/24"])).collect();
+    set_peers(netns.as_fd(), &one).unwrap();
+    println!("one more: {:?}", start.elapsed());
+    assert_eq!(broken(&net.container), Vec::<String>::new());
+    let _peer = net.peer.within(|| TcpListener::bind("10.77.0.3:80").unwrap());
+    assert!(net.container.within(|| connect("10.77.0.3:80")).is_ok());
+    assert!(net.container.within(|| connect("10.77.0.4:80")).is_err());
+    let start = std::time::Instant::now();
+    net.seal(&Allow { peers: many(10_000), ..Allow::default() });
+    println!("sealed with 10000: {:?}", start.elapsed());
+}
+
+#[test]
+fn an_allow_list_that_was_tampered_with_has_a_name() {
+    let allow = Allow { peers: prefixes(&["10.77.0.0/24"]), ..port(Protocol::Tcp, 8080, None) };
+    let cases = [
+        ("nft add element inet oci_isolate peers4 '{ 10.99.0.0/16 }'", "256 peers are not wanted"),
+        ("nft flush set inet oci_isolate peers4", "0 peers are not wanted, and 1 wanted are none"),
+        ("nft insert rule inet oci_isolate allowed accept", "chain allowed has 10 rules instead of 9"),
+        (
+            "nft insert rule inet oci_isolate input tcp dport 9090 accept",
+            "chain input has 9 rules instead of 8",
+        ),
+        (
+            "nft 'add chain inet oci_isolate postrouting { policy accept; }'",
+            "policy of chain postrouting was changed",
+        ),
+        ("nft flush chain inet oci_isolate allowed", "chain allowed has 0 rules instead of 9"),
+        ("nft 'add set inet oci_isolate x { type inet_proto; }'", "set x was changed"),
+        ("nft delete table inet oci_isolate", "table inet oci_isolate is not loaded"),
+        ("ip route add default via 10.77.0.9 metric 9", "10.77.0.9 must not be a peer"),
+        (
+            "h=$(nft -a list chain inet oci_isolate input | sed -n 's/.*8080.*# handle //p')
+          nft replace rule inet oci_isolate input handle $h tcp dport 9090 accept",
+            "rule 3 of chain input was changed",
+        ),
+    ];
+    let net = Net::new();
+    for (tamper, said) in cases {
+        net.seal(&allow);
+        net.container.sh(tamper);
+        let seen =
+            oci_isolate::seal::look(net.container.open().as_fd(), oci_isolate::seal::Sockets::Own).unwrap();
+        let broken = oci_isolate::seal::broken(&seen, &opened(&allow), oci_isolate::seal::Sockets::Own);
+        let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
+        assert!(broken.iter().any(|reason| reason.contains(said)), "{tamper}: {broken:?}");
+        net.seal(&allow);
+        assert_eq!(super::allow::broken(&net.container), Vec::<String>::new(), "{tamper}: sealed again");
+    }
+    let closed = Wanted { allow: None, ..opened(&allow) };
+    let seen =
+        oci_isolate::seal::look(net.container.open().as_fd(), oci_isolate::seal::Sockets::Own).unwrap();
+    assert!(!oci_isolate::seal::broken(&seen, &closed, oci_isolate::seal::Sockets::Own).is_empty());
+    assert_eq!(verify(net.container.open().as_fd()).unwrap().allow.unwrap().ingress, allow.ingress);
+    net.container.sh("nft flush chain inet oci_isolate allowed");
+    assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain allowed has 0 rules"));
+    let closed = Namespace::new();
+    closed.seal();
+    let error = set_peers(closed.open().as_fd(), &prefixes(&[])).unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        "cannot change the peers: the container was started with no port and no peer open"
+    );
+}
