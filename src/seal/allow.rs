@@ -346,8 +346,8 @@ mod tests {
             ingress: vec![
                 ingress(Protocol::Tcp, 80, 80, None),
                 ingress(Protocol::Tcp, 8080, 8090, Some("10.0.0.0/24")),
-                ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
                 ingress(Protocol::Udp, 1, 65535, Some("0.0.0.0/0")),
+                ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
             ],
             peers: ["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"].map(|p| p.parse().unwrap()).into(),
             never: ["10.0.0.1", "fd00::ff"].map(|a| a.parse().unwrap()).into(),
