@@ -30,7 +30,8 @@ const IMPURE: [&str; 13] = [
 const LINES: usize = 300;
 
 /// Files that were looked at twice: tables, and the firewall as data and as messages, that want to be read as one.
-const LONGER: [&str; 4] = ["config/strict.rs", "invocation/table.rs", "seal/firewall.rs", "seal/table.rs"];
+const LONGER: [&str; 5] =
+    ["seal/allow.rs", "config/strict.rs", "invocation/table.rs", "seal/firewall.rs", "seal/table.rs"];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
