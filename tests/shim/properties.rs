@@ -179,6 +179,8 @@ fn may_change(line: &str) -> bool {
         "+/linux/maskedPaths",
         "+/linux/readonlyPaths",
         "+/process/rlimits",
+        // One of ours from another time.
+        "-/hooks/prestart/",
         "-/hooks/createRuntime/",
         "+/hooks/createRuntime ",
         "-/hooks/createRuntime null",
