@@ -18,6 +18,7 @@ mod spec;
 
 mod check;
 mod look;
+mod openings;
 mod pod;
 mod processes;
 mod records;

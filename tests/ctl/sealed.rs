@@ -35,6 +35,11 @@ impl Sealed {
 
     /// Creates a container, whose configuration `change` changes.
     pub(crate) fn create(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        assert_eq!(self.try_create(id, change), "");
+    }
+
+    /// The same; what was said against it.
+    pub(crate) fn try_create(&self, id: &str, change: impl FnOnce(&mut Value)) -> String {
         let mut config = isolated();
         put(&mut config, "/root/path", json!(self.host.at("bundle/rootfs")));
         put(&mut config, "/process/args", json!(["/bin/sleep", "1000"]));
@@ -46,7 +51,7 @@ impl Sealed {
         self.sh(&format!(
             "$SHIM --root $R create -b $D/{id} {id} </dev/null >/dev/null 2>$D/err || cat $D/err"
         ))
-        .must();
+        .must()
     }
 
     /// Creates and starts a container.
