@@ -237,3 +237,51 @@ fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_t
     let to_file = Subject { world: World::default(), ..cases.subject() };
     assert_eq!(plan(&container, &to_file), 0);
 }
+
+#[test]
+fn a_new_namespace_that_is_opened_is_closed_by_the_first_hook_of_all() {
+    let cases = Cases { rule: "seal-hook", ..Cases::default() };
+    let mut subject = cases.subject();
+    subject.policy.openings.job = Some("train".into());
+    let ours = |verb: &str| json!({"path": "/shim", "args": ["oci-isolate", format!("--isolate-{verb}=/record.json")]});
+    let other = json!({"path": "/other"});
+    let with = |path: Option<&str>, hooks: Value| json!({"linux": {"namespaces": [{"type": "network", "path": path.unwrap_or_default()}]}, "hooks": hooks});
+    let run = |path: Option<&str>, hooks: Value, subject: &Subject| {
+        let (document, _) = applied(cases.rule(), &with(path, hooks), subject).unwrap();
+        assert_eq!(holds(cases.rule(), &document, subject), Ok(()));
+        document["hooks"].clone()
+    };
+    assert_eq!(
+        run(None, json!({"prestart": [other], "createRuntime": [other]}), &subject),
+        json!({"prestart": [ours("close"), other], "createRuntime": [other, ours("seal")], "poststop": [ours("forget")]})
+    );
+    assert_eq!(
+        run(None, json!({"createRuntime": [other]}), &subject),
+        json!({"createRuntime": [ours("close"), other, ours("seal")], "poststop": [ours("forget")]})
+    );
+    // What the engine has plumbed is closed before the runtime is called.
+    assert_eq!(
+        run(Some("/run/netns/x"), json!({"createRuntime": [ours("close")]}), &subject),
+        json!({"createRuntime": [ours("seal")], "poststop": [ours("forget")]})
+    );
+    subject.hook.as_mut().unwrap().seals = false;
+    assert_eq!(
+        run(None, json!({"prestart": [other]}), &subject),
+        json!({"prestart": [ours("close"), other]})
+    );
+    let late = with(None, json!({"prestart": [other, ours("close")]}));
+    let why = "seal-hook: the first prestart hook is not ours".to_owned();
+    assert_eq!(holds(cases.rule(), &late, &subject), Err(why));
+}
+
+#[test]
+fn nothing_is_opened_in_the_host_s_network_namespace() {
+    let cases = Cases { rule: "network-namespace", ..Cases::default() };
+    let mut subject = cases.subject();
+    subject.policy.openings.job = Some("train".into());
+    let why = "network-namespace: the network namespace is the host's, and nothing can be opened in that; drop --network=host";
+    assert_eq!(applied(cases.rule(), &json!({"linux": {}}), &subject).map(drop), Err(why.to_owned()));
+    let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});
+    subject.world.keeps_network = true;
+    assert_eq!(applied(cases.rule(), &at, &subject).unwrap().0, at);
+}
