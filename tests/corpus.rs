@@ -1,0 +1,97 @@
+//! What fuzzing has to hold (`fuzz/properties.rs`), of input that engines gave, of input that broke something once, and
+//! of both with a piece cut out or a byte changed.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+#[path = "../fuzz/properties.rs"]
+mod properties;
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// The files of `fuzz/seeds/TARGET`.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{target}");
+    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+fn captured() -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let configs = paths.filter(|path| path.extension().is_some_and(|e| e == "json"));
+    configs.map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Some of it cut out, and a byte of another value.
+fn spoilt(text: &[u8], at: Index, length: usize, byte: Option<u8>) -> Vec<u8> {
+    let mut text = text.to_vec();
+    let at = at.index(text.len().max(1)).min(text.len());
+    text.drain(at..(at + length).min(text.len()));
+    if let (Some(byte), Some(place)) = (byte, text.get_mut(at)) {
+        *place = byte;
+    }
+    text
+}
+
+#[test]
+fn seeds_hold() {
+    seeds("argv").iter().for_each(|seed| properties::argv(seed));
+    seeds("settings").iter().for_each(|seed| properties::settings(seed));
+    seeds("annotations").iter().for_each(|seed| properties::annotations(seed));
+    seeds("config").iter().chain(&captured()).for_each(|seed| properties::config(seed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn spoilt_seeds_hold(at in any::<Index>(), length in 0usize..40, byte in any::<Option<u8>>()) {
+        for seed in seeds("argv") {
+            properties::argv(&spoilt(&seed, at, length, byte));
+        }
+        for seed in seeds("settings") {
+            properties::settings(&spoilt(&seed, at, length, byte));
+        }
+        for seed in seeds("annotations") {
+            properties::annotations(&spoilt(&seed, at, length, byte));
+        }
+    }
+
+    /// Whole members go, or become of another kind, so that the document stays one.
+    #[test]
+    fn captured_configurations_without_a_member_hold(which in any::<Index>(), at in any::<Index>(), kind in 0..5) {
+        let captured = captured();
+        let mut config: serde_json::Value = serde_json::from_slice(&captured[which.index(captured.len())]).unwrap();
+        let places = places(&config, "");
+        let place = config.pointer_mut(&places[at.index(places.len())]).unwrap();
+        *place = match kind {
+            0 => serde_json::Value::Null,
+            1 => serde_json::json!([]),
+            2 => serde_json::json!({}),
+            3 => serde_json::json!(""),
+            _ => serde_json::json!([place.clone(), place.clone()]),
+        };
+        properties::config(config.to_string().as_bytes());
+    }
+}
+
+/// Every place of a document, as pointers.
+fn places(value: &serde_json::Value, at: &str) -> Vec<String> {
+    let below: Vec<(String, &serde_json::Value)> = match value {
+        serde_json::Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.replace('~', "~0").replace('/', "~1"), value)).collect()
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().map(|(n, item)| (n.to_string(), item)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let deeper = below.into_iter().flat_map(|(name, value)| places(value, &format!("{at}/{name}")));
+    std::iter::once(at.to_owned()).chain(deeper).collect()
+}
