@@ -34,9 +34,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const FLAGS: [&str; 9] =
     ["noatime", "nodev", "nodiratime", "noexec", "norelatime", "nosuid", "relatime", "ro", "strictatime"];
 
-/// Options of a bind mount that an overlay does not need.
-const OF_BINDS: [&str; 9] =
-    ["bind", "private", "rbind", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave"];
+/// Options of a bind mount that an overlay does not need. Docker since 25 says `rro` for every `:ro` where the kernel knows
+/// recursive flags (moby, docs/api/version-history.md, v1.44); below an overlay there are no mounts.
+const OF_BINDS: [&str; 10] =
+    ["bind", "private", "rbind", "rprivate", "rro", "rshared", "rslave", "runbindable", "shared", "slave"];
 
 const RENEWED: [&str; 4] = [
     "kubernetes.io~configmap",
@@ -95,6 +96,9 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     for (index, mount, source) in wanted(view, subject) {
         let mut words: Vec<String> =
             options(mount).filter(|option| FLAGS.contains(option)).map(str::to_owned).collect();
+        if !words.iter().any(|word| word == "ro") {
+            words.push("ro".into());
+        }
         words.push(format!("lowerdir={}:{empty}", source.real.display()));
         let edit = |member, value, says: String| Edit {
             at: at(index).member(member),
