@@ -8,3 +8,5 @@
 #[path = "../engines/harness/mod.rs"]
 mod harness;
 mod seccomp;
+mod tried;
+mod ways;
