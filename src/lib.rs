@@ -20,6 +20,7 @@ pub mod rewrite;
 
 pub mod seal;
 
+pub mod audit;
 pub mod complain;
 pub mod files;
 pub mod runtime;

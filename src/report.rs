@@ -17,6 +17,14 @@ pub struct Applied {
     pub says: String,
 }
 
+/// The rules that made changes, each once, in their order.
+#[must_use]
+pub fn rules(applied: &[Applied]) -> Vec<&str> {
+    let mut rules: Vec<&str> = applied.iter().map(|applied| applied.rule.as_str()).collect();
+    rules.dedup();
+    rules
+}
+
 impl Applied {
     /// The line for one edit of a rule.
     #[must_use]

@@ -60,6 +60,12 @@ impl Runtime {
         bail!("no low-level runtime found; looked for {}", looked.join(", "))
     }
 
+    /// Where it was found.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How this runtime reads its command line.
     #[must_use]
     pub fn dialect(&self) -> Dialect {

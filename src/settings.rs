@@ -44,6 +44,8 @@ pub struct Settings {
     pub ingress: IngressBounds,
     /// Whom annotations may make peers.
     pub peers: PeerBounds,
+    /// Where decisions are written down.
+    pub audit: Audit,
     /// Another answer than the default one, by the rule's name, where the rule offers it.
     pub rules: BTreeMap<String, Answer>,
 }
@@ -122,6 +124,18 @@ pub struct Seccomp {
     pub families: Vec<Family>,
 }
 
+/// Where decisions are written down.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Audit {
+    /// The file, by its absolute path; none is written by default.
+    pub file: Option<PathBuf>,
+    /// Whether an isolated container whose line cannot be written does not start.
+    pub required: bool,
+    /// Whether containers that are passed through get lines too.
+    pub passed_through: bool,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -135,6 +149,7 @@ impl Default for Settings {
             seccomp: Seccomp::default(),
             ingress: IngressBounds::default(),
             peers: PeerBounds::default(),
+            audit: Audit::default(),
             rules: BTreeMap::new(),
         }
     }
@@ -156,6 +171,13 @@ impl Settings {
             if !runtime.is_absolute() && !bare {
                 return Err(format!("runtime: {} is neither a name nor an absolute path", runtime.display()));
             }
+        }
+        match &settings.audit.file {
+            Some(file) if !file.is_absolute() => {
+                return Err(format!("audit: file {} is not an absolute path", file.display()));
+            }
+            None if settings.audit.required => return Err("audit: required, and no file is named".into()),
+            _ => {}
         }
         if settings.annotations.iter().any(String::is_empty) {
             return Err("annotations: an annotation's name is empty".into());
@@ -212,6 +234,10 @@ mod tests {
             [peers]
             within = ["10.1.0.0/16", "fd00::/8"]
             widest = [16, 48]
+            [audit]
+            file = "/var/log/oci-isolate/audit.log"
+            required = true
+            passed-through = true
             "#,
         )
         .unwrap();
@@ -221,6 +247,8 @@ mod tests {
         assert_eq!(settings.firewall, Firewall::IfAvailable);
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
+        let file = Some("/var/log/oci-isolate/audit.log".into());
+        assert_eq!(settings.audit, Audit { file, required: true, passed_through: true });
         assert_eq!(settings.credentials.keep, ["AWS_PROFILE"]);
         assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
     }
@@ -245,6 +273,7 @@ mod tests {
         settings.require.clear();
         settings.refuse.clear();
         settings.rules.clear();
+        assert!(settings.audit.file.take().is_some());
         assert_eq!(settings, Settings::default());
     }
 
@@ -313,6 +342,9 @@ mod tests {
             "[seccomp]\nfamilies = 40",
             "[[require]]\nannotation = \"a\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
+            "[audit]\nfile = \"audit.log\"",
+            "[audit]\nrequired = true",
+            "[audit]\nfile = \"/a\"\nrequire = true",
             "mode = ",
             "[ingress]\nallow = true",
             "[ingress]\nallowed = 1",

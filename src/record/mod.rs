@@ -20,7 +20,7 @@ pub use place::{Place, empty_directory};
 
 use crate::report::Applied;
 use crate::seal::Sealed;
-use crate::settings::Firewall;
+use crate::settings::{Audit, Firewall};
 
 /// Of records that this version reads and writes.
 const VERSION: u32 = 1;
@@ -54,6 +54,10 @@ pub struct Record {
     pub opened: Option<Opened>,
     /// What was changed in its `config.json`.
     pub applied: Vec<Applied>,
+    /// Rules whose promises were not made, because their answer was `allow`.
+    pub waived: Vec<String>,
+    /// Where decisions about it are written down by those who do not read the settings.
+    pub audit: Audit,
     /// The init process, once the container was sealed.
     pub init: Option<Process>,
     /// What the seal found and did, once there is one.
@@ -129,6 +133,8 @@ pub struct New {
     pub addresses: Vec<IpAddr>,
     pub opened: Option<Opened>,
     pub applied: Vec<Applied>,
+    pub waived: Vec<String>,
+    pub audit: Audit,
 }
 
 impl Record {
@@ -155,6 +161,8 @@ impl Record {
             addresses,
             opened,
             applied,
+            waived,
+            audit,
         } = new;
         Ok(Self {
             version: VERSION,
@@ -172,6 +180,8 @@ impl Record {
             addresses,
             opened,
             applied,
+            waived,
+            audit,
         })
     }
 }

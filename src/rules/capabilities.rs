@@ -48,20 +48,20 @@ const OF_HOST: [&str; 11] = [
     "SYSLOG",
 ];
 
-/// What `exec --cap NAME` gets: whether the name is taken away, or else why it is refused. crun takes names in any
+/// What `exec --cap NAME` gets: which rule takes the name away, if one does, or else why it is refused. crun takes names in any
 /// case and without `CAP_`.
 ///
 /// # Errors
 /// The rule `host-capabilities` refuses it.
-pub fn is_taken(name: &str, subject: &Subject) -> Result<bool, Violation> {
+pub fn taken_by(name: &str, subject: &Subject) -> Result<Option<&'static str>, Violation> {
     if is_against(&NETWORK, name, subject) {
-        return Ok(true);
+        return Ok(Some(NETWORK.name));
     }
     match HOST.answer(&subject.policy) {
-        Answer::Allow => Ok(false),
-        _ if !is_against(&HOST, name, subject) => Ok(false),
+        Answer::Allow => Ok(None),
+        _ if !is_against(&HOST, name, subject) => Ok(None),
         Answer::Refuse => Err(Violation::of(&HOST, format!("{name} is asked for; {DROP}"))),
-        _ => Ok(true),
+        _ => Ok(Some(HOST.name)),
     }
 }
 

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays};
+use crate::audit::Line;
 use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
 use crate::peers;
 use crate::policy::{Openings, Policy};
 use crate::prepare::Bundle;
 use crate::record::{Hosts, New, Opened, Place, Record};
-use crate::rules::SealHook;
+use crate::report;
+use crate::rules::{self, SealHook};
 use crate::seal;
 use crate::settings::PeerBounds;
 
@@ -26,7 +28,8 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
     match bundle.decide(call.settings)? {
         Decision::Refuse(why) => bail!(why),
         Decision::Isolate(policy) => isolate(call, bundle, policy),
-        Decision::PassThrough(_) => {
+        Decision::PassThrough(why) => {
+            call.audit_passed_through(why);
             if let Some(place) = call.place()? {
                 place.forget_stale()?;
             }
@@ -52,6 +55,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         pid_file = Some(ours);
     }
     let id = call.invocation.id.to_string_lossy().into_owned();
+    let waived = rules::waived(&prepared.subject.policy).map(str::to_owned).collect();
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
@@ -65,20 +69,25 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         bundle: bundle.path,
         rootfs: prepared.rootfs,
         pid_file,
+        waived,
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
         joins_sealed: prepared.subject.joins_sealed,
         confined: prepared.subject.world.confined,
         addresses: prepared.before.addresses,
         opened,
+        audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
-    place.claim(&Record::new(new)?)?;
+    let record = Record::new(new)?;
+    place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
     let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
     let closed = prepared.before.kept.as_ref().map_or(Ok(()), close);
-    let replace = |()| prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
-    let done = closed.and_then(replace);
+    let rules = report::rules(&record.applied);
+    let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
+    let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
+    let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {
         Ok(never) => match never {},
         Err(error) => error,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Call;
+use crate::audit::Line;
 use crate::peers;
 use crate::record::Place;
 
@@ -23,7 +24,13 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
     let status = call.runtime.run(call.args)?;
     if status.success() {
         for place in places.iter().filter(|place| !call.invocation.regex || !place.has_container()) {
+            // The hook of `run` may have been here before.
+            let was_there = place.is_there();
             peers::leave(place)?;
+            if was_there && !call.invocation.regex {
+                // It is gone in any case.
+                let _ = call.audit(Line { decision: "deleted", ..Line::default() });
+            }
         }
     }
     // A shell's convention for a runtime that was killed.

@@ -2,6 +2,7 @@
 //! for `docker exec` and HEALTHCHECK, containerd's CRI plugin for `kubectl exec` and probes), so it goes through the
 //! same rules. The engine's file is never changed.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
-use super::{Call, descriptors, environment_strays};
+use super::{Call, NOT_ISOLATED, descriptors, environment_strays};
+use crate::audit::Line;
 use crate::config::{Document, Kind};
 use crate::files;
 use crate::invocation::Change;
@@ -28,6 +30,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         if call.settings.mode == Mode::Always {
             bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
         }
+        call.audit_passed_through(NOT_ISOLATED);
         return call.runtime.exec(call.args, &[]);
     };
     let additions = call.settings.credentials.clone();
@@ -35,7 +38,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let strays = [environment_strays(&additions), unset].concat();
     let answers = call.settings.rules.clone();
     let policy = Policy {
-        why: record.why,
+        why: record.why.clone(),
         firewall: record.firewall,
         credentials: additions,
         // Of create only: a process that joins gets the container's filter from the runtime.
@@ -53,7 +56,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let handed_over = invocation.preserve_fds.as_deref().and_then(|n| n.to_str()?.parse().ok());
     let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
     let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
-    let filtered = filtered.transpose()?.flatten();
+    let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
     let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
     let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
     let stray_env = credentials::strays(&entries, &subject.policy.credentials);
@@ -66,28 +69,37 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         changes.push(Change::Set(given, path));
     }
     changes.extend(stray_env.iter().map(|stray| Change::Drop(&invocation.env[stray.index])));
+    if !stray_env.is_empty() {
+        rules.insert(credentials::NAME.to_owned());
+    }
     for cap in &invocation.caps {
-        if capabilities::is_taken(&cap.value.to_string_lossy(), &subject)? {
+        if let Some(rule) = capabilities::taken_by(&cap.value.to_string_lossy(), &subject)? {
+            rules.insert(rule.to_owned());
             changes.push(Change::Drop(cap));
         }
     }
+    let rules = rules.iter().map(String::as_str).collect();
+    call.audit(Line { decision: "filtered", why: Some(&record.why), rules, ..Line::default() })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 
-/// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on; `None`
-/// when nothing has to change. The copy
-/// is in memory and goes with the runtime: whoever is killed in between, no file is left.
-fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<Option<OsString>> {
+/// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on, and the
+/// rules that changed something; `None` when nothing has to change. The copy is in memory and goes with the runtime:
+/// whoever is killed in between, no file is left.
+fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
     let uncertain = || format!("cannot read {shown} with certainty");
     let document = Document::read(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
     let view = document.view().with_context(uncertain)?;
-    let Some(text) = rewrite(&document, &view, subject)?.text else { return Ok(None) };
+    let rewritten = rewrite(&document, &view, subject)?;
+    let rules = rewritten.applied.into_iter().map(|applied| applied.rule).collect();
+    let Some(text) = rewritten.text else { return Ok((None, rules)) };
     let memory = memfd_create(c"process.json", MemFdCreateFlag::MFD_CLOEXEC);
     let mut memory = std::fs::File::from(memory.context("cannot make a file in memory")?);
     memory.write_all(&text).context("cannot write a file in memory")?;
     // Without close-on-exec: the runtime opens it by this name.
     let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(first));
-    Ok(Some(format!("/proc/self/fd/{}", kept.context("cannot keep a file in memory")?).into()))
+    let path = format!("/proc/self/fd/{}", kept.context("cannot keep a file in memory")?);
+    Ok((Some(path.into()), rules))
 }

@@ -14,6 +14,7 @@ use oci_spec::runtime::State;
 use serde_json::json;
 
 use super::opened;
+use crate::audit::{self, Line};
 use crate::peers;
 use crate::record::{Place, Process, Record};
 use crate::rules::SEAL_FLAG;
@@ -21,6 +22,9 @@ use crate::seal::{self, Wanted};
 
 /// The largest state that is read, in bytes: it carries the annotations.
 const STATE_LIMIT: u64 = 128 << 20;
+
+/// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
+const SEAL: Option<&str> = Some("seal");
 
 /// The first hook: whatever is plumbed from now on meets a closed table.
 pub(super) fn close(record: &Path) -> Result<ExitCode> {
@@ -33,8 +37,15 @@ pub(super) fn close(record: &Path) -> Result<ExitCode> {
 /// The `createRuntime` hook.
 pub(super) fn seal(record: &Path) -> Result<ExitCode> {
     let (place, record, pid) = called(record)?;
-    let id = record.id.clone();
-    seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"))?;
+    let (id, audit, bundle) = (record.id.clone(), record.audit.clone(), record.bundle.clone());
+    let sealed = seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"));
+    sealed.inspect_err(|error| {
+        let (root, bundle, decision, why) =
+            (Some(place.root()), Some(&*bundle), "refused", format!("{error:#}"));
+        let line = Line { verb: SEAL, id: &id, root, bundle, decision, why: Some(&why), ..Line::default() };
+        // It is refused in any case.
+        let _ = audit::write(&audit, &line);
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,12 +97,28 @@ pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<(
 /// The `poststop` hook.
 pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
-    peers::leave(&Place::at(record)?)?;
+    let place = Place::at(record)?;
+    let record = place.load().ok().flatten();
+    peers::leave(&place)?;
+    if let Some(record) = record {
+        let (verb, root, bundle) = (Some("delete"), Some(place.root()), Some(&*record.bundle));
+        let line = Line { verb, id: &record.id, root, bundle, decision: "deleted", ..Line::default() };
+        // It is gone in any case.
+        let _ = audit::write(&record.audit, &line);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Seals the network namespace of an isolated container's init process, and remembers what that did.
-fn seal_container(place: &Place, mut record: Record, pid: u32) -> Result<()> {
+/// Seals the network namespace of an isolated container's init process, remembers what that did, and writes it down.
+fn seal_container(place: &Place, record: Record, pid: u32) -> Result<()> {
+    let (id, why) = (record.id.clone(), record.why.clone());
+    let (audit, bundle) = (record.audit.clone(), record.bundle.clone());
+    close_for_good(place, record, pid)?;
+    let (id, root, bundle, why) = (&*id, Some(place.root()), Some(&*bundle), Some(&*why));
+    audit::write(&audit, &Line { verb: SEAL, id, root, bundle, decision: "sealed", why, ..Line::default() })
+}
+
+fn close_for_good(place: &Place, mut record: Record, pid: u32) -> Result<()> {
     let netns = seal::netns_of(&process(pid))?;
     if record.joins_sealed {
         if seal::is_host(netns.as_fd())? {

@@ -1,5 +1,5 @@
 //! The story of one call: argv in, the real runtime out. The one `match` that says which verb does what is
-//! `call`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
+//! `answer`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
 //! nothing exec'd.
 
 mod create;
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+use crate::audit::{self, Line};
 use crate::complain::{Log, complain};
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
 use crate::prepare;
@@ -26,6 +27,9 @@ use crate::runtime::{self, Runtime};
 use crate::settings::{Credentials, Mode, Settings};
 
 use flags::Flags;
+
+/// Why a container without a record passes through.
+const NOT_ISOLATED: &str = "it is not isolated";
 
 /// The whole program: reads the process' arguments, and becomes the real runtime. It returns only when there is
 /// something left to do behind the runtime, or with an error that has been said.
@@ -74,14 +78,23 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     *log = log_of(runtime.dialect());
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
-        Reading::Unclear(why) => bail!("cannot read the command line with certainty: {why}"),
+        Reading::Unclear(why) => {
+            let why = format!("cannot read the command line with certainty: {why}");
+            let (runtime, decision) = (Some(runtime.path()), "refused");
+            let line = Line { decision, why: Some(&why), runtime, ..Line::default() };
+            // It is refused in any case.
+            let _ = audit::write(&settings.audit, &line);
+            bail!(why)
+        }
         Reading::Understood(invocation) => {
-            call(&Call { settings: &settings, runtime: &runtime, args, invocation: &invocation })
+            let (settings, runtime) = (&settings, &runtime);
+            let call = Call { settings, runtime, args, invocation: &invocation };
+            answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }
 }
 
-fn call(call: &Call) -> Result<ExitCode> {
+fn answer(call: &Call) -> Result<ExitCode> {
     let shown = call.invocation.id.display();
     match call.invocation.verb {
         Verb::Create => {
@@ -111,6 +124,35 @@ impl Call<'_> {
     fn place(&self) -> Result<Option<Place>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
         Ok(Place::of(&self.root()?, id))
+    }
+
+    /// Writes down what was decided. The line says the rest of this call by itself.
+    fn audit(&self, line: Line) -> Result<()> {
+        if self.settings.audit.file.is_none() {
+            return Ok(());
+        }
+        let Invocation { verb, id, bundle, .. } = self.invocation;
+        let has_bundle = matches!(verb, Verb::Create | Verb::Run | Verb::Restore);
+        let bundle = bundle.as_deref().map_or(Path::new("."), Path::new);
+        let bundle = std::path::absolute(bundle).ok().filter(|_| has_bundle);
+        let (id, root, runtime) = (id.to_string_lossy(), self.root().ok(), Some(self.runtime.path()));
+        let (root, bundle, verb) = (root.as_deref(), bundle.as_deref(), Some(verb.word()));
+        audit::write(&self.settings.audit, &Line { verb, id: &id, root, bundle, runtime, ..line })
+    }
+
+    /// The same for what passes through, if that is wanted. It passes through in any case.
+    fn audit_passed_through(&self, why: &str) {
+        if self.settings.audit.passed_through {
+            let _ = self.audit(Line { decision: "passed-through", why: Some(why), ..Line::default() });
+        }
+    }
+
+    /// The same for an error, which it stays in any case. A delete that failed decided nothing.
+    fn audit_refused(&self, error: &anyhow::Error) {
+        if self.invocation.verb != Verb::Delete {
+            let why = format!("{error:#}");
+            let _ = self.audit(Line { decision: "refused", why: Some(&why), ..Line::default() });
+        }
     }
 
     /// Where the runtime keeps its containers.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, hook};
+use super::{Call, NOT_ISOLATED, hook};
 use crate::files;
 use crate::peers;
 use crate::record::{Inode, Record};
@@ -20,6 +20,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
         if call.settings.mode == Mode::Always {
             bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
         }
+        call.audit_passed_through(NOT_ISOLATED);
         return call.runtime.exec(call.args, &[]);
     };
     let pid = init_pid(&record)?;

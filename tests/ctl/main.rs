@@ -16,6 +16,7 @@ mod said;
 #[path = "../shim/spec.rs"]
 mod spec;
 
+mod audit;
 mod check;
 mod look;
 mod openings;

@@ -16,8 +16,11 @@ use super::{Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
+/// The name of the rule about variables.
+pub const NAME: &str = "credentials-env";
+
 pub(super) const RULE: Rule = Rule {
-    name: "credentials-env",
+    name: NAME,
     promise: "no AWS credential and no pointer to one is in the environment",
     reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; docs/rules.md lists names and patterns",
     process: true,

@@ -1,0 +1,163 @@
+//! One line for each decision, appended to the file that the settings name. Names and words only, never the value of a
+//! variable.
+//!
+//! The file is opened by its path for each line, so that it can be rotated by rename alone. A line is one write(2) to a
+//! file opened with O_APPEND, which puts it behind all others in one step (open(2); POSIX.1-2017, write()); it is no
+//! longer than PIPE_BUF, so a FIFO takes all of it or nothing (pipe(7)). Nothing waits for a reader.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::{getppid, getuid};
+use serde::Serialize;
+
+use crate::settings::Audit;
+
+/// The longest line, in bytes with its end: PIPE_BUF.
+const LIMIT: usize = 4096;
+
+/// To as many bytes texts are cut, one after the other, until the line is short enough. Of an escaped byte six become.
+const CUTS: [usize; 4] = [usize::MAX, 1024, 256, 64];
+
+/// What stands in the place of what was cut.
+const CUT: &str = "[...]";
+
+/// What was decided of whom.
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "the words of docs/audit.md")]
+pub struct Line<'a> {
+    pub verb: Option<&'a str>,
+    pub id: &'a str,
+    pub root: Option<&'a Path>,
+    pub bundle: Option<&'a Path>,
+    pub decision: &'static str,
+    pub why: Option<&'a str>,
+    pub rules: Vec<&'a str>,
+    pub runtime: Option<&'a Path>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    time: String,
+    verb: Option<&'a str>,
+    id: String,
+    root: Option<String>,
+    bundle: Option<String>,
+    decision: &'static str,
+    why: Option<String>,
+    rules: &'a [&'a str],
+    runtime: Option<String>,
+    /// Of the caller.
+    uid: u32,
+    pid: i32,
+}
+
+/// Appends a line, if the settings name a file.
+///
+/// # Errors
+/// The line is required and could not be written.
+pub fn write(audit: &Audit, line: &Line) -> Result<()> {
+    let Some(path) = &audit.file else { return Ok(()) };
+    match append(path, &text(line, SystemTime::now())) {
+        Err(error) if audit.required => Err(error)
+            .with_context(|| format!("cannot write the audit log {}, which is required", path.display())),
+        _ => Ok(()),
+    }
+}
+
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    let flags = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
+    // A full disk may have cut the line before.
+    let line = if is_torn(&file) { format!("\n{line}") } else { line.to_owned() };
+    match file.write(line.as_bytes())? {
+        all if all == line.len() => Ok(()),
+        part => Err(io::Error::other(format!("only {part} of {} bytes were written", line.len()))),
+    }
+}
+
+/// Whether a regular file ends in the middle of a line.
+fn is_torn(file: &File) -> bool {
+    let Some(size) = file.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len()) else {
+        return false;
+    };
+    let mut last = [b'\n'];
+    let readable = || File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let _ = size.checked_sub(1).map(|at| readable().and_then(|file| file.read_at(&mut last, at)));
+    last != [b'\n']
+}
+
+fn text(line: &Line, now: SystemTime) -> String {
+    let mut text = String::new();
+    for most in CUTS {
+        let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
+        let entry = Entry {
+            time: humantime::format_rfc3339_millis(now).to_string(),
+            verb: line.verb,
+            id: cut(line.id, most),
+            root: path(line.root),
+            bundle: path(line.bundle),
+            decision: line.decision,
+            why: line.why.map(|why| cut(why, most)),
+            rules: &line.rules,
+            runtime: path(line.runtime),
+            uid: getuid().as_raw(),
+            pid: getppid().as_raw(),
+        };
+        text = serde_json::to_string(&entry).expect("texts and numbers have a JSON text") + "\n";
+        if text.len() <= LIMIT {
+            break;
+        }
+    }
+    text
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}{CUT}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_where_it_is_long_and_says_so() {
+        let long = "\u{1}".repeat(5000);
+        let rules: Vec<&str> = crate::rules::RULES.iter().map(|rule| rule.name).collect();
+        let line = Line {
+            id: &long,
+            root: Some(Path::new(&long)),
+            bundle: Some(Path::new(&long)),
+            why: Some(&long),
+            runtime: Some(Path::new(&long)),
+            decision: "isolated",
+            rules,
+            ..Line::default()
+        };
+        let text = text(&line, SystemTime::UNIX_EPOCH);
+        assert!(text.len() <= LIMIT && text.ends_with("}\n"), "{}", text.len());
+        let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(entry["id"].as_str().unwrap().ends_with(CUT));
+        assert_eq!(entry["time"], "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_has_cut_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "{\"half").unwrap();
+        append(&path, "{}\n").unwrap();
+        append(&path, "{}\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\n{}\n{}\n");
+    }
+}
