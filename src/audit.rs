@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
@@ -24,6 +24,9 @@ const LIMIT: usize = 4096;
 
 /// To as many bytes texts are cut, one after the other, until the line is short enough. Of an escaped byte six become.
 const CUTS: [usize; 4] = [usize::MAX, 1024, 256, 64];
+
+/// Longer than a write of one line takes.
+const SETTLE: Duration = Duration::from_millis(2);
 
 /// What stands in the place of what was cut.
 const CUT: &str = "[...]";
@@ -74,8 +77,16 @@ pub fn write(audit: &Audit, line: &Line) -> Result<()> {
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let flags = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
-    // A full disk may have cut the line before.
-    let line = if is_torn(&file) { format!("\n{line}") } else { line.to_owned() };
+    // A full disk may have cut the line before. One that is being written is seen page by page: a look later it is whole.
+    let is_torn = || is_torn(&file);
+    let line = if is_torn() && {
+        std::thread::sleep(SETTLE);
+        is_torn()
+    } {
+        format!("\n{line}")
+    } else {
+        line.to_owned()
+    };
     match file.write(line.as_bytes())? {
         all if all == line.len() => Ok(()),
         part => Err(io::Error::other(format!("only {part} of {} bytes were written", line.len()))),
