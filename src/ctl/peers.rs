@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{Which, find, load, print, print_json};
+use crate::audit::{self, Line};
 use crate::record::{Opened, Place, Record};
+use crate::settings::Audit;
 use crate::{peers, policy, prepare};
 
 #[derive(Debug, clap::Subcommand)]
@@ -99,10 +101,11 @@ fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
 fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpNet>>) -> Result<ExitCode> {
-    let bounds = prepare::settings(None)?.peers;
+    let settings = prepare::settings(None)?;
+    let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
         true => Vec::new(),
-        false => policy::peers(&change.prefixes.join(","), &bounds).map_err(anyhow::Error::msg)?,
+        false => policy::peers(&change.prefixes.join(","), bounds).map_err(anyhow::Error::msg)?,
     };
     let place = find(&change.which)?;
     let _lock = place.lock_peers()?;
@@ -119,11 +122,23 @@ fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpN
     record.opened = Some(Opened { peers: made.into_iter().collect(), ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
     place.update(&record)?;
-    if let Err(error) = peers::settle(&place, &record) {
+    let settled = peers::settle(&place, &record);
+    if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &place, &record)) {
         place.update(&before).context("cannot take back what failed")?;
+        peers::settle(&place, &before).context("cannot take back what failed")?;
         return Err(error);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One line with the peers by address that the container has from now on.
+fn write_down(audit: &Audit, place: &Place, record: &Record) -> Result<()> {
+    let peers: Vec<String> = opened(record)?.peers.iter().map(IpNet::to_string).collect();
+    let why =
+        format!("isolatectl peers: {}", if peers.is_empty() { "none".into() } else { peers.join(", ") });
+    let (verb, root, bundle) = (Some("peers"), Some(place.root()), Some(&*record.bundle));
+    let (id, decision) = (&*record.id, "changed");
+    audit::write(audit, &Line { verb, id, root, bundle, decision, why: Some(&why), ..Line::default() })
 }
 
 /// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
