@@ -86,6 +86,7 @@ pub fn network(view: &View) -> Result<Network, Violation> {
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(match network(view)? {
+        Network::Host if of_a_pod(view) => return Err(Violation::of(&RULE, HOST_NETWORK)),
         Network::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
         Network::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
@@ -99,6 +100,15 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         }],
         Network::New(_) | Network::At(..) => Vec::new(),
     })
+}
+
+const HOST_NETWORK: &str = "the pod has the node's network; drop hostNetwork: true";
+
+/// Whether the container is part of a Kubernetes pod, by what containerd's CRI plugin and CRI-O say of it. With the
+/// node's network each of them would get a namespace of its own, and they would share no localhost.
+fn of_a_pod(view: &View) -> bool {
+    const KIND: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+    view.annotations.iter().flatten().any(|(name, _)| KIND.contains(&&**name))
 }
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {

@@ -37,9 +37,9 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);
     let path = entry.and_then(|(i, e)| Some((i, e.path().as_ref().filter(|p| !p.as_os_str().is_empty())?)));
-    let (word, flag) = match kind {
-        LinuxNamespaceType::Pid => ("pid", "--pid"),
-        _ => ("ipc", "--ipc"),
+    let (word, flag, field) = match kind {
+        LinuxNamespaceType::Pid => ("pid", "--pid", "hostPID"),
+        _ => ("ipc", "--ipc", "hostIPC"),
     };
     let leads = match kind {
         LinuxNamespaceType::Pid => "from which /proc/<pid>/root leads out",
@@ -47,7 +47,9 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
     };
     match (entry, path) {
         (None, _) => Some((
-            format!("the {word} namespace is the host's, {leads}; drop {flag}=host"),
+            format!(
+                "the {word} namespace is the host's, {leads}; drop {flag}=host, {field}: true in Kubernetes"
+            ),
             Pointer::to(&NAMESPACES),
             Change::Append(json!({"type": word})),
         )),

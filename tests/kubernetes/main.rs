@@ -1,0 +1,40 @@
+//! Pods, as kubelet asks containerd's CRI plugin for them: 1.6 and 2.x, real CNI, real runc, and a client made from the
+//! API's protobuf file. `hack/engines` and `hack/kubernetes/prepare` install what is needed; the tests need root.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
+
+#[path = "../engines/harness/mod.rs"]
+#[allow(dead_code, reason = "most of it is for other engines")]
+mod harness;
+mod manifests;
+mod node;
+mod pods;
+
+use node::Release;
+
+macro_rules! claims {
+    ($($module:ident: $($name:ident)*;)*) => {
+        mod containerd_1 { $($(
+            #[test]
+            fn $name() { super::$module::$name(super::Release::One); }
+        )*)* }
+        mod containerd_2 { $($(
+            #[test]
+            fn $name() { super::$module::$name(super::Release::Two); }
+        )*)* }
+    };
+}
+
+claims! {
+    pods:
+        the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
+        probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing
+        port_forward_reaches_a_pod_but_not_an_isolated_one
+        a_pod_without_the_annotation_is_untouched
+        no_token_that_the_platform_mounts_is_in_an_isolated_container
+        what_cannot_be_isolated_is_refused_in_words
+        an_annotation_of_one_container_of_an_open_pod_is_refused
+        containers_of_an_isolated_pod_share_processes_and_volumes
+        annotations_that_the_configuration_holds_back_isolate_nothing_and_leave_no_record;
+}

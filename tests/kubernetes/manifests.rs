@@ -1,0 +1,34 @@
+//! What `hack/kubernetes` holds for others to apply.
+
+use std::path::Path;
+
+use crate::harness::said::{command, say};
+use crate::node::cache;
+
+#[test]
+fn the_manifests_are_what_the_kubernetes_api_takes() {
+    let validate = |file: &Path| {
+        let mut program = command(cache().join("venv/bin/kubernetes-validate"));
+        say(program.args(["--strict", "--kubernetes-version", "1.30"]).arg(file))
+    };
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/kubernetes");
+    for name in ["runtimeclass.yaml", "pod.yaml", "job.yaml"] {
+        validate(&dir.join(name)).must();
+    }
+    let wrong = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = std::fs::read_to_string(dir.join("pod.yaml")).unwrap();
+    std::fs::write(wrong.path(), text.replace("runtimeClassName", "runtimeClass")).unwrap();
+    assert!(!validate(wrong.path()).well(), "a field that is not there passes");
+}
+
+#[test]
+fn the_handlers_are_toml() {
+    for text in [
+        include_str!("../../hack/kubernetes/containerd-v2.toml"),
+        include_str!("../../hack/kubernetes/containerd-v3.toml"),
+    ] {
+        let parsed: toml::Table = text.parse().unwrap();
+        let handler = format!("{:?}", parsed["plugins"]);
+        assert!(handler.contains("pod_annotations") && handler.contains("io.oci-isolate.*"), "{handler}");
+    }
+}

@@ -1,0 +1,309 @@
+//! A node without a kubelet: containerd with its CRI plugin and CNI on a throw-away host, asked as kubelet asks.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::host::{Host, Kind};
+use crate::harness::said::{Said, command, say, wait_for};
+use crate::harness::{CREDENTIALS, image, shim, world};
+
+/// The two kinds of containerd there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// 1.6, configuration version 2, from Debian 12.
+    One,
+    /// 2.x, configuration version 3, from Debian's sid.
+    Two,
+}
+
+/// The image of all containers, and of the sandboxes.
+const IMAGE: &str = "docker.io/library/probe:latest";
+
+const NETWORK: &str = r#"{
+  "cniVersion": "0.4.0", "name": "pods", "plugins": [{
+    "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+    "ipam": { "type": "host-local", "dataDir": "/run/cni", "ranges": [[{ "subnet": "10.88.0.0/16" }]] }
+  }]
+}"#;
+
+/// A running daemon.
+pub(crate) struct Node {
+    /// The host that it runs on.
+    pub(crate) host: Host,
+}
+
+/// A pod's sandbox.
+pub(crate) struct Pod<'n> {
+    node: &'n Node,
+    /// The sandbox's id.
+    pub(crate) id: String,
+    /// What it was made from, which kubelet sends along with every container.
+    config: Value,
+}
+
+impl Node {
+    /// Starts a daemon that knows the handlers `bare` (runc itself), `oci-isolate`, and `forgotten` (the shim, but
+    /// annotations are not handed to it).
+    pub(crate) fn start(release: Release) -> Self {
+        let kind = if release == Release::One { Kind::Machine } else { Kind::Sid };
+        let node = Self { host: Host::new(kind) };
+        let host = &node.host;
+        let plugins = host.at("cni");
+        say(command("cp").args(["-rL", "/usr/lib/cni", &plugins])).must();
+        let network = host.write("10-pods.conflist", NETWORK);
+        host.sh(&format!("mkdir -p /etc/cni/net.d && cp {network} /etc/cni/net.d/")).must();
+        let file = host.write("containerd.toml", &config(host, release, &plugins));
+        host.daemon("containerd", "/usr/bin/containerd", &["--config", &file], &[]);
+        let answers =
+            wait_for(Duration::from_secs(30), || node.call("Status", &json!({})).well().then_some(()));
+        assert!(answers.is_some(), "containerd does not answer: {}", host.log("containerd.log"));
+        pack(&host.dir().join("probe.tar"));
+        let socket = node.socket();
+        let tar = host.at("probe.tar");
+        say(host.command("ctr").args(["-a", &socket, "-n", "k8s.io", "images", "import", &tar])).must();
+        node
+    }
+
+    fn socket(&self) -> String {
+        self.host.at("containerd.sock")
+    }
+
+    /// One call of the CRI.
+    pub(crate) fn call(&self, method: &str, request: &Value) -> Said {
+        let cache = cache();
+        let file = self.host.dir().join("request.json");
+        // Tests call one after the other; the file stays for whoever looks at what was asked last.
+        std::fs::write(&file, request.to_string()).unwrap();
+        let mut client: Command = command("nsenter");
+        // The streaming server listens on the node's loopback.
+        client.arg(format!("--net={}", self.host.world.host.path()));
+        client.arg(cache.join("venv/bin/python")).arg(here("cri.py")).args([&self.socket(), method]);
+        client.env("PYTHONPATH", cache.join("cri")).env("PYTHONDONTWRITEBYTECODE", "1");
+        say(client.stdin(Stdio::from(std::fs::File::open(file).unwrap())))
+    }
+
+    /// The same, for a call that has to succeed.
+    #[track_caller]
+    pub(crate) fn must(&self, method: &str, request: &Value) -> Value {
+        serde_json::from_str(&self.call(method, request).must()).unwrap()
+    }
+
+    /// Asks for a pod; `more` is laid over what kubelet would send.
+    pub(crate) fn ask(&self, handler: &str, name: &str, more: &Value) -> (Said, Value) {
+        let mut config = json!({
+            "metadata": { "name": name, "uid": format!("uid-{name}"), "namespace": "default" },
+            "hostname": name,
+            "log_directory": self.host.at(&format!("logs-{name}")),
+            "dns_config": { "servers": [world::RESOLVER.to_string()] },
+            "linux": {
+                "cgroup_parent": self.host.cgroup(),
+                "security_context": { "namespace_options": { "pid": "CONTAINER" } },
+            },
+        });
+        merge(&mut config, more);
+        let handler = if handler == "bare" { "" } else { handler };
+        let said = self.call("RunPodSandbox", &json!({ "config": config, "runtime_handler": handler }));
+        (said, config)
+    }
+
+    /// Runs a pod.
+    #[track_caller]
+    pub(crate) fn pod(&self, handler: &str, name: &str, more: &Value) -> Pod<'_> {
+        let (said, config) = self.ask(handler, name, more);
+        let answer: Value = serde_json::from_str(&said.must()).unwrap();
+        let pod = Pod { node: self, id: answer["podSandboxId"].as_str().unwrap().to_owned(), config };
+        let hosts = format!("127.0.0.1 localhost\n{} {name}\n", pod.address());
+        self.host.sh(&format!("mkdir -p {0}; printf '{hosts}' >{0}/etc-hosts", pod.kubelet())).must();
+        pod
+    }
+
+    /// The config.json that the runtime was given for a container, as it is now.
+    pub(crate) fn config_json(&self, id: &str) -> String {
+        let path = format!("state/io.containerd.runtime.v2.task/k8s.io/{id}/config.json");
+        std::fs::read_to_string(self.host.dir().join(path)).unwrap()
+    }
+
+    /// Records of isolated containers.
+    pub(crate) fn records(&self) -> String {
+        self.host.sh("find /run/oci-isolate -name '*.json' 2>/dev/null || true").must()
+    }
+}
+
+impl Pod<'_> {
+    /// A container of the pod that containerd knows of and the runtime not yet.
+    #[track_caller]
+    fn container(&self, name: &str, command: &[&str], more: &Value) -> String {
+        let envs = CREDENTIALS.iter().map(|pair| pair.split_once('=').unwrap());
+        let envs: Vec<_> = envs.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let options = &self.config["linux"]["security_context"]["namespace_options"];
+        let mut config = json!({
+            "metadata": { "name": name },
+            "image": { "image": IMAGE },
+            "command": command,
+            "envs": envs,
+            "log_path": format!("{name}.log"),
+            "mounts": [{ "container_path": "/etc/hosts", "host_path": format!("{}/etc-hosts", self.kubelet()) }],
+            "linux": { "security_context": {
+                "namespace_options": options,
+                // What kubelet gives when a pod says nothing.
+                "masked_paths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+                "readonly_paths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+            } },
+        });
+        let mounts = config["mounts"].as_array().cloned().unwrap();
+        merge(&mut config, more);
+        if let Some(all) = config["mounts"].as_array_mut().filter(|all| **all != mounts) {
+            all.extend(mounts);
+        }
+        let asked = json!({ "pod_sandbox_id": self.id, "config": config, "sandbox_config": self.config });
+        self.node.must("CreateContainer", &asked)["containerId"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks for a container of the pod; the runtime is called by the second call, and by that it may refuse.
+    pub(crate) fn start(&self, name: &str, command: &[&str], more: &Value) -> Said {
+        let id = self.container(name, command, more);
+        self.node.call("StartContainer", &json!({ "container_id": id }))
+    }
+
+    /// Runs a container of the pod and says its id.
+    #[track_caller]
+    pub(crate) fn run(&self, name: &str, command: &[&str], more: &Value) -> String {
+        let id = self.container(name, command, more);
+        self.node.must("StartContainer", &json!({ "container_id": id }));
+        id
+    }
+
+    /// Where kubelet keeps what belongs to the pod.
+    pub(crate) fn kubelet(&self) -> String {
+        format!("/var/lib/kubelet/pods/{}", self.config["metadata"]["uid"].as_str().unwrap())
+    }
+
+    /// Makes a volume as kubelet does, with a file in it, and says its path.
+    #[track_caller]
+    pub(crate) fn volume(&self, kind: &str, name: &str, file: &str, text: &str) -> String {
+        let path = format!("{}/volumes/kubernetes.io~{kind}/{name}", self.kubelet());
+        let script = format!("mkdir -p -m 0777 {path}; chmod 0777 {path}; printf %s '{text}' >{path}/{file}");
+        self.node.host.sh(&script).must();
+        path
+    }
+
+    /// What a container has written, in kubelet's log format.
+    pub(crate) fn log(&self, name: &str) -> String {
+        let pod = self.config["metadata"]["name"].as_str().unwrap();
+        std::fs::read_to_string(self.node.host.at(&format!("logs-{pod}/{name}.log"))).unwrap_or_default()
+    }
+
+    /// The address that kubelet and the API server know the pod by.
+    #[track_caller]
+    pub(crate) fn address(&self) -> String {
+        let status = self.node.must("PodSandboxStatus", &json!({ "pod_sandbox_id": self.id }));
+        status["status"]["network"]["ip"].as_str().unwrap().to_owned()
+    }
+
+    /// Stops and removes the pod, as kubelet does.
+    #[track_caller]
+    pub(crate) fn remove(&self) {
+        for verb in ["StopPodSandbox", "RemovePodSandbox"] {
+            self.node.must(verb, &json!({ "pod_sandbox_id": self.id }));
+        }
+    }
+}
+
+/// ExecSync, which exec probes and hooks use: exit status and output.
+#[track_caller]
+pub(crate) fn exec(node: &Node, id: &str, command: &[&str]) -> (i64, String) {
+    use base64::Engine;
+    let asked = json!({ "container_id": id, "cmd": command, "timeout": 50 });
+    let answer = node.must("ExecSync", &asked);
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(answer["stdout"].as_str().unwrap_or_default());
+    (answer["exitCode"].as_i64().unwrap_or_default(), String::from_utf8(bytes.unwrap()).unwrap())
+}
+
+/// The annotation that asks for isolation.
+pub(crate) fn isolated() -> Value {
+    json!({ "annotations": { "io.oci-isolate.network-isolation": "true" } })
+}
+
+/// Lays `more` over `base`, object by object.
+fn merge(base: &mut Value, more: &Value) {
+    match (base, more) {
+        (Value::Object(base), Value::Object(more)) => {
+            more.iter().for_each(|(key, value)| merge(base.entry(key).or_insert(Value::Null), value));
+        }
+        (base, more) => *base = more.clone(),
+    }
+}
+
+fn config(host: &Host, release: Release, plugins: &str) -> String {
+    let (version, runtime) = match release {
+        Release::One => (2, "io.containerd.grpc.v1.cri"),
+        Release::Two => (3, "io.containerd.cri.v1.runtime"),
+    };
+    let handler = |name: &str, binary: &str, annotations: &str| {
+        format!(
+            "[plugins.\"{runtime}\".containerd.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n\
+             {annotations}\n[plugins.\"{runtime}\".containerd.runtimes.{name}.options]\nBinaryName = \"{binary}\"\n"
+        )
+    };
+    let shim = shim().display().to_string();
+    let passed = "pod_annotations = [\"io.oci-isolate.*\"]\ncontainer_annotations = [\"io.oci-isolate.*\"]";
+    let pause = match release {
+        Release::One => format!("[plugins.\"{runtime}\"]\nsandbox_image = \"{IMAGE}\"\n"),
+        Release::Two => {
+            format!(
+                "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"{IMAGE}\"\n[plugins.\"{runtime}\"]\n"
+            )
+        }
+    };
+    [
+        format!("version = {version}\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n", host.dir().display()),
+        format!("[grpc]\naddress = \"{}\"\n", host.at("containerd.sock")),
+        // A machine without CAP_SYS_RESOURCE cannot lower it.
+        format!("{pause}restrict_oom_score_adj = true\n"),
+        format!("[plugins.\"{runtime}\".cni]\nbin_dir = \"{plugins}\"\nconf_dir = \"/etc/cni/net.d\"\n"),
+        format!("[plugins.\"{runtime}\".containerd]\ndefault_runtime_name = \"runc\"\n"),
+        handler("runc", "/usr/sbin/runc", ""),
+        handler("oci-isolate", &shim, passed),
+        handler("forgotten", &shim, ""),
+    ]
+    .concat()
+}
+
+/// Packs the image as `docker save` would: the format that needs no names by digest.
+fn pack(tar: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    image::pack(&dir.path().join("layer.tar"));
+    let digest = say(command("sha256sum").arg(dir.path().join("layer.tar"))).must();
+    let digest = digest.split(' ').next().unwrap();
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "config": { "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Entrypoint": ["sleep", "100000"] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
+    });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"] }]);
+    for (name, value) in [("config.json", config), ("manifest.json", manifest)] {
+        std::fs::write(dir.path().join(name), value.to_string()).unwrap();
+    }
+    say(command("tar").arg("-C").arg(dir.path()).arg("-cf").arg(tar).args([
+        "manifest.json",
+        "config.json",
+        "layer.tar",
+    ]))
+    .must();
+}
+
+/// What `hack/kubernetes/prepare` made.
+pub(crate) fn cache() -> std::path::PathBuf {
+    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache).join("kubernetes");
+    assert!(cache.join("stamp").exists(), "{} is not there; run hack/kubernetes/prepare", cache.display());
+    cache
+}
+
+fn here(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubernetes").join(name)
+}
