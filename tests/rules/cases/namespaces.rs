@@ -33,6 +33,13 @@ pub(super) fn cases() -> Vec<Cases> {
                     json!({"linux": {"namespaces": [{"type": "network"}, {"type": "network"}]}}),
                     "several network namespaces are given; runtimes differ on which one they take",
                 ),
+                (
+                    json!({
+                        "annotations": {"io.kubernetes.cri.container-type": "sandbox"},
+                        "linux": {"namespaces": [{"type": "pid"}]},
+                    }),
+                    "the pod has the node's network; drop hostNetwork: true",
+                ),
             ],
             ..Cases::default()
         },
@@ -60,7 +67,10 @@ pub(super) fn cases() -> Vec<Cases> {
 
 /// The two rules on namespaces that are shared.
 fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
-    let host = format!("the {kind} namespace is the host's, {leads}; drop --{kind}=host");
+    let field = if kind == "pid" { "hostPID" } else { "hostIPC" };
+    let host = format!(
+        "the {kind} namespace is the host's, {leads}; drop --{kind}=host, {field}: true in Kubernetes"
+    );
     let foreign = format!(
         "the {kind} namespace /proc/7/ns/{kind} is not that of a member of an isolated pod, {leads}; drop --{kind}"
     );
