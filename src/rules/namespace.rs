@@ -113,6 +113,7 @@ fn of_a_pod(view: &View) -> bool {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     match network(view)? {
+        Network::Host if of_a_pod(view) => Err(Violation::of(&RULE, HOST_NETWORK)),
         Network::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
         Network::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
         Network::At(_, path) if !stays(subject) => {
