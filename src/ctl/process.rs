@@ -11,21 +11,21 @@ use anyhow::{Context, Result};
 use super::sockets::{descriptors, inode, listed};
 use super::verify::Broken;
 use super::{read, read_bytes};
-use crate::rules::credentials;
+use crate::record::Record;
+use crate::rules::{capabilities, credentials};
 use crate::seal::{self, Netns};
 use crate::settings::Credentials;
 
 /// How long a socket may be in no table: one that was made and not bound yet, or whose peer is gone.
 const PASSING: Duration = Duration::from_millis(50);
 
-/// Linux' numbers of the capabilities that rule `network-capabilities` takes (linux/capability.h).
-const CAPABILITIES: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW")];
-
 /// What processes are compared with.
 pub(super) struct Looker<'a> {
     init: PathBuf,
     netns: Netns,
     credentials: &'a Credentials,
+    /// What was promised at `create`.
+    record: &'a Record,
     /// Sockets of the host's namespace, and of the container's.
     hosts: BTreeSet<u64>,
     own: BTreeSet<u64>,
@@ -34,9 +34,19 @@ pub(super) struct Looker<'a> {
 }
 
 impl<'a> Looker<'a> {
-    pub(super) fn new(init: &Path, netns: Netns, credentials: &'a Credentials) -> Result<Self> {
+    pub(super) fn new(
+        init: &Path,
+        netns: Netns,
+        credentials: &'a Credentials,
+        record: &'a Record,
+    ) -> Result<Self> {
         let (hosts, own) = (listed(Path::new("/proc/self"))?, listed(init)?);
-        Ok(Self { init: init.to_owned(), netns, credentials, hosts, own, mounts: BTreeSet::new() })
+        Ok(Self { init: init.to_owned(), netns, credentials, record, hosts, own, mounts: BTreeSet::new() })
+    }
+
+    /// Whether the settings waived a rule when the container was created.
+    fn waives(&self, rule: &str) -> bool {
+        self.record.waived.iter().any(|waived| waived == rule)
     }
 
     /// Everything that is to be said of one process. One that ends meanwhile breaks nothing.
@@ -55,7 +65,17 @@ impl<'a> Looker<'a> {
             let why = format!("process {pid} is in another network namespace");
             broken.push(Broken::new("network-namespace", why));
         }
-        self.capabilities(pid, process, &mut broken)?;
+        for (rule, kind) in [("host-pid", "pid"), ("host-ipc", "ipc")] {
+            let own = namespace(Path::new("/proc/self"), kind)?;
+            if namespace(process, kind)? == own && !self.waives(rule) {
+                broken.push(Broken::new(rule, format!("process {pid} is in the host's {kind} namespace")));
+            }
+        }
+        let status = read(&process.join("status"))?;
+        if member(&status, "Seccomp") != Some("2") {
+            broken.push(Broken::new("seccomp", format!("process {pid} has no filter of system calls")));
+        }
+        self.capabilities(pid, process, &status, &mut broken)?;
         let environment = read_bytes(&process.join("environ"))?;
         let environment = String::from_utf8_lossy(&environment);
         let entries: Vec<&str> = environment.split('\0').filter(|entry| entry.contains('=')).collect();
@@ -71,21 +91,20 @@ impl<'a> Looker<'a> {
     }
 
     /// Capabilities in a user namespace that the container has made itself do not reach its network namespace.
-    fn capabilities(&self, pid: u32, process: &Path, broken: &mut Vec<Broken>) -> Result<()> {
+    fn capabilities(&self, pid: u32, process: &Path, status: &str, broken: &mut Vec<Broken>) -> Result<()> {
         let user = namespace(process, "user")?;
         if user != namespace(&self.init, "user")? && user != namespace(Path::new("/proc/self"), "user")? {
             return Ok(());
         }
-        let status = read(&process.join("status"))?;
         let sets = status.lines().filter_map(|line| line.split_once(":\t"));
         for (set, bits) in sets.filter(|(member, _)| member.starts_with("Cap")) {
             let bits = u64::from_str_radix(bits.trim(), 16).context("cannot understand its status")?;
-            for (bit, name) in CAPABILITIES {
-                if bits & (1 << bit) != 0 {
-                    let why = format!("process {pid} has {name} ({set})");
-                    broken.push(Broken::new("network-capabilities", why));
-                }
-            }
+            let against = capabilities::against(bits, self.record.confined);
+            let against = against.filter(|(rule, _)| !self.waives(rule));
+            broken.extend(
+                against
+                    .map(|(rule, name)| Broken::new(rule, format!("process {pid} has CAP_{name} ({set})"))),
+            );
         }
         Ok(())
     }
@@ -156,6 +175,10 @@ pub(super) fn has_ended(process: &Path) -> bool {
 
 /// The state of a process in the kernel's words, such as `S (sleeping)`.
 pub(super) fn state(process: &Path) -> Option<String> {
-    let status = read(&process.join("status")).ok()?;
-    status.lines().find_map(|line| Some(line.strip_prefix("State:")?.trim().to_owned()))
+    member(&read(&process.join("status")).ok()?, "State").map(str::to_owned)
+}
+
+/// A member of /proc/PID/status.
+fn member<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }

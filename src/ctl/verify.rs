@@ -96,7 +96,7 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
         let why = format!("process {pid} is in the namespace and not in the container");
         broken.insert(Broken::new("network-namespace", why));
     }
-    let mut looker = Looker::new(&process, identity, credentials)?;
+    let mut looker = Looker::new(&process, identity, credentials, record)?;
     for pid in members {
         broken.extend(looker.look(pid)?);
     }

@@ -33,20 +33,33 @@ pub(super) const HOST: Rule = Rule {
     holds: |view, subject| holds(&HOST, view, subject),
 };
 
-const OF_NETWORK: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
-const OF_HOST: [&str; 11] = [
-    "SYS_ADMIN",
-    "SYS_PTRACE",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_BOOT",
-    "DAC_READ_SEARCH",
-    "BPF",
-    "PERFMON",
-    "CHECKPOINT_RESTORE",
-    "MAC_ADMIN",
-    "SYSLOG",
+/// A capability's name without `CAP_`, and its bit in the sets of /proc/PID/status (linux/capability.h).
+type Capability = (&'static str, u32);
+
+const OF_NETWORK: [Capability; 2] = [("NET_ADMIN", 12), ("NET_RAW", 13)];
+const OF_HOST: [Capability; 11] = [
+    ("SYS_ADMIN", 21),
+    ("SYS_PTRACE", 19),
+    ("SYS_MODULE", 16),
+    ("SYS_RAWIO", 17),
+    ("SYS_BOOT", 22),
+    ("DAC_READ_SEARCH", 2),
+    ("BPF", 39),
+    ("PERFMON", 38),
+    ("CHECKPOINT_RESTORE", 40),
+    ("MAC_ADMIN", 33),
+    ("SYSLOG", 34),
 ];
+
+/// Which rule takes which of these capabilities, for those who look at a set of a process: the rule's name, and the names
+/// of what is in the set against it. `confined` are capabilities that count in a user namespace only.
+pub fn against(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |rule: &'static Rule, list: &'static [Capability]| {
+        list.iter().filter(move |(_, bit)| set & (1 << bit) != 0).map(|(name, _)| (rule.name, *name))
+    };
+    let host: &[Capability] = if confined { &[] } else { &OF_HOST };
+    of(&NETWORK, &OF_NETWORK).chain(of(&HOST, host))
+}
 
 /// What `exec --cap NAME` gets: which rule takes the name away, if one does, or else why it is refused. crun takes names in any
 /// case and without `CAP_`.
@@ -70,9 +83,10 @@ const DROP: &str = "drop --cap-add and --privileged";
 fn is_against(rule: &Rule, name: &str, subject: &Subject) -> bool {
     let upper = name.to_ascii_uppercase();
     let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    let is_it = |(of_list, _): &Capability| *of_list == name;
     match rule.name == NETWORK.name {
-        true => OF_NETWORK.contains(&name),
-        false => OF_HOST.contains(&name) && !subject.world.confined,
+        true => OF_NETWORK.iter().any(is_it),
+        false => OF_HOST.iter().any(is_it) && !subject.world.confined,
     }
 }
 

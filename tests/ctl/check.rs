@@ -12,10 +12,11 @@ use super::spec::{SWITCH, annotated, isolated, isolated_with, plain, put};
 
 const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
 
-/// Everything that could have been touched: names, inodes, times of change, sizes, mounts, locks, firewall tables.
+/// Everything that could have been touched: names, inodes, times of change, sizes, mounts, locks, firewall tables; but not
+/// what other tests make and take away on the machine meanwhile.
 fn tree(host: &Host) -> String {
     let look = format!(
-        "find {} /run -printf '%p %i %m %U %s %T@ %C@\\n' | sort; cat /proc/mounts /proc/locks; ip netns; nft list ruleset",
+        "find {} /run -printf '%p %i %m %U %s %T@ %C@\\n' | sort; grep -v oci-isolate-test- /proc/mounts; sed '/OFDLCK/d; s/^[0-9]*//' /proc/locks; ip netns; nft list ruleset",
         host.at("")
     );
     host.sh(&look).must()
