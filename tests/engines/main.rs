@@ -16,5 +16,6 @@ mod docker_20;
 mod docker_28;
 mod docker_claims;
 mod harness;
+mod opened;
 mod podman;
 mod runc;
