@@ -40,7 +40,16 @@ impl Runtime {
     /// # Errors
     /// There is none; the message lists where it was looked for.
     pub fn find(wanted: &[PathBuf]) -> Result<Self> {
-        let ourselves = std::fs::metadata("/proc/self/exe").context("cannot look at /proc/self/exe")?;
+        Self::find_for(Path::new("/proc/self/exe"), wanted)
+    }
+
+    /// The one that the shim at this path finds.
+    ///
+    /// # Errors
+    /// As [`Runtime::find`].
+    pub fn find_for(shim: &Path, wanted: &[PathBuf]) -> Result<Self> {
+        let ourselves =
+            std::fs::metadata(shim).with_context(|| format!("cannot look at {}", shim.display()))?;
         let mut looked = Vec::new();
         for name in wanted {
             for path in candidates(name) {
@@ -48,7 +57,7 @@ impl Runtime {
                     looked.push(format!("{} (missing)", path.display()));
                     continue;
                 };
-                if is_ourselves(&meta, &path, &ourselves) {
+                if is_ourselves(&meta, &path, shim, &ourselves) {
                     looked.push(format!("{} (oci-isolate itself)", path.display()));
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
@@ -114,12 +123,10 @@ fn c_string(text: &OsStr) -> Result<CString> {
 
 /// Whether a program is this one: the same file, or a copy of it. Copies that take each other for the runtime would
 /// exec each other for ever.
-fn is_ourselves(meta: &Metadata, path: &Path, ourselves: &Metadata) -> bool {
+fn is_ourselves(meta: &Metadata, path: &Path, shim: &Path, ourselves: &Metadata) -> bool {
     let content = |path: &Path| std::fs::read(path).ok();
     (meta.dev(), meta.ino()) == (ourselves.dev(), ourselves.ino())
-        || meta.is_file()
-            && meta.len() == ourselves.len()
-            && content(path) == content(Path::new("/proc/self/exe"))
+        || meta.is_file() && meta.len() == ourselves.len() && content(path) == content(shim)
 }
 
 /// Told by the name of the file behind all links: `runc` may well be a link to crun.

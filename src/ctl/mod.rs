@@ -4,6 +4,7 @@
 
 mod ask;
 mod check;
+mod doctor;
 mod inspect;
 mod install;
 mod list;
@@ -43,6 +44,8 @@ enum Verb {
     List,
     /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
     Check(check::What),
+    /// Looks at what isolation takes on this host: settings, runtime, kernel, engines; changes nothing
+    Doctor(doctor::Arguments),
     /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
     Install(install::Arguments),
     /// Prints the record of a container: what was changed and what the seal did
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     let done = match &arguments.verb {
         Verb::List => list::list(json),
         Verb::Check(what) => check::check(what, json),
+        Verb::Doctor(arguments) => doctor::doctor(arguments, json),
         Verb::Install(arguments) => install::install(arguments, json),
         Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
         Verb::Peers(verb) => peers::peers(verb, json),

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use opened::{Hosts, Opened};
-pub use place::{Place, empty_directory};
+pub use place::{Place, check_state, empty_directory};
 
 use crate::report::Applied;
 use crate::seal::Sealed;

@@ -86,7 +86,7 @@ impl Place {
     /// The state directory cannot be written.
     pub fn make_empty_directory(&self) -> Result<()> {
         make_dir(&self.state)?;
-        self.check_owner()?;
+        check_owner(&self.state)?;
         make_dir(&self.state.join(EMPTY))
     }
 
@@ -98,7 +98,7 @@ impl Place {
         if !self.is_there() {
             return Ok(None);
         }
-        self.check_owner()?;
+        check_owner(&self.state)?;
         let snapshot = files::read(&self.record, files::SMALL_LIMIT)?;
         let record: Record = serde_json::from_slice(&snapshot.bytes)
             .with_context(|| format!("cannot understand the record {}", self.record.display()))?;
@@ -235,7 +235,7 @@ impl Place {
 
     fn lock(&self) -> Result<Flock<File>> {
         make_dir(&self.state)?;
-        self.check_owner()?;
+        check_owner(&self.state)?;
         let file =
             File::open(&self.state).with_context(|| format!("cannot open {}", self.state.display()))?;
         lock(file, &self.state, LOCK_DEADLINE)
@@ -247,23 +247,34 @@ impl Place {
     /// The state directory cannot be written, or somebody holds the lock for too long.
     pub fn lock_peers(&self) -> Result<Flock<File>> {
         make_dir(&self.state)?;
-        self.check_owner()?;
+        check_owner(&self.state)?;
         let path = self.state.join("peers.lock");
         let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
         let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         lock(file, &path, PEERS_DEADLINE)
     }
+}
 
-    /// Whoever can write the state directory can make an isolated container look like one that is not.
-    fn check_owner(&self) -> Result<()> {
-        let shown = self.state.display();
-        let meta =
-            std::fs::symlink_metadata(&self.state).with_context(|| format!("cannot look at {shown}"))?;
-        let ours = meta.uid() == nix::unistd::geteuid().as_raw();
-        if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
-            bail!("{shown} is not a directory that only its owner, who is us, can write");
-        }
-        Ok(())
+/// Whoever can write the state directory can make an isolated container look like one that is not.
+fn check_owner(state: &Path) -> Result<()> {
+    let shown = state.display();
+    let meta = std::fs::symlink_metadata(state).with_context(|| format!("cannot look at {shown}"))?;
+    let ours = meta.uid() == nix::unistd::geteuid().as_raw();
+    if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
+        bail!("{shown} is not a directory that only its owner, who is us, can write");
+    }
+    Ok(())
+}
+
+/// Where the state directory is, and whether it is there; the first container makes it.
+///
+/// # Errors
+/// It is there, and no record could be kept in it.
+pub fn check_state() -> Result<(PathBuf, bool)> {
+    let state = state_dir();
+    match std::fs::symlink_metadata(&state) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((state, false)),
+        _ => check_owner(&state).map(|()| (state, true)),
     }
 }
 

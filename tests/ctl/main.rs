@@ -18,6 +18,7 @@ mod spec;
 
 mod audit;
 mod check;
+mod doctor;
 mod look;
 mod openings;
 mod pod;

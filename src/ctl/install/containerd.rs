@@ -21,7 +21,7 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
     let document = read(&main)?;
     let version = version(&document).with_context(|| format!("cannot use {}", main.display()))?;
-    let imported = imports(&main, &document)?;
+    let imported = imports(Path::new("/"), &main, &document)?;
     if let Some((other, _)) =
         imported.iter().find(|(_, other)| version == 2 && at(other, &["plugins", plugin(2)]).is_some())
     {
@@ -169,11 +169,18 @@ pub(in crate::ctl) fn way(version: i64) -> [&'static str; 3] {
     ["plugins", plugin(version), "containerd"]
 }
 
-/// The files that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
-pub(in crate::ctl) fn imports(main: &Path, document: &DocumentMut) -> Result<Vec<(PathBuf, DocumentMut)>> {
+/// The files below `root` that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
+pub(in crate::ctl) fn imports(
+    root: &Path,
+    main: &Path,
+    document: &DocumentMut,
+) -> Result<Vec<(PathBuf, DocumentMut)>> {
     let mut found = Vec::new();
     for pattern in strings(document.get("imports")) {
-        let path = main.parent().unwrap_or(Path::new("/")).join(&pattern);
+        let path = match pattern.strip_prefix('/') {
+            Some(absolute) => root.join(absolute),
+            None => main.parent().unwrap_or(root).join(&pattern),
+        };
         let mut files = match suffix(&path) {
             Some(suffix) => listed(path.parent().unwrap_or(Path::new("/")), suffix),
             None => vec![path],

@@ -30,8 +30,11 @@ const COPIED: [&str; 6] = [
 pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let file = config.map_or_else(|| Path::new(DIRECTORY).join(file_name(name, "conf")), Path::to_owned);
     let mut model = None;
-    let others: Vec<_> =
-        files().into_iter().filter(|other| *other != file).chain(config.map(PathBuf::from)).collect();
+    let others: Vec<_> = files(Path::new("/"))
+        .into_iter()
+        .filter(|other| *other != file)
+        .chain(config.map(PathBuf::from))
+        .collect();
     let documents = others.iter().map(|file| read(file)).collect::<Result<Vec<DocumentMut>>>()?;
     let find = |path: &[&str]| {
         documents.iter().rev().find_map(|document| at(document, &[&RUNTIME[..], path].concat()))
@@ -79,12 +82,16 @@ fn remove(text: &str, name: &str, before: &str) -> Result<String> {
     Ok(document.to_string())
 }
 
-/// What CRI-O reads, in its order; the last one wins.
-pub(in crate::ctl) fn files() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten().map(|entry| entry.path());
+/// What CRI-O reads below `root`, in its order; the last one wins.
+pub(in crate::ctl) fn files(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     let mut found: Vec<_> = entries.filter(|path| path.is_file()).collect();
     found.sort();
-    found.insert(0, "/etc/crio/crio.conf".into());
+    found.insert(0, root.join("etc/crio/crio.conf"));
     found
 }
 

@@ -4,12 +4,12 @@
 //! `change` puts texts in the place of files. Nothing is restarted, and the settings of oci-isolate are not written.
 
 mod change;
-mod containerd;
-mod crio;
-mod docker;
+pub(super) mod containerd;
+pub(super) mod crio;
+pub(super) mod docker;
 mod json;
-mod podman;
-mod tables;
+pub(super) mod podman;
+pub(super) mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -91,13 +91,16 @@ fn remove(text: &str, name: &str, before: &str, elsewhere: &[Vec<String>; 2]) ->
     Ok(document.to_string())
 }
 
-/// What Podman reads, in its order; the last one wins.
-pub(in crate::ctl) fn files() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        ["/usr/share/containers/containers.conf", "/etc/containers/containers.conf"]
-            .map(PathBuf::from)
-            .into();
-    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten().map(|entry| entry.path());
+/// What Podman reads below `root`, in its order; the last one wins.
+pub(in crate::ctl) fn files(root: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = ["usr/share/containers/containers.conf", "etc/containers/containers.conf"]
+        .map(|file| root.join(file))
+        .into();
+    let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     let mut more: Vec<_> =
         entries.filter(|path| path.extension().is_some_and(|suffix| suffix == "conf")).collect();
     more.sort();
@@ -108,7 +111,7 @@ pub(in crate::ctl) fn files() -> Vec<PathBuf> {
 /// The lists as they are without this file.
 fn effective(without: &Path) -> Result<[Vec<String>; 2]> {
     let mut lists = LISTS.map(|(_, default)| default.iter().map(|name| (*name).to_owned()).collect());
-    for file in files().iter().filter(|file| *file != without) {
+    for file in files(Path::new("/")).iter().filter(|file| *file != without) {
         let document: DocumentMut = read(file)?;
         for ((key, _), list) in LISTS.iter().zip(&mut lists) {
             if let Some(there) = at(&document, &["engine", key]) {

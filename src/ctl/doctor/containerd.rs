@@ -1,0 +1,111 @@
+//! containerd: whether a handler of the CRI plugin is ours, and whether annotations of pods reach it. Without
+//! `pod_annotations` the shim sees none, and a pod that asks for isolation starts open.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use toml_edit::{DocumentMut, Item};
+
+use super::{Finding, is_shim, unusable};
+use crate::ctl::ask;
+use crate::ctl::install::containerd::{FILE, imports, plugin, read, way};
+use crate::ctl::install::tables::{at, strings};
+use crate::policy::{self, SWITCH};
+use crate::settings::{Mode, Settings};
+
+pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+    let file = root.join(&FILE[1..]);
+    let version = ask::version(Path::new("containerd"));
+    if version.is_none() && !file.exists() {
+        return vec![Finding::ok("containerd", "not there")];
+    }
+    let mut found =
+        vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
+    let shown = file.display();
+    match handlers(root, &file, shim) {
+        Err(error) => found.push(Finding::fail(
+            "containerd-config",
+            format!("{error:#}"),
+            "correct it: whether pods would be isolated cannot be told",
+        )),
+        Ok(ours) if ours.is_empty() => found.push(Finding::warn(
+            "containerd-config",
+            format!("no handler of {shown} is oci-isolate"),
+            "isolatectl install containerd",
+        )),
+        Ok(ours) => found.extend(ours.iter().map(|handler| judged(handler, settings))),
+    }
+    found
+}
+
+/// A handler that is the shim.
+struct Handler {
+    name: String,
+    binary: String,
+    pod_annotations: Vec<String>,
+}
+
+fn judged(handler: &Handler, settings: &Settings) -> Finding {
+    let (name, what) = (&handler.name, "isolatectl install containerd, with --name where it has another");
+    if let Some(why) = unusable(Path::new(&handler.binary)) {
+        return Finding::fail("containerd-config", format!("handler {name}: {why}"), what);
+    }
+    let arrives = |annotation: &str| handler.pod_annotations.iter().any(|glob| passes(glob, annotation));
+    let switches = [SWITCH].into_iter().chain(settings.annotations.iter().map(String::as_str));
+    let missing: Vec<_> = switches.filter(|switch| !arrives(switch)).collect();
+    if settings.mode == Mode::Annotation && !missing.is_empty() {
+        let says = format!(
+            "handler {name} has no pod_annotations that match {}: pods that ask for isolation would start open",
+            missing.join(", ")
+        );
+        return Finding::fail("containerd-config", says, what);
+    }
+    Finding::ok(
+        "containerd-config",
+        format!("handler {name} is {}, and annotations reach it", handler.binary),
+    )
+}
+
+/// containerd's own match (path.Match), of which only stars are known here: they do not go beyond a slash.
+fn passes(glob: &str, annotation: &str) -> bool {
+    let parts = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let (globs, names) = (parts(glob), parts(annotation));
+    globs.len() == names.len() && globs.iter().zip(&names).all(|(glob, name)| policy::glob(glob, name))
+}
+
+fn handlers(root: &Path, file: &Path, shim: &Path) -> Result<Vec<Handler>> {
+    let main = read(file)?;
+    let version = match main.get("version").and_then(Item::as_integer) {
+        _ if main.is_empty() => return Ok(vec![]),
+        Some(version @ (2 | 3)) => version,
+        other => bail!(
+            "cannot understand {}: its version is {}, and 2 and 3 are known",
+            file.display(),
+            other.unwrap_or(1)
+        ),
+    };
+    let mut whole: Vec<DocumentMut> =
+        imports(root, file, &main)?.into_iter().map(|(_, document)| document).chain([main]).collect();
+    if version == 2 {
+        // containerd 1.x takes the whole section from the last file that has one (measured with 1.6.20).
+        whole.retain(|document| at(document, &["plugins", plugin(2)]).is_some());
+        whole.truncate(1);
+    }
+    let runtimes = [&way(version)[..], &["runtimes"]].concat();
+    let tables = whole.iter().filter_map(|document| at(document, &runtimes)?.as_table_like());
+    let mut names: Vec<&str> = tables.flat_map(|table| table.iter().map(|(name, _)| name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let ours = |name: &str| {
+        let find = |keys: &[&str]| {
+            whole.iter().find_map(|document| at(document, &[&runtimes[..], &[name], keys].concat()))
+        };
+        let binary = find(&["options", "BinaryName"])?.as_str()?;
+        is_shim(Path::new(binary), shim).then(|| Handler {
+            name: name.to_owned(),
+            binary: binary.to_owned(),
+            pod_annotations: strings(find(&["pod_annotations"])),
+        })
+    };
+    Ok(names.into_iter().filter_map(ours).collect())
+}

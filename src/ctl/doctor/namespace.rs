@@ -1,0 +1,88 @@
+//! Seals network namespaces that were made for that and end with it, as containers' are sealed: what the kernel lacks
+//! shows here and not at the first container. The caller's namespace is not touched.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, anyhow, bail};
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, unshare};
+
+use super::Finding;
+use crate::policy::{Ingress, Protocol};
+use crate::seal::{self, Allow, Wanted};
+use crate::settings::Firewall;
+
+pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
+    if let Err(error) = empty_namespace() {
+        let what = "run this as root, with CAP_SYS_ADMIN";
+        return vec![Finding::warn("seal", format!("not tried: {error:#}"), what)];
+    }
+    vec![
+        closed().map_or_else(
+            |error| lacking(&error, firewall),
+            |()| Finding::ok("seal", "a new network namespace was closed with nf_tables and verified"),
+        ),
+        opened().map_or_else(
+            |error| {
+                let what = "modprobe nf_conntrack nft_ct nft_fib_inet, or do without ingress, peers and jobs";
+                Finding::warn("allow-list", format!("{error:#}"), what)
+            },
+            |()| {
+                Finding::ok(
+                    "allow-list",
+                    "a new network namespace was opened for a port and a peer and verified",
+                )
+            },
+        ),
+    ]
+}
+
+fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
+    let says = format!("{error:#}");
+    match firewall {
+        Firewall::Required => Finding::fail(
+            "seal",
+            says,
+            "modprobe nf_tables, or set firewall = \"if-available\" in the settings: no isolated container starts",
+        ),
+        Firewall::IfAvailable => {
+            Finding::warn("seal", says, "modprobe nf_tables: isolated containers have no firewall")
+        }
+    }
+}
+
+fn closed() -> Result<()> {
+    sealed_as(None)
+}
+
+/// Of everything that an allow-list is made of: tracked connections, a port, a source, a peer.
+fn opened() -> Result<()> {
+    let peer: IpNet = "192.0.2.0/24".parse()?;
+    let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
+    sealed_as(Some(Allow { ingress: vec![ingress], peers: [peer].into(), never: [].into() }))
+}
+
+fn sealed_as(allow: Option<Allow>) -> Result<()> {
+    let netns = empty_namespace()?;
+    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required, allow };
+    seal::seal(netns.as_fd(), &wanted)?;
+    let seen = seal::verify(netns.as_fd())?;
+    if !seen.broken.is_empty() {
+        let reasons: Vec<_> = seen.broken.iter().map(ToString::to_string).collect();
+        bail!("the sealed network namespace does not hold: {}", reasons.join("; "));
+    }
+    if seen.allow != wanted.allow {
+        bail!("the sealed network namespace lets through what was not asked for");
+    }
+    Ok(())
+}
+
+/// A network namespace of a thread that has ended: the file alone keeps it.
+fn empty_namespace() -> Result<File> {
+    let made = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+        File::open("/proc/thread-self/ns/net").context("cannot open a network namespace")
+    });
+    made.join().map_err(|_| anyhow!("cannot make a network namespace: the thread panicked"))?
+}

@@ -1,0 +1,234 @@
+//! `doctor` names what would keep containers from starting, or let them start open, and touches nothing.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::harness::Host;
+use super::said::say;
+
+const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
+const SHIM: &str = env!("CARGO_BIN_EXE_oci-isolate");
+
+/// A host with runc as the runtime, and no configuration of engines below `etc`.
+fn host() -> Host {
+    let host = Host::new();
+    host.write("config.toml", "");
+    host
+}
+
+/// The exit status and the findings of `doctor`.
+#[track_caller]
+fn doctor(host: &Host) -> (i32, Vec<Value>) {
+    let run = |more: &[&str]| {
+        say(host.command(CTL).args(more).args(["doctor", "--config-root", &host.at("engines")]))
+    };
+    let (text, document) = (run(&[]), run(&["--json"]));
+    assert_eq!((text.err.as_str(), document.err.as_str(), text.status), ("", "", document.status));
+    let findings: Vec<Value> = serde_json::from_str(&document.out).unwrap();
+    assert_eq!(text.out.lines().count(), findings.len(), "{}", text.out);
+    for (line, finding) in text.out.lines().zip(&findings) {
+        let word = match finding["state"].as_str().unwrap() {
+            "ok" => "ok  ",
+            "warn" => "warn",
+            "fail" => "FAIL",
+            other => panic!("{other}"),
+        };
+        let start = format!("{word}  {}: ", finding["check"].as_str().unwrap());
+        assert!(line.starts_with(&start) && !line.contains('\x1b'), "{line}");
+        assert_eq!(finding["do"].is_null(), word == "ok  ", "{line}");
+    }
+    (document.status, findings)
+}
+
+#[track_caller]
+fn finding<'f>(findings: &'f [Value], check: &str) -> &'f Value {
+    let found = findings.iter().find(|finding| finding["check"] == check);
+    found.unwrap_or_else(|| panic!("no {check} in {findings:#?}"))
+}
+
+/// Asserts that this is the only thing that is wrong, and says what `doctor` says of it.
+#[track_caller]
+fn only_failure(host: &Host, check: &str) -> String {
+    let (status, findings) = doctor(host);
+    let failed: Vec<_> = findings.iter().filter(|finding| finding["state"] == "fail").collect();
+    assert_eq!((status, failed.len()), (1, 1), "{findings:#?}");
+    assert_eq!(failed[0]["check"], check);
+    failed[0]["says"].as_str().unwrap().to_owned()
+}
+
+fn engine_file(host: &Host, name: &str, text: &str) {
+    let path = host.at(&format!("engines/etc/{name}"));
+    fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn handler(version: u8, more: &str) -> String {
+    let plugin = if version == 2 { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" };
+    let runtimes = format!("plugins.'{plugin}'.containerd.runtimes");
+    format!(
+        "version = {version}\n[{runtimes}.isolated]\nruntime_type = 'io.containerd.runc.v2'\n{more}\n\
+         [{runtimes}.isolated.options]\nBinaryName = '{SHIM}'\n"
+    )
+}
+
+#[test]
+fn doctor_finds_this_host_well_and_changes_nothing() {
+    let host = host();
+    let look = "ip -o link; ip -o addr; ip netns; nft list ruleset; find /run | sort";
+    let before = host.sh(look).must();
+    let (status, findings) = doctor(&host);
+    assert_eq!(host.sh(look).must(), before);
+    assert_eq!(status, 0, "{findings:#?}");
+    for check in
+        ["settings", "runtime", "state-directory", "kernel", "seal", "allow-list", "seccomp", "overlay"]
+    {
+        assert_eq!(finding(&findings, check)["state"], "ok", "{findings:#?}");
+    }
+    let runtime = finding(&findings, "runtime")["says"].as_str().unwrap();
+    assert!(runtime.contains("runc version "), "{runtime}");
+}
+
+#[test]
+fn doctor_without_rights_says_that_the_seal_was_not_tried() {
+    let host = host();
+    let said = say(host.command("setpriv").args(["--bounding-set=-sys_admin", CTL, "--json", "doctor"]));
+    let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    let seal = finding(&findings, "seal");
+    assert_eq!(seal["state"], "warn", "{seal}");
+    assert!(seal["says"].as_str().unwrap().starts_with("not tried: "), "{seal}");
+}
+
+#[test]
+fn doctor_names_settings_that_the_shim_refuses() {
+    let host = host();
+    let settings = host.write("config.toml", "moed = 1\n");
+    let says = only_failure(&host, "settings");
+    assert!(
+        says.starts_with(&format!("cannot use the settings {settings}: line 1: unknown field")),
+        "{says}"
+    );
+}
+
+#[test]
+fn doctor_names_a_runtime_that_is_missing_or_is_the_shim() {
+    let host = host();
+    for (runtime, why) in [(host.at("none"), "missing"), (SHIM.to_owned(), "oci-isolate itself")] {
+        host.write("config.toml", format!("runtime = [\"{runtime}\"]"));
+        let says = only_failure(&host, "runtime");
+        let expected = format!("no low-level runtime found; looked for {runtime} ({why})");
+        assert_eq!(says, expected);
+    }
+}
+
+#[test]
+fn doctor_names_a_state_directory_that_others_can_write() {
+    let host = host();
+    host.sh("mkdir -m 0700 /run/oci-isolate").must();
+    let (_, findings) = doctor(&host);
+    let says = "/run/oci-isolate is of user 0, mode 0700";
+    assert_eq!(finding(&findings, "state-directory")["says"], says);
+    for wrong in ["chmod 0777 /run/oci-isolate", "chmod 0700 /run/oci-isolate; chown 1 /run/oci-isolate"] {
+        host.sh(wrong).must();
+        let says = only_failure(&host, "state-directory");
+        assert!(says.starts_with("/run/oci-isolate is not a directory that only its owner"), "{says}");
+    }
+}
+
+#[test]
+fn doctor_names_a_handler_of_containerd_whose_pods_would_start_open() {
+    let host = host();
+    for version in [2, 3] {
+        for more in
+            ["", "pod_annotations = ['com.example.*']", "container_annotations = ['io.oci-isolate.*']"]
+        {
+            engine_file(&host, "containerd/config.toml", &handler(version, more));
+            let says = only_failure(&host, "containerd-config");
+            assert!(says.contains("isolated has no pod_annotations that match io.oci-isolate."), "{says}");
+        }
+        engine_file(
+            &host,
+            "containerd/config.toml",
+            &handler(version, "pod_annotations = ['io.oci-isolate.*']"),
+        );
+        let (status, findings) = doctor(&host);
+        assert_eq!((status, &finding(&findings, "containerd-config")["state"]), (0, &json!("ok")));
+    }
+}
+
+/// In a file that is imported, by an absolute path.
+#[test]
+fn doctor_reads_what_containerd_imports() {
+    let host = host();
+    engine_file(
+        &host,
+        "containerd/config.toml",
+        "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n",
+    );
+    engine_file(&host, "containerd/conf.d/oci-isolate.toml", &handler(3, ""));
+    only_failure(&host, "containerd-config");
+    engine_file(&host, "containerd/conf.d/oci-isolate.toml", "version = ");
+    let says = only_failure(&host, "containerd-config");
+    assert!(says.contains("conf.d/oci-isolate.toml: line 1"), "{says}");
+}
+
+#[test]
+fn doctor_names_a_daemon_json_that_cannot_be_read_or_names_a_shim_that_is_gone() {
+    let host = host();
+    engine_file(&host, "docker/daemon.json", "{\"runtimes\": ");
+    let says = only_failure(&host, "docker-config");
+    assert!(says.starts_with("cannot understand ") && says.contains("daemon.json: "), "{says}");
+    let runtime = |path: &str| json!({"runtimes": {"isolated": {"path": path}}}).to_string();
+    engine_file(&host, "docker/daemon.json", &runtime("/nonexistent/oci-isolate"));
+    let says = only_failure(&host, "docker-config");
+    assert!(says.contains("runtime isolated") && says.contains("No such file"), "{says}");
+    engine_file(&host, "docker/daemon.json", &runtime(SHIM));
+    let (status, findings) = doctor(&host);
+    assert_eq!((status, &finding(&findings, "docker-config")["state"]), (0, &json!("ok")));
+}
+
+#[test]
+fn doctor_warns_of_a_docker_without_annotations_unless_all_is_isolated() {
+    let host = host();
+    let daemon = |version: &str| {
+        let program = host.write("dockerd", format!("#!/bin/sh\necho 'Docker version {version}, build 1'\n"));
+        host.sh(&format!("chmod 755 {program}")).must();
+    };
+    let state = |settings: &str| {
+        host.write("config.toml", settings);
+        let path = format!("{}:/usr/sbin:/usr/bin", host.at(""));
+        let mut command = host.command(CTL);
+        command.env("PATH", path).args(["--json", "doctor", "--config-root", &host.at("engines")]);
+        let findings: Vec<Value> = serde_json::from_str(&say(&mut command).must()).unwrap();
+        finding(&findings, "docker")["state"].clone()
+    };
+    daemon("20.10.24");
+    assert_eq!(state(""), "warn");
+    assert_eq!(state("mode = \"always\""), "ok");
+    let runtime = json!({"path": SHIM, "runtimeArgs": ["--isolate=always"]});
+    engine_file(&host, "docker/daemon.json", &json!({"runtimes": {"isolated": runtime}}).to_string());
+    assert_eq!(state(""), "ok");
+    fs::remove_file(host.at("engines/etc/docker/daemon.json")).unwrap();
+    daemon("24.0.0");
+    assert_eq!(state(""), "ok");
+}
+
+#[test]
+fn doctor_finds_the_shim_in_the_files_of_podman_and_cri_o() {
+    let host = host();
+    let podman = |lists: &str| {
+        let text = format!("[engine]\n{lists}\n[engine.runtimes]\nisolated = ['{SHIM}']\n");
+        engine_file(&host, "containers/containers.conf.d/oci-isolate.conf", &text);
+        finding(&doctor(&host).1, "podman")["state"].clone()
+    };
+    assert_eq!(podman(""), "warn");
+    assert_eq!(podman("runtime_supports_json = ['runc', 'isolated']"), "ok");
+    let crio = |path: &str| {
+        let text = format!("[crio.runtime.runtimes.isolated]\nruntime_path = '{path}'\n");
+        engine_file(&host, "crio/crio.conf.d/oci-isolate.conf", &text);
+    };
+    crio(SHIM);
+    assert_eq!(finding(&doctor(&host).1, "crio")["state"], "ok");
+    crio("/nonexistent/oci-isolate");
+    assert!(only_failure(&host, "crio").contains("No such file"));
+}
