@@ -360,7 +360,7 @@ fn programs_of_the_container_reach_each_other() {
     for to in ["127.0.0.1:80", "10.9.9.9:80", "[::1]:80", "[fd09::9]:80"] {
         container.within(|| {
             let _server = TcpListener::bind(to).unwrap();
-            connect(to).unwrap();
+            connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
         });
         let udp = container.within(|| UdpSocket::bind(to).unwrap());
         assert!(arrives(&container, to, &udp), "{to}");

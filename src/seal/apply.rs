@@ -1,6 +1,7 @@
 //! Carries out a plan. Decides nothing, and stops at the first step that fails, naming its object.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use netlink_bindings::rt_addr::{self, Ifaddrmsg};
@@ -8,7 +9,7 @@ use netlink_bindings::rt_link::{self, Ifinfomsg};
 use nix::errno::Errno;
 
 use super::firewall;
-use super::observe::{IFF_UP, LOOPBACK, Wires};
+use super::observe::{IFF_UP, LOOPBACK, Observation, Wires};
 use super::plan::SealOp;
 use super::table::Table;
 use super::wire::{Batch, Wire};
@@ -108,12 +109,47 @@ fn keep(wire: &mut Wire, addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
+/// Waits until every address on lo can be reached.
+///
+/// # Errors
+/// One cannot, for seconds.
+pub(super) fn settle(seen: &Observation) -> Result<()> {
+    let on_lo = seen.addresses.iter().filter(|a| a.link == LOOPBACK && a.address.is_ipv6());
+    on_lo.map(|a| a.address).try_for_each(routed)
+}
+
+/// The kernel makes a new IPv6 address local a moment later, in a work queue (`addrconf_dad_work` in
+/// net/ipv6/addrconf.c), and until then answers itself that the network is unreachable: so the address is believed once
+/// a datagram to it has arrived.
+fn routed(address: IpAddr) -> Result<()> {
+    let arrives = || {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_read_timeout(Some(ROUTE_PATIENCE))?;
+        socket.connect(socket.local_addr()?)?;
+        socket.send(&[0])?;
+        socket.recv(&mut [0])
+    };
+    let deadline = Instant::now() + ROUTE_DEADLINE;
+    loop {
+        match arrives() {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).with_context(|| format!("cannot reach address {address} on lo"));
+            }
+            Err(_) => (),
+        }
+    }
+}
+
 fn link(index: i32) -> Ifinfomsg {
     let mut header = Ifinfomsg::new();
     header.ifi_index = index;
     header
 }
 
+/// The work queue takes microseconds when nothing is in its way.
+const ROUTE_PATIENCE: Duration = Duration::from_millis(1);
+const ROUTE_DEADLINE: Duration = Duration::from_secs(5);
 /// A number nobody uses, spelling "oci".
 const GROUP: u32 = 0x006f_6369;
 /// linux/if_addr.h: usable at once, no duplicate address detection.

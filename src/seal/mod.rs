@@ -143,6 +143,7 @@ pub fn seal(netns: BorrowedFd<'_>, wanted: &Wanted) -> Result<Sealed> {
             foreign.extend(seen.sockets.iter().cloned());
             removed.extend(others(&seen));
         }
+        apply::settle(&seen).context("cannot seal the network namespace")?;
         let broken = broken(&seen, &wanted, Sockets::Foreign);
         if !broken.is_empty() {
             let reasons: Vec<_> = broken.iter().map(ToString::to_string).collect();
