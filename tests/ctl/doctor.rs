@@ -92,11 +92,13 @@ fn doctor_finds_this_host_well_and_changes_nothing() {
 #[test]
 fn doctor_without_rights_says_that_the_seal_was_not_tried() {
     let host = host();
-    let said = say(host.command("setpriv").args(["--bounding-set=-sys_admin", CTL, "--json", "doctor"]));
-    let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
-    let seal = finding(&findings, "seal");
-    assert_eq!(seal["state"], "warn", "{seal}");
-    assert!(seal["says"].as_str().unwrap().starts_with("not tried: "), "{seal}");
+    for right in ["--bounding-set=-sys_admin", "--bounding-set=-net_admin"] {
+        let said = say(host.command("setpriv").args([right, CTL, "--json", "doctor"]));
+        let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+        let seal = finding(&findings, "seal");
+        assert_eq!((said.status, &seal["state"]), (1, &json!("fail")), "{seal}");
+        assert!(seal["says"].as_str().unwrap().starts_with("not tried: "), "{seal}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ enum State {
     Ok,
     /// Works, and not as everybody would expect.
     Warn,
-    /// Containers would not start, or would start open.
+    /// Containers would not start, or would start open, or nobody knows.
     Fail,
 }
 

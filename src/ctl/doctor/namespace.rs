@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ipnet::IpNet;
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
 use super::Finding;
@@ -14,53 +15,49 @@ use crate::seal::{self, Allow, Wanted};
 use crate::settings::Firewall;
 
 pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
-    if let Err(error) = empty_namespace() {
-        let what = "run this as root, with CAP_SYS_ADMIN";
-        return vec![Finding::warn("seal", format!("not tried: {error:#}"), what)];
+    let closed = sealed_as(None);
+    if let Err(error) = &closed
+        && error.chain().any(|cause| cause.downcast_ref() == Some(&Errno::EPERM))
+    {
+        // What cannot be looked at does not hold, as in `verify`.
+        let what = "run this as root, with CAP_SYS_ADMIN and CAP_NET_ADMIN";
+        return vec![Finding::fail("seal", format!("not tried: {error:#}"), what)];
     }
-    vec![
-        closed().map_or_else(
-            |error| lacking(&error, firewall),
-            |()| Finding::ok("seal", "a new network namespace was closed with nf_tables and verified"),
+    let closed = match closed {
+        Ok(()) => Finding::ok("seal", "a new network namespace was closed with nf_tables and verified"),
+        Err(error) => lacking(&error, firewall),
+    };
+    let opened = match opened().and_then(|allow| sealed_as(Some(allow))) {
+        Ok(()) => {
+            Finding::ok("allow-list", "a new network namespace was opened for a port and a peer and verified")
+        }
+        Err(error) => Finding::warn(
+            "allow-list",
+            format!("{error:#}"),
+            "modprobe -a nf_conntrack nft_ct nft_fib_inet, or do without ingress, peers and jobs",
         ),
-        opened().map_or_else(
-            |error| {
-                let what = "modprobe nf_conntrack nft_ct nft_fib_inet, or do without ingress, peers and jobs";
-                Finding::warn("allow-list", format!("{error:#}"), what)
-            },
-            |()| {
-                Finding::ok(
-                    "allow-list",
-                    "a new network namespace was opened for a port and a peer and verified",
-                )
-            },
-        ),
-    ]
+    };
+    vec![closed, opened]
 }
 
+/// What it means that a namespace cannot be closed, where the settings do without a firewall too.
 fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     let says = format!("{error:#}");
-    match firewall {
-        Firewall::Required => Finding::fail(
-            "seal",
-            says,
-            "modprobe nf_tables, or set firewall = \"if-available\" in the settings: no isolated container starts",
-        ),
-        Firewall::IfAvailable => {
-            Finding::warn("seal", says, "modprobe nf_tables: isolated containers have no firewall")
-        }
+    let wanted = Wanted { addresses: vec![], firewall, allow: None };
+    let goes_without = firewall == Firewall::IfAvailable
+        && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &wanted).is_ok());
+    if goes_without {
+        return Finding::warn("seal", says, "modprobe nf_tables: isolated containers have no firewall");
     }
-}
-
-fn closed() -> Result<()> {
-    sealed_as(None)
+    let what = "modprobe nf_tables, or set firewall = \"if-available\" in the settings: no isolated container starts";
+    Finding::fail("seal", says, what)
 }
 
 /// Of everything that an allow-list is made of: tracked connections, a port, a source, a peer.
-fn opened() -> Result<()> {
+fn opened() -> Result<Allow> {
     let peer: IpNet = "192.0.2.0/24".parse()?;
     let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
-    sealed_as(Some(Allow { ingress: vec![ingress], peers: [peer].into(), never: [].into() }))
+    Ok(Allow { ingress: vec![ingress], peers: [peer].into(), never: [].into() })
 }
 
 fn sealed_as(allow: Option<Allow>) -> Result<()> {
