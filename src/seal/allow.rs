@@ -5,14 +5,16 @@
 //! ```text
 //! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; likewise never6
 //! set peers4 { type ipv4_addr; flags interval; }     # likewise peers6; the only thing that changes
-//! chain input {                                      # priority -300; policy drop; behind `iif lo accept`:
+//! chain input {                                      # priority -300; policy drop; first of all:
+//!     meta nfproto ipv6 ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+//!     ...                                            # the foreign sockets, `iif lo accept`
 //!     ip saddr 10.0.0.0-10.0.0.255 tcp dport 8080-8090 ct direction original ct mark set 0x6f636969 accept
 //!     meta nfproto ipv4 icmp type destination-unreachable icmp code frag-needed ct state related accept
 //!     meta nfproto ipv6 icmpv6 type packet-too-big ct state related accept
-//!     meta nfproto ipv6 ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
 //!     ip saddr != @never4 ip saddr @peers4 accept    # and so for IPv6
 //! }
-//! chain output {                                     # priority -150; policy drop; behind the foreign sockets:
+//! chain output {                                     # priority -150; policy drop; neighbours as in `input`, then
+//!                                                    # the foreign sockets, then:
 //!     jump allowed
 //!     ct state invalid drop
 //!     goto refuse
@@ -32,6 +34,9 @@
 //!
 //! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no direction,
 //! and before every translation of destinations (-100).
+//!
+//! Neighbours come before the foreign sockets because Docker 28 has a raw ICMPv6 socket in the namespace for the
+//! announcement of an address: to block all of the protocol would leave the container unreachable over IPv6.
 //!
 //! Why the mark: a program can make an entry over lo whose reply leads out. It binds a socket to an address that is
 //! not its own (IPV6_FREEBIND), sends to its own port over lo, and "answers" from there. Only a packet that came in
@@ -59,8 +64,12 @@ impl Table {
         let mut table = closed.clone();
         for chain in &mut table.chains {
             match chain.name.as_str() {
-                "input" => chain.rules.extend(arriving(&allow.ingress)),
+                "input" => {
+                    chain.rules.insert(0, neighbours());
+                    chain.rules.extend(arriving(&allow.ingress));
+                }
                 "output" => {
+                    chain.rules.insert(0, neighbours());
                     chain.base = base(3, BEHIND_CONNTRACK);
                     // All but the foreign sockets and the engine's DNS server is judged in `allowed`.
                     chain.rules.truncate(chain.rules.len() - 2);
@@ -82,6 +91,21 @@ impl Table {
             table.sets.push(family.set(family.peers, SET_INTERVAL, starts, ends));
         }
         table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+        table
+    }
+
+    /// The closed table for the time in which an engine plumbs. Docker 28 announces an IPv6 address by a neighbour
+    /// advertisement from inside, and gives the container up if it cannot. It is not taken for sealed.
+    pub(super) fn closing() -> Self {
+        let mut table = Self::sealing([]);
+        for chain in &mut table.chains {
+            match chain.name.as_str() {
+                // Before the refusal of everything else.
+                "output" => chain.rules.insert(chain.rules.len() - 1, neighbours()),
+                "postrouting" => chain.rules.push(neighbours()),
+                _ => (),
+            }
+        }
         table
     }
 
@@ -192,7 +216,6 @@ fn arriving(ingress: &[Ingress]) -> Vec<Vec<Expr>> {
     for error in [too_big4, too_big6] {
         rules.push([error.concat(), state(RELATED), vec![Expr::Accept]].concat());
     }
-    rules.push(neighbours());
     rules.extend([v4.peer(v4.source), v6.peer(v6.source)]);
     rules
 }

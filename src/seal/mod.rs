@@ -185,10 +185,9 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
     Ok(Verified { broken: broken(&seen, &wanted, Sockets::Own), allow: wanted.allow })
 }
 
-/// Loads a table that lets nothing through but loopback and neighbour discovery, and touches nothing else: for a
-/// namespace that an engine has not plumbed yet, or has prepared. [`seal`] later puts the final table in its place in
-/// one transaction. Docker 28 announces an IPv6 address that it plumbs by a neighbour advertisement from inside, and
-/// gives the container up if it cannot.
+/// Loads a table that lets nothing through but loopback and what [announces](Table::closing) an address, and touches
+/// nothing else: for a namespace that an engine has not plumbed yet, or has prepared. [`seal`] later puts the final
+/// table in its place in one transaction.
 ///
 /// # Errors
 /// It is the machine's or the caller's own; this kernel has no nf_tables.
@@ -196,7 +195,7 @@ pub fn close(netns: BorrowedFd<'_>) -> Result<()> {
     inside_other(netns, || {
         let mut wires = Wires::open()?;
         let table = observe::observe(&mut wires, Sockets::Own)?.table;
-        let closed = Table::sealing([]).opened(Some(&Allow::default()));
+        let closed = Table::closing();
         let op = match table {
             Loaded::Unavailable => bail!("{}", Broken::NoFirewall),
             Loaded::Present(table) if table == closed => return Ok(()),
