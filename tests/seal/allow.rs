@@ -435,7 +435,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
         (
             "h=$(nft -a list chain inet oci_isolate input | sed -n 's/.*8080.*# handle //p')
           nft replace rule inet oci_isolate input handle $h tcp dport 9090 accept",
-            "rule 3 of chain input was changed",
+            "rule 4 of chain input was changed",
         ),
     ];
     let net = Net::new();
