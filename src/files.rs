@@ -1,7 +1,7 @@
 //! Bounded reads and atomic replacement. A reader of a file that is replaced here sees the old bytes or the new ones,
 //! whatever happens to us in between.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -16,6 +16,9 @@ pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 
 /// The largest settings file or record, in bytes.
 pub const SMALL_LIMIT: u64 = 4 << 20;
+
+/// Between the name of a file and the process id of whoever is about to replace it.
+const MARK: &str = ".oci-isolate-";
 
 /// A file that was read: its bytes, and what is needed to replace it.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Snapshot {
         {
             bail!("cannot replace {shown}: it is a symbolic link");
         }
+        sweep(&self.path);
         // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
         write_new(&self.path, bytes, self.mode, Some(self.owner), File::sync_data)
     }
@@ -118,6 +122,19 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     made.with_context(|| format!("cannot create {}", path.display()))
 }
 
+/// Removes what processes that were killed have left beside a file of ours. One that cannot be removed stays: it is in
+/// nobody's way.
+pub fn sweep(path: &Path) {
+    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
+    let pid = |name: &OsStr| name.to_str()?.strip_prefix('.')?.rsplit_once(MARK)?.1.parse::<u32>().ok();
+    for entry in entries.flatten() {
+        let left = pid(&entry.file_name()).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if left {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn write_new(
     path: &Path,
     bytes: &[u8],
@@ -156,6 +173,6 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32
 fn temporary_beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".oci-isolate-{}", std::process::id()));
+    name.push(format!("{MARK}{}", std::process::id()));
     path.with_file_name(name)
 }

@@ -165,6 +165,7 @@ impl Place {
         }
         let dir = self.record.parent().unwrap_or(&self.state);
         make_dir(dir)?;
+        files::sweep(&self.record);
         match std::fs::remove_file(self.pid_file()) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 return Err(e).with_context(|| format!("cannot remove {}", self.pid_file().display()));
@@ -227,6 +228,7 @@ impl Place {
                 _ => {}
             }
         }
+        files::sweep(&self.record);
         // Directories that are not empty stay.
         let below = self.record.ancestors().skip(1).take_while(|dir| *dir != self.state);
         let _ = below.map(std::fs::remove_dir).take_while(Result::is_ok).count();

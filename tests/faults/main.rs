@@ -1,0 +1,32 @@
+//! What happens when the machine gives less than it should: no memory, no descriptors, no room, no /proc, signals at any
+//! moment, engines that are killed. An isolated container works or does not start; its config.json is the old or the new
+//! one; nobody who comes next is held up by what was left.
+//!
+//! `kill -9` at each system call of the shim is in `tests/shim/crash.rs`, a state directory that cannot be written in
+//! `tests/shim/state.rs`. Needs root and what `hack/engines` installs.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
+
+#[path = "../shim/harness.rs"]
+#[allow(dead_code, reason = "the shim's tests use the rest")]
+mod harness;
+#[path = "../shim/recorder.rs"]
+#[allow(dead_code, reason = "the shim's tests use the rest")]
+mod recorder;
+#[path = "../shim/said.rs"]
+mod said;
+#[path = "../shim/spec.rs"]
+#[allow(dead_code, reason = "the shim's tests use the rest")]
+mod spec;
+
+#[path = "../engines/harness/mod.rs"]
+#[allow(dead_code, reason = "the engines' tests use the rest")]
+mod engine;
+
+mod clock;
+mod engines;
+mod leftovers;
+mod limits;
+mod room;
+mod signals;
