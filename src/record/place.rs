@@ -163,8 +163,7 @@ impl Place {
         if let Some(why) = self.taken() {
             bail!("{why}");
         }
-        let dir = self.record.parent().unwrap_or(&self.state);
-        make_dir(dir)?;
+        make_dir(self.record.parent().unwrap_or(&self.state))?;
         files::sweep(&self.record);
         match std::fs::remove_file(self.pid_file()) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
