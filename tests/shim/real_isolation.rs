@@ -57,7 +57,8 @@ fn an_isolated_container_loses_what_is_plumbed_between_create_and_start() {
             ip link add v0 type veth peer name eth0 netns /proc/$(cat $D/pid)/ns/net
             ip addr add 10.9.9.1/24 dev v0; ip link set v0 up
             nsenter -n -t $(cat $D/pid) sh -c 'ip addr add 10.9.9.9/24 dev eth0; ip link set eth0 up'
-            busybox ping -c1 -W1 10.9.9.9 >/dev/null; echo before $?
+            n=0; until busybox ping -c1 -W1 10.9.9.9 >/dev/null || [ $n = 20 ]; do n=$((n + 1)); done
+            [ $n = 20 ] || echo before 0
             $R start web; echo $?; until grep -q ping $D/out; do sleep 0.02; done; cat $D/out
             until $R state web | grep -q stopped; do sleep 0.02; done; $R delete web; echo $?; find /run/oci-isolate -type f";
         let said = script(&host, shim().to_str().unwrap(), text);
