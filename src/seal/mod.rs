@@ -185,7 +185,7 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
     Ok(Verified { broken: broken(&seen, &wanted, Sockets::Own), allow: wanted.allow })
 }
 
-/// Loads a table that lets nothing through but loopback and what [announces](Table::closing) an address, and touches
+/// Loads a table that lets nothing through but loopback and what announces an address, and touches
 /// nothing else: for a namespace that an engine has not plumbed yet, or has prepared. [`seal`] later puts the final
 /// table in its place in one transaction.
 ///

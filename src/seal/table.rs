@@ -485,6 +485,14 @@ mod tests {
     }
 
     #[test]
+    fn the_table_for_the_time_of_plumbing_is_not_taken_for_a_sealed_one() {
+        let closing = Table::closing();
+        let said: Vec<_> = closing.differs(&closing.intended(None)).iter().map(ToString::to_string).collect();
+        assert_eq!(said[0], "chain output has 4 rules instead of 3");
+        assert_eq!(closing.allows(), None);
+    }
+
+    #[test]
     fn each_kind_of_socket_finds_its_set() {
         let all = [
             socket("127.0.0.1", 53),

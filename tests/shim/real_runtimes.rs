@@ -122,8 +122,8 @@ fn signals_reach_the_program() {
         );
         let text = "$R run -b $D/a web >$D/out 2>&1 & pid=$!
             until grep -q ready $D/out 2>/dev/null; do sleep 0.02; done
-            kill -HUP $pid; until grep -q hup $D/out 2>/dev/null; do sleep 0.02; done
-            kill -TERM $pid; wait $pid; echo $?; cat $D/out";
+            until grep -q hup $D/out 2>/dev/null; do kill -HUP $pid; sleep 0.2; done
+            while kill -TERM $pid 2>/dev/null; do sleep 0.2; done; wait $pid; echo $?; uniq $D/out";
         assert_eq!(same(&host, runtime, text).out, "5\nready\nhup\nterm\n");
     }
 }
