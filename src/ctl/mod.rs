@@ -1,6 +1,7 @@
 //! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
-//! nothing but, by `install`, an engine's configuration. Text for people, `--json` for programs; exit status 0 when all
-//! is well, 1 when something does not hold, is refused or went wrong, 2 for a command line that it does not know, 3 for a bundle that would be passed through.
+//! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
+//! people, `--json` for programs. Exit status 0: all is well; 1: something does not hold, is refused or went wrong; 2: a
+//! command line that it does not know; 3: a bundle that would be passed through.
 
 mod ask;
 mod check;
