@@ -1,6 +1,6 @@
-//! What a runtime calls us for in the middle of `run` and `restore`: sealing as the last `createRuntime` hook,
-//! forgetting as a `poststop` hook. And for what stays open in part: closing as the first hook of all. Hooks get the container's state on stdin (runtime-spec, config.md, "POSIX-platform
-//! Hooks").
+//! What a runtime calls us for in the middle of `create`, `run` and `restore`: closing as the first hook of all where
+//! something stays open, sealing as the last `createRuntime` hook, forgetting as a `poststop` hook. Hooks get the
+//! container's state on stdin (runtime-spec, config.md, "POSIX-platform Hooks").
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -113,12 +113,12 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
 fn seal_container(place: &Place, record: Record, pid: u32) -> Result<()> {
     let (id, why) = (record.id.clone(), record.why.clone());
     let (audit, bundle) = (record.audit.clone(), record.bundle.clone());
-    close_for_good(place, record, pid)?;
+    seal_namespace(place, record, pid)?;
     let (id, root, bundle, why) = (&*id, Some(place.root()), Some(&*bundle), Some(&*why));
     audit::write(&audit, &Line { verb: SEAL, id, root, bundle, decision: "sealed", why, ..Line::default() })
 }
 
-fn close_for_good(place: &Place, mut record: Record, pid: u32) -> Result<()> {
+fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
     let netns = seal::netns_of(&process(pid))?;
     if record.joins_sealed {
         if seal::is_host(netns.as_fd())? {
