@@ -140,7 +140,7 @@ fn doctor_names_a_state_directory_that_others_can_write() {
 #[test]
 fn doctor_names_a_handler_of_containerd_whose_pods_would_start_open() {
     let host = host();
-    for version in [2, 3] {
+    for version in [2, 3, 4] {
         for more in
             ["", "pod_annotations = ['com.example.*']", "container_annotations = ['io.oci-isolate.*']"]
         {
@@ -172,6 +172,42 @@ fn doctor_reads_what_containerd_imports() {
     engine_file(&host, "containerd/conf.d/oci-isolate.toml", "version = ");
     let says = only_failure(&host, "containerd-config");
     assert!(says.contains("conf.d/oci-isolate.toml: line 1"), "{says}");
+}
+
+/// A drop-in that somebody has copied to where the documentation says, beside a file that does not say so.
+#[test]
+fn doctor_names_a_file_with_a_handler_that_containerd_does_not_read() {
+    let host = host();
+    let good = handler(3, "pod_annotations = ['io.oci-isolate.*']");
+    engine_file(&host, "containerd/config.toml", "version = 3\n");
+    engine_file(&host, "containerd/conf.d/oci-isolate.toml", &good);
+    let says = only_failure(&host, "containerd-config");
+    assert!(says.ends_with("containerd/config.toml does not import it"), "{says}");
+    for import in ["/etc/containerd/conf.d/*.toml", "conf.d/*.toml", "conf.d/oci-isolate.toml"] {
+        engine_file(&host, "containerd/config.toml", &format!("version = 4\nimports = ['{import}']\n"));
+        let (status, findings) = doctor(&host);
+        assert_eq!(
+            (status, &finding(&findings, "containerd-config")["state"]),
+            (0, &json!("ok")),
+            "{import}"
+        );
+    }
+}
+
+/// As it comes with Docker's own package of containerd, which has no version either.
+#[test]
+fn doctor_is_content_with_a_containerd_in_which_no_pods_run() {
+    let host = host();
+    for text in [
+        "disabled_plugins = [\"cri\"]\n#root = \"/x\"\n",
+        "version = 3\ndisabled_plugins = ['io.containerd.cri.v1.runtime']\n",
+    ] {
+        engine_file(&host, "containerd/config.toml", text);
+        let (status, findings) = doctor(&host);
+        let found = finding(&findings, "containerd-config");
+        assert_eq!((status, &found["state"]), (0, &json!("ok")), "{found}");
+        assert!(found["says"].as_str().unwrap().ends_with("so no pods run here"), "{found}");
+    }
 }
 
 #[test]

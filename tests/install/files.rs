@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use crate::{install, installed};
+use crate::harness::said::{Said, command, say, wait_for};
+use crate::{CTL, install, installed};
 
 /// Files as people have them, by engine; the text that must be in them afterwards.
-const FILES: [(&str, &str, &str); 16] = [
+const FILES: [(&str, &str, &str); 20] = [
     ("docker", "", r#""oci-isolate": {"path": "#),
     ("docker", "{}", r#"{"runtimes": {"oci-isolate": {"path": "#),
     ("docker", "{ }\n", r#""oci-isolate": {"path": "#),
@@ -33,6 +37,18 @@ const FILES: [(&str, &str, &str); 16] = [
         "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd]\ndefault_runtime_name = 'crun' # fast\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes]\ncrun = { runtime_type = 'io.containerd.runc.v2', options = { BinaryName = '/usr/bin/crun', SystemdCgroup = true } }\n",
         "SystemdCgroup = true",
     ),
+    (
+        "containerd",
+        "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/x' # theirs\n",
+        "[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.oci-isolate]\n",
+    ),
+    ("containerd", "# nothing else\n", "# nothing else\nversion = "),
+    (
+        "containerd",
+        "\u{feff}version = 2 # two\r\n\r\n[debug]\r\nlevel = 'info'\r\n",
+        "\u{feff}version = 2 # two\r\n",
+    ),
+    ("docker", "{\r\n  \"runtimes\": {\r\n  }\r\n}\r\n", "\"runtimes\": {\r\n        \"oci-isolate\": "),
     ("podman", "", "runtime_supports_json = [\"crun\", \"runc\", "),
     (
         "podman",
@@ -63,6 +79,9 @@ fn after_install_it_is_in_and_after_uninstall_every_byte_is_as_before() {
             installed(engine, &file, default);
             let now = fs::read_to_string(&file).unwrap();
             assert!(now.contains(holds), "{engine} {text:?} became\n{now}");
+            if text.contains("\r\n") && engine != "docker" {
+                assert!(!now.replace("\r\n", "").contains('\n'), "{engine} {now:?}");
+            }
             assert_eq!(
                 default.is_empty(),
                 !now.contains("\"oci-isolate\"\n")
@@ -132,6 +151,15 @@ fn a_file_that_does_not_parse_is_left_alone_and_the_place_is_named() {
         ("containerd", "version = 2\nroot = \n", "line 2, column 8"),
         ("containerd", "version = 1\n", "containerd config migrate"),
         ("containerd", "root = \"/x\"\n", "containerd config migrate"),
+        ("containerd", "version = 5\n", "its version is 5, and 2, 3 and 4 are known"),
+        ("containerd", "disabled_plugins = [\"cri\"]\n", "disabled_plugins has \"cri\""),
+        (
+            "containerd",
+            "version = 3\ndisabled_plugins = ['io.containerd.cri.v1.runtime']\n",
+            "so no pods run in this containerd",
+        ),
+        ("containerd", "version = 2\r\nroot = '/x'\n", "some of its lines end in CR LF and some in LF"),
+        ("docker", "\u{feff}{}", "expected value at line 1 column 1"),
         ("containerd", "version = 2\nplugins = 3\n", "plugins is not a table"),
         ("podman", "[engine]\n[engine]\n", "line 2, column"),
         ("podman", "[engine]\nruntime_supports_json = 1\n", "is not a list"),
@@ -184,4 +212,125 @@ fn a_shim_that_is_not_there_and_names_that_cannot_be_are_refused() {
     let err = install("podman", &file, &["--always"]).stderr;
     assert!(String::from_utf8(err).unwrap().contains("only Docker"));
     assert!(!file.exists());
+}
+
+/// The error, of an `install` that has to fail and leave the directory as it is.
+#[track_caller]
+fn refused(file: &Path, run: impl FnOnce() -> Said) -> String {
+    let look = || {
+        let entries = fs::read_dir(file.parent().unwrap()).unwrap();
+        let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = look();
+    let said = run();
+    assert_eq!(said.status, Some(1), "{said}");
+    assert!(said.err.lines().count() == 1 && said.out.is_empty(), "{said}");
+    assert_eq!(look(), before, "{said}");
+    said.err
+}
+
+/// A directory that everybody can look into, with a copy of the program.
+fn open_to_all() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(CTL, dir.path().join("isolatectl")).unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    dir
+}
+
+#[test]
+fn without_the_rights_or_on_a_read_only_disk_nothing_changes_and_the_cause_is_said() {
+    let dir = open_to_all();
+    let file = dir.path().join("etc/daemon.json");
+    let script = "file=$1 program=$2; shift 2; exec \"$@\" \"$program\" install docker --runtime-path /bin/true --config \"$file\"";
+    let run = |before: &str, by: &[&str]| {
+        let script = format!("{before}\n{script}");
+        let mut shell = command("unshare");
+        shell.args(["--mount", "sh", "-euc", &script, "sh"]).arg(&file).arg(dir.path().join("isolatectl"));
+        say(shell.args(by))
+    };
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    fs::write(&file, "{}").unwrap();
+    let err = refused(&file, || run("", &nobody));
+    assert!(err.contains("daemon.json") && err.contains("Permission denied"), "{err}");
+    let read_only = "mount --bind \"${1%/*}\" \"${1%/*}\"; mount -o remount,bind,ro \"${1%/*}\"";
+    let err = refused(&file, || run(read_only, &["env"]));
+    assert!(err.contains("daemon.json") && err.contains("Read-only file system"), "{err}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let err = refused(&file, || run("", &nobody));
+    assert!(err.contains("cannot read") && err.contains("Permission denied"), "{err}");
+    fs::remove_file(&file).unwrap();
+    let err = refused(&file, || run("", &nobody));
+    assert!(err.contains("cannot create") && err.contains("Permission denied"), "{err}");
+}
+
+#[test]
+fn runs_at_the_same_time_lose_nothing_of_each_other() {
+    for (engine, text) in [("docker", "{\"a\": 1}\n"), ("podman", "[engine]\nruntime = 'crun'\n")] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, text).unwrap();
+        let at_once = |more: &[&str]| {
+            std::thread::scope(|scope| {
+                for number in 0..8 {
+                    let name = format!("--name=runtime{number}");
+                    let file = &file;
+                    scope.spawn(move || installed(engine, file, &[more, &[name.as_str()]].concat()));
+                }
+            });
+        };
+        at_once(&[]);
+        let now = fs::read_to_string(&file).unwrap();
+        assert!((0..8).all(|number| now.contains(&format!("runtime{number}"))), "{now}");
+        at_once(&["--uninstall"]);
+        let left = fs::read_to_string(&file).unwrap();
+        // Podman's lists name the shim's file as often as it was installed; which of them was first, nobody knows.
+        assert!(if engine == "docker" { left == text } else { !left.contains("runtime0") }, "{left}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something stayed behind");
+    }
+}
+
+/// An editor that saves while `install` is between its read and its write, which strace(1) makes long.
+#[test]
+fn what_somebody_else_writes_meanwhile_stays_and_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("daemon.json");
+    fs::write(&file, "{\"a\": 1}").unwrap();
+    let mut slow = Command::new("strace");
+    slow.args(["-qq", "-o", "/dev/null", "-e", "inject=fdatasync:delay_exit=3000000:when=1", CTL]);
+    slow.args(["install", "docker", "--config"]).arg(&file).stderr(std::process::Stdio::piped());
+    let slow = slow.spawn().unwrap();
+    let began = || fs::read_dir(dir.path()).unwrap().nth(1).map(|_| ());
+    assert!(wait_for(Duration::from_secs(20), began).is_some(), "install did not begin");
+    fs::write(dir.path().join("new"), "{\"a\": 2}").unwrap();
+    fs::rename(dir.path().join("new"), &file).unwrap();
+    let output = slow.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && err.contains("somebody else is changing it; try again"),
+        "{err}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{\"a\": 2}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something stayed behind");
+}
+
+/// As people keep their configuration elsewhere: the directory is a link, and the file a chain of two.
+#[test]
+fn links_of_any_kind_stay_and_what_is_kept_lies_beside_the_file_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("dotfiles/docker")).unwrap();
+    let real = dir.path().join("dotfiles/docker/real.json");
+    fs::write(&real, "{}").unwrap();
+    symlink("real.json", dir.path().join("dotfiles/docker/daemon.json")).unwrap();
+    symlink("dotfiles/docker", dir.path().join("docker")).unwrap();
+    let link = dir.path().join("docker/daemon.json");
+    installed("docker", &link, &[]);
+    assert!(link.is_symlink() && fs::read_to_string(&real).unwrap().contains("oci-isolate"));
+    assert!(dir.path().join("dotfiles/docker/real.json.before-oci-isolate").exists());
+    installed("docker", &link, &["--uninstall"]);
+    assert!(link.is_symlink() && dir.path().join("docker").is_symlink());
+    assert_eq!(fs::read_to_string(&real).unwrap(), "{}");
+    assert_eq!(fs::read_dir(dir.path().join("docker")).unwrap().count(), 2, "something stayed behind");
 }

@@ -14,9 +14,12 @@ mod harness;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The program under test.
+const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
+
 /// `isolatectl install ENGINE --config FILE ...`.
 fn install(engine: &str, file: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isolatectl"));
+    let mut command = Command::new(CTL);
     command.args(["install", engine, "--config"]).arg(file).args(more);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap()
 }

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use toml_edit::{DocumentMut, Item};
+use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
 use crate::ctl::ask;
-use crate::ctl::install::containerd::{FILE, imports, plugin, read, way};
+use crate::ctl::install::containerd::{FILE, disabled, given, imports, listed, plugin, read, way_of};
 use crate::ctl::install::tables::{at, strings};
 use crate::policy::{self, SWITCH};
 use crate::settings::{Mode, Settings};
@@ -19,23 +19,43 @@ pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("containerd", "not there")];
     }
+    let major = version.as_deref().and_then(ask::major);
     let mut found =
         vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
-    let shown = file.display();
-    match handlers(root, &file, shim) {
-        Err(error) => found.push(Finding::fail(
-            "containerd-config",
-            format!("{error:#}"),
-            "correct it: whether pods would be isolated cannot be told",
-        )),
-        Ok(ours) if ours.is_empty() => found.push(Finding::warn(
-            "containerd-config",
-            format!("no handler of {shown} is oci-isolate"),
-            "isolatectl install containerd",
-        )),
-        Ok(ours) => found.extend(ours.iter().map(|handler| judged(handler, settings))),
-    }
+    let findings = read(&file).and_then(|main| match disabled(&main) {
+        Some(why) => Ok(vec![Finding::ok(CHECK, format!("{}: {why}, so no pods run here", file.display()))]),
+        None => judge(root, &file, main, major, shim, settings),
+    });
+    found.extend(findings.unwrap_or_else(|error| {
+        let what = "correct it: whether pods would be isolated cannot be told";
+        vec![Finding::fail(CHECK, format!("{error:#}"), what)]
+    }));
     found
+}
+
+fn judge(
+    root: &Path,
+    file: &Path,
+    main: DocumentMut,
+    major: Option<u32>,
+    shim: &Path,
+    settings: &Settings,
+) -> Result<Vec<Finding>> {
+    let ours = handlers(root, file, main, major, shim)?;
+    if !ours.is_empty() {
+        return Ok(ours.iter().map(|handler| judged(handler, settings)).collect());
+    }
+    let shown = file.display();
+    // Where `containerd config default` of 2.2 and later looks; a file that does not say so imports nothing.
+    for other in listed(&root.join("etc/containerd/conf.d"), ".toml") {
+        if !ours_in(&[read(&other)?], 3, shim).is_empty() {
+            let says = format!("{} has oci-isolate, and {shown} does not import it", other.display());
+            let what = format!("add imports = [\"/etc/containerd/conf.d/*.toml\"] to {shown}");
+            return Ok(vec![Finding::fail(CHECK, says, what)]);
+        }
+    }
+    let says = format!("no handler of {shown} is oci-isolate");
+    Ok(vec![Finding::warn(CHECK, says, "isolatectl install containerd")])
 }
 
 /// A handler that is the shim.
@@ -48,7 +68,7 @@ struct Handler {
 fn judged(handler: &Handler, settings: &Settings) -> Finding {
     let (name, what) = (&handler.name, "isolatectl install containerd, with --name where it has another");
     if let Some(why) = unusable(Path::new(&handler.binary)) {
-        return Finding::fail("containerd-config", format!("handler {name}: {why}"), what);
+        return Finding::fail(CHECK, format!("handler {name}: {why}"), what);
     }
     let arrives = |annotation: &str| handler.pod_annotations.iter().any(|glob| passes(glob, annotation));
     let switches = [SWITCH].into_iter().chain(settings.annotations.iter().map(String::as_str));
@@ -58,12 +78,9 @@ fn judged(handler: &Handler, settings: &Settings) -> Finding {
             "handler {name} has no pod_annotations that match {}: pods that ask for isolation would start open",
             missing.join(", ")
         );
-        return Finding::fail("containerd-config", says, what);
+        return Finding::fail(CHECK, says, what);
     }
-    Finding::ok(
-        "containerd-config",
-        format!("handler {name} is {}, and annotations reach it", handler.binary),
-    )
+    Finding::ok(CHECK, format!("handler {name} is {}, and annotations reach it", handler.binary))
 }
 
 /// containerd's own match (path.Match), of which only stars are known here: they do not go beyond a slash.
@@ -73,39 +90,54 @@ fn passes(glob: &str, annotation: &str) -> bool {
     globs.len() == names.len() && globs.iter().zip(&names).all(|(glob, name)| policy::glob(glob, name))
 }
 
-fn handlers(root: &Path, file: &Path, shim: &Path) -> Result<Vec<Handler>> {
-    let main = read(file)?;
-    let version = match main.get("version").and_then(Item::as_integer) {
+fn handlers(
+    root: &Path,
+    file: &Path,
+    main: DocumentMut,
+    major: Option<u32>,
+    shim: &Path,
+) -> Result<Vec<Handler>> {
+    let version = match given(&main) {
         _ if main.is_empty() => return Ok(vec![]),
-        Some(version @ (2 | 3)) => version,
+        Some(version @ 2..=4) => version,
         other => bail!(
-            "cannot understand {}: its version is {}, and 2 and 3 are known",
+            "cannot understand {}: its version is {}, and 2, 3 and 4 are known",
             file.display(),
             other.unwrap_or(1)
         ),
     };
     let mut whole: Vec<DocumentMut> =
         imports(root, file, &main)?.into_iter().map(|(_, document)| document).chain([main]).collect();
-    if version == 2 {
+    if version == 2 && major.is_none_or(|major| major < 2) {
         // containerd 1.x takes the whole section from the last file that has one (measured with 1.6.20).
         whole.retain(|document| at(document, &["plugins", plugin(2)]).is_some());
         whole.truncate(1);
     }
-    let runtimes = [&way(version)[..], &["runtimes"]].concat();
-    let tables = whole.iter().filter_map(|document| at(document, &runtimes)?.as_table_like());
+    Ok(ours_in(&whole, version, shim))
+}
+
+/// Handlers that are the shim, of files of which the first wins.
+fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
+    let find = |keys: &[&str]| {
+        whole.iter().find_map(|document| {
+            at(document, &[&way_of(document, version)[..], &["runtimes"], keys].concat())
+        })
+    };
+    let tables = whole.iter().filter_map(|document| {
+        at(document, &[&way_of(document, version)[..], &["runtimes"]].concat())?.as_table_like()
+    });
     let mut names: Vec<&str> = tables.flat_map(|table| table.iter().map(|(name, _)| name)).collect();
     names.sort_unstable();
     names.dedup();
     let ours = |name: &str| {
-        let find = |keys: &[&str]| {
-            whole.iter().find_map(|document| at(document, &[&runtimes[..], &[name], keys].concat()))
-        };
-        let binary = find(&["options", "BinaryName"])?.as_str()?;
+        let binary = find(&[name, "options", "BinaryName"])?.as_str()?;
         is_shim(Path::new(binary), shim).then(|| Handler {
             name: name.to_owned(),
             binary: binary.to_owned(),
-            pod_annotations: strings(find(&["pod_annotations"])),
+            pod_annotations: strings(find(&[name, "pod_annotations"])),
         })
     };
-    Ok(names.into_iter().filter_map(ours).collect())
+    names.into_iter().filter_map(ours).collect()
 }
+
+const CHECK: &str = "containerd-config";

@@ -1,13 +1,42 @@
 //! A file of an engine, before and after. What it was is kept beside it until the runtime is taken out again.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::{Edited, Wanted};
 use crate::files::{self, SMALL_LIMIT, Snapshot};
+
+/// Keeps other runs of `install` away from the directory of a file until it is dropped: each takes what it read for what is
+/// there. An editor takes no lock; whether there was one is looked at again before the file is replaced.
+///
+/// # Errors
+/// The directory cannot be opened, or is locked for ten seconds. One that is not there needs no lock: a new file never
+/// replaces another.
+pub(super) fn lock(file: &Path) -> Result<Option<Flock<File>>> {
+    let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let directory = real.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = directory.display();
+    let mut opened = match File::open(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.with_context(|| format!("cannot open {shown}"))?,
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(Some(locked)),
+            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => opened = file,
+            Err((_, errno)) => return Err(errno).with_context(|| format!("cannot lock {shown}")),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// What is to become of a file.
 pub(super) struct Change {
@@ -96,29 +125,16 @@ impl Change {
         if !self.changes() {
             return Ok(());
         }
-        let shown = self.file.display();
-        if let (Keep::Write, Some(before)) = (&self.keep, &self.before) {
-            before.copy(&self.kept)?;
-        }
-        match (&self.before, &self.after) {
-            (None, None) => {}
-            (None, Some(after)) => {
-                let directory = self.file.parent().unwrap_or(Path::new("/"));
-                std::fs::create_dir_all(directory)
-                    .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-                files::create(&self.file, after.as_bytes(), 0o644)?;
+        let kept = match (&self.keep, &self.before) {
+            (Keep::Write, Some(before)) => Some(before.copy(&self.kept)?),
+            _ => None,
+        };
+        if let Err(error) = self.replace() {
+            if kept.is_some() {
+                // Of no use to anybody: the file is as it was.
+                let _ = std::fs::remove_file(&self.kept);
             }
-            (Some(before), after) => {
-                if !before.is_current() {
-                    bail!("cannot replace {shown}: somebody else is changing it; try again");
-                }
-                match after {
-                    Some(after) => before.replace(after.as_bytes())?,
-                    None => {
-                        std::fs::remove_file(&self.file).with_context(|| format!("cannot remove {shown}"))?
-                    }
-                }
-            }
+            return Err(error);
         }
         if let Keep::Remove = self.keep {
             match std::fs::remove_file(&self.kept) {
@@ -129,6 +145,27 @@ impl Change {
             }
         }
         Ok(())
+    }
+
+    fn replace(&self) -> Result<()> {
+        let shown = self.file.display();
+        let (before, after) = match (&self.before, &self.after) {
+            (None, None) => return Ok(()),
+            (None, Some(after)) => {
+                let directory = self.file.parent().unwrap_or(Path::new("/"));
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+                return files::create(&self.file, after.as_bytes(), 0o644);
+            }
+            (Some(before), after) => (before, after),
+        };
+        if !before.is_current() {
+            bail!("cannot replace {shown}: somebody else is changing it; try again");
+        }
+        match after {
+            Some(after) => before.replace(after.as_bytes()),
+            None => std::fs::remove_file(&self.file).with_context(|| format!("cannot remove {shown}")),
+        }
     }
 
     fn old(&self) -> Option<&str> {

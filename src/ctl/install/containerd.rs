@@ -1,15 +1,16 @@
 //! containerd: a handler of the CRI plugin, made after the one that is the default.
 //!
-//! A version 3 file that imports a directory gets a file there. A version 2 file never does: containerd 1.x takes the
-//! whole section of a plugin from the last file that has one (measured with 1.6.20), so a file with a handler only
-//! would lose all the rest of the CRI settings.
+//! A file of version 3 or 4 that imports a directory gets a file there. A version 2 file never does: containerd 1.x takes
+//! the whole section of a plugin from the last file that has one (measured with 1.6.20), so a file with a handler only
+//! would lose all the rest of the CRI settings. Nor is a file put where nobody imports it: containerd reads no directory
+//! by itself.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
-use super::tables::{at, extend, make, parse, put_back, set, strings, take_out};
+use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
 use super::{ANNOTATIONS, Edited, Wanted};
 use crate::ctl::ask;
 use crate::files::{self, SMALL_LIMIT};
@@ -19,6 +20,7 @@ const RUNC: &str = "io.containerd.runc.v2";
 
 pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
+    check_imported(&main)?;
     let document = read(&main)?;
     let version = version(&document).with_context(|| format!("cannot use {}", main.display()))?;
     let imported = imports(Path::new("/"), &main, &document)?;
@@ -43,9 +45,12 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
 }
 
 fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Result<String> {
+    whole.iter().try_for_each(check_served)?;
     let mut document = parse(text)?;
     if document.is_empty() {
-        document.insert("version", toml_edit::value(version));
+        // Behind the comments that there are.
+        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        document = parse(&format!("{text}{newline}version = {version}\n"))?;
     }
     let way = way(version);
     // containerd 1.x forgets its own runc as soon as a file names any runtime (measured with 1.6.20).
@@ -54,7 +59,7 @@ fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Resu
         let runc = make(&mut document, &[&runtimes[..], &["runc"]].concat())?;
         set(runc, "runtime_type", RUNC);
     }
-    let model = model(whole, &way, &wanted.name);
+    let model = model(whole, version, &wanted.name);
     let path = [&runtimes[..], &[&wanted.name]].concat();
     let handler = make(&mut document, &path)?;
     let copied = model.as_deref().into_iter().flat_map(TableLike::iter);
@@ -80,7 +85,7 @@ fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Resu
     if wanted.default {
         set(make(&mut document, &way)?, DEFAULT, wanted.name.as_str());
     }
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> {
@@ -114,12 +119,14 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
     if at(&before, &runtimes).is_none() && left.is_some_and(|left| left.iter().all(ours)) {
         take_out(&mut document, &[&runtimes[..], &["runc"]].concat(), &before);
     }
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 /// The handler that a container gets which asks for none: ours is to behave like it.
-fn model(whole: &[DocumentMut], way: &[&str], own: &str) -> Option<Box<Table>> {
-    let find = |path: &[&str]| whole.iter().find_map(|document| at(document, &[way, path].concat()));
+fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
+    let find = |path: &[&str]| {
+        whole.iter().find_map(|document| at(document, &[&way_of(document, version)[..], path].concat()))
+    };
     let default = find(&[DEFAULT]).and_then(Item::as_str).filter(|name| *name != own).unwrap_or("runc");
     let handler = find(&["runtimes", default])?.clone().into_table().ok()?;
     let is_runc = handler.get("runtime_type").and_then(Item::as_str).is_none_or(|kind| kind == RUNC);
@@ -141,11 +148,11 @@ fn handler_has(key: &str) -> bool {
 
 /// The version of a file; of none, or an empty one, that of the containerd which is installed.
 fn version(document: &DocumentMut) -> Result<i64> {
-    let given = document.get("version").and_then(Item::as_integer);
-    match given.or((!document.is_empty()).then_some(1)) {
-        Some(version @ (2 | 3)) => Ok(version),
+    match given(document).or((!document.is_empty()).then_some(1)) {
+        Some(version @ 2..=4) => Ok(version),
         Some(other) => {
-            bail!("its version is {other}, and 2 and 3 are known; see `containerd config migrate`")
+            check_served(document)?;
+            bail!("its version is {other}, and 2, 3 and 4 are known; see `containerd config migrate`")
         }
         None => {
             let said = ask::version(Path::new("containerd"));
@@ -160,13 +167,54 @@ fn version(document: &DocumentMut) -> Result<i64> {
     }
 }
 
+pub(in crate::ctl) fn given(document: &DocumentMut) -> Option<i64> {
+    document.get("version").and_then(Item::as_integer)
+}
+
+/// What says that there is no CRI plugin, as in the file that comes with Docker's containerd.io.
+pub(in crate::ctl) fn disabled(document: &DocumentMut) -> Option<String> {
+    let all = strings(document.get("disabled_plugins"));
+    let cri = |plugin: &String| plugin == "cri" || [2, 3].map(self::plugin).contains(&plugin.as_str());
+    all.into_iter().find(cri).map(|plugin| format!("disabled_plugins has {plugin:?}"))
+}
+
+fn check_served(document: &DocumentMut) -> Result<()> {
+    match disabled(document) {
+        Some(disabled) => bail!("{disabled}, so no pods run in this containerd; take that out first"),
+        None => Ok(()),
+    }
+}
+
+/// Version 4 came with containerd 2.3 and has handlers where version 3 has them (RELEASES.md, "Daemon Configuration").
 pub(in crate::ctl) fn plugin(version: i64) -> &'static str {
     if version == 2 { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" }
 }
 
 /// The keys that lead to the section on runtimes.
-pub(in crate::ctl) fn way(version: i64) -> [&'static str; 3] {
+fn way(version: i64) -> [&'static str; 3] {
     ["plugins", plugin(version), "containerd"]
+}
+
+/// The same in a file that may be imported by one of another version.
+pub(in crate::ctl) fn way_of(document: &DocumentMut, version: i64) -> [&'static str; 3] {
+    way(given(document).unwrap_or(version))
+}
+
+/// A file beside containerd's own that it does not import is one that nobody reads.
+fn check_imported(file: &Path) -> Result<()> {
+    let main = Path::new(FILE);
+    let beside = main.parent().is_some_and(|directory| file != main && file.starts_with(directory));
+    if !beside || !main.exists() {
+        return Ok(());
+    }
+    let document = read(main)?;
+    if patterns(Path::new("/"), main, &document).iter().any(|pattern| is_of(file, pattern)) {
+        return Ok(());
+    }
+    bail!(
+        "cannot install into {}: {FILE} does not import it; name it in `imports` there first",
+        file.display()
+    )
 }
 
 /// The files below `root` that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
@@ -176,16 +224,11 @@ pub(in crate::ctl) fn imports(
     document: &DocumentMut,
 ) -> Result<Vec<(PathBuf, DocumentMut)>> {
     let mut found = Vec::new();
-    for pattern in strings(document.get("imports")) {
-        let path = match pattern.strip_prefix('/') {
-            Some(absolute) => root.join(absolute),
-            None => main.parent().unwrap_or(root).join(&pattern),
-        };
-        let mut files = match suffix(&path) {
+    for path in patterns(root, main, document) {
+        let files = match suffix(&path) {
             Some(suffix) => listed(path.parent().unwrap_or(Path::new("/")), suffix),
             None => vec![path],
         };
-        files.sort();
         for file in files {
             let document = read(&file)?;
             found.push((file, document));
@@ -196,21 +239,42 @@ pub(in crate::ctl) fn imports(
     Ok(found)
 }
 
+/// What a file imports, as paths below `root`.
+fn patterns(root: &Path, main: &Path, document: &DocumentMut) -> Vec<PathBuf> {
+    let path = |pattern: String| match pattern.strip_prefix('/') {
+        Some(absolute) => root.join(absolute),
+        None => main.parent().unwrap_or(root).join(&pattern),
+    };
+    strings(document.get("imports")).into_iter().map(path).collect()
+}
+
+fn is_of(file: &Path, pattern: &Path) -> bool {
+    match suffix(pattern) {
+        Some(suffix) => {
+            file.parent() == pattern.parent() && file.to_str().is_some_and(|file| file.ends_with(suffix))
+        }
+        None => file == pattern,
+    }
+}
+
 /// What a name has to end with, when the pattern is a star and that.
 fn suffix(pattern: &Path) -> Option<&str> {
     pattern.file_name()?.to_str()?.strip_prefix('*').filter(|suffix| !suffix.contains(['*', '?', '[']))
 }
 
-fn listed(directory: &Path, suffix: &str) -> Vec<PathBuf> {
+pub(in crate::ctl) fn listed(directory: &Path, suffix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect()
+    let mut files: Vec<_> =
+        entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect();
+    files.sort();
+    files
 }
 
 /// A file of ours in a directory that is imported.
 fn drop_in(main: &Path, document: &DocumentMut, name: &str) -> Option<PathBuf> {
-    let patterns = strings(document.get("imports"));
-    let mut paths = patterns.iter().map(|pattern| main.parent().unwrap_or(Path::new("/")).join(pattern));
-    paths.find(|path| suffix(path) == Some(".toml")).map(|path| path.with_file_name(format!("{name}.toml")))
+    let mut patterns = patterns(Path::new("/"), main, document).into_iter();
+    let pattern = patterns.find(|path| suffix(path) == Some(".toml"))?;
+    Some(pattern.with_file_name(format!("{name}.toml")))
 }
 
 pub(in crate::ctl) fn read(file: &Path) -> Result<DocumentMut> {

@@ -11,7 +11,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::containerd::read;
 use super::podman::file_name;
-use super::tables::{at, make, parse, put_back, set, take_out};
+use super::tables::{at, make, parse, put_back, set, take_out, written};
 use super::{Edited, Wanted};
 
 pub(in crate::ctl) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
@@ -65,7 +65,7 @@ fn add(text: &str, wanted: &Wanted, model: &Table) -> Result<String> {
             handler.insert(key, item.clone());
         }
     }
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 fn remove(text: &str, name: &str, before: &str) -> Result<String> {
@@ -79,7 +79,7 @@ fn remove(text: &str, name: &str, before: &str) -> Result<String> {
         put_back(&mut document, &default, at(&before, &default));
     }
     take_out(&mut document, &handler, &before);
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 /// What CRI-O reads below `root`, in its order; the last one wins.

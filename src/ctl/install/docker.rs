@@ -23,8 +23,11 @@ fn add(text: &str, wanted: &Wanted) -> Result<String> {
     let mut text = text.to_owned();
     match find(&text, 0..text.len(), "runtimes")? {
         None => {
-            let empty = if text.contains('\n') { "{\n    }" } else { "{}" };
-            text = append(&text, 0..text.len(), "runtimes", empty, 1)?;
+            let empty = match newline(&text) {
+                Some(newline) => format!("{{{newline}    }}"),
+                None => "{}".into(),
+            };
+            text = append(&text, 0..text.len(), "runtimes", &empty, 1)?;
         }
         Some(runtimes) if !text[runtimes.value.clone()].starts_with('{') => {
             bail!("\"runtimes\" is not an object")
@@ -99,13 +102,19 @@ fn shown(wanted: &Wanted) -> String {
 
 /// Puts a member at the end; into an object of several lines that has none yet, on a line of its own.
 fn append(text: &str, object: Range<usize>, name: &str, value: &str, depth: usize) -> Result<String> {
-    let spread = text[object.clone()].contains('\n') && members(text, object.clone())?.is_empty();
     let new = insert(text, object.clone(), name, value)?;
-    if !spread {
+    let spread = newline(&text[object.clone()]);
+    let Some(newline) = spread.filter(|_| members(text, object.clone()).is_ok_and(|there| there.is_empty()))
+    else {
         return Ok(new);
-    }
+    };
     let opening = object.start + text[object].find('{').unwrap_or(0) + 1;
-    Ok(spliced(&new, opening..opening, &format!("\n{}", "    ".repeat(depth))))
+    Ok(spliced(&new, opening..opening, &format!("{newline}{}", "    ".repeat(depth))))
+}
+
+/// How the lines of a text end, if it has several.
+fn newline(text: &str) -> Option<&'static str> {
+    text.contains('\n').then(|| if text.contains("\r\n") { "\r\n" } else { "\n" })
 }
 
 fn find(text: &str, object: Range<usize>, name: &str) -> Result<Option<Member>> {

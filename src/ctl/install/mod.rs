@@ -93,6 +93,7 @@ struct Edited {
 pub(super) fn install(arguments: &Arguments, json: bool) -> Result<ExitCode> {
     let wanted = wanted(arguments)?;
     let edited = edited(arguments, &wanted)?;
+    let _lock = if arguments.dry_run { None } else { change::lock(&edited.file)? };
     let change =
         if arguments.uninstall { Change::out_of(&edited, &wanted) } else { Change::into(&edited, &wanted) };
     let change = change.with_context(|| format!("cannot {} {}", verb(arguments), edited.file.display()))?;

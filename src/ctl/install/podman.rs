@@ -7,7 +7,7 @@ use anyhow::Result;
 use toml_edit::{Array, DocumentMut, Item};
 
 use super::containerd::read;
-use super::tables::{at, extend, make, parse, put_back, set, strings, take_out};
+use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
 use super::{Edited, NAME, Wanted};
 
 pub(in crate::ctl) const DIRECTORY: &str = "/etc/containers/containers.conf.d";
@@ -49,7 +49,7 @@ fn add(text: &str, wanted: &Wanted, elsewhere: &[Vec<String>; 2]) -> Result<Stri
     }
     let path: Array = [wanted.path.display().to_string()].into_iter().collect();
     set(make(&mut document, &["engine", "runtimes"])?, &wanted.name, path);
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 fn remove(text: &str, name: &str, before: &str, elsewhere: &[Vec<String>; 2]) -> Result<String> {
@@ -88,7 +88,7 @@ fn remove(text: &str, name: &str, before: &str, elsewhere: &[Vec<String>; 2]) ->
             take_out(&mut document, &["engine"], &before);
         }
     }
-    Ok(document.to_string())
+    written(&document, text)
 }
 
 /// What Podman reads below `root`, in its order; the last one wins.

@@ -1,6 +1,6 @@
 //! TOML documents whose comments, order and spaces stay.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 /// Reads a document.
@@ -13,6 +13,22 @@ pub(in crate::ctl) fn parse(text: &str) -> Result<DocumentMut> {
         anyhow!("{at}: {}; correct it first", error.message().replace('\n', " "))
     })
 }
+
+/// The document as text. toml_edit drops a byte order mark and ends every line in its own way; here both are as in `like`.
+///
+/// # Errors
+/// The lines of `like` end in two ways, of which only one could be kept.
+pub(super) fn written(document: &DocumentMut, like: &str) -> Result<String> {
+    let text = document.to_string().replace("\r\n", "\n");
+    let text = match like.matches("\r\n").count() {
+        0 => text,
+        all if all == like.matches('\n').count() => text.replace('\n', "\r\n"),
+        _ => bail!("some of its lines end in CR LF and some in LF; correct it first"),
+    };
+    Ok(if like.starts_with(BOM) { format!("{BOM}{text}") } else { text })
+}
+
+const BOM: char = '\u{feff}';
 
 /// What is at a path of keys.
 pub(in crate::ctl) fn at<'d>(document: &'d DocumentMut, path: &[&str]) -> Option<&'d Item> {
