@@ -1,11 +1,13 @@
 //! Bounded reads and atomic replacement. A reader of a file that is replaced here sees the old bytes or the new ones,
 //! whatever happens to us in between.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context, Result, bail};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
@@ -17,8 +19,11 @@ pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 /// The largest settings file or record, in bytes.
 pub const SMALL_LIMIT: u64 = 4 << 20;
 
-/// Between the name of a file and the process id of whoever is about to replace it.
+/// Between the name of a file and what tells who is about to replace it.
 const MARK: &str = ".oci-isolate-";
+
+/// Whoever holds the lock.
+const NEW: &str = "new";
 
 /// A file that was read: its bytes, and what is needed to replace it.
 #[derive(Debug)]
@@ -80,9 +85,15 @@ impl Snapshot {
         {
             bail!("cannot replace {shown}: it is a symbolic link");
         }
-        sweep(&self.path);
         // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
-        write_new(&self.path, bytes, self.mode, Some(self.owner), File::sync_data)
+        write_new(
+            &self.path,
+            &beside(&self.path, process::id()),
+            bytes,
+            self.mode,
+            Some(self.owner),
+            File::sync_data,
+        )
     }
 
     /// Whether the file still holds what was read.
@@ -96,17 +107,37 @@ impl Snapshot {
     /// # Errors
     /// The other directory cannot be written.
     pub fn copy(&self, to: &Path) -> Result<()> {
-        write_new(to, &self.bytes, self.mode, Some(self.owner), File::sync_data)
+        write_new(to, &beside(to, process::id()), &self.bytes, self.mode, Some(self.owner), File::sync_data)
     }
 }
 
 /// Writes a file of ours in one step: it is there with these bytes or, after an error, as it was before. It need not
-/// outlive the machine's next start.
+/// outlive the machine's next start. Nobody else may write it meanwhile, which takes a lock; what somebody left beside it
+/// who was killed is replaced.
 ///
 /// # Errors
 /// Its directory cannot be written.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    write_new(path, bytes, mode, None, |_| Ok(()))
+    write_new(path, &unfinished(path), bytes, mode, None, |_| Ok(()))
+}
+
+/// What [`write`] leaves beside a file when it is killed.
+#[must_use]
+pub fn unfinished(path: &Path) -> PathBuf {
+    beside(path, NEW)
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// It is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a file that must not be there yet, in one step; it outlives a power cut.
@@ -114,7 +145,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// # Errors
 /// It is there, or its directory cannot be written.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let temporary = temporary_beside(path);
+    let temporary = beside(path, process::id());
     let file = write_temporary(&temporary, bytes, mode, None);
     // A rename would replace what somebody else has made meanwhile.
     let made = file.and_then(|file| file.sync_all()).and_then(|()| std::fs::hard_link(&temporary, path));
@@ -122,41 +153,40 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     made.with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Removes what processes that were killed have left beside a file of ours. One that cannot be removed stays: it is in
-/// nobody's way.
-pub fn sweep(path: &Path) {
-    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
-    let pid = |name: &OsStr| name.to_str()?.strip_prefix('.')?.rsplit_once(MARK)?.1.parse::<u32>().ok();
-    for entry in entries.flatten() {
-        let left = pid(&entry.file_name()).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
-        if left {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
+/// Removes what this process, which was killed, may have left beside a file that it was about to replace. One that cannot be
+/// removed stays: it is in nobody's way.
+pub fn sweep(path: &Path, pid: u32) {
+    let _ = std::fs::remove_file(beside(path, pid));
 }
 
 fn write_new(
     path: &Path,
+    temporary: &Path,
     bytes: &[u8],
     mode: u32,
     owner: Option<(u32, u32)>,
     settle: fn(&File) -> std::io::Result<()>,
 ) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let file = write_temporary(&temporary, bytes, mode, owner);
-    let written = file.and_then(|file| settle(&file)).and_then(|()| std::fs::rename(&temporary, path));
+    let file = write_temporary(temporary, bytes, mode, owner);
+    let written = file.and_then(|file| settle(&file)).and_then(|()| std::fs::rename(temporary, path));
     if let Err(error) = written {
         // The rename did not happen, so the name is ours or not there.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = std::fs::remove_file(temporary);
         return Err(error).with_context(|| format!("cannot write {}", path.display()));
     }
     Ok(())
 }
 
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<File> {
-    let _ = std::fs::remove_file(path);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
+    let open =
+        || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path);
+    let mut file = match open() {
+        // Left by somebody who was killed.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path).and_then(|()| open())
+        }
+        made => made,
+    }?;
     file.write_all(bytes)?;
     if let Some((uid, gid)) = owner {
         let is = file.metadata()?;
@@ -169,10 +199,10 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32
     Ok(file)
 }
 
-/// The process id makes the name ours: whoever has it now is us, whoever had it is gone.
-fn temporary_beside(path: &Path) -> PathBuf {
+/// With a process id the name is ours: whoever has the id now is us, whoever had it is gone.
+fn beside(path: &Path, who: impl Display) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!("{MARK}{}", std::process::id()));
+    name.push(format!("{MARK}{who}"));
     path.with_file_name(name)
 }

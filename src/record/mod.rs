@@ -8,6 +8,8 @@ mod lock;
 mod opened;
 mod place;
 
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -18,18 +20,20 @@ use serde::{Deserialize, Serialize};
 pub use opened::{Hosts, Opened};
 pub use place::{Place, check_state, empty_directory};
 
+use crate::files;
 use crate::report::Applied;
 use crate::seal::Sealed;
 use crate::settings::{Audit, Firewall};
 
 /// Of records that this version reads and writes.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    version: u32,
+    /// [`VERSION`].
+    pub version: u32,
     /// The container's id.
     pub id: String,
     /// The bundle, absolute.
@@ -112,76 +116,26 @@ impl Process {
 }
 
 fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // One read of all of it: a file of /proc has no size to go by.
+    let mut stat = [0; 1024];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    let stat = &stat[..length];
     // The second field is the command in parentheses, which may hold anything but is the last to have one.
     let behind = &stat[stat.iter().rposition(|b| *b == b')')? + 1..];
     std::str::from_utf8(behind).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// What a new record is made of.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "the fields of Record")]
-pub struct New {
-    pub id: String,
-    pub bundle: PathBuf,
-    pub rootfs: Inode,
-    pub pid_file: Option<PathBuf>,
-    pub why: String,
-    pub firewall: Firewall,
-    pub joins_sealed: bool,
-    pub confined: bool,
-    pub addresses: Vec<IpAddr>,
-    pub opened: Option<Opened>,
-    pub applied: Vec<Applied>,
-    pub waived: Vec<String>,
-    pub audit: Audit,
-}
-
 impl Record {
+    /// Removes what its creator left in the bundle if it was killed while it made the container.
+    pub fn sweep(&self) {
+        if !self.creator.lives() {
+            files::sweep(&self.bundle.join("config.json"), self.creator.pid);
+        }
+    }
+
     /// Its job, if it has one.
     #[must_use]
     pub fn job(&self) -> Option<&str> {
         self.opened.as_ref()?.asked.job.as_deref()
-    }
-
-    /// A record of a container that this process is about to create.
-    ///
-    /// # Errors
-    /// /proc is not there.
-    pub fn new(new: New) -> Result<Self> {
-        let New {
-            id,
-            bundle,
-            rootfs,
-            pid_file,
-            why,
-            firewall,
-            joins_sealed,
-            confined,
-            addresses,
-            opened,
-            applied,
-            waived,
-            audit,
-        } = new;
-        Ok(Self {
-            version: VERSION,
-            creator: Process::this()?,
-            init: None,
-            sealed: None,
-            id,
-            bundle,
-            rootfs,
-            pid_file,
-            why,
-            firewall,
-            joins_sealed,
-            confined,
-            addresses,
-            opened,
-            applied,
-            waived,
-            audit,
-        })
     }
 }

@@ -2,8 +2,8 @@
 //! change happens under a lock, and a file is replaced in one step.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::ErrorKind;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,8 +85,7 @@ impl Place {
     /// # Errors
     /// The state directory cannot be written.
     pub fn make_empty_directory(&self) -> Result<()> {
-        make_dir(&self.state)?;
-        check_owner(&self.state)?;
+        make_state(&self.state)?;
         make_dir(&self.state.join(EMPTY))
     }
 
@@ -98,7 +97,7 @@ impl Place {
         if !self.is_there() {
             return Ok(None);
         }
-        check_owner(&self.state)?;
+        check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
         let snapshot = files::read(&self.record, files::SMALL_LIMIT)?;
         let record: Record = serde_json::from_slice(&snapshot.bytes)
             .with_context(|| format!("cannot understand the record {}", self.record.display()))?;
@@ -163,14 +162,8 @@ impl Place {
         if let Some(why) = self.taken() {
             bail!("{why}");
         }
-        make_dir(self.record.parent().unwrap_or(&self.state))?;
-        files::sweep(&self.record);
-        match std::fs::remove_file(self.pid_file()) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("cannot remove {}", self.pid_file().display()));
-            }
-            _ => {}
-        }
+        files::remove(&self.pid_file())?;
+        self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }
 
@@ -179,6 +172,7 @@ impl Place {
     /// # Errors
     /// The state directory cannot be written.
     pub fn update(&self, record: &Record) -> Result<()> {
+        let _lock = self.lock()?;
         self.write(record)
     }
 
@@ -210,8 +204,10 @@ impl Place {
             return Some(format!("a container of that id exists ({})", self.container.display()));
         }
         // A record that cannot be understood belongs to no container: there is none of that id.
-        let creator = self.load().ok().flatten().map(|record| record.creator);
-        creator.filter(|c| c.lives()).map(|c| format!("it is being created by process {}", c.pid))
+        let stale = self.load().ok().flatten()?;
+        stale.sweep();
+        let creator = stale.creator;
+        creator.lives().then(|| format!("it is being created by process {}", creator.pid))
     }
 
     fn write(&self, record: &Record) -> Result<()> {
@@ -219,15 +215,9 @@ impl Place {
     }
 
     fn remove(&self) -> Result<()> {
-        for path in [&self.record, &self.pid_file()] {
-            match std::fs::remove_file(path) {
-                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                    return Err(e).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                _ => {}
-            }
+        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
+            files::remove(path)?;
         }
-        files::sweep(&self.record);
         // Directories that are not empty stay.
         let below = self.record.ancestors().skip(1).take_while(|dir| *dir != self.state);
         let _ = below.map(std::fs::remove_dir).take_while(Result::is_ok).count();
@@ -235,8 +225,7 @@ impl Place {
     }
 
     fn lock(&self) -> Result<Flock<File>> {
-        make_dir(&self.state)?;
-        check_owner(&self.state)?;
+        make_state(&self.state)?;
         let file =
             File::open(&self.state).with_context(|| format!("cannot open {}", self.state.display()))?;
         lock(file, &self.state, LOCK_DEADLINE)
@@ -247,8 +236,7 @@ impl Place {
     /// # Errors
     /// The state directory cannot be written, or somebody holds the lock for too long.
     pub fn lock_peers(&self) -> Result<Flock<File>> {
-        make_dir(&self.state)?;
-        check_owner(&self.state)?;
+        make_state(&self.state)?;
         let path = self.state.join("peers.lock");
         let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
         let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -256,10 +244,21 @@ impl Place {
     }
 }
 
+/// Makes the state directory if it is not there.
+fn make_state(state: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(state) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_dir(state)?;
+            check_owner(state, std::fs::symlink_metadata(state))
+        }
+        found => check_owner(state, found),
+    }
+}
+
 /// Whoever can write the state directory can make an isolated container look like one that is not.
-fn check_owner(state: &Path) -> Result<()> {
+fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<()> {
     let shown = state.display();
-    let meta = std::fs::symlink_metadata(state).with_context(|| format!("cannot look at {shown}"))?;
+    let meta = found.with_context(|| format!("cannot look at {shown}"))?;
     let ours = meta.uid() == nix::unistd::geteuid().as_raw();
     if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
         bail!("{shown} is not a directory that only its owner, who is us, can write");
@@ -275,7 +274,7 @@ pub fn check_state() -> Result<(PathBuf, bool)> {
     let state = state_dir();
     match std::fs::symlink_metadata(&state) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok((state, false)),
-        _ => check_owner(&state).map(|()| (state, true)),
+        found => check_owner(&state, found).map(|()| (state, true)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::invocation::{Change, Verb};
 use crate::peers;
 use crate::policy::{Openings, Policy};
 use crate::prepare::Bundle;
-use crate::record::{Hosts, New, Opened, Place, Record};
+use crate::record::{self, Hosts, Opened, Place, Process, Record};
 use crate::report;
 use crate::rules::{self, SealHook};
 use crate::seal;
@@ -64,7 +64,11 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
     }
-    let new = New {
+    let record = Record {
+        version: record::VERSION,
+        creator: Process::this()?,
+        init: None,
+        sealed: None,
         id,
         bundle: bundle.path,
         rootfs: prepared.rootfs,
@@ -79,7 +83,6 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
-    let record = Record::new(new)?;
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
     let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());

@@ -9,7 +9,6 @@ use anyhow::Result;
 
 use super::Call;
 use crate::audit::Line;
-use crate::files;
 use crate::peers;
 use crate::record::Place;
 
@@ -27,9 +26,8 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
         for place in places.iter().filter(|place| !call.invocation.regex || !place.has_container()) {
             // The hook of `run` may have been here before.
             let was_there = place.is_there();
-            // Whoever was killed while it made the container may have left a file in the bundle.
             if let Ok(Some(record)) = place.load() {
-                files::sweep(&record.bundle.join("config.json"));
+                record.sweep();
             }
             peers::leave(place)?;
             if was_there && !call.invocation.regex {

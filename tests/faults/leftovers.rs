@@ -14,9 +14,13 @@ fn host() -> Host {
     host
 }
 
+/// Half a record, and half a configuration in the bundle of a record whose creator is gone.
 fn leave(host: &Host) {
-    let dir = host.record("web").replace("/web.json", "");
-    let leave = "mkdir -p -m 0700 /run/oci-isolate DIR; true >.config.json.oci-isolate-GONE; true >DIR/.old.json.oci-isolate-GONE";
+    let record = host.record("web");
+    let dir = record.replace("/web.json", "");
+    let leave = r#"true >DIR/.web.json.oci-isolate-new
+        sed -i 's/"creator":{"pid":[0-9]*/"creator":{"pid":GONE/' DIR/web.json
+        true >.config.json.oci-isolate-GONE"#;
     host.sh(&leave.replace("DIR", &dir).replace("GONE", GONE)).must();
 }
 
@@ -24,10 +28,15 @@ fn leave(host: &Host) {
 fn the_next_create_removes_them() {
     for verb in ["create", "run"] {
         let host = host();
+        host.shim(&[verb, "web"]).must();
         leave(&host);
         host.shim(&[verb, "web"]).must();
         assert_eq!(host.bundle(), "config.json\nrootfs\n", "{verb}");
-        assert!(!host.state().iter().any(|path| path.contains(GONE)), "{verb}: {:?}", host.state());
+        assert!(
+            !host.state().iter().any(|path| path.contains(".oci-isolate-")),
+            "{verb}: {:?}",
+            host.state()
+        );
     }
 }
 
@@ -47,6 +56,7 @@ fn those_of_a_process_that_lives_and_files_of_others_stay() {
     let kept =
         ".config.json.oci-isolate-1\n.config.json.oci-isolate-x\n.other.oci-isolate\nconfig.json\nrootfs\n";
     host.sh("touch .config.json.oci-isolate-1 .config.json.oci-isolate-x .other.oci-isolate").must();
+    host.shim(&["create", "web"]).must();
     host.shim(&["create", "web"]).must();
     assert_eq!(host.bundle(), kept);
 }
