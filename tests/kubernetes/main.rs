@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
+mod daemonset;
 #[path = "../engines/harness/mod.rs"]
 #[allow(dead_code, reason = "most of it is for other engines")]
 mod harness;
@@ -27,10 +28,14 @@ macro_rules! claims {
 }
 
 claims! {
+    daemonset:
+        it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing
         port_forward_reaches_a_pod_but_not_an_isolated_one
+        an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_nobody
+        peer_pods_reach_each_other_and_nobody_else
         a_pod_without_the_annotation_is_untouched
         no_token_that_the_platform_mounts_is_in_an_isolated_container
         what_cannot_be_isolated_is_refused_in_words

@@ -48,23 +48,54 @@ impl Node {
     /// Starts a daemon that knows the handlers `bare` (runc itself), `oci-isolate`, and `forgotten` (the shim, but
     /// annotations are not handed to it).
     pub(crate) fn start(release: Release) -> Self {
+        Self::with(release, &handlers(release))
+    }
+
+    /// Starts a daemon that knows runc only, with its configuration in the usual place. It comes back when it ends.
+    pub(crate) fn plain(release: Release) -> Self {
+        Self::with(release, "")
+    }
+
+    fn with(release: Release, handlers: &str) -> Self {
         let kind = if release == Release::One { Kind::Machine } else { Kind::Sid };
         let node = Self { host: Host::new(kind) };
         let host = &node.host;
         let plugins = host.at("cni");
         say(command("cp").args(["-rL", "/usr/lib/cni", &plugins])).must();
         let network = host.write("10-pods.conflist", NETWORK);
-        host.sh(&format!("mkdir -p /etc/cni/net.d && cp {network} /etc/cni/net.d/")).must();
-        let file = host.write("containerd.toml", &config(host, release, &plugins));
-        host.daemon("containerd", "/usr/bin/containerd", &["--config", &file], &[]);
+        let file = host.write("containerd.toml", &(config(host, release, &plugins) + handlers));
+        let script = format!(
+            "mkdir -p /etc/cni/net.d; cp {network} /etc/cni/net.d/
+             mkdir -p /etc/containerd; cp {file} /etc/containerd/config.toml
+             mount -t tmpfs tmpfs /usr/local/bin"
+        );
+        host.sh(&script).must();
+        let script =
+            format!("while :; do /usr/bin/containerd & echo $! >{}; wait; done", host.at("containerd.pid"));
+        host.daemon("containerd", "/bin/sh", &["-c", &script], &[]);
         let answers =
             wait_for(Duration::from_secs(30), || node.call("Status", &json!({})).well().then_some(()));
         assert!(answers.is_some(), "containerd does not answer: {}", host.log("containerd.log"));
         pack(&host.dir().join("probe.tar"));
-        let socket = node.socket();
-        let tar = host.at("probe.tar");
-        say(host.command("ctr").args(["-a", &socket, "-n", "k8s.io", "images", "import", &tar])).must();
+        node.import(&host.dir().join("probe.tar"));
         node
+    }
+
+    /// Gives the node an image, as `docker save` and `podman save` write it.
+    pub(crate) fn import(&self, tar: &Path) {
+        let socket = self.socket();
+        let mut ctr = self.host.command("ctr");
+        say(ctr.args(["-a", &socket, "-n", "k8s.io", "images", "import"]).arg(tar)).must();
+    }
+
+    /// A command for a shell on the node that ends with a new daemon which answers, as `systemctl restart` does.
+    pub(crate) fn restart(&self) -> String {
+        format!(
+            "old=$(cat {0}); kill $old; while [ $(cat {0}) = $old ]; do sleep 0.1; done
+             until ctr -a {1} version >/dev/null 2>&1; do sleep 0.1; done",
+            self.host.at("containerd.pid"),
+            self.socket()
+        )
     }
 
     fn socket(&self) -> String {
@@ -238,19 +269,30 @@ fn merge(base: &mut Value, more: &Value) {
     }
 }
 
-fn config(host: &Host, release: Release, plugins: &str) -> String {
-    let (version, runtime) = match release {
-        Release::One => (2, "io.containerd.grpc.v1.cri"),
-        Release::Two => (3, "io.containerd.cri.v1.runtime"),
-    };
-    let handler = |name: &str, binary: &str, annotations: &str| {
-        format!(
-            "[plugins.\"{runtime}\".containerd.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n\
-             {annotations}\n[plugins.\"{runtime}\".containerd.runtimes.{name}.options]\nBinaryName = \"{binary}\"\n"
-        )
-    };
+/// The section of the configuration that has the handlers.
+fn section(release: Release) -> &'static str {
+    match release {
+        Release::One => "io.containerd.grpc.v1.cri",
+        Release::Two => "io.containerd.cri.v1.runtime",
+    }
+}
+
+fn handler(release: Release, name: &str, binary: &str, annotations: &str) -> String {
+    let runtimes = format!("plugins.\"{}\".containerd.runtimes", section(release));
+    format!(
+        "[{runtimes}.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{annotations}\n\
+         [{runtimes}.{name}.options]\nBinaryName = \"{binary}\"\n"
+    )
+}
+
+fn handlers(release: Release) -> String {
     let shim = shim().display().to_string();
     let passed = "pod_annotations = [\"io.oci-isolate.*\"]\ncontainer_annotations = [\"io.oci-isolate.*\"]";
+    handler(release, "oci-isolate", &shim, passed) + &handler(release, "forgotten", &shim, "")
+}
+
+fn config(host: &Host, release: Release, plugins: &str) -> String {
+    let (version, runtime) = (if release == Release::One { 2 } else { 3 }, section(release));
     let pause = match release {
         Release::One => format!("[plugins.\"{runtime}\"]\nsandbox_image = \"{IMAGE}\"\n"),
         Release::Two => {
@@ -266,9 +308,7 @@ fn config(host: &Host, release: Release, plugins: &str) -> String {
         format!("{pause}restrict_oom_score_adj = true\n"),
         format!("[plugins.\"{runtime}\".cni]\nbin_dir = \"{plugins}\"\nconf_dir = \"/etc/cni/net.d\"\n"),
         format!("[plugins.\"{runtime}\".containerd]\ndefault_runtime_name = \"runc\"\n"),
-        handler("runc", "/usr/sbin/runc", ""),
-        handler("oci-isolate", &shim, passed),
-        handler("forgotten", &shim, ""),
+        handler(release, "runc", "/usr/sbin/runc", ""),
     ]
     .concat()
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
 use crate::harness::probe::{ITSELF, OPEN, Report, credentials_in};
+use crate::harness::said::say;
 use crate::node::{Node, Release, exec, isolated};
 
 /// Serves the page "inside" on port 80 of all addresses.
@@ -111,6 +112,71 @@ pub(crate) fn port_forward_reaches_a_pod_but_not_an_isolated_one(release: Releas
             findings.claim(said.err.contains("connection refused"), format!("port-forward says: {said}"));
         }
     }
+    findings.settle();
+}
+
+/// kubelet's HTTP and TCP probes come from the node's own address on the pods' bridge.
+pub(crate) fn an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_nobody(release: Release) {
+    let node = Node::start(release);
+    let mut findings = Findings::default();
+    let mut ingress = isolated();
+    ingress["annotations"]["io.oci-isolate.ingress"] = json!("80/tcp");
+    // What the annotations of a pod open: the port that they name, and another one.
+    let cases = [
+        ("bare", json!({}), true, true),
+        ("closed", isolated(), false, false),
+        ("open", ingress, true, false),
+    ];
+    for (name, annotations, named, other) in cases {
+        let pod = node.pod("oci-isolate", name, &annotations);
+        pod.run("web", &SERVE, &json!({}));
+        pod.run("other", &["httpd", "-f", "-p", "8080", "-h", "/www"], &json!({}));
+        let client = pod.run("client", &SLEEP, &json!({}));
+        findings.claim(exec(&node, &client, &FETCH).0 == 0, format!("{name}: no localhost"));
+        for (port, answers) in [(80, named), (8080, other)] {
+            let address = format!("{}:{port}", pod.address());
+            let path = address.replace(':', "/");
+            let probe = FETCH[2].replace("127.0.0.1/80", &path);
+            let probe = say(node.host.command("timeout").args(["3", "bash", "-c", &probe]));
+            findings.claim(
+                (probe.out == "inside") == answers,
+                format!("{name}: an HTTP probe of {address}: {probe}"),
+            );
+            let seen = node.host.world.can_connect(&address);
+            findings.claim(seen == answers, format!("{name}: {address} answers others: {seen}"));
+        }
+        if name != "bare" {
+            let capture = Capture::start(&node.host);
+            findings.about(name, Report::parse(&exec(&node, &client, &["probe", name]).1).silent(&ITSELF));
+            findings.about(name, capture.saw_nothing());
+        }
+        pod.remove();
+    }
+    findings.settle();
+}
+
+pub(crate) fn peer_pods_reach_each_other_and_nobody_else(release: Release) {
+    let node = Node::start(release);
+    let mut findings = Findings::default();
+    let mut peers = isolated();
+    peers["annotations"]["io.oci-isolate.peers"] = json!("10.88.0.0/24");
+    let pods = [("one", &peers), ("two", &peers), ("alone", &isolated())].map(|(name, more)| {
+        let pod = node.pod("oci-isolate", name, more);
+        let id = pod.run("web", &SERVE, &json!({}));
+        (pod.address(), id)
+    });
+    let fetch = |from: &str, address: &str| {
+        let page = format!("http://{address}/");
+        exec(&node, from, &["timeout", "2", "wget", "-qO-", &page])
+    };
+    let [(one, in_one), (two, in_two), (alone, in_alone)] = &pods;
+    for (from, to, reaches) in
+        [(in_one, two, true), (in_two, one, true), (in_one, alone, false), (in_alone, one, false)]
+    {
+        let (_, out) = fetch(from, to);
+        findings.claim((out == "inside\n") == reaches, format!("{to} from {from}: {out:?}"));
+    }
+    findings.about("one", Report::parse(&exec(&node, in_one, &["probe", "one"]).1).silent(&ITSELF));
     findings.settle();
 }
 
