@@ -5,9 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use crate::harness::docker::{Docker, Release};
-use crate::harness::said::wait_for;
+use crate::harness::host::Kind;
+use crate::harness::podman::{Podman, User};
+use crate::harness::said::{say, wait_for};
 use crate::harness::{ISOLATE, shim};
-use crate::installed;
+use crate::{CTL, installed};
 
 fn docker(release: Release) {
     let docker = Docker::start(release);
@@ -61,4 +63,54 @@ fn docker_20_starts_containers_through_it_after_a_reload() {
 #[test]
 fn docker_28_starts_containers_through_it_after_a_reload() {
     docker(Release::Docker28);
+}
+
+/// Not by the file that CONTAINERS_CONF names, besides which Podman reads no other.
+#[test]
+fn podman_starts_containers_through_it_by_name_and_by_default() {
+    let podman = Podman::new(Kind::Machine, User::Root, "/usr/sbin/runc");
+    let host = &podman.host;
+    let plain = "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+                 [network]\nnetwork_backend = \"netavark\"\n";
+    let file = host.write("plain.conf", plain);
+    host.sh(&format!("mkdir -p /etc/containers; cp {file} /etc/containers/containers.conf")).must();
+    let ctl = |args: &[&str]| say(host.command(CTL).args(args));
+    let call = |args: &[&str]| {
+        let mut call = host.command("podman");
+        let (root, state) = (host.at("home/storage"), host.at("home/state"));
+        call.args(["--root", &root, "--runroot", &state, "--storage-driver", "overlay"]);
+        say(call.args(args).env("HOME", host.at("home")))
+    };
+    let links = |runtime: &[&str], annotation: &str| {
+        let annotation = ["--annotation", annotation, "--cgroup-parent", &host.world.name];
+        let run = ["run", "--rm", "--ulimit=host"];
+        call(&[runtime, &run, &annotation, &["probe", "ls", "/sys/class/net"]].concat())
+    };
+    let files = || host.sh("cd /etc/containers; find . -type f | sort | xargs md5sum").must();
+    let doctor = || {
+        let all = ctl(&["doctor"]).out;
+        all.lines().find(|line| line.contains(" podman: ")).unwrap().to_owned()
+    };
+    let before = files();
+    let named = ["--runtime", "oci-isolate"];
+    assert!(!links(&named, ISOLATE).well());
+    assert!(doctor().contains("no runtime of it is oci-isolate"), "{}", doctor());
+
+    ctl(&["install", "podman"]).must();
+    assert_eq!(links(&named, ISOLATE).must(), "lo");
+    assert_eq!(links(&named, "example.org/none=1").must(), "eth0\nlo");
+    assert_eq!(links(&[], ISOLATE).must(), "eth0\nlo", "it is the default without being asked to be");
+    // What the runtime says, and not the JSON in which it says it.
+    let said = links(&named, &ISOLATE.replace("true", "maybe"));
+    let words = "oci-isolate: container ";
+    assert!(!said.well() && said.err.contains(words) && !said.err.contains("level"), "{said}");
+    assert!(doctor().starts_with("ok "), "{}", doctor());
+
+    ctl(&["install", "podman", "--default"]).must();
+    assert_eq!(links(&[], ISOLATE).must(), "lo");
+    assert_eq!(call(&["info", "--format", "{{.Host.OCIRuntime.Name}}"]).must(), "oci-isolate");
+    ctl(&["install", "podman", "--uninstall"]).must();
+    assert_eq!(files(), before);
+    assert!(!links(&named, ISOLATE).well());
+    assert_eq!(links(&[], ISOLATE).must(), "eth0\nlo");
 }

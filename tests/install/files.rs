@@ -111,6 +111,39 @@ fn a_file_that_install_made_goes_with_uninstall() {
     }
 }
 
+/// The second time as the default, which has to go again too.
+#[test]
+fn a_file_that_install_made_and_changed_goes_with_uninstall() {
+    for engine in ["docker", "containerd", "podman", "crio"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        installed(engine, &file, &[]);
+        assert!(installed(engine, &file, &["--default"]).starts_with("changed"), "{engine}");
+        installed(engine, &file, &["--uninstall"]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{engine}");
+    }
+}
+
+/// CRI-O reads every file there is in crio.conf.d, whatever its name; one that sorts behind ours would win.
+#[test]
+fn in_a_directory_of_drop_ins_no_other_file_appears() {
+    for (engine, name, text) in [
+        ("crio", "crio.conf.d", "[crio.runtime]\ndefault_runtime = \"crun\"\n"),
+        ("podman", "containers.conf.d", "[engine]\nruntime = \"crun\"\n"),
+        ("containerd", "conf.d", "version = 3\n"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(name)).unwrap();
+        let file = dir.path().join(name).join("10-theirs.conf");
+        fs::write(&file, text).unwrap();
+        installed(engine, &file, &["--default"]);
+        assert_eq!(fs::read_dir(dir.path().join(name)).unwrap().count(), 1, "{engine}");
+        installed(engine, &file, &["--uninstall"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{engine}");
+    }
+}
+
 #[test]
 fn what_others_changed_meanwhile_stays() {
     for (engine, text, from, to) in [

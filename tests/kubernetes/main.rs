@@ -8,6 +8,7 @@ mod daemonset;
 #[path = "../engines/harness/mod.rs"]
 #[allow(dead_code, reason = "most of it is for other engines")]
 mod harness;
+mod install;
 mod manifests;
 mod node;
 mod pods;
@@ -30,6 +31,8 @@ macro_rules! claims {
 claims! {
     daemonset:
         it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was;
+    install:
+        as_the_default_all_pods_go_through_it_until_it_is_taken_out;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing

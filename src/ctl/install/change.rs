@@ -1,4 +1,4 @@
-//! A file of an engine, before and after. What it was is kept beside it until the runtime is taken out again.
+//! A file of an engine, before and after. What it was is kept near it until the runtime is taken out again.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -45,7 +45,7 @@ pub(super) struct Change {
     before: Option<Snapshot>,
     /// None: no file.
     pub(super) after: Option<String>,
-    /// The file as it was before the runtime came, under a name that engines pass over.
+    /// The file as it was before the runtime came, where no engine reads it.
     kept: PathBuf,
     keep: Keep,
 }
@@ -63,9 +63,13 @@ impl Change {
         let (file, before, kept) = look(&edited.file, &wanted.name)?;
         let text = before.as_ref().map(text_of).transpose()?.unwrap_or_default();
         let after = (edited.add)(text, wanted)?;
-        // One that holds it already was kept when it came, or was written by hand.
         let new = (edited.remove)(text, &wanted.name, text)? == text;
-        let keep = if before.is_some() && (new || !kept.exists()) { Keep::Write } else { Keep::AsItIs };
+        // One that holds it already was kept when it came, was written by hand, or was made by us out of nothing.
+        let by_hand = || -> Result<bool> {
+            let left = (edited.remove)(text, &wanted.name, "")?;
+            Ok(!kept.exists() && !comes_and_goes(edited, wanted, "")?.contains(&left))
+        };
+        let keep = if before.is_some() && (new || by_hand()?) { Keep::Write } else { Keep::AsItIs };
         Ok(Self { file, before, after: Some(after), kept, keep })
     }
 
@@ -83,17 +87,7 @@ impl Change {
         if left == text {
             return Ok(Self { file, after: Some(left), before, kept, keep: Keep::AsItIs });
         }
-        let comes_and_goes = |default| -> Result<String> {
-            let wanted = Wanted {
-                name: wanted.name.clone(),
-                path: wanted.path.clone(),
-                default,
-                always: false,
-                switches: vec![],
-            };
-            (edited.remove)(&(edited.add)(base, &wanted)?, &wanted.name, base)
-        };
-        let untouched = left == comes_and_goes(false)? || left == comes_and_goes(true)?;
+        let untouched = comes_and_goes(edited, wanted, base)?.contains(&left);
         let after = if untouched { old.map(str::to_owned) } else { Some(left) };
         Ok(Self { file, before, after, kept, keep: Keep::Remove })
     }
@@ -173,6 +167,16 @@ impl Change {
     }
 }
 
+/// What is left of a text when the runtime has come and gone: not as the default, and as the default.
+fn comes_and_goes(edited: &Edited, wanted: &Wanted, text: &str) -> Result<[String; 2]> {
+    let left = |default| -> Result<String> {
+        let (name, path) = (wanted.name.clone(), wanted.path.clone());
+        let wanted = Wanted { name, path, default, always: false, switches: vec![] };
+        (edited.remove)(&(edited.add)(text, &wanted)?, &wanted.name, text)
+    };
+    Ok([left(false)?, left(true)?])
+}
+
 /// The file behind all links, since a link is how its owner keeps it somewhere else; what is in it; where it is kept.
 fn look(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
     let file = match std::fs::canonicalize(file) {
@@ -183,7 +187,11 @@ fn look(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)>
     let before = file.exists().then(|| files::read(&file, SMALL_LIMIT)).transpose()?;
     let mut kept = file.file_name().map(OsString::from).context("it is no file")?;
     kept.push(format!(".before-{name}"));
-    let kept = file.with_file_name(kept);
+    // In a directory of drop-ins it would be read: CRI-O takes files of any name (UpdateFromPath, pkg/config/config.go),
+    // containerd those that its pattern says.
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    let drop_ins = directory.extension().is_some_and(|suffix| suffix == "d");
+    let kept = directory.parent().filter(|_| drop_ins).unwrap_or(directory).join(kept);
     Ok((file, before, kept))
 }
 

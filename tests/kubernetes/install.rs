@@ -1,0 +1,59 @@
+//! `isolatectl install containerd` by hand: where it is the default runtime, and where containerd imports a directory.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::findings::Findings;
+use crate::harness::probe::{ITSELF, OPEN, Report};
+use crate::harness::said::say;
+use crate::node::{Node, Release, exec, isolated};
+use crate::pods::SLEEP;
+
+pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(release: Release) {
+    let node = Node::plain(release);
+    let host = &node.host;
+    let mut findings = Findings::default();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_isolatectl")).parent().unwrap();
+    for name in ["isolatectl", "oci-isolate"] {
+        std::fs::copy(binaries.join(name), host.dir().join(name)).unwrap();
+    }
+    let ctl = |args: &[&str]| say(host.command(&host.at("isolatectl")).args(args));
+    let install = |more: &[&str]| ctl(&[&["install", "containerd"], more].concat());
+    let look = || host.sh("cd /etc/containerd; find . -type f | sort | xargs md5sum").must();
+    let report = |name: &str, annotations: Value| {
+        let pod = node.pod("bare", name, &annotations);
+        let id = pod.run("main", &SLEEP, &json!({}));
+        let report = Report::parse(&exec(&node, &id, &["probe", name]).1);
+        pod.remove();
+        report
+    };
+
+    // A file beside containerd's own is of no use where that does not import it.
+    let beside = install(&["--config", "/etc/containerd/conf.d/shim.toml"]);
+    let says = "/etc/containerd/config.toml does not import it";
+    findings.claim(!beside.well() && beside.err.contains(says), format!("beside: {beside}"));
+    let file = match release {
+        Release::One => "/etc/containerd/config.toml",
+        Release::Two => {
+            let import = "imports = [\"/etc/containerd/conf.d/*.toml\"]";
+            host.sh(&format!("sed -i '1a {import}' /etc/containerd/config.toml")).must();
+            "/etc/containerd/conf.d/oci-isolate.toml"
+        }
+    };
+    let before = look();
+    let said = install(&["--default"]).must();
+    findings.claim(said.starts_with(&format!("changed  {file}\n")), format!("install says {said:?}"));
+    host.sh(&node.restart()).must();
+    findings.about("isolated", report("isolated", isolated()).sealed(&ITSELF));
+    findings.about("open", report("open", json!({})).reaches(&OPEN));
+    let doctor = ctl(&["doctor"]);
+    let arrives = "containerd-config: handler oci-isolate is ";
+    findings.claim(doctor.well() && doctor.out.contains(arrives), format!("doctor: {doctor}"));
+
+    install(&["--uninstall"]).must();
+    findings.claim(look() == before, "the files are not as before");
+    host.sh(&node.restart()).must();
+    findings.about("uninstalled", report("uninstalled", isolated()).reaches(&OPEN));
+    findings.settle();
+}
