@@ -11,17 +11,9 @@ use crate::harness::host::Kind;
 use crate::harness::podman::{Podman, User};
 use crate::harness::probe::{ITSELF, OPEN, Report};
 use crate::harness::said::{command, say, wait_for};
-use crate::node::{Node, Pod, Release, cache, exec, isolated};
+use crate::manifests::{HACK, manifest};
+use crate::node::{Node, Pod, Release, exec, isolated};
 use crate::pods::SLEEP;
-
-const HACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/kubernetes");
-
-/// A manifest, as the API server would store it.
-fn manifest(name: &str) -> Value {
-    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
-    let mut python = command(cache().join("venv/bin/python"));
-    serde_json::from_str(&say(python.args(["-c", script, &format!("{HACK}/{name}")])).must()).unwrap()
-}
 
 /// Builds the image and gives it to the node.
 fn image(node: &Node, tag: &str) {

@@ -12,6 +12,7 @@ mod install;
 mod manifests;
 mod node;
 mod pods;
+mod samples;
 
 use node::Release;
 
@@ -33,6 +34,8 @@ claims! {
         it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was;
     install:
         as_the_default_all_pods_go_through_it_until_it_is_taken_out;
+    samples:
+        the_sample_pod_and_job_do_what_their_comments_say;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing

@@ -2,8 +2,19 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::harness::said::{command, say};
 use crate::node::cache;
+
+pub(crate) const HACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/kubernetes");
+
+/// A manifest, as the API server would store it.
+pub(crate) fn manifest(name: &str) -> Value {
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let mut python = command(cache().join("venv/bin/python"));
+    serde_json::from_str(&say(python.args(["-c", script, &format!("{HACK}/{name}")])).must()).unwrap()
+}
 
 #[test]
 fn the_manifests_are_what_the_kubernetes_api_takes() {
@@ -11,7 +22,7 @@ fn the_manifests_are_what_the_kubernetes_api_takes() {
         let mut program = command(cache().join("venv/bin/kubernetes-validate"));
         say(program.args(["--strict", "--kubernetes-version", "1.30"]).arg(file))
     };
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/kubernetes");
+    let dir = Path::new(HACK);
     for name in ["daemonset.yaml", "runtimeclass.yaml", "pod.yaml", "job.yaml"] {
         validate(&dir.join(name)).must();
     }

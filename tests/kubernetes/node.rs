@@ -88,6 +88,13 @@ impl Node {
         say(ctr.args(["-a", &socket, "-n", "k8s.io", "images", "import"]).arg(tar)).must();
     }
 
+    /// Gives the image of all containers another name.
+    pub(crate) fn tag(&self, name: &str) {
+        let socket = self.socket();
+        let mut ctr = self.host.command("ctr");
+        say(ctr.args(["-a", &socket, "-n", "k8s.io", "images", "tag", IMAGE, name])).must();
+    }
+
     /// A command for a shell on the node that ends with a new daemon which answers, as `systemctl restart` does.
     pub(crate) fn restart(&self) -> String {
         format!(
