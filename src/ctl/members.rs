@@ -1,14 +1,13 @@
-//! Which processes belong to a container, and which are in its network namespace.
+//! Which processes belong to a container, and which are in its namespaces.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::process::{has_ended, namespace};
 use super::read;
 use crate::peers::inside;
-use crate::seal::Netns;
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
 /// unified hierarchy beside version 1) have it in the engine's group.
@@ -29,24 +28,28 @@ pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
         }
     }
     if !found {
-        let own = std::fs::metadata("/proc/self/ns/pid").context("cannot look at /proc/self/ns/pid")?;
-        let path = format!("/proc/{init}/ns/pid");
-        let namespace = std::fs::metadata(&path).with_context(|| format!("cannot look at {path}"))?;
-        if namespace.ino() != own.ino() {
-            members.extend(inside("ns/pid", namespace.dev(), namespace.ino())?);
-        }
+        members.extend(beside(init, "pid")?);
     }
     Ok(members)
 }
 
-/// All processes in a network namespace. Those that may not be looked at are not ours.
-pub(super) fn in_namespace(netns: Netns) -> Result<BTreeSet<u32>> {
-    inside("ns/net", netns.dev, netns.ino)
+/// All processes that are in the same namespace of this kind as `init`; none when that is the host's. Those that may not
+/// be looked at are not ours.
+pub(super) fn beside(init: u32, kind: &str) -> Result<BTreeSet<u32>> {
+    let own = namespace(Path::new("/proc/self"), kind)?;
+    let (dev, ino) = namespace(Path::new(&format!("/proc/{init}")), kind)?;
+    if own == (dev, ino) {
+        return Ok(BTreeSet::new());
+    }
+    let mut found = inside(&format!("ns/{kind}"), dev, ino)?;
+    // A zombie is in no control group any more.
+    found.retain(|pid| !has_ended(Path::new(&format!("/proc/{pid}"))));
+    Ok(found)
 }
 
 /// The control groups that are the container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version
 /// 2) and path. A root group has the whole machine in it, and version 2 only counts where version 1 does not.
-fn groups(text: &str) -> Vec<(String, String)> {
+pub(super) fn groups(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let (unified, old): (Vec<_>, Vec<_>) =
         lines.filter(|(_, path)| *path != "/").partition(|(controllers, _)| controllers.is_empty());
@@ -60,7 +63,7 @@ fn groups(text: &str) -> Vec<(String, String)> {
 
 /// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
 /// (mountinfo's root).
-fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
     let is_it = |line: &&str| match line.split(" - ").nth(1) {
         Some(rest) if controllers.is_empty() => rest.starts_with("cgroup2 "),

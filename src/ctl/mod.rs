@@ -5,6 +5,7 @@
 
 mod ask;
 mod check;
+mod devices;
 mod doctor;
 mod inspect;
 mod install;
@@ -13,6 +14,7 @@ mod members;
 mod peers;
 mod process;
 mod sockets;
+mod tree;
 mod verify;
 
 use std::io::Write;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 
 use super::sockets::{descriptors, inode, listed};
 use super::verify::Broken;
-use super::{read, read_bytes};
+use super::{devices, read, read_bytes, tree};
+use crate::prepare::is_initial;
 use crate::record::Record;
 use crate::rules::{capabilities, credentials};
 use crate::seal::{self, Netns};
@@ -30,7 +31,7 @@ pub(super) struct Looker<'a> {
     hosts: BTreeSet<u64>,
     own: BTreeSet<u64>,
     /// Mount namespaces that were looked at.
-    mounts: BTreeSet<u64>,
+    mounts: BTreeSet<(u64, u64)>,
 }
 
 impl<'a> Looker<'a> {
@@ -42,11 +43,6 @@ impl<'a> Looker<'a> {
     ) -> Result<Self> {
         let (hosts, own) = (listed(Path::new("/proc/self"))?, listed(init)?);
         Ok(Self { init: init.to_owned(), netns, credentials, record, hosts, own, mounts: BTreeSet::new() })
-    }
-
-    /// Whether the settings waived a rule when the container was created.
-    fn waives(&self, rule: &str) -> bool {
-        self.record.waived.iter().any(|waived| waived == rule)
     }
 
     /// Everything that is to be said of one process. One that ends meanwhile breaks nothing.
@@ -67,7 +63,7 @@ impl<'a> Looker<'a> {
         }
         for (rule, kind) in [("host-pid", "pid"), ("host-ipc", "ipc")] {
             let own = namespace(Path::new("/proc/self"), kind)?;
-            if namespace(process, kind)? == own && !self.waives(rule) {
+            if namespace(process, kind)? == own {
                 broken.push(Broken::new(rule, format!("process {pid} is in the host's {kind} namespace")));
             }
         }
@@ -85,7 +81,7 @@ impl<'a> Looker<'a> {
         }
         self.descriptors(pid, process, &mut broken)?;
         if self.mounts.insert(namespace(process, "mnt")?) {
-            mounts(pid, process, &mut broken)?;
+            tree::look(pid, process, self.record, &mut broken)?;
         }
         Ok(broken)
     }
@@ -93,18 +89,21 @@ impl<'a> Looker<'a> {
     /// Capabilities in a user namespace that the container has made itself do not reach its network namespace.
     fn capabilities(&self, pid: u32, process: &Path, status: &str, broken: &mut Vec<Broken>) -> Result<()> {
         let user = namespace(process, "user")?;
+        // What was promised of a container in a user namespace is not true of one that has left it.
+        let escaped = self.record.confined && is_initial(&process.join("ns/user"))?;
+        if escaped {
+            let why = format!("process {pid} is in the host's user namespace");
+            broken.push(Broken::new("host-capabilities", why));
+        }
         if user != namespace(&self.init, "user")? && user != namespace(Path::new("/proc/self"), "user")? {
             return Ok(());
         }
         let sets = status.lines().filter_map(|line| line.split_once(":\t"));
         for (set, bits) in sets.filter(|(member, _)| member.starts_with("Cap")) {
             let bits = u64::from_str_radix(bits.trim(), 16).context("cannot understand its status")?;
-            let against = capabilities::against(bits, self.record.confined);
-            let against = against.filter(|(rule, _)| !self.waives(rule));
-            broken.extend(
-                against
-                    .map(|(rule, name)| Broken::new(rule, format!("process {pid} has CAP_{name} ({set})"))),
-            );
+            let against = capabilities::against(bits, self.record.confined && !escaped);
+            let says = |name| format!("process {pid} has CAP_{name} ({set})");
+            broken.extend(against.map(|(rule, name)| Broken::new(rule, says(name))));
         }
         Ok(())
     }
@@ -112,6 +111,14 @@ impl<'a> Looker<'a> {
     fn descriptors(&mut self, pid: u32, process: &Path, broken: &mut Vec<Broken>) -> Result<()> {
         let mut strange = Vec::new();
         for (number, target) in descriptors(process)? {
+            if target.starts_with("/dev/")
+                && let Ok(stat) = nix::sys::stat::stat(&process.join(format!("fd/{number}")))
+                && let Some(device) =
+                    devices::unusual(&stat)?.filter(|device| !device.contains("(driver tty"))
+            {
+                let why = format!("descriptor {number} of process {pid} is {device}");
+                broken.push(Broken::new("descriptors", why));
+            }
             let socket = inode(&target);
             let says = if target.starts_with("net:[") || target.starts_with("mnt:[") {
                 "a namespace"
@@ -146,26 +153,11 @@ impl<'a> Looker<'a> {
     }
 }
 
-fn mounts(pid: u32, process: &Path, broken: &mut Vec<Broken>) -> Result<()> {
-    let mounts = read(&process.join("mountinfo"))?;
-    for line in mounts.lines() {
-        let (Some(point), Some(kind)) = (line.split(' ').nth(4), line.split(" - ").nth(1)) else { continue };
-        // proc(5): blanks in mount points are written as octal escapes; such a path is not looked up.
-        let path = process.join("root").join(point.trim_start_matches('/'));
-        let is_socket = || std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
-        if kind.starts_with("nsfs ") {
-            broken.push(Broken::new("mounts", format!("{point} of process {pid} is a namespace")));
-        } else if !point.contains('\\') && is_socket() {
-            broken.push(Broken::new("mounts", format!("{point} of process {pid} is a socket of the host")));
-        }
-    }
-    Ok(())
-}
-
-fn namespace(process: &Path, kind: &str) -> Result<u64> {
+/// A process' namespace of a kind (`net`), by device and inode.
+pub(super) fn namespace(process: &Path, kind: &str) -> Result<(u64, u64)> {
     let path = process.join("ns").join(kind);
     let meta = std::fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
-    Ok(meta.ino())
+    Ok((meta.dev(), meta.ino()))
 }
 
 /// Whether a process is gone, or is a zombie and holds nothing any more.

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::members::{in_namespace, members};
+use super::members::{beside, members};
 use super::process::{Looker, has_ended};
-use super::{id_of, print, print_json};
+use super::{devices, id_of, print, print_json};
 use crate::peers;
 use crate::record::{Place, Record};
 use crate::seal::{self, Allow, Loaded, Netns, Sockets, Wanted};
@@ -92,14 +92,19 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
     let members = members(init.pid)?;
     let mut known = members.clone();
     known.extend(members_beside(place, identity)?);
-    for pid in in_namespace(identity)?.difference(&known) {
-        let why = format!("process {pid} is in the namespace and not in the container");
-        broken.insert(Broken::new("network-namespace", why));
+    for (rule, kind) in [("network-namespace", "net"), ("host-pid", "pid"), ("host-ipc", "ipc")] {
+        for pid in beside(init.pid, kind)?.difference(&known) {
+            let why = format!("process {pid} is in its {kind} namespace and not in the container");
+            broken.insert(Broken::new(rule, why));
+        }
     }
+    broken.extend(devices::allowed(init.pid)?);
     let mut looker = Looker::new(&process, identity, credentials, record)?;
     for pid in members {
         broken.extend(looker.look(pid)?);
     }
+    // Not promised.
+    broken.retain(|broken| !record.waived.iter().any(|waived| waived == broken.rule));
     Ok(broken)
 }
 

@@ -27,8 +27,9 @@ use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, World};
 
 pub use network::Before;
+pub(crate) use open::Opened;
 pub use settings::settings;
-pub use world::core_pattern_is_program;
+pub use world::{core_pattern_is_program, drivers_of, is_initial};
 
 /// A bundle as an engine hands it over.
 #[derive(Debug)]

@@ -7,16 +7,18 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::sys::statfs::statfs;
+use nix::sys::statvfs::FsFlags;
 
 use crate::rules::mounts::FileSystem;
 
 /// An open file that closes with us.
-pub(super) struct Opened(RawFd);
+pub(crate) struct Opened(RawFd);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -37,10 +39,15 @@ impl Opened {
         .map(Self)
     }
 
+    /// The root directory of a process of the machine, by its directory in /proc.
+    pub(crate) fn root_of(process: &Path) -> nix::Result<Self> {
+        open(&process.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
+    }
+
     /// The file at a path in this directory as a process would find it whose root it is.
-    pub(super) fn within(&self, path: &str, flags: OFlag) -> nix::Result<Self> {
-        let path = path.trim_start_matches('/');
-        let path = if path.is_empty() { "." } else { path };
+    pub(crate) fn within(&self, path: impl AsRef<Path>, flags: OFlag) -> nix::Result<Self> {
+        let path = path.as_ref().strip_prefix("/").unwrap_or(path.as_ref());
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         openat2(self.0, path, how).map(Self)
     }
@@ -50,12 +57,12 @@ impl Opened {
         open(self.link().as_path(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    pub(super) fn stat(&self) -> nix::Result<FileStat> {
+    pub(crate) fn stat(&self) -> nix::Result<FileStat> {
         fstat(self.0)
     }
 
     /// What is in this directory under a name; links are not followed.
-    pub(super) fn stat_of(&self, name: &str) -> nix::Result<FileStat> {
+    pub(crate) fn stat_of(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<FileStat> {
         fstatat(Some(self.0), name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
@@ -67,6 +74,11 @@ impl Opened {
     pub(super) fn file_system(&self) -> nix::Result<FileSystem> {
         #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "32 bits on some machines")]
         statfs(self.link().as_path()).map(|found| FileSystem::of_magic(found.filesystem_type().0 as i64))
+    }
+
+    /// Whether it is mounted read-only.
+    pub(crate) fn is_readonly(&self) -> nix::Result<bool> {
+        statfs(self.link().as_path()).map(|found| found.flags().contains(FsFlags::ST_RDONLY))
     }
 
     /// The beginning of a regular file.
@@ -84,7 +96,7 @@ impl Opened {
     }
 
     /// Names in this directory, which has to be open for reading; at most `limit`.
-    pub(super) fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
+    pub(crate) fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
         let mut dir = Dir::from_fd(self.0)?;
         // The directory closes it now.
         std::mem::forget(self);

@@ -63,12 +63,6 @@ fn shared(view: &View, kind: LinuxNamespaceType, joined: Option<Netns>) -> Share
 /// Whether the capabilities count in a user namespace only that is not the machine's: the container's own, or the one
 /// that we are in already (rootless engines).
 fn confined(view: &View) -> Result<bool> {
-    /// linux/nsfs.h, USER_NS_INIT_INO
-    const INITIAL: u64 = 0xEFFF_FFFD;
-    let is_initial = |path: &Path| {
-        let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()));
-        meta.map(|meta| meta.ino() == INITIAL)
-    };
     match path_of(view, LinuxNamespaceType::User) {
         Some(None) => Ok(true),
         Some(Some(path)) => Ok(!is_initial(path)?),
@@ -76,7 +70,18 @@ fn confined(view: &View) -> Result<bool> {
     }
 }
 
-/// The drivers of the device numbers that the document names; of a whole major under the minor -1.
+/// Whether a user namespace is the machine's.
+///
+/// # Errors
+/// There is none at the path.
+pub fn is_initial(path: &Path) -> Result<bool> {
+    /// linux/nsfs.h, USER_NS_INIT_INO
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()));
+    meta.map(|meta| meta.ino() == INITIAL)
+}
+
+/// The drivers of the device numbers that the document names.
 fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let linux = view.linux.as_ref();
     let nodes = linux.and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
@@ -92,6 +97,14 @@ fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let wanted = wanted.chain(of_sources);
     let wanted: Vec<(i64, i64)> =
         wanted.filter_map(|(major, minor)| Some((major.filter(|m| *m >= 0)?, minor.unwrap_or(-1)))).collect();
+    drivers_of(wanted)
+}
+
+/// The drivers of character devices; of a whole major under the minor -1. Default devices need none.
+///
+/// # Errors
+/// /proc/devices cannot be read.
+pub fn drivers_of(wanted: Vec<(i64, i64)>) -> Result<Drivers> {
     let wanted: Vec<_> = wanted.into_iter().filter(|(major, minor)| !is_default(*major, *minor)).collect();
     if wanted.is_empty() {
         return Ok(Drivers::new());

@@ -34,7 +34,7 @@ pub(super) const ACCESS: Rule = Rule {
     plan: plan_access,
     holds: |view, subject| match (begins_with_nothing(view), access(view, subject).first()) {
         (false, _) => Err(Violation::of(&ACCESS, "the list does not begin with denying all devices")),
-        (true, Some((_, entry))) => Err(Violation::of(&ACCESS, allows(entry, subject))),
+        (true, Some((_, entry))) => Err(Violation::of(&ACCESS, drop_it(entry, subject))),
         (true, None) => Ok(()),
     },
 };
@@ -71,7 +71,9 @@ pub fn is_default(major: i64, minor: i64) -> bool {
     DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major)
 }
 
-pub(super) fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
+/// Whether a device of this type (`c`, `b`) and number may be a node.
+#[must_use]
+pub fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
     let driver = || drivers.get(&(kind, major, minor)).is_some_and(|d| DRIVERS.contains(&d.as_str()));
     kind == 'c' && (is_default(major, minor) || driver())
 }
@@ -134,40 +136,51 @@ fn begins_with_nothing(view: &View) -> bool {
     })
 }
 
-/// The entries that allow to read or write an unusual device. Making a node (`m`) is not opening it.
-fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess)> {
-    let usual = |entry: &DeviceAccess| match (entry.major, entry.minor) {
+/// Whether an entry allows to read or write usual devices only. Making a node (`m`) is not opening it.
+fn is_usual_access(entry: &DeviceAccess, drivers: &Drivers) -> bool {
+    match (entry.major, entry.minor) {
         _ if !entry.allow || !access_of(entry).contains(['r', 'w']) => true,
         (Some(major), minor) if major >= 0 => match minor.filter(|minor| *minor >= 0) {
-            Some(minor) => is_usual(type_of(entry), major, minor, &subject.world.drivers),
+            Some(minor) => is_usual(type_of(entry), major, minor, drivers),
             // A whole major: of pseudo terminals, or of a driver that owns it whole.
-            None => major != 10 && is_usual(type_of(entry), major, -1, &subject.world.drivers),
+            None => major != 10 && is_usual(type_of(entry), major, -1, drivers),
         },
         _ => false,
-    };
-    list(view).iter().enumerate().filter(|(_, entry)| !usual(entry)).collect()
+    }
 }
 
-fn allows(entry: &DeviceAccess, subject: &Subject) -> String {
+fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess)> {
+    let all = list(view).iter().enumerate();
+    all.filter(|(_, entry)| !is_usual_access(entry, &subject.world.drivers)).collect()
+}
+
+/// What `entry`, which a device control group lists as allowed, allows beyond usual devices.
+#[must_use]
+pub fn allowed_against(entry: &DeviceAccess, drivers: &Drivers) -> Option<String> {
+    (!is_usual_access(entry, drivers)).then(|| allows(entry, drivers))
+}
+
+fn allows(entry: &DeviceAccess, drivers: &Drivers) -> String {
     let show = |number: Option<i64>| number.filter(|n| *n >= 0).map_or("*".to_owned(), |n| n.to_string());
     let key = (type_of(entry), entry.major.unwrap_or(-1), entry.minor.unwrap_or(-1));
-    let driver = subject.world.drivers.get(&key).map_or("unknown", String::as_str);
+    let driver = drivers.get(&key).map_or("unknown", String::as_str);
     let (kind, major, minor) = (key.0, show(entry.major), show(entry.minor));
-    format!(
-        "{kind} {major}:{minor} {} is allowed (driver {driver}); drop --device, --privileged",
-        access_of(entry)
-    )
+    format!("{kind} {major}:{minor} {} is allowed (driver {driver})", access_of(entry))
+}
+
+fn drop_it(entry: &DeviceAccess, subject: &Subject) -> String {
+    format!("{}; drop --device, --privileged", allows(entry, &subject.world.drivers))
 }
 
 fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let found = access(view, subject);
     if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&subject.policy), found.first()) {
-        return Err(Violation::of(&ACCESS, allows(entry, subject)));
+        return Err(Violation::of(&ACCESS, drop_it(entry, subject)));
     }
     let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
         at: Pointer::to(&LIST).item(index),
         change: Change::Remove,
-        says: format!("removed the entry by which {}", allows(entry, subject)),
+        says: format!("removed the entry by which {}", drop_it(entry, subject)),
     };
     let mut edits: Vec<Edit> = found.into_iter().map(edit).collect();
     if !begins_with_nothing(view) {

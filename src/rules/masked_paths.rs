@@ -35,8 +35,8 @@ pub(super) const CORE_DUMPS: Rule = Rule {
     },
 };
 
-/// As `runc spec` and moby (oci/defaults.go) have them.
-const MASKED: [&str; 10] = [
+/// What cannot be read, as `runc spec` and moby (oci/defaults.go) have it.
+pub const MASKED: [&str; 10] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/kcore",
@@ -49,7 +49,8 @@ const MASKED: [&str; 10] = [
     "/sys/firmware",
 ];
 
-const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// What cannot be written.
+pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let linux = view.linux.as_ref();

@@ -24,7 +24,8 @@ use crate::config::{Edit, View};
 use crate::policy::Policy;
 use crate::settings::Answer;
 
-pub use devices::{Drivers, is_default};
+pub use devices::{Drivers, allowed_against, is_default, is_usual};
+pub use masked_paths::{MASKED, READONLY};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};

@@ -26,3 +26,4 @@ mod processes;
 mod records;
 mod seal;
 mod sealed;
+mod tree;

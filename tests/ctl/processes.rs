@@ -11,8 +11,50 @@ use super::spec::put;
 fn a_process_that_joined_from_outside_is_named() {
     Sealed::new().intruded(
         "exec nsenter -t $P -n sleep 1000",
-        "network-namespace: process PID is in the namespace and not in the container",
+        "network-namespace: process PID is in its net namespace and not in the container",
     );
+}
+
+#[test]
+fn a_process_from_outside_in_its_pid_or_ipc_namespace_is_named() {
+    let says =
+        |rule, kind| format!("{rule}: process PID is in its {kind} namespace and not in the container");
+    Sealed::new().intruded("exec nsenter -t $P -i sleep 1000", &says("host-ipc", "ipc"));
+    // Whoever joins a pid namespace is not in it, but its children are.
+    let sealed = Sealed::new();
+    let outside = sealed.stays("exec nsenter -t $P -p sleep 1000");
+    let inside = sealed.sh(&format!("pgrep -P {outside}")).must();
+    assert_eq!(sealed.broken(), [says("host-pid", "pid").replace("PID", inside.trim())]);
+}
+
+#[test]
+fn a_process_of_the_container_in_the_hosts_mount_namespace_is_named() {
+    Sealed::new().intruded(
+        "eval \"$JOIN\"; exec nsenter -t $P -n sleep 1000",
+        "mounts: process PID is in the host's mount namespace",
+    );
+}
+
+/// In its own, CAP_SYS_ADMIN is harmless.
+#[test]
+fn a_process_that_left_the_user_namespace_of_its_container_is_named() {
+    let sealed = Sealed::empty();
+    sealed.start("web", |config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({"type": "user"}));
+        let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+        put(config, "/linux/uidMappings", map.clone());
+        put(config, "/linux/gidMappings", map);
+        let capabilities = config["process"]["capabilities"].as_object_mut().unwrap();
+        for set in ["bounding", "effective", "permitted"] {
+            capabilities[set].as_array_mut().unwrap().push(json!("CAP_SYS_ADMIN"));
+        }
+    });
+    sealed.intruded(
+        "eval \"$JOIN\"; exec nsenter -t $P -n -m -p -i /bin/sleep 1000",
+        "host-capabilities: process PID is in the host's user namespace",
+    );
+    assert!(sealed.broken().iter().any(|line| line.ends_with("has CAP_SYS_ADMIN (CapEff)")));
 }
 
 #[test]

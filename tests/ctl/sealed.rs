@@ -66,7 +66,7 @@ impl Sealed {
     }
 
     /// The control group of all containers of this host.
-    fn group(&self) -> String {
+    pub(crate) fn group(&self) -> String {
         format!("/{}", self.host.at("").trim_end_matches('/').rsplit('/').next().unwrap())
     }
 

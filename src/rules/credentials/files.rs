@@ -147,9 +147,17 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let edit = |path: &str| Edit {
         at: Pointer::to(&["linux", "maskedPaths"]),
         change: Change::Append(json!(path)),
-        says: format!("masked {path}"),
+        says: format!("{MASKED}{path}"),
     };
     Ok(missing(view, subject).into_iter().map(edit).collect())
+}
+
+const MASKED: &str = "masked ";
+
+/// The path that a change masked, by what was said of it: a change of this rule, for whoever looks later.
+#[must_use]
+pub fn masked<'s>(rule: &str, says: &'s str) -> Option<&'s str> {
+    says.strip_prefix(MASKED).filter(|_| rule == RULE.name)
 }
 
 #[cfg(test)]
