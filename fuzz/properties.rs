@@ -1,7 +1,10 @@
 //! What has to hold of any input. The fuzz targets and the ordinary test `tests/corpus` both call it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixDatagram;
 
 use oci_isolate::config::{self, Document, Kind};
 use oci_isolate::decision::{Decision, decide};
@@ -9,6 +12,7 @@ use oci_isolate::invocation::{self, Dialect, Reading};
 use oci_isolate::policy::Policy;
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::{self, RULES, SealHook, Subject, World};
+use oci_isolate::seal::{Foreign, Observation, said};
 use oci_isolate::settings::{Answer, Mode, Settings};
 use serde_json::Value;
 
@@ -82,6 +86,74 @@ pub(crate) fn annotations(data: &[u8]) {
         Decision::PassThrough(_) => {}
     }
 }
+
+/// Answers of a kernel ([`Answers`]): no panic, no hang, and an answer that is missing or cut is an error, never an
+/// emptier namespace.
+pub(crate) fn netlink(data: &[u8]) {
+    let whole = Answers::read(data);
+    let (namespace, sockets) = (whole.namespace().ok(), whole.sockets().ok());
+    let mut said = whole.0;
+    let Some((whose, last)) = said.pop().filter(|(whose, _)| *whose <= 2) else { return };
+    for cut in [None, Some(last.len() / 2), last.len().checked_sub(1)] {
+        let mut less = Answers(said.clone());
+        less.0.extend(cut.map(|cut| (whose, &last[..cut])));
+        if let (Some(whole), Ok(less)) = (&namespace, less.namespace()) {
+            assert_eq!(&less, whole, "an answer cut to {cut:?} bytes is understood in another way");
+        }
+        if let (Some(whole), Ok(less)) = (&sockets, less.sockets()) {
+            assert_eq!(&less, whole, "an answer cut to {cut:?} bytes is understood in another way");
+        }
+    }
+}
+
+/// What a kernel says, datagram by datagram: each begins with whose it is (0 rtnetlink, 1 nf_tables, 2 sock_diag, then
+/// [`FILES`]) and its length in two bytes, the lower one first.
+pub(crate) struct Answers<'a>(Vec<(usize, &'a [u8])>);
+
+impl<'a> Answers<'a> {
+    pub(crate) fn read(mut data: &'a [u8]) -> Self {
+        let mut said = Vec::new();
+        while let Some((&[whose, low, high], next)) = data.split_first_chunk() {
+            let (answer, rest) = next.split_at(usize::from(u16::from_le_bytes([low, high])).min(next.len()));
+            said.push((usize::from(whose), answer));
+            data = rest;
+        }
+        Self(said)
+    }
+
+    pub(crate) fn namespace(&self) -> anyhow::Result<Observation> {
+        let ((route, _kernel), (firewall, _other)) = (self.wire(0), self.wire(1));
+        said::namespace(route, firewall)
+    }
+
+    pub(crate) fn sockets(&self) -> anyhow::Result<BTreeSet<Foreign>> {
+        let (diag, _kernel) = self.wire(2);
+        said::sockets(|name| self.file(name), diag)
+    }
+
+    /// A socket in whose queue the answers are, and its other end. What is sent into it nobody reads, and is an error
+    /// once there is too much of it.
+    fn wire(&self, whose: usize) -> (OwnedFd, UnixDatagram) {
+        let (kernel, ours) = UnixDatagram::pair().expect("sockets can be made");
+        for end in [&kernel, &ours] {
+            end.set_nonblocking(true).expect("a socket can be made not to wait");
+        }
+        for (_, answer) in self.0.iter().filter(|(of, _)| *of == whose) {
+            // More than a queue holds is more than is needed.
+            let _ = kernel.send(answer);
+        }
+        (ours.into(), kernel)
+    }
+
+    fn file(&self, name: &str) -> String {
+        let of = FILES.iter().position(|file| *file == name).map(|at| at + 3);
+        let text = self.0.iter().find(|(whose, _)| Some(*whose) == of).map(|(_, text)| *text);
+        String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
+    }
+}
+
+/// Of /proc/net.
+const FILES: [&str; 9] = ["protocols", "sockstat", "udp", "udp6", "raw", "raw6", "packet", "tcp", "tcp6"];
 
 fn rewritten(text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
     let document = Document::read(Kind::Config, text)?;

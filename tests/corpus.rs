@@ -9,8 +9,11 @@ mod properties;
 use std::fs;
 use std::path::Path;
 
+use oci_isolate::seal::{self, Firewall, Sockets, Wanted};
 use proptest::prelude::*;
 use proptest::sample::Index;
+
+use properties::Answers;
 
 /// The files of `fuzz/seeds/TARGET`.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -44,7 +47,50 @@ fn seeds_hold() {
     seeds("argv").iter().for_each(|seed| properties::argv(seed));
     seeds("settings").iter().for_each(|seed| properties::settings(seed));
     seeds("annotations").iter().for_each(|seed| properties::annotations(seed));
+    seeds("netlink").iter().for_each(|seed| properties::netlink(seed));
     seeds("config").iter().chain(&captured()).for_each(|seed| properties::config(seed));
+}
+
+/// Recorded from a kernel (strace(1), `-e read=all`): what holds, what was tampered with, and sockets of every kind.
+#[test]
+fn recorded_answers_are_understood() {
+    let recorded =
+        |name: &str| fs::read(format!("{}/fuzz/seeds/netlink/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let wanted = Wanted { addresses: Vec::new(), firewall: Firewall::Required, allow: None };
+    let broken = |name: &str| {
+        let seen = Answers::read(&recorded(name)).namespace().unwrap();
+        let broken = seal::broken(&seen, &wanted, Sockets::Own);
+        broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(broken("sealed"), "");
+    assert_eq!(
+        broken("plumbed"),
+        "link eth0 is still there; lo is not up; address 10.77.0.2 is not on lo; address fd77::2 is not on lo; table inet oci_isolate is not loaded"
+    );
+    assert_eq!(broken("with-links"), "link eth2 is still there; link eth1 is still there");
+    assert_eq!(
+        broken("with-a-rule"),
+        "table inet oci_isolate was changed: chain output has 4 rules instead of 3; table inet oci_isolate was changed: rule 1 of chain output was changed"
+    );
+    assert_eq!(broken("with-a-set"), "table inet oci_isolate was changed: set x was changed");
+    let sockets = Answers::read(&recorded("sockets")).sockets().unwrap();
+    let sockets: Vec<String> = sockets.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        sockets,
+        [
+            "tcp *:47493",
+            "tcp *:54221",
+            "tcp 127.0.0.11:48441",
+            "tcp [::1]:45137",
+            "udp *:45355",
+            "udp *:53604",
+            "udp 127.0.0.11:48907",
+            "udp [::1]:57113",
+            "raw protocol 1",
+            "raw protocol 58",
+            "packet"
+        ]
+    );
 }
 
 proptest! {
@@ -60,6 +106,9 @@ proptest! {
         }
         for seed in seeds("annotations") {
             properties::annotations(&spoilt(&seed, at, length, byte));
+        }
+        for seed in seeds("netlink") {
+            properties::netlink(&spoilt(&seed, at, length, byte));
         }
     }
 

@@ -3,12 +3,10 @@
 //! With control groups of version 2 that is a BPF program, which nobody can read but by bpf(2): nodes and descriptors are
 //! all that is looked at there.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::members::{directories, groups};
+use super::members::own_groups;
 use super::read;
 use super::verify::Broken;
 use crate::config::DeviceAccess;
@@ -16,7 +14,7 @@ use crate::prepare::drivers_of;
 use crate::rules::{allowed_against, is_usual};
 
 /// tun: runc to 1.1 allows it to every container (libcontainer/specconv). Without CAP_NET_ADMIN it makes no device.
-const OF_RUNC: (i64, i64) = (10, 200);
+const OF_RUNC: (Option<i64>, Option<i64>) = (Some(10), Some(200));
 
 /// As `character device 10:229 (misc/fuse)`, if it is a device that no container has by default.
 pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
@@ -38,27 +36,17 @@ pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
 /// What the container's device control group allows beyond the usual devices. It has its own, or none that can be read.
 pub(super) fn allowed(init: u32) -> Result<Vec<Broken>> {
     let mut broken = Vec::new();
-    let groups = groups(&read(Path::new(&format!("/proc/{init}/cgroup")))?);
-    for (controllers, path) in groups.iter().filter(|(controllers, _)| controllers == "devices") {
-        for group in directories(controllers, Path::new(path))? {
-            let list = read(&group.join("devices.list")).context("cannot read the device control group")?;
-            let entries: Option<Vec<_>> = list.lines().map(entry).collect();
-            let entries = entries.with_context(|| format!("cannot understand {}", group.display()))?;
-            let wanted = entries.iter().filter_map(|entry| Some((entry.major?, entry.minor.unwrap_or(-1))));
-            let drivers = drivers_of(wanted.collect())?;
-            let strange = entries.iter().filter(|entry| (entry.major, entry.minor) != some(OF_RUNC));
-            broken.extend(
-                strange
-                    .filter_map(|entry| allowed_against(entry, &drivers))
-                    .map(|why| Broken::new("device-access", why)),
-            );
-        }
+    for (_, group) in own_groups(init)?.iter().filter(|(controllers, _)| controllers == "devices") {
+        let list = read(&group.join("devices.list")).context("cannot read the device control group")?;
+        let entries: Option<Vec<_>> = list.lines().map(entry).collect();
+        let entries = entries.with_context(|| format!("cannot understand {}", group.display()))?;
+        let wanted = entries.iter().filter_map(|entry| Some((entry.major?, entry.minor.unwrap_or(-1))));
+        let drivers = drivers_of(wanted.collect())?;
+        let others = entries.iter().filter(|entry| (entry.major, entry.minor) != OF_RUNC);
+        let against = others.filter_map(|entry| allowed_against(entry, &drivers));
+        broken.extend(against.map(|why| Broken::new("device-access", why)));
     }
     Ok(broken)
-}
-
-fn some((major, minor): (i64, i64)) -> (Option<i64>, Option<i64>) {
-    (Some(major), Some(minor))
 }
 
 /// `c 1:3 rwm`, with `*` for all (Linux, Documentation/admin-guide/cgroup-v1/devices.rst).

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::process::{has_ended, namespace};
+use super::process::{has_ended, member, namespace};
 use super::read;
 use crate::peers::inside;
 
@@ -16,18 +16,14 @@ const CONTROLLERS: [&str; 4] = ["devices", "freezer", "memory", "pids"];
 /// The processes of the container: those of its control groups, and init itself. Without a group of its own (rootless)
 /// they are those of its pid namespace.
 pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
-    let groups = groups(&read(Path::new(&format!("/proc/{init}/cgroup")))?);
+    let groups = own_groups(init)?;
     let mut members = BTreeSet::from([init]);
-    let mut found = false;
-    for (controllers, path) in groups {
-        for group in directories(&controllers, Path::new(&path))? {
-            let pids = libcgroups::common::get_all_pids(&group);
-            let pids = pids.with_context(|| format!("cannot list the processes of {}", group.display()))?;
-            members.extend(pids.into_iter().filter_map(|pid| u32::try_from(pid.as_raw()).ok()));
-            found = true;
-        }
+    for (_, group) in &groups {
+        let pids = libcgroups::common::get_all_pids(group);
+        let pids = pids.with_context(|| format!("cannot list the processes of {}", group.display()))?;
+        members.extend(pids.into_iter().filter_map(|pid| u32::try_from(pid.as_raw()).ok()));
     }
-    if !found {
+    if groups.is_empty() {
         members.extend(beside(init, "pid")?);
     }
     Ok(members)
@@ -47,9 +43,26 @@ pub(super) fn beside(init: u32, kind: &str) -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
-/// The control groups that are the container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version
+/// The container's own control groups: controllers and directory. One that its parent is in, too, it has inherited: without
+/// the right to make some (rootless), a runtime leaves it where its caller is.
+pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
+    let of = |pid: &str| read(Path::new(&format!("/proc/{pid}/cgroup"))).map(|text| groups(&text));
+    let status = read(Path::new(&format!("/proc/{init}/status")))?;
+    // 0 is a parent that is not in our pid namespace.
+    let parent = member(&status, "PPid").filter(|parent| *parent != "0");
+    // One that has ended has handed its child on.
+    let inherited = parent.and_then(|parent| of(parent).ok()).unwrap_or_default();
+    let mut own = Vec::new();
+    for (controllers, path) in of(&init.to_string())?.into_iter().filter(|group| !inherited.contains(group)) {
+        let found = directories(&controllers, Path::new(&path))?;
+        own.extend(found.into_iter().map(|directory| (controllers.clone(), directory)));
+    }
+    Ok(own)
+}
+
+/// The control groups that may be a container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version
 /// 2) and path. A root group has the whole machine in it, and version 2 only counts where version 1 does not.
-pub(super) fn groups(text: &str) -> Vec<(String, String)> {
+fn groups(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let (unified, old): (Vec<_>, Vec<_>) =
         lines.filter(|(_, path)| *path != "/").partition(|(controllers, _)| controllers.is_empty());
@@ -63,7 +76,7 @@ pub(super) fn groups(text: &str) -> Vec<(String, String)> {
 
 /// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
 /// (mountinfo's root).
-pub(super) fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
+fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
     let is_it = |line: &&str| match line.split(" - ").nth(1) {
         Some(rest) if controllers.is_empty() => rest.starts_with("cgroup2 "),

@@ -171,6 +171,6 @@ pub(super) fn state(process: &Path) -> Option<String> {
 }
 
 /// A member of /proc/PID/status.
-fn member<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+pub(super) fn member<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }

@@ -13,6 +13,8 @@ mod observe;
 mod peers;
 mod plan;
 mod prefixes;
+#[doc(hidden)]
+pub mod said;
 mod sockets;
 mod table;
 mod wire;

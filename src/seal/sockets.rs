@@ -76,6 +76,15 @@ impl fmt::Display for Foreign {
 /// # Errors
 /// `/proc` cannot be read or says something unexpected; the kernel does not answer.
 pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
+    let open = || Wire::open(SockProtocol::NetlinkSockDiag).context("cannot open a socket to list sockets");
+    listed(read, open)
+}
+
+/// The same by what the files below `/proc/net` say, and whoever answers over a wire.
+pub(super) fn listed(
+    read: impl Fn(&str) -> Result<String>,
+    diag: impl FnOnce() -> Result<Wire>,
+) -> Result<BTreeSet<Foreign>> {
     let protocols = read("protocols")?;
     let count = count(&protocols).context("cannot read /proc/net/protocols")?;
     let of = |names: &[&str]| names.iter().filter_map(|n| count.get(*n)).sum::<u64>();
@@ -83,7 +92,7 @@ pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
         used(&read("sockstat")?).context("cannot read /proc/net/sockstat")? != count.values().sum::<u64>();
     let mut found = BTreeSet::new();
     if hidden || of(&["TCP", "TCPv6", "MPTCP", "MPTCPv6", "SMC", "SMC6"]) > 0 {
-        found.extend(tcp()?);
+        found.extend(tcp(&read, &mut diag()?)?);
     }
     for (name, file, protocol) in [("UDP", "udp", 17), ("UDPv6", "udp6", 17)] {
         if of(&[name]) > 0 {
@@ -110,9 +119,7 @@ pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
 }
 
 /// Listening and bound sockets; MPTCP listens through a TCP socket, which is listed too.
-fn tcp() -> Result<Vec<Foreign>> {
-    let mut wire =
-        Wire::open(SockProtocol::NetlinkSockDiag).context("cannot open a socket to list sockets")?;
+fn tcp(read: impl Fn(&str) -> Result<String>, wire: &mut Wire) -> Result<Vec<Foreign>> {
     let listed = wire.ask(&TcpSockets::default(), |socket| {
         let id = &socket.sockid;
         Some(at(6, address(socket.family, id.src)?, u16::from_be(id._sport_be)))

@@ -28,8 +28,12 @@ pub(super) struct Wire {
 impl Wire {
     /// A socket in the network namespace of the calling thread.
     pub(super) fn open(protocol: SockProtocol) -> Result<Self, Errno> {
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
-        Ok(Self { fd, buffer: vec![0; RECEIVE], seq: 1 })
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Self::over)
+    }
+
+    /// Whoever is at the other end of the socket answers.
+    pub(super) fn over(fd: OwnedFd) -> Self {
+        Self { fd, buffer: vec![0; RECEIVE], seq: 1 }
     }
 
     /// Asks and gathers what `keep` makes of each reply, for single requests and dumps alike.

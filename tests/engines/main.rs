@@ -19,3 +19,5 @@ mod harness;
 mod opened;
 mod podman;
 mod runc;
+mod userns;
+mod verified;

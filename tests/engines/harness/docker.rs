@@ -73,7 +73,6 @@ impl Docker {
         assert!(answers.is_some(), "dockerd does not answer: {}", self.host.log("dockerd.log"));
     }
 
-    #[allow(dead_code, reason = "tests/install uses it")]
     /// Ends the daemon and starts it again with the `daemon.json` that there is now.
     pub(crate) fn restart(&self) {
         let pid = self.host.at("docker.pid");

@@ -1,0 +1,66 @@
+//! `isolatectl verify` of containers as engines make them: nothing that an engine does by itself is named.
+
+use crate::harness::ISOLATE;
+use crate::harness::containerd::Containerd;
+use crate::harness::docker::{Docker, Release};
+use crate::harness::host::{Host, Kind};
+use crate::harness::podman::{Podman, User};
+use crate::harness::said::Said;
+use crate::harness::shim;
+
+#[track_caller]
+pub(crate) fn hold(verified: &Said, count: usize) {
+    let holding = verified.out.lines().filter(|line| line.ends_with(": holds")).count();
+    assert!(verified.well() && holding == count, "{count} containers should hold: {verified}");
+}
+
+/// What an operator calls there.
+pub(crate) fn verify(host: &Host) -> Said {
+    let isolatectl = host.at("isolatectl");
+    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &isolatectl).unwrap();
+    crate::harness::said::say(host.command(&isolatectl).args(["verify", "--all"]))
+}
+
+#[test]
+fn containers_of_docker_hold() {
+    for release in [Release::Docker20, Release::Docker28] {
+        let docker = Docker::start(release);
+        docker.background("web", &[docker.isolation(), &["--health-cmd=true"]].concat());
+        docker.background("tty", &[docker.isolation(), &["-t", "--init", "--read-only"]].concat());
+        let pod = [&["-d", "--network=container:web"], docker.isolation(), &["probe", "sleep", "1000"]];
+        docker.run(&pod).must();
+        hold(&verify(&docker.host), 3);
+    }
+}
+
+#[test]
+fn containers_of_podman_hold() {
+    for (kind, runtime) in [(Kind::Machine, "/usr/sbin/runc"), (Kind::MachineForCrun, "/usr/bin/crun")] {
+        let podman = Podman::new(kind, User::Root, runtime);
+        podman.host.settings(&format!("runtime = [{runtime:?}]\n"));
+        for (name, flags) in [("web", &["-d"][..]), ("tty", &["-dt", "--read-only"])] {
+            let args =
+                [&["--name", name, "--annotation", ISOLATE], flags, &["probe", "sleep", "1000"]].concat();
+            podman.run("oci-isolate", &[&args]).must();
+        }
+        hold(&verify(&podman.host), 2);
+    }
+}
+
+#[test]
+fn containers_of_a_rootless_podman_hold() {
+    let podman = Podman::new(Kind::Machine, User::Rootless, "/usr/sbin/runc");
+    let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
+    podman.run("oci-isolate", &[&args]).must();
+    let isolatectl = podman.host.at("isolatectl");
+    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &isolatectl).unwrap();
+    hold(&podman.podman(&["unshare", &isolatectl, "verify", "--all"]), 1);
+}
+
+#[test]
+fn containers_of_containerd_hold() {
+    let containerd = Containerd::start();
+    let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
+    containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
+    hold(&verify(&containerd.host), 1);
+}
