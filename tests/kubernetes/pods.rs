@@ -145,6 +145,11 @@ pub(crate) fn an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_no
             let seen = node.host.world.can_connect(&address);
             findings.claim(seen == answers, format!("{name}: {address} answers others: {seen}"));
         }
+        if name == "open" {
+            let asked = json!({ "forward": { "pod_sandbox_id": pod.id, "port": [8080] }, "send": "GET / HTTP/1.0\r\n\r\n" });
+            let said = node.call("port-forward", &asked);
+            findings.claim(said.out.ends_with("inside"), format!("port-forward: {said}"));
+        }
         if name != "bare" {
             let capture = Capture::start(&node.host);
             findings.about(name, Report::parse(&exec(&node, &client, &["probe", name]).1).silent(&ITSELF));
