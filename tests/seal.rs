@@ -6,6 +6,8 @@
 
 #[path = "seal/allow.rs"]
 mod allow;
+#[path = "seal/golden.rs"]
+mod golden;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};

@@ -7,8 +7,10 @@
 
 mod allow;
 mod apply;
+mod closed;
 mod enter;
 mod firewall;
+mod ingress;
 mod observe;
 mod peers;
 mod plan;
@@ -16,6 +18,7 @@ mod prefixes;
 #[doc(hidden)]
 pub mod said;
 mod sockets;
+mod steps;
 mod table;
 mod wire;
 

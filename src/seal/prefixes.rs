@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
-use super::allow::{address, octets};
+use super::steps::{address, octets};
 use super::table::Set;
 
 /// Without host bits, and without those that another contains.

@@ -299,23 +299,82 @@ P"#;
     assert!(!open.lines().any(|line| line == "packets 0"), "{open}");
 }
 
+/// Also past the raw sockets of others, dockerd's for example, to whom nothing that the container sends gets.
 #[test]
 fn errors_that_path_mtu_needs_get_through() {
-    let net = Net::new();
-    net.gateway.sh("ip link set i0 mtu 1300; ip link set br0 mtu 1500");
-    net.seal(&port(Protocol::Tcp, 8080, None));
-    let listener = net.container.within(|| TcpListener::bind("[::]:8080").unwrap());
-    for to in ["10.77.0.2:8080", "[fd77::2]:8080"] {
-        let mut client = net.internet.within(|| connect(to)).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
-        let sent = std::thread::spawn(move || server.write_all(&vec![7; 200_000]));
-        let mut got = vec![0; 200_000];
-        client.read_exact(&mut got).unwrap();
-        sent.join().unwrap().unwrap();
+    let peers = to_peers(&["10.88.0.2/32", "fd88::2/128"]);
+    let both = Allow { peers: peers.peers.clone(), ..port(Protocol::Tcp, 8080, None) };
+    for allow in [port(Protocol::Tcp, 8080, None), peers, both] {
+        let net = Net::new();
+        net.gateway.sh("ip link set i0 mtu 1300; ip link set br0 mtu 1500");
+        let foreign = "import select,socket
+a=socket.socket(socket.AF_INET,socket.SOCK_RAW,1); b=socket.socket(socket.AF_INET6,socket.SOCK_RAW,58)
+print('x',flush=True)
+while True:
+    for s in select.select([a,b],[],[])[0]:
+        if s.recv(99)[20 if s is a else 0] in (8,128): print('heard',flush=True)";
+        let mut foreign = super::python(&net.container, foreign);
+        assert_eq!(net.seal(&allow).foreign_blocked.len(), 2);
+        let listener = net.container.within(|| TcpListener::bind("[::]:8080").unwrap());
+        for to in ["10.77.0.2:8080", "[fd77::2]:8080"] {
+            let mut client = net.internet.within(|| connect(to)).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            let sent = std::thread::spawn(move || server.write_all(&vec![7; 200_000]));
+            let mut got = vec![0; 200_000];
+            client.read_exact(&mut got).unwrap();
+            sent.join().unwrap().unwrap();
+        }
+        let cached = net.container.sh("ip route get 10.88.0.2; ip -6 route get fd88::2");
+        assert_eq!(cached.matches("mtu 1300").count(), 2, "the errors were needed: {cached}");
+        net.container.sh(&format!(
+            "sysctl -qw net.ipv4.ping_group_range='0 2147483647'
+            {ECHO}
+            nft delete table inet oci_isolate
+            {ECHO}"
+        ));
+        drop(foreign.0.kill());
+        let mut heard = String::new();
+        foreign.0.stdout.take().unwrap().read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "\nheard\nheard\n", "only once the table was gone");
     }
-    let cached = net.container.sh("ip route get 10.88.0.2; ip -6 route get fd88::2");
-    assert_eq!(cached.matches("mtu 1300").count(), 2, "the errors were needed: {cached}");
+}
+
+/// Echo requests to itself, which take no capability.
+const ECHO: &str = r#"python3 - <<'P'
+import socket
+for family, number, kind, to in (socket.AF_INET, 1, 8, '10.77.0.2'), (socket.AF_INET6, 58, 128, 'fd77::2'):
+    s = socket.socket(family, socket.SOCK_DGRAM, number)
+    try: s.sendto(bytes([kind, 0, 0, 0, 0, 0, 0, 1]), (to, 0)); s.settimeout(.1); s.recv(99)
+    except OSError: pass
+P
+"#;
+
+/// Tells the container, in the name of a router, that what it sends to 10.77.0.4 is too big.
+const TOO_BIG: &str = r#"python3 - <<'P'
+import socket, struct
+def sum16(data):
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+inner = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 128, 1, 0, 64, 17, 0, socket.inet_aton('10.77.0.2'), socket.inet_aton('10.77.0.4'))
+inner += struct.pack('!HHHH', 5000, 9, 108, 0)
+body = struct.pack('!BBHHH', 3, 4, 0, 0, 600) + inner
+body = body[:2] + struct.pack('!H', sum16(body)) + body[4:]
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)
+s.sendto(body, ('10.77.0.2', 0))
+P"#;
+
+#[test]
+fn errors_about_what_was_not_sent_to_a_peer_get_nowhere() {
+    for (peer, heard) in [("10.77.0.4/32", true), ("10.77.0.3/32", false)] {
+        let net = Net::new();
+        net.seal(&to_peers(&[peer]));
+        let _socket = net.container.within(|| UdpSocket::bind("10.77.0.2:5000").unwrap());
+        net.gateway.sh(TOO_BIG);
+        let cached = net.container.sh("ip route get 10.77.0.4");
+        assert_eq!(cached.contains("mtu 600"), heard, "peer {peer}: {cached}");
+    }
 }
 
 #[test]
@@ -419,7 +478,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
             "1 peers are not wanted, and 0 wanted are none",
         ),
         ("nft flush set inet oci_isolate peers4", "0 peers are not wanted, and 1 wanted are none"),
-        ("nft insert rule inet oci_isolate allowed accept", "chain allowed has 10 rules instead of 9"),
+        ("nft insert rule inet oci_isolate output accept", "chain output has 11 rules instead of 10"),
         (
             "nft insert rule inet oci_isolate input tcp dport 9090 accept",
             "chain input has 9 rules instead of 8",
@@ -428,14 +487,14 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
             "nft 'add chain inet oci_isolate postrouting { policy accept; }'",
             "policy of chain postrouting was changed",
         ),
-        ("nft flush chain inet oci_isolate allowed", "chain allowed has 0 rules instead of 9"),
+        ("nft flush chain inet oci_isolate postrouting", "chain postrouting has 0 rules instead of 7"),
         ("nft 'add set inet oci_isolate x { type inet_proto; }'", "set x was changed"),
         ("nft delete table inet oci_isolate", "table inet oci_isolate is not loaded"),
         ("ip route add default via 10.77.0.9 metric 9", "10.77.0.9 must not be a peer"),
         (
             "h=$(nft -a list chain inet oci_isolate input | sed -n 's/.*8080.*# handle //p')
           nft replace rule inet oci_isolate input handle $h tcp dport 9090 accept",
-            "rule 4 of chain input was changed",
+            "rule 6 of chain input was changed",
         ),
     ];
     let net = Net::new();
@@ -455,8 +514,8 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
         oci_isolate::seal::look(net.container.open().as_fd(), oci_isolate::seal::Sockets::Own).unwrap();
     assert!(!oci_isolate::seal::broken(&seen, &closed, oci_isolate::seal::Sockets::Own).is_empty());
     assert_eq!(verify(net.container.open().as_fd()).unwrap().allow.unwrap().ingress, allow.ingress);
-    net.container.sh("nft flush chain inet oci_isolate allowed");
-    assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain allowed has 0 rules"));
+    net.container.sh("nft flush chain inet oci_isolate output");
+    assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain output has 0 rules"));
     let closed = Namespace::new();
     closed.seal();
     let error = set_peers(closed.open().as_fd(), &prefixes(&[])).unwrap_err();

@@ -1,0 +1,289 @@
+//! The table of a namespace that is closed: nothing but loopback, and no foreign socket over that. Pure.
+//!
+//! In the words of nft(8), with the sets and their rules left out when they are empty:
+//!
+//! ```text
+//! table inet oci_isolate {
+//!     set foreign4 { type ipv4_addr . inet_proto . inet_service; flags constant; }  # bound to an address
+//!     set foreign6 { type ipv6_addr . inet_proto . inet_service; flags constant; }
+//!     set foreign_any { type inet_proto . inet_service; flags constant; }           # bound to every address
+//!     set foreign_protocols { type inet_proto; flags constant; }                    # raw, ping, SCTP
+//!     chain input {
+//!         type filter hook input priority -300; policy drop;
+//!         ip daddr 127.0.0.11 drop
+//!         ip daddr . meta l4proto . th dport @foreign4 drop                         # and so for each set
+//!         iif "lo" accept
+//!     }
+//!     chain output {
+//!         type filter hook output priority -300; policy drop;
+//!         ip daddr 127.0.0.11 goto refuse
+//!         ip daddr . meta l4proto . th dport @foreign4 goto refuse
+//!         oif "lo" accept
+//!         goto refuse
+//!     }
+//!     chain forward { type filter hook forward priority -300; policy drop; }
+//!     chain postrouting { type filter hook postrouting priority 300; policy drop; oif "lo" accept }
+//!     chain refuse {
+//!         meta l4proto tcp reject with tcp reset
+//!         reject with icmpx type admin-prohibited
+//!     }
+//! }
+//! ```
+//!
+//! -300 is before every translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output` sees where a program
+//! wants to go. `input` sees where the packet arrived after all translation, so a foreign socket is met by its
+//! real address and port. `postrouting` is for a translation that sends loopback traffic to an interface after
+//! `output` has accepted it. TCP is reset because an ICMP error is no more than a hint to a connect(2) in progress,
+//! which goes on for a second (tcp(7), "Error handling"). lo always has index 1 (`LOOPBACK_IFINDEX`).
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Allow;
+use super::sockets::Foreign;
+use super::steps::{
+    FAMILIES, META_IIF, META_L4PROTO, META_OIF, NETWORK, SET_CONSTANT, TCP, UDP, equals, in_set, interface,
+    meta, port, protocol,
+};
+use super::table::{Base, Chain, Compare, Expr, Set, Table};
+
+impl Table {
+    /// The table for a namespace with these foreign sockets.
+    pub fn sealing<'a>(foreign: impl IntoIterator<Item = &'a Foreign>) -> Self {
+        let mut keys: [BTreeSet<Vec<u8>>; 4] = Default::default();
+        for (set, key) in foreign.into_iter().filter_map(key_of) {
+            keys[set].insert(key);
+        }
+        Self::with_keys(keys)
+    }
+
+    /// The table that this one should be, given what its sets say it blocks and what is to be let through.
+    pub fn intended(&self, allow: Option<&Allow>) -> Self {
+        let keys = SETS.map(|(name, ..)| {
+            self.sets.iter().find(|set| set.name == name).map(|set| set.keys.clone()).unwrap_or_default()
+        });
+        Self::with_keys(keys).opened(allow)
+    }
+
+    /// The intended table, and these sockets as well.
+    pub fn blocking_also(&self, foreign: &[Foreign], allow: Option<&Allow>) -> Self {
+        let mut keys = SETS.map(|_| BTreeSet::new());
+        for (position, (name, ..)) in SETS.iter().enumerate() {
+            for set in self.sets.iter().filter(|set| set.name == *name) {
+                keys[position]
+                    .extend(set.keys.iter().filter(|k| k.len() == set.key_length as usize).cloned());
+            }
+        }
+        for (set, key) in foreign.iter().filter_map(key_of) {
+            keys[set].insert(key);
+        }
+        Self::with_keys(keys).opened(allow)
+    }
+
+    /// This closed table, or the one that allows something in its place.
+    pub fn opened(self, allow: Option<&Allow>) -> Self {
+        match allow {
+            Some(allow) => Self::allowing(&self, allow),
+            None => self,
+        }
+    }
+
+    /// Whether the sets hold this socket (127.0.0.11 is blocked by a rule of its own).
+    pub fn blocks(&self, foreign: &Foreign) -> bool {
+        key_of(foreign).is_some_and(|(set, key)| {
+            self.sets.iter().any(|s| s.name == SETS[set].0 && s.keys.contains(&key))
+        })
+    }
+
+    fn with_keys(keys: [BTreeSet<Vec<u8>>; 4]) -> Self {
+        let mut sets = Vec::new();
+        let mut input = vec![[to_engine_dns(), vec![Expr::Drop]].concat()];
+        let mut output = vec![[to_engine_dns(), vec![refuse()]].concat()];
+        for ((name, key_type, key_length, load), keys) in SETS.into_iter().zip(keys) {
+            if keys.is_empty() {
+                continue;
+            }
+            input.push([load(name), vec![Expr::Drop]].concat());
+            output.push([load(name), vec![refuse()]].concat());
+            sets.push(Set {
+                name: name.into(),
+                key_type,
+                key_length,
+                flags: SET_CONSTANT,
+                keys,
+                ends: BTreeSet::new(),
+            });
+        }
+        input.push([interface(META_IIF, Compare::Equal), vec![Expr::Accept]].concat());
+        output.push([interface(META_OIF, Compare::Equal), vec![Expr::Accept]].concat());
+        output.push(vec![refuse()]);
+        let postrouting = vec![[interface(META_OIF, Compare::Equal), vec![Expr::Accept]].concat()];
+        let chains = vec![
+            Chain { name: "forward".into(), base: base(2, FIRST), rules: vec![] },
+            Chain { name: "input".into(), base: base(1, FIRST), rules: input },
+            Chain { name: "output".into(), base: base(3, FIRST), rules: output },
+            Chain { name: "postrouting".into(), base: base(4, LAST), rules: postrouting },
+            Chain {
+                name: REFUSE.into(),
+                base: None,
+                rules: vec![[protocol(TCP), vec![Expr::Reset]].concat(), vec![Expr::Prohibit]],
+            },
+        ];
+        Self { flags: 0, sets, chains }
+    }
+}
+
+/// Name, key type, key length, and the steps that load and look up such a key. A key fills registers of four bytes, 8
+/// and on; one that begins a register of sixteen bytes goes by that one's number (8 is 1, 12 is 2), because that is how
+/// the kernel reports it (`nft_dump_register` in net/netfilter/nf_tables_api.c).
+type SetKind = (&'static str, u32, u32, fn(&str) -> Vec<Expr>);
+
+const SETS: [SetKind; 4] = [
+    ("foreign4", concat_type(&[7, 12, 13]), 12, |set| {
+        let [v4, _] = &FAMILIES;
+        let key = [v4.address(NETWORK, v4.destination), meta(META_L4PROTO, 9), port(10), in_set(1, set)];
+        [&v4.is(), &key[..]].concat()
+    }),
+    ("foreign6", concat_type(&[8, 12, 13]), 24, |set| {
+        let [_, v6] = &FAMILIES;
+        let key = [v6.address(NETWORK, v6.destination), meta(META_L4PROTO, 2), port(13), in_set(1, set)];
+        [&v6.is(), &key[..]].concat()
+    }),
+    ("foreign_any", concat_type(&[12, 13]), 8, |set| vec![meta(META_L4PROTO, 1), port(9), in_set(1, set)]),
+    ("foreign_protocols", 12, 1, |set| vec![meta(META_L4PROTO, 1), in_set(1, set)]),
+];
+
+/// Which set blocks it and by which key; none for what the loopback interface itself would have to go for.
+fn key_of(foreign: &Foreign) -> Option<(usize, Vec<u8>)> {
+    match *foreign {
+        Foreign::Port { protocol, address, port } => {
+            let address = address.map(|a| a.to_canonical());
+            let (set, mut key) = match address {
+                Some(IpAddr::V4(a)) => (0, a.octets().to_vec()),
+                Some(IpAddr::V6(a)) => (1, a.octets().to_vec()),
+                None => (2, vec![]),
+            };
+            key.extend([protocol, 0, 0, 0]);
+            key.extend(port.to_be_bytes());
+            key.extend([0, 0]);
+            Some((set, key))
+        }
+        Foreign::Protocol(TCP | UDP) | Foreign::Packet => None,
+        Foreign::Protocol(protocol) => Some((3, vec![protocol])),
+    }
+}
+
+fn to_engine_dns() -> Vec<Expr> {
+    let [v4, _] = &FAMILIES;
+    [v4.is(), vec![v4.address(NETWORK, v4.destination), equals(1, &ENGINE_DNS.octets())]].concat()
+}
+
+pub(super) fn refuse() -> Expr {
+    Expr::Goto(REFUSE.into())
+}
+
+pub(super) fn base(hook: u32, priority: i32) -> Option<Base> {
+    Some(Base { kind: "filter".into(), hook, priority, policy: 0, flags: 0 })
+}
+
+const fn concat_type(parts: &[u32]) -> u32 {
+    let mut all = 0;
+    let mut i = 0;
+    while i < parts.len() {
+        all = all << 6 | parts[i];
+        i += 1;
+    }
+    all
+}
+
+/// dockerd's DNS server inside the namespace, and therefore every container's: blocked whoever listens there.
+const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+const REFUSE: &str = "refuse";
+const FIRST: i32 = -300;
+const LAST: i32 = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Difference;
+    use super::*;
+
+    fn socket(address: &str, port: u16) -> Foreign {
+        Foreign::Port { protocol: UDP, address: address.parse().ok(), port }
+    }
+
+    #[test]
+    fn the_table_for_the_time_of_plumbing_is_not_taken_for_a_sealed_one() {
+        let closing = Table::closing();
+        let said: Vec<_> = closing.differs(&closing.intended(None)).iter().map(ToString::to_string).collect();
+        assert_eq!(said[0], "chain input has 3 rules instead of 2");
+        assert_eq!(closing.allows(), None);
+    }
+
+    #[test]
+    fn each_kind_of_socket_finds_its_set() {
+        let all = [
+            socket("127.0.0.1", 53),
+            socket("::1", 53),
+            socket("", 53),
+            socket("::ffff:10.0.0.1", 53),
+            Foreign::Protocol(1),
+        ];
+        let table = Table::sealing(&all);
+        assert_eq!(
+            table.sets.iter().map(|s| (s.name.as_str(), s.keys.len())).collect::<Vec<_>>(),
+            [("foreign4", 2), ("foreign6", 1), ("foreign_any", 1), ("foreign_protocols", 1)]
+        );
+        assert!(all.iter().all(|foreign| table.blocks(foreign)));
+        assert!(!table.blocks(&socket("127.0.0.1", 54)));
+        let key = table.sets[0].keys.iter().next_back();
+        assert_eq!(key, Some(&vec![127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0]));
+    }
+
+    #[test]
+    fn what_cannot_be_blocked_is_never_called_blocked() {
+        for foreign in [Foreign::Protocol(TCP), Foreign::Protocol(UDP), Foreign::Packet] {
+            assert!(!Table::sealing([&foreign]).blocks(&foreign));
+        }
+    }
+
+    #[test]
+    fn without_foreign_sockets_there_is_no_set() {
+        let table = Table::sealing([]);
+        assert!(table.sets.is_empty());
+        assert_eq!(table.intended(None), table);
+    }
+
+    #[test]
+    fn every_change_has_a_name() {
+        let intact = Table::sealing(&[socket("", 53)]);
+        let said = |change: fn(&mut Table)| {
+            let mut table = intact.clone();
+            change(&mut table);
+            let found = table.differs(&table.intended(None));
+            found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(said(|_| ()), "");
+        assert_eq!(said(|t| t.flags = 1), "it is dormant");
+        assert_eq!(said(|t| drop(t.chains.remove(0))), "chain forward is missing");
+        assert_eq!(
+            said(|t| t.chains[2].base.as_mut().unwrap().policy = 1),
+            "type, hook, priority or policy of chain output was changed"
+        );
+        assert_eq!(said(|t| t.chains[1].rules[0] = vec![Expr::Accept]), "rule 1 of chain input was changed");
+        assert_eq!(
+            said(|t| t.chains[2].rules.insert(0, vec![Expr::Other("counter".into()), Expr::Accept])),
+            "chain output has 5 rules instead of 4; rule 1 of chain output was changed"
+        );
+        assert_eq!(said(|t| t.sets[0].flags = 0), "set foreign_any was changed");
+        let extra = |t: &mut Table| t.chains.push(Chain { name: "x".into(), base: None, rules: vec![] });
+        assert_eq!(said(extra), "chain x is not ours");
+    }
+
+    #[test]
+    fn an_emptied_set_is_a_change_of_the_rules() {
+        let mut table = Table::sealing(&[socket("", 53)]);
+        table.sets[0].keys.clear();
+        let found = table.differs(&table.intended(None));
+        assert!(found.contains(&Difference::Set("foreign_any".into())), "{found:?}");
+    }
+}

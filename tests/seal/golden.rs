@@ -1,0 +1,95 @@
+//! What the kernel has after the seal, as nft(8) lists it, beside what it should have: `tests/seal/golden/*.nft`. A rule
+//! that changes changes a file there; `UPDATE_GOLDEN=1 cargo test --test seal golden` writes them.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use oci_isolate::policy::{Ingress, Protocol};
+use oci_isolate::seal::{Allow, Firewall, Wanted, close, seal};
+
+use super::{Namespace, UdpSocket, python};
+
+/// Numbers instead of names, which are read from files of the machine.
+fn listed(namespace: &Namespace) -> String {
+    namespace.sh("nft --numeric list ruleset")
+}
+
+#[track_caller]
+fn is_as_written(name: &str, namespace: &Namespace) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seal/golden").join(name);
+    let listed = listed(namespace);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &listed).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(listed == written, "{} is\n{written}\nand the kernel has\n{listed}", path.display());
+}
+
+fn wanted(allow: Option<Allow>) -> Wanted {
+    Wanted { addresses: vec![], firewall: Firewall::Required, allow }
+}
+
+fn ingress() -> Vec<Ingress> {
+    let port = |protocol, first, last, from: Option<&str>| Ingress {
+        protocol,
+        first,
+        last,
+        from: from.map(|from| from.parse().unwrap()),
+    };
+    vec![
+        port(Protocol::Tcp, 8080, 8080, None),
+        port(Protocol::Tcp, 9000, 9010, Some("10.0.0.0/24")),
+        port(Protocol::Udp, 53, 53, Some("fd00::/64")),
+    ]
+}
+
+fn peers() -> Allow {
+    Allow {
+        peers: ["10.77.0.3/32", "10.78.0.0/24", "fd77::3/128"].map(|p| p.parse().unwrap()).into(),
+        never: ["10.77.0.1", "fd77::1"].map(|a| a.parse().unwrap()).into(),
+        ..Allow::default()
+    }
+}
+
+#[test]
+fn golden_closed() {
+    let container = Namespace::new();
+    container.seal();
+    is_as_written("closed.nft", &container);
+}
+
+#[test]
+fn golden_closing() {
+    let container = Namespace::new();
+    close(container.open().as_fd()).unwrap();
+    is_as_written("closing.nft", &container);
+}
+
+#[test]
+fn golden_with_foreign_sockets() {
+    let container = Namespace::new();
+    container.sh("ip link set lo up");
+    let script = "import socket,time
+s=socket.socket(socket.AF_INET6,socket.SOCK_RAW,58); print('x',flush=True); time.sleep(60)";
+    let _raw = python(&container, script);
+    let bind = |at: &str| container.within(|| UdpSocket::bind(at).unwrap());
+    let _all = ["127.0.0.1:4000", "[::1]:4001", "0.0.0.0:4002"].map(bind);
+    container.seal();
+    is_as_written("foreign.nft", &container);
+    seal(container.open().as_fd(), &wanted(Some(peers()))).unwrap();
+    is_as_written("foreign-peers.nft", &container);
+}
+
+#[test]
+fn golden_allow_lists() {
+    let cases = [
+        ("ingress.nft", Allow { ingress: ingress(), ..Allow::default() }),
+        ("peers.nft", peers()),
+        ("ingress-peers.nft", Allow { ingress: ingress(), ..peers() }),
+    ];
+    for (name, allow) in cases {
+        let container = Namespace::new();
+        seal(container.open().as_fd(), &wanted(Some(allow))).unwrap();
+        is_as_written(name, &container);
+    }
+}
