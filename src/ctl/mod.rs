@@ -68,7 +68,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// The container's id
+    /// The container's id, or the beginning of one
     id: String,
     /// The runtime's root, when several runtimes have a container of that id
     #[arg(long)]
@@ -107,24 +107,26 @@ pub fn main() -> ExitCode {
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.
-fn find(which: &Which) -> Result<Place> {
-    let root =
-        which.root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
-    let is_it =
-        |place: &Place| id_of(place) == which.id && root.as_deref().is_none_or(|root| place.root() == root);
-    let mut found: Vec<_> = Place::all()?.into_iter().filter(is_it).collect();
-    match (found.pop(), found.len()) {
-        (None, _) => bail!("container {} is not isolated, or not here", which.id),
-        (Some(only), 0) => Ok(only),
-        (Some(last), _) => {
-            let roots: Vec<String> = found.iter().map(|place| shown(place.root())).collect();
-            bail!(
-                "container {} is there in {} and {}; name one with --root",
-                which.id,
-                roots.join(", "),
-                shown(last.root())
-            )
-        }
+fn find(Which { id, root }: &Which) -> Result<Place> {
+    let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
+    let begins = |place: &Place| id_of(place).starts_with(id) && !id.is_empty();
+    let is_in = |place: &Place| root.as_deref().is_none_or(|root| place.root() == root);
+    let mut found: Vec<_> = Place::all()?.into_iter().filter(|place| begins(place) && is_in(place)).collect();
+    // Who gives all of an id means no longer one.
+    if found.iter().any(|place| id_of(place) == *id) {
+        found.retain(|place| id_of(place) == *id);
+    }
+    let Some(last) = found.pop() else { bail!("container {id} is not isolated, or not here") };
+    let all = |shown: fn(&Place) -> String| {
+        let others: Vec<String> = found.iter().map(shown).collect();
+        format!("{} and {}", others.join(", "), shown(&last))
+    };
+    if found.is_empty() {
+        Ok(last)
+    } else if found.iter().all(|place| id_of(place) == id_of(&last)) {
+        bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
+    } else {
+        bail!("{id} is the beginning of {}; give more of the id", all(id_of))
     }
 }
 

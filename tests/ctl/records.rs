@@ -78,6 +78,27 @@ fn an_id_that_is_there_twice_wants_a_root() {
 }
 
 #[test]
+fn the_beginning_of_an_id_will_do_where_it_is_the_only_one() {
+    let sealed = Sealed::empty();
+    for id in ["4be1c5", "4be1d7", "4be1"] {
+        sealed.create(id, |_| {});
+    }
+    let id = |given: &str| {
+        let said = sealed.ctl(&["inspect", given]);
+        said.out.lines().next().map_or(said.err, |line| line.replace("container  ", ""))
+    };
+    assert_eq!(id("4be1c"), "4be1c5");
+    assert_eq!(id("4be1"), "4be1");
+    assert_eq!(
+        id("4be"),
+        "isolatectl: 4be is the beginning of 4be1, 4be1c5 and 4be1d7; give more of the id\n"
+    );
+    for none in ["", "be1", "4be1c5d"] {
+        assert_eq!(id(none), format!("isolatectl: container {none} is not isolated, or not here\n"));
+    }
+}
+
+#[test]
 fn a_command_line_that_is_not_known_is_status_2() {
     let sealed = Sealed::empty();
     for args in [&["frobnicate"][..], &["verify", "web", "--all"], &[]] {
