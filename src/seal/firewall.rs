@@ -1,6 +1,7 @@
 //! The table between data and netlink: encode it for the kernel, decode what the kernel reports.
 //!
-//! No judgement here; what it cannot decode becomes [`Expr::Other`] and so equals nothing.
+//! No judgement here; what it cannot decode becomes [`Expr::Other`], or a flag that no set of ours has, and so equals
+//! nothing.
 //! Wire format: linux/netfilter/nf_tables.h; transactions: net/netfilter/nfnetlink.c.
 
 use std::collections::BTreeSet;
@@ -61,16 +62,21 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
         let mut request = Request::new().op_getsetelem_dump(&INET);
         request.encode().push_table_bytes(NAME).push_set_bytes(set.name.as_bytes());
         let parts = wire.ask(&request, |(_, part)| {
-            let elements = part.get_elements().ok()?;
-            Some(
-                elements
-                    .filter_map(|e| e.ok())
-                    .filter_map(|netlink_bindings::nftables::SetelemListElemAttrs::Elem(e)| plain_key(e))
-                    .collect::<Vec<_>>(),
-            )
+            let key = |element| match element {
+                Ok(netlink_bindings::nftables::SetelemListElemAttrs::Elem(element)) => plain_key(element),
+                Err(_) => None,
+            };
+            Some(part.get_elements().ok()?.map(key).collect::<Vec<_>>())
         })?;
-        for (key, is_end) in parts.into_iter().flatten() {
-            if is_end { &mut set.ends } else { &mut set.keys }.insert(key);
+        for element in parts.into_iter().flatten() {
+            match element {
+                Some((key, true)) => set.ends.insert(key),
+                Some((key, false)) => set.keys.insert(key),
+                None => {
+                    set.flags |= SET_OTHER;
+                    false
+                }
+            };
         }
     }
     chains.sort_by(|a, b| a.name.cmp(&b.name));
@@ -318,7 +324,7 @@ fn decode_chain(chain: netlink_bindings::nftables::IterableChainAttrs<'_>) -> Ch
     Chain { name: chain.get_name().map(text).unwrap_or_default(), base, rules: vec![] }
 }
 
-/// A key, and whether it is the end of an interval. An element that is more (a time limit) is not one of ours.
+/// A key, and whether it is the end of an interval. An element that is more (a time limit, a comment) is not one of ours.
 fn plain_key(element: netlink_bindings::nftables::IterableSetelemAttrs<'_>) -> Option<(Vec<u8>, bool)> {
     let mut key = None;
     let mut is_end = false;
@@ -496,6 +502,8 @@ const CHAIN_BASE: u32 = 1;
 const COMPARE: [(Compare, u32); 4] =
     [(Compare::Equal, 0), (Compare::NotEqual, 1), (Compare::AtMost, 3), (Compare::AtLeast, 5)];
 const SET_INTERVAL: u32 = 4;
+/// No flag of the kernel's: there is an element in the set that is none of ours, so the set is none.
+const SET_OTHER: u32 = 1 << 31;
 const INTERVAL_END: u32 = 1;
 /// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its source, the
 /// kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).

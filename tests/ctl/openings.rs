@@ -99,6 +99,23 @@ fn peers_are_changed_while_a_container_runs() {
     sealed.holds(&["a", "b"]);
 }
 
+/// However the element is written: with a comment it is another message.
+#[test]
+fn a_peer_that_somebody_else_let_in_is_named() {
+    for (element, says) in [
+        ("203.0.113.0/24", "1 peers are not wanted, and 0 wanted are none"),
+        ("203.0.113.0/24 comment \"mine\"", "set peers4 was changed"),
+    ] {
+        let sealed = Sealed::empty();
+        create(&sealed, "web", "web", &[("peers", "10.9.0.4")]);
+        start(&sealed, "web", 2);
+        sealed.sabotaged(
+            &format!("nsenter -t $P -n nft add element inet oci_isolate peers4 '{{ {element} }}'"),
+            &[&format!("seal: table inet oci_isolate was changed: {says}")],
+        );
+    }
+}
+
 #[test]
 fn what_asks_for_openings_shares_with_nobody() {
     let sealed = Sealed::empty();
