@@ -112,7 +112,7 @@ impl Wire {
                     NLMSG_ERROR | NLMSG_DONE => match status(payload) {
                         Some(0) if header.seq == last => return Ok(torn),
                         Some(0) => (),
-                        Some(code) => return Err((header.seq, Errno::from_raw(-code))),
+                        Some(code) => return Err((header.seq, Errno::from_raw(code.wrapping_neg()))),
                         None => return Err((header.seq, Errno::EBADMSG)),
                     },
                     NLMSG_NOOP => (),
