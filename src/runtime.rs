@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access, execve};
@@ -114,6 +114,15 @@ impl Runtime {
             .args(args)
             .status()
             .with_context(|| format!("cannot run {}", self.path.display()))
+    }
+
+    /// What the runtime says on stdout; on stderr nobody hears it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn says(&self, args: &[OsString]) -> Result<Vec<u8>> {
+        let output = Command::new(&self.path).args(args).stdin(Stdio::null()).output();
+        Ok(output.with_context(|| format!("cannot run {}", self.path.display()))?.stdout)
     }
 }
 

@@ -1,11 +1,12 @@
 //! `start`: the engine has plumbed what it wanted to plumb, the program has not started. Now the namespace is sealed,
-//! and the runtime goes on only when everything holds.
+//! and the runtime goes on only when everything holds. A program that has started is left alone.
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::{Call, NOT_ISOLATED, hook};
 use crate::files;
@@ -23,6 +24,9 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
         call.audit_passed_through(NOT_ISOLATED);
         return call.runtime.exec(call.args, &[]);
     };
+    if record.init.is_some() && has_started(call)? {
+        return call.runtime.exec(call.args, &[]);
+    }
     let pid = init_pid(&record)?;
     check_rootfs(&record, pid)?;
     check_alone(&record, pid)?;
@@ -30,6 +34,17 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
         hook::seal_at_start(&place, record, pid)?;
     }
     call.runtime.exec(call.args, &[])
+}
+
+/// Whether a container that was sealed before runs its program already, so that the runtime will refuse to start it: its
+/// sockets are not somebody else's any more and must not be blocked. Where the runtime does not say so it is sealed again.
+fn has_started(call: &Call) -> Result<bool> {
+    let root = call.root()?;
+    let id = &call.invocation.id;
+    let state = call.runtime.says(&["--root".into(), root.into(), "state".into(), id.clone()])?;
+    let state: Option<Value> = serde_json::from_slice(&state).ok();
+    let status = state.as_ref().and_then(|state| state.get("status")?.as_str());
+    Ok(matches!(status, Some("running" | "paused" | "stopped")))
 }
 
 /// The pid of the init process, from the file that the runtime wrote at `create`.

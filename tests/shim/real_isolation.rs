@@ -151,3 +151,21 @@ fn the_hooks_read_the_state_that_they_are_given() {
         assert_eq!((said.out.as_str(), said.err.as_str()), ("status 6\n0\n0\n", ""), "{runtime}");
     }
 }
+
+/// The sockets in the namespace are its own by then, and not somebody else's that the seal would block.
+#[test]
+fn a_second_start_is_the_runtimes_to_refuse_and_a_running_container_keeps_its_listeners() {
+    for runtime in RUNTIMES {
+        let host = host(runtime);
+        let serve = "while :; do echo answer | nc -l -p 7000; done & while :; do sleep 0.05; done";
+        bundle(&host, "a", serve, isolated);
+        let text = r#"ask() { timeout 20 $R exec web sh -c 'until nc 127.0.0.1 7000 </dev/null 2>/dev/null; do sleep 0.05; done'; }
+            $R create -b $D/a web </dev/null >/dev/null 2>&1; $R start web; echo $?; ask
+            table() { nsenter -n -t $($R state web | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*') nft list ruleset; }
+            table >$D/before; $R start web; echo $?; table | cmp - $D/before; echo $?; ask
+            $R delete -f web; echo $?; find /run/oci-isolate -type f"#;
+        let said = script(&host, shim().to_str().unwrap(), text);
+        assert_eq!(said.out, "0\nanswer\n1\n0\nanswer\n0\n", "{runtime} {said:?}");
+        assert!(!said.err.is_empty() && !said.err.contains("oci-isolate: "), "{runtime} {said:?}");
+    }
+}

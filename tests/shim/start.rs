@@ -74,6 +74,20 @@ fn what_the_engine_plumbed_is_gone_before_the_runtime_is_called() {
 }
 
 #[test]
+fn a_container_whose_start_failed_behind_the_seal_is_sealed_again() {
+    // What is no answer, and whoever cannot be asked, counts as not started.
+    for state in [r#"echo '{"status": "created"}'"#, "echo '{}'", "echo running", "exit 1"] {
+        let (host, pid) = created();
+        host.behave("exit 1");
+        assert_eq!(host.shim(&["start", "web"]).status, 1);
+        host.sh(&format!("ip link add v0 type veth peer name eth0 netns /proc/{pid}/ns/net")).must();
+        host.behave(&format!("case \"$*\" in *state*) {state} ;; *) nsenter -n -t {pid} ip -o link ;; esac"));
+        let seen = host.shim(&["start", "web"]).must();
+        assert!(seen.starts_with("1: lo:") && seen.lines().count() == 1, "{state}: {seen}");
+    }
+}
+
+#[test]
 fn a_container_that_is_started_twice_is_sealed_once() {
     let (host, _) = created();
     host.shim(&["start", "web"]).must();
