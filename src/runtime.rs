@@ -138,8 +138,9 @@ fn is_ourselves(meta: &Metadata, path: &Path, shim: &Path, ourselves: &Metadata)
         || meta.is_file() && meta.len() == ourselves.len() && content(path) == content(shim)
 }
 
-/// Told by the name of the file behind all links: `runc` may well be a link to crun.
-fn dialect_of(path: &Path) -> Dialect {
+/// How a runtime reads its command line, told by the name of the file behind all links: `runc` may well be a link to crun.
+#[must_use]
+pub fn dialect_of(path: &Path) -> Dialect {
     let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     Dialect::of(file.file_name().unwrap_or_default())
 }

@@ -36,6 +36,8 @@ pub struct Record {
     pub version: u32,
     /// The container's id.
     pub id: String,
+    /// The runtime that makes it, absolute.
+    pub runtime: PathBuf,
     /// The bundle, absolute.
     pub bundle: PathBuf,
     /// The root file system: the init process is told by it.

@@ -70,6 +70,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         init: None,
         sealed: None,
         id,
+        runtime: call.runtime.path().to_owned(),
         bundle: bundle.path,
         rootfs: prepared.rootfs,
         pid_file,

@@ -9,6 +9,7 @@ mod exec;
 mod flags;
 mod hook;
 mod opened;
+mod recorded;
 mod start;
 
 use std::ffi::OsString;
@@ -70,11 +71,10 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     };
     // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
-    let mut settings = prepare::settings(flags.config.as_deref())?;
-    if flags.always {
-        settings.mode = Mode::Always;
-    }
-    let runtime = Runtime::find(&settings.runtime)?;
+    let (settings, runtime) = match usable(flags) {
+        Ok(found) => found,
+        Err(why) => return recorded::answer_without_settings(args)?.ok_or(why),
+    };
     *log = log_of(runtime.dialect());
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
@@ -92,6 +92,16 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
             answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }
+}
+
+/// The settings, and the runtime that they name.
+fn usable(flags: &Flags) -> Result<(Settings, Runtime)> {
+    let mut settings = prepare::settings(flags.config.as_deref())?;
+    if flags.always {
+        settings.mode = Mode::Always;
+    }
+    let runtime = Runtime::find(&settings.runtime)?;
+    Ok((settings, runtime))
 }
 
 fn answer(call: &Call) -> Result<ExitCode> {

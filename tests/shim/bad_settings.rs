@@ -2,7 +2,7 @@
 
 use super::harness::{Host, shim};
 use super::said::{Said, say};
-use super::spec::plain;
+use super::spec::{isolated, plain};
 
 const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["--version"]];
 
@@ -133,4 +133,73 @@ fn a_flag_that_is_none_of_ours() {
         assert_eq!(said, Said { status: 1, out: String::new(), err });
     }
     assert!(host.calls().is_empty());
+}
+
+#[test]
+fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_made_them_and_nothing_starts() {
+    let host = Host::new();
+    let other = host.at("other-runtime");
+    host.sh(&format!("cp ../recorder {other}")).must();
+    let file = host.at("config.toml");
+    for (settings, why) in [
+        ("mode = 1", format!("cannot use the settings {file}: line 1: wanted string or table")),
+        (
+            "runtime = [\"/nowhere/runc\"]",
+            "no low-level runtime found; looked for /nowhere/runc (missing)".into(),
+        ),
+    ] {
+        host.config(&isolated());
+        host.settings("");
+        host.shim(&["create", "web"]).must();
+        host.call();
+        host.write("config.toml", settings);
+        for args in [
+            &["state", "web"][..],
+            &["kill", "web", "KILL"],
+            &["kill", "--all", "web"],
+            &["delete", "--force", "web"],
+        ] {
+            host.shim(args).must();
+            assert_eq!(host.call().words()[2..], *args);
+        }
+        assert_eq!(host.state(), [""; 0], "delete drops the record");
+        // Now it is not known here any more.
+        for args in [
+            &["state", "web"][..],
+            &["delete", "web"],
+            &["kill", "web", "KILL"],
+            &["list"],
+            &["features"],
+            &["--version"],
+        ] {
+            host.refuses(args, &why);
+        }
+        host.settings("");
+        host.config(&isolated());
+        host.shim(&["create", "web"]).must();
+        host.call();
+        host.write("config.toml", settings);
+        for args in [&["start", "web"][..], &["exec", "web", "sh"], &["create", "web"], &["run", "web"]] {
+            host.refuses(args, &why);
+        }
+        // Two that were made by different programs, in one call: nobody knows whose it is.
+        host.write("config.toml", format!("runtime = [\"{other}\"]"));
+        host.config(&isolated());
+        host.shim(&["create", "KILL"]).must();
+        host.call();
+        host.write("config.toml", settings);
+        host.refuses(&["kill", "web", "KILL"], &why);
+        host.sh("rm -r /run/oci-isolate").must();
+    }
+}
+
+#[test]
+fn a_runtime_in_whose_place_the_shim_was_put_is_not_asked_to_end_anything() {
+    let host = Host::new();
+    host.config(&isolated());
+    host.shim(&["create", "web"]).must();
+    host.call();
+    host.sh("rm ../recorder; cp \"$SHIM\" ../recorder").must();
+    let ours = format!("{} (oci-isolate itself)", host.at("recorder"));
+    host.refuses(&["kill", "web"], &format!("no low-level runtime found; looked for {ours}"));
 }
