@@ -1,10 +1,10 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
+mod ourselves;
+
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access, execve};
 
 use crate::invocation::Dialect;
+use ourselves::Shim;
 
 /// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty
 /// environment, and `create` and `delete` have to find the same program.
@@ -35,21 +36,22 @@ pub struct Runtime {
 
 impl Runtime {
     /// Finds the first of the wanted runtimes that is there, is executable and is not this program under another
-    /// name: the shim may well be installed as `runc`.
+    /// name: the shim may well be installed as `runc`. Other builds of it are told when the two have called each other
+    /// for a while.
     ///
     /// # Errors
     /// There is none; the message lists where it was looked for.
     pub fn find(wanted: &[PathBuf]) -> Result<Self> {
-        Self::find_for(Path::new("/proc/self/exe"), wanted)
+        Self::find_for(Path::new("/proc/self/exe"), wanted, ourselves::may_go_in_circles())
     }
 
-    /// The one that the shim at this path finds.
+    /// The one that the shim at this path finds; `thoroughly`, so that it is no other build either.
     ///
     /// # Errors
     /// As [`Runtime::find`].
-    pub fn find_for(shim: &Path, wanted: &[PathBuf]) -> Result<Self> {
-        let ourselves =
-            std::fs::metadata(shim).with_context(|| format!("cannot look at {}", shim.display()))?;
+    pub fn find_for(shim: &Path, wanted: &[PathBuf], thoroughly: bool) -> Result<Self> {
+        let meta = std::fs::metadata(shim).with_context(|| format!("cannot look at {}", shim.display()))?;
+        let shim = Shim { path: shim, meta, thoroughly };
         let mut looked = Vec::new();
         for name in wanted {
             for path in candidates(name) {
@@ -57,8 +59,8 @@ impl Runtime {
                     looked.push(format!("{} (missing)", path.display()));
                     continue;
                 };
-                if is_ourselves(&meta, &path, shim, &ourselves) {
-                    looked.push(format!("{} (oci-isolate itself)", path.display()));
+                if let Some(why) = shim.as_which_is(&path, &meta) {
+                    looked.push(format!("{} ({why})", path.display()));
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
                 } else {
@@ -128,14 +130,6 @@ impl Runtime {
 
 fn c_string(text: &OsStr) -> Result<CString> {
     CString::new(text.as_bytes()).context("an argument has a NUL in it")
-}
-
-/// Whether a program is this one: the same file, or a copy of it. Copies that take each other for the runtime would
-/// exec each other for ever.
-fn is_ourselves(meta: &Metadata, path: &Path, shim: &Path, ourselves: &Metadata) -> bool {
-    let content = |path: &Path| std::fs::read(path).ok();
-    (meta.dev(), meta.ino()) == (ourselves.dev(), ourselves.ino())
-        || meta.is_file() && meta.len() == ourselves.len() && content(path) == content(shim)
 }
 
 /// How a runtime reads its command line, told by the name of the file behind all links: `runc` may well be a link to crun.

@@ -61,6 +61,32 @@ fn ourselves_through_a_link_or_under_another_name() {
     refused(&host, &looked.join(", "));
 }
 
+/// Two builds before each other: the first is skipped by itself and by nobody else.
+#[test]
+fn two_builds_that_take_each_other_for_the_runtime_notice() {
+    let host = Host::new();
+    host.config(&plain());
+    let (one, two) = (host.at("one"), host.at("two"));
+    // A program is as good with something behind its end, and is another one.
+    host.sh("cp \"$SHIM\" ../one; cp \"$SHIM\" ../two; echo one >>../one; echo 2 >>../two").must();
+    let call = |program: &str| say(host.command("timeout").args(["60", program, "state", "web"]));
+    settings(&host, &[&one, &two]);
+    let why = [
+        format!("{one} (oci-isolate itself), {two} (another build of oci-isolate)"),
+        format!("{one} (another build of oci-isolate), {two} (oci-isolate itself)"),
+    ];
+    let said = call(&one);
+    let why = why.map(|why| format!("oci-isolate: no low-level runtime found; looked for {why}\n"));
+    assert!(said.status == 1 && why.contains(&said.err), "{said:?}");
+    // They find what is behind them.
+    settings(&host, &[&one, &two, &host.at("recorder")]);
+    for program in [&one, &two] {
+        let said = call(program);
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{program}");
+        assert_eq!(host.call().words(), ["state", "web"]);
+    }
+}
+
 #[test]
 fn the_first_that_can_be_used_is() {
     let host = Host::new();

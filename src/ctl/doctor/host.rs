@@ -35,7 +35,7 @@ pub(super) fn runtime(shim: &Path, settings: &Settings, findings: &mut Vec<Findi
         findings.push(Finding::warn("shim", why, "install oci-isolate beside isolatectl"));
     }
     let shim = if shim.exists() { shim } else { Path::new("/proc/self/exe") };
-    match Runtime::find_for(shim, &settings.runtime) {
+    match Runtime::find_for(shim, &settings.runtime, true) {
         Ok(runtime) => {
             let path = runtime.path().display();
             findings.push(match ask::version(runtime.path()) {
