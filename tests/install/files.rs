@@ -144,6 +144,56 @@ fn in_a_directory_of_drop_ins_no_other_file_appears() {
     }
 }
 
+/// `nvidia-container-runtime` and its like: a container that asks for nothing is to be as before.
+#[test]
+fn another_runtime_than_the_shims_own_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("gpu-runtime");
+    fs::copy("/bin/true", &own).unwrap();
+    let own = own.to_str().unwrap();
+    let containerd = |binary: &str, default: &str| {
+        let containerd = "plugins.'io.containerd.cri.v1.runtime'.containerd";
+        format!(
+            "version = 3\n[{containerd}]\ndefault_runtime_name = '{default}'\n[{containerd}.runtimes.gpu]\n\
+             [{containerd}.runtimes.gpu.options]\nBinaryName = '{binary}'\n\
+             [{containerd}.runtimes.other]\nruntime_type = 'io.containerd.kata.v2'\n"
+        )
+    };
+    for (engine, text, is_named) in [
+        (
+            "docker",
+            format!("{{\"default-runtime\": \"gpu\", \"runtimes\": {{\"gpu\": {{\"path\": \"{own}\"}}}}}}"),
+            true,
+        ),
+        ("docker", format!("{{\"runtimes\": {{\"gpu\": {{\"path\": \"{own}\"}}}}}}"), false),
+        ("containerd", containerd(own, "gpu"), true),
+        ("containerd", containerd("runc", "gpu"), false),
+        ("containerd", containerd(own, "other"), false),
+        (
+            "crio",
+            format!(
+                "[crio.runtime]\ndefault_runtime = 'gpu'\n[crio.runtime.runtimes.gpu]\nruntime_path = '{own}'\n"
+            ),
+            true,
+        ),
+    ] {
+        let file = dir.path().join("file");
+        fs::write(&file, &text).unwrap();
+        // Also when there is nothing to do, and at the next time as the default.
+        for more in [&[][..], &[], &["--default"]] {
+            let said = installed(engine, &file, more);
+            let note = format!(
+                "note     the engine's default runs {own}, and oci-isolate would run /usr/sbin/runc: "
+            );
+            assert_eq!(said.contains(&note), is_named, "{engine} {text}\n{said}");
+            if more.is_empty() {
+                assert_eq!(said.contains("note"), is_named, "{said}");
+            }
+        }
+        installed(engine, &file, &["--uninstall"]);
+    }
+}
+
 #[test]
 fn what_others_changed_meanwhile_stays() {
     for (engine, text, from, to) in [

@@ -37,8 +37,12 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let here = at(&document, &[&way(version)[..], &["runtimes", name]].concat()).is_some();
     let file = drop_in(&main, &document, name).filter(|_| version >= 3 && !here).unwrap_or(main);
     let whole: Vec<DocumentMut> = imported.into_iter().map(|(_, other)| other).chain([document]).collect();
+    let options = model(&whole, version, name).and_then(|model| model.get("options").cloned());
+    let binary = options.as_ref().and_then(|options| options.as_table_like()?.get("BinaryName")?.as_str());
+    let behind = binary.map(PathBuf::from);
     Ok(Edited {
         file,
+        behind,
         add: Box::new(move |text, wanted| add(text, wanted, version, &whole)),
         remove: Box::new(move |text, name, before| remove(text, name, before, version)),
     })
@@ -122,15 +126,18 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
     written(&document, text)
 }
 
-/// The handler that a container gets which asks for none: ours is to behave like it.
+/// The handler that a container gets which asks for none, or the one of runc where that is of another kind: ours is to
+/// behave like it.
 fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
     let find = |path: &[&str]| {
         whole.iter().find_map(|document| at(document, &[&way_of(document, version)[..], path].concat()))
     };
-    let default = find(&[DEFAULT]).and_then(Item::as_str).filter(|name| *name != own).unwrap_or("runc");
-    let handler = find(&["runtimes", default])?.clone().into_table().ok()?;
-    let is_runc = handler.get("runtime_type").and_then(Item::as_str).is_none_or(|kind| kind == RUNC);
-    is_runc.then(|| Box::new(handler))
+    let default = find(&[DEFAULT]).and_then(Item::as_str).filter(|name| *name != own);
+    default.into_iter().chain(["runc"]).find_map(|name| {
+        let handler = find(&["runtimes", name])?.clone().into_table().ok()?;
+        let is_runc = handler.get("runtime_type").and_then(Item::as_str).is_none_or(|kind| kind == RUNC);
+        is_runc.then(|| Box::new(handler))
+    })
 }
 
 /// Keys of a handler that are not taken from its model.

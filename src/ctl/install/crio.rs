@@ -45,8 +45,10 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
         model = model.or_else(|| find(&["runtimes", default])?.clone().into_table().ok());
     }
     let model = model.unwrap_or_default();
+    let behind = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
     Ok(Edited {
         file,
+        behind,
         add: Box::new(move |text, wanted| add(text, wanted, &model)),
         remove: Box::new(remove),
     })

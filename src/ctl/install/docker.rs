@@ -1,19 +1,28 @@
 //! Docker: `runtimes` and `default-runtime` of daemon.json (dockerd(8)), both read again on SIGHUP.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::json::{Member, insert, members, remove, spliced};
 use super::{Edited, Wanted};
+use crate::files::{self, SMALL_LIMIT};
 
 pub(in crate::ctl) const FILE: &str = "/etc/docker/daemon.json";
 
-pub(super) fn edited(config: Option<&Path>) -> Edited {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Edited {
     let file = config.unwrap_or(Path::new(FILE)).to_owned();
-    Edited { file, add: Box::new(add), remove: Box::new(take_out) }
+    let behind = behind(&file, name);
+    Edited { file, behind, add: Box::new(add), remove: Box::new(take_out) }
+}
+
+/// A file that cannot be read has nothing to say here; whoever edits it says why.
+fn behind(file: &Path, name: &str) -> Option<PathBuf> {
+    let document: Value = serde_json::from_slice(&files::read(file, SMALL_LIMIT).ok()?.bytes).ok()?;
+    let default = document.get(DEFAULT)?.as_str().filter(|default| *default != name)?;
+    Some(document.get("runtimes")?.get(default)?.get("path")?.as_str()?.into())
 }
 
 fn add(text: &str, wanted: &Wanted) -> Result<String> {

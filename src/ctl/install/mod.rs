@@ -3,6 +3,7 @@
 //! Data, then deed: an engine's file knows how a text becomes one with the runtime in it ([`Engine`]), and
 //! `change` puts texts in the place of files. Nothing is restarted, and the settings of oci-isolate are not written.
 
+mod behind;
 mod change;
 pub(super) mod containerd;
 pub(super) mod crio;
@@ -88,6 +89,8 @@ struct Edited {
     add: Box<Add>,
     /// The text without it, given the text as it was before it came.
     remove: Box<Remove>,
+    /// The program that the engine runs by default, where its configuration names one.
+    behind: Option<PathBuf>,
 }
 
 pub(super) fn install(arguments: &Arguments, json: bool) -> Result<ExitCode> {
@@ -100,14 +103,15 @@ pub(super) fn install(arguments: &Arguments, json: bool) -> Result<ExitCode> {
     if !arguments.dry_run {
         change.carry_out()?;
     }
-    say(arguments, &change, json)?;
+    let note = if arguments.uninstall { None } else { behind::note(&wanted.path, edited.behind.as_deref())? };
+    say(arguments, &change, note, json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {
     let config = arguments.config.as_deref();
     match arguments.engine {
-        Engine::Docker => Ok(docker::edited(config)),
+        Engine::Docker => Ok(docker::edited(config, &wanted.name)),
         Engine::Containerd => containerd::edited(config, &wanted.name),
         Engine::Podman => podman::edited(config, &wanted.name),
         Engine::Crio => crio::edited(config, &wanted.name),
@@ -160,7 +164,7 @@ fn verb(arguments: &Arguments) -> &'static str {
     if arguments.uninstall { "uninstall from" } else { "install into" }
 }
 
-fn say(arguments: &Arguments, change: &Change, json: bool) -> Result<()> {
+fn say(arguments: &Arguments, change: &Change, note: Option<String>, json: bool) -> Result<()> {
     let then = match arguments.engine {
         // On SIGHUP dockerd keeps the default runtime that a file names no more, and with it the old runtimes
         // (measured with 20.10.24 and 28.5.2).
@@ -180,18 +184,18 @@ fn say(arguments: &Arguments, change: &Change, json: bool) -> Result<()> {
             "done": changes && !arguments.dry_run,
             "diff": change.diff(),
             "then": changes.then_some(then),
+            "note": note,
         }));
     }
     let file = change.file.display();
-    if !changes {
-        return print(&format!("no change: {file} is as it should be\n"));
-    }
-    let verb = match (arguments.dry_run, change.after.is_some()) {
-        (true, _) => return print(&change.diff()),
-        (false, true) => "changed",
-        (false, false) => "removed",
+    let said = match (changes, arguments.dry_run, change.after.is_some()) {
+        (false, ..) => format!("no change: {file} is as it should be\n"),
+        // Nothing else, since it is for patch(1).
+        (true, true, _) => return print(&change.diff()),
+        (true, false, true) => format!("changed  {file}\nthen     {then}\n"),
+        (true, false, false) => format!("removed  {file}\nthen     {then}\n"),
     };
-    print(&format!("{verb}  {file}\nthen     {then}\n"))
+    print(&note.into_iter().fold(said, |said, note| format!("{said}note     {note}\n")))
 }
 
 /// Where in a text something is, as people count.

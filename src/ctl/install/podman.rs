@@ -25,6 +25,8 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let other = elsewhere.clone();
     Ok(Edited {
         file,
+        // Podman's own list of places, of which nobody writes one down.
+        behind: None,
         add: Box::new(move |text, wanted| add(text, wanted, &elsewhere)),
         remove: Box::new(move |text, name, before| remove(text, name, before, &other)),
     })
