@@ -76,6 +76,7 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Openings;
 
     fn notes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Annotation<'a>> {
         pairs.iter().map(|(n, v)| Annotation { name: (*n).into(), value: Some((*v).into()) }).collect()
@@ -175,6 +176,26 @@ mod tests {
             isolates("", &[(SWITCH, "true"), ingress, ingress]),
             Err("annotation io.oci-isolate.ingress is given twice".into())
         );
+    }
+
+    #[test]
+    fn what_the_settings_open_stays_open_unless_an_annotation_of_that_name_says_otherwise() {
+        let settings =
+            "[ingress]\nallowed = false\n[openings]\ningress = \"80\"\njob = \"a\"\npeers = \"10.0.0.1\"";
+        let settings = Settings::parse(settings).unwrap();
+        let opened = |asked: &[(&str, &str)]| match decide(&settings, &notes(asked)) {
+            Decision::Isolate(policy) => Ok(policy.openings),
+            Decision::PassThrough(why) => Err(why.to_owned()),
+            Decision::Refuse(why) => Err(why),
+        };
+        let by_settings = opened(&[(SWITCH, "true")]).unwrap();
+        assert_eq!(by_settings.ingress[0].to_string(), "80/tcp");
+        assert_eq!((by_settings.peers.len(), by_settings.job.as_deref()), (1, Some("a")));
+        let by_both = opened(&[(SWITCH, "true"), ("io.oci-isolate.job", "b")]).unwrap();
+        assert_eq!(by_both, Openings { job: Some("b".into()), ..by_settings });
+        let further = opened(&[(SWITCH, "true"), ("io.oci-isolate.ingress", "81")]).unwrap_err();
+        assert!(further.ends_with("the settings do not allow it (ingress.allowed = false)"), "{further}");
+        assert_eq!(opened(&[]).unwrap_err(), "no annotation asks for it");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Settings {
     pub ingress: IngressBounds,
     /// Whom annotations may make peers.
     pub peers: PeerBounds,
+    /// What is open where no annotation says so.
+    pub openings: DefaultOpenings,
     /// Where decisions are written down.
     pub audit: Audit,
     /// Another answer than the default one, by the rule's name, where the rule offers it.
@@ -124,6 +126,19 @@ pub struct Seccomp {
     pub families: Vec<Family>,
 }
 
+/// What is open for an isolated container that has no annotation for it, each in the words of that annotation. `policy`
+/// reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DefaultOpenings {
+    /// Ports that are answered.
+    pub ingress: Option<String>,
+    /// Peers by address.
+    pub peers: Option<String>,
+    /// The job.
+    pub job: Option<String>,
+}
+
 /// Where decisions are written down.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -149,6 +164,7 @@ impl Default for Settings {
             seccomp: Seccomp::default(),
             ingress: IngressBounds::default(),
             peers: PeerBounds::default(),
+            openings: DefaultOpenings::default(),
             audit: Audit::default(),
             rules: BTreeMap::new(),
         }
@@ -234,6 +250,10 @@ mod tests {
             [peers]
             within = ["10.1.0.0/16", "fd00::/8"]
             widest = [16, 48]
+            [openings]
+            ingress = "8080/tcp"
+            peers = "10.1.0.5"
+            job = "train-7"
             [audit]
             file = "/var/log/oci-isolate/audit.log"
             required = true
@@ -243,6 +263,9 @@ mod tests {
         .unwrap();
         assert!(!settings.ingress.allowed);
         assert_eq!((settings.peers.within.len(), settings.peers.widest), (2, (16, 48)));
+        let openings = &settings.openings;
+        let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);
+        assert_eq!(openings, [Some("8080/tcp"), Some("10.1.0.5"), Some("train-7")]);
         assert_eq!(settings.mode, Mode::Always);
         assert_eq!(settings.firewall, Firewall::IfAvailable);
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
@@ -274,6 +297,8 @@ mod tests {
         settings.refuse.clear();
         settings.rules.clear();
         assert!(settings.audit.file.take().is_some());
+        let openings = std::mem::take(&mut settings.openings);
+        assert!([openings.ingress, openings.peers, openings.job].iter().all(Option::is_some));
         assert_eq!(settings, Settings::default());
     }
 
@@ -357,6 +382,9 @@ mod tests {
             "[peers]\nwidest = [24, 64, 1]",
             "[peers]\nwidest = 24",
             "[peers]\nnarrowest = [32, 128]",
+            "[openings]\ningress = 8080",
+            "[openings]\npeers = [\"10.0.0.1\"]",
+            "[openings]\nport = \"8080\"",
         ] {
             assert!(Settings::parse(text).is_err(), "{text:?} was accepted");
         }

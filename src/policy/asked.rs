@@ -30,12 +30,13 @@ pub const PEERS_LIMIT: usize = 16384;
 /// The longest name of a job, in bytes.
 const JOB_LIMIT: usize = 128;
 
-/// Reads what the annotations of an isolated container ask for.
+/// Reads what stays open for an isolated container: what its annotations ask for, and what the settings open where it
+/// has none of that name.
 ///
 /// # Errors
 /// It cannot be meant, or the settings do not allow it.
 pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openings, String> {
-    let mut asked = Openings::default();
+    let mut asked = default_openings(settings)?;
     let named = |key| move |why| format!("annotation {key}: {why}");
     if let Some(value) = only(annotations, INGRESS)? {
         if !settings.ingress.allowed {
@@ -52,13 +53,31 @@ pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openi
     Ok(asked)
 }
 
+/// Reads what the settings open by themselves.
+///
+/// # Errors
+/// It cannot be meant, or is not within their own bounds; the message names the key.
+pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
+    let given = &settings.openings;
+    let named = |key| move |why| format!("openings.{key}: {why}");
+    Ok(Openings {
+        ingress: given.ingress.as_deref().map_or(Ok(vec![]), ingress).map_err(named("ingress"))?,
+        peers: given
+            .peers
+            .as_deref()
+            .map_or(Ok(vec![]), |list| peers(list, &settings.peers))
+            .map_err(named("peers"))?,
+        job: given.job.as_deref().map(job).transpose().map_err(named("job"))?.map(str::to_owned),
+    })
+}
+
 /// Reads a comma-separated list of peers within bounds; the result is sorted, and none is within another.
 ///
 /// # Errors
 /// An item cannot be meant or is out of bounds; there is none, or too many.
 pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Vec<IpNet>, String> {
-    let nobodys = Nobodys::new();
-    let found = items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, &nobodys));
+    let nobodys = Nobodys::all();
+    let found = items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, nobodys));
     Ok(without_overlap(found.collect::<Result<Vec<_>, _>>()?))
 }
 
@@ -90,8 +109,8 @@ pub fn within(prefix: &IpNet, bounds: &PeerBounds) -> Result<(), String> {
 }
 
 fn ingress(list: &str) -> Result<Vec<Ingress>, String> {
-    let nobodys = Nobodys::new();
-    let found = items(list, INGRESS_LIMIT)?.into_iter().map(|item| port(item, &nobodys));
+    let nobodys = Nobodys::all();
+    let found = items(list, INGRESS_LIMIT)?.into_iter().map(|item| port(item, nobodys));
     let mut found = found.collect::<Result<Vec<_>, _>>()?;
     found.sort_by_key(|ports| (ports.protocol, ports.from, ports.first, ports.last));
     // Ranges that overlap or meet become one.

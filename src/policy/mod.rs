@@ -7,7 +7,9 @@ mod openings;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub use asked::{INGRESS, JOB, PEERS, PEERS_LIMIT, openings, peers, within, without_overlap};
+pub use asked::{
+    INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within, without_overlap,
+};
 pub use never::Nobodys;
 pub use openings::{Ingress, Openings, Protocol};
 

@@ -1,6 +1,7 @@
 //! Addresses that are nobody's peer, whatever the settings say.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
@@ -42,11 +43,14 @@ const METADATA: [Never; 5] = [
 pub struct Nobodys(Vec<(IpNet, &'static str)>);
 
 impl Nobodys {
-    /// All of them.
+    /// All of them. They are parsed once: in a job of 100, 20,000 addresses are held against them at each change.
     #[must_use]
-    pub fn new() -> Self {
-        let parsed = SPECIAL.iter().chain(&METADATA);
-        Self(parsed.filter_map(|(prefix, what)| Some((prefix.parse().ok()?, *what))).collect())
+    pub fn all() -> &'static Self {
+        static ALL: LazyLock<Nobodys> = LazyLock::new(|| {
+            let parsed = SPECIAL.iter().chain(&METADATA);
+            Nobodys(parsed.filter_map(|(prefix, what)| Some((prefix.parse().ok()?, *what))).collect())
+        });
+        &ALL
     }
 
     /// The first one that has an address in common with this prefix, and what it is.
@@ -62,19 +66,13 @@ impl Nobodys {
     }
 }
 
-impl Default for Nobodys {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_prefix_of_the_lists_is_one() {
-        let all = Nobodys::new();
+        let all = Nobodys::all();
         assert_eq!(all.0.len(), SPECIAL.len() + METADATA.len());
         assert!(all.0.iter().all(|(prefix, _)| prefix.trunc() == *prefix));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::settings::{self, Settings};
-use crate::{files, rules};
+use crate::{files, policy, rules};
 
 /// Reads the settings: from the file that the flag or else the environment names, which has to be there, or from the
 /// default one, which may be missing.
@@ -23,6 +23,7 @@ pub fn settings(flag: Option<&Path>) -> Result<Settings> {
             let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
             let parsed = parsed.and_then(|settings| {
                 rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
+                policy::default_openings(&settings).map_err(anyhow::Error::msg)?;
                 Ok(settings)
             });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))

@@ -18,7 +18,7 @@ fn refused(host: &Host, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = Host::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `credentials`, `seccomp`, `ingress`, `peers`, `audit`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (
@@ -32,6 +32,23 @@ fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
         ("[[require]]\nannotation = \"a\"", "line 2: missing field `matches`".into()),
     ] {
         host.settings(text);
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn openings_that_no_annotation_could_have() {
+    let host = Host::new();
+    let path = host.at("config.toml");
+    for (text, why) in [
+        ("ingress = \"0\"", "openings.ingress: \"0\": \"0\" is no port; ports go from 1 to 65535"),
+        (
+            "peers = \"8.8.8.8\"",
+            "openings.peers: \"8.8.8.8\" is not within what the settings allow (peers.within)",
+        ),
+        ("job = \"\"", "openings.job: \"\" is no name of a job: 1 to 128 letters, digits and . _ / : -"),
+    ] {
+        host.settings(&format!("[openings]\n{text}"));
         refused(&host, &format!("cannot use the settings {path}: {why}"));
     }
 }
