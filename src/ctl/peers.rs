@@ -25,6 +25,10 @@ pub(super) enum Verb {
     Add(Change),
     /// Takes these of its peers away, as they were given
     Remove(Change),
+    /// Puts in force what the addresses of its job's members are now, for all of the job
+    ///
+    /// The engine calls no runtime when it connects or disconnects a network (docker network connect).
+    Settle(Which),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,7 +72,19 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
             }
             Ok(peers.iter().filter(|peer| !given.contains(peer)).copied().collect())
         }),
+        Verb::Settle(which) => settle(which),
     }
+}
+
+fn settle(which: &Which) -> Result<ExitCode> {
+    let settings = prepare::settings(None)?;
+    let place = find(which)?;
+    let _lock = place.lock_peers()?;
+    let record = load(&place)?;
+    opened(&record)?;
+    peers::settle(&place, &record)?;
+    write_down(&settings.audit, &place, &record)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {

@@ -68,6 +68,13 @@ impl Member {
     fn host_name(&self) -> Option<&str> {
         self.record.opened.as_ref()?.host_name.as_deref()
     }
+
+    /// The lines by which others find it, and whose files need none of them.
+    fn lines(&self) -> (Option<Netns>, Vec<String>) {
+        let own = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds));
+        let lines = self.host_name().map(|name| own.map(|address| names::line(*address, name)).collect());
+        (self.record.sealed.as_ref().map(|sealed| sealed.netns), lines.unwrap_or_default())
+    }
 }
 
 /// The records of a job, of those that live or not, and with namespaces of their own or not.
@@ -183,6 +190,7 @@ fn check_names(members: &[Member]) -> Result<()> {
 
 /// Every container of the job that lives finds all others in its file, also those that share a namespace.
 fn write_names(job: &str, members: &[Member], of: &Place) -> Result<()> {
+    let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
     for (place, record) in records(job)? {
         let Some(file) = names::file_of(&record).filter(|_| record.init.is_some_and(|init| init.lives()))
@@ -196,14 +204,8 @@ fn write_names(job: &str, members: &[Member], of: &Place) -> Result<()> {
             let netns = seal::netns_of(Path::new(&format!("/proc/{}", init.pid))).ok()?;
             Netns::of(netns.as_fd()).ok()
         });
-        let others = members.iter().filter(|m| m.record.sealed.as_ref().map(|sealed| sealed.netns) != own);
-        let lines: BTreeSet<String> = others
-            .filter_map(|member| Some((member, member.host_name()?)))
-            .flat_map(|(member, name)| {
-                let own = member.own().iter().filter(|own| is_allowed(**own, &member.part.bounds));
-                own.map(move |address| names::line(*address, name))
-            })
-            .collect();
+        let others = named.iter().filter(|(netns, _)| *netns != own);
+        let lines: BTreeSet<&str> = others.flat_map(|(_, lines)| lines).map(String::as_str).collect();
         // Of another container it is that one's affair, and it is told when it starts.
         if let Err(error) = names::write(&record, &lines)
             && place.record() == of.record()

@@ -86,7 +86,7 @@ pub(super) fn file_of(record: &Record) -> Option<&Path> {
 }
 
 /// Makes these the lines of ours in a container's file.
-pub(super) fn write(record: &Record, lines: &BTreeSet<String>) -> Result<()> {
+pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
     let Some(Hosts::Written { path, inode }) = record.opened.as_ref().map(|opened| &opened.hosts) else {
         return Ok(());
     };
@@ -113,18 +113,19 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     Ok((file, inode))
 }
 
-fn change(file: &File, lines: &BTreeSet<String>) -> Result<()> {
+fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
     let mut text = vec![0; usize::try_from(file.metadata()?.len().min(LIMIT))?];
     let read = file.read_at(&mut text, 0)?;
     text.truncate(read);
-    let mut missing = lines.clone();
+    // By what is behind the first byte, which may be a `#` in the file.
+    let mut missing: BTreeSet<_> = lines.iter().filter_map(|line| Some((line.get(1..)?, *line))).collect();
     let mut changes = Vec::new();
     let mut at = 0;
     for found in text.split_inclusive(|byte| *byte == b'\n') {
         let line = std::str::from_utf8(found).unwrap_or_default().trim_end_matches('\n');
         if let (Some(rest), true) = (line.get(1..), line.ends_with(MARK)) {
-            let wanted = missing.iter().find(|wanted| wanted.get(1..) == Some(rest)).cloned();
-            let byte = wanted.as_ref().map_or(b'#', |wanted| wanted.as_bytes()[0]);
+            let wanted = missing.range((rest, "")..).next().filter(|(behind, _)| *behind == rest).copied();
+            let byte = wanted.map_or(b'#', |(_, wanted)| wanted.as_bytes()[0]);
             if line.as_bytes()[0] != byte {
                 changes.push((byte, at));
             }
@@ -143,7 +144,7 @@ fn change(file: &File, lines: &BTreeSet<String>) -> Result<()> {
     if !missing.is_empty() {
         let mut new =
             if text.last().is_some_and(|last| *last != b'\n') { "\n".to_owned() } else { String::new() };
-        new.extend(missing.iter().map(|line| format!("{line}\n")));
+        new.extend(missing.iter().map(|(_, line)| format!("{line}\n")));
         std::io::Write::write_all(&mut &*file, new.as_bytes())?;
     }
     Ok(())
@@ -164,8 +165,8 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let (file, inode) = open(&path).unwrap();
         for lines in rounds {
-            let lines = lines.iter().map(|line| format!("{line}{MARK}")).collect();
-            change(&file, &lines).unwrap();
+            let lines: Vec<_> = lines.iter().map(|line| format!("{line}{MARK}")).collect();
+            change(&file, &lines.iter().map(String::as_str).collect()).unwrap();
         }
         assert_eq!(open(&path).unwrap().1, inode);
         std::fs::read_to_string(path).unwrap()

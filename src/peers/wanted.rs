@@ -36,7 +36,7 @@ pub fn wanted(parts: &[Part], index: usize) -> BTreeSet<IpNet> {
 /// Whether an address can be that of somebody's peer.
 #[must_use]
 pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
-    within(&IpNet::from(address), bounds).is_ok() && !Nobodys::new().has(address)
+    within(&IpNet::from(address), bounds).is_ok() && !Nobodys::all().has(address)
 }
 
 #[cfg(test)]

@@ -41,7 +41,13 @@ pub(super) fn seal(
     record.sealed = Some(sealed);
     record.init = Some(Process::of(pid)?);
     place.update(&record)?;
-    peers::settle(place, &record).context("cannot join the job")
+    let settled = peers::settle(place, &record).context("cannot join the job");
+    if settled.is_err() {
+        // It is not started, so it is no member until it is deleted: its name must not stop those that come.
+        (record.init, record.sealed) = (None, None);
+        place.update(&record)?;
+    }
+    settled
 }
 
 /// What its annotations ask for, in a word each.

@@ -79,6 +79,88 @@ fn members_of_a_job_know_each_other_by_name_and_nobody_else() {
     sealed.holds(&["a", "c"]);
 }
 
+/// In pairs that start at the same time; at last, each one starts while another that was killed is deleted.
+#[test]
+fn a_hundred_members_that_come_two_at_once_are_each_others_peers() {
+    let sealed = Sealed::empty();
+    for last in 2..=106 {
+        create(&sealed, &format!("m{last}"), &format!("algo-{last}"), &[("job", "train")]);
+    }
+    sh(&sealed, "for i in $(seq 2 106); do plumb m$i $i; done");
+    let took = sh(
+        &sealed,
+        "start() { $SHIM --root $R start m$1 || echo \"m$1 does not start\" >>$D/failed; }
+        for i in $(seq 2 2 100); do start $i & start $((i + 1)) & wait; done
+        from=${EPOCHREALTIME/./}; start 102; echo $(((${EPOCHREALTIME/./} - from) / 1000))
+        for i in 2 3 4 5; do
+            runc --root $R kill m$i KILL; sleep 0.2
+            $SHIM --root $R delete m$i & start $((i + 101)) & wait
+        done
+        [ ! -e $D/failed ]",
+    );
+    println!("the 101st of a job starts in {} ms", took.trim());
+    for id in ["m6", "m53", "m54", "m106"] {
+        assert_eq!(sealed.ctl(&["verify", id]).must(), format!("{id}: holds\n"));
+        let peers = sealed.ctl(&["peers", "show", id]).must();
+        assert_eq!(peers.lines().count(), 100, "{id}: {peers}");
+        let hosts = sh(&sealed, &format!("grep -v '^#' $D/{id}/hosts"));
+        assert_eq!(hosts.lines().filter(|line| line.ends_with("# oci-isolate job")).count(), 100, "{id}");
+    }
+    sh(
+        &sealed,
+        "for pair in 6:106 106:6 53:54 54:103; do
+            [ $(within m${pair%:*} wget -qO- http://algo-${pair#*:}:8080/f) = hello ]
+        done
+        closed m6 wget -qO- http://10.9.0.2:8080/f; closed m106 ping -c1 -W1 10.9.0.1",
+    );
+}
+
+#[test]
+fn one_whose_name_is_taken_does_not_start_and_does_not_stop_the_others() {
+    let sealed = Sealed::empty();
+    for (id, name) in [("a", "algo-1"), ("b", "ALGO-1"), ("c", "algo-3")] {
+        create(&sealed, id, name, &[("job", "train")]);
+    }
+    start(&sealed, "a", 2);
+    let said = sealed.sh(&format!("{PLUMB}plumb b 4; $SHIM --root $R start b"));
+    assert!(
+        said.err.ends_with("of the job have the same host name, ALGO-1; give each its own (--hostname)\n")
+            && said.err.contains("container b not started: cannot join the job"),
+        "{said:?}"
+    );
+    start(&sealed, "c", 6);
+    sh(
+        &sealed,
+        "[ $(within c wget -qO- http://algo-1:8080/f) = hello ]; closed a wget -qO- http://10.9.0.4:8080/f",
+    );
+    for id in ["a", "c"] {
+        assert_eq!(sealed.ctl(&["verify", id]).must(), format!("{id}: holds\n"));
+    }
+}
+
+#[test]
+fn an_address_that_changes_is_covered_at_once_and_a_peer_s_once_it_is_settled() {
+    let sealed = Sealed::empty();
+    for (id, name) in [("a", "algo-1"), ("b", "algo-2")] {
+        create(&sealed, id, name, &[("job", "train")]);
+    }
+    start(&sealed, "a", 2);
+    start(&sealed, "b", 4);
+    sh(&sealed, "P=$(cat /run/oci-isolate/containers$R/b.pid); nsenter -t $P -n ip addr flush dev eth0
+        nsenter -t $P -n ip addr add 10.9.0.8/24 dev eth0
+        closed a wget -qO- http://10.9.0.8:8080/f; refused timeout 3 busybox wget -qO- http://10.9.0.8:8080/f; closed b ping -c1 -W1 10.9.0.1");
+    let verify = sealed.ctl(&["verify", "a"]);
+    assert!(verify.out.contains("1 peers are not wanted, and 1 wanted are none"), "{verify:?}");
+    sealed.ctl(&["peers", "settle", "b"]).must();
+    sh(
+        &sealed,
+        "[ $(within a wget -qO- http://algo-2:8080/f) = hello ]; [ $(within b wget -qO- http://algo-1:8080/f) = hello ]",
+    );
+    sealed.holds(&["a", "b"]);
+    let show = sealed.ctl(&["peers", "show", "a"]).must();
+    assert_eq!(show, "10.9.0.8  b, of job train\n");
+}
+
 #[test]
 fn peers_are_changed_while_a_container_runs() {
     let sealed = Sealed::empty();
