@@ -175,10 +175,16 @@ fn sweep() {
 
 /// The second Debian.
 fn sid() -> PathBuf {
+    let root = cached("sid", "hack/engines");
+    assert!(root.with_extension("stamp").exists(), "{} is not finished; run hack/engines", root.display());
+    root
+}
+
+/// What a script has put into the cache directory.
+pub(crate) fn cached(name: &str, script: &str) -> PathBuf {
     // A relative path is meant from the project, as in `hack/engines`.
     let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache);
-    let root = cache.join("sid");
-    assert!(cache.join("sid.stamp").exists(), "{} is not there; run hack/engines", root.display());
-    root
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache).join(name);
+    assert!(path.exists(), "{} is not there; run {script}", path.display());
+    path
 }

@@ -1,0 +1,101 @@
+//! `ingress`: a published port is answered, and the container starts nothing.
+
+use super::{comes_to_answer, fetched_by_host, opened, strs};
+use crate::harness::ISOLATE;
+use crate::harness::capture::Capture;
+use crate::harness::docker::{Docker, Release};
+use crate::harness::findings::Findings;
+use crate::harness::host::{Host, Kind};
+use crate::harness::podman::{Podman, User};
+use crate::harness::probe::{ITSELF, OPEN, Report};
+
+/// Port 80 is the one that the containers serve; on 81 they do too, and nobody is let in.
+const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];
+
+/// The host's own request, and those from the outside.
+fn answers_by_port_80_alone(host: &Host) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if !comes_to_answer(host, "198.51.100.2:8080") {
+        complaints.push("the published port does not answer".to_owned());
+    }
+    let said = fetched_by_host(host, "198.51.100.2", "8080");
+    if !said.well() {
+        complaints.push(format!("the published port does not answer the host: {said}"));
+    }
+    if host.world.can_connect("198.51.100.2:8081") {
+        complaints.push("a published port answers that no ingress is asked for".to_owned());
+    }
+    complaints
+}
+
+fn a_published_port_is_answered_and_the_container_starts_nothing(docker: &Docker) {
+    let mut findings = Findings::default();
+    let serve_81 = |name: &str| docker.must(&["exec", name, "httpd", "-p", "81", "-h", "/www"]);
+
+    docker.background("bare", &[&["--runtime=bare"], &PUBLISHED[..]].concat());
+    serve_81("bare");
+    for port in [8080, 8081] {
+        let answers = comes_to_answer(&docker.host, &format!("198.51.100.2:{port}"));
+        findings.claim(answers, format!("port {port} of a bare container does not answer"));
+    }
+    let capture = Capture::start(&docker.host);
+    findings.about("bare", docker.probe_in("bare", "bare").reaches(&OPEN));
+    let packets = capture.finish();
+    findings.claim(packets.len() > 20, format!("only {} packets of a bare container", packets.len()));
+    let answers = comes_to_answer(&docker.host, "[2001:db8:b::2]:8080");
+    findings.claim(answers, "a bare container does not answer over IPv6");
+    docker.must(&["rm", "-f", "bare"]);
+
+    let asked = opened(docker, "ingress=80/tcp");
+    docker.background("web", &[&strs(&asked)[..], &PUBLISHED].concat());
+    serve_81("web");
+    findings.about("web", answers_by_port_80_alone(&docker.host));
+    // Needs neighbour discovery, also from behind dockerd's own ICMPv6 socket in the namespace, which is blocked.
+    findings.claim(comes_to_answer(&docker.host, "[2001:db8:b::2]:8080"), "it does not answer over IPv6");
+    let capture = Capture::start(&docker.host);
+    findings.about("web", docker.probe_in("web", "web").silent(&ITSELF));
+    findings.about("host", capture.saw_nothing());
+
+    docker.must(&["restart", "-t=0", "web"]);
+    serve_81("web");
+    findings.about("restarted", answers_by_port_80_alone(&docker.host));
+    findings.about("restarted", docker.probe_in("web", "again").silent(&ITSELF));
+    findings.settle();
+}
+
+#[test]
+fn docker_20_a_published_port_that_the_settings_open_is_answered_and_the_container_starts_nothing() {
+    a_published_port_is_answered_and_the_container_starts_nothing(&Docker::start(Release::Docker20));
+}
+
+#[test]
+fn docker_28_a_published_port_is_answered_and_the_container_starts_nothing() {
+    a_published_port_is_answered_and_the_container_starts_nothing(&Docker::start(Release::Docker28));
+}
+
+#[test]
+fn podman_a_published_port_is_answered_and_the_container_starts_nothing() {
+    let podman = Podman::new(Kind::Machine, User::Root, "/usr/sbin/runc");
+    let mut findings = Findings::default();
+    let asked = ["--annotation", ISOLATE, "--annotation", "io.oci-isolate.ingress=80/tcp"];
+    for (name, runtime, asked) in [("bare", "bare", &[][..]), ("web", "oci-isolate", &asked)] {
+        let flags = ["-d", "--cap-add=NET_RAW", "--name", name];
+        podman.run(runtime, &[&flags, asked, &PUBLISHED, &["probe", "httpd", "-f", "-h", "/www"]]).must();
+        podman.must(&["exec", name, "httpd", "-p", "81", "-h", "/www"]);
+        let probe = || Report::parse(&podman.must(&["exec", name, "probe", name]));
+        if name == "web" {
+            findings.about("web", answers_by_port_80_alone(&podman.host));
+            let capture = Capture::start(&podman.host);
+            findings.about("web", probe().silent(&ITSELF));
+            findings.about("host", capture.saw_nothing());
+        } else {
+            let answers = comes_to_answer(&podman.host, "198.51.100.2:8081");
+            findings.claim(answers, "port 8081 of a bare container does not answer");
+            let capture = Capture::start(&podman.host);
+            findings.about("bare", probe().reaches(&OPEN));
+            findings.claim(capture.finish().len() > 20, "the capture saw next to nothing");
+        }
+        podman.must(&["rm", "-f", "-t=0", name]);
+    }
+    findings.settle();
+}
