@@ -1,12 +1,11 @@
 //! `isolatectl inspect`: one record, for a person or as it is.
 
 use std::fmt::{Display, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::process::state;
+use super::process::{directory, state};
 use super::{print, print_json};
 use crate::record::{Hosts, Record};
 
@@ -20,7 +19,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     writeln!(text, "bundle     {}", record.bundle.display())?;
     writeln!(text, "asked by   {}", record.why)?;
     if let Some(init) = record.init {
-        let state = state(Path::new(&format!("/proc/{}", init.pid))).filter(|_| init.lives());
+        let state = state(&directory(init.pid)).filter(|_| init.lives());
         writeln!(text, "init       {}, {}", init.pid, state.as_deref().unwrap_or("ended"))?;
     }
     for applied in &record.applied {

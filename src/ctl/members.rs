@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::process::{has_ended, member, namespace};
+use super::process::{directory, has_ended, member, namespace};
 use super::read;
 use crate::peers::inside;
 
@@ -33,28 +33,27 @@ pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
 /// be looked at are not ours.
 pub(super) fn beside(init: u32, kind: &str) -> Result<BTreeSet<u32>> {
     let own = namespace(Path::new("/proc/self"), kind)?;
-    let (dev, ino) = namespace(Path::new(&format!("/proc/{init}")), kind)?;
+    let (dev, ino) = namespace(&directory(init), kind)?;
     if own == (dev, ino) {
         return Ok(BTreeSet::new());
     }
     let mut found = inside(&format!("ns/{kind}"), dev, ino)?;
     // A zombie is in no control group any more.
-    found.retain(|pid| !has_ended(Path::new(&format!("/proc/{pid}"))));
+    found.retain(|pid| !has_ended(&directory(*pid)));
     Ok(found)
 }
 
 /// The container's own control groups: controllers and directory. One that its parent is in, too, it has inherited: without
 /// the right to make some (rootless), a runtime leaves it where its caller is.
 pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
-    let of = |pid: &str| read(Path::new(&format!("/proc/{pid}/cgroup"))).map(|text| groups(&text));
-    let status = read(Path::new(&format!("/proc/{init}/status")))?;
-    // 0 is a parent that is not in our pid namespace.
-    let parent = member(&status, "PPid").filter(|parent| *parent != "0");
-    // One that has ended has handed its child on.
+    let of = |pid| read(&directory(pid).join("cgroup")).map(|text| groups(&text));
+    let status = read(&directory(init).join("status"))?;
+    // 0 is a parent that is not in our pid namespace; one that has ended has handed its child on.
+    let parent = member(&status, "PPid").and_then(|parent| parent.parse().ok());
     let inherited = parent.and_then(|parent| of(parent).ok()).unwrap_or_default();
     let mut own = Vec::new();
-    for (controllers, path) in of(&init.to_string())?.into_iter().filter(|group| !inherited.contains(group)) {
-        let found = directories(&controllers, Path::new(&path))?;
+    for (controllers, path) in of(init)?.into_iter().filter(|group| !inherited.contains(group)) {
+        let found = hierarchies(&controllers, Path::new(&path))?;
         own.extend(found.into_iter().map(|directory| (controllers.clone(), directory)));
     }
     Ok(own)
@@ -76,7 +75,7 @@ fn groups(text: &str) -> Vec<(String, String)> {
 
 /// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
 /// (mountinfo's root).
-fn directories(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
+fn hierarchies(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
     let is_it = |line: &&str| match line.split(" - ").nth(1) {
         Some(rest) if controllers.is_empty() => rest.starts_with("cgroup2 "),

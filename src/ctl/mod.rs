@@ -5,6 +5,7 @@
 
 mod ask;
 mod check;
+mod descriptors;
 mod devices;
 mod doctor;
 mod inspect;
@@ -13,7 +14,6 @@ mod list;
 mod members;
 mod peers;
 mod process;
-mod sockets;
 mod tree;
 mod verify;
 

@@ -4,17 +4,16 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
 use super::devices::unusual;
-use super::process::namespace;
+use super::process::Case;
 use super::read;
-use super::verify::Broken;
 use crate::prepare::Opened;
 use crate::record::Record;
 use crate::rules::{MASKED, READONLY, credentials};
@@ -23,29 +22,44 @@ use crate::rules::{MASKED, READONLY, credentials};
 const ENTRIES: usize = 1 << 16;
 
 /// Looks at one process, whose mount namespace was not looked at yet.
-pub(super) fn look(pid: u32, process: &Path, record: &Record, broken: &mut Vec<Broken>) -> Result<()> {
-    if namespace(process, "mnt")? == namespace(Path::new("/proc/self"), "mnt")? {
-        // All of the machine is there, and to name it file by file would help nobody.
-        broken.push(Broken::new("mounts", format!("process {pid} is in the host's mount namespace")));
-        return Ok(());
+pub(super) fn look(case: &mut Case, record: &Record) -> Result<()> {
+    let root = Opened::root_of(&case.process).context("cannot open its root directory")?;
+    mounts(case, record, &root)?;
+    for (path, device) in nodes(&root).context("cannot look at its /dev")? {
+        case.thing("devices", path.display(), format_args!("is {device}"));
     }
-    let root = Opened::root_of(process).context("cannot open its root directory")?;
-    let mut say = |rule, what: String| broken.push(Broken::new(rule, what));
-    let own_groups = namespace(process, "cgroup")? != namespace(Path::new("/proc/self"), "cgroup")?;
-    for line in read(&process.join("mountinfo"))?.lines() {
-        let Some(mount) = Mount::read(line) else { bail!("cannot understand its mountinfo") };
-        let point = mount.point;
-        let writable = match mount.kind {
-            "sysfs" => !mount.readonly && !record.confined,
-            "cgroup" | "cgroup2" => !mount.readonly && !record.confined && !own_groups,
+    let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.says));
+    let masked = masked.map(|path| ("credential-files", path));
+    for (rule, path) in masked.chain(MASKED.iter().map(|path| ("masked-paths", *path))) {
+        if shows(&root, path)? {
+            case.thing(rule, path, "is not masked");
+        }
+    }
+    for path in READONLY {
+        if let Some(opened) = there(&root, path)?
+            && shows(&root, path)?
+            && !opened.is_readonly()?
+        {
+            case.thing("masked-paths", path, "is writable");
+        }
+    }
+    Ok(())
+}
+
+fn mounts(case: &mut Case, record: &Record, root: &Opened) -> Result<()> {
+    let own_groups = record.confined || !case.is_in_ours("cgroup")?;
+    for line in read(&case.process.join("mountinfo"))?.lines() {
+        let Mount { point, kind, readonly } = Mount::read(line).context("cannot understand its mountinfo")?;
+        let reaches_the_machine = match kind {
+            "sysfs" => !record.confined,
+            "cgroup" | "cgroup2" => !own_groups,
             _ => false,
         };
-        if writable {
-            let why = format!("{point} of process {pid}, a mount of {}, is writable", mount.kind);
-            say("masked-paths", why);
+        if reaches_the_machine && !readonly {
+            case.thing("masked-paths", point, format_args!("is {kind} and writable"));
         }
-        if mount.kind == "nsfs" {
-            say("mounts", format!("{point} of process {pid} is a namespace"));
+        if kind == "nsfs" {
+            case.thing("mounts", point, "is a namespace");
             continue;
         }
         // proc(5): blanks in mount points are written as octal escapes; such a path is not looked up.
@@ -54,27 +68,9 @@ pub(super) fn look(pid: u32, process: &Path, record: &Record, broken: &mut Vec<B
             _ => continue,
         };
         if is(&stat, SFlag::S_IFSOCK) {
-            say("mounts", format!("{point} of process {pid} is a socket of the host"));
+            case.thing("mounts", point, "is a socket of the host");
         } else if let Some(device) = unusual(&stat)? {
-            say("devices", format!("{point} of process {pid} is {device}"));
-        }
-    }
-    for (path, device) in nodes(&root).context("cannot look at its /dev")? {
-        say("devices", format!("{} of process {pid} is {device}", path.display()));
-    }
-    let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.says));
-    let masked = masked.map(|path| ("credential-files", path));
-    for (rule, path) in masked.chain(MASKED.iter().map(|path| ("masked-paths", *path))) {
-        if shows(&root, path)? {
-            say(rule, format!("{path} of process {pid} is not masked"));
-        }
-    }
-    for path in READONLY {
-        if let Some(opened) = there(&root, path)?
-            && shows(&root, path)?
-            && !opened.is_readonly()?
-        {
-            say("masked-paths", format!("{path} of process {pid} is writable"));
+            case.thing("devices", point, format_args!("is {device}"));
         }
     }
     Ok(())

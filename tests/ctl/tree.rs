@@ -74,7 +74,7 @@ fn a_path_that_was_made_writable_is_named() {
         "busybox mount -o remount,bind,rw /proc/sys; busybox mount -o remount,rw /sys",
         &[
             "masked-paths: /proc/sys of process PID is writable",
-            "masked-paths: /sys of process PID, a mount of sysfs, is writable",
+            "masked-paths: /sys of process PID is sysfs and writable",
         ],
     );
 }
