@@ -80,6 +80,20 @@ impl Docker {
         self.daemon(&self.host.at("daemon.json"), &[]);
     }
 
+    /// Kills the daemon. Its containerd and the containers are left alone.
+    #[allow(dead_code, reason = "tests/faults uses it")]
+    pub(crate) fn crash(&self) {
+        let pid = self.host.at("docker.pid");
+        let gone = "until ! [ -e /proc/$pid/exe ]; do sleep 0.05; done";
+        self.host.sh(&format!("pid=$(cat {pid}); kill -KILL $pid; {gone}; rm {pid}")).must();
+    }
+
+    /// Starts the daemon again after [`Docker::crash`].
+    #[allow(dead_code, reason = "tests/faults uses it")]
+    pub(crate) fn revive(&self) {
+        self.daemon(&self.host.at("daemon.json"), &[]);
+    }
+
     fn socket(&self) -> String {
         format!("unix://{}", self.host.at("docker.sock"))
     }
