@@ -2,13 +2,22 @@
 //! many and compares with bare runc. Needs root and what `hack/engines` installs.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+#[path = "../engines/harness/mod.rs"]
+#[allow(dead_code, reason = "the engines' tests use the rest")]
+mod harness;
+
+use harness::docker::{Docker, Release};
+use harness::said::{say, wait_for};
 
 const SHIM: &str = env!("CARGO_BIN_EXE_oci-isolate");
 
@@ -57,4 +66,39 @@ fn one_that_is_not_deleted_one_that_is_not_isolated_and_one_that_does_not_start_
     assert!(open.starts_with("isolated: 1 calls failed") && open.contains("/verify 4"), "{open}");
     let failed = wrapped("start 1", "echo no >&2; exit 1").join("\n");
     assert!(failed.contains("calls failed: no;burst: container 1: run"), "{failed}");
+}
+
+/// How many containers Docker starts at once; more by hand.
+fn docker_containers() -> usize {
+    std::env::var("OCI_ISOLATE_LOAD_DOCKER").ok().and_then(|count| count.parse().ok()).unwrap_or(20)
+}
+
+#[test]
+fn many_containers_of_docker_at_once_are_sealed_and_leave_nothing() {
+    let docker = Docker::start(Release::Docker28);
+    let host = &docker.host;
+    let count = docker_containers();
+    let left = || {
+        let look = "find /run/oci-isolate/containers -type f 2>/dev/null || true
+            lsns --noheadings --output TYPE,NS,COMMAND | grep -v lsns | sort
+            cut -d' ' -f4- /proc/self/mountinfo | sort; ip -o link show type veth";
+        host.sh(look).must()
+    };
+    let before = left();
+    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), host.at("isolatectl")).unwrap();
+    // Docker's client waits for its daemon, however long that takes.
+    let patient = |script: &str| {
+        let mut command = docker.client("timeout");
+        command.args(["600", "sh", "-euc", script, "sh"]).args(docker.isolation());
+        say(&mut command)
+    };
+    let run = "for n in $(seq COUNT); do docker run -d --name c$n \"$@\" probe sleep 1000 >/dev/null & pids=\"${pids-} $!\"; done
+        for pid in $pids; do wait $pid; done";
+    patient(&run.replace("COUNT", &count.to_string())).must();
+    let verified = host.sh(&format!("{} verify --all", host.at("isolatectl"))).must();
+    assert_eq!(verified.lines().filter(|line| line.ends_with(": holds")).count(), count, "{verified}");
+    assert_eq!(verified.lines().count(), count, "{verified}");
+    patient("docker ps -q | xargs -n 1 -P 100 docker rm -f >/dev/null").must();
+    let gone = wait_for(Duration::from_secs(30), || (left() == before).then_some(()));
+    assert!(gone.is_some(), "before:\n{before}\nafter:\n{}", left());
 }
