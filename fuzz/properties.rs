@@ -157,7 +157,8 @@ const FILES: [&str; 9] = ["protocols", "sockstat", "udp", "udp6", "raw", "raw6",
 
 fn rewritten(text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
     let document = Document::read(Kind::Config, text)?;
-    rewrite(&document, &document.view()?, subject)
+    let view = document.view()?;
+    rewrite(document, view, subject)
 }
 
 /// What would be refused is taken away, so that more comes out.

@@ -53,21 +53,23 @@ impl From<Violation> for Refusal {
 ///
 /// # Errors
 /// A rule cannot be made to hold.
-pub fn rewrite(document: &Document, view: &View, subject: &Subject) -> Result<Rewritten, Refusal> {
+pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewritten, Refusal> {
     let mut edits = Vec::new();
     let mut applied = Vec::new();
     for rule in rules_for(document.kind(), subject) {
-        let planned = (rule.plan)(view, subject)?;
+        let planned = (rule.plan)(&view, subject)?;
         applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
         edits.extend(planned);
     }
     if edits.iter().all(|edit| edit.change == Change::Note) {
-        prove(document.kind(), view, subject)?;
+        prove(document.kind(), &view, subject)?;
         return Ok(Rewritten { text: None, applied });
     }
-    let text = document.with(&edits)?;
+    let (kind, text) = (document.kind(), document.with(&edits)?);
+    // All of it may be large, and none of it has a say any more.
+    drop((document, view, edits));
     // As a runtime will read it, not as we meant it.
-    let written = Document::read(document.kind(), &text)?;
+    let written = Document::read(kind, &text)?;
     prove(written.kind(), &written.view()?, subject)?;
     Ok(Rewritten { text: Some(text), applied })
 }

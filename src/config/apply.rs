@@ -1,233 +1,173 @@
-//! Carries out edits: the text is walked once, and everything that no edit names is copied as it stands.
+//! Carries out edits: the text is walked along them, and everything that no edit names is copied as it stands.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use super::Unreadable;
+use super::edit::{Change, Edit, Step};
+use super::json::Value;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use super::Text;
-use super::edit::{Change, Edit, Json, Step};
-
-/// Writes the document `text` with the edits made; the first `depth` steps of every pointer name the root itself.
-pub(super) fn apply(text: &str, edits: &[Edit], depth: usize) -> Result<Vec<u8>, String> {
-    let mut tree = Tree::default();
-    for edit in edits.iter().filter(|edit| edit.change != Change::Note) {
-        let steps =
-            edit.at.0.get(depth..).ok_or_else(|| format!("{} is outside of the document", edit.at))?;
-        tree.add(steps, &edit.change);
-    }
-    let mut out = Vec::with_capacity(text.len() + 2048);
-    if edits.is_empty() {
-        out.extend_from_slice(text.trim().as_bytes());
-        return Ok(out);
-    }
-    let mut separator = Separator { opening: None, first: true };
-    let root = Place { tree: Some(&tree), name: None, separator: &mut separator, out: &mut out };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let done = root.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    done.map_err(|why| format!("cannot edit the document: {why}"))?;
-    Ok(out)
+/// Writes the document with the edits made; the first `depth` steps of every pointer name the root itself.
+pub(super) fn apply(root: Value, edits: &[Edit], depth: usize) -> Result<Vec<u8>, Unreadable> {
+    let changes = edits.iter().filter(|edit| edit.change != Change::Note);
+    let mut all: Vec<Entry> = changes.map(|edit| (edit.at.0.as_slice(), &edit.change)).collect();
+    // Those of one place stay in their order.
+    all.sort_by_key(|(steps, _)| *steps);
+    let wanted = (!all.is_empty()).then(|| Wanted::of(&all, depth));
+    let mut out = Out { bytes: Vec::with_capacity(root.raw().len() + 2048), first: true };
+    out.child(None, Some(root), wanted)
+        .map_err(|why| Unreadable::new(format!("cannot edit the document: {why}")))?;
+    Ok(out.bytes)
 }
 
-/// The edits by place, so that every list and object is walked once however many edits it has.
-#[derive(Default)]
-struct Tree<'e> {
-    removed: bool,
-    prepended: Vec<&'e Value>,
-    appended: Vec<&'e Value>,
-    extended: Vec<&'e Json>,
-    set: Option<&'e Json>,
-    below: BTreeMap<&'e Step, Tree<'e>>,
-}
-
-impl<'e> Tree<'e> {
-    fn add(&mut self, steps: &'e [Step], change: &'e Change) {
-        match steps {
-            [first, rest @ ..] => self.below.entry(first).or_default().add(rest, change),
-            [] => match change {
-                Change::Remove => self.removed = true,
-                Change::Append(item) => self.appended.push(item),
-                Change::Prepend(item) => self.prepended.push(item),
-                Change::Extend(items) => self.extended.push(items),
-                Change::Set(value) => self.set = Some(value),
-                Change::Note => {}
-            },
-        }
-    }
-
-    fn has_items(&self) -> bool {
-        !(self.prepended.is_empty() && self.appended.is_empty() && self.extended.is_empty())
-    }
-}
-
-/// A value on the way from the old text to the new one. The text is walked once: what no edit names is copied as it
-/// is met.
-struct Place<'t, 'e, 'o> {
-    /// The edits here and below.
-    tree: Option<&'t Tree<'e>>,
-    /// Of a member.
-    name: Option<&'t str>,
-    separator: &'o mut Separator,
-    out: &'o mut Vec<u8>,
-}
-
-impl Place<'_, '_, '_> {
-    fn begin(&mut self) {
-        self.separator.write(self.out);
-        if let Some(name) = self.name {
-            self.out.extend_from_slice(Value::from(name).to_string().as_bytes());
-            self.out.push(b':');
-        }
-    }
-
-    /// The value where there was none, or null.
-    fn make(mut self, tree: &Tree) -> Result<(), &'static str> {
-        if tree.removed {
-            return Ok(());
-        }
-        self.begin();
-        match (tree.set, tree.below.keys().next()) {
-            (Some(value), _) => self.out.extend_from_slice(value.0.as_bytes()),
-            (None, Some(Step::Member(_))) => write_new(Separator::after(b'{'), tree.below.iter(), self.out)?,
-            (None, Some(Step::Item(_))) => return Err(NO_ITEM),
-            (None, None) => {
-                let mut separator = Separator::after(b'[');
-                write_items_before(tree, &mut separator, self.out);
-                write_items_behind(tree, &mut separator, self.out);
-                separator.end(b']', self.out);
-            }
-        }
-        Ok(())
-    }
-}
+type Entry<'e> = (&'e [Step], &'e Change);
 
 const NO_ITEM: &str = "an edit goes to an item that is not there";
 
-impl<'de> DeserializeSeed<'de> for Place<'_, '_, '_> {
-    type Value = ();
+/// The edits of a place and of those below it.
+#[derive(Clone, Copy)]
+struct Wanted<'s, 'e> {
+    here: &'s [Entry<'e>],
+    below: &'s [Entry<'e>],
+    depth: usize,
+}
 
-    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
-        match self.tree {
-            None => {
-                let raw = <&RawValue>::deserialize(deserializer)?;
-                self.begin();
-                self.out.extend_from_slice(raw.get().as_bytes());
-                Ok(())
-            }
-            Some(tree) if tree.removed || tree.set.is_some() => {
-                IgnoredAny::deserialize(deserializer)?;
-                self.make(tree).map_err(D::Error::custom)
-            }
-            Some(_) => deserializer.deserialize_any(self),
-        }
+impl<'s, 'e> Wanted<'s, 'e> {
+    /// All of them go by the place, which is as many steps from the root.
+    fn of(all: &'s [Entry<'e>], depth: usize) -> Self {
+        let (here, below) = all.split_at(all.partition_point(|(steps, _)| steps.len() <= depth));
+        Self { here, below, depth }
+    }
+
+    /// Those below by the next step, in its order.
+    fn steps(self) -> impl Iterator<Item = (&'e Step, Self)> {
+        let mut rest = self.below;
+        std::iter::from_fn(move || {
+            let step = rest.first()?.0.get(self.depth)?;
+            let is_next = |(steps, _): &Entry| steps.get(self.depth) == Some(step);
+            let (these, others) = rest.split_at(rest.partition_point(is_next));
+            rest = others;
+            Some((step, Self::of(these, self.depth + 1)))
+        })
+    }
+
+    fn changes(self) -> impl Iterator<Item = &'e Change> {
+        self.here.iter().map(|(_, change)| *change)
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list or an object, since an edit goes below it")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        let Some(tree) = self.tree else { return Ok(()) };
-        self.make(tree).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        let Some(tree) = self.tree else { return Ok(()) };
-        self.begin();
-        let mut separator = Separator::after(b'[');
-        write_items_before(tree, &mut separator, self.out);
-        let mut edits = tree.below.iter().peekable();
-        for index in 0.. {
-            let here = edits.next_if(|(step, _)| **step == &Step::Item(index)).map(|(_, tree)| tree);
-            let place = Place { tree: here, name: None, separator: &mut separator, out: self.out };
-            if items.next_element_seed(place)?.is_none() {
-                if here.is_some() || edits.next().is_some() {
-                    return Err(A::Error::custom(NO_ITEM));
-                }
-                break;
-            }
-        }
-        write_items_behind(tree, &mut separator, self.out);
-        separator.end(b']', self.out);
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let Some(tree) = self.tree else { return Ok(()) };
-        if tree.has_items() {
-            return Err(A::Error::custom("an item is appended to an object"));
-        }
-        self.begin();
-        let mut separator = Separator::after(b'{');
-        let mut new: Vec<(&&Step, &Tree)> = tree.below.iter().collect();
-        while let Some(name) = members.next_key::<Text>()? {
-            let here = new.iter().position(|(step, _)| matches!(step, Step::Member(to) if **to == *name));
-            let here = here.map(|at| new.remove(at).1);
-            let place = Place { tree: here, name: Some(&name), separator: &mut separator, out: self.out };
-            members.next_value_seed(place)?;
-        }
-        write_new(separator, new.into_iter(), self.out).map_err(A::Error::custom)
-    }
-}
-
-/// Ends an object with the members that it did not have.
-fn write_new<'t, 'e: 't>(
-    mut separator: Separator,
-    new: impl Iterator<Item = (&'t &'e Step, &'t Tree<'e>)>,
-    out: &mut Vec<u8>,
-) -> Result<(), &'static str> {
-    for (step, tree) in new {
-        let Step::Member(name) = step else { return Err("an edit takes an object for a list") };
-        Place { tree: None, name: Some(name), separator: &mut separator, out }.make(tree)?;
-    }
-    separator.end(b'}', out);
-    Ok(())
-}
-
-fn write_items_before(tree: &Tree, separator: &mut Separator, out: &mut Vec<u8>) {
-    for item in &tree.prepended {
-        separator.write(out);
-        out.extend_from_slice(item.to_string().as_bytes());
-    }
-}
-
-fn write_items_behind(tree: &Tree, separator: &mut Separator, out: &mut Vec<u8>) {
-    for item in &tree.appended {
-        separator.write(out);
-        out.extend_from_slice(item.to_string().as_bytes());
-    }
-    for items in tree.extended.iter().map(|items| items.items()).filter(|items| !items.is_empty()) {
-        separator.write(out);
-        out.extend_from_slice(items.as_bytes());
-    }
-}
-
-/// Writes the opening bracket before the first item and a comma before every other; nothing around a root.
-struct Separator {
-    opening: Option<u8>,
+struct Out {
+    bytes: Vec<u8>,
+    /// Whether nothing stands before the next child of what is being written.
     first: bool,
 }
 
-impl Separator {
-    fn after(opening: u8) -> Self {
-        Self { opening: Some(opening), first: true }
-    }
-
-    fn write(&mut self, out: &mut Vec<u8>) {
-        let comma = (!self.first).then_some(b',');
+impl Out {
+    /// Writes an item, or a member by its name, or the root; what is there of it, and what is wanted.
+    fn child(
+        &mut self,
+        name: Option<&str>,
+        value: Option<Value>,
+        wanted: Option<Wanted>,
+    ) -> Result<(), String> {
+        if wanted.is_some_and(|wanted| wanted.changes().any(|change| *change == Change::Remove)) {
+            return Ok(());
+        }
+        self.separate();
+        if let Some(name) = name {
+            self.write(name);
+            self.bytes.push(b':');
+        }
+        match (value, wanted) {
+            (Some(value), None) => self.write(value.raw()),
+            (_, Some(wanted)) => self.changed(value, wanted)?,
+            (None, None) => {}
+        }
         self.first = false;
-        out.extend(self.opening.take().or(comma));
+        Ok(())
     }
 
-    fn end(mut self, closing: u8, out: &mut Vec<u8>) {
-        out.extend(self.opening.take());
-        out.push(closing);
+    fn changed(&mut self, value: Option<Value>, wanted: Wanted) -> Result<(), String> {
+        let set =
+            wanted.changes().filter_map(|change| if let Change::Set(to) = change { Some(to) } else { None });
+        if let Some(set) = set.last() {
+            self.write(&set.0);
+            return Ok(());
+        }
+        let value = value.filter(|value| value.first() != b'n');
+        match (value.map(Value::first), wanted.below.first().and_then(|(steps, _)| steps.get(wanted.depth))) {
+            (Some(b'['), _) | (None, None) => self.list(value, wanted),
+            (Some(b'{'), _) | (None, Some(Step::Member(_))) => self.object(value, wanted),
+            (None, Some(Step::Item(_))) => Err(NO_ITEM.into()),
+            (Some(_), _) => Err("an edit goes below what is neither a list nor an object".into()),
+        }
+    }
+
+    fn list(&mut self, list: Option<Value>, wanted: Wanted) -> Result<(), String> {
+        self.open(b'[');
+        for change in wanted.changes() {
+            if let Change::Prepend(item) = change {
+                self.item(&item.to_string());
+            }
+        }
+        let mut steps = wanted.steps().peekable();
+        for (index, item) in list.into_iter().flat_map(Value::children).enumerate() {
+            let here = steps.next_if(|(step, _)| **step == Step::Item(index)).map(|(_, wanted)| wanted);
+            self.child(None, Some(item), here)?;
+        }
+        if steps.next().is_some() {
+            return Err(NO_ITEM.into());
+        }
+        for change in wanted.changes() {
+            match change {
+                Change::Append(item) => self.item(&item.to_string()),
+                Change::Extend(list) if !list.items().is_empty() => self.item(list.items()),
+                _ => {}
+            }
+        }
+        self.close(b']');
+        Ok(())
+    }
+
+    fn object(&mut self, object: Option<Value>, wanted: Wanted) -> Result<(), String> {
+        if !wanted.here.is_empty() {
+            return Err("an item is appended to an object".into());
+        }
+        self.open(b'{');
+        let mut new: Vec<(&Step, Wanted)> = wanted.steps().collect();
+        for (name, value) in object.into_iter().flat_map(Value::members) {
+            let text = name.string().map_err(|why| why.to_string())?;
+            let here = new.iter().position(|(step, _)| matches!(step, Step::Member(to) if **to == *text));
+            self.child(Some(name.raw()), Some(value), here.map(|at| new.remove(at).1))?;
+        }
+        for (step, wanted) in new {
+            let Step::Member(name) = step else { return Err("an edit takes an object for a list".into()) };
+            self.child(Some(&serde_json::Value::from(&**name).to_string()), None, Some(wanted))?;
+        }
+        self.close(b'}');
+        Ok(())
+    }
+
+    fn item(&mut self, text: &str) {
+        self.separate();
+        self.write(text);
+        self.first = false;
+    }
+
+    fn separate(&mut self) {
+        if !self.first {
+            self.bytes.push(b',');
+        }
+    }
+
+    fn open(&mut self, bracket: u8) {
+        self.bytes.push(bracket);
+        self.first = true;
+    }
+
+    fn close(&mut self, bracket: u8) {
+        self.bytes.push(bracket);
+        self.first = false;
+    }
+
+    fn write(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 }

@@ -7,15 +7,17 @@
 
 mod apply;
 mod edit;
+mod json;
+mod read;
+mod scan;
 mod seccomp;
 mod strict;
 mod text;
 mod view;
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserializer as _;
+use serde::Deserialize;
 
 pub use edit::{Change, Edit, Json, Pointer, Step};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
@@ -35,33 +37,47 @@ pub enum Kind {
 
 /// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable(String);
+pub struct Unreadable {
+    why: String,
+    /// Line and column, from 1.
+    at: Option<(usize, usize)>,
+}
+
+impl Unreadable {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), at: None }
+    }
+
+    /// It shows behind this part of the text.
+    fn behind(why: &str, text: &str) -> Self {
+        let line = text.rfind('\n').map_or(0, |end| end + 1);
+        let lines = text.bytes().filter(|byte| *byte == b'\n').count();
+        Self { why: why.into(), at: Some((lines + 1, text.len() - line)) }
+    }
+}
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)?;
+        self.at.map_or(Ok(()), |(line, column)| write!(f, " at line {line} column {column}"))
     }
 }
 
 impl std::error::Error for Unreadable {}
 
 impl From<serde_json::Error> for Unreadable {
-    /// serde quotes a string that is of the wrong type, and that may be the value of a variable.
     fn from(error: serde_json::Error) -> Self {
         let message = error.to_string();
-        let quotes = message.starts_with("invalid type: ") || message.starts_with("invalid value: ");
-        match message.rsplit_once(", expected ").filter(|_| quotes) {
-            Some((_, expected)) => Self(format!("wrong type, expected {expected}")),
-            None => Self(message),
-        }
+        let why = message.rsplit_once(" at line ").map_or(&*message, |(why, _)| why);
+        Self { why: why.to_owned(), at: Some((error.line(), error.column())) }
     }
 }
 
 /// A whole document that every JSON decoder reads alike.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Document<'a> {
     kind: Kind,
-    text: &'a str,
+    json: json::Json<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -71,9 +87,10 @@ impl<'a> Document<'a> {
     /// Not UTF-8, not JSON, something behind the JSON, or members that Go's decoder and others read differently
     /// (`strict`).
     pub fn read(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        let text = utf8(bytes)?;
-        strict::check(kind, text)?;
-        Ok(Self { kind, text })
+        // What is deeper than anybody looks has to be seen to be there.
+        let json = json::Json::read(utf8(bytes)?, strict::DEEPEST + 1)?;
+        strict::check(kind, json.root())?;
+        Ok(Self { kind, json })
     }
 
     /// What the document's root is.
@@ -87,9 +104,10 @@ impl<'a> Document<'a> {
     /// # Errors
     /// A member that a rule looks at has a type that runtime-spec does not give it.
     pub fn view(&self) -> Result<View<'a>, Unreadable> {
+        let root = self.json.root();
         Ok(match self.kind {
-            Kind::Config => serde_json::from_str(self.text)?,
-            Kind::Process => View { process: Some(serde_json::from_str(self.text)?), ..View::default() },
+            Kind::Config => View::deserialize(root)?,
+            Kind::Process => View { process: Some(Process::deserialize(root)?), ..View::default() },
         })
     }
 
@@ -103,7 +121,7 @@ impl<'a> Document<'a> {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        apply::apply(self.text, edits, depth).map_err(Unreadable)
+        apply::apply(self.json.root(), edits, depth)
     }
 }
 
@@ -114,32 +132,45 @@ impl<'a> Document<'a> {
 /// # Errors
 /// Not UTF-8, not JSON, or annotations that are not an object.
 pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
-    let text = utf8(bytes)?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = deserializer.deserialize_map(view::AnnotationsOf)?;
-    deserializer.end()?;
+    // The root and its members.
+    let json = json::Json::read(utf8(bytes)?, 2)?;
+    let root = json.root();
+    if root.first() != b'{' {
+        return Err(root.against("wrong type, expected an object"));
+    }
+    let mut found = Vec::new();
+    for (name, value) in root.members() {
+        match value.first() {
+            _ if !is_one(&name.string()?, "annotations") => {}
+            b'n' => {}
+            b'{' => {
+                for (name, value) in json::Json::read(value.raw(), 2)?.root().members() {
+                    let value = (value.first() == b'"').then(|| value.string()).transpose()?;
+                    found.push(Annotation { name: name.string()?.into(), value: value.map(Into::into) });
+                }
+            }
+            _ => return Err(value.against("wrong type, expected an object of annotations")),
+        }
+    }
     Ok(found)
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Unreadable> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Unreadable("the file is empty".into()));
+        return Err(Unreadable::new("the file is empty"));
     }
-    std::str::from_utf8(bytes).map_err(|e| Unreadable(format!("not UTF-8 at byte {}", e.valid_up_to())))
+    std::str::from_utf8(bytes).map_err(|e| Unreadable::new(format!("not UTF-8 at byte {}", e.valid_up_to())))
 }
 
 /// Go's `encoding/json` takes a member for a field when the names are equal under simple case folding, which besides
 /// ASCII folds U+017F (long s) and U+212A (Kelvin sign).
-fn fold(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
-        return Cow::Borrowed(name);
-    }
-    let folded = name.chars().map(|c| match c {
+fn is_one(name: &str, other: &str) -> bool {
+    let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
-    });
-    Cow::Owned(folded.collect())
+    };
+    name.chars().map(fold).eq(other.chars().map(fold))
 }
 
 #[cfg(test)]

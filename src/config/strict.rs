@@ -4,11 +4,8 @@
 //! runc 1.1.5); libocispec, and so crun, compares exactly and keeps the first. What the rules look at and what the
 //! runtime does would be two things. Members that runtime-spec does not know are nobody's and may look as they like.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use super::{Kind, Text, Unreadable, fold};
+use super::json::Value;
+use super::{Kind, Unreadable, is_one};
 
 /// Every member name of runtime-spec 1.3 (specs-go/config.go), at whatever depth, in byte order.
 #[rustfmt::skip]
@@ -51,27 +48,25 @@ const MAPS: [&str; 6] = ["annotations", "netDevices", "rdma", "sysctl", "timeOff
 /// it, crun 1.8.1 runs and passes over it.
 const OBJECTS: [&str; 7] = ["capabilities", "hooks", "linux", "process", "resources", "root", "seccomp"];
 
+/// As many levels of known members are looked at, which is as deep as serde_json goes.
+pub(super) const DEEPEST: usize = 127;
+
 /// Checks a whole document.
 ///
 /// # Errors
-/// Not JSON, something behind it, not an object, or a member that decoders read differently.
-pub(super) fn check(kind: Kind, text: &str) -> Result<(), Unreadable> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    Value::Members.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    if !text.trim_start().starts_with('{') {
-        let what = match kind {
-            Kind::Config => "a configuration",
-            Kind::Process => "a process",
-        };
-        return Err(Unreadable(format!("not {what}: the JSON is not an object")));
+/// Not an object, a member that decoders read differently, or a string or number that stands for nothing.
+pub(super) fn check(kind: Kind, root: Value) -> Result<(), Unreadable> {
+    walk(root, Is::Members, 1)?;
+    match (root.first(), kind) {
+        (b'{', _) => Ok(()),
+        (_, Kind::Config) => Err(Unreadable::new("not a configuration: the JSON is not an object")),
+        (_, Kind::Process) => Err(Unreadable::new("not a process: the JSON is not an object")),
     }
-    Ok(())
 }
 
-/// What the object at this place is, if it is one.
+/// What the object at a place is, if it is one.
 #[derive(Clone, Copy)]
-enum Value {
+enum Is {
     /// It has runtime-spec's members; it may be a list of such.
     Members,
     /// It has runtime-spec's members and is no list: a member of [`OBJECTS`], or an item of a list.
@@ -80,94 +75,75 @@ enum Value {
     Map,
 }
 
-impl<'de> DeserializeSeed<'de> for Value {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+/// Walks over a value on this level, counted from 1.
+fn walk(value: Value, is: Is, level: usize) -> Result<(), Unreadable> {
+    match (value.first(), is) {
+        (b'{' | b'[', _) if level > DEEPEST => Err(value.against("recursion limit exceeded")),
+        (b'{', Is::Map) => map(value, level),
+        (b'{', _) => members(value, level),
+        (b'[', Is::Object) => Err(value.against("a list stands where none belongs")),
+        (b'[', _) => value.children().try_for_each(|item| walk(item, Is::Object, level + 1)),
+        (b'"', _) => value.string().map(drop),
+        (b'-' | b'0'..=b'9', _) => value.number().map(drop),
+        _ => Ok(()),
     }
 }
 
-impl<'de> Visitor<'de> for Value {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        match self {
-            Self::Members | Self::Object => walk_members(members),
-            Self::Map => walk_map(members),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        if matches!(self, Self::Object) {
-            return Err(A::Error::custom("a list stands where none belongs"));
-        }
-        while items.next_element_seed(Self::Object)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-}
-
-fn walk_members<'de, A: MapAccess<'de>>(mut members: A) -> Result<(), A::Error> {
+fn members(object: Value, level: usize) -> Result<(), Unreadable> {
     let mut seen = [false; NAMES.len()];
-    while let Some(name) = members.next_key::<Text>()? {
-        let Ok(at) = NAMES.binary_search(&&*name) else {
-            let folded = fold(&name);
-            if let Some(known) = NAMES.iter().find(|known| fold(known) == folded) {
-                let why = format!("member {:?} is {known:?} to some decoders and unknown to others", &*name);
-                return Err(A::Error::custom(why));
+    for (name, value) in object.members() {
+        let text = name.string()?;
+        let Some(at) = place(&text) else {
+            if let Some(known) = NAMES.iter().find(|known| is_one(known, &text)) {
+                let why = format!("member {:?} is {known:?} to some decoders and unknown to others", &*text);
+                return Err(name.against(&why));
             }
-            members.next_value::<IgnoredAny>()?;
             continue;
         };
         if std::mem::replace(&mut seen[at], true) {
-            return Err(A::Error::custom(format!("member {:?} is given twice", &*name)));
+            return Err(name.against(&format!("member {:?} is given twice", &*text)));
         }
-        members.next_value_seed(match &*name {
-            name if MAPS.contains(&name) => Value::Map,
-            name if OBJECTS.contains(&name) => Value::Object,
-            _ => Value::Members,
-        })?;
+        let is = match &*text {
+            text if MAPS.contains(&text) => Is::Map,
+            text if OBJECTS.contains(&text) => Is::Object,
+            _ => Is::Members,
+        };
+        walk(value, is, level + 1)?;
     }
     Ok(())
 }
 
-fn walk_map<'de, A: MapAccess<'de>>(mut members: A) -> Result<(), A::Error> {
+/// Where the name stands in [`NAMES`].
+fn place(name: &str) -> Option<usize> {
+    let first = *name.as_bytes().first()? as usize;
+    let (from, to) = (*STARTS.get(first)?, *STARTS.get(first + 1)?);
+    NAMES.get(from..to)?.iter().position(|known| *known == name).map(|at| from + at)
+}
+
+/// Where the names with each first byte start in [`NAMES`].
+const STARTS: [usize; 129] = {
+    let mut starts = [NAMES.len(); 129];
+    let mut at = NAMES.len();
+    while at > 0 {
+        at -= 1;
+        let mut first = NAMES[at].as_bytes()[0] as usize + 1;
+        while first > 0 && starts[first - 1] > at {
+            first -= 1;
+            starts[first] = at;
+        }
+    }
+    starts
+};
+
+fn map(object: Value, level: usize) -> Result<(), Unreadable> {
     let mut keys = Vec::new();
-    while let Some(key) = members.next_key::<Text>()? {
-        members.next_value_seed(Value::Members)?;
-        keys.push(key);
+    for (key, value) in object.members() {
+        walk(value, Is::Members, level + 1)?;
+        keys.push(key.string()?);
     }
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(A::Error::custom(format!("key {:?} is given twice", &*pair[0]))),
+        Some(pair) => Err(object.against(&format!("key {:?} is given twice", &*pair[0]))),
         None => Ok(()),
     }
 }
@@ -179,6 +155,8 @@ mod tests {
     #[test]
     fn names_are_in_the_order_that_the_search_needs() {
         assert!(NAMES.is_sorted());
+        assert!(NAMES.iter().enumerate().all(|(at, name)| place(name) == Some(at)));
+        assert_eq!((place("~"), place("a"), place("")), (None, None, None));
         assert!(MAPS.iter().chain(&OBJECTS).all(|name| NAMES.contains(name)));
     }
 }

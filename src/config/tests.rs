@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::*;
 
+mod reading;
+
 fn edit(at: Pointer, change: Change) -> Edit {
     Edit { at, change, says: String::new() }
 }
@@ -110,8 +112,13 @@ fn what_is_not_one_json_object_is_refused() {
         "not UTF-8 at byte 6"
     );
     assert_eq!(refusal(""), "the file is empty");
-    let deep = r#"{"linux":"#.repeat(100_000);
+    let deep = format!("{}1{}", r#"{"linux":"#.repeat(100_000), "}".repeat(100_000));
     assert!(refusal(&deep).contains("recursion limit"));
+    let at = |levels: usize| {
+        format!("{}{{\"x\":[[1]]}}{}", r#"{"linux":"#.repeat(levels - 1), "}".repeat(levels - 1))
+    };
+    assert!(Document::read(Kind::Config, at(strict::DEEPEST).as_bytes()).is_ok());
+    assert!(refusal(&at(strict::DEEPEST + 1)).contains("recursion limit"));
 }
 
 #[test]

@@ -2,16 +2,13 @@
 //! oci-spec's small types serve where they do not lose anything; lists whose positions matter are lists here.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Hook, LinuxNamespace};
 use serde::Deserialize;
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
-use super::{Seccomp, Text, fold};
-use crate::policy::Annotation;
+use super::{Seccomp, Text};
 
 /// What rules see of a document.
 #[derive(Debug, Default, Deserialize)]
@@ -199,57 +196,4 @@ pub struct Hooks {
     pub create_runtime: Option<Vec<Hook>>,
     /// Run by the runtime in its own namespaces after the container was deleted.
     pub poststop: Option<Vec<Hook>>,
-}
-
-/// Collects the annotations of a root object.
-pub(super) struct AnnotationsOf;
-
-impl<'de> Visitor<'de> for AnnotationsOf {
-    type Value = Vec<Annotation<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = Vec::new();
-        while let Some(name) = members.next_key::<Text>()? {
-            if fold(&name) != "annotations" {
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let raw: &RawValue = members.next_value()?;
-            let entries: Option<Entries> = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
-            found.extend(entries.unwrap_or_default().0);
-        }
-        Ok(found)
-    }
-}
-
-/// The entries of one `annotations` object, in order, repeated ones too.
-#[derive(Default)]
-struct Entries<'a>(Vec<Annotation<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of annotations")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(name) = members.next_key::<Text>()? {
-                    let raw: &RawValue = members.next_value()?;
-                    let value = serde_json::from_str::<Text>(raw.get()).ok();
-                    entries.push(Annotation { name: name.into(), value: value.map(Into::into) });
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(All)
-    }
 }

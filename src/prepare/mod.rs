@@ -89,7 +89,7 @@ impl Bundle {
         let world = World { keeps_network, ..world::look(&view, &self.path, &root, before.netns)? };
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
-        let rewritten = rewrite(&document, &view, &subject)?;
+        let rewritten = rewrite(document, view, &subject)?;
         Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), subject, rewritten })
     }
 

@@ -92,7 +92,7 @@ fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsStri
     let uncertain = || format!("cannot read {shown} with certainty");
     let document = Document::read(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
     let view = document.view().with_context(uncertain)?;
-    let rewritten = rewrite(&document, &view, subject)?;
+    let rewritten = rewrite(document, view, subject)?;
     let rules = rewritten.applied.into_iter().map(|applied| applied.rule).collect();
     let Some(text) = rewritten.text else { return Ok((None, rules)) };
     let memory = memfd_create(c"process.json", MemFdCreateFlag::MFD_CLOEXEC);

@@ -165,7 +165,7 @@ fn a_rule_refuses_what_it_cannot_make_true_and_so_does_the_rewrite() {
             assert_eq!(holds(rule, &document, &strict), Err(why.clone()), "{document}");
             let text = whole(name, &document).to_string();
             let document = read(&text);
-            let refusal = rewrite(&document, &document.view().unwrap(), &strict).unwrap_err();
+            let refusal = rewrite(document.clone(), document.view().unwrap(), &strict).unwrap_err();
             assert_eq!(refusal.to_string(), why);
         }
     }
@@ -188,7 +188,7 @@ fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
             );
             let text = whole(name, &document).to_string();
             let document = read(&text);
-            let rewritten = rewrite(&document, &document.view().unwrap(), &subject).unwrap();
+            let rewritten = rewrite(document.clone(), document.view().unwrap(), &subject).unwrap();
             let reported = rewritten.applied.iter().filter(|line| line.rule == name);
             assert_eq!(reported.map(|line| &*line.says).collect::<Vec<_>>(), says);
         }

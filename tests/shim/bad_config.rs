@@ -79,7 +79,7 @@ fn one_that_is_no_json() {
     refused_text(
         &host,
         "[]",
-        "cannot read CONFIG with certainty: wrong type, expected an object at line 1 column 0",
+        "cannot read CONFIG with certainty: wrong type, expected an object at line 1 column 1",
     );
     refused_text(
         &host,
@@ -87,7 +87,11 @@ fn one_that_is_no_json() {
         "cannot read CONFIG with certainty: wrong type, expected an object at line 1 column 4",
     );
     refused_text(&host, "{} {}", "cannot read CONFIG with certainty: trailing characters at line 1 column 4");
-    refused_text(&host, "{\"a\":1,}", "cannot read CONFIG with certainty: trailing comma at line 1 column 8");
+    refused_text(
+        &host,
+        "{\"a\":1,}",
+        "cannot read CONFIG with certainty: key must be a string at line 1 column 8",
+    );
     refused_text(&host, "\u{feff}{}", "cannot read CONFIG with certainty: expected value at line 1 column 1");
     refused_text(&host, "\0", "cannot read CONFIG with certainty: expected value at line 1 column 1");
 }

@@ -40,7 +40,8 @@ fn subject(joins_sealed: bool, hooked: bool) -> Subject {
 /// Of a document's text: what rewriting makes of it.
 fn rewritten(kind: Kind, text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
     let document = Document::read(kind, text)?;
-    rewrite(&document, &document.view()?, subject)
+    let view = document.view()?;
+    rewrite(document, view, subject)
 }
 
 fn variable() -> impl Strategy<Value = Value> {

@@ -131,6 +131,9 @@ impl Seen {
         let of_family =
             |all: &[Condition]| all.iter().filter(|c| c.index == 0).all(|c| matches(c, family, self.width));
         let rules: Vec<_> = self.rules.iter().filter(|(_, all)| of_family(all)).collect();
+        if rules.is_empty() && !netlink {
+            return self.default.passes().then_some([family, 0, 0]);
+        }
         // The values at which a condition changes its mind stand for all.
         let values = |index: u32| {
             let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);

@@ -1,0 +1,113 @@
+//! A text is read once, from its first byte to its last, and where its values are is remembered. Everything after that,
+//! looking and writing, goes by those places. What a string or a number means is serde_json's to say.
+
+use serde::de::IgnoredAny;
+
+use super::scan::{self, Node, NotJson};
+use super::{Text, Unreadable};
+
+/// A text that is JSON.
+#[derive(Debug, Clone)]
+pub(super) struct Json<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+}
+
+/// A value in it, or the name of a member.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'j, 'a> {
+    text: &'a str,
+    node: &'j Node,
+    below: &'j [Node],
+}
+
+impl<'a> Json<'a> {
+    /// Reads a text; as many levels of it can be looked at, from the root on. What is below looks as if it were not there.
+    ///
+    /// # Errors
+    /// Not JSON, or something behind it.
+    pub(super) fn read(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
+        match scan::nodes(text, levels) {
+            Ok(nodes) => Ok(Self { text, nodes }),
+            // Which says it better, with line and column.
+            Err(NotJson) => Err(match serde_json::from_str::<IgnoredAny>(text) {
+                Err(error) => error.into(),
+                Ok(_) => Unreadable::new("not JSON"),
+            }),
+        }
+    }
+
+    pub(super) fn root(&self) -> Value<'_, 'a> {
+        let (node, below) = self.nodes.split_first().expect("a text that was read has a value");
+        Value { text: self.text, node, below }
+    }
+}
+
+impl<'j, 'a> Value<'j, 'a> {
+    /// The text of it.
+    pub(super) fn raw(self) -> &'a str {
+        &self.text[self.node.start as usize..self.node.end as usize]
+    }
+
+    /// By which it is told: a brace, a bracket, a quotation mark, `t`, `f`, `n`, or else it is a number.
+    pub(super) fn first(self) -> u8 {
+        self.text.as_bytes()[self.node.start as usize]
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// It is none, or an escape in it stands for no character.
+    pub(super) fn string(self) -> Result<Text<'a>, Unreadable> {
+        if self.first() != b'"' || self.node.is_escaped() {
+            return self.by_serde();
+        }
+        Ok(self.text[self.node.start as usize + 1..self.node.end as usize - 1].into())
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// It is none, or larger than any that a decoder takes.
+    pub(super) fn number(self) -> Result<serde_json::Number, Unreadable> {
+        self.by_serde()
+    }
+
+    fn by_serde<T: serde::Deserialize<'a>>(self) -> Result<T, Unreadable> {
+        serde_json::from_str(self.raw()).map_err(|error| self.against(&Unreadable::from(error).why))
+    }
+
+    /// The items of a list, or the names and values of an object, one after the other.
+    pub(super) fn children(self) -> Children<'j, 'a> {
+        Children { text: self.text, below: self.below }
+    }
+
+    /// The members of an object.
+    pub(super) fn members(self) -> impl Iterator<Item = (Self, Self)> {
+        let mut children = self.children();
+        std::iter::from_fn(move || children.next().zip(children.next()))
+    }
+
+    /// What is said against it: where it ends, or where an object or a list begins.
+    pub(super) fn against(self, why: &str) -> Unreadable {
+        let at = if matches!(self.first(), b'{' | b'[') { self.node.start + 1 } else { self.node.end };
+        Unreadable::behind(why, &self.text[..at as usize])
+    }
+}
+
+/// What [`Value::children`] are.
+pub(super) struct Children<'j, 'a> {
+    text: &'a str,
+    below: &'j [Node],
+}
+
+impl<'j, 'a> Iterator for Children<'j, 'a> {
+    type Item = Value<'j, 'a>;
+
+    fn next(&mut self) -> Option<Value<'j, 'a>> {
+        let (node, behind) = self.below.split_first()?;
+        let (below, behind) = behind.split_at(node.size() - 1);
+        self.below = behind;
+        Some(Value { text: self.text, node, below })
+    }
+}

@@ -1,0 +1,236 @@
+//! Finds where the values of a text are. Taken is what serde_json takes, byte for byte
+//! (`tests/reading.rs`).
+
+/// A value, or the name of a member: where it is, and how many there are of it and below it.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    size: u32,
+}
+
+/// In the size of a string in which a character does not stand for itself.
+const ESCAPED: u32 = 1 << 31;
+
+impl Node {
+    pub(super) fn size(&self) -> usize {
+        (self.size & !ESCAPED) as usize
+    }
+
+    pub(super) fn is_escaped(&self) -> bool {
+        self.size & ESCAPED != 0
+    }
+}
+
+/// One in each byte.
+const ONES: u64 = u64::MAX / 255;
+
+/// The text is not JSON.
+#[derive(Debug)]
+pub(super) struct NotJson;
+
+/// Reads the whole text. The values come in the order in which they begin, as far down as `levels`, each member's name
+/// before it.
+pub(super) fn nodes(text: &str, levels: usize) -> Result<Vec<Node>, NotJson> {
+    u32::try_from(text.len()).ok().filter(|length| *length < ESCAPED).ok_or(NotJson)?;
+    let mut scan = Scan { text: text.as_bytes(), at: 0, nodes: Vec::new() };
+    scan.document(levels)?;
+    Ok(scan.nodes)
+}
+
+struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+    nodes: Vec<Node>,
+}
+
+/// An object or a list that has not ended: by what it will, and its node.
+struct Open {
+    end: u8,
+    node: usize,
+}
+
+impl Scan<'_> {
+    fn document(&mut self, levels: usize) -> Result<(), NotJson> {
+        let mut open = Vec::<Open>::new();
+        loop {
+            let is_kept = open.len() < levels;
+            match self.peek() {
+                first @ (b'{' | b'[') => {
+                    // In ASCII a bracket is two before the one that closes it.
+                    open.push(Open { end: first + 2, node: self.nodes.len() });
+                    self.at += 1;
+                    if is_kept {
+                        self.nodes.push(Node { start: self.at as u32 - 1, end: 0, size: 0 });
+                    }
+                    if self.peek() != first + 2 {
+                        self.name(first + 2, open.len() < levels)?;
+                        continue;
+                    }
+                }
+                _ => self.scalar(is_kept)?,
+            }
+            // A value has ended, or is about to with nothing in it.
+            while let Some(Open { end, node }) = open.last() {
+                let found = self.peek();
+                self.at += 1;
+                if found == b',' {
+                    self.name(*end, open.len() < levels)?;
+                    break;
+                }
+                if found != *end {
+                    return Err(NotJson);
+                }
+                let size = self.nodes.len() - node;
+                if let Some(node) = self.nodes.get_mut(*node).filter(|_| open.len() <= levels) {
+                    (node.end, node.size) = (self.at as u32, size as u32);
+                }
+                open.pop();
+            }
+            if open.is_empty() {
+                self.peek();
+                return if self.at == self.text.len() { Ok(()) } else { Err(NotJson) };
+            }
+        }
+    }
+
+    /// The name of a member and what separates it from its value; in what a bracket ends there is none.
+    fn name(&mut self, end: u8, is_kept: bool) -> Result<(), NotJson> {
+        if end == b']' {
+            return Ok(());
+        }
+        if self.peek() != b'"' {
+            return Err(NotJson);
+        }
+        self.scalar(is_kept)?;
+        if self.peek() != b':' {
+            return Err(NotJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The next byte that is no space; 0, which is in no JSON, at the end.
+    fn peek(&mut self) -> u8 {
+        loop {
+            match self.text.get(self.at) {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                Some(byte) => return *byte,
+                None => return 0,
+            }
+            // Eight at a time, since most of a text may be its indentation.
+            while let Some(eight) = self.eight() {
+                let spaces = (eight ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
+                self.at += spaces;
+                if spaces < 8 {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn eight(&self) -> Option<u64> {
+        self.text.get(self.at..)?.first_chunk().copied().map(u64::from_le_bytes)
+    }
+
+    /// What is neither an object nor a list.
+    fn scalar(&mut self, is_kept: bool) -> Result<(), NotJson> {
+        let first = self.peek();
+        let start = self.at;
+        let size = match first {
+            b'"' => self.string()?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => self.word(b"null")?,
+            _ => self.number()?,
+        };
+        if is_kept {
+            self.nodes.push(Node { start: start as u32, end: self.at as u32, size });
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<u32, NotJson> {
+        let is_it = self.text[self.at..].starts_with(word);
+        self.at += word.len();
+        if is_it { Ok(1) } else { Err(NotJson) }
+    }
+
+    fn string(&mut self) -> Result<u32, NotJson> {
+        self.at += 1;
+        let mut size = 1;
+        loop {
+            self.plain();
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(size);
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return Err(NotJson),
+            }
+            size = 1 | ESCAPED;
+        }
+    }
+
+    /// Goes to the next quotation mark, backslash or control character, eight bytes at a time: subtracting from a byte
+    /// that is smaller borrows from its highest bit (Warren, Hacker's Delight, "Find First 0-Byte").
+    fn plain(&mut self) {
+        let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
+        let is = |bytes: u64, byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
+        while let Some(eight) = self.eight() {
+            let found = (below(eight, b' ') | is(eight, b'"') | is(eight, b'\\')) & (ONES << 7);
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+        while self.text.get(self.at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')) {
+            self.at += 1;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), NotJson> {
+        let (length, is_one) = match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (2, true),
+            Some(b'u') => {
+                let code = self.text.get(self.at + 2..self.at + 6);
+                (6, code.is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit)))
+            }
+            _ => (0, false),
+        };
+        self.at += length;
+        if is_one { Ok(()) } else { Err(NotJson) }
+    }
+
+    fn number(&mut self) -> Result<u32, NotJson> {
+        self.eat(|byte| byte == b'-');
+        if !self.eat(|byte| byte == b'0') {
+            self.digits()?;
+        }
+        if self.eat(|byte| byte == b'.') {
+            self.digits()?;
+        }
+        if self.eat(|byte| matches!(byte, b'e' | b'E')) {
+            self.eat(|byte| matches!(byte, b'+' | b'-'));
+            self.digits()?;
+        }
+        Ok(1)
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        if !self.eat(is_digit) {
+            return Err(NotJson);
+        }
+        while self.eat(is_digit) {}
+        Ok(())
+    }
+
+    fn eat(&mut self, is_it: impl Fn(u8) -> bool) -> bool {
+        let found = self.text.get(self.at).is_some_and(|byte| is_it(*byte));
+        self.at += usize::from(found);
+        found
+    }
+}
