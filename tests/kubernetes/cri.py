@@ -1,10 +1,11 @@
 """A CRI client: what kubelet would ask a runtime.
 
-cri.py SOCKET METHOD          a request as JSON on stdin (proto3's mapping), the response as JSON on stdout
+cri.py SOCKET                 calls, one in each line of stdin: [METHOD, REQUEST] (proto3's mapping to JSON); each is answered
+                              by a line, [RESPONSE] or the text of an error
 cri.py SOCKET exec            a streaming exec, as `kubectl exec -i`: reads {"exec": ExecRequest, "stdin": "..."}
 cri.py SOCKET port-forward    as `kubectl port-forward`: reads {"forward": PortForwardRequest, "send": "..."}
 
-An error of the runtime is its text on stderr and status 1.
+An error of a stream is its text on stderr and status 1.
 """
 
 import json
@@ -79,17 +80,26 @@ def forward(channel, asked):
         sys.stdout.write(payload.decode())
 
 
+def calls(socket):
+    """A channel for each, since a runtime that was restarted would be waited for on an old one."""
+    for line in sys.stdin:
+        method, request = json.loads(line)
+        with grpc.insecure_channel(f"unix://{socket}") as channel:
+            try:
+                answer = [json_format.MessageToDict(call(channel, method, request))]
+            except grpc.RpcError as error:
+                answer = f"{error.code().name}: {error.details()}"
+        print(json.dumps(answer), flush=True)
+
+
 def main():
+    if len(sys.argv) == 2:
+        return calls(sys.argv[1])
     socket, method = sys.argv[1:]
     asked = json.load(sys.stdin)
     with grpc.insecure_channel(f"unix://{socket}") as channel:
         try:
-            if method == "exec":
-                execute(channel, asked)
-            elif method == "port-forward":
-                forward(channel, asked)
-            else:
-                print(json.dumps(json_format.MessageToDict(call(channel, method, asked))))
+            {"exec": execute, "port-forward": forward}[method](channel, asked)
         except grpc.RpcError as error:
             sys.exit(f"{error.code().name}: {error.details()}")
 

@@ -60,7 +60,7 @@ pub(crate) fn probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing(rel
     let streamed = |script: &str, stdin: &str| {
         let exec = json!({ "container_id": web, "cmd": ["sh", "-c", script],
             "stdin": true, "stdout": true, "stderr": true });
-        node.call("exec", &json!({ "exec": exec, "stdin": stdin }))
+        node.stream("exec", &json!({ "exec": exec, "stdin": stdin }))
     };
     let said = streamed("read line; echo \"got $line\"; echo aside >&2; env >&2; exit 5", "a line\n");
     findings.claim(said.out == "got a line" && said.status == Some(5), format!("streaming exec: {said}"));
@@ -103,7 +103,7 @@ pub(crate) fn port_forward_reaches_a_pod_but_not_an_isolated_one(release: Releas
         let web = pod.run("web", &SERVE, &json!({}));
         findings.claim(exec(&node, &web, &FETCH).0 == 0, format!("{name}: nobody listens"));
         let asked = json!({ "forward": { "pod_sandbox_id": pod.id, "port": [80] }, "send": "GET / HTTP/1.0\r\n\r\n" });
-        let said = node.call("port-forward", &asked);
+        let said = node.stream("port-forward", &asked);
         if name == "open" {
             findings.claim(said.out.ends_with("inside"), format!("port-forward does not work: {said}"));
         } else {
@@ -147,7 +147,7 @@ pub(crate) fn an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_no
         }
         if name == "open" {
             let asked = json!({ "forward": { "pod_sandbox_id": pod.id, "port": [8080] }, "send": "GET / HTTP/1.0\r\n\r\n" });
-            let said = node.call("port-forward", &asked);
+            let said = node.stream("port-forward", &asked);
             findings.claim(said.out.ends_with("inside"), format!("port-forward: {said}"));
         }
         if name != "bare" {

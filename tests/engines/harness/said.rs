@@ -9,7 +9,8 @@ const DEADLINE: u32 = 60;
 
 /// A finished command.
 pub(crate) struct Said {
-    line: String,
+    /// What was run.
+    pub(crate) line: String,
     /// The exit status; none when a signal ended it.
     pub(crate) status: Option<i32>,
     /// Standard output, without the last newline.
