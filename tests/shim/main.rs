@@ -18,6 +18,7 @@ mod passthrough;
 mod properties;
 mod real_isolation;
 mod real_runtimes;
+mod real_verbs;
 mod record;
 mod recorder;
 mod rewrite;

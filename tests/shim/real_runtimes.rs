@@ -67,7 +67,7 @@ pub(crate) fn script(host: &Host, program: &str, text: &str) -> Said {
 
 /// Runs the script with the bare runtime and with the shim, and asserts that nobody can tell; says what was said.
 #[track_caller]
-fn same(host: &Host, runtime: &str, text: &str) -> Said {
+pub(crate) fn same(host: &Host, runtime: &str, text: &str) -> Said {
     let shim = shim();
     let (direct, shimmed) = (script(host, runtime, text), script(host, shim.to_str().unwrap(), text));
     // crun says its own name as it was called.
