@@ -1,6 +1,10 @@
-//! Clock jumps.
+//! Clock jumps. The machine's own wall clock is not ours to set, and a time namespace shifts the others only
+//! (time_namespaces(7)): so the monotonic one jumps, by which waits end, and of the wall clock it is shown that nothing asks
+//! it.
 
 use std::path::Path;
+
+use super::signals::{host, script};
 
 fn sources(dir: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -20,4 +24,23 @@ fn the_wall_clock_decides_nothing_and_is_only_shown_in_logs() {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     found.sort();
     assert_eq!(found, ["audit.rs", "complain.rs"]);
+}
+
+/// A shell function that runs a command whose monotonic clock is that many seconds off. Not its boot time: the kernel
+/// shifts what /proc says of the start of processes with it, by which runc itself tells a process from a later one.
+const AT: &str = r#"at() { offset=$1; shift; unshare --time --monotonic $offset --fork "$@"; }"#;
+
+#[test]
+fn a_container_lives_through_a_clock_that_jumps_between_any_two_calls() {
+    let host = host();
+    let jumps = r#"set -e; at 100000000 sh -c 'cat /proc/self/timens_offsets'
+        at 100000000 $R create --pid-file ../pid web </dev/null >../out 2>&1
+        at -60 $R start web; until grep -q runs ../out; do sleep 0.05; done
+        at 300000000 $R exec -e AWS_PROFILE=x web sh -c 'env; ls /sys/class/net'
+        at 1 $R kill web KILL; at -100 $R delete --force web"#;
+    let said = script(&host, &format!("{AT}; {jumps}")).must();
+    assert!(said.contains("100000000") && said.ends_with("\nlo\n"), "{said}");
+    let out = std::fs::read_to_string(host.at("out")).unwrap();
+    assert!(!out.contains("UNSEALED") && !(out + &said).contains("AWS_PROFILE"));
+    assert_eq!(host.state(), [""; 0]);
 }

@@ -1,5 +1,7 @@
 //! Too little memory, too few descriptors, files that may not grow, no /proc.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::harness::{Host, shim};
@@ -83,4 +85,45 @@ fn processes_that_are_hidden_are_no_hindrance() {
     host.config(&old());
     host.sh("mount -t proc -o hidepid=2 proc /proc; \"$SHIM\" --root \"$PWD/../root\" create web").must();
     assert!(!host.call().config.unwrap().contains("AWS_PROFILE"));
+}
+
+/// A control group for memory with this limit, in which the kernel kills who goes beyond.
+fn memory_group(host: &Host, bytes: u64) -> String {
+    let name = host.at("").trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
+    let group = format!("/sys/fs/cgroup/memory/{name}");
+    // cgroup version 1 and 2.
+    host.sh(&format!(
+        "if [ -d /sys/fs/cgroup/memory ]; then mkdir -p {group}; echo {bytes} >{group}/memory.limit_in_bytes
+        else mkdir -p /sys/fs/cgroup/{name}; echo {bytes} >/sys/fs/cgroup/{name}/memory.max; fi"
+    ))
+    .must();
+    if Path::new("/sys/fs/cgroup/memory").exists() { group } else { format!("/sys/fs/cgroup/{name}") }
+}
+
+#[test]
+fn a_shim_that_is_killed_for_its_memory_leaves_the_old_configuration_or_the_new_one() {
+    let host = Host::new();
+    host.config(&old());
+    host.shim(&["create", "web"]).must();
+    let new = host.call().config.unwrap();
+    let mut ends = Vec::new();
+    for kilobytes in [256, 512, 768, 1024, 1536, 2048, 2560, 3072, 4096, 6144, 8192, 65536] {
+        host.sh("rm -rf /run/oci-isolate ../calls ./.config*; mkdir ../calls").must();
+        host.config(&old());
+        let group = memory_group(&host, kilobytes << 10);
+        let inside = format!("echo 0 >{group}/cgroup.procs; exec \"$SHIM\" --root ../root create web");
+        let status = say(host.command("sh").args(["-c", &inside]).env("SHIM", shim())).status;
+        host.sh(&format!("rmdir {group}")).must();
+        let case = format!("{kilobytes} KiB: {status}");
+        let found = std::fs::read_to_string(host.at("bundle/config.json")).unwrap();
+        assert!([&*old().to_string(), &*new].contains(&&*found), "{case}: {found}");
+        assert!(found != new || host.outside(&host.record("web")).exists(), "{case}");
+        let reached = Path::new(&host.at("calls/0")).exists();
+        assert!(reached || status != 0, "{case}");
+        ends.push((status, reached));
+        host.sh("rm -rf ../calls; mkdir ../calls").must();
+        host.shim(&["create", "web"]).must();
+        assert_eq!(host.call().config.as_deref(), Some(&*new), "{case}");
+    }
+    assert!(ends.contains(&(128 + 9, false)) && ends.last() == Some(&(0, true)), "{ends:?}");
 }

@@ -15,7 +15,7 @@ fn rounds() -> u32 {
 
 /// A host with runc, and a container that tells when it runs although it is not isolated. Its engine plumbs a network by
 /// a hook, before the shim's own.
-fn host() -> Host {
+pub(super) fn host() -> Host {
     let host = Host::new();
     let rootfs = "cd rootfs; mkdir bin proc sys dev etc; cp /bin/busybox bin; cd bin; for applet in sh sleep env grep ls; do ln -s busybox $applet; done";
     host.sh(rootfs).must();
@@ -41,7 +41,7 @@ fn host() -> Host {
 }
 
 /// Runs a script in which `$R` is the runtime with its root.
-fn script(host: &Host, text: &str) -> Said {
+pub(super) fn script(host: &Host, text: &str) -> Said {
     let runtime = format!("{} --root {}", shim().display(), host.at("root"));
     say(host.command("sh").args(["-c", text]).env("R", runtime))
 }

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::Host;
+use super::harness::{Host, shim};
+use super::said::say;
 use super::spec::isolated;
 
 /// A container whose init the recorder starts at `create`: a process in a network namespace of its own, standing in
@@ -198,4 +199,37 @@ fn a_record_of_another_container_does_not_matter() {
     host.shim(&["start", "other"]).must();
     assert_eq!(host.call().words()[2..], ["start", "other"]);
     assert_eq!(host.read_record("web")["sealed"], Value::Null);
+}
+
+#[test]
+fn a_seal_that_cannot_be_remembered_starts_nothing() {
+    let (host, _) = created();
+    host.sh("mount --bind /run/oci-isolate /run/oci-isolate; mount -o remount,bind,ro /run/oci-isolate")
+        .must();
+    refused(&host, &format!("cannot write {}: Read-only file system (os error 30)", host.record("web")));
+    host.sh("umount /run/oci-isolate").must();
+    host.shim(&["start", "web"]).must();
+    assert_ne!(host.read_record("web")["sealed"], Value::Null);
+}
+
+/// From where nothing works to where everything does.
+#[test]
+fn with_too_little_memory_nothing_starts_that_is_not_sealed() {
+    let (host, pid) = created();
+    let mut outcomes = Vec::new();
+    for kilobytes in (1..=40).map(|step| step * 256).chain([64 << 10, 512 << 10]) {
+        let limit = format!("--as={}", kilobytes << 10);
+        let mut command = host.command("prlimit");
+        command.arg(limit).arg(shim()).arg("--root").arg(host.at("root")).args(["start", "web"]);
+        let said = say(&mut command);
+        let calls = host.calls();
+        assert_eq!(calls.is_empty(), said.status != 0, "{kilobytes} KiB: {said:?} {calls:?}");
+        outcomes.push(said.status == 0);
+        if said.status == 0 {
+            let tables = host.sh(&format!("nsenter -n -t {pid} nft list tables")).must();
+            assert_eq!(tables, "table inet oci_isolate\n", "{kilobytes} KiB");
+            break;
+        }
+    }
+    assert!(matches!(outcomes[..], [false, .., true]), "{outcomes:?}");
 }
