@@ -69,7 +69,7 @@ impl<'h> Capture<'h> {
             format!("127.0.0.1.{} > 127.0.0.1.9: UDP", socket.local_addr().unwrap().port())
         });
         let mut seen = Vec::new();
-        let ended = wait_for(Duration::from_secs(10), || {
+        let ended = wait_for(Duration::from_secs(30), || {
             // In the host's namespace, where the numbers of links in the file have their names.
             let namespace = format!("--net={}", host.path());
             let mut reader = command("nsenter");
