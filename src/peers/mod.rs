@@ -140,19 +140,19 @@ pub fn settle(place: &Place, record: &Record) -> Result<()> {
     put(&members(place, record)?, place, record)
 }
 
-/// Drops the record of a container that is gone; before, its addresses and its name leave the others of its job.
+/// Drops the record of a container that is gone; before, its addresses and its name leave the others of its job. One that
+/// could not be read is of no job.
 ///
 /// # Errors
 /// The set of one that lives cannot be changed; the record then stays. The state directory cannot be written.
-pub fn leave(place: &Place) -> Result<()> {
-    // One that cannot be read is of no job.
-    let record = place.load().ok().flatten().filter(|record| record.job().is_some());
-    let Some(record) = record else { return place.forget() };
+pub fn leave(place: &Place, record: Option<&Record>) -> Result<()> {
+    let creator = record.map(|record| record.creator);
+    let Some(record) = record.filter(|record| record.job().is_some()) else { return place.forget(creator) };
     let _lock = place.lock_peers()?;
-    let mut members = members(place, &record)?;
+    let mut members = members(place, record)?;
     members.retain(|member| member.place.record() != place.record());
-    put(&members, place, &record)?;
-    place.forget()
+    put(&members, place, record)?;
+    place.forget(creator)
 }
 
 fn put(members: &[Member], place: &Place, record: &Record) -> Result<()> {

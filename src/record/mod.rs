@@ -4,6 +4,7 @@
 //! A record is claimed before the container is created and dropped when `delete` has succeeded. A create that failed
 //! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
 
+mod directory;
 mod lock;
 mod opened;
 mod place;
@@ -17,8 +18,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use directory::{check_state, empty_directory};
 pub use opened::{Hosts, Opened};
-pub use place::{Place, check_state, empty_directory};
+pub use place::Place;
 
 use crate::files;
 use crate::report::Applied;

@@ -2,27 +2,25 @@
 //! change happens under a lock, and a file is replaced in one step.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
 
+use super::directory::{EMPTY, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{Record, VERSION};
-use crate::{files, runtime};
+use super::{Process, Record, VERSION};
+use crate::files;
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The peers of every member of a job are set meanwhile.
 const PEERS_DEADLINE: Duration = Duration::from_secs(60);
-
-/// The name of [`empty_directory`] in the state directory.
-const EMPTY: &str = "empty";
 
 /// The place of one container's record.
 #[derive(Debug, Clone)]
@@ -176,13 +174,15 @@ impl Place {
         self.write(record)
     }
 
-    /// Drops the record, if there is one. The container is gone, or was not created.
+    /// Drops the record, if there is one. The container is gone, or was not created. Where its creator is known, a
+    /// record of another container stays, which took the id meanwhile.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget(&self) -> Result<()> {
+    pub fn forget(&self, creator: Option<Process>) -> Result<()> {
         let _lock = self.lock()?;
-        self.remove()
+        let is_anothers = |record: Record| creator.is_some_and(|creator| creator != record.creator);
+        if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.remove() }
     }
 
     /// Drops a record that a failed create left behind, since a container that is not isolated takes its id. Where a
@@ -244,56 +244,6 @@ impl Place {
     }
 }
 
-/// Makes the state directory if it is not there.
-fn make_state(state: &Path) -> Result<()> {
-    match std::fs::symlink_metadata(state) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            make_dir(state)?;
-            check_owner(state, std::fs::symlink_metadata(state))
-        }
-        found => check_owner(state, found),
-    }
-}
-
-/// Whoever can write the state directory can make an isolated container look like one that is not.
-fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<()> {
-    let shown = state.display();
-    let meta = found.with_context(|| format!("cannot look at {shown}"))?;
-    let ours = meta.uid() == nix::unistd::geteuid().as_raw();
-    if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
-        bail!("{shown} is not a directory that only its owner, who is us, can write");
-    }
-    Ok(())
-}
-
-/// Where the state directory is, and whether it is there; the first container makes it.
-///
-/// # Errors
-/// It is there, and no record could be kept in it.
-pub fn check_state() -> Result<(PathBuf, bool)> {
-    let state = state_dir();
-    match std::fs::symlink_metadata(&state) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((state, false)),
-        found => check_owner(&state, found).map(|()| (state, true)),
-    }
-}
-
 fn records_of(state: &Path, root: &Path) -> PathBuf {
     state.join("containers").join(root.strip_prefix("/").unwrap_or(root))
-}
-
-fn state_dir() -> PathBuf {
-    runtime::user_runtime_dir().unwrap_or_else(|| "/run".into()).join("oci-isolate")
-}
-
-/// The path of an empty directory to which nobody writes. `None` when options of a mount could not hold it.
-#[must_use]
-pub fn empty_directory() -> Option<String> {
-    let path = state_dir().join(EMPTY).into_os_string().into_string().ok();
-    path.filter(|path| !path.contains([':', ',', '\\']))
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.with_context(|| format!("cannot make the directory {}", dir.display()))
 }

@@ -97,7 +97,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         Err(error) => error,
     };
     // The container was not created, so it must not look as if it was.
-    place.forget()?;
+    place.forget(Some(record.creator))?;
     Err(failed)
 }
 

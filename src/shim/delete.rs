@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::Call;
 use crate::audit::Line;
 use crate::peers;
-use crate::record::Place;
+use crate::record::{Place, Record};
 
 pub(super) fn delete(call: &Call) -> Result<ExitCode> {
     let places = if call.invocation.regex {
@@ -21,15 +21,20 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
     if places.is_empty() {
         match call.runtime.exec(call.args, &[])? {}
     }
+    // Another container may take the id as soon as the runtime is done.
+    let with_record = |place: Place| (place.load().ok().flatten(), place);
+    let places: Vec<(Option<Record>, Place)> = places.into_iter().map(with_record).collect();
     let status = call.runtime.run(call.args)?;
     if status.success() {
-        for place in places.iter().filter(|place| !call.invocation.regex || !place.has_container()) {
+        for (record, place) in
+            places.iter().filter(|(_, place)| !call.invocation.regex || !place.has_container())
+        {
             // The hook of `run` may have been here before.
             let was_there = place.is_there();
-            if let Ok(Some(record)) = place.load() {
+            if let Some(record) = record {
                 record.sweep();
             }
-            peers::leave(place)?;
+            peers::leave(place, record.as_ref())?;
             if was_there && !call.invocation.regex {
                 // It is gone in any case.
                 let _ = call.audit(Line { decision: "deleted", ..Line::default() });

@@ -99,7 +99,7 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
     let place = Place::at(record)?;
     let record = place.load().ok().flatten();
-    peers::leave(&place)?;
+    peers::leave(&place, record.as_ref())?;
     if let Some(record) = record {
         let (verb, root, bundle) = (Some("delete"), Some(place.root()), Some(&*record.bundle));
         let line = Line { verb, id: &record.id, root, bundle, decision: "deleted", ..Line::default() };

@@ -60,6 +60,22 @@ fn it_is_gone_after_a_delete_that_succeeded_and_stays_after_one_that_failed() {
     assert_eq!(host.sh("find /run/oci-isolate").must(), "/run/oci-isolate\n");
 }
 
+/// Without a record the new container would be started without being sealed.
+#[test]
+fn a_delete_leaves_the_record_of_a_container_that_took_the_id_meanwhile() {
+    let host = Host::new();
+    host.config(&isolated());
+    host.shim(&["create", "web"]).must();
+    let first = host.read_record("web")["creator"].clone();
+    let next = format!("{} --root \"$d/root\" create web", shim().display());
+    host.behave(&format!("case \"$*\" in *delete*) {next} ;; esac"));
+    host.shim(&["delete", "web"]).must();
+    assert_ne!(host.read_record("web")["creator"], first);
+    host.behave("");
+    host.shim(&["delete", "web"]).must();
+    assert!(!is_recorded(&host, "web"));
+}
+
 #[test]
 fn a_delete_hands_its_arguments_and_its_input_on() {
     let host = Host::new();

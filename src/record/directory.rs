@@ -1,0 +1,63 @@
+//! The state directory: where it is, whose it is.
+
+use std::fs::{DirBuilder, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::runtime;
+
+/// The name of [`empty_directory`] in the state directory.
+pub(super) const EMPTY: &str = "empty";
+
+/// Makes the state directory if it is not there.
+pub(super) fn make_state(state: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(state) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_dir(state)?;
+            check_owner(state, std::fs::symlink_metadata(state))
+        }
+        found => check_owner(state, found),
+    }
+}
+
+/// Whoever can write the state directory can make an isolated container look like one that is not.
+pub(super) fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<()> {
+    let shown = state.display();
+    let meta = found.with_context(|| format!("cannot look at {shown}"))?;
+    let ours = meta.uid() == nix::unistd::geteuid().as_raw();
+    if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
+        bail!("{shown} is not a directory that only its owner, who is us, can write");
+    }
+    Ok(())
+}
+
+/// Where the state directory is, and whether it is there; the first container makes it.
+///
+/// # Errors
+/// It is there, and no record could be kept in it.
+pub fn check_state() -> Result<(PathBuf, bool)> {
+    let state = state_dir();
+    match std::fs::symlink_metadata(&state) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((state, false)),
+        found => check_owner(&state, found).map(|()| (state, true)),
+    }
+}
+
+pub(super) fn state_dir() -> PathBuf {
+    runtime::user_runtime_dir().unwrap_or_else(|| "/run".into()).join("oci-isolate")
+}
+
+/// The path of an empty directory to which nobody writes. `None` when options of a mount could not hold it.
+#[must_use]
+pub fn empty_directory() -> Option<String> {
+    let path = state_dir().join(EMPTY).into_os_string().into_string().ok();
+    path.filter(|path| !path.contains([':', ',', '\\']))
+}
+
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("cannot make the directory {}", dir.display()))
+}
