@@ -28,13 +28,16 @@ pub(crate) fn argv(data: &[u8]) {
     }
 }
 
-/// A `config.json`: refused, or every rule holds of what comes out, nothing but what was reported has changed, and a
-/// second time does nothing.
+/// A `config.json`: refused, or every rule holds of what comes out, also as another reader sees it, nothing but what was
+/// reported has changed, and a second time does nothing.
 pub(crate) fn config(data: &[u8]) {
     for hooked in [false, true] {
         let subject = subject(hooked);
         let Ok(once) = rewritten(data, &subject) else { continue };
-        let Some(text) = once.text else { continue };
+        let Some(text) = once.text else {
+            isolated(&serde_json::from_slice(data).expect("what was understood is JSON"));
+            continue;
+        };
         let document = Document::read(Kind::Config, &text).expect("what was written can be read");
         let view = document.view().expect("what was written can be viewed");
         for rule in RULES {
@@ -44,6 +47,7 @@ pub(crate) fn config(data: &[u8]) {
         assert_eq!(twice.text, None, "a second time changes {:?}", twice.applied);
         let before: Value = serde_json::from_slice(data).expect("what was understood is JSON");
         let after: Value = serde_json::from_slice(&text).expect("what was written is JSON");
+        isolated(&after);
         let mut changed = Vec::new();
         differences(&before, &after, "", &mut changed);
         for at in changed {
@@ -51,6 +55,26 @@ pub(crate) fn config(data: &[u8]) {
             assert!(once.applied.iter().any(|applied| said(&applied.at)), "{at} changed: {:?}", once.applied);
         }
     }
+}
+
+/// Some of what the rules promise, read by serde_json and by no code of ours.
+fn isolated(config: &Value) {
+    let list = |at: &str| config.pointer(at).and_then(Value::as_array).into_iter().flatten();
+    for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
+        for capability in list(&format!("/process/capabilities/{set}")).filter_map(Value::as_str) {
+            let upper = capability.to_ascii_uppercase();
+            assert!(!matches!(&*upper, "CAP_NET_ADMIN" | "CAP_NET_RAW"), "{capability} in {set}");
+        }
+    }
+    for entry in list("/process/env").filter_map(Value::as_str) {
+        let name = entry.split('=').next().unwrap_or_default();
+        assert!(!name.eq_ignore_ascii_case("AWS_SECRET_ACCESS_KEY"), "a credential is in the environment");
+    }
+    let networks: Vec<_> = list("/linux/namespaces").filter(|entry| entry["type"] == "network").collect();
+    assert!(
+        matches!(networks[..], [one] if one["path"].as_str().unwrap_or_default().is_empty()),
+        "{networks:?}"
+    );
 }
 
 /// The text of a settings file: an error is one line, a comment changes nothing.
