@@ -1,14 +1,18 @@
-//! dockerd with `userns-remap`: root of every container is nobody on the host.
+//! dockerd with `userns-remap`, where root of every container is nobody on the host, and dockerd of a user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::capture::Capture;
 use crate::harness::docker::{Docker, Release};
 use crate::harness::findings::Findings;
-use crate::harness::probe::{ITSELF, NAMELESS, OPEN, credentials_in};
+use crate::harness::host::{Host, Kind};
+use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
+use crate::harness::said::{say, wait_for};
+use crate::harness::{CREDENTIALS, image, shim};
 use crate::verified::{hold, verify};
 
 /// A Docker 28 whose containers are in a user namespace that begins at the host's user 100000.
@@ -72,3 +76,55 @@ fn a_container_that_stays_in_the_hosts_user_namespace_is_refused_what_reaches_ou
     assert!(!said.well() && said.err.contains(why) && !said.out.contains("it runs"), "{said}");
     docker.run(&[&["--rm", "--userns=host"], docker.isolation(), &["probe", "true"]]).must();
 }
+
+/// A daemon that a user runs, in a user namespace by rootlesskit, with slirp4netns for a network. It is Docker 20.10, which
+/// has no annotations.
+#[test]
+fn a_rootless_daemons_container_is_not_refused_and_is_isolated_like_any_other() {
+    let host = Host::new(Kind::Machine);
+    image::pack(&host.dir().join("probe.tar"));
+    fs::copy(shim(), host.dir().join("oci-isolate")).unwrap();
+    fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let home = host.at("home");
+    let always = host.write("always.toml", "mode = \"always\"\n");
+    let config = json!({
+        "data-root": format!("{home}/data"), "exec-root": "/run/user/59999/docker", "pidfile": format!("{home}/pid"),
+        "hosts": [format!("unix://{home}/docker.sock")], "storage-driver": "vfs",
+        "runtimes": {
+            "bare": { "path": "/usr/sbin/runc" },
+            "always": { "path": host.at("oci-isolate"), "runtimeArgs": [format!("--isolate-config={always}")] },
+        },
+    });
+    let config = host.write("daemon.json", &config.to_string());
+    let user = format!(
+        "echo 'tester:x:59999:59999::{home}:/bin/sh' >>/etc/passwd; echo 'tester:x:59999:' >>/etc/group
+        echo tester:600000:65536 >/etc/subuid; echo tester:600000:65536 >/etc/subgid
+        mkdir -p /run/user/59999 {home}; chmod 0700 /run/user/59999; chown 59999:59999 /run/user/59999 {home}"
+    );
+    host.sh(&user).must();
+    let args = ["--reuid=59999", "--regid=59999", "--init-groups", ROOTLESS, "--config-file", &config];
+    host.daemon("dockerd", "setpriv", &args, &[("HOME", &home), ("XDG_RUNTIME_DIR", "/run/user/59999")]);
+    let docker = |args: &[&str]| {
+        let mut docker = host.command("docker");
+        say(docker.env("DOCKER_HOST", format!("unix://{home}/docker.sock")).env("HOME", &home).args(args))
+    };
+    let tar = host.at("probe.tar");
+    let ready = wait_for(Duration::from_secs(40), || docker(&["import", &tar, "probe"]).well().then_some(()));
+    assert!(ready.is_some(), "dockerd does not answer: {}", host.log("dockerd.log"));
+
+    let mut findings = Findings::default();
+    let environment = CREDENTIALS.map(|credential| ["-e", credential]).concat();
+    let run = |runtime, tag| {
+        let args = [&["run", "--rm", runtime], &environment[..], &["probe", "probe", tag]].concat();
+        Report::parse(&docker(&args).must())
+    };
+    let bare = run("--runtime=bare", "bare");
+    findings.about("bare", bare.reaches(&["tcp", "udp", "metadata", "getaddrinfo"]));
+    findings.claim(bare.has_credentials().len() == 4, "bare: the credentials are not there");
+    let capture = Capture::start(&host);
+    findings.about("isolated", run("--runtime=always", "isolated").sealed(&ITSELF));
+    findings.about("host", capture.saw_nothing());
+    findings.settle();
+}
+
+const ROOTLESS: &str = "/usr/share/docker.io/contrib/dockerd-rootless.sh";
