@@ -78,7 +78,7 @@ pub fn taken_by(name: &str, subject: &Subject) -> Result<Option<&'static str>, V
     }
 }
 
-const DROP: &str = "drop --cap-add and --privileged";
+const DROP: &str = "drop --cap-add and --privileged, privileged: true in Kubernetes";
 
 fn is_against(rule: &Rule, name: &str, subject: &Subject) -> bool {
     let upper = name.to_ascii_uppercase();

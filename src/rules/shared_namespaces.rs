@@ -55,7 +55,8 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
         )),
         (Some(_), Some((index, path))) if shared != Shared::WithinPod => Some((
             format!(
-                "the {word} namespace {} is not that of a member of an isolated pod, {leads}; drop {flag}",
+                "the {word} namespace {} is not that of a member of an isolated pod, {leads}; drop {flag}, in Kubernetes \
+                 annotate the pod and not a container of it",
                 path.display()
             ),
             Pointer::to(&NAMESPACES).item(index).member("path"),

@@ -40,7 +40,11 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     ("ingress=80", &["--network=container:shut"], "is sealed, and nothing can be opened in it any more"),
     ("ingress=80", &["--network=container:m1"], "for which other ports or peers are open; ask for the same"),
     ("job=train", &["--hostname=M1"], "of the job have the same host name, "),
-    ("job=train", &["--privileged"], "is in the bounding set; drop --cap-add and --privileged"),
+    (
+        "job=train",
+        &["--privileged"],
+        "is in the bounding set; drop --cap-add and --privileged, privileged: true in Kubernetes",
+    ),
 ];
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Cases> {
             )],
             broken: vec![(
                 json!({"process": {"capabilities": {"inheritable": ["CAP_NET_ADMIN"]}}}),
-                "CAP_NET_ADMIN is in the inheritable set; drop --cap-add and --privileged",
+                "CAP_NET_ADMIN is in the inheritable set; drop --cap-add and --privileged, privileged: true in Kubernetes",
             )],
             ..Cases::default()
         },
@@ -32,11 +32,11 @@ pub(super) fn cases() -> Vec<Cases> {
             )],
             broken: vec![(
                 json!({"process": {"capabilities": {"ambient": ["CAP_BPF"]}}}),
-                "CAP_BPF is in the ambient set; drop --cap-add and --privileged",
+                "CAP_BPF is in the ambient set; drop --cap-add and --privileged, privileged: true in Kubernetes",
             )],
             refused: vec![(
                 json!({"process": {"env": ["AWS_EC2_METADATA_DISABLED=true"], "capabilities": {"permitted": ["CAP_DAC_READ_SEARCH"]}}}),
-                "CAP_DAC_READ_SEARCH is in the permitted set; drop --cap-add and --privileged",
+                "CAP_DAC_READ_SEARCH is in the permitted set; drop --cap-add and --privileged, privileged: true in Kubernetes",
             )],
             ..Cases::default()
         },

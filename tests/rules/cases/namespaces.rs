@@ -72,7 +72,7 @@ fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
         "the {kind} namespace is the host's, {leads}; drop --{kind}=host, {field}: true in Kubernetes"
     );
     let foreign = format!(
-        "the {kind} namespace /proc/7/ns/{kind} is not that of a member of an isolated pod, {leads}; drop --{kind}"
+        "the {kind} namespace /proc/7/ns/{kind} is not that of a member of an isolated pod, {leads}; drop --{kind}, in Kubernetes annotate the pod and not a container of it"
     );
     let list = |items: Value| json!({"linux": {"namespaces": items}});
     let others = |item: Option<Value>| {
