@@ -30,14 +30,19 @@ pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(releas
     };
 
     // A file beside containerd's own is of no use where that does not import it.
-    let beside = install(&["--config", "/etc/containerd/conf.d/shim.toml"]);
+    let beside = ["--config", "/etc/containerd/conf.d/shim.toml", "--dry-run"];
     let says = "/etc/containerd/config.toml does not import it";
-    findings.claim(!beside.well() && beside.err.contains(says), format!("beside: {beside}"));
+    let said = install(&beside);
+    findings.claim(!said.well() && said.err.contains(says), format!("beside: {said}"));
+    let said = install(&[&beside[..], &["--uninstall"]].concat());
+    findings.claim(said.well(), format!("it cannot be taken out either: {said}"));
     let file = match release {
         Release::One => "/etc/containerd/config.toml",
         Release::Two => {
             let import = "imports = [\"/etc/containerd/conf.d/*.toml\"]";
             host.sh(&format!("sed -i '1a {import}' /etc/containerd/config.toml")).must();
+            let said = install(&beside).must();
+            findings.claim(said.contains("+version = 3\n"), format!("beside: {said}"));
             "/etc/containerd/conf.d/oci-isolate.toml"
         }
     };

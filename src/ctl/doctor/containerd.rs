@@ -8,7 +8,8 @@ use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
 use crate::ctl::ask;
-use crate::ctl::install::containerd::{FILE, disabled, given, imports, listed, plugin, read, way_of};
+use crate::ctl::install::containerd::{FILE, disabled, given, plugin, read, way_of};
+use crate::ctl::install::imports::{imports, listed};
 use crate::ctl::install::tables::{at, strings};
 use crate::policy::{self, SWITCH};
 use crate::settings::{Mode, Settings};

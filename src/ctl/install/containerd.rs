@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
+use super::imports::{check_imported, drop_in, imports, own_file_of};
 use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
 use super::{ANNOTATIONS, Edited, Wanted};
 use crate::ctl::ask;
@@ -20,9 +21,12 @@ const RUNC: &str = "io.containerd.runc.v2";
 
 pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
-    check_imported(&main)?;
     let document = read(&main)?;
-    let version = version(&document).with_context(|| format!("cannot use {}", main.display()))?;
+    let own = own_file_of(&main)?;
+    let version = match own.as_ref().and_then(given).filter(|_| document.is_empty()) {
+        Some(version @ 2..=4) => version,
+        _ => version(&document).with_context(|| format!("cannot use {}", main.display()))?,
+    };
     let imported = imports(Path::new("/"), &main, &document)?;
     if let Some((other, _)) =
         imported.iter().find(|(_, other)| version == 2 && at(other, &["plugins", plugin(2)]).is_some())
@@ -36,14 +40,19 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     }
     let here = at(&document, &[&way(version)[..], &["runtimes", name]].concat()).is_some();
     let file = drop_in(&main, &document, name).filter(|_| version >= 3 && !here).unwrap_or(main);
-    let whole: Vec<DocumentMut> = imported.into_iter().map(|(_, other)| other).chain([document]).collect();
+    let whole: Vec<DocumentMut> =
+        imported.into_iter().map(|(_, other)| other).chain([document]).chain(own.clone()).collect();
     let options = model(&whole, version, name).and_then(|model| model.get("options").cloned());
     let binary = options.as_ref().and_then(|options| options.as_table_like()?.get("BinaryName")?.as_str());
     let behind = binary.map(PathBuf::from);
+    let place = file.clone();
     Ok(Edited {
         file,
         behind,
-        add: Box::new(move |text, wanted| add(text, wanted, version, &whole)),
+        add: Box::new(move |text, wanted| {
+            check_imported(&place, own.as_ref())?;
+            add(text, wanted, version, &whole)
+        }),
         remove: Box::new(move |text, name, before| remove(text, name, before, version)),
     })
 }
@@ -205,83 +214,6 @@ fn way(version: i64) -> [&'static str; 3] {
 /// The same in a file that may be imported by one of another version.
 pub(in crate::ctl) fn way_of(document: &DocumentMut, version: i64) -> [&'static str; 3] {
     way(given(document).unwrap_or(version))
-}
-
-/// A file beside containerd's own that it does not import is one that nobody reads.
-fn check_imported(file: &Path) -> Result<()> {
-    let main = Path::new(FILE);
-    let beside = main.parent().is_some_and(|directory| file != main && file.starts_with(directory));
-    if !beside || !main.exists() {
-        return Ok(());
-    }
-    let document = read(main)?;
-    if patterns(Path::new("/"), main, &document).iter().any(|pattern| is_of(file, pattern)) {
-        return Ok(());
-    }
-    bail!(
-        "cannot install into {}: {FILE} does not import it; name it in `imports` there first",
-        file.display()
-    )
-}
-
-/// The files below `root` that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
-pub(in crate::ctl) fn imports(
-    root: &Path,
-    main: &Path,
-    document: &DocumentMut,
-) -> Result<Vec<(PathBuf, DocumentMut)>> {
-    let mut found = Vec::new();
-    for path in patterns(root, main, document) {
-        let files = match suffix(&path) {
-            Some(suffix) => listed(path.parent().unwrap_or(Path::new("/")), suffix),
-            None => vec![path],
-        };
-        for file in files {
-            let document = read(&file)?;
-            found.push((file, document));
-        }
-    }
-    // The last one wins.
-    found.reverse();
-    Ok(found)
-}
-
-/// What a file imports, as paths below `root`.
-fn patterns(root: &Path, main: &Path, document: &DocumentMut) -> Vec<PathBuf> {
-    let path = |pattern: String| match pattern.strip_prefix('/') {
-        Some(absolute) => root.join(absolute),
-        None => main.parent().unwrap_or(root).join(&pattern),
-    };
-    strings(document.get("imports")).into_iter().map(path).collect()
-}
-
-fn is_of(file: &Path, pattern: &Path) -> bool {
-    match suffix(pattern) {
-        Some(suffix) => {
-            file.parent() == pattern.parent() && file.to_str().is_some_and(|file| file.ends_with(suffix))
-        }
-        None => file == pattern,
-    }
-}
-
-/// What a name has to end with, when the pattern is a star and that.
-fn suffix(pattern: &Path) -> Option<&str> {
-    pattern.file_name()?.to_str()?.strip_prefix('*').filter(|suffix| !suffix.contains(['*', '?', '[']))
-}
-
-pub(in crate::ctl) fn listed(directory: &Path, suffix: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> =
-        entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect();
-    files.sort();
-    files
-}
-
-/// A file of ours in a directory that is imported.
-fn drop_in(main: &Path, document: &DocumentMut, name: &str) -> Option<PathBuf> {
-    let mut patterns = patterns(Path::new("/"), main, document).into_iter();
-    let pattern = patterns.find(|path| suffix(path) == Some(".toml"))?;
-    Some(pattern.with_file_name(format!("{name}.toml")))
 }
 
 pub(in crate::ctl) fn read(file: &Path) -> Result<DocumentMut> {

@@ -8,6 +8,7 @@ mod change;
 pub(super) mod containerd;
 pub(super) mod crio;
 pub(super) mod docker;
+pub(super) mod imports;
 mod json;
 pub(super) mod podman;
 pub(super) mod tables;
