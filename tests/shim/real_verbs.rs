@@ -7,30 +7,35 @@ use serde_json::json;
 
 use super::harness::shim;
 use super::real_runtimes::{RUNTIMES, bundle, host, same, script};
-use super::spec::put;
+use super::spec::{SWITCH, put};
 
+const LOOP: &str = "while :; do sleep 0.05; done";
 const WAIT: &str = "until $R state web | grep -q '\"status\": *\"running\"'; do sleep 0.02; done";
 
+/// An isolated one is as anybody's but for its network and credentials, which nobody looks at here.
 #[test]
-fn a_running_container_is_changed_paused_and_looked_at_alike() {
+fn a_running_container_is_changed_paused_and_looked_at_alike_isolated_or_not() {
     for runtime in RUNTIMES {
         let host = host(runtime);
-        bundle(&host, "a", "while :; do sleep 0.05; done", |_| {});
         let text = r#"limits() { cat /sys/fs/cgroup/memory$G/memory.limit_in_bytes /sys/fs/cgroup/pids$G/pids.max; }
             $R run --detach -b $D/a web </dev/null >/dev/null 2>&1; WAIT; echo $?
             $R update --memory 67108864 --pids-limit 33 web; echo $?; limits
             echo '{"memory": {"limit": 33554432}}' | $R update --resources - web; echo $?; limits
             $R update --memory nonsense web >/dev/null 2>&1; echo $?
-            $R pause web; echo $?; $R state web | grep -o '"status": *"[a-z]*"'
+            $R pause web; echo $?; until $R state web | grep -q '"paused"'; do sleep 0.02; done; echo paused
             $R resume web; echo $?; $R state web | grep -o '"status": *"[a-z]*"'
             $R events --stats web 2>/dev/null | grep -o '"type":"[a-z]*"\|"limit":33554432' | head -2
             $R ps web | grep -q 'while :'; echo $?; $R list -q
             $R kill --all web KILL; echo $?; $R delete --force web; echo $?; $R list -q"#;
         let group = host.at("").trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
         let text = text.replace("$G", &format!("/{group}/a")).replace("WAIT", WAIT);
+        bundle(&host, "a", LOOP, |_| {});
         let said = same(&host, runtime, &text);
+        bundle(&host, "a", LOOP, |config| config["annotations"][SWITCH] = json!("true"));
+        assert_eq!(script(&host, shim().to_str().unwrap(), &text), said, "{runtime} isolated");
+        assert_eq!(host.state(), [""; 0]);
         assert!(said.out.starts_with("0\n0\n67108864\n33\n0\n33554432\n33\n1\n"), "{runtime} {said:?}");
-        assert!(said.out.contains("\"paused\""), "{runtime} {said:?}");
+        assert!(said.out.contains("\npaused\n"), "{runtime} {said:?}");
     }
 }
 
@@ -39,7 +44,7 @@ fn a_running_container_is_changed_paused_and_looked_at_alike() {
 fn checkpoint_and_restore_end_alike() {
     for runtime in RUNTIMES {
         let host = host(runtime);
-        bundle(&host, "a", "while :; do sleep 0.05; done", |_| {});
+        bundle(&host, "a", LOOP, |_| {});
         bundle(&host, "b", "", |_| {});
         let text = "mkdir -p $D/image; $R run --detach -b $D/a web </dev/null >/dev/null 2>&1; WAIT
             said() { \"$@\" >$D/out 2>&1; echo $?; sed 's/time=\"[^\"]*\"//; s/^[0-9TZ:.-]*: //' $D/out; }
@@ -109,7 +114,6 @@ fn a_caller_without_input_or_output_gets_the_same_status_but_from_crun() {
 fn a_process_that_joins_has_a_terminal_of_its_own() {
     for runtime in RUNTIMES {
         let host = host(runtime);
-        bundle(&host, "a", "while :; do sleep 0.05; done", |_| {});
         let text = "$R run --detach -b $D/a web </dev/null >/dev/null 2>&1; WAIT
             TERM=xterm script -qec \"$R exec -t web /bin/sh -c 'tty; stty -a | grep -o isig; exit 5'\" /dev/null </dev/null >$D/out; echo $?
             tr -d '\\r' <$D/out | sed 's/\\^@//; s/[0-9TZ:.-]*: //'; echo '{\"terminal\":true,\"args\":[\"/bin/sh\",\"-c\",\"tty\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]}' >$D/process.json
@@ -117,7 +121,10 @@ fn a_process_that_joins_has_a_terminal_of_its_own() {
             $R exec --process $D/process.json --console-socket $D/nowhere --detach web </dev/null >/dev/null 2>&1; echo $?
             $R delete --force web; echo $?";
         let text = text.replace("WAIT", WAIT);
-        for program in [runtime, shim().to_str().unwrap()] {
+        for (program, isolated) in
+            [(runtime, "false"), (shim().to_str().unwrap(), "false"), (shim().to_str().unwrap(), "true")]
+        {
+            bundle(&host, "a", LOOP, |config| config["annotations"][SWITCH] = json!(isolated));
             let said = script(&host, program, &text);
             let shows = said.out.starts_with("5\n")
                 && said.out.contains("/dev/pts/0\n")
