@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::process::{directory, has_ended};
+use super::process::runs;
 use super::{id_of, print, print_json};
 use crate::record::Place;
 
@@ -49,7 +49,7 @@ fn line(place: &Place) -> Option<Line> {
             return Some(Line { id: id_of(place), root, bundle: None, state: "unreadable", pid: None });
         }
     };
-    let lives = record.init.is_some_and(|init| init.lives() && !has_ended(&directory(init.pid)));
+    let lives = record.init.is_some_and(runs);
     let state = match (place.has_container(), record.init) {
         (false, _) => "absent",
         (true, None) => "created",

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::process::{directory, has_ended, member, namespace};
-use super::read;
+use super::{read, read_bytes};
 use crate::peers::inside;
+use crate::prepare::{Mount, mounts};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
 /// unified hierarchy beside version 1) have it in the engine's group.
@@ -76,21 +77,15 @@ fn groups(text: &str) -> Vec<(String, String)> {
 /// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
 /// (mountinfo's root).
 fn hierarchies(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
-    let mounts = read(Path::new("/proc/self/mountinfo"))?;
-    let is_it = |line: &&str| match line.split(" - ").nth(1) {
-        Some(rest) if controllers.is_empty() => rest.starts_with("cgroup2 "),
-        Some(rest) if rest.starts_with("cgroup ") => {
-            let options = rest.rsplit(' ').next().unwrap_or_default();
-            controllers.split(',').all(|controller| options.split(',').any(|option| option == controller))
-        }
+    let is_it = |mount: &Mount| match mount.kind {
+        "cgroup2" => controllers.is_empty(),
+        "cgroup" => !controllers.is_empty() && controllers.split(',').all(|controller| mount.has(controller)),
         _ => false,
     };
-    let directory = |line: &str| {
-        let mut fields = line.split(' ').skip(3);
-        let (root, mounted) = (fields.next()?, fields.next()?);
-        Some(Path::new(mounted).join(group.strip_prefix(root).ok()?))
-    };
-    Ok(mounts.lines().filter(is_it).filter_map(directory).filter(|path| path.is_dir()).collect())
+    let text = read_bytes(Path::new("/proc/self/mountinfo"))?;
+    let directory = |mount: Mount| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
+    let found = mounts(&text).filter(is_it).filter_map(directory);
+    Ok(found.filter(|path| path.is_dir()).collect())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::descriptors::Sockets;
 use super::verify::Broken;
 use super::{read, read_bytes, tree};
 use crate::prepare::is_initial;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::rules::{capabilities, credentials};
 use crate::seal::{self, Netns};
 use crate::settings::Credentials;
@@ -137,6 +137,11 @@ pub(super) fn namespace(process: &Path, kind: &str) -> Result<(u64, u64)> {
     let path = process.join("ns").join(kind);
     let meta = std::fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?;
     Ok((meta.dev(), meta.ino()))
+}
+
+/// Whether a container's first process has not ended.
+pub(super) fn runs(init: record::Process) -> bool {
+    init.lives() && !has_ended(&directory(init.pid))
 }
 
 /// Whether a process is gone, or is a zombie and holds nothing any more.

@@ -13,8 +13,8 @@ use nix::sys::stat::{FileStat, SFlag, makedev};
 
 use super::devices::unusual;
 use super::process::Case;
-use super::read;
-use crate::prepare::Opened;
+use super::read_bytes;
+use crate::prepare::{self, Opened};
 use crate::record::Record;
 use crate::rules::{MASKED, READONLY, credentials};
 
@@ -48,52 +48,31 @@ pub(super) fn look(case: &mut Case, record: &Record) -> Result<()> {
 
 fn mounts(case: &mut Case, record: &Record, root: &Opened) -> Result<()> {
     let own_groups = record.confined || !case.is_in_ours("cgroup")?;
-    for line in read(&case.process.join("mountinfo"))?.lines() {
-        let Mount { point, kind, readonly } = Mount::read(line).context("cannot understand its mountinfo")?;
-        let reaches_the_machine = match kind {
+    for mount in prepare::mounts(&read_bytes(&case.process.join("mountinfo"))?) {
+        let point = mount.point();
+        let shown = point.display();
+        let reaches_the_machine = match mount.kind {
             "sysfs" => !record.confined,
             "cgroup" | "cgroup2" => !own_groups,
             _ => false,
         };
-        if reaches_the_machine && !readonly {
-            case.thing("masked-paths", point, format_args!("is {kind} and writable"));
+        if reaches_the_machine && !mount.is_readonly() {
+            case.thing("masked-paths", &shown, format_args!("is {} and writable", mount.kind));
         }
-        if kind == "nsfs" {
-            case.thing("mounts", point, "is a namespace");
+        if mount.kind == "nsfs" {
+            case.thing("mounts", &shown, "is a namespace");
             continue;
         }
-        // proc(5): blanks in mount points are written as octal escapes; such a path is not looked up.
-        let stat = match root.within(point, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
-            Ok(opened) if !point.contains('\\') => opened.stat()?,
-            _ => continue,
-        };
+        // Below another mount it cannot be reached.
+        let Ok(opened) = root.within(&point, OFlag::O_PATH | OFlag::O_NOFOLLOW) else { continue };
+        let stat = opened.stat()?;
         if is(&stat, SFlag::S_IFSOCK) {
-            case.thing("mounts", point, "is a socket of the host");
+            case.thing("mounts", &shown, "is a socket of the host");
         } else if let Some(device) = unusual(&stat)? {
-            case.thing("devices", point, format_args!("is {device}"));
+            case.thing("devices", &shown, format_args!("is {device}"));
         }
     }
     Ok(())
-}
-
-/// A line of proc_pid_mountinfo(5).
-struct Mount<'l> {
-    point: &'l str,
-    kind: &'l str,
-    /// The mount, or all of its file system.
-    readonly: bool,
-}
-
-impl<'l> Mount<'l> {
-    fn read(line: &'l str) -> Option<Self> {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(4);
-        let (point, options) = (fields.next()?, fields.next()?);
-        let mut fields = system.split(' ');
-        let kind = fields.next()?;
-        let readonly = |options: &str| options.split(',').next() == Some("ro");
-        Some(Self { point, kind, readonly: readonly(options) || readonly(fields.nth(1)?) })
-    }
 }
 
 /// The unusual nodes in `/dev`. What is mounted in it was looked at as a mount.

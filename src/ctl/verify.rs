@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::members::{beside, members};
-use super::process::{Looker, directory, has_ended};
+use super::process::{Looker, directory, runs};
 use super::{devices, id_of, print, print_json};
 use crate::peers;
 use crate::record::{Place, Record};
@@ -78,7 +78,7 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
     }
     let Some(init) = record.init else { return stands("it is not sealed yet: it was not started".into()) };
     let process = directory(init.pid);
-    if !init.lives() || has_ended(&process) {
+    if !runs(init) {
         return stands(format!("it is stopped: its init process {} has ended", init.pid));
     }
     let netns = seal::netns_of(&process)?;
@@ -146,7 +146,7 @@ fn members_beside(place: &Place, netns: Netns) -> Result<BTreeSet<u32>> {
     for other in Place::all()?.iter().filter(|other| other.record() != place.record()) {
         // One that cannot be read is named on its own, and vouches for nobody.
         let init = other.load().ok().flatten().and_then(|record| record.init);
-        let Some(init) = init.filter(|init| init.lives()) else { continue };
+        let Some(init) = init.filter(|init| runs(*init)) else { continue };
         let Ok(its) = seal::netns_of(&directory(init.pid)) else { continue };
         if Netns::of(its.as_fd())? == netns {
             found.extend(members(init.pid).context("cannot look at the other containers of its pod")?);

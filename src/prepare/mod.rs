@@ -7,6 +7,7 @@
 
 mod bound;
 mod homes;
+mod mountinfo;
 mod network;
 mod open;
 mod settings;
@@ -26,6 +27,7 @@ use crate::record::Inode;
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, World};
 
+pub(crate) use mountinfo::{Mount, mounts};
 pub use network::Before;
 pub(crate) use open::Opened;
 pub use settings::settings;

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, major, minor};
 
 use super::bound::is_bound;
+use super::mountinfo::{self, Mount};
 use super::open::Opened;
 use crate::config::View;
 use crate::rules::mounts::{self, Class, FileSystem, Node, SYSTEM_DIRECTORIES};
@@ -166,7 +167,9 @@ impl Eye<'_> {
     /// Mounts below a directory.
     fn below(&mut self, real: &Path) -> Result<Vec<(PathBuf, FileSystem)>> {
         if self.mounted.is_none() {
-            let mut mounted = mountinfo(&list("/proc/self/mountinfo")?);
+            let text = list("/proc/self/mountinfo")?;
+            let mount = |mount: Mount| (mount.point(), FileSystem::of_name(mount.kind));
+            let mut mounted: Vec<_> = mountinfo::mounts(&text).map(mount).collect();
             mounted.sort_by(|a, b| a.0.cmp(&b.0));
             self.mounted = Some(mounted);
         }
@@ -229,45 +232,4 @@ fn list(path: &str) -> Result<Vec<u8>> {
     let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, LIST_LIMIT), &mut bytes);
     read.with_context(|| format!("cannot read {path}"))?;
     Ok(bytes)
-}
-
-/// Mount points and their file systems (proc_pid_mountinfo(5)).
-fn mountinfo(text: &[u8]) -> Vec<(PathBuf, FileSystem)> {
-    let mount = |line: &[u8]| {
-        let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-        let separator = fields.iter().position(|field| *field == b"-")?;
-        let kind = String::from_utf8_lossy(fields.get(separator + 1)?);
-        Some((
-            PathBuf::from(std::ffi::OsString::from_vec(unescaped(fields.get(4)?))),
-            FileSystem::of_name(&kind),
-        ))
-    };
-    text.split(|b| *b == b'\n').filter_map(mount).collect()
-}
-
-/// Spaces, tabs, newlines and backslashes stand there as `\ooo`.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        let octal = behind.get(..3).filter(|_| *first == b'\\');
-        let octal = octal.and_then(|octal| u8::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok());
-        out.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &behind[3..] } else { behind };
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_are_read_with_their_escapes() {
-        let text = b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n\
-                     37 35 0:5 / /srv/proc rw - proc proc rw\n";
-        let found = mountinfo(text);
-        assert_eq!(found[0], ("/mnt 2".into(), FileSystem { name: "ext3".into(), class: Class::Local }));
-        assert_eq!(found[1].1.class, Class::System);
-    }
 }

@@ -208,6 +208,16 @@ fn a_socket_of_the_host_that_was_mounted_is_named() {
 }
 
 #[test]
+fn a_blank_in_a_path_hides_nothing() {
+    let sealed = Sealed::new();
+    let _listener = UnixListener::bind(sealed.host.at("bundle/rootfs/tmp/docker.sock")).unwrap();
+    sealed.sabotaged(
+        "nsenter -t $P -m busybox sh -ec 'touch \"/dev/over there\"; busybox mount -o bind /tmp/docker.sock \"/dev/over there\"'",
+        &[&format!("mounts: /dev/over there of process {} is a socket of the host", sealed.pid("web"))],
+    );
+}
+
+#[test]
 fn a_zombie_breaks_nothing() {
     let sealed = Sealed::new();
     // sleep does not wait for the child that it has from the shell.

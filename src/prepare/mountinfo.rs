@@ -1,0 +1,84 @@
+//! The mounts of a mount namespace, as the kernel lists them (proc_pid_mountinfo(5)).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
+pub(crate) struct Mount<'l> {
+    root: &'l [u8],
+    point: &'l [u8],
+    options: &'l [u8],
+    /// The file system's name.
+    pub(crate) kind: &'l str,
+    of_file_system: &'l [u8],
+}
+
+/// Every mount in the text. A line that is none is left out.
+pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+    text.split(|byte| *byte == b'\n').filter_map(Mount::read)
+}
+
+impl<'l> Mount<'l> {
+    fn read(line: &'l [u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
+        fields.find(|field| *field == b"-")?;
+        let kind = str::from_utf8(fields.next()?).ok()?;
+        Some(Self { root, point, options, kind, of_file_system: fields.nth(1)? })
+    }
+
+    /// What of its file system is mounted.
+    pub(crate) fn root(&self) -> PathBuf {
+        unescaped(self.root)
+    }
+
+    /// Where.
+    pub(crate) fn point(&self) -> PathBuf {
+        unescaped(self.point)
+    }
+
+    /// The mount, or all of its file system.
+    pub(crate) fn is_readonly(&self) -> bool {
+        [self.options, self.of_file_system].iter().any(|options| has(options, "ro"))
+    }
+
+    /// Whether the file system, whoever mounts it, has an option.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        has(self.of_file_system, option)
+    }
+}
+
+fn has(options: &[u8], option: &str) -> bool {
+    options.split(|byte| *byte == b',').any(|word| word == option.as_bytes())
+}
+
+/// Spaces, tabs, newlines and backslashes stand there as `\ooo`.
+fn unescaped(text: &[u8]) -> PathBuf {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let octal = behind.get(..3).filter(|_| *first == b'\\');
+        let octal = octal.and_then(|octal| u8::from_str_radix(str::from_utf8(octal).ok()?, 8).ok());
+        out.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &behind[3..] } else { behind };
+    }
+    OsString::from_vec(out).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_their_escapes() {
+        let text =
+            b"36 35 98:0 /sub /mnt1\\0402 rw,noatime master:1 shared:2 - ext3 /dev/root ro,errors=continue\n\
+                     37 35 0:5 / /srv/pr\xffoc rw - proc proc rw\nnot a mount\n";
+        let [one, two] = mounts(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
+        assert_eq!((one.root(), one.point(), one.kind), ("/sub".into(), "/mnt1 2".into(), "ext3"));
+        assert!(one.is_readonly() && one.has("errors=continue") && !one.has("noatime"));
+        assert!(!two.is_readonly() && two.kind == "proc");
+        assert_eq!(two.point(), PathBuf::from(OsString::from_vec(b"/srv/pr\xffoc".into())));
+    }
+}
