@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{AccessFlags, access, execve};
+use nix::unistd::{AccessFlags, access, execv, execve};
 
 use crate::invocation::Dialect;
 use ourselves::Shim;
@@ -92,19 +92,21 @@ impl Runtime {
         let path = c_string(self.path.as_os_str())?;
         let argv = std::iter::once(self.path.as_os_str()).chain(args.iter().map(OsString::as_os_str));
         let argv = argv.map(c_string).collect::<Result<Vec<_>>>()?;
-        let environment = std::env::vars_os().filter(|(name, _)| !without.contains(name));
-        let environment = environment.map(|(mut entry, value)| {
+        let entry = |(mut entry, value): (OsString, OsString)| {
             entry.push("=");
             entry.push(value);
             c_string(&entry)
-        });
-        let environment = environment.collect::<Result<Vec<_>>>()?;
+        };
+        let rest = std::env::vars_os().filter(|(name, _)| !without.contains(name)).map(entry);
+        let rest = (!without.is_empty()).then(|| rest.collect::<Result<Vec<_>>>()).transpose()?;
         // std ignores SIGPIPE in every program; across execve(2) that would stay.
         sigpipe::reset();
         // Not std's exec, which gives a file that is no program to /bin/sh and empties the signal mask.
-        execve(&path, &argv, &environment)
-            .map_err(std::io::Error::from)
-            .with_context(|| format!("cannot exec {shown}"))
+        let error = match rest {
+            Some(environment) => execve(&path, &argv, &environment),
+            None => execv(&path, &argv),
+        };
+        error.map_err(std::io::Error::from).with_context(|| format!("cannot exec {shown}"))
     }
 
     /// Runs the runtime and waits for it, where something is left to do afterwards.

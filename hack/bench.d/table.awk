@@ -45,6 +45,7 @@ function verb(name) {
     printf "%s\n", name
     wrapper("none", name ".null", name ".null", name ".floor")
     wrapper("static C program that execs (floor)", name ".floor", name ".null", name ".floor")
+    wrapper("static Rust program that execs", name ".empty", name ".null", name ".floor")
     wrapper("/bin/sh that execs", name ".sh", name ".null", name ".floor")
     wrapper("oci-isolate, passing through", name ".shim", name ".null", name ".floor")
     if (name == "create") wrapper("oci-isolate, isolating", "isolating", name ".null", name ".floor")
@@ -79,6 +80,7 @@ function table(    i, n, names, label) {
         label = "linear." names[i]
         printf "  %-36s %10d %10.2f %8.2f %12d\n", names[i], value["size." names[i]], ms(label), per_byte(names[i]), rss[label]
     }
+    printf "\nThe static Rust program that execs has %.3f MB.\n", value["size.empty"] / 1e6
     printf "\nGoals\n\n"
     for (i = 1; i <= goals; i++)
         printf "  %-50s %8.3f   at most %6.3f %-6s %s\n", goal_name[i], goal_figure[i], goal_most[i], goal_unit[i],

@@ -91,8 +91,8 @@ impl<'a> Looker<'a> {
         self.capabilities(case, &status)?;
         let environment = read_bytes(&case.process.join("environ"))?;
         let environment = String::from_utf8_lossy(&environment);
-        let entries: Vec<&str> = environment.split('\0').filter(|entry| entry.contains('=')).collect();
-        for stray in credentials::strays(&entries, self.credentials) {
+        let entries = environment.split('\0').filter(|entry| entry.contains('='));
+        for stray in credentials::strays(entries, self.credentials) {
             case.process("credentials-env", format_args!("has variable {} ({})", stray.name, stray.because));
         }
         self.sockets.look(case)?;

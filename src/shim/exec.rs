@@ -58,8 +58,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
     let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
-    let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
-    let stray_env = credentials::strays(&entries, &subject.policy.credentials);
+    let stray_env = credentials::strays(entries.iter().map(|entry| &**entry), &subject.policy.credentials);
 
     let command: Vec<_> = invocation.command.iter().map(|word| word.to_string_lossy()).collect();
     credentials::args::check(&command.iter().map(|word| &**word).collect::<Vec<_>>(), &subject)?;

@@ -75,7 +75,9 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         Ok(found) => found,
         Err(why) => return recorded::answer_without_settings(args)?.ok_or(why),
     };
-    *log = log_of(runtime.dialect());
+    if runtime.dialect() != Dialect::Runc {
+        *log = log_of(runtime.dialect());
+    }
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
         Reading::Unclear(why) => {
@@ -182,7 +184,6 @@ fn environment_strays(additions: &Credentials) -> Vec<OsString> {
         entry
     };
     let entries: Vec<String> = variables.iter().map(entry).collect();
-    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let strays = credentials::strays(&entries, additions);
+    let strays = credentials::strays(entries.iter().map(String::as_str), additions);
     strays.into_iter().map(|stray| variables[stray.index].0.clone()).collect()
 }

@@ -48,11 +48,11 @@ pub struct Stray<'e> {
 
 /// Finds the credentials among `NAME=VALUE` entries. An entry without `=` is a name without a value.
 #[must_use]
-pub fn strays<'e>(entries: &[&'e str], additions: &Credentials) -> Vec<Stray<'e>> {
+pub fn strays<'e>(entries: impl Iterator<Item = &'e str> + Clone, additions: &Credentials) -> Vec<Stray<'e>> {
     let split = |entry: &'e str| entry.split_once('=').unwrap_or((entry, ""));
     let listed = |list: &[String], name: &str| list.iter().any(|n| n.eq_ignore_ascii_case(name));
-    let beside_key_id = entries.iter().any(|entry| values::is_access_key_id(split(entry).1));
-    let stray = |(index, entry): (usize, &&'e str)| {
+    let beside_key_id = entries.clone().any(|entry| values::is_access_key_id(split(entry).1));
+    let stray = |(index, entry): (usize, &'e str)| {
         let (name, value) = split(entry);
         let because = if listed(&additions.keep, name) {
             return None;
@@ -65,21 +65,21 @@ pub fn strays<'e>(entries: &[&'e str], additions: &Credentials) -> Vec<Stray<'e>
         };
         Some(Stray { index, name, because })
     };
-    entries.iter().enumerate().filter_map(stray).collect()
+    entries.enumerate().filter_map(stray).collect()
 }
 
-fn entries<'v>(view: &'v View) -> Result<Vec<&'v str>, Violation> {
+fn entries<'v>(view: &'v View) -> Result<impl Iterator<Item = &'v str> + Clone, Violation> {
     let env: &[Text] = view.process.as_ref().and_then(|p| p.env.as_deref()).unwrap_or_default();
     for (index, entry) in env.iter().enumerate() {
         if !entry.contains('=') {
             return Err(Violation::of(&RULE, format!("/process/env/{index} has no \"=\"")));
         }
     }
-    Ok(env.iter().map(|entry| &**entry).collect())
+    Ok(env.iter().map(|entry| &**entry))
 }
 
-fn metadata_is_settled(entries: &[&str]) -> bool {
-    entries.iter().any(|entry| entry.split_once('=').is_some_and(|(name, _)| name == NO_METADATA.0))
+fn metadata_is_settled<'e>(mut entries: impl Iterator<Item = &'e str>) -> bool {
+    entries.any(|entry| entry.split_once('=').is_some_and(|(name, _)| name == NO_METADATA.0))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
@@ -93,8 +93,8 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         says: format!("removed variable {} ({})", stray.name, stray.because),
     };
     let mut edits: Vec<Edit> =
-        strays(&entries, &subject.policy.credentials).into_iter().map(remove).collect();
-    if !metadata_is_settled(&entries) {
+        strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove).collect();
+    if !metadata_is_settled(entries) {
         let (name, value) = NO_METADATA;
         edits.push(Edit {
             at: Pointer::to(&ENV),
@@ -110,10 +110,10 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
         return Ok(());
     }
     let entries = entries(view)?;
-    if let Some(stray) = strays(&entries, &subject.policy.credentials).first() {
+    if let Some(stray) = strays(entries.clone(), &subject.policy.credentials).first() {
         return Err(Violation::of(&RULE, format!("variable {} is there ({})", stray.name, stray.because)));
     }
-    if !metadata_is_settled(&entries) {
+    if !metadata_is_settled(entries) {
         return Err(Violation::of(&RULE, format!("variable {} is not set", NO_METADATA.0)));
     }
     Ok(())
