@@ -137,8 +137,10 @@ fn c_string(text: &OsStr) -> Result<CString> {
 /// How a runtime reads its command line, told by the name of the file behind all links: `runc` may well be a link to crun.
 #[must_use]
 pub fn dialect_of(path: &Path) -> Dialect {
-    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    Dialect::of(file.file_name().unwrap_or_default())
+    // Links among the directories lead to a file of the same name.
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let file = if is_link { std::fs::canonicalize(path).ok() } else { None };
+    Dialect::of(file.as_deref().unwrap_or(path).file_name().unwrap_or_default())
 }
 
 fn candidates(name: &Path) -> Vec<PathBuf> {

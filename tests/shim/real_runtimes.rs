@@ -120,7 +120,7 @@ fn signals_reach_the_program() {
             "trap 'echo term; exit 5' TERM; trap 'echo hup' HUP; echo ready; while :; do sleep 0.05; done",
             |_| {},
         );
-        let text = "$R run -b $D/a web >$D/out 2>&1 & pid=$!
+        let text = "rm -f $D/out; $R run -b $D/a web >$D/out 2>&1 & pid=$!
             until grep -q ready $D/out 2>/dev/null; do sleep 0.02; done
             until grep -q hup $D/out 2>/dev/null; do kill -HUP $pid; sleep 0.2; done
             while kill -TERM $pid 2>/dev/null; do sleep 0.2; done; wait $pid; echo $?; uniq $D/out";
