@@ -99,7 +99,7 @@ impl<'a> Looker<'a> {
         if self.mounts.insert(namespace(&case.process, "mnt")?) {
             // All of the machine is there, and to name it file by file would help nobody.
             match case.is_in_ours("mnt")? {
-                true => case.process("mounts", "is in the host's mount namespace"),
+                true => case.process("mount-system", "is in the host's mount namespace"),
                 false => tree::look(case, self.record)?,
             }
         }

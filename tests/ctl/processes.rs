@@ -31,7 +31,7 @@ fn a_process_from_outside_in_its_pid_or_ipc_namespace_is_named() {
 fn a_process_of_the_container_in_the_hosts_mount_namespace_is_named() {
     Sealed::new().intruded(
         "eval \"$JOIN\"; exec nsenter -t $P -n sleep 1000",
-        "mounts: process PID is in the host's mount namespace",
+        "mount-system: process PID is in the host's mount namespace",
     );
 }
 
@@ -193,7 +193,7 @@ fn a_namespace_that_was_mounted_is_named() {
     let sealed = Sealed::new();
     sealed.sabotaged(
         "nsenter -t $P -m busybox sh -ec 'touch /dev/there; busybox mount -o bind /proc/1/ns/net /dev/there'",
-        &[&format!("mounts: /dev/there of process {} is a namespace", sealed.pid("web"))],
+        &[&format!("mount-system: /dev/there of process {} is a namespace", sealed.pid("web"))],
     );
 }
 
@@ -203,7 +203,7 @@ fn a_socket_of_the_host_that_was_mounted_is_named() {
     let _listener = UnixListener::bind(sealed.host.at("bundle/rootfs/tmp/docker.sock")).unwrap();
     sealed.sabotaged(
         "nsenter -t $P -m busybox sh -ec 'touch /dev/there; busybox mount -o bind /tmp/docker.sock /dev/there'",
-        &[&format!("mounts: /dev/there of process {} is a socket of the host", sealed.pid("web"))],
+        &[&format!("mount-sockets: /dev/there of process {} is a socket of the host", sealed.pid("web"))],
     );
 }
 
@@ -213,7 +213,7 @@ fn a_blank_in_a_path_hides_nothing() {
     let _listener = UnixListener::bind(sealed.host.at("bundle/rootfs/tmp/docker.sock")).unwrap();
     sealed.sabotaged(
         "nsenter -t $P -m busybox sh -ec 'touch \"/dev/over there\"; busybox mount -o bind /tmp/docker.sock \"/dev/over there\"'",
-        &[&format!("mounts: /dev/over there of process {} is a socket of the host", sealed.pid("web"))],
+        &[&format!("mount-sockets: /dev/over there of process {} is a socket of the host", sealed.pid("web"))],
     );
 }
 

@@ -1,5 +1,7 @@
 //! What is done to the files of a sealed container, and that `verify` names it: devices, masks, mounts.
 
+use std::os::unix::net::UnixListener;
+
 use serde_json::json;
 
 use super::sealed::Sealed;
@@ -99,11 +101,15 @@ fn what_was_waived_is_not_named() {
     let sealed = Sealed::empty();
     sealed.host.write(
         "config.toml",
-        "runtime = [\"runc\"]\n[rules]\nmasked-paths = \"allow\"\ndevices = \"allow\"\ndevice-access = \"allow\"",
+        "runtime = [\"runc\"]\n[rules]\nmasked-paths = \"allow\"\ndevices = \"allow\"\ndevice-access = \"allow\"
+mount-sockets = \"allow\"",
     );
+    let _listener = UnixListener::bind(sealed.host.at("bundle/socket")).unwrap();
     sealed.start("web", |config| {
         put(config, "/linux/maskedPaths", json!([]));
         put(config, "/linux/readonlyPaths", json!([]));
+        let socket = json!({"destination": "/dev/socket", "source": "../bundle/socket", "options": ["bind"]});
+        config["mounts"].as_array_mut().unwrap().push(socket);
         put(
             config,
             "/linux/devices",
