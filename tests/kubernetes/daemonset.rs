@@ -108,6 +108,19 @@ pub(crate) fn it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was(
     let variables = [("RESTART", restart.as_str()), ("STATE", &state)];
     let pid = || node.host.sh(&format!("cat {}", node.host.at("containerd.pid"))).must();
     let old = pid();
+    // A file that cannot be edited: it ends, says why, and kubelet starts it again later.
+    node.host.sh("cp /etc/containerd/config.toml /run/good; echo 'x =' >>/etc/containerd/config.toml").must();
+    let broken = Installer::start(&node, "broken", &variables);
+    let log = broken.says("correct it first");
+    findings.claim(log.contains("/etc/containerd/config.toml") && pid() == old, format!("broken: {log}"));
+    let ended = || {
+        let status = node.must("ContainerStatus", &json!({ "container_id": broken.id }));
+        (status["status"]["state"] == "CONTAINER_EXITED").then(|| status["status"]["exitCode"].clone())
+    };
+    let ended = wait_for(Duration::from_secs(20), ended);
+    findings.claim(ended == Some(json!(1)), format!("the installer ended with {ended:?}"));
+    broken.pod.remove();
+    node.host.sh("cp /run/good /etc/containerd/config.toml").must();
     let installer = Installer::start(&node, "installer", &variables);
     let log = installer.says("done     install");
     findings.claim(log.contains("changed  /etc/containerd/config.toml"), format!("no change: {log}"));
