@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::{FETCH, address, fetched_by_host, opened, strs};
+use super::{address, is_fetched_by, is_fetched_by_host, opened, strs};
 use crate::harness::docker::{Docker, Release};
 use crate::harness::findings::Findings;
 
@@ -34,8 +34,7 @@ fn docker_on_an_internal_network_openings_work_and_the_host_is_out_of_reach() {
     for name in ["bare", "web"] {
         let port = docker.must(&["port", name]);
         findings.claim(port.is_empty(), format!("Docker publishes on an internal network now: {port}"));
-        let said = fetched_by_host(&docker.host, &address(&docker, name), "80");
-        findings.claim(said.well(), format!("{name} does not answer the host: {said}"));
+        findings.about(name, is_fetched_by_host(&docker.host, &address(&docker, name), "80"));
     }
     let said = connects("bare");
     findings.claim(said.well(), format!("a bare container does not reach the host: {said}"));
@@ -44,8 +43,7 @@ fn docker_on_an_internal_network_openings_work_and_the_host_is_out_of_reach() {
         findings.claim(said.status == Some(1), format!("{name} reaches the host, or waits: {said}"));
     }
     for (from, to) in [("one", "two"), ("two", "one")] {
-        let said = docker.docker(&["exec", from, "timeout", "4", "bash", "-c", FETCH, to, "80"]);
-        findings.claim(said.well(), format!("{from} does not reach {to}: {said}"));
+        findings.about("job", is_fetched_by(&docker, from, to, "80"));
     }
     findings.settle();
 }

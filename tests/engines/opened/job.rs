@@ -1,13 +1,10 @@
 //! `job`: members reach each other by name, and nothing else; who comes, goes or moves.
 
-use std::time::Duration;
-
-use super::{FETCH, id, isolatectl, opened, strs};
+use super::{FETCH, id, is_fetched_by, isolatectl, opened, strs};
 use crate::harness::capture::Capture;
 use crate::harness::docker::{Docker, Release};
 use crate::harness::findings::Findings;
 use crate::harness::probe::{ITSELF, OPEN};
-use crate::harness::said::wait_for;
 
 /// A job on a network of its own, a bare container there, an isolated one without the job, and a service of the host.
 struct Job(Docker);
@@ -36,11 +33,8 @@ impl Job {
         self.0.background(name, &[&["--network=own", ip.as_str()], args].concat());
     }
 
-    /// Complaints unless the page is there, within the time that a program takes to start.
     fn reaches(&self, from: &str, address: &str, port: &str) -> Vec<String> {
-        let fetch = ["exec", from, "timeout", "4", "bash", "-c", FETCH, address, port];
-        let there = wait_for(Duration::from_secs(5), || self.0.docker(&fetch).well().then_some(())).is_some();
-        if there { vec![] } else { vec![format!("{from} does not reach {address}:{port}")] }
+        is_fetched_by(&self.0, from, address, port)
     }
 
     /// Complaints unless it fails; at once, when it is isolated.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::harness::docker::{Docker, Release};
 use crate::harness::host::{Host, cached};
-use crate::harness::said::{Said, command, say, wait_for};
+use crate::harness::said::{Said, command_within, say, wait_for};
 
 /// Fetches the page from address `$0`, port `$1`. `grep` answers for it: 1 is "refused at once", 124 a hang.
 const FETCH: &str = "exec 3<>/dev/tcp/$0/$1 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && grep inside <&3";
@@ -38,14 +38,27 @@ fn comes_to_answer(host: &Host, address: &str) -> bool {
     wait_for(Duration::from_secs(5), || host.world.can_connect(address).then_some(())).is_some()
 }
 
-/// The page, fetched by the host itself.
-fn fetched_by_host(host: &Host, address: &str, port: &str) -> Said {
-    say(host.command("timeout").args(["4", "bash", "-c", FETCH, address, port]))
+/// Complaints unless the host itself can fetch the page, within the time that a program takes to start.
+fn is_fetched_by_host(host: &Host, address: &str, port: &str) -> Vec<String> {
+    let fetch = || say(host.command("timeout").args(["4", "bash", "-c", FETCH, address, port]));
+    match wait_for(Duration::from_secs(5), || fetch().well().then_some(())) {
+        Some(()) => vec![],
+        None => vec![format!("{address}:{port} does not answer the host: {}", fetch())],
+    }
+}
+
+/// The same of a container.
+fn is_fetched_by(docker: &Docker, from: &str, address: &str, port: &str) -> Vec<String> {
+    let fetch = || docker.docker(&["exec", from, "timeout", "4", "bash", "-c", FETCH, address, port]);
+    match wait_for(Duration::from_secs(5), || fetch().well().then_some(())) {
+        Some(()) => vec![],
+        None => vec![format!("{from} does not reach {address}:{port}: {}", fetch())],
+    }
 }
 
 /// A command on a client's machine: outside of the host, behind its uplink.
 fn client(host: &Host, program: &str) -> Command {
-    let mut client = command("nsenter");
+    let mut client = command_within(300, "nsenter");
     client.arg(format!("--net=/run/netns/{}-out", host.world.name)).arg(program);
     client
 }
