@@ -117,7 +117,7 @@ fn docker_an_inference_service_loses_no_request_and_long_connections_outlive_a_c
             .filter(|packet| packet.contains("66.9"))
             .fold(String::new(), |all, p| all + "\n" + p);
         let goes = |ends: &&str| packets.iter().any(|packet| packet.contains(*ends));
-        (seen.matches("went out").count() == 5 && SPOOFED.iter().all(|ends| goes(ends))).then_some(())
+        (seen.matches("went out").count() == 5 && SPOOFED.iter().all(goes)).then_some(())
     });
     findings.claim(spoofs.is_some(), format!("a bare container is not open: {seen}"));
     docker.must(&["rm", "-f", "bare"]);
