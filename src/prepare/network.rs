@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::config::View;
 use crate::peers;
 use crate::policy::Openings;
-use crate::record::Place;
+use crate::record::{Place, Record};
 use crate::rules::{self, Network};
 use crate::seal::{self, Netns};
 
@@ -18,8 +18,10 @@ use crate::seal::{self, Netns};
 pub struct Before {
     /// The namespace that it joins, when that is sealed.
     pub netns: Option<Netns>,
-    /// The engine's namespace, when it is kept and sealed in place.
-    pub kept: Option<PathBuf>,
+    /// Whether the engine's namespace is kept and sealed in place.
+    pub kept: bool,
+    /// Where the namespace is that is joined or kept.
+    pub path: Option<PathBuf>,
     /// The addresses that mean something beyond the namespace.
     pub addresses: Vec<IpAddr>,
 }
@@ -42,9 +44,9 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     }
     let identity = Netns::of(netns.as_fd())?;
     let verified = seal::verify(netns.as_fd())?;
-    if verified.broken.is_empty() {
+    if verified.broken.is_empty() && !(verified.allow.is_some() && is_left(identity)?) {
         check_openings(&path, identity, verified.allow.is_some(), openings)?;
-        return Ok(Before { netns: Some(identity), ..Before::default() });
+        return Ok(Before { netns: Some(identity), path: Some(path), ..Before::default() });
     }
     if openings.is_empty() {
         return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
@@ -55,7 +57,21 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
             path.display()
         );
     }
-    Ok(Before { kept: Some(path), ..Before::default() })
+    Ok(Before { kept: true, path: Some(path), ..Before::default() })
+}
+
+/// Whether what is open in a namespace is left from a container that is gone: nobody has a record of it, and nobody is
+/// in it. Then it is like any other that an engine prepared.
+fn is_left(netns: Netns) -> Result<bool> {
+    Ok(owner(netns)?.is_none() && peers::stranger(netns, None)?.is_none())
+}
+
+fn owner(netns: Netns) -> Result<Option<Record>> {
+    let owns = |place: &Place| {
+        let record = place.load().ok().flatten().filter(|_| place.has_container())?;
+        (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
+    };
+    Ok(Place::all()?.iter().find_map(owns))
 }
 
 /// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.
@@ -63,11 +79,7 @@ fn check_openings(path: &Path, netns: Netns, open: bool, asked: &Openings) -> Re
     if !open && asked.is_empty() {
         return Ok(());
     }
-    let owner = |place: &Place| {
-        let record = place.load().ok().flatten()?;
-        (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
-    };
-    let owner = if open { Place::all()?.iter().find_map(owner) } else { None };
+    let owner = if open { owner(netns)? } else { None };
     match owner.as_ref().map(|owner| (&owner.id, owner.opened.as_ref())) {
         Some((_, Some(opened))) if opened.asked == *asked => Ok(()),
         Some((id, _)) => bail!(

@@ -23,6 +23,8 @@ pub struct Opened {
     pub bounds: PeerBounds,
     /// Nobody's peers: the addresses that the host had when it was sealed.
     pub never: BTreeSet<IpAddr>,
+    /// The namespace that it was given by path and that is not its own.
+    pub namespace: Option<PathBuf>,
     /// By what the others of its job call it.
     pub host_name: Option<String>,
     /// Where it finds the others of its job by name.

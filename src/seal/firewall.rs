@@ -226,6 +226,22 @@ pub(super) fn generation(wire: &mut Wire) -> Result<u32, Errno> {
     found.first().copied().ok_or(Errno::EBADMSG)
 }
 
+/// Removes the table, if the firewall is still in that state; `ERESTART` if it is not.
+pub(super) fn remove(wire: &mut Wire, generation: u32) -> Result<(), Errno> {
+    let mut batch = Batch::default();
+    let mut whole = Nfgenmsg::new();
+    whole.set_res_id(NFNL_SUBSYS_NFTABLES);
+    let mut begin = Request::new().op_batch_begin_do(&whole);
+    begin.encode().push_genid(generation);
+    batch.add(&begin);
+    let mut request = Request::new().op_deltable_do(&INET);
+    request.encode().push_name_bytes(NAME);
+    batch.add(&request);
+    let last = batch.len() - 1;
+    batch.add(&Request::new().op_batch_end_do(&whole));
+    wire.tell(batch, last).map_err(|(_, errno)| errno)
+}
+
 /// Changes sets in one transaction, if the firewall is still in that state; `ERESTART` if it is not.
 pub(super) fn change(wire: &mut Wire, generation: u32, changes: &[Change]) -> Result<(), Errno> {
     let mut batch = Batch::default();

@@ -28,6 +28,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
+use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +211,30 @@ pub fn close(netns: BorrowedFd<'_>) -> Result<()> {
         apply::apply(&[op], &mut wires)
     })
     .context("cannot close the network namespace")
+}
+
+/// Takes out what [`close`] or [`seal`] loaded for a container with an allow-list, if the namespace is `vacant`. A table
+/// that is changed meanwhile stays, and so does any other than these.
+///
+/// # Errors
+/// It cannot be told whether it is vacant; the kernel refuses. It is the machine's or the caller's own.
+pub fn reopen(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool> + Send) -> Result<()> {
+    inside_other(netns, || {
+        let Some(mut wire) = Wires::open()?.firewall else { return Ok(()) };
+        let generation =
+            firewall::generation(&mut wire).context("cannot ask for the state of the firewall")?;
+        let ours = match firewall::read(&mut wire).context("cannot read table inet oci_isolate")? {
+            Loaded::Present(table) => table.allows().is_some() || table == Table::closing(),
+            Loaded::Absent | Loaded::Unavailable => false,
+        };
+        if !ours || !vacant()? {
+            return Ok(());
+        }
+        match firewall::remove(&mut wire, generation) {
+            Ok(()) | Err(Errno::ERESTART) => Ok(()),
+            Err(errno) => Err(errno).context("cannot remove table inet oci_isolate"),
+        }
+    })
 }
 
 /// The peers in a namespace's allow-list; an address is a prefix of full length.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, descriptors, environment_strays};
+use super::{Call, descriptors, environment_strays, given_back};
 use crate::audit::Line;
 use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
@@ -59,7 +59,8 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        opened(openings, call.settings.peers.clone(), peers::hosts_of(name, path, &id))
+        let namespace = prepared.before.path.clone();
+        opened(openings, call.settings.peers.clone(), namespace, peers::hosts_of(name, path, &id))
     });
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
@@ -87,7 +88,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
     let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
-    let closed = prepared.before.kept.as_ref().map_or(Ok(()), close);
+    let closed = prepared.before.path.as_ref().filter(|_| prepared.before.kept).map_or(Ok(()), close);
     let rules = report::rules(&record.applied);
     let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
@@ -98,12 +99,18 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     };
     // The container was not created, so it must not look as if it was.
     place.forget(Some(record.creator))?;
+    given_back::give_back(&place, &record)?;
     Err(failed)
 }
 
-fn opened(asked: Openings, bounds: PeerBounds, (host_name, hosts): (Option<String>, Hosts)) -> Opened {
+fn opened(
+    asked: Openings,
+    bounds: PeerBounds,
+    namespace: Option<PathBuf>,
+    (host_name, hosts): (Option<String>, Hosts),
+) -> Opened {
     let peers = asked.peers.iter().copied().collect();
-    Opened { asked, peers, bounds, never: BTreeSet::new(), host_name, hosts }
+    Opened { asked, peers, bounds, never: BTreeSet::new(), namespace, host_name, hosts }
 }
 
 fn seal_hook(place: &Place, seals: bool) -> Result<SealHook> {

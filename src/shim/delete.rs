@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::Call;
+use super::{Call, given_back};
 use crate::audit::Line;
 use crate::peers;
 use crate::record::{Place, Record};
@@ -39,6 +39,7 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
                 // It is gone in any case.
                 let _ = call.audit(Line { decision: "deleted", ..Line::default() });
             }
+            record.as_ref().map_or(Ok(()), |record| given_back::give_back(place, record))?;
         }
     }
     // A shell's convention for a runtime that was killed.

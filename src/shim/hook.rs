@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 use serde_json::json;
 
-use super::opened;
+use super::{given_back, opened};
 use crate::audit::{self, Line};
 use crate::peers;
 use crate::record::{Place, Process, Record};
@@ -105,6 +105,7 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
         let line = Line { verb, id: &record.id, root, bundle, decision: "deleted", ..Line::default() };
         // It is gone in any case.
         let _ = audit::write(&record.audit, &line);
+        given_back::give_back(&place, &record)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -121,6 +122,8 @@ fn seal_container(place: &Place, record: Record, pid: u32) -> Result<()> {
 fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
     let netns = seal::netns_of(&process(pid))?;
     if record.joins_sealed {
+        // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
+        let _lock = place.lock_peers()?;
         if seal::is_host(netns.as_fd())? {
             bail!("its network namespace is the host's");
         }
@@ -132,7 +135,6 @@ fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
             bail!("the network namespace that it joins is not as open as it was");
         }
         if record.job().is_some() {
-            let _lock = place.lock_peers()?;
             record.init = Some(Process::of(pid)?);
             place.update(&record)?;
             return peers::settle(place, &record).context("cannot join the job");

@@ -7,6 +7,7 @@ mod delete;
 mod descriptors;
 mod exec;
 mod flags;
+mod given_back;
 mod hook;
 mod opened;
 mod recorded;

@@ -17,6 +17,7 @@ mod docker_28;
 mod docker_claims;
 mod harness;
 mod opened;
+mod plumbed;
 mod podman;
 mod runc;
 mod userns;
