@@ -121,7 +121,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_new(path, &unfinished(path), bytes, mode, None, |_| Ok(()))
 }
 
-/// What [`write`] leaves beside a file when it is killed.
+/// What [`write()`] leaves beside a file when it is killed.
 #[must_use]
 pub fn unfinished(path: &Path) -> PathBuf {
     beside(path, NEW)

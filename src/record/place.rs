@@ -78,7 +78,7 @@ impl Place {
         self.record.with_extension("pid")
     }
 
-    /// Makes [`empty_directory`] if it is not there.
+    /// Makes its directory if it is not there.
     ///
     /// # Errors
     /// The state directory cannot be written.
