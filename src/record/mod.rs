@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -141,5 +141,11 @@ impl Record {
     #[must_use]
     pub fn job(&self) -> Option<&str> {
         self.opened.as_ref()?.asked.job.as_deref()
+    }
+
+    /// The network namespace that it was given by path and that outlives it, if there is one.
+    #[must_use]
+    pub fn given_namespace(&self) -> Option<&Path> {
+        self.opened.as_ref()?.namespace.as_deref()
     }
 }

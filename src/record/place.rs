@@ -78,7 +78,7 @@ impl Place {
         self.record.with_extension("pid")
     }
 
-    /// Makes its directory if it is not there.
+    /// Makes the [`empty_directory`](super::empty_directory) if it is not there.
     ///
     /// # Errors
     /// The state directory cannot be written.

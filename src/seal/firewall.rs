@@ -17,6 +17,7 @@ use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 use nix::errno::Errno;
 
 use super::observe::Loaded;
+use super::steps::SET_INTERVAL;
 use super::table::{Base, Chain, Compare, Expr, Set, Table};
 use super::wire::{Batch, Wire};
 
@@ -91,39 +92,61 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
 ///
 /// The error names the first part that the kernel did not take.
 pub(super) fn load(wire: &mut Wire, table: &Table, replace: bool) -> Result<(), (String, Errno)> {
+    let mut parts = Vec::new();
+    let done = transaction(wire, None, |batch| {
+        if replace {
+            delete_table(batch);
+        }
+        let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
+        request.encode().push_name_bytes(NAME).push_flags(table.flags);
+        batch.add(&request);
+        parts.resize(batch.len(), format!("table inet {}", Table::NAME));
+        for (id, set) in table.sets.iter().enumerate() {
+            add_set(batch, id as u32 + 1, set);
+            parts.resize(batch.len(), format!("set {}", set.name));
+        }
+        for chain in &table.chains {
+            add_chain(batch, chain);
+            parts.push(format!("chain {}", chain.name));
+        }
+        for chain in &table.chains {
+            for rule in &chain.rules {
+                let mut request = Request::new().set_create().set_append().op_newrule_do(&INET);
+                let list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.name.as_bytes());
+                rule.iter().fold(list.nested_expressions(), encode).end_nested();
+                batch.add(&request);
+                parts.push(format!("a rule of chain {}", chain.name));
+            }
+        }
+    });
+    done.map_err(|(position, errno)| (parts[position.min(parts.len() - 1)].clone(), errno))
+}
+
+/// All of what `fill` puts into it happens, or nothing, and with a generation only if the firewall is still in that state;
+/// `ERESTART` if it is not. The error names the position of what the kernel did not take.
+fn transaction(
+    wire: &mut Wire,
+    generation: Option<u32>,
+    fill: impl FnOnce(&mut Batch),
+) -> Result<(), (usize, Errno)> {
     let mut batch = Batch::default();
     let mut whole = Nfgenmsg::new();
     whole.set_res_id(NFNL_SUBSYS_NFTABLES);
-    batch.add(&Request::new().op_batch_begin_do(&whole));
-    if replace {
-        let mut request = Request::new().op_deltable_do(&INET);
-        request.encode().push_name_bytes(NAME);
-        batch.add(&request);
+    let mut begin = Request::new().op_batch_begin_do(&whole);
+    if let Some(generation) = generation {
+        begin.encode().push_genid(generation);
     }
-    let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
-    request.encode().push_name_bytes(NAME).push_flags(table.flags);
-    batch.add(&request);
-    let mut parts = vec![format!("table inet {}", Table::NAME); batch.len()];
-    for (id, set) in table.sets.iter().enumerate() {
-        add_set(&mut batch, id as u32 + 1, set);
-        parts.resize(batch.len(), format!("set {}", set.name));
-    }
-    for chain in &table.chains {
-        add_chain(&mut batch, chain);
-        parts.push(format!("chain {}", chain.name));
-    }
-    for chain in &table.chains {
-        for rule in &chain.rules {
-            let mut request = Request::new().set_create().set_append().op_newrule_do(&INET);
-            let list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.name.as_bytes());
-            rule.iter().fold(list.nested_expressions(), encode).end_nested();
-            batch.add(&request);
-            parts.push(format!("a rule of chain {}", chain.name));
-        }
-    }
+    batch.add(&begin);
+    fill(&mut batch);
     let last = batch.len() - 1;
     batch.add(&Request::new().op_batch_end_do(&whole));
-    wire.tell(batch, last).map_err(|(position, errno)| (parts[position.min(last)].clone(), errno))
+    wire.tell(batch, last)
+}
+
+fn delete_table(batch: &mut Batch) {
+    let mut request = Request::new().op_deltable_do(&INET);
+    request.encode().push_name_bytes(NAME);
+    batch.add(&request);
 }
 
 /// Whether an error says that this kernel has no nf_tables, as opposed to refusing us its use.
@@ -228,37 +251,20 @@ pub(super) fn generation(wire: &mut Wire) -> Result<u32, Errno> {
 
 /// Removes the table, if the firewall is still in that state; `ERESTART` if it is not.
 pub(super) fn remove(wire: &mut Wire, generation: u32) -> Result<(), Errno> {
-    let mut batch = Batch::default();
-    let mut whole = Nfgenmsg::new();
-    whole.set_res_id(NFNL_SUBSYS_NFTABLES);
-    let mut begin = Request::new().op_batch_begin_do(&whole);
-    begin.encode().push_genid(generation);
-    batch.add(&begin);
-    let mut request = Request::new().op_deltable_do(&INET);
-    request.encode().push_name_bytes(NAME);
-    batch.add(&request);
-    let last = batch.len() - 1;
-    batch.add(&Request::new().op_batch_end_do(&whole));
-    wire.tell(batch, last).map_err(|(_, errno)| errno)
+    transaction(wire, Some(generation), delete_table).map_err(|(_, errno)| errno)
 }
 
 /// Changes sets in one transaction, if the firewall is still in that state; `ERESTART` if it is not.
 pub(super) fn change(wire: &mut Wire, generation: u32, changes: &[Change]) -> Result<(), Errno> {
-    let mut batch = Batch::default();
-    let mut whole = Nfgenmsg::new();
-    whole.set_res_id(NFNL_SUBSYS_NFTABLES);
-    let mut begin = Request::new().op_batch_begin_do(&whole);
-    begin.encode().push_genid(generation);
-    batch.add(&begin);
-    for Change { set, remove: (keys, ends), .. } in changes {
-        delete_elements(&mut batch, set, keys, ends);
-    }
-    for Change { set, add: (keys, ends), .. } in changes {
-        add_elements(&mut batch, None, set, keys, ends);
-    }
-    let last = batch.len() - 1;
-    batch.add(&Request::new().op_batch_end_do(&whole));
-    wire.tell(batch, last).map_err(|(_, errno)| errno)
+    let done = transaction(wire, Some(generation), |batch| {
+        for Change { set, remove: (keys, ends), .. } in changes {
+            delete_elements(batch, set, keys, ends);
+        }
+        for Change { set, add: (keys, ends), .. } in changes {
+            add_elements(batch, None, set, keys, ends);
+        }
+    });
+    done.map_err(|(_, errno)| errno)
 }
 
 fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAttrs<P> {
@@ -517,7 +523,6 @@ const CHAIN_BASE: u32 = 1;
 /// `NFT_CMP_*`.
 const COMPARE: [(Compare, u32); 4] =
     [(Compare::Equal, 0), (Compare::NotEqual, 1), (Compare::AtMost, 3), (Compare::AtLeast, 5)];
-const SET_INTERVAL: u32 = 4;
 /// No flag of the kernel's: there is an element in the set that is none of ours, so the set is none.
 const SET_OTHER: u32 = 1 << 31;
 const INTERVAL_END: u32 = 1;

@@ -9,7 +9,8 @@ use crate::peers;
 use crate::record::{Place, Record};
 use crate::seal::{self, Netns};
 
-/// Takes the table out of the namespace of a container that is gone, if nobody is in it and it is no other's. Its own record is gone, or does not count.
+/// Takes the table out of the namespace of a container that is gone, if nobody is in it and it is no other's. Its own
+/// record is gone, or does not count.
 ///
 /// The lock is the one under which others start in a namespace that is sealed already. Whoever closes it for a new
 /// container does so without the lock, and changes the table.
@@ -17,9 +18,7 @@ use crate::seal::{self, Netns};
 /// # Errors
 /// It cannot be looked at. The table then stays, and everything is closed for whoever joins.
 pub(super) fn give_back(place: &Place, record: &Record) -> Result<()> {
-    let Some(path) = record.opened.as_ref().and_then(|opened| opened.namespace.as_ref()) else {
-        return Ok(());
-    };
+    let Some(path) = record.given_namespace() else { return Ok(()) };
     // The namespace went before the container.
     let Ok(netns) = seal::netns_of(path) else { return Ok(()) };
     let identity = Netns::of(netns.as_fd())?;
@@ -33,7 +32,7 @@ fn is_of_another(place: &Place, netns: Netns) -> Result<bool> {
     let has = |other: &Place| {
         let Ok(record) = other.load() else { return true };
         let Some(record) = record else { return false };
-        let given = record.opened.as_ref().and_then(|opened| opened.namespace.as_ref());
+        let given = record.given_namespace();
         let given = given.and_then(|path| Netns::of(seal::netns_of(path).ok()?.as_fd()).ok());
         given == Some(netns) || record.sealed.is_some_and(|sealed| sealed.netns == netns)
     };
