@@ -73,6 +73,8 @@ function table(    i, n, names, label) {
     printf "with a veth plumbed between create and start\n"
     lifecycle("bare", "bare-veth", "bare-veth")
     lifecycle("behind oci-isolate, isolated", "isolated-veth", "bare-veth")
+    lifecycle("the same, ingress and 1 peer", "open-1-veth", "bare-veth")
+    lifecycle("the same, ingress and 10,000 peers", "open-10000-veth", "bare-veth")
     printf "\nLarge configurations, isolating create, %d rounds\n\n", count["linear.env-1M"]
     printf "  %-36s %10s %10s %8s %12s\n", "", "bytes", "ms", "ns/byte", "peak KiB"
     n = split("env-18K env-1M env-10M env-20M env-100M mounts-1M mounts-10M mounts-100M", names, " ")
