@@ -11,6 +11,7 @@ mod given_back;
 mod hook;
 mod opened;
 mod recorded;
+mod sealing;
 mod start;
 
 use std::ffi::OsString;

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Call, NOT_ISOLATED, hook};
+use super::{Call, NOT_ISOLATED, sealing};
 use crate::files;
 use crate::peers;
 use crate::record::{Inode, Record};
@@ -31,7 +31,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     check_rootfs(&record, pid)?;
     check_alone(&record, pid)?;
     if let Some(place) = place {
-        hook::seal_at_start(&place, record, pid)?;
+        sealing::seal_at_start(&place, record, pid)?;
     }
     call.runtime.exec(call.args, &[])
 }
