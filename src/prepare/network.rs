@@ -52,8 +52,13 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
         return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
     }
     if let Some(stranger) = peers::stranger(identity, None)? {
+        // Rootless Podman publishes by a process in the namespace, unless slirp4netns does it.
+        let way_out = match stranger.ends_with("(rootlessport)") {
+            true => "; use --network=slirp4netns:port_handler=slirp4netns",
+            false => "",
+        };
         bail!(
-            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is opened for it",
+            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is opened for it{way_out}",
             path.display()
         );
     }

@@ -5,6 +5,7 @@
 mod collective;
 mod internal;
 mod job;
+mod podman;
 mod published;
 mod refused;
 mod service;

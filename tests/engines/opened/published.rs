@@ -1,19 +1,17 @@
 //! `ingress`: a published port is answered, and the container starts nothing.
 
 use super::{comes_to_answer, is_fetched_by_host, opened, strs};
-use crate::harness::ISOLATE;
 use crate::harness::capture::Capture;
 use crate::harness::docker::{Docker, Release};
 use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::podman::{Podman, User};
-use crate::harness::probe::{ITSELF, OPEN, Report};
+use crate::harness::host::Host;
+use crate::harness::probe::{ITSELF, OPEN};
 
 /// Port 80 is the one that the containers serve; on 81 they do too, and nobody is let in.
-const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];
+pub(super) const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];
 
 /// The host's own request, and those from the outside.
-fn answers_by_port_80_alone(host: &Host) -> Vec<String> {
+pub(super) fn answers_by_port_80_alone(host: &Host) -> Vec<String> {
     let mut complaints = Vec::new();
     if !comes_to_answer(host, "198.51.100.2:8080") {
         complaints.push("the published port does not answer".to_owned());
@@ -68,31 +66,4 @@ fn docker_20_a_published_port_that_the_settings_open_is_answered_and_the_contain
 #[test]
 fn docker_28_a_published_port_is_answered_and_the_container_starts_nothing() {
     a_published_port_is_answered_and_the_container_starts_nothing(&Docker::start(Release::Docker28));
-}
-
-#[test]
-fn podman_a_published_port_is_answered_and_the_container_starts_nothing() {
-    let podman = Podman::new(Kind::Machine, User::Root, "/usr/sbin/runc");
-    let mut findings = Findings::default();
-    let asked = ["--annotation", ISOLATE, "--annotation", "io.oci-isolate.ingress=80/tcp"];
-    for (name, runtime, asked) in [("bare", "bare", &[][..]), ("web", "oci-isolate", &asked)] {
-        let flags = ["-d", "--cap-add=NET_RAW", "--name", name];
-        podman.run(runtime, &[&flags, asked, &PUBLISHED, &["probe", "httpd", "-f", "-h", "/www"]]).must();
-        podman.must(&["exec", name, "httpd", "-p", "81", "-h", "/www"]);
-        let probe = || Report::parse(&podman.must(&["exec", name, "probe", name]));
-        if name == "web" {
-            findings.about("web", answers_by_port_80_alone(&podman.host));
-            let capture = Capture::start(&podman.host);
-            findings.about("web", probe().silent(&ITSELF));
-            findings.about("host", capture.saw_nothing());
-        } else {
-            let answers = comes_to_answer(&podman.host, "198.51.100.2:8081");
-            findings.claim(answers, "port 8081 of a bare container does not answer");
-            let capture = Capture::start(&podman.host);
-            findings.about("bare", probe().reaches(&OPEN));
-            findings.claim(capture.finish().len() > 20, "the capture saw next to nothing");
-        }
-        podman.must(&["rm", "-f", "-t=0", name]);
-    }
-    findings.settle();
 }
