@@ -150,7 +150,9 @@ fn podman_with_cni_opens_what_is_asked_for_and_nothing_else() {
     assert_eq!(podman.must(&["info", "-f", "{{.Host.NetworkBackend}}"]), "cni");
     let mut findings = Findings::default();
     findings.about("ingress", a_published_port_is_answered(&podman, "--network=podman", &OPEN, true));
-    findings.about("job", two_reach_each_other_alone(&podman, "job=train", &OPEN));
+    for opening in ["job=train", "peers=10.44.0.1,10.44.0.2"] {
+        findings.about(opening, two_reach_each_other_alone(&podman, opening, &OPEN));
+    }
     findings.settle();
 }
 
@@ -160,7 +162,9 @@ fn rootless_podman_opens_what_is_asked_for_and_nothing_else() {
     let mut findings = Findings::default();
     let network = "--network=slirp4netns:port_handler=slirp4netns";
     findings.about("ingress", a_published_port_is_answered(&podman, network, &CARRIED, false));
-    findings.about("job", two_reach_each_other_alone(&podman, "job=train", &CARRIED));
+    for opening in ["job=train", "peers=10.44.0.1,10.44.0.2"] {
+        findings.about(opening, two_reach_each_other_alone(&podman, opening, &CARRIED));
+    }
 
     // Podman's default leads a published port into the namespace by a process of its own in it.
     for network in ["--network=slirp4netns", "--network=bridge"] {
