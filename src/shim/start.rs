@@ -75,7 +75,7 @@ fn check_alone(record: &Record, pid: u32) -> Result<()> {
     if record.opened.is_none() || record.joins_sealed {
         return Ok(());
     }
-    let netns = Netns::of(seal::netns_of(Path::new(&format!("/proc/{pid}")))?.as_fd())?;
+    let netns = Netns::of(seal::netns_of(&sealing::process(pid))?.as_fd())?;
     match peers::stranger(netns, Some(pid))? {
         None => Ok(()),
         Some(stranger) => bail!("{stranger} is in its network namespace, and nothing is opened for it"),
