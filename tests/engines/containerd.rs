@@ -72,7 +72,7 @@ fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status() {
     let containerd = Containerd::start();
     let mut findings = Findings::default();
     let exec = |id: &str, command: &str| {
-        containerd.ctr(&["task", "exec", "--exec-id", "one", id, "sh", "-c", command])
+        containerd.hear(&["task", "exec"], &["--exec-id", "one", id, "sh", "-c", command])
     };
     containerd.run(Path::new(RUNC), "bare", &["--detach", "--null-io"], &["sleep", "100"]).must();
     let bare = exec("bare", "env; exit 7");
@@ -122,8 +122,8 @@ fn a_veth_that_a_hook_plumbs_is_sealed_and_everybodys_hooks_run() {
         let config = host.write("config.json", &spec.to_string());
         let runtime: &Path = runtime.as_ref();
         let capture = Capture::start(host);
-        let words = ["run", "--rm", "--runc-binary", runtime.to_str().unwrap(), "--config", &config, id];
-        let report = Report::parse(&containerd.ctr(&words).must());
+        let words = ["--rm", "--runc-binary", runtime.to_str().unwrap(), "--config", &config, id];
+        let report = Report::parse(&containerd.hear(&["run"], &words).must());
         if id == "isolated" {
             findings.about(id, report.sealed(&ITSELF));
             findings.about("host", capture.saw_nothing());

@@ -38,7 +38,7 @@ fn serve(containerd: &Containerd, id: &str, network: &[&str], annotations: &[&st
 }
 
 fn exec(containerd: &Containerd, id: &str, command: &[&str]) -> Said {
-    containerd.ctr(&[&["task", "exec", "--exec-id", "one", id], command].concat())
+    containerd.hear(&["task", "exec"], &[&["--exec-id", "one", id], command].concat())
 }
 
 fn fetch(containerd: &Containerd, from: &str, address: &str, port: &str) -> Said {

@@ -51,12 +51,32 @@ impl Containerd {
         say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
     }
 
+    /// Runs `ctr`, and waits for what the container's program says, both streams in one.
+    ///
+    /// By itself ctr hands the output on, and loses it now and then when the program ends soon on a busy machine
+    /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim writes is whole.
+    pub(crate) fn hear(&self, verb: &[&str], args: &[&str]) -> Said {
+        let log = self.host.at("said");
+        let uri = format!("--log-uri=file://{log}");
+        let mut said = self.ctr(&[verb, &[&uri], args].concat());
+        match std::fs::read_to_string(&log) {
+            Ok(text) => said.out.push_str(text.trim_end()),
+            // Nothing was started that could have written it.
+            Err(cause) => {
+                assert!(cause.kind() == std::io::ErrorKind::NotFound && !said.well(), "{cause}: {said}")
+            }
+        }
+        // The next program starts with an empty one.
+        drop(std::fs::remove_file(&log));
+        said
+    }
+
     /// `ctr run` of `command` in the container `id`, with credentials in its environment.
     pub(crate) fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
         let cgroup = format!("{}/{id}", self.host.cgroup());
         let runtime = runtime.to_str().unwrap();
         // ctr forgets its default PATH as soon as it is given a variable.
-        let mut words = vec!["run", "--runc-binary", runtime, "--cgroup", &cgroup, "--env", "PATH=/bin"];
+        let mut words = vec!["--runc-binary", runtime, "--cgroup", &cgroup, "--env", "PATH=/bin"];
         for credential in CREDENTIALS {
             words.extend(["--env", credential]);
         }
@@ -64,7 +84,10 @@ impl Containerd {
         let rootfs = self.host.at("rootfs");
         words.extend(["--rootfs", &rootfs, id]);
         words.extend(command);
-        self.ctr(&words)
+        if flags.contains(&"--detach") {
+            return self.ctr(&[&["run"], &words[..]].concat());
+        }
+        self.hear(&["run"], &words)
     }
 
     /// The probe's report from an isolated container of its own.
