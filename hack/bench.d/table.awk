@@ -48,6 +48,10 @@ function verb(name) {
     wrapper("static Rust program that execs", name ".empty", name ".null", name ".floor")
     wrapper("/bin/sh that execs", name ".sh", name ".null", name ".floor")
     wrapper("oci-isolate, passing through", name ".shim", name ".null", name ".floor")
+    if (name == "state") {
+        wrapper("floor, the program on a tmpfs", "state.floor-tmpfs", name ".null", name ".floor")
+        wrapper("oci-isolate on a tmpfs, passing", "state.shim-tmpfs", name ".null", "state.floor-tmpfs")
+    }
     if (name == "create") wrapper("oci-isolate, isolating", "isolating", name ".null", name ".floor")
 }
 
@@ -59,7 +63,7 @@ function lifecycle(title, name, base) {
 }
 
 function table(    i, n, names, label) {
-    printf "%s, %d CPUs, Linux %s, %s\n\n", model, cpus, kernel, runc
+    printf "%s, %d CPUs, Linux %s, programs on %s, %s\n\n", model, cpus, kernel, disk, runc
     printf "A runtime that does nothing, config.json of %d bytes, %d rounds, ms\n\n", value["size.env-18K"], count["state.null"]
     printf "  %-36s %8s   %-13s %8s %8s\n", "", "median", "quartiles", "added", "to floor"
     verb("state")
@@ -90,7 +94,7 @@ function table(    i, n, names, label) {
 }
 
 function json(    i, label, comma) {
-    printf "{\"machine\":{\"cpu\":\"%s\",\"cpus\":%d,\"kernel\":\"%s\",\"runtime\":\"%s\"},\n\"samples\":{", model, cpus, kernel, runc
+    printf "{\"machine\":{\"cpu\":\"%s\",\"cpus\":%d,\"kernel\":\"%s\",\"disk\":\"%s\",\"runtime\":\"%s\"},\n\"samples\":{", model, cpus, kernel, disk, runc
     for (i = 1; i <= NR; i++) {
         label = order[i]
         if (label ~ /^size\./) continue
