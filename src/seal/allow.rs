@@ -98,9 +98,14 @@ impl Table {
     }
 
     /// The closed table for the time in which an engine plumbs. Docker 28 announces an IPv6 address by a neighbour
-    /// advertisement from inside, and gives the container up if it cannot. It is not taken for sealed.
+    /// advertisement from inside, and gives the container up if it cannot. It is not taken for sealed. `output` hangs where
+    /// that of [`Self::allowing`] does, so that it can grow into such a one.
     pub(super) fn closing() -> Self {
-        Self::sealing([]).with_neighbours()
+        let mut table = Self::sealing([]).with_neighbours();
+        for chain in table.chains.iter_mut().filter(|chain| chain.name == "output") {
+            chain.base = base(3, BEHIND_CONNTRACK);
+        }
+        table
     }
 
     /// What this table says that it lets through; none of a closed one. To be believed once the table

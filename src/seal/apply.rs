@@ -19,8 +19,8 @@ use super::wire::{Batch, Wire};
 pub(super) fn apply(plan: &[SealOp], wires: &mut Wires) -> Result<()> {
     for op in plan {
         match op {
-            SealOp::Load(table) => load(wires.firewall.as_mut(), table, false)?,
-            SealOp::Replace(table) => load(wires.firewall.as_mut(), table, true)?,
+            SealOp::Load(table) => load(wires.firewall.as_mut(), table, firewall::load)?,
+            SealOp::Replace(table) => load(wires.firewall.as_mut(), table, firewall::replace)?,
             SealOp::Remove(links) => remove(&mut wires.route, links)?,
             SealOp::Down(index, name) => switch(&mut wires.route, *index, false)
                 .with_context(|| format!("cannot take link {name} down"))?,
@@ -33,9 +33,13 @@ pub(super) fn apply(plan: &[SealOp], wires: &mut Wires) -> Result<()> {
     Ok(())
 }
 
-fn load(wire: Option<&mut Wire>, table: &Table, replace: bool) -> Result<()> {
+fn load(
+    wire: Option<&mut Wire>,
+    table: &Table,
+    how: impl FnOnce(&mut Wire, &Table) -> Result<(), (String, Errno)>,
+) -> Result<()> {
     let wire = wire.context("cannot load the firewall: this kernel has no nf_tables")?;
-    firewall::load(wire, table, replace)
+    how(wire, table)
         .map_err(|(part, errno)| anyhow!(errno).context(format!("cannot load {part} of the firewall")))
 }
 

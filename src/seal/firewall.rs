@@ -4,7 +4,7 @@
 //! nothing.
 //! Wire format: linux/netfilter/nf_tables.h; transactions: net/netfilter/nfnetlink.c.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
 use netlink_bindings::nftables::{
@@ -16,6 +16,7 @@ use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 use nix::errno::Errno;
 
+use super::grown::Added;
 use super::observe::Loaded;
 use super::steps::SET_INTERVAL;
 use super::table::{Base, Chain, Compare, Expr, Set, Table};
@@ -85,41 +86,94 @@ pub(super) fn read(wire: &mut Wire) -> Result<Loaded, Errno> {
     Ok(Loaded::Present(Table { flags, sets, chains }))
 }
 
-/// Loads the table, in place of the one that is there, in one transaction: all of it, or nothing changes.
-///
-/// A table that was deleted is taken apart later, and to close the socket waits for that, some 10 ms
-/// (`nft_rcv_nl_event`); so only `replace` does it.
+/// Loads the table where there is none.
 ///
 /// The error names the first part that the kernel did not take.
-pub(super) fn load(wire: &mut Wire, table: &Table, replace: bool) -> Result<(), (String, Errno)> {
+pub(super) fn load(wire: &mut Wire, table: &Table) -> Result<(), (String, Errno)> {
+    put(wire, None, Basis::Nothing, table)
+}
+
+/// Puts the table in place of the one that is there, in one transaction: all of it, or nothing changes. Where it has all
+/// that the other has, the other grows into it (grown.rs).
+///
+/// The error names the first part that the kernel did not take.
+pub(super) fn replace(wire: &mut Wire, table: &Table) -> Result<(), (String, Errno)> {
+    let asking = |errno| (format!("table inet {}", Table::NAME), errno);
+    let now = generation(wire).map_err(asking)?;
+    if let Loaded::Present(is) = read(wire).map_err(asking)?
+        && is.additions(table).is_some()
+    {
+        let handles = handles(wire).map_err(asking)?;
+        match put(wire, Some(now), Basis::Growing(&is, &handles), table) {
+            // It is another by now.
+            Err((_, Errno::ERESTART)) => (),
+            done => return done,
+        }
+    }
+    put(wire, None, Basis::Replaced, table)
+}
+
+/// What a table is made of.
+enum Basis<'a> {
+    /// There is none.
+    Nothing,
+    /// The one that is there goes.
+    Replaced,
+    /// The one that is there, and the handles of its rules, stay.
+    Growing(&'a Table, &'a BTreeMap<String, Vec<u64>>),
+}
+
+fn put(wire: &mut Wire, generation: Option<u32>, basis: Basis, table: &Table) -> Result<(), (String, Errno)> {
+    let none = Table { flags: table.flags, ..Table::default() };
+    let (is, handles) = match basis {
+        Basis::Growing(is, handles) => (is, Some(handles)),
+        Basis::Nothing | Basis::Replaced => (&none, None),
+    };
+    let lost = || (format!("table inet {}", Table::NAME), Errno::ERESTART);
+    let added = is.additions(table).ok_or_else(lost)?;
     let mut parts = Vec::new();
-    let done = transaction(wire, None, |batch| {
-        if replace {
+    let done = transaction(wire, generation, |batch| {
+        if matches!(basis, Basis::Replaced) {
             delete_table(batch);
         }
-        let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
-        request.encode().push_name_bytes(NAME).push_flags(table.flags);
-        batch.add(&request);
+        if handles.is_none() {
+            let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
+            request.encode().push_name_bytes(NAME).push_flags(table.flags);
+            batch.add(&request);
+        }
         parts.resize(batch.len(), format!("table inet {}", Table::NAME));
-        for (id, set) in table.sets.iter().enumerate() {
+        for (id, set) in added.sets.iter().enumerate() {
             add_set(batch, id as u32 + 1, set);
             parts.resize(batch.len(), format!("set {}", set.name));
         }
-        for chain in &table.chains {
+        for chain in &added.chains {
             add_chain(batch, chain);
             parts.push(format!("chain {}", chain.name));
         }
-        for chain in &table.chains {
-            for rule in &chain.rules {
-                let mut request = Request::new().set_create().set_append().op_newrule_do(&INET);
-                let list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.name.as_bytes());
-                rule.iter().fold(list.nested_expressions(), encode).end_nested();
-                batch.add(&request);
-                parts.push(format!("a rule of chain {}", chain.name));
-            }
+        for Added { chain, before, rule } in &added.rules {
+            // A handle that is not there any more is 0, which no rule has.
+            let handle =
+                |place: usize| handles.and_then(|of| of.get(*chain)?.get(place)).copied().unwrap_or(0);
+            add_rule(batch, chain, before.map(handle), rule);
+            parts.push(format!("a rule of chain {chain}"));
         }
     });
     done.map_err(|(position, errno)| (parts[position.min(parts.len() - 1)].clone(), errno))
+}
+
+/// By which the kernel knows the rules of each chain, in their order.
+fn handles(wire: &mut Wire) -> Result<BTreeMap<String, Vec<u64>>, Errno> {
+    let mut request = Request::new().op_getrule_dump(&INET);
+    request.encode().push_table_bytes(NAME);
+    let listed = wire.ask(&request, |(_, rule)| {
+        (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+        Some((text(rule.get_chain().ok()?), rule.get_handle().ok()?))
+    })?;
+    let mut handles: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (chain, handle) in listed {
+        handles.entry(chain).or_default().push(handle);
+    }
+    Ok(handles)
 }
 
 /// All of what `fill` puts into it happens, or nothing, and with a generation only if the firewall is still in that state;
@@ -174,6 +228,20 @@ fn add_chain(batch: &mut Batch, chain: &Chain) {
     } else {
         drop(encoder);
     }
+    batch.add(&request);
+}
+
+/// At the end of the chain, or before the rule with that handle.
+fn add_rule(batch: &mut Batch, chain: &str, before: Option<u64>, rule: &[Expr]) {
+    let request = Request::new().set_create();
+    // Without NLM_F_APPEND it goes before the rule at the position.
+    let request = if before.is_none() { request.set_append() } else { request };
+    let mut request = request.op_newrule_do(&INET);
+    let mut list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.as_bytes());
+    if let Some(handle) = before {
+        list = list.push_position(handle);
+    }
+    drop(rule.iter().fold(list.nested_expressions(), encode).end_nested());
     batch.add(&request);
 }
 

@@ -10,6 +10,7 @@ mod apply;
 mod closed;
 mod enter;
 mod firewall;
+mod grown;
 mod ingress;
 mod observe;
 mod peers;

@@ -80,16 +80,56 @@ s=socket.socket(socket.AF_INET6,socket.SOCK_RAW,58); print('x',flush=True); time
     is_as_written("foreign-peers.nft", &container);
 }
 
-#[test]
-fn golden_allow_lists() {
-    let cases = [
+fn allow_lists() -> [(&'static str, Allow); 3] {
+    [
         ("ingress.nft", Allow { ingress: ingress(), ..Allow::default() }),
         ("peers.nft", peers()),
         ("ingress-peers.nft", Allow { ingress: ingress(), ..peers() }),
-    ];
-    for (name, allow) in cases {
+    ]
+}
+
+#[test]
+fn golden_allow_lists() {
+    for (name, allow) in allow_lists() {
         let container = Namespace::new();
         seal(container.open().as_fd(), &wanted(Some(allow))).unwrap();
         is_as_written(name, &container);
+    }
+}
+
+/// The kernel numbers tables, so one that was put in another's place has another number.
+fn number(namespace: &Namespace) -> String {
+    namespace.sh("nft --handle list table inet oci_isolate | head -n 1")
+}
+
+#[test]
+fn a_closed_namespace_gets_the_same_table_by_additions_alone() {
+    for (name, allow) in allow_lists() {
+        let container = Namespace::new();
+        close(container.open().as_fd()).unwrap();
+        let before = number(&container);
+        seal(container.open().as_fd(), &wanted(Some(allow))).unwrap();
+        is_as_written(name, &container);
+        assert_eq!(number(&container), before, "{name}");
+    }
+}
+
+#[test]
+fn a_closed_namespace_whose_table_was_changed_gets_another_table() {
+    let changes = [
+        "insert rule inet oci_isolate output accept",
+        "add rule inet oci_isolate forward counter accept",
+        "add chain inet oci_isolate mine",
+        "add set inet oci_isolate peers4 { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }",
+        "add chain inet oci_isolate input { policy accept; }",
+    ];
+    for change in changes {
+        let container = Namespace::new();
+        close(container.open().as_fd()).unwrap();
+        let before = number(&container);
+        container.sh(&format!("nft '{change}'"));
+        seal(container.open().as_fd(), &wanted(Some(peers()))).unwrap();
+        is_as_written("peers.nft", &container);
+        assert_ne!(number(&container), before, "{change}");
     }
 }

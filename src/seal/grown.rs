@@ -1,0 +1,165 @@
+//! What has to be added to a table so that it is another one, if nothing has to go. Pure.
+//!
+//! A loaded table that grows is there at once; one that is taken out is taken apart after a grace period of RCU, and to
+//! close the socket waits for that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
+
+use super::table::{Chain, Expr, Set, Table};
+
+/// What is to be added.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Additions<'a> {
+    pub(super) sets: Vec<&'a Set>,
+    /// Without their rules.
+    pub(super) chains: Vec<&'a Chain>,
+    /// In the order in which they are to be added.
+    pub(super) rules: Vec<Added<'a>>,
+}
+
+/// A rule that is to be added.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Added<'a> {
+    pub(super) chain: &'a str,
+    /// Before which of the rules that are there, from 0; at the end of the chain without.
+    pub(super) before: Option<usize>,
+    pub(super) rule: &'a [Expr],
+}
+
+impl Table {
+    /// What makes this table that one; none if anything in it has to go or to change. A set cannot grow.
+    pub(super) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
+        let mut added = Additions::default();
+        if self.flags != to.flags {
+            return None;
+        }
+        for set in &to.sets {
+            match self.sets.iter().find(|is| is.name == set.name) {
+                None => added.sets.push(set),
+                Some(is) if is == set => (),
+                Some(_) => return None,
+            }
+        }
+        for chain in &to.chains {
+            let is = self.chains.iter().find(|is| is.name == chain.name);
+            if is.is_none() {
+                added.chains.push(chain);
+            } else if is.is_some_and(|is| is.base != chain.base) {
+                return None;
+            }
+            let there = is.map_or(&[][..], |is| &is.rules);
+            let mut next = 0;
+            for rule in &chain.rules {
+                if there.get(next) == Some(rule) {
+                    next += 1;
+                } else {
+                    let before = (next < there.len()).then_some(next);
+                    added.rules.push(Added { chain: &chain.name, before, rule });
+                }
+            }
+            if next < there.len() {
+                return None;
+            }
+        }
+        let all_stay = self.sets.iter().all(|is| to.sets.iter().any(|set| set.name == is.name))
+            && self.chains.iter().all(|is| to.chains.iter().any(|chain| chain.name == is.name));
+        all_stay.then_some(added)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Allow;
+    use super::super::sockets::Foreign;
+    use super::*;
+
+    fn allow() -> Allow {
+        Allow {
+            ingress: vec![],
+            peers: BTreeSet::from(["10.0.0.2/32".parse().unwrap()]),
+            never: BTreeSet::new(),
+        }
+    }
+
+    /// The table with the additions, put where a kernel puts them.
+    fn grown(table: &Table, added: &Additions) -> Table {
+        let mut table = table.clone();
+        table.sets.extend(added.sets.iter().map(|set| (*set).clone()));
+        table.chains.extend(added.chains.iter().map(|chain| Chain { rules: vec![], ..(*chain).clone() }));
+        let before = table.clone();
+        for Added { chain, before: place, rule } in &added.rules {
+            let of = |table: &Table| table.chains.iter().position(|is| is.name == *chain).unwrap();
+            let is = &before.chains[of(&before)].rules;
+            let at = of(&table);
+            let rules = &mut table.chains[at].rules;
+            // As many as stand behind it now stood behind it before.
+            let at = place.map_or(rules.len(), |place| rules.len() - (is.len() - place));
+            rules.insert(at, rule.to_vec());
+        }
+        table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+        table.chains.sort_by(|a, b| a.name.cmp(&b.name));
+        table
+    }
+
+    #[test]
+    fn a_closing_table_grows_into_any_that_lets_something_through() {
+        let socket = Foreign::Port { protocol: 17, address: None, port: 53 };
+        let ingress = vec![crate::policy::Ingress {
+            protocol: crate::policy::Protocol::Tcp,
+            first: 80,
+            last: 80,
+            from: None,
+        }];
+        for foreign in [&[][..], &[socket]] {
+            for ingress in [vec![], ingress.clone()] {
+                let to = Table::allowing(&Table::sealing(foreign), &Allow { ingress, ..allow() });
+                let added = Table::closing().additions(&to).unwrap();
+                assert_eq!(grown(&Table::closing(), &added), to);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_table_grows_into_any() {
+        let to = Table::allowing(&Table::sealing([]), &allow());
+        assert_eq!(grown(&Table::default(), &Table::default().additions(&to).unwrap()), to);
+    }
+
+    #[test]
+    fn nothing_is_added_to_a_table_that_is_as_it_should_be() {
+        assert_eq!(Table::closing().additions(&Table::closing()), Some(Additions::default()));
+    }
+
+    #[test]
+    fn a_table_of_which_something_has_to_go_does_not_grow() {
+        let to = Table::allowing(&Table::sealing([]), &allow());
+        let changes: [fn(&mut Table); 7] = [
+            |t| t.flags = 1,
+            |t| t.chains[1].rules.push(vec![Expr::Accept]),
+            |t| t.chains[1].rules.insert(0, vec![Expr::Accept]),
+            |t| t.chains[1].rules.swap(0, 1),
+            |t| t.chains[2].base.as_mut().unwrap().policy = 1,
+            |t| t.chains.push(Chain { name: "x".into(), base: None, rules: vec![] }),
+            |t| {
+                let set = |name: &str| Set {
+                    name: name.into(),
+                    key_type: 7,
+                    key_length: 4,
+                    flags: 0,
+                    keys: BTreeSet::new(),
+                    ends: BTreeSet::new(),
+                };
+                t.sets.push(set("peers4"));
+            },
+        ];
+        for change in changes {
+            let mut table = Table::closing();
+            change(&mut table);
+            assert_eq!(table.additions(&to), None, "{table:?}");
+        }
+        // One that a set holds too much, or that nobody wants.
+        let with = |port| Table::sealing(&[Foreign::Port { protocol: 17, address: None, port }]);
+        assert_eq!(with(1).additions(&with(2)), None);
+        assert_eq!(with(1).additions(&Table::sealing([])), None);
+    }
+}
