@@ -8,6 +8,7 @@
 mod allow;
 mod apply;
 mod closed;
+mod encoding;
 mod enter;
 mod firewall;
 mod grown;
