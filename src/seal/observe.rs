@@ -76,6 +76,7 @@ pub(super) struct Wires {
     pub(super) route: Wire,
     /// None when the kernel has no such socket.
     pub(super) firewall: Option<Wire>,
+    pub(super) sockets: sockets::Looks,
 }
 
 impl Wires {
@@ -86,7 +87,7 @@ impl Wires {
             Err(error) if firewall::is_unavailable(error) => None,
             Err(error) => return Err(error).context("cannot open a socket for the firewall"),
         };
-        Ok(Self { route, firewall })
+        Ok(Self { route, firewall, sockets: sockets::Looks::default() })
     }
 }
 
@@ -102,7 +103,7 @@ pub(super) fn observe(wires: &mut Wires, whose: Sockets) -> Result<Observation> 
         None => Loaded::Unavailable,
     };
     let sockets = match whose {
-        Sockets::Foreign => sockets::observe()?,
+        Sockets::Foreign => sockets::observe(&mut wires.sockets)?,
         Sockets::Own => BTreeSet::new(),
     };
     Ok(Observation { links, addresses, ipv6, sockets, table, gateways, nsids })

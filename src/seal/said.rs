@@ -16,7 +16,11 @@ use super::{Foreign, Sockets, sockets};
 /// # Errors
 /// Those of [`super::look`].
 pub fn namespace(route: OwnedFd, firewall: OwnedFd) -> Result<Observation> {
-    let mut wires = Wires { route: Wire::over(route), firewall: Some(Wire::over(firewall)) };
+    let mut wires = Wires {
+        route: Wire::over(route),
+        firewall: Some(Wire::over(firewall)),
+        sockets: sockets::Looks::default(),
+    };
     observe(&mut wires, Sockets::Own)
 }
 
@@ -25,5 +29,5 @@ pub fn namespace(route: OwnedFd, firewall: OwnedFd) -> Result<Observation> {
 /// # Errors
 /// An answer cannot be understood, or is missing.
 pub fn sockets(files: impl Fn(&str) -> String, diag: OwnedFd) -> Result<BTreeSet<Foreign>> {
-    sockets::listed(|name| Ok(files(name)), || Ok(Wire::over(diag)))
+    sockets::listed(|name| Ok(files(name)), &mut sockets::Looks::over(Wire::over(diag)))
 }

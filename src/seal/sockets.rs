@@ -71,28 +71,49 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// Every inet socket here that something inside the namespace could talk to.
+/// What was found by the looks at one namespace, so that the next costs less.
+#[derive(Default)]
+pub(super) struct Looks {
+    diag: Option<Wire>,
+    last: Option<(Numbers, BTreeSet<Foreign>)>,
+}
+
+impl Looks {
+    /// Whoever is at the other end of the wire lists the TCP sockets.
+    pub(super) fn over(diag: Wire) -> Self {
+        Self { diag: Some(diag), last: None }
+    }
+}
+
+/// Every inet socket here that something inside the namespace could talk to. While there are as many of each protocol
+/// as at the look before, they are not listed again: the kernel goes through all of its hash tables for it. Whoever
+/// could exchange one for another between two looks could open one after the last, too.
 ///
 /// # Errors
 /// `/proc` cannot be read or says something unexpected; the kernel does not answer.
-pub(super) fn observe() -> Result<BTreeSet<Foreign>> {
-    let open = || Wire::open(SockProtocol::NetlinkSockDiag).context("cannot open a socket to list sockets");
-    listed(read, open)
+pub(super) fn observe(looks: &mut Looks) -> Result<BTreeSet<Foreign>> {
+    listed(read, looks)
 }
 
-/// The same by what the files below `/proc/net` say, and whoever answers over a wire.
-pub(super) fn listed(
-    read: impl Fn(&str) -> Result<String>,
-    diag: impl FnOnce() -> Result<Wire>,
-) -> Result<BTreeSet<Foreign>> {
+/// The same by what the files below `/proc/net` say.
+pub(super) fn listed(read: impl Fn(&str) -> Result<String>, looks: &mut Looks) -> Result<BTreeSet<Foreign>> {
     let protocols = read("protocols")?;
     let count = count(&protocols).context("cannot read /proc/net/protocols")?;
+    let used = used(&read("sockstat")?).context("cannot read /proc/net/sockstat")?;
+    let numbers = Numbers::of(&count, used);
+    if let Some((_, found)) = looks.last.as_ref().filter(|(last, _)| *last == numbers) {
+        return Ok(found.clone());
+    }
     let of = |names: &[&str]| names.iter().filter_map(|n| count.get(*n)).sum::<u64>();
-    let hidden =
-        used(&read("sockstat")?).context("cannot read /proc/net/sockstat")? != count.values().sum::<u64>();
     let mut found = BTreeSet::new();
-    if hidden || of(&["TCP", "TCPv6", "MPTCP", "MPTCPv6", "SMC", "SMC6"]) > 0 {
-        found.extend(tcp(&read, &mut diag()?)?);
+    if numbers.hidden != 0 || of(&["TCP", "TCPv6", "MPTCP", "MPTCPv6", "SMC", "SMC6"]) > 0 {
+        if looks.diag.is_none() {
+            let open = Wire::open(SockProtocol::NetlinkSockDiag);
+            looks.diag = Some(open.context("cannot open a socket to list sockets")?);
+        }
+        if let Some(wire) = &mut looks.diag {
+            found.extend(tcp(&read, wire)?);
+        }
     }
     for (name, file, protocol) in [("UDP", "udp", 17), ("UDPv6", "udp6", 17)] {
         if of(&[name]) > 0 {
@@ -115,7 +136,24 @@ pub(super) fn listed(
     if of(&["PACKET"]) > 0 && hears_loopback(&read("packet")?) {
         found.insert(Foreign::Packet);
     }
+    looks.last = Some((numbers, found.clone()));
     Ok(found)
+}
+
+/// How many sockets there are, those for netlink aside, of which the looks themselves have some.
+#[derive(PartialEq)]
+struct Numbers {
+    of: BTreeMap<String, u64>,
+    /// Those of no protocol's number: TCP sockets that are not listening yet, and what is closed and not yet gone.
+    hidden: i128,
+}
+
+impl Numbers {
+    fn of(count: &BTreeMap<&str, u64>, used: u64) -> Self {
+        let hidden = i128::from(used) - count.values().map(|n| i128::from(*n)).sum::<i128>();
+        let others = count.iter().filter(|(name, _)| **name != "NETLINK");
+        Self { of: others.map(|(name, n)| ((*name).to_owned(), *n)).collect(), hidden }
+    }
 }
 
 /// Listening and bound sockets; MPTCP listens through a TCP socket, which is listed too.
@@ -300,6 +338,27 @@ mod tests {
         assert_eq!(read("00000000"), Some("udp *:53".into()));
         assert_eq!(read("0000"), None);
         assert_eq!(read("xyz"), None);
+    }
+
+    #[test]
+    fn sockets_are_listed_again_when_there_are_more_or_fewer() {
+        let look = |looks: &mut Looks, count: u64, port: &str| {
+            let files = |name: &str| {
+                Ok(match name {
+                    "protocols" => {
+                        format!("protocol  size sockets  memory\nNETLINK 1 2 -1\nUDP 1152 {count} 0\n")
+                    }
+                    "sockstat" => format!("sockets: used {}\n", 2 + count),
+                    _ => format!("head\n 1: 0100007F:{port} 00000000:0000 07 0\n"),
+                })
+            };
+            listed(files, looks).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let mut looks = Looks::default();
+        assert_eq!(look(&mut looks, 1, "0035"), ["udp 127.0.0.1:53"]);
+        assert_eq!(look(&mut looks, 1, "0036"), ["udp 127.0.0.1:53"]);
+        assert_eq!(look(&mut looks, 2, "0036"), ["udp 127.0.0.1:54"]);
+        assert!(look(&mut looks, 0, "0036").is_empty());
     }
 
     #[test]
