@@ -17,6 +17,7 @@ mod observe;
 mod peers;
 mod plan;
 mod prefixes;
+mod proc_net;
 #[doc(hidden)]
 pub mod said;
 mod sockets;
@@ -31,7 +32,6 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use nix::errno::Errno;
-use nix::sys::socket::SockProtocol;
 use serde::{Deserialize, Serialize};
 
 pub use crate::settings::Firewall;
@@ -43,7 +43,6 @@ pub use table::{Base, Chain, Compare, Difference, Expr, Set, Table};
 
 use crate::policy::Ingress;
 use observe::Wires;
-use wire::Wire;
 
 /// How a namespace is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,16 +279,9 @@ pub fn look(netns: BorrowedFd<'_>, whose: Sockets) -> Result<Observation> {
 /// # Errors
 /// It cannot be entered, or the kernel does not answer.
 pub fn addresses(netns: Option<BorrowedFd<'_>>) -> Result<Vec<IpAddr>> {
-    let read = || -> Result<Vec<IpAddr>> {
-        let mut wire =
-            Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
-        let found = observe::addresses(&mut wire).context("cannot list the addresses")?;
-        let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| plan::is_global(*a)).collect();
-        Ok(global.into_iter().collect())
-    };
     match netns {
-        Some(netns) => enter::inside(netns, read),
-        None => read(),
+        Some(netns) => enter::inside(netns, observe::own_addresses),
+        None => observe::own_addresses(),
     }
 }
 

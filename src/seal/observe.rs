@@ -16,7 +16,7 @@ use nix::sys::socket::SockProtocol;
 use super::sockets::{self, Foreign};
 use super::table::Table;
 use super::wire::Wire;
-use super::{Sockets, firewall};
+use super::{Sockets, firewall, plan};
 
 /// What is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,6 +137,14 @@ pub(super) fn addresses(wire: &mut Wire) -> Result<Vec<Address>, Errno> {
         let address = attributes.get_local().or_else(|_| attributes.get_address()).ok()?;
         Some(Address { link: header.ifa_index as i32, address })
     })
+}
+
+/// Those that mean something beyond this namespace, each once.
+pub(super) fn own_addresses() -> Result<Vec<IpAddr>> {
+    let mut wire = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
+    let found = addresses(&mut wire).context("cannot list the addresses")?;
+    let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| plan::is_global(*a)).collect();
+    Ok(global.into_iter().collect())
 }
 
 /// Every next hop here.

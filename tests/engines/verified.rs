@@ -43,7 +43,7 @@ fn containers_of_podman_hold() {
                 [&["--name", name, "--annotation", ISOLATE], flags, &["probe", "sleep", "1000"]].concat();
             podman.run("oci-isolate", &[&args]).must();
         }
-        hold(&verify(&podman.host), 2);
+        hold(&podman.isolatectl(&["verify", "--all"]), 2);
     }
 }
 
@@ -52,9 +52,7 @@ fn containers_of_a_rootless_podman_hold() {
     let podman = Podman::new(Kind::Machine, User::Rootless, "/usr/sbin/runc");
     let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
     podman.run("oci-isolate", &[&args]).must();
-    let isolatectl = podman.host.at("isolatectl");
-    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &isolatectl).unwrap();
-    hold(&podman.podman(&["unshare", &isolatectl, "verify", "--all"]), 1);
+    hold(&podman.isolatectl(&["verify", "--all"]), 1);
 }
 
 #[test]

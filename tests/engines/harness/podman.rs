@@ -85,6 +85,16 @@ impl Podman {
         self.podman(args).must()
     }
 
+    /// What an operator calls for these containers: within the user's namespace, without root.
+    pub(crate) fn isolatectl(&self, args: &[&str]) -> Said {
+        let program = self.host.at("isolatectl");
+        fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+        match self.user {
+            User::Root => say(self.host.command(&program).args(args)),
+            User::Rootless => self.podman(&[&["unshare", &program], args].concat()),
+        }
+    }
+
     /// `podman run` by the runtime `runtime`, with credentials in its environment.
     pub(crate) fn run(&self, runtime: &str, args: &[&[&str]]) -> Said {
         let mut words = vec!["--runtime", runtime, "run", "--ulimit=host"];

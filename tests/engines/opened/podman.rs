@@ -11,6 +11,7 @@ use crate::harness::host::Kind;
 use crate::harness::podman::{Podman, User};
 use crate::harness::probe::{ITSELF, OPEN, Report};
 use crate::harness::said::{Said, wait_for};
+use crate::verified::hold;
 
 /// What slirp4netns carries: no ICMP, and the resolver is its own.
 const CARRIED: [&str; 4] = ["tcp", "udp", "metadata", "getaddrinfo"];
@@ -126,8 +127,32 @@ fn two_reach_each_other_alone(podman: &Podman, opening: &str, carried: &[&str]) 
         complaints.extend(probe(podman, member).silent(&ITSELF));
     }
     complaints.extend(capture.saw_nothing());
+    hold(&podman.isolatectl(&["verify", "--all"]), 3);
+    if opening.starts_with("job") {
+        complaints.extend(another_address_becomes_the_jobs(podman));
+    }
     podman.must(&["rm", "-f", "-t=0", "-a"]);
     podman.must(&["network", "rm", "own"]);
+    complaints
+}
+
+/// A member is taken off the network and comes back at another address, of which no runtime hears.
+fn another_address_becomes_the_jobs(podman: &Podman) -> Vec<String> {
+    podman.must(&["network", "disconnect", "own", "m2"]);
+    podman.must(&["network", "connect", "--ip=10.44.0.77", "own", "m2"]);
+    let mut complaints = Vec::new();
+    complaints.extend(is_refused(podman, "m1", "10.44.0.77", "80"));
+    let due = podman.isolatectl(&["verify", "--all"]);
+    if due.well() || !due.out.contains("1 wanted are none") {
+        complaints.push(format!("verify does not tell that something is due: {due}"));
+    }
+    let id = podman.must(&["inspect", "-f", "{{.Id}}", "m1"]);
+    podman.isolatectl(&["peers", "settle", &id]).must();
+    hold(&podman.isolatectl(&["verify", "--all"]), 3);
+    if !fetch(podman, "m1", "10.44.0.77", "80").well() {
+        complaints.push("m1 does not reach m2 at its new address".to_owned());
+    }
+    complaints.extend(is_refused(podman, "m1", "10.44.0.2", "80"));
     complaints
 }
 
