@@ -87,8 +87,8 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let before = network::before(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let keeps_network = before.kept;
-        let world = World { keeps_network, ..world::look(&view, &self.path, &root, before.netns)? };
+        let world = world::look(&view, &self.path, &root, before.netns.or(before.kept))?;
+        let world = World { keeps_network: before.kept.is_some(), ..world };
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
         let rewritten = rewrite(document, view, &subject)?;

@@ -18,8 +18,8 @@ use crate::seal::{self, Netns};
 pub struct Before {
     /// The namespace that it joins, when that is sealed.
     pub netns: Option<Netns>,
-    /// Whether the engine's namespace is kept and sealed in place.
-    pub kept: bool,
+    /// The engine's namespace, when it is kept and sealed in place.
+    pub kept: Option<Netns>,
     /// Where the namespace is that is joined or kept.
     pub path: Option<PathBuf>,
     /// The addresses that mean something beyond the namespace.
@@ -28,7 +28,7 @@ pub struct Before {
 
 /// A program that resolves its own host name gets an address of the network that the engine prepared, so the container
 /// keeps those. A namespace that is sealed already is joined: members of a pod reach each other through it. Where
-/// something stays open, the engine's own is kept.
+/// something stays open, the engine's own is kept, and so is that of a pod which no container of its own holds.
 pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     let path = match rules::network(view)? {
         Network::New(_) => return Ok(Before::default()),
@@ -48,7 +48,7 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
         check_openings(&path, identity, verified.allow.is_some(), openings)?;
         return Ok(Before { netns: Some(identity), path: Some(path), ..Before::default() });
     }
-    if openings.is_empty() {
+    if openings.is_empty() && !rules::of_a_pinned_pod(view) {
         return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
     }
     if let Some(stranger) = peers::stranger(identity, None)? {
@@ -58,11 +58,12 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
             false => "",
         };
         bail!(
-            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is opened for it{way_out}",
-            path.display()
+            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is {} for it{way_out}",
+            path.display(),
+            if openings.is_empty() { "sealed" } else { "opened" },
         );
     }
-    Ok(Before { kept: true, path: Some(path), ..Before::default() })
+    Ok(Before { kept: Some(identity), path: Some(path), ..Before::default() })
 }
 
 /// Whether what is open in a namespace is left from a container that is gone: nobody has a record of it, and nobody is

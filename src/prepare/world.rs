@@ -9,14 +9,14 @@ use oci_spec::runtime::LinuxNamespaceType;
 
 use super::{homes, sources};
 use crate::config::{Mount, View};
+use crate::peers;
 use crate::record;
 use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{Drivers, Shared, Sources, World, is_default};
+use crate::rules::{self, Drivers, Shared, Sources, World, is_default};
 use crate::seal::{self, Netns};
 
-/// Looks up what `view` refers to. `joined` is the sealed network namespace that the container joins, if it does.
-/// The root file system `root` and the `bundle` are absolute.
-pub(super) fn look(view: &View, bundle: &Path, root: &Path, joined: Option<Netns>) -> Result<World> {
+/// Looks up what `view` refers to. `pods` is the network namespace of a pod that the container joins, if it does. The root file system `root` and the `bundle` are absolute.
+pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
     let confined = confined(view)?;
     let root = sources::root(root)?;
     let sources = sources::look(view, bundle, &root)?;
@@ -25,8 +25,8 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, joined: Option<Netns
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     Ok(World {
         keeps_network: false,
-        pid: shared(view, LinuxNamespaceType::Pid, joined),
-        ipc: shared(view, LinuxNamespaceType::Ipc, joined),
+        pid: shared(view, LinuxNamespaceType::Pid, pods)?,
+        ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !confined { record::empty_directory() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
@@ -50,14 +50,26 @@ fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Pa
     Some(entry.path().as_deref().filter(|path| !path.as_os_str().is_empty()))
 }
 
-/// CRI and Podman name a pod's namespaces by `/proc/PID/ns/...` of its first container. That process has to be in the
-/// sealed network namespace that this container joins.
-fn shared(view: &View, kind: LinuxNamespaceType, joined: Option<Netns>) -> Shared {
-    let process = path_of(view, kind).flatten().and_then(Path::parent).and_then(Path::parent);
-    let theirs = process.filter(|process| process.parent() == Some(Path::new("/proc")));
-    let theirs = theirs.and_then(|process| seal::netns_of(process).ok());
-    let theirs = theirs.and_then(|netns| Netns::of(netns.as_fd()).ok());
-    if joined.is_some() && theirs == joined { Shared::WithinPod } else { Shared::Foreign }
+/// containerd and Podman name a pod's namespaces by `/proc/PID/ns/...` of its first container: that process has to be in
+/// the pod's network namespace. CRI-O keeps them itself: there all processes have to be.
+fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<Shared> {
+    let (Some(pods), Some(path)) = (pods, path_of(view, kind).flatten()) else { return Ok(Shared::Foreign) };
+    let process = path.parent().and_then(Path::parent);
+    let within = match process.filter(|process| process.parent() == Some(Path::new("/proc"))) {
+        Some(process) => {
+            let theirs = seal::netns_of(process).and_then(|netns| Netns::of(netns.as_fd()));
+            theirs.is_ok_and(|theirs| theirs == pods)
+        }
+        None => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
+    };
+    Ok(if within { Shared::WithinPod } else { Shared::Foreign })
+}
+
+/// Whether nobody is in a namespace but processes of that network namespace.
+fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
+    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let inside = peers::inside(&format!("ns/{kind}"), meta.dev(), meta.ino())?;
+    Ok(inside.is_subset(&peers::inside("ns/net", pods.dev, pods.ino)?))
 }
 
 /// Whether the capabilities count in a user namespace only that is not the machine's: the container's own, or the one

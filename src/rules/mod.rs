@@ -27,7 +27,7 @@ use crate::settings::Answer;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{MASKED, READONLY};
 pub use mounts::{Source, Sources};
-pub use namespace::{Network, network};
+pub use namespace::{Network, network, of_a_pinned_pod};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
 
 /// One promise.
@@ -95,7 +95,7 @@ pub struct Subject {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     /// Whether the network namespace that the document names by path is kept and sealed in place, since something stays
-    /// open in it.
+    /// open in it, or it is a pod's.
     pub keeps_network: bool,
     /// Whose the pid namespace is that the document names by path, if it does.
     pub pid: Shared,
@@ -120,7 +120,7 @@ pub struct World {
 /// Whose a namespace is that a container joins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shared {
-    /// That of a process in the same sealed network namespace: a member of the same isolated pod.
+    /// That of members of the same isolated pod: whoever is in it is in the same network namespace.
     WithinPod,
     /// Anybody else's, or nobody knows.
     #[default]

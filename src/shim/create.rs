@@ -88,7 +88,8 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
     let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
-    let closed = prepared.before.path.as_ref().filter(|_| prepared.before.kept).map_or(Ok(()), close);
+    let closed =
+        prepared.before.path.as_ref().filter(|_| prepared.before.kept.is_some()).map_or(Ok(()), close);
     let rules = report::rules(&record.applied);
     let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));

@@ -1,6 +1,6 @@
 //! Containers that share a sealed namespace.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::sealed::Sealed;
 use super::spec::put;
@@ -22,4 +22,78 @@ fn a_container_that_joined_a_sealed_namespace_holds_and_so_does_the_first() {
     let all = sealed.ctl(&["verify", "--all"]);
     let gone = "does not hold\n  seal: table inet oci_isolate is not loaded\n";
     assert_eq!((all.status, all.out), (1, format!("member: {gone}web: {gone}")));
+}
+
+/// Namespaces as CRI-O makes them for a pod before there is a container: kept by path, the network plumbed.
+fn pin(sealed: &Sealed) {
+    sealed
+        .sh("touch $D/ipc; unshare --ipc=$D/ipc true
+            ip netns add pod; ip link add v0 type veth peer name eth0 netns pod; ip link set v0 up
+            ip -n pod addr add 10.88.0.2/24 dev eth0; ip -n pod link set lo up; ip -n pod link set eth0 up")
+        .must();
+}
+
+/// A container that joins them, of CRI-O or of nobody known.
+fn join(sealed: &Sealed, of_crio: bool) -> impl FnOnce(&mut Value) {
+    let ipc = sealed.host.at("ipc");
+    move |config| {
+        let namespaces = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc", "path": ipc},
+            {"type": "network", "path": "/run/netns/pod"}]);
+        put(config, "/linux/namespaces", namespaces);
+        if of_crio {
+            put(config, "/annotations/io.kubernetes.cri-o.ContainerType", json!("container"));
+        }
+    }
+}
+
+#[test]
+fn the_namespaces_that_crio_keeps_for_a_pod_are_sealed_in_place_and_shared() {
+    let sealed = Sealed::empty();
+    pin(&sealed);
+    let links = || sealed.sh("ip -n pod -br link | cut -d' ' -f1; ip -n pod -br addr show lo").must();
+    assert!(links().contains("eth0@"), "{}", links());
+    for id in ["one", "two"] {
+        sealed.start(id, join(&sealed, true));
+    }
+    let joins = |id| sealed.host.read_record(id)["joins_sealed"].clone();
+    assert_eq!((joins("one"), joins("two")), (json!(false), json!(true)));
+    let all = links();
+    assert!(!all.contains("eth0") && all.contains("10.88.0.2/32"), "{all}");
+    let same = "for kind in net ipc; do stat -Lc %i /proc/$A/ns/$kind /proc/$B/ns/$kind; done | uniq | wc -l";
+    let (one, two) = (sealed.pid("one"), sealed.pid("two"));
+    assert_eq!(sealed.sh(&format!("A={one} B={two}; {same}")).must().trim(), "2");
+    sealed.holds(&["one", "two"]);
+
+    // kubelet makes a new container when one has ended.
+    sealed.sh("for id in one two; do $SHIM --root $R delete -f $id; done").must();
+    sealed.start("three", join(&sealed, true));
+    assert_eq!(joins("three"), json!(true));
+    sealed.holds(&["three"]);
+}
+
+#[test]
+fn namespaces_by_path_of_nobody_known_are_not_a_pods() {
+    let sealed = Sealed::empty();
+    pin(&sealed);
+    let said = sealed.try_create("web", join(&sealed, false));
+    assert!(
+        said.contains("host-ipc: the ipc namespace") && said.contains("is not that of a member"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pods_namespaces_with_somebody_else_in_them_are_refused() {
+    let sealed = Sealed::empty();
+    pin(&sealed);
+    sealed.sh("nsenter --ipc=$D/ipc sleep 1000 >/dev/null 2>&1 & echo $! >$D/pid; sleep 0.2").must();
+    let said = sealed.try_create("web", join(&sealed, true));
+    assert!(said.contains("host-ipc: the ipc namespace"), "{said}");
+
+    sealed.sh("kill $(cat $D/pid); ip netns exec pod sleep 1000 >/dev/null 2>&1 & sleep 0.2").must();
+    let said = sealed.try_create("web", join(&sealed, true));
+    let why = " (sleep) is in /run/netns/pod, and is not of an isolated container; nothing is sealed for it";
+    assert!(said.contains("network-namespace: process ") && said.contains(why), "{said}");
+    let left = sealed.sh("ip -n pod -br link show eth0; ip netns exec pod nft list ruleset").must();
+    assert!(left.contains("eth0@") && !left.contains("oci_isolate"), "{left}");
 }
