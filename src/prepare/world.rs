@@ -53,16 +53,24 @@ fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Pa
 /// containerd and Podman name a pod's namespaces by `/proc/PID/ns/...` of its first container: that process has to be in
 /// the pod's network namespace. CRI-O keeps them itself: there all processes have to be.
 fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<Shared> {
-    let (Some(pods), Some(path)) = (pods, path_of(view, kind).flatten()) else { return Ok(Shared::Foreign) };
+    let Some(path) = path_of(view, kind).flatten() else { return Ok(Shared::Foreign) };
     let process = path.parent().and_then(Path::parent);
-    let within = match process.filter(|process| process.parent() == Some(Path::new("/proc"))) {
-        Some(process) => {
+    let within = match (pods, process.filter(|process| process.parent() == Some(Path::new("/proc")))) {
+        (None, _) => false,
+        (Some(pods), Some(process)) => {
             let theirs = seal::netns_of(process).and_then(|netns| Netns::of(netns.as_fd()));
             theirs.is_ok_and(|theirs| theirs == pods)
         }
-        None => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
+        (Some(pods), None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
     };
-    Ok(if within { Shared::WithinPod } else { Shared::Foreign })
+    let number = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let own =
+        || number(path).is_some_and(|it| Some(it) == number(Path::new(&format!("/proc/self/ns/{kind}"))));
+    Ok(match within {
+        true => Shared::WithinPod,
+        false if own() => Shared::Hosts,
+        false => Shared::Foreign,
+    })
 }
 
 /// Whether nobody is in a namespace but processes of that network namespace.

@@ -122,6 +122,8 @@ pub struct World {
 pub enum Shared {
     /// That of members of the same isolated pod: whoever is in it is in the same network namespace.
     WithinPod,
+    /// The caller's own: the host's.
+    Hosts,
     /// Anybody else's, or nobody knows.
     #[default]
     Foreign,

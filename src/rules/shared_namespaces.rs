@@ -45,25 +45,23 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
         LinuxNamespaceType::Pid => "from which /proc/<pid>/root leads out",
         _ => "through which others are reached",
     };
-    match (entry, path) {
-        (None, _) => Some((
-            format!(
-                "the {word} namespace is the host's, {leads}; drop {flag}=host, {field}: true in Kubernetes"
-            ),
-            Pointer::to(&NAMESPACES),
-            Change::Append(json!({"type": word})),
-        )),
-        (Some(_), Some((index, path))) if shared != Shared::WithinPod => Some((
-            format!(
-                "the {word} namespace {} is not that of a member of an isolated pod, {leads}; drop {flag}, in Kubernetes \
-                 annotate the pod and not a container of it",
-                path.display()
-            ),
-            Pointer::to(&NAMESPACES).item(index).member("path"),
-            Change::Remove,
-        )),
-        _ => None,
-    }
+    let hosts = || {
+        format!("the {word} namespace is the host's, {leads}; drop {flag}=host, {field}: true in Kubernetes")
+    };
+    let Some((index, path)) = path else {
+        let added = || (hosts(), Pointer::to(&NAMESPACES), Change::Append(json!({"type": word})));
+        return entry.is_none().then(added);
+    };
+    let why = match shared {
+        Shared::WithinPod => return None,
+        Shared::Hosts => hosts(),
+        Shared::Foreign => format!(
+            "the {word} namespace {} is not that of a member of an isolated pod, {leads}; drop {flag}, in Kubernetes \
+             annotate the pod and not a container of it",
+            path.display()
+        ),
+    };
+    Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), Change::Remove))
 }
 
 fn plan(

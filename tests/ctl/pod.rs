@@ -90,7 +90,11 @@ fn a_pods_namespaces_with_somebody_else_in_them_are_refused() {
     let said = sealed.try_create("web", join(&sealed, true));
     assert!(said.contains("host-ipc: the ipc namespace"), "{said}");
 
-    sealed.sh("kill $(cat $D/pid); ip netns exec pod sleep 1000 >/dev/null 2>&1 & sleep 0.2").must();
+    sealed.sh("kill $(cat $D/pid); umount $D/ipc; mount --bind /proc/$$/ns/ipc $D/ipc").must();
+    let said = sealed.try_create("web", join(&sealed, true));
+    assert!(said.contains("host-ipc: the ipc namespace is the host's"), "{said}");
+
+    sealed.sh("ip netns exec pod sleep 1000 >/dev/null 2>&1 & sleep 0.2").must();
     let said = sealed.try_create("web", join(&sealed, true));
     let why = " (sleep) is in /run/netns/pod, and is not of an isolated container; nothing is sealed for it";
     assert!(said.contains("network-namespace: process ") && said.contains(why), "{said}");

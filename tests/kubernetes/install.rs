@@ -36,15 +36,14 @@ pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(releas
     findings.claim(!said.well() && said.err.contains(says), format!("beside: {said}"));
     let said = install(&[&beside[..], &["--uninstall"]].concat());
     findings.claim(said.well(), format!("it cannot be taken out either: {said}"));
-    let file = match release {
-        Release::One => "/etc/containerd/config.toml",
-        Release::Two => {
-            let import = "imports = [\"/etc/containerd/conf.d/*.toml\"]";
-            host.sh(&format!("sed -i '1a {import}' /etc/containerd/config.toml")).must();
-            let said = install(&beside).must();
-            findings.claim(said.contains("+version = 3\n"), format!("beside: {said}"));
-            "/etc/containerd/conf.d/oci-isolate.toml"
-        }
+    let file = if release == Release::One {
+        "/etc/containerd/config.toml"
+    } else {
+        let import = "imports = [\"/etc/containerd/conf.d/*.toml\"]";
+        host.sh(&format!("sed -i '1a {import}' /etc/containerd/config.toml")).must();
+        let said = install(&beside).must();
+        findings.claim(said.contains("+version = 3\n"), format!("beside: {said}"));
+        "/etc/containerd/conf.d/oci-isolate.toml"
     };
     let before = look();
     let said = install(&["--default"]).must();

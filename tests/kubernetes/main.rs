@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
+mod crio;
 mod daemonset;
 #[path = "../engines/harness/mod.rs"]
 #[allow(dead_code, reason = "most of it is for other engines")]

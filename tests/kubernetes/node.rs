@@ -1,4 +1,4 @@
-//! A node without a kubelet: containerd with its CRI plugin and CNI on a throw-away host, asked as kubelet asks.
+//! A node without a kubelet: containerd with its CRI plugin, or CRI-O, and CNI on a throw-away host, asked as kubelet asks.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -8,21 +8,24 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::crio;
 use crate::harness::host::{Host, Kind};
 use crate::harness::said::{Said, command, say, wait_for};
 use crate::harness::{CREDENTIALS, image, shim, world};
 
-/// The two kinds of containerd there are.
+/// The two kinds of containerd there are, and CRI-O.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
     /// 1.6, configuration version 2, from Debian 12.
     One,
     /// 2.x, configuration version 3, from Debian's sid.
     Two,
+    /// One that somebody has built (crio.rs).
+    Crio,
 }
 
 /// The image of all containers, and of the sandboxes.
-const IMAGE: &str = "docker.io/library/probe:latest";
+pub(crate) const IMAGE: &str = "docker.io/library/probe:latest";
 
 const NETWORK: &str = r#"{
   "cniVersion": "0.4.0", "name": "pods", "plugins": [{
@@ -33,6 +36,7 @@ const NETWORK: &str = r#"{
 
 /// A running daemon.
 pub(crate) struct Node {
+    release: Release,
     client: Mutex<Client>,
     /// The host that it runs on.
     pub(crate) host: Host,
@@ -92,30 +96,45 @@ impl Node {
     }
 
     fn with(release: Release, handlers: &str) -> Self {
-        let kind = if release == Release::One { Kind::Machine } else { Kind::Sid };
+        let kind = if release == Release::Two { Kind::Sid } else { Kind::Machine };
         let host = Host::new(kind);
         let client = Mutex::new(Client::new(&host));
-        let node = Self { client, host };
+        let node = Self { release, client, host };
         let host = &node.host;
         let plugins = host.at("cni");
         say(command("cp").args(["-rL", "/usr/lib/cni", &plugins])).must();
         let network = host.write("10-pods.conflist", NETWORK);
-        let file = host.write("containerd.toml", &(config(host, release, &plugins) + handlers));
         let script = format!(
             "mkdir -p /etc/cni/net.d; cp {network} /etc/cni/net.d/
-             mkdir -p /etc/containerd; cp {file} /etc/containerd/config.toml
              mount -t tmpfs tmpfs /usr/local/bin"
         );
         host.sh(&script).must();
-        let script =
-            format!("while :; do /usr/bin/containerd & echo $! >{}; wait; done", host.at("containerd.pid"));
-        host.daemon("containerd", "/bin/sh", &["-c", &script], &[]);
-        let answers =
-            wait_for(Duration::from_secs(30), || node.call("Status", &json!({})).well().then_some(()));
-        assert!(answers.is_some(), "containerd does not answer: {}", host.log("containerd.log"));
-        pack(&host.dir().join("probe.tar"));
-        node.import(&host.dir().join("probe.tar"));
+        let image = host.dir().join("probe.tar");
+        pack(&image);
+        if release == Release::Crio {
+            crio::serve(host, &plugins, handlers);
+        } else {
+            let file = host.write("containerd.toml", &(config(host, release, &plugins) + handlers));
+            host.sh(&format!("mkdir -p /etc/containerd; cp {file} /etc/containerd/config.toml")).must();
+            stay(host, "/usr/bin/containerd");
+        }
+        node.wait();
+        if release != Release::Crio {
+            node.import(&image);
+        }
         node
+    }
+
+    /// Waits until the daemon answers.
+    pub(crate) fn wait(&self) {
+        let answers =
+            wait_for(Duration::from_secs(30), || self.call("Status", &json!({})).well().then_some(()));
+        assert!(answers.is_some(), "the daemon does not answer: {}", self.host.log("daemon.log"));
+    }
+
+    /// How many containers of its own a pod has: CRI-O needs none to hold the namespaces.
+    pub(crate) fn sandboxes(&self) -> usize {
+        usize::from(self.release != Release::Crio)
     }
 
     /// Gives the node an image, as `docker save` and `podman save` write it.
@@ -137,7 +156,7 @@ impl Node {
         format!(
             "old=$(cat {0}); kill $old; while [ $(cat {0}) = $old ]; do sleep 0.1; done
              until ctr -a {1} version >/dev/null 2>&1; do sleep 0.1; done",
-            self.host.at("containerd.pid"),
+            self.host.at("daemon.pid"),
             self.socket()
         )
     }
@@ -193,6 +212,19 @@ impl Node {
         (said, config)
     }
 
+    /// Asks for a pod and a container in it; the answer is that of the call that was refused, if one was.
+    pub(crate) fn ask_for_container(&self, handler: &str, name: &str, more: &Value) -> Said {
+        let (said, config) = self.ask(handler, name, more);
+        if !said.well() {
+            return said;
+        }
+        let id =
+            serde_json::from_str::<Value>(&said.out).unwrap()["podSandboxId"].as_str().unwrap().to_owned();
+        let pod = Pod { node: self, id, config };
+        self.host.sh(&format!("mkdir -p {0}; touch {0}/etc-hosts", pod.kubelet())).must();
+        pod.start("main", &["sleep", "1000"], &json!({}))
+    }
+
     /// Runs a pod.
     #[track_caller]
     pub(crate) fn pod(&self, handler: &str, name: &str, more: &Value) -> Pod<'_> {
@@ -206,7 +238,10 @@ impl Node {
 
     /// The config.json that the runtime was given for a container, as it is now.
     pub(crate) fn config_json(&self, id: &str) -> String {
-        let path = format!("state/io.containerd.runtime.v2.task/k8s.io/{id}/config.json");
+        let path = match self.release {
+            Release::Crio => format!("runroot/vfs-containers/{id}/userdata/config.json"),
+            _ => format!("state/io.containerd.runtime.v2.task/k8s.io/{id}/config.json"),
+        };
         std::fs::read_to_string(self.host.dir().join(path)).unwrap()
     }
 
@@ -217,15 +252,14 @@ impl Node {
 }
 
 impl Pod<'_> {
-    /// A container of the pod that containerd knows of and the runtime not yet.
-    #[track_caller]
-    fn container(&self, name: &str, command: &[&str], more: &Value) -> String {
+    /// Asks for a container of the pod. Of containerd's the runtime hears when it is started only.
+    fn create(&self, name: &str, command: &[&str], more: &Value) -> Said {
         let envs = CREDENTIALS.iter().map(|pair| pair.split_once('=').unwrap());
         let envs: Vec<_> = envs.map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let options = &self.config["linux"]["security_context"]["namespace_options"];
         let mut config = json!({
             "metadata": { "name": name },
-            "image": { "image": IMAGE },
+            "image": { "image": IMAGE, "user_specified_image": IMAGE },
             "command": command,
             "envs": envs,
             "log_path": format!("{name}.log"),
@@ -243,19 +277,22 @@ impl Pod<'_> {
             all.extend(mounts);
         }
         let asked = json!({ "pod_sandbox_id": self.id, "config": config, "sandbox_config": self.config });
-        self.node.must("CreateContainer", &asked)["containerId"].as_str().unwrap().to_owned()
+        self.node.call("CreateContainer", &asked)
     }
 
-    /// Asks for a container of the pod; the runtime is called by the second call, and by that it may refuse.
+    /// Asks for a container of the pod that runs; the answer is that of the call that was refused, if one was.
     pub(crate) fn start(&self, name: &str, command: &[&str], more: &Value) -> Said {
-        let id = self.container(name, command, more);
-        self.node.call("StartContainer", &json!({ "container_id": id }))
+        let created = self.create(name, command, more);
+        if !created.well() {
+            return created;
+        }
+        self.node.call("StartContainer", &json!({ "container_id": container_id(&created.out) }))
     }
 
     /// Runs a container of the pod and says its id.
     #[track_caller]
     pub(crate) fn run(&self, name: &str, command: &[&str], more: &Value) -> String {
-        let id = self.container(name, command, more);
+        let id = container_id(&self.create(name, command, more).must());
         self.node.must("StartContainer", &json!({ "container_id": id }));
         id
     }
@@ -290,10 +327,25 @@ impl Pod<'_> {
     /// Stops and removes the pod, as kubelet does.
     #[track_caller]
     pub(crate) fn remove(&self) {
+        let of = json!({ "filter": { "pod_sandbox_id": self.id } });
+        let all = self.node.must("ListContainers", &of);
+        for container in all["containers"].as_array().into_iter().flatten() {
+            self.node.must("StopContainer", &json!({ "container_id": container["id"] }));
+        }
         for verb in ["StopPodSandbox", "RemovePodSandbox"] {
             self.node.must(verb, &json!({ "pod_sandbox_id": self.id }));
         }
     }
+}
+
+fn container_id(created: &str) -> String {
+    serde_json::from_str::<Value>(created).unwrap()["containerId"].as_str().unwrap().to_owned()
+}
+
+/// Runs a daemon that comes back when it ends.
+pub(crate) fn stay(host: &Host, program: &str) {
+    let script = format!("while :; do {program} & echo $! >{}; wait; done", host.at("daemon.pid"));
+    host.daemon("daemon", "/bin/sh", &["-c", &script], &[]);
 }
 
 /// ExecSync, which exec probes and hooks use: exit status and output.
@@ -324,10 +376,7 @@ fn merge(base: &mut Value, more: &Value) {
 
 /// The section of the configuration that has the handlers.
 fn section(release: Release) -> &'static str {
-    match release {
-        Release::One => "io.containerd.grpc.v1.cri",
-        Release::Two => "io.containerd.cri.v1.runtime",
-    }
+    if release == Release::One { "io.containerd.grpc.v1.cri" } else { "io.containerd.cri.v1.runtime" }
 }
 
 fn handler(release: Release, name: &str, binary: &str, annotations: &str) -> String {
@@ -339,6 +388,9 @@ fn handler(release: Release, name: &str, binary: &str, annotations: &str) -> Str
 }
 
 fn handlers(release: Release) -> String {
+    if release == Release::Crio {
+        return crio::handler("oci-isolate");
+    }
     let shim = shim().display().to_string();
     let passed = "pod_annotations = [\"io.oci-isolate.*\"]\ncontainer_annotations = [\"io.oci-isolate.*\"]";
     handler(release, "oci-isolate", &shim, passed) + &handler(release, "forgotten", &shim, "")
@@ -346,13 +398,12 @@ fn handlers(release: Release) -> String {
 
 fn config(host: &Host, release: Release, plugins: &str) -> String {
     let (version, runtime) = (if release == Release::One { 2 } else { 3 }, section(release));
-    let pause = match release {
-        Release::One => format!("[plugins.\"{runtime}\"]\nsandbox_image = \"{IMAGE}\"\n"),
-        Release::Two => {
-            format!(
-                "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"{IMAGE}\"\n[plugins.\"{runtime}\"]\n"
-            )
-        }
+    let pause = if release == Release::One {
+        format!("[plugins.\"{runtime}\"]\nsandbox_image = \"{IMAGE}\"\n")
+    } else {
+        format!(
+            "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"{IMAGE}\"\n[plugins.\"{runtime}\"]\n"
+        )
     };
     [
         format!("version = {version}\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n", host.dir().display()),
