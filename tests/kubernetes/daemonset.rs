@@ -106,7 +106,7 @@ pub(crate) fn it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was(
 
     let (restart, state) = (node.restart(), node.host.at("state"));
     let variables = [("RESTART", restart.as_str()), ("STATE", &state)];
-    let pid = || node.host.sh(&format!("cat {}", node.host.at("containerd.pid"))).must();
+    let pid = || node.host.sh(&format!("cat {}", node.host.at("daemon.pid"))).must();
     let old = pid();
     // A file that cannot be edited: it ends, says why, and kubelet starts it again later.
     node.host.sh("cp /etc/containerd/config.toml /run/good; echo 'x =' >>/etc/containerd/config.toml").must();
