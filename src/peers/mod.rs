@@ -21,7 +21,7 @@ pub use names::{given, hosts_of};
 pub use processes::{inside, stranger};
 pub use wanted::{Part, is_allowed, wanted};
 
-use crate::record::{Place, Record};
+use crate::record::{Place, Process, Record};
 use crate::seal::{self, Netns};
 
 /// A live container with a namespace of its own that is opened in part.
@@ -31,22 +31,26 @@ pub struct Member {
     pub place: Place,
     /// Its record.
     pub record: Record,
+    /// Itself, or where it has ended, whoever else keeps its namespace.
+    init: Process,
     netns: File,
     part: Part,
 }
 
 impl Member {
-    /// Looks at a container. `None`: it is closed, joins another's namespace, is not sealed yet or does not live.
+    /// Looks at a container. `None`: it is closed, joins another's namespace or is not sealed yet, or neither it lives nor
+    /// anybody who joined it.
     ///
     /// # Errors
     /// Its addresses cannot be read although it lives.
     pub fn of(place: Place, record: Record) -> Result<Option<Self>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
-        let Some(init) = record.init.filter(|init| init.lives()) else { return Ok(None) };
-        let Ok(netns) = seal::netns_of(Path::new(&format!("/proc/{}", init.pid))) else { return Ok(None) };
-        if Netns::of(netns.as_fd())? != sealed.netns {
-            return Ok(None);
-        }
+        let itself = record.init.and_then(|init| Some((init, in_namespace(init, sealed.netns)?)));
+        let found = match itself {
+            Some(found) => Some(found),
+            None => heir(sealed.netns)?.map(|(_, _, init, netns)| (init, netns)),
+        };
+        let Some((init, netns)) = found else { return Ok(None) };
         let own = match seal::addresses(Some(netns.as_fd())) {
             Ok(own) => own.into_iter().collect(),
             Err(_) if !init.lives() => return Ok(None),
@@ -56,7 +60,7 @@ impl Member {
         };
         let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
         let part = Part { peers, bounds, never: opened.never.clone(), own };
-        Ok(Some(Self { place, netns, part, record }))
+        Ok(Some(Self { place, record, init, netns, part }))
     }
 
     /// Its addresses.
@@ -75,6 +79,24 @@ impl Member {
         let lines = self.host_name().map(|name| own.map(|address| names::line(*address, name)).collect());
         (self.record.sealed.as_ref().map(|sealed| sealed.netns), lines.unwrap_or_default())
     }
+}
+
+/// The namespace of a process that lives, if it is this one.
+fn in_namespace(init: Process, netns: Netns) -> Option<File> {
+    let file = seal::netns_of(Path::new(&format!("/proc/{}", init.pid))).ok()?;
+    (Netns::of(file.as_fd()).ok()? == netns && init.lives()).then_some(file)
+}
+
+/// A container that lives and has joined this open namespace.
+fn heir(netns: Netns) -> Result<Option<(Place, Record, Process, File)>> {
+    let joined = |place: Place| {
+        let record =
+            place.load().ok().flatten().filter(|record| record.joins_sealed && record.opened.is_some())?;
+        let init = record.init?;
+        let file = in_namespace(init, netns)?;
+        Some((place, record, init, file))
+    };
+    Ok(Place::all()?.into_iter().find_map(joined))
 }
 
 /// The records of a job, of those that live or not, and with namespaces of their own or not.
@@ -115,8 +137,10 @@ pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
     let netns = Netns::of(seal::netns_of(Path::new(&format!("/proc/{}", init.pid)))?.as_fd())?;
     let owns = |record: &Record| record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns);
     let places = Place::all()?.into_iter();
-    let mut all = places.filter_map(|place| Some((place.clone(), place.load().ok().flatten()?)));
-    all.find(|(_, record)| owns(record)).map(Some).context("the container whose namespace it joins is gone")
+    let all = places.filter_map(|place| Some((place.clone(), place.load().ok().flatten()?)));
+    let lives = |(_, record): &(Place, Record)| record.init.is_some_and(|init| init.lives());
+    let owner = all.filter(|(_, record)| owns(record)).max_by_key(lives);
+    owner.map(Some).context("the container whose namespace it joins is gone")
 }
 
 /// The peers that a container should have now.
@@ -140,19 +164,33 @@ pub fn settle(place: &Place, record: &Record) -> Result<()> {
     put(&members(place, record)?, place, record)
 }
 
-/// Drops the record of a container that is gone; before, its addresses and its name leave the others of its job. One that
-/// could not be read is of no job.
+/// Drops the record of a container that is gone; before, whoever joined its open namespace has that for its own, else its
+/// addresses and its name leave the others of its job. One that could not be read is of no job.
 ///
 /// # Errors
 /// The set of one that lives cannot be changed; the record then stays. The state directory cannot be written.
 pub fn leave(place: &Place, record: Option<&Record>) -> Result<()> {
     let creator = record.map(|record| record.creator);
-    let Some(record) = record.filter(|record| record.job().is_some()) else { return place.forget(creator) };
+    let Some(record) = record.filter(|record| record.opened.is_some()) else { return place.forget(creator) };
     let _lock = place.lock_peers()?;
-    let mut members = members(place, record)?;
-    members.retain(|member| member.place.record() != place.record());
-    put(&members, place, record)?;
+    hand_over(record)?;
+    if record.job().is_some() {
+        let mut members = members(place, record)?;
+        members.retain(|member| member.place.record() != place.record());
+        put(&members, place, record)?;
+    }
     place.forget(creator)
+}
+
+/// The namespace is another's from now on, of those who joined it and live, if there is one.
+fn hand_over(record: &Record) -> Result<()> {
+    let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
+    let Some((place, mut heir, ..)) = heir(sealed.netns)? else { return Ok(()) };
+    if let Some(its) = &mut heir.opened {
+        (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
+    }
+    (heir.sealed, heir.joins_sealed) = (Some(sealed.clone()), false);
+    place.update(&heir)
 }
 
 fn put(members: &[Member], place: &Place, record: &Record) -> Result<()> {
@@ -162,7 +200,7 @@ fn put(members: &[Member], place: &Place, record: &Record) -> Result<()> {
         let done = seal::set_peers(member.netns.as_fd(), &wanted(&parts, index));
         // It may have ended meanwhile.
         if let Err(error) = done
-            && member.record.init.is_some_and(|init| init.lives())
+            && member.init.lives()
         {
             return Err(error.context(format!("cannot set the peers of container {}", member.record.id)));
         }

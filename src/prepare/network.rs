@@ -44,7 +44,7 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     }
     let identity = Netns::of(netns.as_fd())?;
     let verified = seal::verify(netns.as_fd())?;
-    if verified.broken.is_empty() && !(verified.allow.is_some() && is_left(identity)?) {
+    if verified.broken.is_empty() && !(verified.allow.is_some() && is_left(view, identity)?) {
         check_openings(&path, identity, verified.allow.is_some(), openings)?;
         return Ok(Before { netns: Some(identity), path: Some(path), ..Before::default() });
     }
@@ -52,6 +52,10 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
         return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
     }
     if let Some(stranger) = peers::stranger(identity, None)? {
+        // Of an isolated pod, maybe, in which something was changed since.
+        if let Some(broken) = verified.broken.first().filter(|_| owner(identity).is_ok_and(|o| o.is_some())) {
+            bail!("{RULE}: {} is not sealed any more: {broken}", path.display());
+        }
         // Rootless Podman publishes by a process in the namespace, unless slirp4netns does it.
         let way_out = match stranger.ends_with("(rootlessport)") {
             true => "; use --network=slirp4netns:port_handler=slirp4netns",
@@ -66,10 +70,10 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     Ok(Before { kept: Some(identity), path: Some(path), ..Before::default() })
 }
 
-/// Whether what is open in a namespace is left from a container that is gone: nobody has a record of it, and nobody is
-/// in it. Then it is like any other that an engine prepared.
-fn is_left(netns: Netns) -> Result<bool> {
-    Ok(owner(netns)?.is_none() && peers::stranger(netns, None)?.is_none())
+/// Whether what is open in a namespace is left from a container that is gone: nobody has a record of it, or the pod's
+/// containers have ended, and nobody is in it. Then it is like any other that an engine prepared.
+fn is_left(view: &View, netns: Netns) -> Result<bool> {
+    Ok((rules::of_a_pinned_pod(view) || owner(netns)?.is_none()) && peers::stranger(netns, None)?.is_none())
 }
 
 fn owner(netns: Netns) -> Result<Option<Record>> {
@@ -77,7 +81,8 @@ fn owner(netns: Netns) -> Result<Option<Record>> {
         let record = place.load().ok().flatten().filter(|_| place.has_container())?;
         (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
     };
-    Ok(Place::all()?.iter().find_map(owns))
+    let lives = |record: &Record| record.init.is_some_and(|init| init.lives());
+    Ok(Place::all()?.iter().filter_map(owns).max_by_key(lives))
 }
 
 /// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.

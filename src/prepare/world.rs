@@ -1,5 +1,6 @@
 //! Looks up on this machine what the rules have to know of it for one document. Reads only.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,7 +16,8 @@ use crate::rules::mounts::{Node, is_bind};
 use crate::rules::{self, Drivers, Shared, Sources, World, is_default};
 use crate::seal::{self, Netns};
 
-/// Looks up what `view` refers to. `pods` is the network namespace of a pod that the container joins, if it does. The root file system `root` and the `bundle` are absolute.
+/// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
+/// is going to be. The root file system `root` and the `bundle` are absolute.
 pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
     let confined = confined(view)?;
     let root = sources::root(root)?;
@@ -73,11 +75,16 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
     })
 }
 
-/// Whether nobody is in a namespace but processes of that network namespace.
+/// Whether nobody is in a namespace but processes of that network namespace. One that has ended meanwhile, or waits to be
+/// reaped, is in none.
 fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
     let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     let inside = peers::inside(&format!("ns/{kind}"), meta.dev(), meta.ino())?;
-    Ok(inside.is_subset(&peers::inside("ns/net", pods.dev, pods.ino)?))
+    let is_pods = |pid: &u32| match std::fs::metadata(format!("/proc/{pid}/ns/net")) {
+        Ok(meta) => (meta.dev(), meta.ino()) == (pods.dev, pods.ino),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    Ok(inside.iter().all(is_pods))
 }
 
 /// Whether the capabilities count in a user namespace only that is not the machine's: the container's own, or the one

@@ -54,6 +54,8 @@ pub struct Record {
     pub firewall: Firewall,
     /// Whether the container joins a namespace that was sealed before.
     pub joins_sealed: bool,
+    /// Whether it is given a network namespace by path that is sealed in place.
+    pub kept: bool,
     /// Whether its capabilities count in a user namespace only.
     pub confined: bool,
     /// The addresses of the network that the container does not get; it keeps them on `lo`.

@@ -57,7 +57,7 @@ use super::steps::{
     FAMILIES, Family, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL,
     TRANSPORT, address, compare, equals, icmp, in_set, interface, octets, protocol, state,
 };
-use super::table::{Compare, Expr, Table};
+use super::table::{Base, Compare, Expr, Table};
 
 type Rule = Vec<Expr>;
 
@@ -75,7 +75,7 @@ impl Table {
                     chain.rules.extend(FAMILIES.iter().map(|family| peer(family, family.source, vec![])));
                 }
                 "output" => {
-                    chain.base = base(3, BEHIND_CONNTRACK);
+                    chain.base = behind_conntrack();
                     // The refusal of everything goes to the end.
                     chain.rules.pop();
                     chain.rules.extend(leaving(tracked, &refuse(), true));
@@ -103,7 +103,7 @@ impl Table {
     pub(super) fn closing() -> Self {
         let mut table = Self::sealing([]).with_neighbours();
         for chain in table.chains.iter_mut().filter(|chain| chain.name == "output") {
-            chain.base = base(3, BEHIND_CONNTRACK);
+            chain.base = behind_conntrack();
         }
         table
     }
@@ -136,6 +136,11 @@ impl Table {
         }
         self
     }
+}
+
+/// Where `output` hangs.
+fn behind_conntrack() -> Option<Base> {
+    base(3, -150)
 }
 
 /// What leads from some peers to others: only elements that come or go. Both sets of prefixes are minimal.
@@ -206,7 +211,6 @@ fn peer(family: &Family, offset: u32, also: Rule) -> Rule {
 
 /// The chains in which neighbours pass.
 const NEIGHBOURLY: [&str; 3] = ["input", "output", "postrouting"];
-const BEHIND_CONNTRACK: i32 = -150;
 /// The routing header (RFC 8200, 4.4).
 const ROUTING: u8 = 43;
 const FIB_ADDRTYPE: u32 = 3;

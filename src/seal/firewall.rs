@@ -13,7 +13,7 @@ use netlink_bindings::utils::parse_be_u32;
 use nix::errno::Errno;
 
 use super::encoding::{decode_element, encode, text, value};
-use super::grown::Added;
+use super::grown::{Added, Additions};
 use super::observe::Loaded;
 use super::steps::SET_INTERVAL;
 use super::table::{Base, Chain, Expr, Set, Table};
@@ -98,10 +98,13 @@ pub(super) fn replace(wire: &mut Wire, table: &Table) -> Result<(), (String, Err
     let asking = |errno| (format!("table inet {}", Table::NAME), errno);
     let now = generation(wire).map_err(asking)?;
     if let Loaded::Present(is) = read(wire).map_err(asking)?
-        && is.additions(table).is_some()
+        && let Some(added) = is.additions(table)
     {
+        if added == Additions::default() {
+            return Ok(());
+        }
         let handles = handles(wire).map_err(asking)?;
-        match put(wire, Some(now), Basis::Growing(&is, &handles), table) {
+        match put(wire, Some(now), Basis::Growing(&added, &handles), table) {
             // It is another by now.
             Err((_, Errno::ERESTART)) => (),
             done => return done,
@@ -116,24 +119,22 @@ enum Basis<'a> {
     Nothing,
     /// The one that is there goes.
     Replaced,
-    /// The one that is there, and the handles of its rules, stay.
-    Growing(&'a Table, &'a BTreeMap<String, Vec<u64>>),
+    /// The one that is there stays, with its rules, of which these are the handles.
+    Growing(&'a Additions<'a>, &'a BTreeMap<String, Vec<u64>>),
 }
 
 fn put(wire: &mut Wire, generation: Option<u32>, basis: Basis, table: &Table) -> Result<(), (String, Errno)> {
-    let none = Table { flags: table.flags, ..Table::default() };
-    let (is, handles) = match basis {
-        Basis::Growing(is, handles) => (is, Some(handles)),
-        Basis::Nothing | Basis::Replaced => (&none, None),
+    let (all, none) = (Additions::all(table), BTreeMap::new());
+    let (added, handles) = match basis {
+        Basis::Growing(added, handles) => (added, handles),
+        Basis::Nothing | Basis::Replaced => (&all, &none),
     };
-    let lost = || (format!("table inet {}", Table::NAME), Errno::ERESTART);
-    let added = is.additions(table).ok_or_else(lost)?;
     let mut parts = Vec::new();
     let done = transaction(wire, generation, |batch| {
         if matches!(basis, Basis::Replaced) {
             delete_table(batch);
         }
-        if handles.is_none() {
+        if !matches!(basis, Basis::Growing(..)) {
             let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
             request.encode().push_name_bytes(NAME).push_flags(table.flags);
             batch.add(&request);
@@ -150,7 +151,7 @@ fn put(wire: &mut Wire, generation: Option<u32>, basis: Basis, table: &Table) ->
         for Added { chain, before, rule } in &added.rules {
             // A handle that is not there any more is 0, which no rule has.
             let handle =
-                |place: usize| handles.and_then(|of| of.get(*chain)?.get(place)).copied().unwrap_or(0);
+                |place: usize| handles.get(*chain).and_then(|of| of.get(place)).copied().unwrap_or(0);
             add_rule(batch, chain, before.map(handle), rule);
             parts.push(format!("a rule of chain {chain}"));
         }

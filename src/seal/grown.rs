@@ -24,6 +24,20 @@ pub(super) struct Added<'a> {
     pub(super) rule: &'a [Expr],
 }
 
+impl<'a> Additions<'a> {
+    /// All of a table.
+    pub(super) fn all(table: &'a Table) -> Self {
+        let rules = table.chains.iter().flat_map(|chain| {
+            chain.rules.iter().map(|rule| Added { chain: &chain.name, before: None, rule })
+        });
+        Self {
+            sets: table.sets.iter().collect(),
+            chains: table.chains.iter().collect(),
+            rules: rules.collect(),
+        }
+    }
+}
+
 impl Table {
     /// What makes this table that one; none if anything in it has to go or to change. A set cannot grow.
     pub(super) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
@@ -122,7 +136,8 @@ mod tests {
     #[test]
     fn an_empty_table_grows_into_any() {
         let to = Table::allowing(&Table::sealing([]), &allow());
-        assert_eq!(grown(&Table::default(), &Table::default().additions(&to).unwrap()), to);
+        assert_eq!(Table::default().additions(&to), Some(Additions::all(&to)));
+        assert_eq!(grown(&Table::default(), &Additions::all(&to)), to);
     }
 
     #[test]

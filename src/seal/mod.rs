@@ -193,8 +193,8 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
 }
 
 /// Loads a table that lets nothing through but loopback and what announces an address, and touches
-/// nothing else: for a namespace that an engine has not plumbed yet, or has prepared. [`seal`] later puts the final
-/// table in its place in one transaction.
+/// nothing else: for a namespace that an engine has not plumbed yet, or has prepared. [`seal`] later makes it the final
+/// table in one transaction.
 ///
 /// # Errors
 /// It is the machine's or the caller's own; this kernel has no nf_tables.

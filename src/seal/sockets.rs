@@ -86,7 +86,7 @@ impl Looks {
 
 /// Every inet socket here that something inside the namespace could talk to. While there are as many of each protocol
 /// as at the look before, they are not listed again: the kernel goes through all of its hash tables for it. Whoever
-/// could exchange one for another between two looks could open one after the last, too.
+/// could exchange one for another between two looks, or bind one that is there, could do so after the last, too.
 ///
 /// # Errors
 /// `/proc` cannot be read or says something unexpected; the kernel does not answer.

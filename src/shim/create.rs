@@ -79,6 +79,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
         joins_sealed: prepared.subject.joins_sealed,
+        kept: prepared.before.kept.is_some(),
         confined: prepared.subject.world.confined,
         addresses: prepared.before.addresses,
         opened,

@@ -69,15 +69,18 @@ fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
     }
 }
 
-/// Nobody else may be in a namespace that is about to be opened: it was looked at when the container was created, and
-/// another may have joined since.
+/// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when
+/// the container was created, and another may have joined since.
 fn check_alone(record: &Record, pid: u32) -> Result<()> {
-    if record.opened.is_none() || record.joins_sealed {
+    if record.joins_sealed || (record.opened.is_none() && !record.kept) {
         return Ok(());
     }
     let netns = Netns::of(seal::netns_of(&sealing::process(pid))?.as_fd())?;
     match peers::stranger(netns, Some(pid))? {
         None => Ok(()),
-        Some(stranger) => bail!("{stranger} is in its network namespace, and nothing is opened for it"),
+        Some(stranger) => bail!(
+            "{stranger} is in its network namespace, and nothing is {} for it",
+            if record.opened.is_some() { "opened" } else { "sealed" }
+        ),
     }
 }

@@ -101,3 +101,57 @@ fn a_pods_namespaces_with_somebody_else_in_them_are_refused() {
     let left = sealed.sh("ip -n pod -br link show eth0; ip netns exec pod nft list ruleset").must();
     assert!(left.contains("eth0@") && !left.contains("oci_isolate"), "{left}");
 }
+
+#[test]
+fn what_is_open_in_a_pod_of_crio_outlives_the_container_that_was_first() {
+    let sealed = Sealed::empty();
+    pin(&sealed);
+    let start = |id: &str| {
+        sealed.start(id, |config| {
+            join(&sealed, true)(config);
+            config["annotations"]["io.oci-isolate.ingress"] = json!("8080");
+        });
+    };
+    let end = |id: &str| {
+        let script = format!(
+            "runc --root $R kill {id} KILL; while [ -e /proc/{} ]; do sleep 0.02; done",
+            sealed.pid(id)
+        );
+        sealed.sh(&script).must();
+    };
+    let delete = |id: &str| sealed.sh(&format!("$SHIM --root $R delete {id}")).must();
+    let joins = |id: &str| sealed.host.read_record(id)["joins_sealed"].as_bool().unwrap();
+    let table = || sealed.sh("ip netns exec pod nft list ruleset").must();
+
+    // The first ends while the second runs: what is open is the second's as soon as the first is deleted.
+    start("one");
+    start("two");
+    sealed.holds(&["one", "two"]);
+    assert!(!joins("one") && joins("two"));
+    end("one");
+    let holds = |id: &str| assert_eq!(sealed.ctl(&["verify", id]).out, format!("{id}: holds\n"));
+    holds("two");
+    delete("one");
+    assert!(!joins("two"));
+    start("three");
+    sealed.holds(&["three", "two"]);
+    assert!(joins("three"));
+
+    // All have ended, and the records are still there: the next is the first again.
+    end("two");
+    end("three");
+    start("four");
+    assert!(!joins("four"));
+    holds("four");
+    delete("two");
+    delete("three");
+    sealed.holds(&["four"]);
+    assert!(table().contains("8080"), "{}", table());
+
+    // With the last one goes what was loaded for it.
+    end("four");
+    delete("four");
+    assert!(!table().contains("oci_isolate"), "{}", table());
+    start("five");
+    sealed.holds(&["five"]);
+}
