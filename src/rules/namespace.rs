@@ -107,18 +107,17 @@ const HOST_NETWORK: &str = "the pod has the node's network; drop hostNetwork: tr
 /// Whether the container is part of a Kubernetes pod, by what containerd's CRI plugin and CRI-O say of it. With the
 /// node's network each of them would get a namespace of its own, and they would share no localhost.
 fn of_a_pod(view: &View) -> bool {
-    is_annotated(view, "io.kubernetes.cri.container-type") || of_a_pinned_pod(view)
+    const KIND: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+    view.annotations.iter().flatten().any(|(name, _)| KIND.contains(&&**name))
 }
 
 /// Whether the container is part of a pod of CRI-O. It makes a pod's network and IPC namespaces before there is any
-/// container in them, keeps them by path (`pinns`), and mostly starts none of its own to hold them.
+/// container in them, keeps them by path (`pinns`), and mostly starts none of its own to hold them. Podman uses the same
+/// annotations but for this value.
 #[must_use]
 pub fn of_a_pinned_pod(view: &View) -> bool {
-    is_annotated(view, "io.kubernetes.cri-o.ContainerType")
-}
-
-fn is_annotated(view: &View, key: &str) -> bool {
-    view.annotations.iter().flatten().any(|(name, _)| **name == *key)
+    let mut all = view.annotations.iter().flatten();
+    all.any(|(name, value)| (&**name, &**value) == ("io.container.manager", "cri-o"))
 }
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {

@@ -55,7 +55,8 @@ fn inspect_says_what_was_changed_and_what_the_seal_did() {
     sealed
         .sh("P=$(cat /run/oci-isolate/containers$R/web.pid)
             ip link add v0 type veth peer name eth0 netns /proc/$P/ns/net
-            nsenter -t $P -n ip addr add 10.9.9.9/24 dev eth0; $SHIM --root $R start web")
+            nsenter -t $P -n ip addr add 10.9.9.9/24 dev eth0; $SHIM --root $R start web
+            until grep -q '^State:.S' /proc/$P/status && grep -qx sleep /proc/$P/comm; do sleep 0.02; done")
         .must();
     let text = sealed.ctl(&["inspect", "web"]).must();
     let (bundle, pid) = (sealed.host.at("web"), sealed.pid("web"));

@@ -41,7 +41,7 @@ fn join(sealed: &Sealed, of_crio: bool) -> impl FnOnce(&mut Value) {
             {"type": "network", "path": "/run/netns/pod"}]);
         put(config, "/linux/namespaces", namespaces);
         if of_crio {
-            put(config, "/annotations/io.kubernetes.cri-o.ContainerType", json!("container"));
+            put(config, "/annotations/io.container.manager", json!("cri-o"));
         }
     }
 }
