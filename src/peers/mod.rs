@@ -138,8 +138,7 @@ pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
     let owns = |record: &Record| record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns);
     let places = Place::all()?.into_iter();
     let all = places.filter_map(|place| Some((place.clone(), place.load().ok().flatten()?)));
-    let lives = |(_, record): &(Place, Record)| record.init.is_some_and(|init| init.lives());
-    let owner = all.filter(|(_, record)| owns(record)).max_by_key(lives);
+    let owner = all.filter(|(_, record)| owns(record)).max_by_key(|(_, record)| record.lives());
     owner.map(Some).context("the container whose namespace it joins is gone")
 }
 
@@ -231,8 +230,7 @@ fn write_names(job: &str, members: &[Member], of: &Place) -> Result<()> {
     let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
     for (place, record) in records(job)? {
-        let Some(file) = names::file_of(&record).filter(|_| record.init.is_some_and(|init| init.lives()))
-        else {
+        let Some(file) = names::file_of(&record).filter(|_| record.lives()) else {
             continue;
         };
         if !done.insert(file.to_owned()) {

@@ -81,8 +81,7 @@ fn owner(netns: Netns) -> Result<Option<Record>> {
         let record = place.load().ok().flatten().filter(|_| place.has_container())?;
         (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
     };
-    let lives = |record: &Record| record.init.is_some_and(|init| init.lives());
-    Ok(Place::all()?.iter().filter_map(owns).max_by_key(lives))
+    Ok(Place::all()?.iter().filter_map(owns).max_by_key(Record::lives))
 }
 
 /// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.

@@ -139,6 +139,12 @@ impl Record {
         }
     }
 
+    /// Whether it was sealed and its init process has not ended.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.init.is_some_and(Process::lives)
+    }
+
     /// Its job, if it has one.
     #[must_use]
     pub fn job(&self) -> Option<&str> {
