@@ -151,14 +151,16 @@ impl Node {
         say(ctr.args(["-a", &socket, "-n", "k8s.io", "images", "tag", IMAGE, name])).must();
     }
 
-    /// A command for a shell on the node that ends with a new daemon which answers, as `systemctl restart` does.
+    /// A command for a shell on the node that ends with a new daemon, which may not answer yet.
+    pub(crate) fn replace(&self) -> String {
+        let pid = self.host.at("daemon.pid");
+        format!("old=$(cat {pid}); kill $old; while [ $(cat {pid}) = $old ]; do sleep 0.1; done")
+    }
+
+    /// The same with a containerd which answers, as `systemctl restart` does.
     pub(crate) fn restart(&self) -> String {
-        format!(
-            "old=$(cat {0}); kill $old; while [ $(cat {0}) = $old ]; do sleep 0.1; done
-             until ctr -a {1} version >/dev/null 2>&1; do sleep 0.1; done",
-            self.host.at("daemon.pid"),
-            self.socket()
-        )
+        let answers = format!("ctr -a {} version >/dev/null 2>&1", self.socket());
+        format!("{}; until {answers}; do sleep 0.1; done", self.replace())
     }
 
     fn socket(&self) -> String {

@@ -49,9 +49,7 @@ fn pods_go_through_it_from_its_installation_until_it_is_taken_out() {
     let ctl = |args: &[&str]| say(host.command("/usr/local/bin/isolatectl").args(args));
     let look = || host.sh("cd /etc/crio; find . -type f | sort | xargs md5sum").must();
     let restart = || {
-        let pid = host.at("daemon.pid");
-        host.sh(&format!("old=$(cat {pid}); kill $old; while [ $(cat {pid}) = $old ]; do sleep 0.1; done"))
-            .must();
+        host.sh(&node.replace()).must();
         node.wait();
     };
     let before = look();
