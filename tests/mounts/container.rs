@@ -76,9 +76,9 @@ impl Bench {
         dir
     }
 
-    /// With bare runc.
+    /// With the bare runtime.
     pub(crate) fn open(&self, spec: &Value) -> Said {
-        self.run(Path::new("/usr/sbin/runc"), spec, &[])
+        self.run(self.kind.runtime(), spec, &[])
     }
 
     /// Behind the shim, isolated.
@@ -100,8 +100,7 @@ impl Bench {
     pub(crate) fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
         let bundle = self.dir("bundle");
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
-        let runtime_name = if self.kind == Kind::MachineForCrun { "crun" } else { "runc" };
-        self.host.settings(&format!("runtime = [\"{runtime_name}\"]\n"));
+        self.host.settings(&format!("runtime = [{:?}]\n", self.kind.runtime()));
         let mut words =
             vec!["-euc".to_owned(), script.to_owned(), "sh".to_owned(), runtime.display().to_string()];
         words.extend_from_slice(flags);

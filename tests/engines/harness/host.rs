@@ -14,7 +14,7 @@ use super::shim;
 use super::world::World;
 
 /// Which Debian, and which cgroups, the host shows.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The machine's own file system.
     Machine,
@@ -22,6 +22,26 @@ pub(crate) enum Kind {
     MachineForCrun,
     /// The Debian that `hack/engines` put into the cache.
     Sid,
+    /// The same, without the unified cgroups beside the old ones.
+    SidForCrun,
+}
+
+impl Kind {
+    /// One for each low-level runtime: runc and crun of Debian 12, and of the second Debian.
+    pub(crate) const RUNTIMES: [Self; 4] = [Self::Machine, Self::MachineForCrun, Self::Sid, Self::SidForCrun];
+
+    /// The runtime that it is for, bare.
+    pub(crate) fn runtime(self) -> &'static Path {
+        Path::new(if self.is_for_crun() { "/usr/bin/crun" } else { "/usr/sbin/runc" })
+    }
+
+    fn is_for_crun(self) -> bool {
+        matches!(self, Self::MachineForCrun | Self::SidForCrun)
+    }
+
+    fn is_sid(self) -> bool {
+        matches!(self, Self::Sid | Self::SidForCrun)
+    }
 }
 
 /// A throw-away host.
@@ -48,8 +68,8 @@ impl Host {
         // The parent-death signal is for a test that is killed: its host must not outlive it.
         script.args(["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--ipc", "--uts"]);
         script.args(["--fork", "--kill-child=KILL", "sh"]).arg(dir.path().join("host.sh"));
-        script.arg(dir.path()).arg(shim()).arg(if kind == Kind::MachineForCrun { "" } else { "hybrid" });
-        if kind == Kind::Sid {
+        script.arg(dir.path()).arg(shim()).arg(if kind.is_for_crun() { "" } else { "hybrid" });
+        if kind.is_sid() {
             script.arg(sid());
         }
         script.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());

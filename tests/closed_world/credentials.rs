@@ -1,0 +1,1 @@
+//! Credential files, values and hooks: found wherever a home is.

@@ -1,0 +1,1 @@
+//! Jobs belong to a tenant, and name servers are nobody's peers.

@@ -1,0 +1,23 @@
+//! What is on no list does not reach an isolated container. Each hole is shown open with the bare runtime and closed behind
+//! the shim, on runc and crun of Debian 12 and of the second Debian.
+//!
+//! Needs root and what `hack/engines` installs.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+#![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
+
+mod capabilities;
+#[allow(dead_code, reason = "shared with tests/mounts, which uses all of it")]
+#[path = "../mounts/container.rs"]
+mod container;
+mod credentials;
+#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
+#[path = "../engines/harness/mod.rs"]
+mod harness;
+mod jobs;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod reading;
+mod seccomp;
+mod sending;

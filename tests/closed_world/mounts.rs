@@ -1,0 +1,1 @@
+//! Mounts: options, file systems, layers and terminals that are on no list.

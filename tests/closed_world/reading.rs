@@ -1,0 +1,1 @@
+//! Reading: members, strings and annotations that are on no list.

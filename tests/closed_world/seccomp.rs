@@ -1,0 +1,1 @@
+//! System calls and netlink protocols that are on no list.
