@@ -60,8 +60,8 @@ impl Place<'_> {
                 if !path.is_empty() {
                     path.push('.');
                 }
-                let is_plain =
-                    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                let is_plain = !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
                 match shortened(name) {
                     name if is_plain => path.push_str(&name),
                     name => path.push_str(&format!("{name:?}")),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use oci_isolate::config::{Judge, members};
+use oci_isolate::config::{Document, Judge, Kind, members};
 use oci_isolate::policy::ANNOTATIONS;
 use oci_isolate::rules::RULES;
 use oci_isolate::rules::runtime_annotations::{HARMLESS, PREFIXES, Value};
@@ -109,6 +109,37 @@ fn every_annotation_of_ours_is_in_the_pages() {
         let (_, text) = page(name);
         for annotation in ANNOTATIONS {
             assert!(text.contains(annotation), "{name} does not have {annotation}");
+        }
+    }
+}
+
+/// `tests/data/full.json` has each member once.
+#[test]
+fn every_member_of_the_table_is_taken() {
+    let (_, text) = page("tests/data/full.json");
+    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    assert!(document.view().unwrap().unknown.is_empty());
+    let mut found = BTreeSet::new();
+    leaves(&serde_json::from_str(&text).unwrap(), "", &mut found);
+    let known: BTreeSet<_> =
+        members().into_iter().map(|(path, _)| path.replace(" (all of it)", "").replace('*', "a")).collect();
+    assert_eq!(found, known);
+}
+
+/// Paths of what holds nothing further.
+fn leaves(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(members) if !members.is_empty() => {
+            for (name, value) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                leaves(value, &path, found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().for_each(|item| leaves(item, &format!("{path}[]"), found));
+        }
+        _ => {
+            found.insert(path.to_owned());
         }
     }
 }
