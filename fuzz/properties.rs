@@ -11,10 +11,11 @@ use oci_isolate::decision::{Decision, decide};
 use oci_isolate::invocation::{self, Dialect, Reading};
 use oci_isolate::policy::Policy;
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
+use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
 use oci_isolate::rules::{self, RULES, SealHook, Subject, World};
 use oci_isolate::seal::{Foreign, Observation, said};
 use oci_isolate::settings::{Answer, Mode, Settings};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A dialect by the first byte, then words that end with NUL: no panic, and no change changes nothing.
 pub(crate) fn argv(data: &[u8]) {
@@ -55,6 +56,100 @@ pub(crate) fn config(data: &[u8]) {
             assert!(once.applied.iter().any(|applied| said(&applied.at)), "{at} changed: {:?}", once.applied);
         }
     }
+}
+
+/// Which list, a place and a name, one byte each for the first two: what is on no list is refused by its name.
+pub(crate) fn unlisted(data: &[u8]) {
+    let Some((&[list, place], name)) = data.split_first_chunk() else { return };
+    let Ok(name) = str::from_utf8(name) else { return };
+    let List { insert, rule } = &LISTS[usize::from(list) % LISTS.len()];
+    let Some((document, named)) = insert(usize::from(place), name) else { return };
+    // A rule that would take the item away refuses it instead.
+    let mut subject = subject(false);
+    subject.policy.answers.remove(*rule);
+    let refusal = rewritten(document.to_string().as_bytes(), &subject).expect_err(&named).to_string();
+    let by_rule = refusal.starts_with(&format!("{rule}: ")) && refusal.contains(&named);
+    // What decoders read differently is refused before any rule.
+    let is_uncertain = refusal.contains("to some decoders") || refusal.contains("for some decoders");
+    assert!(by_rule || is_uncertain, "{named}: {refusal}");
+}
+
+/// A list of what is known.
+struct List {
+    /// The document with an item of that name in it, and how the refusal names it; none where the item is on the list.
+    insert: fn(place: usize, name: &str) -> Option<(Value, String)>,
+    /// The rule that has the list.
+    rule: &'static str,
+}
+
+/// Every rule that lets through what is on a list.
+const LISTS: [List; 2] = [
+    List { insert: unlisted_member, rule: "unknown-members" },
+    List { insert: unlisted_annotation, rule: "runtime-annotations" },
+];
+
+/// A member in one of the objects of a document that has all there are.
+fn unlisted_member(place: usize, name: &str) -> Option<(Value, String)> {
+    let mut document: Value =
+        serde_json::from_str(include_str!("../tests/data/full.json")).expect("the file is JSON");
+    let mut objects = Vec::new();
+    objects_of(&document, "", "", &mut objects);
+    let (pointer, path) = objects.swap_remove(place % objects.len());
+    let member = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let is_known = |known: &str| {
+        known.strip_prefix(&*member).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']))
+    };
+    let is_free =
+        |known: &str| known.starts_with(&format!("{path}.*")) || known == format!("{path} (all of it)");
+    if config::members().iter().any(|(known, _)| is_known(known) || is_free(known)) {
+        return None;
+    }
+    let object = document.pointer_mut(&pointer).and_then(Value::as_object_mut).expect("it was found");
+    object.insert(name.to_owned(), Value::Null);
+    let is_plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && name.len() < 64;
+    Some((document, if is_plain { name.to_owned() } else { " is not known".to_owned() }))
+}
+
+/// The objects of a document: where each is, and its path as the table of members has it.
+fn objects_of(value: &Value, pointer: &str, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            found.push((pointer.to_owned(), path.to_owned()));
+            for (name, value) in members {
+                // A key of a map with objects in it.
+                let step = if name == "a" { "*" } else { name };
+                let path = if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
+                objects_of(value, &format!("{pointer}/{name}"), &path, found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                objects_of(item, &format!("{pointer}/{index}"), &format!("{path}[]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An annotation under one of the prefixes that runtimes act on.
+fn unlisted_annotation(place: usize, name: &str) -> Option<(Value, String)> {
+    let prefix = PREFIXES[place % PREFIXES.len()];
+    let name = if prefix.ends_with('.') { format!("{prefix}{name}") } else { prefix.to_owned() };
+    let is_harmless = |known: &Harmless| {
+        name == known.name
+            || (known.name.ends_with('.') && name.starts_with(known.name) && !name.contains('='))
+    };
+    if HARMLESS.iter().any(is_harmless) {
+        return None;
+    }
+    let is_plain = !name.chars().any(char::is_control);
+    let named = if is_plain { name.clone() } else { prefix.to_owned() };
+    let namespaces = json!([{"type": "pid"}, {"type": "ipc"}, {"type": "network"}]);
+    Some((
+        json!({"root": {"path": "x"}, "linux": {"namespaces": namespaces}, "annotations": {name: "x"}}),
+        named,
+    ))
 }
 
 /// Some of what the rules promise, read by serde_json and by no code of ours.

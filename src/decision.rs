@@ -3,7 +3,7 @@
 //!
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
-use crate::policy::{Annotation, Policy, SWITCH, glob, only, openings};
+use crate::policy::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Settings};
 
 /// What happens to a container that an engine wants created.
@@ -18,14 +18,17 @@ pub enum Decision {
 }
 
 /// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither yes nor
-/// no, an annotation that is given twice, a container that the settings refuse, openings that cannot be meant or that
-/// the settings do not allow.
+/// no, an annotation that is given twice, or is nearly one of ours and none, a container that the settings refuse,
+/// openings that cannot be meant or that the settings do not allow, and openings where nothing was said of isolation.
 #[must_use]
 pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
     verdict(settings, annotations).unwrap_or_else(Decision::Refuse)
 }
 
 fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, String> {
+    let matches = settings.require.iter().map(|require| &require.annotation);
+    let refused = settings.refuse.iter().map(|refusal| &refusal.annotation);
+    misspelt(annotations, settings.annotations.iter().chain(matches).chain(refused).map(String::as_str))?;
     let mut why = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
     let mut switched_off = false;
     for key in std::iter::once(SWITCH).chain(settings.annotations.iter().map(String::as_str)) {
@@ -48,8 +51,11 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
         }
     }
     let Some(why) = why else {
-        let why = if switched_off { "switched off by annotation" } else { "no annotation asks for it" };
-        return Ok(Decision::PassThrough(why));
+        if switched_off {
+            return Ok(Decision::PassThrough("switched off by annotation"));
+        }
+        without_switch(annotations)?;
+        return Ok(Decision::PassThrough("no annotation asks for it"));
     };
     for refusal in &settings.refuse {
         if only(annotations, &refusal.annotation)?.is_some_and(|value| glob(&refusal.matches, value)) {
@@ -121,8 +127,37 @@ mod tests {
     }
 
     #[test]
-    fn names_of_annotations_are_case_sensitive() {
-        assert_eq!(isolates("", &[("IO.oci-isolate.network-isolation", "true")]), Ok(false));
+    fn what_is_nearly_one_of_ours_is_refused_whether_isolated_or_not() {
+        for other in [("a", "b"), (SWITCH, "true"), (SWITCH, "false")] {
+            for name in
+                ["IO.oci-isolate.network-isolation", "io.oci-isolate.platform", "io.oci-isolate.job\0x"]
+            {
+                let why = isolates("", &[other, (name, "true")]).unwrap_err();
+                assert!(why.contains(" is not known; "), "{why}");
+            }
+        }
+        let ours = "annotations = [\"io.oci-isolate.on\"]";
+        assert_eq!(isolates(ours, &[("io.oci-isolate.on", "true")]), Ok(true));
+    }
+
+    #[test]
+    fn a_name_that_goes_on_behind_a_nul_is_refused_where_the_name_counts() {
+        let settings = "annotations = [\"com.example.isolate\"]";
+        let why = "annotation \"com.example.isolate\\0x\" is com.example.isolate to some decoders and unknown to others";
+        assert_eq!(isolates(settings, &[("com.example.isolate\0x", "true")]), Err(why.into()));
+        assert_eq!(isolates("", &[("com.example.isolate\0x", "true")]), Ok(false));
+    }
+
+    #[test]
+    fn openings_of_a_container_that_is_not_isolated_are_refused_unless_that_is_said() {
+        for name in ["io.oci-isolate.ingress", "io.oci-isolate.peers", "io.oci-isolate.job"] {
+            let why = isolates("", &[(name, "x")]).unwrap_err();
+            assert!(why.starts_with(&format!(
+                "annotation {name} is for isolated containers, and this one is not; "
+            )));
+            assert!(why.contains("add --annotation io.oci-isolate.network-isolation=true"), "{why}");
+            assert_eq!(isolates("", &[(name, "x"), (SWITCH, "false")]), Ok(false));
+        }
     }
 
     #[test]
@@ -161,7 +196,7 @@ mod tests {
             ("io.oci-isolate.job", ""),
         ];
         for (key, value) in bad {
-            assert_eq!(isolates("", &[(key, value)]), Ok(false));
+            assert_eq!(isolates("", &[(key, value), (SWITCH, "false")]), Ok(false));
             let why = isolates("mode = \"always\"", &[(key, value)]).unwrap_err();
             assert!(why.starts_with(&format!("annotation {key}: ")), "{why}");
         }

@@ -48,6 +48,7 @@ fn seeds_hold() {
     seeds("settings").iter().for_each(|seed| properties::settings(seed));
     seeds("annotations").iter().for_each(|seed| properties::annotations(seed));
     seeds("netlink").iter().for_each(|seed| properties::netlink(seed));
+    seeds("unlisted").iter().for_each(|seed| properties::unlisted(seed));
     seeds("config").iter().chain(&captured()).for_each(|seed| properties::config(seed));
 }
 
@@ -110,6 +111,15 @@ proptest! {
         for seed in seeds("netlink") {
             properties::netlink(&spoilt(&seed, at, length, byte));
         }
+        for seed in seeds("unlisted") {
+            properties::unlisted(&spoilt(&seed, at, length, byte));
+        }
+    }
+
+    /// Names that mean something elsewhere, or nearly, and such that mean nothing.
+    #[test]
+    fn what_is_on_no_list_is_refused_by_its_name(list: u8, place: u8, name in unlisted_name()) {
+        properties::unlisted(&[&[list, place], name.as_bytes()].concat());
     }
 
     /// Whole members go, or become of another kind, so that the document stays one.
@@ -128,6 +138,22 @@ proptest! {
         };
         properties::config(config.to_string().as_bytes());
     }
+}
+
+fn unlisted_name() -> impl Strategy<Value = String> {
+    let known: Vec<_> = oci_isolate::config::members().into_iter().map(|(path, _)| path).collect();
+    let known = any::<Index>().prop_map(move |at| {
+        let path = &known[at.index(known.len())];
+        path.rsplit('.').next().unwrap().trim_end_matches("[]").to_owned()
+    });
+    prop_oneof![
+        4 => "[a-zA-Z][a-zA-Z0-9]{0,12}",
+        2 => known.clone(),
+        1 => known.prop_map(|name| name.to_ascii_uppercase()),
+        1 => "(hooks|handler|seccomp|systemd)[.][a-z_=/]{1,12}",
+        1 => "\\PC{0,80}",
+        1 => ".{0,8}",
+    ]
 }
 
 /// Every place of a document, as pointers.

@@ -3,14 +3,14 @@
 
 use serde::de::IgnoredAny;
 
-use super::scan::{self, Node, NotJson};
+use super::scan::{self, Node, Nodes, NotJson};
 use super::{Text, Unreadable};
 
 /// A text that is JSON.
 #[derive(Debug, Clone)]
 pub(super) struct Json<'a> {
     text: &'a str,
-    nodes: Vec<Node>,
+    nodes: Nodes,
 }
 
 /// A value in it, or the name of a member.
@@ -37,8 +37,22 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// A string that holds a NUL ends there for crun, and for other decoders it does not.
+    ///
+    /// # Errors
+    /// There is one, at whatever depth.
+    pub(super) fn without_nul(&self) -> Result<(), Unreadable> {
+        match self.nodes.nul {
+            Some(at) => Err(Unreadable::behind(
+                "a string holds a NUL (\\u0000), at which it ends for some decoders",
+                &self.text[..at as usize + 6],
+            )),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn root(&self) -> Value<'_, 'a> {
-        let (node, below) = self.nodes.split_first().expect("a text that was read has a value");
+        let (node, below) = self.nodes.all.split_first().expect("a text that was read has a value");
         Value { text: self.text, node, below }
     }
 }

@@ -8,6 +8,7 @@
 mod apply;
 mod edit;
 mod json;
+mod members;
 mod read;
 mod scan;
 mod seccomp;
@@ -20,9 +21,13 @@ use std::fmt;
 use serde::Deserialize;
 
 pub use edit::{Change, Edit, Json, Pointer, Step};
+pub use members::{Is, Judge, Member, members};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
 pub use text::Text;
-pub use view::{Capabilities, Device, DeviceAccess, Hooks, Linux, Mount, Process, Rlimit, Root, View};
+pub use view::{
+    Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IntelRdt, Linux, Mount, Process, Resources,
+    Rlimit, Root, View,
+};
 
 use crate::policy::Annotation;
 
@@ -78,19 +83,21 @@ impl From<serde_json::Error> for Unreadable {
 pub struct Document<'a> {
     kind: Kind,
     json: json::Json<'a>,
+    /// Paths of members that are in no table.
+    unknown: Vec<String>,
 }
 
 impl<'a> Document<'a> {
     /// Takes the bytes of a document.
     ///
     /// # Errors
-    /// Not UTF-8, not JSON, something behind the JSON, or members that Go's decoder and others read differently
-    /// (`strict`).
+    /// Not UTF-8, not JSON, something behind the JSON, a NUL in a string, or members that Go's decoder and others read
+    /// differently (`strict`).
     pub fn read(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        // What is deeper than anybody looks has to be seen to be there.
-        let json = json::Json::read(utf8(bytes)?, strict::DEEPEST + 1)?;
-        strict::check(kind, json.root())?;
-        Ok(Self { kind, json })
+        let json = json::Json::read(utf8(bytes)?, strict::LEVELS)?;
+        json.without_nul()?;
+        let unknown = strict::check(kind, json.root())?;
+        Ok(Self { kind, json, unknown })
     }
 
     /// What the document's root is.
@@ -105,10 +112,11 @@ impl<'a> Document<'a> {
     /// A member that a rule looks at has a type that runtime-spec does not give it.
     pub fn view(&self) -> Result<View<'a>, Unreadable> {
         let root = self.json.root();
-        Ok(match self.kind {
+        let view = match self.kind {
             Kind::Config => View::deserialize(root)?,
             Kind::Process => View { process: Some(Process::deserialize(root)?), ..View::default() },
-        })
+        };
+        Ok(View { unknown: self.unknown.clone(), ..view })
     }
 
     /// The document's text with the edits made. Pointers start at the root of a `config.json`, also for a process
@@ -126,8 +134,8 @@ impl<'a> Document<'a> {
 }
 
 /// The annotations of a `config.json`, without looking at anything else: all that a container which is not isolated
-/// costs. All members that some decoder takes for `annotations` count, and repeated names are kept, so that the
-/// decision sees what any runtime may see.
+/// costs. All members that some decoder takes for `annotations` count, also one whose name goes on behind a NUL, and repeated
+/// names are kept, so that the decision sees what any runtime may see.
 ///
 /// # Errors
 /// Not UTF-8, not JSON, or annotations that are not an object.
@@ -141,7 +149,7 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     let mut found = Vec::new();
     for (name, value) in root.members() {
         match value.first() {
-            _ if !is_one(&name.string()?, "annotations") => {}
+            _ if !is_one(name.string()?.split('\0').next().unwrap_or_default(), "annotations") => {}
             b'n' => {}
             b'{' => {
                 for (name, value) in json::Json::read(value.raw(), 2)?.root().members() {

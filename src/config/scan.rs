@@ -29,21 +29,30 @@ const ONES: u64 = u64::MAX / 255;
 #[derive(Debug)]
 pub(super) struct NotJson;
 
-/// Reads the whole text. The values come in the order in which they begin, as far down as `levels`, each member's name
-/// before it.
-pub(super) fn nodes(text: &str, levels: usize) -> Result<Vec<Node>, NotJson> {
+/// What is in a text.
+#[derive(Debug, Clone)]
+pub(super) struct Nodes {
+    /// The values in the order in which they begin, as far down as was asked for, each member's name before it.
+    pub(super) all: Vec<Node>,
+    /// Where a string has its first `\u0000`, at whatever depth.
+    pub(super) nul: Option<u32>,
+}
+
+/// Reads the whole text.
+pub(super) fn nodes(text: &str, levels: usize) -> Result<Nodes, NotJson> {
     u32::try_from(text.len()).ok().filter(|length| *length < ESCAPED).ok_or(NotJson)?;
     // As many as there are in a configuration that is not indented; memory that is not touched costs nothing.
     let most = if levels > 2 { text.len() / 8 } else { 0 };
-    let mut scan = Scan { text: text.as_bytes(), at: 0, nodes: Vec::with_capacity(most) };
+    let mut scan = Scan { text: text.as_bytes(), at: 0, nodes: Vec::with_capacity(most), nul: None };
     scan.document(levels)?;
-    Ok(scan.nodes)
+    Ok(Nodes { all: scan.nodes, nul: scan.nul })
 }
 
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    nul: Option<u32>,
 }
 
 /// An object or a list that has not ended: by what it will, and its node.
@@ -198,6 +207,9 @@ impl Scan<'_> {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (2, true),
             Some(b'u') => {
                 let code = self.text.get(self.at + 2..self.at + 6);
+                if code == Some(b"0000") {
+                    self.nul.get_or_insert(self.at as u32);
+                }
                 (6, code.is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit)))
             }
             _ => (0, false),

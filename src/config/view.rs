@@ -32,6 +32,9 @@ pub struct View<'a> {
     /// config.md, "Annotations".
     #[serde(borrow)]
     pub annotations: Option<BTreeMap<Text<'a>, Text<'a>>>,
+    /// Paths of members that are in no table (docs/members.md), the first few of them.
+    #[serde(skip)]
+    pub unknown: Vec<String>,
 }
 
 /// The `process` member.
@@ -135,13 +138,26 @@ pub struct Linux<'a> {
     /// Device nodes that the runtime makes.
     pub devices: Option<Vec<Device>>,
     /// What the control groups allow.
-    pub resources: Option<Resources>,
+    #[serde(borrow)]
+    pub resources: Option<Resources<'a>>,
     /// Mount propagation of the root file system.
     pub rootfs_propagation: Option<String>,
     /// Paths that cannot be read in the container.
     pub masked_paths: Option<Vec<String>>,
     /// Paths that cannot be written in the container.
     pub readonly_paths: Option<Vec<String>>,
+    /// Kernel settings, by name.
+    #[serde(borrow)]
+    pub sysctl: Option<BTreeMap<Text<'a>, IgnoredAny>>,
+    /// Where the control group is.
+    #[serde(borrow)]
+    pub cgroups_path: Option<Text<'a>>,
+    /// SELinux' label for mounts.
+    #[serde(borrow)]
+    pub mount_label: Option<Text<'a>>,
+    /// A share of processor caches.
+    #[serde(borrow)]
+    pub intel_rdt: Option<IntelRdt<'a>>,
     /// Host interfaces that the runtime moves into the container (runtime-spec 1.3).
     pub net_devices: Option<BTreeMap<String, IgnoredAny>>,
     /// Which system calls the container can make.
@@ -165,9 +181,33 @@ pub struct Device {
 
 /// The part of `linux.resources` that rules look at.
 #[derive(Debug, Default, Deserialize)]
-pub struct Resources {
+#[serde(rename_all = "camelCase")]
+pub struct Resources<'a> {
     /// The device control group's list, later entries over earlier ones.
     pub devices: Option<Vec<DeviceAccess>>,
+    /// Limits for huge pages.
+    #[serde(borrow)]
+    pub hugepage_limits: Option<Vec<HugepageLimit<'a>>>,
+    /// Files of the control group, by name.
+    #[serde(borrow)]
+    pub unified: Option<BTreeMap<Text<'a>, IgnoredAny>>,
+}
+
+/// One of `linux.resources.hugepageLimits`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HugepageLimit<'a> {
+    /// `2MB` and its kind.
+    #[serde(borrow)]
+    pub page_size: Text<'a>,
+}
+
+/// The part of `linux.intelRdt` that rules look at.
+#[derive(Debug, Deserialize)]
+pub struct IntelRdt<'a> {
+    /// A directory of resctrl.
+    #[serde(rename = "closID", borrow)]
+    pub clos_id: Option<Text<'a>>,
 }
 
 /// One of `linux.resources.devices`.

@@ -1,6 +1,7 @@
 //! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
 
 mod asked;
+mod near;
 mod never;
 mod openings;
 
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 pub use asked::{
     INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within, without_overlap,
 };
+pub use near::ANNOTATIONS;
+pub(crate) use near::{misspelt, without_switch};
 pub use never::Nobodys;
 pub use openings::{Ingress, Openings, Protocol};
 
@@ -44,10 +47,17 @@ pub struct Policy {
     pub answers: BTreeMap<String, Answer>,
 }
 
-/// The value of the one annotation of that name. Decoders differ on which of two wins, so two are an error.
+/// The value of the one annotation of that name. Decoders differ on which of two wins, and on whether a name ends at a
+/// NUL, so two are an error, and so is a NUL.
 pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Option<&'a str>, String> {
-    let mut found = annotations.iter().filter(|a| a.name == name);
+    let is_it = |a: &&Annotation| {
+        a.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'))
+    };
+    let mut found = annotations.iter().filter(is_it);
     let Some(first) = found.next() else { return Ok(None) };
+    if first.name != name {
+        return Err(format!("annotation {:?} is {name} to some decoders and unknown to others", first.name));
+    }
     if found.next().is_some() {
         return Err(format!("annotation {name} is given twice"));
     }

@@ -12,10 +12,13 @@ mod devices;
 mod masked_paths;
 pub mod mounts;
 mod namespace;
-mod runtime_annotations;
+mod plain_names;
+pub mod runtime_annotations;
 mod seal_hook;
 mod seccomp;
 mod shared_namespaces;
+pub mod sysctl;
+mod unknown_members;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +54,8 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 26] = [
+    unknown_members::RULE,
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
@@ -69,6 +73,8 @@ pub const RULES: [Rule; 23] = [
     seccomp::RULE,
     masked_paths::RULE,
     masked_paths::CORE_DUMPS,
+    sysctl::RULE,
+    plain_names::RULE,
     runtime_annotations::RULE,
     credentials::RULE,
     credentials::mounts::RULE,

@@ -76,6 +76,11 @@ impl Bench {
         dir
     }
 
+    /// The bare runtime.
+    pub(crate) fn runtime(&self) -> &'static Path {
+        self.kind.runtime()
+    }
+
     /// With the bare runtime.
     pub(crate) fn open(&self, spec: &Value) -> Said {
         self.run(self.kind.runtime(), spec, &[])

@@ -25,7 +25,7 @@ fn process() -> Value {
         "terminal": false, "user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/",
         "env": ["PATH=/bin", SECRET, "aws_profile=x", "X=1"],
         "capabilities": {"bounding": ["CAP_KILL", "CAP_NET_ADMIN"], "ambient": ["CAP_NET_RAW"]},
-        "x-unknown": [1.50]
+        "oomScoreAdj": 1.50
     })
 }
 
@@ -240,11 +240,17 @@ fn a_process_file_that_cannot_be_read_with_certainty() {
             r#"{"Env":[]}"#,
             "cannot read FILE with certainty: member \"Env\" is \"env\" to some decoders and unknown to others at line 1 column 6",
         ),
-        (r#"{"env":["A"]}"#, "credentials-env: /process/env/0 has no \"=\""),
         (
-            r#"{"env":7}"#,
-            "cannot read FILE with certainty: wrong type, expected a sequence at line 1 column 8",
+            r#"{"args":["a\u0000b"]}"#,
+            "cannot read FILE with certainty: a string holds a NUL (\\u0000), at which it ends for some decoders at line 1 column 17",
         ),
+        (
+            r#"{"cwd":"/","user":{"uid":0,"UIDs":1}}"#,
+            "unknown-members: member process.user.UIDs is not known; drop it, or set [rules] unknown-members = \"allow\" \
+             if no runtime here reads it",
+        ),
+        (r#"{"env":["A"]}"#, "credentials-env: /process/env/0 has no \"=\""),
+        (r#"{"env":7}"#, "cannot read FILE with certainty: wrong type, expected a list at line 1 column 8"),
     ] {
         fs::write(&file, text).unwrap();
         refused(why);

@@ -113,7 +113,7 @@ fn a_configuration_that_is_not_isolated_may_be_as_odd_as_the_runtime_takes_it() 
         "{}",
         " {\"process\":{\"env\":[1]},\"process\":7,\"Process\":[]}\n",
         r#"{"linux":null,"annotations":null,"big":123456789012345678901234567890}"#,
-        r#"{"annotations":{"IO.OCI-ISOLATE.network-isolation":"true","other":7}}"#,
+        r#"{"annotations":{"COM.EXAMPLE.network-isolation":"true","other":7,"cut\u0000here":"\u0000"}}"#,
     ] {
         host.write("bundle/config.json", text);
         same_with_and_without(&host, &words("create web"));

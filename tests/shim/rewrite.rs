@@ -52,9 +52,10 @@ fn rich() -> Value {
         "/hooks",
         json!({"prestart": [{"path": "/bin/a"}], "createRuntime": [{"path": "/bin/b"}]}),
     );
+    // Of other platforms.
     put(
         &mut config,
-        "/x-unknown",
+        "/windows",
         json!({"AWS_PROFILE": "x", "namespaces": [{"type": "network", "path": "/x"}]}),
     );
     config
@@ -80,8 +81,9 @@ fn only_what_the_rules_name_changes() {
 }
 
 #[test]
-fn unknown_members_their_order_and_large_numbers_survive_to_the_byte() {
+fn unknown_members_that_are_allowed_their_order_and_large_numbers_survive_to_the_byte() {
     let host = Host::new();
+    host.settings("[rules]\nunknown-members = \"allow\"");
     let before = r#"{"z": [1.50e+3, 123456789012345678901234567890, -0],
   "root" : {"path":"rootfs"}, "annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},
   "process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041", "AWS_PROFILE=x"],"args":["\ud83d\ude00"]},

@@ -1,5 +1,5 @@
 //! What the container may do to the machine, and what the runtime does with it: capabilities, devices, system calls,
-//! files of the kernel, annotations, hooks.
+//! files of the kernel, hooks.
 
 use oci_isolate::rules::World;
 use serde_json::{Value, json};
@@ -174,26 +174,6 @@ pub(super) fn cases() -> Vec<Cases> {
                 ),
                 (json!({"linux": {}, "process": {}}), "a program of the host gets core dumps"),
             ],
-            ..Cases::default()
-        },
-        Cases {
-            rule: "runtime-annotations",
-            golden: vec![(
-                json!({"annotations": {
-                    "org.example": "x", "run.oci.handler": "krun", "run.oci.hooks.stderr": "/x", "run.oci.keep": "x",
-                }}),
-                json!({"annotations": {"org.example": "x", "run.oci.keep": "x"}}),
-                "removed annotation run.oci.hooks.stderr",
-            )],
-            broken: vec![(
-                json!({"annotations": {"dev.gvisor.flag.network": "host"}}),
-                "annotation dev.gvisor.flag.network lets the runtime bring a network along; \
-                 drop --annotation dev.gvisor.flag.network",
-            )],
-            refused: vec![(
-                json!({"annotations": {"org.criu.config": "/x"}}),
-                "annotation org.criu.config lets the runtime bring a network along; drop --annotation org.criu.config",
-            )],
             ..Cases::default()
         },
         Cases {

@@ -4,6 +4,7 @@ mod credentials;
 mod machine;
 mod mounts;
 mod namespaces;
+mod reading;
 
 use std::collections::BTreeMap;
 
@@ -71,7 +72,7 @@ impl Cases {
 }
 
 pub(crate) fn cases() -> Vec<Cases> {
-    [namespaces::cases(), machine::cases(), mounts::cases(), credentials::cases()]
+    [namespaces::cases(), machine::cases(), mounts::cases(), reading::cases(), credentials::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -1,0 +1,66 @@
+//! The root of `config.json`, its mounts and hooks (config.md).
+
+use super::Judge::{Harmless, Rule};
+use super::linux::LINUX;
+use super::process::PROCESS;
+use super::{Judge, Member, any, many, map, object, objects, one};
+
+/// In the order in which Go writes them, as all tables.
+pub(super) static ROOT: [Member; 14] = [
+    one("ociVersion", Harmless("a version")),
+    object("process", &PROCESS),
+    object(
+        "root",
+        &[
+            one("path", Rule("mount-system")),
+            one("readonly", Harmless("whether the container may write to its own root")),
+        ],
+    ),
+    one("hostname", Harmless("the name in a UTS namespace of its own; runtimes refuse it in the host's")),
+    one("domainname", Harmless("the same of the NIS domain name")),
+    objects(
+        "mounts",
+        &[
+            one("destination", Rule("mount-system")),
+            one("type", Rule("mount-system")),
+            one("source", Rule("mount-system")),
+            many("options", Rule("mount-propagation")),
+            objects("uidMappings", &ID_MAPPING),
+            objects("gidMappings", &ID_MAPPING),
+        ],
+    ),
+    object(
+        "hooks",
+        &[
+            objects("prestart", &HOOK),
+            objects("createRuntime", &HOOK),
+            objects("createContainer", &HOOK),
+            objects("startContainer", &HOOK),
+            objects("poststart", &HOOK),
+            objects("poststop", &HOOK),
+        ],
+    ),
+    map("annotations", Rule("runtime-annotations")),
+    object("linux", &LINUX),
+    any("solaris", OTHER),
+    any("windows", OTHER),
+    any("vm", Harmless("a hypervisor's: runc, crun and youki do not read it, and Kata has its own settings")),
+    any("zos", OTHER),
+    any("freebsd", OTHER),
+];
+
+static ID_MAPPING: [Member; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
+
+const IDS: Judge = Harmless("whose the files of a mount look; what is mounted is for the rules on mounts");
+const OTHER: Judge = Harmless("another platform's: no runtime on Linux reads it");
+
+static HOOK: [Member; 4] = [
+    one("path", HOST),
+    many("args", HOST),
+    many("env", Harmless("the environment of a hook")),
+    one("timeout", Harmless("a time")),
+];
+
+const HOST: Judge = Harmless(
+    "a program that the engine chose: most run on the host with the host's rights (docs/threats.md)",
+);

@@ -1,0 +1,83 @@
+//! `runtime-annotations`: annotations by which a runtime does what the document does not say: takes another seccomp
+//! profile (crun), another handler, writes to files of the host, hands the container to an agent, has systemd start units.
+//! Under the prefixes that runtimes act on ([`PREFIXES`]) only what is on the list of what is harmless stays. Other
+//! annotations are for engines and people, and no runtime acts on them.
+
+mod known;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
+
+pub use known::{HARMLESS, Harmless, PREFIXES, Value};
+
+pub(super) const RULE: Rule = Rule {
+    name: "runtime-annotations",
+    promise: "no annotation has the runtime do what no rule has judged",
+    reference: "runc's and crun's features, \"potentiallyUnsafeConfigAnnotations\"; crun(1), \"EXTENSIONS TO OCI\"; \
+                gVisor, \"Runtime flags by annotation\"; Kata Containers, \"Annotations\"; seccomp_unotify(2)",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| {
+        if RULE.answer(&subject.policy) == Answer::Refuse {
+            holds(view, subject)?;
+        }
+        let edit = |(name, _): (&str, _)| Edit {
+            at: Pointer::to(&["annotations"]).named(name),
+            change: Change::Remove,
+            says: format!("removed annotation {}", shown(name)),
+        };
+        Ok(found(view).map(edit).collect())
+    },
+    holds,
+};
+
+/// Why an annotation is not let through.
+enum Why {
+    Unknown,
+    Value(Value),
+}
+
+fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Why)> {
+    view.annotations.iter().flatten().filter_map(|(name, value)| Some((&**name, judge(name, value)?)))
+}
+
+/// runc keeps annotations as `NAME=VALUE` and so takes what stands before the first `=` for the name.
+fn judge(name: &str, value: &str) -> Option<Why> {
+    if !PREFIXES
+        .iter()
+        .any(|prefix| is(prefix, name) || is(prefix, name.split('=').next().unwrap_or_default()))
+    {
+        return None;
+    }
+    match HARMLESS.iter().find(|known| !name.contains('=') && is(known.name, name)) {
+        None => Some(Why::Unknown),
+        Some(known) if known.value.takes(value) => None,
+        Some(known) => Some(Why::Value(known.value)),
+    }
+}
+
+/// A whole name, or a beginning that ends with a dot.
+fn is(known: &str, name: &str) -> bool {
+    if known.ends_with('.') { name.starts_with(known) } else { name == known }
+}
+
+fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+    let Some((name, why)) = found(view).next() else { return Ok(()) };
+    let name = shown(name);
+    let why = match why {
+        Why::Unknown => {
+            format!("annotation {name} is for the runtime and not on the list of what is harmless")
+        }
+        Why::Value(takes) => format!("annotation {name} has another value than {takes}"),
+    };
+    Err(Violation::of(
+        &RULE,
+        format!("{why}; drop --annotation {name}, or set [rules] runtime-annotations = \"strip\""),
+    ))
+}
+
+/// One line, whatever is in it.
+fn shown(name: &str) -> String {
+    if name.chars().any(char::is_control) { format!("{name:?}") } else { name.to_owned() }
+}

@@ -1,0 +1,71 @@
+//! `sysctl`: kernel settings are those of a namespace that the container has, by list. runc and crun check the same; youki
+//! writes whatever it is told, and `kernel.core_pattern` names a program of the host.
+
+use oci_spec::runtime::LinuxNamespaceType;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
+
+pub(super) const RULE: Rule = Rule {
+    name: "sysctl",
+    promise: "kernel settings are of namespaces of the container only",
+    reference: "runtime-spec, config-linux.md, \"Sysctl\"; ipc_namespaces(7); uts_namespaces(7)",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| {
+        if RULE.answer(&subject.policy) == Answer::Refuse {
+            holds(view, subject)?;
+        }
+        let edit = |(name, _): (&str, _)| Edit {
+            at: Pointer::to(&["linux", "sysctl"]).named(name),
+            change: Change::Remove,
+            says: format!("removed sysctl {name:?}"),
+        };
+        Ok(found(view).map(edit).collect())
+    },
+    holds,
+};
+
+/// Paths below /proc/sys, and beginnings of such, and the namespace that each is of.
+pub const NAMESPACED: [(&str, LinuxNamespaceType); 12] = [
+    ("net/", LinuxNamespaceType::Network),
+    ("fs/mqueue/", LinuxNamespaceType::Ipc),
+    ("kernel/msgmax", LinuxNamespaceType::Ipc),
+    ("kernel/msgmnb", LinuxNamespaceType::Ipc),
+    ("kernel/msgmni", LinuxNamespaceType::Ipc),
+    ("kernel/sem", LinuxNamespaceType::Ipc),
+    ("kernel/shmall", LinuxNamespaceType::Ipc),
+    ("kernel/shmmax", LinuxNamespaceType::Ipc),
+    ("kernel/shmmni", LinuxNamespaceType::Ipc),
+    ("kernel/shm_rmid_forced", LinuxNamespaceType::Ipc),
+    ("kernel/domainname", LinuxNamespaceType::Uts),
+    ("user/", LinuxNamespaceType::User),
+];
+
+/// The names that stand against the rule, with why.
+fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
+    let linux = view.linux.as_ref();
+    let namespaces = linux.and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
+    let why = |name: &str| {
+        // As runc, crun and youki make a path of it, so that no part of it can be `..`.
+        let path = name.replace('.', "/");
+        let is = |known: &str| path == known || (known.ends_with('/') && path.starts_with(known));
+        match NAMESPACED.iter().find(|(known, _)| is(known)) {
+            None => Some("is of no namespace, and so the machine's".to_owned()),
+            // The container gets one of its own, or joins one that is closed.
+            Some((_, LinuxNamespaceType::Network)) => None,
+            Some((_, kind)) if namespaces.iter().any(|entry| entry.typ() == *kind) => None,
+            Some((_, kind)) => Some(format!("is of the {kind} namespace, which the container does not have")),
+        }
+    };
+    let names = linux.and_then(|linux| linux.sysctl.as_ref()).into_iter().flatten().map(|(name, _)| &**name);
+    names.filter_map(move |name| Some((name, why(name)?)))
+}
+
+fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+    match found(view).next() {
+        None => Ok(()),
+        Some((name, why)) => Err(Violation::of(&RULE, format!("sysctl {name:?} {why}; drop --sysctl"))),
+    }
+}

@@ -1,0 +1,28 @@
+//! `unknown-members`: a member that is in no table of `config::members` is one that nobody has judged. A runtime that is
+//! newer than the tables may read it.
+
+use super::{Rule, Subject, Violation};
+use crate::config::View;
+use crate::settings::Answer;
+
+pub(super) const RULE: Rule = Rule {
+    name: "unknown-members",
+    promise: "every member is one that a rule judges, or that is known not to lead out",
+    reference: "runtime-spec 1.3, config.md; docs/members.md",
+    process: true,
+    answers: &[Answer::Refuse, Answer::Allow],
+    plan: |view, subject| holds(view, subject).map(|()| Vec::new()),
+    holds,
+};
+
+fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+    let known = match view.unknown.as_slice() {
+        [] => return Ok(()),
+        [one] => format!("member {one} is not known; drop it"),
+        several => format!("members {} are not known; drop them", several.join(", ")),
+    };
+    Err(Violation::of(
+        &RULE,
+        format!("{known}, or set [rules] unknown-members = \"allow\" if no runtime here reads it"),
+    ))
+}
