@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn the_annotations_are_those_of_the_documentation() {
+        let text = include_str!("../../docs/ingress-and-peers.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `io.kubernetes.")?.split('`').next());
+        let documented: Vec<_> = rows.map(|name| format!("io.kubernetes.{name}")).collect();
+        assert_eq!(documented, NAMESPACE.map(|(key, _)| key));
+    }
+
+    #[test]
     fn a_pod_cannot_choose_its_namespace() {
         for (pairs, words) in [
             (&[(CONTAINERD, "team-b"), (LABEL, "team-a")][..], "a pod has one namespace"),

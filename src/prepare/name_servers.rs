@@ -115,6 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_files_are_those_of_the_documentation() {
+        let text = include_str!("../../docs/ingress-and-peers.md");
+        let section = text.split("## Name servers").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `/")?.split_once("` | the host"));
+        let documented: Vec<_> = rows.map(|(path, _)| format!("/{path}")).collect();
+        assert_eq!(documented, HOST.map(|(path, _)| path));
+    }
+
+    #[test]
     fn name_servers_are_read_as_the_resolver_reads_them() {
         let text =
             b"# nameserver 10.0.0.9\nnameserver 10.0.0.2\n nameserver\tfd00::2 # first\nsearch 10.0.0.8\n\

@@ -1,6 +1,7 @@
 //! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the others learn
 //! of it.
 
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail};
@@ -36,10 +37,11 @@ pub(super) fn seal(
     {
         bail!("its address {out} cannot be a peer's within the settings (peers.within, peers.widest)");
     }
-    if let Some((own, why)) = sealed.own.iter().find_map(|own| Some((own, opened.never.get(own)?)))
-        && opened.asked.job.is_some()
+    let server = |own: &&IpAddr| opened.never.get(own).is_some_and(|why| *why != Excluded::Host);
+    if opened.asked.job.is_some()
+        && let Some(own) = sealed.own.iter().find(server)
     {
-        bail!("its address {own} is {why}, so no member of the job could have it as a peer");
+        bail!("its address {own} is {}, so no member of the job could have it as a peer", opened.never[own]);
     }
     record.opened = Some(opened);
     record.sealed = Some(sealed);
