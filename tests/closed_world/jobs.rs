@@ -30,6 +30,9 @@ const RESOLVER: &str = "10.77.0.53";
 /// The page of a member, by name or address.
 const FETCH: &str = "exec 3<>/dev/tcp/$0/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && grep inside <&3";
 
+/// Annotations.
+type Notes<'a> = &'a [(&'a str, &'a str)];
+
 struct Net {
     bench: Bench,
     /// Containers that were created, each with its runtime and root.
@@ -60,7 +63,7 @@ impl Net {
     }
 
     /// A container in such a namespace. Its hosts file is where kubelet keeps a pod's.
-    fn spec(&self, name: &str, host_name: &str, annotations: &[(&str, &str)], script: &str) -> Value {
+    fn spec(&self, name: &str, host_name: &str, annotations: Notes, script: &str) -> Value {
         let mut spec = self.bench.spec(script);
         spec["hostname"] = json!(host_name);
         spec["linux"]["cgroupsPath"] = json!(format!("{}/{name}", self.bench.host.cgroup()));
@@ -78,6 +81,11 @@ impl Net {
 
     /// Creates and starts a container that serves its page.
     fn start(&self, runtime: &Path, root: &str, name: &str, spec: &Value) -> Said {
+        self.start_after("true", runtime, root, name, spec)
+    }
+
+    /// The same with a command of the host between `create` and `start`.
+    fn start_after(&self, between: &str, runtime: &Path, root: &str, name: &str, spec: &Value) -> Said {
         let bundle = self.bench.dir(&format!("bundle-{name}"));
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
         let (runtime, root) = (runtime.display().to_string(), self.bench.host.at(root));
@@ -85,7 +93,7 @@ impl Net {
             (self.bench.host.at(&format!("bundle-{name}")), self.bench.host.at("created.log"));
         let script = format!(
             "{runtime} --root {root} create --bundle {bundle} {name} >{log} 2>&1 </dev/null \
-             || {{ cat {log} >&2; exit 1; }}; {runtime} --root {root} start {name}"
+             || {{ cat {log} >&2; exit 1; }}; {between}; {runtime} --root {root} start {name}"
         );
         let said = self.bench.host.sh(&script);
         self.made.borrow_mut().push((runtime, root, name.to_owned()));
@@ -93,14 +101,7 @@ impl Net {
     }
 
     /// A container that serves its page, isolated, with these annotations besides.
-    fn member(
-        &self,
-        root: &str,
-        name: &str,
-        last: u8,
-        host_name: &str,
-        annotations: &[(&str, &str)],
-    ) -> Said {
+    fn member(&self, root: &str, name: &str, last: u8, host_name: &str, annotations: Notes) -> Said {
         self.plumb(name, last);
         let spec = isolated(&self.spec(name, host_name, annotations, "exec httpd -f -h /www"));
         self.start(&shim(), root, name, &spec)
@@ -171,8 +172,8 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
         findings.claim(said.out == "inside", format!("{kind:?}: not open with the bare runtime: {said}"));
 
         // All of these are of a job called train; the last four have the name, or the namespace, of another's.
-        let of_a: &[(&str, &str)] = &[(CONTAINERD, "team-a"), (JOB, "train")];
-        let members: [(&str, &str, u8, &str, &[(&str, &str)]); 6] = [
+        let of_a: Notes = &[(CONTAINERD, "team-a"), (JOB, "train")];
+        let members: [(&str, &str, u8, &str, Notes); 6] = [
             (PODS, "victim", 10, "algo-2", of_a),
             (PODS, "mate", 11, "algo-1", of_a),
             (PODS, "thief", 12, "algo-2", &[(CRIO, "team-b"), (JOB, "train")]),
@@ -220,7 +221,7 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
 fn a_pod_that_claims_a_namespace_or_imitates_one_is_refused() {
     let net = Net::new(Kind::Machine);
     let mut findings = Findings::default();
-    let cases: [(&[(&str, &str)], &str); 4] = [
+    let cases: [(Notes, &str); 4] = [
         (
             &[(CRIO, "team-b"), (CONTAINERD, "team-a"), (JOB, "train")],
             "annotation io.oci-isolate.job: io.kubernetes.cri.sandbox-namespace is \"team-a\", \
@@ -347,6 +348,15 @@ fn a_name_server_is_refused_as_a_peer_and_as_a_member() {
         let said = net.start(&shim(), DOCKER, "three", &isolated(&spec));
         let words = "peer 10.77.0.54 is a name server of the container (its /etc/resolv.conf)";
         findings.about("own", refused(&said, words).err().into_iter().collect());
+        // As Docker does, which writes the file when it has plumbed.
+        std::fs::write(&file, "nameserver 10.77.0.9\n").unwrap();
+        net.bench.host.sh("ip netns del three").must();
+        net.plumb("late", 5);
+        let mut spec = net.spec("late", "late", &asks("10.77.0.54"), "exec httpd -f -h /www");
+        mount(&mut spec, &file, "/etc/resolv.conf", &["bind", "ro"]);
+        let between = format!("echo nameserver 10.77.0.54 >{}", file.display());
+        let said = net.start_after(&between, &shim(), DOCKER, "late", &isolated(&spec));
+        findings.about("written late", refused(&said, words).err().into_iter().collect());
 
         let said = net.member(DOCKER, "four", 20, "four", &[(JOB, "train")]);
         let words =
