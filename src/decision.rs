@@ -82,7 +82,11 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Openings;
+    use crate::policy::{Job, Openings};
+
+    fn job(name: &str) -> Job {
+        Job { namespace: None, name: name.to_owned() }
+    }
 
     fn notes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Annotation<'a>> {
         pairs.iter().map(|(n, v)| Annotation { name: (*n).into(), value: Some((*v).into()) }).collect()
@@ -225,9 +229,9 @@ mod tests {
         };
         let by_settings = opened(&[(SWITCH, "true")]).unwrap();
         assert_eq!(by_settings.ingress[0].to_string(), "80/tcp");
-        assert_eq!((by_settings.peers.len(), by_settings.job.as_deref()), (1, Some("a")));
+        assert_eq!((by_settings.peers.len(), by_settings.job.clone()), (1, Some(job("a"))));
         let by_both = opened(&[(SWITCH, "true"), ("io.oci-isolate.job", "b")]).unwrap();
-        assert_eq!(by_both, Openings { job: Some("b".into()), ..by_settings });
+        assert_eq!(by_both, Openings { job: Some(job("b")), ..by_settings });
         let further = opened(&[(SWITCH, "true"), ("io.oci-isolate.ingress", "81")]).unwrap_err();
         assert!(further.ends_with("the settings do not allow it (ingress.allowed = false)"), "{further}");
         assert_eq!(opened(&[]).unwrap_err(), "no annotation asks for it");
@@ -238,6 +242,6 @@ mod tests {
         let asked = [(SWITCH, ""), ("io.oci-isolate.peers", "10.0.0.1"), ("io.oci-isolate.job", "train")];
         let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked)) else { panic!() };
         assert_eq!(policy.openings.peers, ["10.0.0.1/32".parse().unwrap()]);
-        assert_eq!((policy.openings.job.as_deref(), policy.openings.ingress.len()), (Some("train"), 0));
+        assert_eq!((policy.openings.job, policy.openings.ingress.len()), (Some(job("train")), 0));
     }
 }

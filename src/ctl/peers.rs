@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Which, find, load, print, print_json};
 use crate::audit::{self, Line};
+use crate::policy::Job;
 use crate::record::{Opened, Place, Record};
 use crate::settings::Audit;
 use crate::{peers, policy, prepare};
@@ -45,7 +46,7 @@ struct Shown<'a> {
     id: &'a str,
     /// By address.
     peers: &'a BTreeSet<IpNet>,
-    job: Option<&'a str>,
+    job: Option<&'a Job>,
     /// The addresses of the others of its job that run.
     members: Vec<Member>,
     /// What the kernel lets through: both, without overlap.
@@ -107,8 +108,9 @@ fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
         writeln!(text, "{peer}")?;
     }
     for Member { id, addresses } in &shown.members {
+        let job = shown.job.map(Job::to_string).unwrap_or_default();
         for address in addresses {
-            writeln!(text, "{address}  {id}, of job {}", shown.job.unwrap_or_default())?;
+            writeln!(text, "{address}  {id}, of job {job}")?;
         }
     }
     print(&text)?;
@@ -132,8 +134,8 @@ fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpN
     if made.len() > policy::PEERS_LIMIT {
         bail!("{} peers are too many; at most {} are taken", made.len(), policy::PEERS_LIMIT);
     }
-    if let Some(host) = made.iter().find(|peer| opened.never.iter().any(|host| **peer == (*host).into())) {
-        bail!("peer {} is the host's own address", host.addr());
+    if let Some((address, why)) = opened.excludes(made.iter()) {
+        bail!("peer {address} is {why}");
     }
     record.opened = Some(Opened { peers: made.into_iter().collect(), ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.

@@ -137,7 +137,8 @@ fn allow(place: &Place, record: &Record) -> Result<Option<Allow>> {
         }
     };
     let peers = peers::wanted_of(&place, &record)?;
-    Ok(Some(Allow { ingress: opened.asked.ingress, peers, never: opened.never }))
+    let never = opened.excluded();
+    Ok(Some(Allow { ingress: opened.asked.ingress, peers, never }))
 }
 
 /// The processes of other isolated containers in the same namespace: those of a pod.

@@ -21,6 +21,7 @@ pub use names::{given, hosts_of};
 pub use processes::{inside, stranger};
 pub use wanted::{Part, is_allowed, wanted};
 
+use crate::policy::Job;
 use crate::record::{Place, Process, Record};
 use crate::seal::{self, Netns};
 
@@ -59,7 +60,7 @@ impl Member {
             }
         };
         let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
-        let part = Part { peers, bounds, never: opened.never.clone(), own };
+        let part = Part { peers, bounds, never: opened.excluded(), own };
         Ok(Some(Self { place, record, init, netns, part }))
     }
 
@@ -99,10 +100,17 @@ fn heir(netns: Netns) -> Result<Option<(Place, Record, Process, File)>> {
     Ok(Place::all()?.into_iter().find_map(joined))
 }
 
-/// The records of a job, of those that live or not, and with namespaces of their own or not.
-fn records(job: &str) -> Result<Vec<(Place, Record)>> {
+/// The records of the job of this container, of those that live or not, and with namespaces of their own or not.
+///
+/// A pod's job is one of its own engine too: a namespace that somebody gives a container of another engine by an annotation
+/// is not one of this cluster. Engines are told apart by their roots of the runtime (`/run/containerd/runc/k8s.io`,
+/// `/var/run/docker/runtime-runc/moby`).
+fn records(of: &Place, job: &Job) -> Result<Vec<(Place, Record)>> {
     let mut found = Vec::new();
     for place in Place::all()? {
+        if job.namespace.is_some() && place.root() != of.root() {
+            continue;
+        }
         // One that cannot be read is of nobody: its container is neither started nor entered.
         let Some(record) = place.load().ok().flatten() else { continue };
         if record.job() == Some(job) {
@@ -118,7 +126,7 @@ fn records(job: &str) -> Result<Vec<(Place, Record)>> {
 /// Somebody lives and cannot be looked at.
 pub fn members(place: &Place, record: &Record) -> Result<Vec<Member>> {
     let records = match record.job() {
-        Some(job) => records(job)?,
+        Some(job) => records(place, job)?,
         None => vec![(place.clone(), record.clone())],
     };
     let members = records.into_iter().map(|(place, record)| Member::of(place, record));
@@ -226,10 +234,10 @@ fn check_names(members: &[Member]) -> Result<()> {
 }
 
 /// Every container of the job that lives finds all others in its file, also those that share a namespace.
-fn write_names(job: &str, members: &[Member], of: &Place) -> Result<()> {
+fn write_names(job: &Job, members: &[Member], of: &Place) -> Result<()> {
     let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
-    for (place, record) in records(job)? {
+    for (place, record) in records(of, job)? {
         let Some(file) = names::file_of(&record).filter(|_| record.lives()) else {
             continue;
         };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{Nobodys, within};
+use crate::policy::{Nobodys, within, without_overlap};
 use crate::settings::PeerBounds;
 
 /// One of those that have a namespace of their own in a job.
@@ -22,7 +22,7 @@ pub struct Part {
 }
 
 /// The peers of the part at `index`: its own by address, and the addresses of all others that its bounds let in. None
-/// is within another.
+/// is within another. Neighbours stay two: the element of one that stays must not be replaced when another comes or goes.
 #[must_use]
 pub fn wanted(parts: &[Part], index: usize) -> BTreeSet<IpNet> {
     let Some(part) = parts.get(index) else { return BTreeSet::new() };
@@ -30,7 +30,7 @@ pub fn wanted(parts: &[Part], index: usize) -> BTreeSet<IpNet> {
     let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
     let addresses = others.flat_map(|(_, other)| &other.own).filter(|address| !part.never.contains(address));
     all.extend(addresses.filter(|address| is_allowed(**address, &part.bounds)).map(|a| IpNet::from(*a)));
-    IpNet::aggregate(&all).into_iter().collect()
+    without_overlap(all).into_iter().collect()
 }
 
 /// Whether an address can be that of somebody's peer.
@@ -71,7 +71,19 @@ mod tests {
     fn a_set_has_no_overlap() {
         let parts =
             [part(&["10.0.0.0/24"], &[]), part(&[], &["10.0.0.4"]), part(&[], &["10.0.1.0", "10.0.1.1"])];
-        assert_eq!(shown(&parts, 0), ["10.0.0.0/24", "10.0.1.0/31"]);
+        assert_eq!(shown(&parts, 0), ["10.0.0.0/24", "10.0.1.0/32", "10.0.1.1/32"]);
+    }
+
+    #[test]
+    fn a_member_that_comes_or_goes_changes_no_other_members_prefix() {
+        let addresses: Vec<String> = (0..32).map(|n| format!("10.0.0.{n}")).collect();
+        let parts: Vec<_> = addresses.iter().map(|address| part(&["10.0.1.0/25"], &[address])).collect();
+        for count in 2..parts.len() {
+            let (before, after) = (wanted(&parts[..count], 0), wanted(&parts[..=count], 0));
+            let joined: BTreeSet<IpNet> = [format!("10.0.0.{count}/32").parse().unwrap()].into();
+            assert_eq!(&after - &before, joined);
+            assert_eq!(&before - &after, BTreeSet::new());
+        }
     }
 
     #[test]

@@ -13,22 +13,21 @@ use ipnet::IpNet;
 
 use super::never::Nobodys;
 use super::openings::{Ingress, Openings, Protocol};
-use super::{Annotation, only};
+use super::{Annotation, job, only};
 use crate::settings::{PeerBounds, Settings};
 
 /// The annotation that asks for ports that are answered.
 pub const INGRESS: &str = "io.oci-isolate.ingress";
 /// The annotation that asks for peers by address.
 pub const PEERS: &str = "io.oci-isolate.peers";
-/// The annotation that asks for the containers of this host with the same value as peers.
+/// The annotation that asks for the containers with the same value as peers: those of the same Kubernetes namespace, or of
+/// this host.
 pub const JOB: &str = "io.oci-isolate.job";
 
 /// The most items that `ingress` takes.
 const INGRESS_LIMIT: usize = 64;
 /// The most peers of one container, as written; a kernel's set holds as many.
 pub const PEERS_LIMIT: usize = 16384;
-/// The longest name of a job, in bytes.
-const JOB_LIMIT: usize = 128;
 
 /// Reads what stays open for an isolated container: what its annotations ask for, and what the settings open where it
 /// has none of that name.
@@ -48,8 +47,9 @@ pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openi
         asked.peers = peers(value, &settings.peers).map_err(named(PEERS))?;
     }
     if let Some(value) = only(annotations, JOB)? {
-        asked.job = Some(job(value).map_err(named(JOB))?.to_owned());
+        asked.job = Some(job::name(value).map_err(named(JOB))?);
     }
+    asked.job = asked.job.map(|job| job::of_tenant(job, annotations)).transpose().map_err(named(JOB))?;
     Ok(asked)
 }
 
@@ -67,7 +67,7 @@ pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
             .as_deref()
             .map_or(Ok(vec![]), |list| peers(list, &settings.peers))
             .map_err(named("peers"))?,
-        job: given.job.as_deref().map(job).transpose().map_err(named("job"))?.map(str::to_owned),
+        job: given.job.as_deref().map(job::name).transpose().map_err(named("job"))?,
     })
 }
 
@@ -180,17 +180,6 @@ fn prefix(item: &str, nobodys: &Nobodys) -> Result<IpNet, String> {
     }
 }
 
-fn job(name: &str) -> Result<&str, String> {
-    let known = |c: char| c.is_ascii_alphanumeric() || "._/:-".contains(c);
-    if name.is_empty() || name.len() > JOB_LIMIT || !name.chars().all(known) {
-        return Err(format!(
-            "{} is no name of a job: 1 to {JOB_LIMIT} letters, digits and . _ / : -",
-            shown(name)
-        ));
-    }
-    Ok(name)
-}
-
 /// The items of a comma-separated list, without the blanks around them.
 fn items(list: &str, limit: usize) -> Result<Vec<&str>, String> {
     if list.trim_ascii().is_empty() {
@@ -214,7 +203,7 @@ fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
 }
 
 /// As it was written, as far as it fits a line.
-fn shown(item: &str) -> String {
+pub(super) fn shown(item: &str) -> String {
     match item.char_indices().nth(64) {
         Some((end, _)) => format!("{:?}...", &item[..end]),
         None => format!("{item:?}"),

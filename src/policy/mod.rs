@@ -1,6 +1,7 @@
 //! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
 
 mod asked;
+mod job;
 mod near;
 mod never;
 mod openings;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 pub use asked::{
     INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within, without_overlap,
 };
+pub use job::{Job, NAMESPACE};
 pub use near::ANNOTATIONS;
 pub(crate) use near::{misspelt, without_switch};
 pub use never::Nobodys;

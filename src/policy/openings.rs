@@ -6,6 +6,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Job;
+
 /// Everything that stays open for one container. Nothing, for most.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,8 +16,8 @@ pub struct Openings {
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions. Host bits are zero; none is within another.
     pub peers: Vec<IpNet>,
-    /// The containers of this host with the same job are peers too.
-    pub job: Option<String>,
+    /// The containers with the same job are peers too.
+    pub job: Option<Job>,
 }
 
 /// Ports that are answered.
@@ -45,7 +47,13 @@ impl Openings {
     /// Whether nothing stays open, so that the container gets an empty network namespace.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ingress.is_empty() && self.peers.is_empty() && self.job.is_none()
+        self.ingress.is_empty() && !self.has_peers()
+    }
+
+    /// Whether the container may talk to somebody by itself.
+    #[must_use]
+    pub fn has_peers(&self) -> bool {
+        !self.peers.is_empty() || self.job.is_some()
     }
 }
 

@@ -8,12 +8,15 @@
 mod bound;
 mod homes;
 mod mountinfo;
+pub mod name_servers;
 mod network;
 mod open;
 mod settings;
 mod sources;
 mod world;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -51,6 +54,8 @@ pub struct Prepared {
     pub before: Before,
     /// Of a member of a job: its host name, and what is mounted at its `/etc/hosts`.
     pub names: (Option<String>, Option<PathBuf>),
+    /// Where something is open to peers: the name servers that the container finds.
+    pub name_servers: BTreeSet<IpAddr>,
     /// What the rules were applied to.
     pub subject: Subject,
     /// The configuration that it gets.
@@ -90,9 +95,13 @@ impl Bundle {
         let world = world::look(&view, &self.path, &root, before.netns.or(before.kept))?;
         let world = World { keeps_network: before.kept.is_some(), ..world };
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
+        let name_servers = match policy.openings.has_peers() {
+            true => name_servers::of_bundle(&view, &self.path, &root)?,
+            false => BTreeSet::new(),
+        };
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
         let rewritten = rewrite(document, view, &subject)?;
-        Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), subject, rewritten })
+        Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), name_servers, subject, rewritten })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {

@@ -19,16 +19,17 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use directory::{check_state, empty_directory};
-pub use opened::{Hosts, Opened};
+pub use opened::{Excluded, Hosts, Opened};
 pub use place::Place;
 
 use crate::files;
+use crate::policy::Job;
 use crate::report::Applied;
 use crate::seal::Sealed;
 use crate::settings::{Audit, Firewall};
 
 /// Of records that this version reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,8 +148,8 @@ impl Record {
 
     /// Its job, if it has one.
     #[must_use]
-    pub fn job(&self) -> Option<&str> {
-        self.opened.as_ref()?.asked.job.as_deref()
+    pub fn job(&self) -> Option<&Job> {
+        self.opened.as_ref()?.asked.job.as_ref()
     }
 
     /// The network namespace that it was given by path and that outlives it, if there is one.

@@ -1,6 +1,7 @@
 //! What is remembered of a container that is isolated and not closed altogether.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -21,14 +22,54 @@ pub struct Opened {
     pub peers: BTreeSet<IpNet>,
     /// Within what others of its job become its peers.
     pub bounds: PeerBounds,
-    /// Nobody's peers: the addresses that the host had when it was sealed.
-    pub never: BTreeSet<IpAddr>,
+    /// Addresses that are never peers, as they were when it was sealed, and why.
+    pub never: BTreeMap<IpAddr, Excluded>,
     /// The namespace that it was given by path and that is not its own.
     pub namespace: Option<PathBuf>,
     /// By what the others of its job call it.
     pub host_name: Option<String>,
     /// Where it finds the others of its job by name.
     pub hosts: Hosts,
+}
+
+/// Why an address is never a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Excluded {
+    /// The host has it.
+    Host,
+    /// A name server of the host: it would forward what is asked to the internet.
+    HostNameServer,
+    /// A name server that the container's own `/etc/resolv.conf` names.
+    OwnNameServer,
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "the host's own address",
+            Self::HostNameServer => "a name server of the host",
+            Self::OwnNameServer => "a name server of the container (its /etc/resolv.conf)",
+        })
+    }
+}
+
+impl Opened {
+    /// The addresses that are never peers.
+    #[must_use]
+    pub fn excluded(&self) -> BTreeSet<IpAddr> {
+        self.never.keys().copied().collect()
+    }
+
+    /// The first of these peers that is one address and never a peer, and why. A prefix that contains such an address is
+    /// a peer without it.
+    #[must_use]
+    pub fn excludes<'a>(&self, mut peers: impl Iterator<Item = &'a IpNet>) -> Option<(IpAddr, Excluded)> {
+        peers.find_map(|peer| {
+            let address = (*peer == IpNet::from(peer.addr())).then(|| peer.addr())?;
+            Some((address, *self.never.get(&address.to_canonical())?))
+        })
+    }
 }
 
 /// The file that is a container's `/etc/hosts`.

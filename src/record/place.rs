@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
+use serde::Deserialize;
 
 use super::directory::{EMPTY, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
@@ -21,6 +22,12 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The peers of every member of a job are set meanwhile.
 const PEERS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a record of any version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
 
 /// The place of one container's record.
 #[derive(Debug, Clone)]
@@ -97,12 +104,16 @@ impl Place {
         }
         check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
         let snapshot = files::read(&self.record, files::SMALL_LIMIT)?;
-        let record: Record = serde_json::from_slice(&snapshot.bytes)
-            .with_context(|| format!("cannot understand the record {}", self.record.display()))?;
-        if record.version != VERSION {
-            bail!("the record {} is of version {}, not {VERSION}", self.record.display(), record.version);
+        let read: serde_json::Result<Record> = serde_json::from_slice(&snapshot.bytes);
+        // Of another version it may have other members.
+        let version = match &read {
+            Ok(record) => Some(record.version),
+            Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
+        };
+        if let Some(version) = version.filter(|version| *version != VERSION) {
+            bail!("the record {} is of version {version}, not {VERSION}", self.record.display());
         }
-        Ok(Some(record))
+        read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
     }
 
     /// Whether there is a record, readable or not.

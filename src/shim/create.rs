@@ -1,7 +1,6 @@
 //! `create`, `run`, `restore`: decide, rewrite, remember, exec. Nothing is written before every rule holds on the new
 //! bytes; the record is written before the configuration, so that no isolated container can be without one.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -14,13 +13,12 @@ use crate::audit::Line;
 use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
 use crate::peers;
-use crate::policy::{Openings, Policy};
+use crate::policy::Policy;
 use crate::prepare::Bundle;
-use crate::record::{self, Hosts, Opened, Place, Process, Record};
+use crate::record::{self, Excluded, Opened, Place, Process, Record};
 use crate::report;
 use crate::rules::{self, SealHook};
 use crate::seal;
-use crate::settings::PeerBounds;
 
 pub(super) fn create(call: &Call) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
@@ -60,7 +58,12 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
         let namespace = prepared.before.path.clone();
-        opened(openings, call.settings.peers.clone(), namespace, peers::hosts_of(name, path, &id))
+        let (host_name, hosts) = peers::hosts_of(name, path, &id);
+        let peers = openings.peers.iter().copied().collect();
+        let servers = prepared.name_servers.into_iter();
+        let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
+        let bounds = call.settings.peers.clone();
+        Opened { asked: openings, peers, bounds, never, namespace, host_name, hosts }
     });
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
@@ -103,16 +106,6 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     place.forget(Some(record.creator))?;
     given_back::give_back(&place, &record)?;
     Err(failed)
-}
-
-fn opened(
-    asked: Openings,
-    bounds: PeerBounds,
-    namespace: Option<PathBuf>,
-    (host_name, hosts): (Option<String>, Hosts),
-) -> Opened {
-    let peers = asked.peers.iter().copied().collect();
-    Opened { asked, peers, bounds, never: BTreeSet::new(), namespace, host_name, hosts }
 }
 
 fn seal_hook(place: &Place, seals: bool) -> Result<SealHook> {

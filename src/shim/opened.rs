@@ -1,12 +1,15 @@
 //! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the others learn
 //! of it.
 
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail};
 
+use super::sealing::process;
 use crate::peers::{self, is_allowed};
-use crate::record::{Opened, Place, Process, Record};
+use crate::prepare::name_servers;
+use crate::record::{Excluded, Opened, Place, Process, Record};
 use crate::seal::{self, Allow, Wanted};
 
 /// Seals and remembers. The program does not start before everybody's peers are in force.
@@ -18,15 +21,12 @@ pub(super) fn seal(
     netns: BorrowedFd<'_>,
 ) -> Result<()> {
     let _lock = place.lock_peers()?;
-    // Where the runtime is: the host, or the namespace of a rootless engine, which is as near.
-    opened.never = seal::addresses(None)?.into_iter().collect();
-    if let Some(host) =
-        opened.peers.iter().find(|peer| opened.never.iter().any(|host| **peer == (*host).into()))
-    {
-        bail!("peer {} is the host's own address", host.addr());
+    exclude(&mut opened, pid)?;
+    if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
+        bail!("peer {address} is {why}");
     }
     let peers = opened.peers.clone();
-    let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.never.clone() };
+    let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.addresses.clone();
     let sealed = seal::seal(netns, &Wanted { addresses, firewall: record.firewall, allow: Some(allow) })?;
     if sealed.links_kept.is_empty() {
@@ -36,6 +36,12 @@ pub(super) fn seal(
         && let Some(out) = sealed.own.iter().find(|own| !is_allowed(**own, &opened.bounds))
     {
         bail!("its address {out} cannot be a peer's within the settings (peers.within, peers.widest)");
+    }
+    let server = |own: &&IpAddr| opened.never.get(own).is_some_and(|why| *why != Excluded::Host);
+    if opened.asked.job.is_some()
+        && let Some(own) = sealed.own.iter().find(server)
+    {
+        bail!("its address {own} is {}, so no member of the job could have it as a peer", opened.never[own]);
     }
     record.opened = Some(opened);
     record.sealed = Some(sealed);
@@ -48,6 +54,20 @@ pub(super) fn seal(
         place.update(&record)?;
     }
     settled
+}
+
+/// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless engine,
+/// which is as near. The name servers of the container are looked at again, for Docker writes them after `create`.
+fn exclude(opened: &mut Opened, pid: u32) -> Result<()> {
+    if opened.asked.has_peers() {
+        let own = name_servers::of_process(&process(pid))?;
+        opened.never.extend(own.into_iter().map(|server| (server, Excluded::OwnNameServer)));
+        opened
+            .never
+            .extend(name_servers::of_host()?.into_iter().map(|server| (server, Excluded::HostNameServer)));
+    }
+    opened.never.extend(seal::addresses(None)?.into_iter().map(|address| (address, Excluded::Host)));
+    Ok(())
 }
 
 /// What its annotations ask for, in a word each.

@@ -43,6 +43,7 @@ claims! {
         port_forward_reaches_a_pod_but_not_an_isolated_one
         an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_nobody
         peer_pods_reach_each_other_and_nobody_else
+        a_job_ends_at_its_kubernetes_namespace
         a_pod_without_the_annotation_is_untouched
         no_token_that_the_platform_mounts_is_in_an_isolated_container
         what_cannot_be_isolated_is_refused_in_words

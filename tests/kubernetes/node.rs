@@ -84,8 +84,8 @@ pub(crate) struct Pod<'n> {
 }
 
 impl Node {
-    /// Starts a daemon that knows the handlers `bare` (runc itself), `oci-isolate`, and `forgotten` (the shim, but
-    /// annotations are not handed to it).
+    /// Starts a daemon that knows the handlers `bare` (runc itself), `oci-isolate`, `everything` (the shim, to which all of
+    /// a pod's annotations are handed), and `forgotten` (to which none is).
     pub(crate) fn start(release: Release) -> Self {
         Self::with(release, &handlers(release))
     }
@@ -395,7 +395,9 @@ fn handlers(release: Release) -> String {
     }
     let shim = shim().display().to_string();
     let passed = "pod_annotations = [\"io.oci-isolate.*\"]\ncontainer_annotations = [\"io.oci-isolate.*\"]";
-    handler(release, "oci-isolate", &shim, passed) + &handler(release, "forgotten", &shim, "")
+    let everything = "pod_annotations = [\"*\"]\ncontainer_annotations = [\"*\"]";
+    let handlers = [("oci-isolate", passed), ("forgotten", ""), ("everything", everything)];
+    handlers.map(|(name, annotations)| handler(release, name, &shim, annotations)).concat()
 }
 
 fn config(host: &Host, release: Release, plugins: &str) -> String {

@@ -1,11 +1,13 @@
 //! What an isolated pod can and cannot do, and that others notice nothing.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
 use crate::harness::probe::{ITSELF, OPEN, Report, credentials_in};
-use crate::harness::said::say;
+use crate::harness::said::{say, wait_for};
 use crate::node::{Node, Release, exec, isolated};
 
 /// Serves the page "inside" on port 80 of all addresses.
@@ -183,6 +185,60 @@ pub(crate) fn peer_pods_reach_each_other_and_nobody_else(release: Release) {
         findings.claim((out == "inside\n") == reaches, format!("{to} from {from}: {out:?}"));
     }
     findings.about("one", Report::parse(&exec(&node, in_one, &["probe", "one"]).1).silent(&ITSELF));
+    findings.settle();
+}
+
+/// Pods of two namespaces that name one and the same job. The pod that claims the other's namespace goes by a handler that
+/// passes every annotation.
+pub(crate) fn a_job_ends_at_its_kubernetes_namespace(release: Release) {
+    const CLAIM: &str = "io.kubernetes.cri.sandbox-namespace";
+    let node = Node::start(release);
+    let mut findings = Findings::default();
+    let fetch = |from: &str, to: &str| {
+        let script = FETCH[2].replace("127.0.0.1", to);
+        exec(&node, from, &["timeout", "3", "bash", "-c", &script])
+    };
+    let reaches = |from: &str, to: &str| {
+        wait_for(Duration::from_secs(5), || (fetch(from, to).1 == "inside\n").then_some(())).is_some()
+    };
+    let run = |handler: &str, name: &str, namespace: &str, host_name: &str, claims: bool| {
+        let mut more = isolated();
+        more["annotations"]["io.oci-isolate.job"] = json!("train");
+        more["metadata"]["namespace"] = json!(namespace);
+        more["hostname"] = json!(host_name);
+        if claims {
+            more["annotations"][CLAIM] = json!("team-a");
+        }
+        let pod = node.pod(handler, name, &more);
+        let id = pod.run("web", &SERVE, &json!({}));
+        (pod.address(), id)
+    };
+    let (open, _) = run("bare", "open", "team-a", "open", false);
+    let (_, other) = run("bare", "other", "team-b", "other", false);
+    findings.claim(reaches(&other, &open), "a bare pod does not reach that of another namespace");
+
+    let (victim, in_victim) = run("oci-isolate", "victim", "team-a", "algo-2", false);
+    let strangers =
+        [("oci-isolate", "thief", false), ("everything", "forger", true)].map(|(handler, name, claims)| {
+            // Of one namespace they would have one host name in one job. The victim's is taken by neither.
+            (name, run(handler, name, &format!("team-{name}"), "algo-2", claims).1)
+        });
+    let (mate, in_mate) = run("oci-isolate", "mate", "team-a", "algo-1", false);
+    for (from, to) in [(&in_mate, "algo-2"), (&in_victim, "algo-1"), (&in_mate, &victim), (&in_victim, &mate)]
+    {
+        findings.claim(reaches(from, to), format!("a member does not reach {to}: {:?}", fetch(from, to)));
+    }
+    for (name, stranger) in &strangers {
+        let written = format!("\"{CLAIM}\":\"team-{name}\"");
+        let config = node.config_json(stranger);
+        findings.claim(config.contains(&written), format!("{name}: containerd writes another namespace"));
+        for to in [&victim, &mate] {
+            let (status, out) = fetch(stranger, to);
+            findings.claim(status == 1, format!("{name} reaches {to}, or waits: {status} {out:?}"));
+        }
+        let (_, hosts) = exec(&node, stranger, &["cat", "/etc/hosts"]);
+        findings.claim(!hosts.contains("oci-isolate"), format!("{name} knows names of others: {hosts}"));
+    }
     findings.settle();
 }
 

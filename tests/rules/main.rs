@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use cases::{Cases, cases};
 use oci_isolate::config::{Change, Document, Kind};
+use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::{RULES, Rule, Subject, World};
 use oci_isolate::settings::Answer;
@@ -248,7 +249,7 @@ fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_t
 fn a_new_namespace_that_is_opened_is_closed_by_the_first_hook_of_all() {
     let cases = Cases { rule: "seal-hook", ..Cases::default() };
     let mut subject = cases.subject();
-    subject.policy.openings.job = Some("train".into());
+    subject.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
     let ours = |verb: &str| json!({"path": "/shim", "args": ["oci-isolate", format!("--isolate-{verb}=/record.json")]});
     let other = json!({"path": "/other"});
     let with = |path: Option<&str>, hooks: Value| json!({"linux": {"namespaces": [{"type": "network", "path": path.unwrap_or_default()}]}, "hooks": hooks});
@@ -284,7 +285,7 @@ fn a_new_namespace_that_is_opened_is_closed_by_the_first_hook_of_all() {
 fn nothing_is_opened_in_the_host_s_network_namespace() {
     let cases = Cases { rule: "network-namespace", ..Cases::default() };
     let mut subject = cases.subject();
-    subject.policy.openings.job = Some("train".into());
+    subject.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
     let why = "network-namespace: the network namespace is the host's, and nothing can be opened in that; drop --network=host";
     assert_eq!(applied(cases.rule(), &json!({"linux": {}}), &subject).map(drop), Err(why.to_owned()));
     let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});

@@ -20,7 +20,7 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     host.config(&isolated());
     host.shim(&["create", "--pid-file", "/x/pid", "web"]).must();
     let record = host.read_record("web");
-    assert_eq!(record["version"], json!(1));
+    assert_eq!(record["version"], json!(2));
     assert_eq!(record["id"], json!("web"));
     assert_eq!(record["bundle"], json!(host.at("bundle")));
     assert_eq!(record["pid_file"], json!("/x/pid"));
@@ -228,8 +228,8 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
             format!("cannot understand the record {path}: missing field `version` at line 1 column 2"),
         ),
         (good[..good.len() / 2].into(), String::new()),
-        (good.replace("\"version\":1", "\"version\":2"), format!("the record {path} is of version 2, not 1")),
-        (good.replace("\"version\":1", "\"version\":1,\"more\":0"), String::new()),
+        (good.replace("\"version\":2", "\"version\":1"), format!("the record {path} is of version 1, not 2")),
+        (good.replace("\"version\":2", "\"version\":2,\"more\":0"), String::new()),
         (
             "\u{0}".repeat(100),
             format!("cannot understand the record {path}: expected value at line 1 column 1"),
