@@ -12,6 +12,7 @@ mod network;
 mod open;
 mod settings;
 mod sources;
+mod tree;
 mod world;
 
 use std::path::{Path, PathBuf};

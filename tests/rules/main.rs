@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use cases::{Cases, cases};
 use oci_isolate::config::{Change, Document, Kind};
 use oci_isolate::rewrite::rewrite;
-use oci_isolate::rules::{RULES, Rule, Subject, World};
+use oci_isolate::rules::{CredentialFiles, RULES, Rule, Subject, World};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -284,4 +284,22 @@ fn nothing_is_opened_in_the_host_s_network_namespace() {
     let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});
     subject.world.keeps_network = true;
     assert_eq!(applied(cases.rule(), &at, &subject).unwrap().0, at);
+}
+
+#[test]
+fn credential_files_that_could_not_be_looked_for_are_refused_and_those_that_were_not_are_reported() {
+    let refused = CredentialFiles { refused: Some("too many".into()), ..CredentialFiles::default() };
+    let cases = |credential_files| Cases {
+        rule: "credential-files",
+        world: World { credential_files, ..World::default() },
+        ..Cases::default()
+    };
+    let why = "credential-files: too many, or set [rules] credential-files = \"allow\"".to_owned();
+    let refused = cases(refused);
+    assert_eq!(holds(refused.rule(), &json!({}), &refused.subject()), Err(why.clone()));
+    assert_eq!(applied(refused.rule(), &json!({}), &refused.subject()), Err(why));
+    let unsearched = CredentialFiles { unsearched: vec!["/data".into()], ..CredentialFiles::default() };
+    let unsearched = cases(unsearched);
+    let note = "not all directories below /data were searched for credential files".to_owned();
+    assert_eq!(applied(unsearched.rule(), &json!({}), &unsearched.subject()), Ok((json!({}), vec![note])));
 }
