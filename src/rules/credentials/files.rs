@@ -166,23 +166,24 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
 
 /// What masking cannot put right.
 fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
-    check_home(variables(view).filter(|(name, _)| *name == "HOME").map(|(_, home)| home), subject)?;
+    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    check_home(entries.map(|entry| &**entry), subject)?;
     match &subject.world.credential_files.refused {
         None => Ok(()),
         Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
     }
 }
 
-/// The last value of `HOME` counts; what is empty is taken from passwd(5) by the runtime.
+/// Judges the value of `HOME`, of which the last counts, among `NAME=VALUE` entries. An empty one is as good as none:
+/// runtimes take passwd(5)'s (runc), or it leads to `/`.
 ///
 /// # Errors
 /// It is not absolute: where it leads to depends on where a program stands.
-pub fn check_home<'h>(homes: impl Iterator<Item = &'h str>, subject: &Subject) -> Result<(), Violation> {
-    match homes.last() {
-        Some(home) if !home.starts_with('/') && RULE.answer(&subject.policy) != Answer::Allow => {
-            Err(Violation::of(&RULE, format!("HOME is not an absolute path; write it as one{LET_THROUGH}")))
-        }
-        _ => Ok(()),
+pub fn check_home<'e>(entries: impl Iterator<Item = &'e str>, subject: &Subject) -> Result<(), Violation> {
+    match entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default() {
+        home if home.is_empty() || home.starts_with('/') => Ok(()),
+        _ if RULE.answer(&subject.policy) == Answer::Allow => Ok(()),
+        _ => Err(Violation::of(&RULE, format!("HOME is not an absolute path; write it as one{LET_THROUGH}"))),
     }
 }
 
