@@ -20,7 +20,7 @@ use super::tree::{Found, Names, Tree, is_missing};
 use crate::config::View;
 use crate::rules::Sources;
 use crate::rules::credentials::files::{self, CredentialFiles};
-use crate::rules::credentials::places::{self, Masked};
+use crate::rules::credentials::places::{self, Masked, Place};
 use crate::rules::mounts::{Class, Node, clean, is_within};
 
 /// As much is read of a file to tell whether it leads to AWS, in bytes.
@@ -84,12 +84,12 @@ impl Search<'_> {
             Err(errno) if is_missing(errno) => {}
             Err(errno) => return Err(format!("/etc/passwd of the image cannot be read: {}", errno.desc())),
         }
-        let mut parents = vec!["/home".to_owned()];
+        let mut parents = BTreeSet::from(["/home".to_owned()]);
         for (at, source) in self.tree.mounted() {
             if of(sources, source).is_some_and(|source| source.node == Node::Directory) {
                 homes.insert(at.to_owned());
                 if [at.as_ref(), source].into_iter().any(holds_homes) {
-                    parents.push(at.to_owned());
+                    parents.insert(at.to_owned());
                 }
             }
         }
@@ -97,6 +97,8 @@ impl Search<'_> {
             let Ok(Found { path, .. }) = self.tree.find(&parent) else { continue };
             match self.tree.names(&path, HOMES) {
                 Ok(Names::All(names)) => homes.extend(names.keys().map(|name| join(&path, name))),
+                // Of another name it may be data.
+                Ok(Names::TooMany) if !parent.ends_with("/home") => self.unsearched.push(parent),
                 Ok(Names::TooMany) => return Err(too_many()),
                 Err(errno) => return Err(format!("{parent} cannot be read: {}", errno.desc())),
             }
@@ -126,15 +128,22 @@ impl Search<'_> {
         match (!is_large).then(|| self.tree.names(&found.path, NAMES)) {
             Some(Ok(Names::All(names))) => self.places(&found.path, |name| names.contains_key(name)),
             Some(Err(errno)) if is_missing(errno) => {}
-            _ => self.places(&found.path, |_| true),
+            _ => {
+                let tree = self.tree;
+                let is_there = |name: &str| !matches!(tree.find(&join(&found.path, name)), Err(errno) if is_missing(errno));
+                self.places(&found.path, is_there);
+            }
         }
     }
 
     /// Looks for the places below a home, of which only those can be there whose first name is.
     fn places(&mut self, home: &str, is_there: impl Fn(&str) -> bool) {
-        for place in places::IN_HOMES {
-            if is_there(place.path.split('/').next().unwrap_or_default()) {
-                self.place(&join(home, place.path), place.masked);
+        let first = |place: &Place| place.path.split('/').next().unwrap_or_default();
+        for places in places::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
+            if places.first().is_some_and(|place| is_there(first(place))) {
+                for place in places {
+                    self.place(&join(home, place.path), place.masked);
+                }
             }
         }
     }
@@ -194,6 +203,11 @@ impl Search<'_> {
                 *names -= found.len().min(*names);
                 if self.seen.insert(directory.clone()) {
                     self.places(&directory, |name| found.contains_key(name));
+                }
+                for (name, _) in found.iter().filter(|(_, is_directory)| !**is_directory) {
+                    if let Some(masked) = places::secret(name) {
+                        self.place(&join(&directory, name), masked);
+                    }
                 }
                 if depth < DEPTH {
                     let below = found.iter().filter(|(_, is_directory)| **is_directory);

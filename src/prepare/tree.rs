@@ -96,22 +96,22 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// [`is_missing`]: nothing. Else it cannot be told.
     pub(super) fn find(&self, path: &str) -> nix::Result<Found> {
-        let found = match self.open(path, OFlag::O_PATH) {
+        let (path, errno) = match self.open(path, OFlag::O_PATH) {
             Ok(opened) => return Ok(Found { path: path.to_owned(), opened: Some(opened) }),
-            Err(Errno::ELOOP) => self.walk(path, false).and_then(|path| {
-                let opened = self.open(&path, OFlag::O_PATH)?;
-                Ok(Found { path, opened: Some(opened) })
-            }),
-            Err(errno) => Err(errno),
+            Err(Errno::ELOOP) => match self.walk(path, false).and_then(|path| self.found(path)) {
+                Err(errno) if is_missing(errno) => (self.destination(path), errno),
+                other => return other,
+            },
+            Err(errno) if is_missing(errno) => (path.to_owned(), errno),
+            Err(errno) => return Err(errno),
         };
-        match found {
-            Err(errno) if is_missing(errno) => {
-                let path = self.destination(path);
-                let is_made = self.layers.iter().any(|mounted| is_within(&mounted.at, &path));
-                if is_made { Ok(Found { path, opened: None }) } else { Err(errno) }
-            }
-            other => other,
-        }
+        let is_made = self.layers.iter().any(|mounted| is_within(&mounted.at, &path));
+        if is_made { Ok(Found { path, opened: None }) } else { Err(errno) }
+    }
+
+    fn found(&self, path: String) -> nix::Result<Found> {
+        let opened = self.open(&path, OFlag::O_PATH)?;
+        Ok(Found { path, opened: Some(opened) })
     }
 
     /// The names in a directory, which [`Tree::find`] has found, and of what is mounted in it.

@@ -246,10 +246,25 @@ fn files_of_every_tool_are_masked_and_those_with_other_uses_only_when_they_lead_
             paths.extend(["aws-secret-access-key", "job.json"].map(|name| format!("{directory}/{name}")));
             stays.push(format!("{directory}/db_password"));
         }
+        // A Secret of Kubernetes, with its links, wherever it is mounted; a host's file of a tool, under another name.
+        let secret = bench.dir("secret");
+        write(&secret, "..2026/AWS_SECRET_ACCESS_KEY", "x");
+        write(&secret, "..2026/credentials", &key());
+        write(&secret, "..2026/config", "log = debug");
+        symlink("..2026", secret.join("..data")).unwrap();
+        for name in ["AWS_SECRET_ACCESS_KEY", "credentials", "config"] {
+            symlink(format!("..data/{name}"), secret.join(name)).unwrap();
+        }
+        paths.extend(["/etc/job/AWS_SECRET_ACCESS_KEY", "/etc/job/credentials"].map(str::to_owned));
+        stays.push("/etc/job/config".into());
+        write(&host, "home/.s3cfg", "a credential");
+        paths.push("/etc/s3.conf".into());
         paths.extend(stays.clone());
 
         let mut spec = looking_for(&bench, &paths);
         spec["process"]["env"] = json!(env);
+        mount(&mut spec, &secret, "/etc/job", &["rbind", "ro"]);
+        mount(&mut spec, &host.join("home/.s3cfg"), "/etc/s3.conf", &["rbind", "ro"]);
         for name in ["aws-secret-access-key", "job.json", "db_password"] {
             mount(&mut spec, &host.join(name), &format!("/run/secrets/{name}"), &["rbind", "ro"]);
         }

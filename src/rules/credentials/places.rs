@@ -161,12 +161,32 @@ pub const SECRETS: [&str; 1] = ["/run/secrets"];
 /// The variable that names systemd's (systemd.exec(5), "Credentials").
 pub const SECRETS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
+/// Whether a file of a mounted directory is masked for its name: a Secret of Kubernetes is a directory with a file for each
+/// key, which are often called as the variables are.
+#[must_use]
+pub fn secret(name: &str) -> Option<Masked> {
+    match name.as_bytes() {
+        b"credentials" => Some(Masked::Credential),
+        // Names of data are many.
+        [.., b'y' | b'Y' | b'n' | b'N' | b'd' | b'D' | b't' | b'T']
+            if super::names::is_credential(&as_variable(name)) =>
+        {
+            Some(Masked::Always)
+        }
+        _ => None,
+    }
+}
+
+fn as_variable(name: &str) -> String {
+    name.replace(['-', '.'], "_")
+}
+
 /// Of the files of one directory, those that are credentials: by their name, as a variable's, or by their text.
 #[must_use]
 pub fn secrets<'f>(files: &'f [(String, String)]) -> Vec<&'f str> {
     let beside_key_id = files.iter().any(|(_, text)| values::is_access_key_id(text));
     let is_one = |(name, text): &&(String, String)| {
-        let name = name.replace(['-', '.'], "_");
+        let name = as_variable(name);
         super::names::is_credential(&name) || values::credential(&name, text, beside_key_id).is_some()
     };
     files.iter().filter(is_one).map(|(name, _)| name.as_str()).collect()
@@ -218,6 +238,17 @@ mod tests {
         ] {
             assert!(masked.holds(yes), "{masked:?}");
             assert!(!masked.holds(no), "{masked:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_mounted_secret_are_told_by_their_name() {
+        for name in ["AWS_SECRET_ACCESS_KEY", "aws-access-key-id", "s3.secret", "AWS_SESSION_TOKEN"] {
+            assert_eq!(secret(name), Some(Masked::Always), "{name}");
+        }
+        assert_eq!(secret("credentials"), Some(Masked::Credential));
+        for name in ["id", "config.json", "data", "secret", "key", "access_key", "train", "end"] {
+            assert_eq!(secret(name), None, "{name}");
         }
     }
 
