@@ -166,8 +166,8 @@ fn networks(config: &Value) -> usize {
 fn is_hopeless(config: &Value) -> bool {
     let env = config["process"]["env"].as_array();
     let odd = env.into_iter().flatten().any(|entry| !entry.as_str().unwrap().contains('='));
-    let homes = env.into_iter().flatten().filter_map(|entry| entry.as_str()?.strip_prefix("HOME="));
-    let relative = homes.last().is_some_and(|home| !home.is_empty() && !home.starts_with('/'));
+    let mut homes = env.into_iter().flatten().filter_map(|entry| entry.as_str()?.strip_prefix("HOME="));
+    let relative = homes.next_back().is_some_and(|home| !home.is_empty() && !home.starts_with('/'));
     config["linux"].is_null() || networks(config) > 1 || odd || relative
 }
 

@@ -183,7 +183,7 @@ fn as_variable(name: &str) -> String {
 
 /// Of the files of one directory, those that are credentials: by their name, as a variable's, or by their text.
 #[must_use]
-pub fn secrets<'f>(files: &'f [(String, String)]) -> Vec<&'f str> {
+pub fn secrets(files: &[(String, String)]) -> Vec<&str> {
     let beside_key_id = files.iter().any(|(_, text)| values::is_access_key_id(text));
     let is_one = |(name, text): &&(String, String)| {
         let name = as_variable(name);
