@@ -226,7 +226,7 @@ pub struct DeviceAccess {
     pub access: Option<String>,
 }
 
-/// The hooks that concern us; oci-spec's `Hooks` copies all six lists.
+/// The hooks that concern us.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {
@@ -234,6 +234,21 @@ pub struct Hooks {
     pub prestart: Option<Vec<Hook>>,
     /// Run by the runtime in its own namespaces after the container's were made.
     pub create_runtime: Option<Vec<Hook>>,
+    /// Run by the runtime in the container's namespaces, before its root file system is entered: a program of the host.
+    pub create_container: Option<Vec<Hook>>,
+    /// Run by the runtime in the container, before its program.
+    pub start_container: Option<Vec<Hook>>,
     /// Run by the runtime in its own namespaces after the container was deleted.
     pub poststop: Option<Vec<Hook>>,
+}
+
+impl Hooks {
+    /// The hooks whose processes are in the container's namespaces, by the name of their list (runtime-spec, config.md,
+    /// "POSIX-platform Hooks").
+    pub fn inside(&self) -> impl Iterator<Item = (&'static str, usize, &Hook)> {
+        let lists = [("createContainer", &self.create_container), ("startContainer", &self.start_container)];
+        lists.into_iter().flat_map(|(list, hooks)| {
+            hooks.iter().flatten().enumerate().map(move |(index, hook)| (list, index, hook))
+        })
+    }
 }

@@ -13,6 +13,7 @@ mod network;
 mod open;
 mod settings;
 mod sources;
+mod tree;
 mod world;
 
 use std::collections::BTreeSet;

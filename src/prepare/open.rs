@@ -4,11 +4,10 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::RawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::NixPath;
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
@@ -50,6 +49,20 @@ impl Opened {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         openat2(self.0, path, how).map(Self)
+    }
+
+    /// The same where the path has no links in it; with one it is ELOOP. Of a link itself, with O_PATH and O_NOFOLLOW.
+    pub(super) fn without_links(&self, path: &str, flags: OFlag) -> nix::Result<Self> {
+        let path = path.trim_start_matches('/');
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC);
+        let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        openat2(self.0, if path.is_empty() { "." } else { path }, how).map(Self)
+    }
+
+    /// Where a link leads to, which was opened itself.
+    pub(super) fn target(&self) -> nix::Result<String> {
+        let target = nix::fcntl::readlinkat(Some(self.0), c"")?;
+        target.into_string().map_err(|_| Errno::EILSEQ)
     }
 
     /// The same file, opened for more than looking at it.
@@ -97,20 +110,20 @@ impl Opened {
 
     /// Names in this directory, which has to be open for reading; at most `limit`.
     pub(crate) fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
+        Ok(self.entries(limit)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The same, each with what it is where the file system tells.
+    pub(super) fn entries(self, limit: usize) -> nix::Result<Vec<(CString, Option<Type>)>> {
         let mut dir = Dir::from_fd(self.0)?;
         // The directory closes it now.
         std::mem::forget(self);
-        let names = dir.iter().flatten().map(|entry| entry.file_name().to_owned());
-        Ok(names.filter(|name| !matches!(name.to_bytes(), b"." | b"..")).take(limit).collect())
+        let entries = dir.iter().flatten().map(|entry| (entry.file_name().to_owned(), entry.file_type()));
+        Ok(entries.filter(|(name, _)| !matches!(name.to_bytes(), b"." | b"..")).take(limit).collect())
     }
 
     /// A path that leads to this very file.
     pub(super) fn link(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0))
     }
-}
-
-/// A path as text, if it is.
-pub(super) fn text(path: &Path) -> Option<&str> {
-    std::str::from_utf8(path.as_os_str().as_bytes()).ok()
 }

@@ -27,6 +27,7 @@ use crate::config::{Edit, View};
 use crate::policy::Policy;
 use crate::settings::Answer;
 
+pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{MASKED, READONLY};
 pub use mounts::{Source, Sources};
@@ -117,8 +118,8 @@ pub struct World {
     pub root: Option<&'static str>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
-    /// Paths in the container at which there may be credentials.
-    pub credential_files: Vec<String>,
+    /// Where in the container there are credentials, or may be.
+    pub credential_files: CredentialFiles,
     /// Whether core_pattern names a program of the host.
     pub core_pattern_is_program: bool,
 }

@@ -60,6 +60,8 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
     let stray_env = credentials::strays(entries.iter().map(|entry| &**entry), &subject.policy.credentials);
 
+    credentials::files::check_home(entries.iter().map(|entry| &**entry), &subject)?;
+
     let command: Vec<_> = invocation.command.iter().map(|word| word.to_string_lossy()).collect();
     credentials::args::check(&command.iter().map(|word| &**word).collect::<Vec<_>>(), &subject)?;
 

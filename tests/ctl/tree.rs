@@ -85,13 +85,13 @@ fn a_path_that_was_made_writable_is_named() {
 fn credentials_whose_mask_was_taken_away_are_named() {
     let sealed = Sealed::empty();
     sealed.sh("mkdir -p $D/bundle/rootfs/root/.aws; echo key >$D/bundle/rootfs/root/.aws/credentials").must();
-    // The way to the file is a link that leads elsewhere on the host.
+    // The way to the file is a link that leads elsewhere on the host; what is masked is the path without links.
     sealed.sh("mv $D/bundle/rootfs/root $D/bundle/rootfs/home-of-root; ln -s /home-of-root $D/bundle/rootfs/root").must();
     sealed.start("web", |_| {});
     within(
         &sealed,
         "busybox umount /home-of-root/.aws",
-        &["credential-files: /root/.aws of process PID is not masked"],
+        &["credential-files: /home-of-root/.aws of process PID is not masked"],
     );
 }
 

@@ -12,7 +12,8 @@ use cases::{Cases, cases};
 use oci_isolate::config::{Change, Document, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
-use oci_isolate::rules::{RULES, Rule, Subject, World};
+use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
+use oci_isolate::rules::{CredentialFiles, RULES, Rule, Subject, World};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -291,4 +292,67 @@ fn nothing_is_opened_in_the_host_s_network_namespace() {
     let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});
     subject.world.keeps_network = true;
     assert_eq!(applied(cases.rule(), &at, &subject).unwrap().0, at);
+}
+
+#[test]
+fn credential_files_that_could_not_be_looked_for_are_refused_and_those_that_were_not_are_reported() {
+    let refused = CredentialFiles { refused: Some("too many".into()), ..CredentialFiles::default() };
+    let cases = |credential_files| Cases {
+        rule: "credential-files",
+        world: World { credential_files, ..World::default() },
+        ..Cases::default()
+    };
+    let why = "credential-files: too many, or set [rules] credential-files = \"allow\"".to_owned();
+    let refused = cases(refused);
+    assert_eq!(holds(refused.rule(), &json!({}), &refused.subject()), Err(why.clone()));
+    assert_eq!(applied(refused.rule(), &json!({}), &refused.subject()), Err(why));
+    let unsearched = CredentialFiles { unsearched: vec!["/data".into()], ..CredentialFiles::default() };
+    let unsearched = cases(unsearched);
+    let note = "not all directories below /data were searched for credential files".to_owned();
+    assert_eq!(applied(unsearched.rule(), &json!({}), &unsearched.subject()), Ok((json!({}), vec![note])));
+}
+
+/// What docs/rules.md has to say of the places that are masked for one reason, on one line.
+fn documented(masked: Masked) -> String {
+    let words = match masked {
+        Masked::Always => "Whatever is in it",
+        Masked::Ecr => "A registry login, when it names Amazon ECR",
+        Masked::CodeArtifact => "A login, when it names AWS CodeArtifact or CodeCommit",
+        Masked::Eks => "A kubeconfig, when it names Amazon EKS",
+        Masked::S3a => "A configuration of Hadoop, when it has keys of its S3 file systems",
+        Masked::Credential => "What holds a credential, by the patterns of `credentials-env`",
+    };
+    let quoted = |paths: Vec<&str>| format!("`{}`", paths.join("`, `"));
+    let of = |places: &[Place]| -> Vec<&str> {
+        places.iter().filter(|place| place.masked == masked).map(|place| place.path).collect()
+    };
+    let named = |(name, files, of): &(&str, &[&str], Masked)| {
+        let files = files.iter().map(|file| format!("/{file}"));
+        let paths = if files.len() == 0 {
+            vec![format!("${name}")]
+        } else {
+            files.map(|file| format!("${name}{file}")).collect()
+        };
+        (*of == masked).then(|| paths.join("`, `"))
+    };
+    let named: Vec<_> = NAMED.iter().filter_map(named).collect();
+    let parts = [
+        ("in each home ", of(&IN_HOMES)),
+        ("anywhere ", of(&ABSOLUTE)),
+        ("", named.iter().map(String::as_str).collect()),
+    ];
+    let parts = parts.into_iter().filter(|(_, paths)| !paths.is_empty());
+    let parts: Vec<_> = parts.map(|(front, paths)| format!("{front}{}", quoted(paths))).collect();
+    format!("- {words}: {}.", parts.join("; "))
+}
+
+#[test]
+fn the_places_of_credential_files_stand_in_the_documentation() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let text = std::fs::read_to_string(path).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let kinds =
+        [Masked::Always, Masked::Ecr, Masked::CodeArtifact, Masked::Eks, Masked::S3a, Masked::Credential];
+    let lines = kinds.map(documented);
+    let missing: Vec<_> = lines.iter().filter(|line| !text.contains(*line)).collect();
+    assert!(missing.is_empty(), "docs/rules.md, section credential-files:\n{missing:#?}");
 }

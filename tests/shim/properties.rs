@@ -104,11 +104,14 @@ fn hooks() -> impl Strategy<Value = Value> {
     let hook = prop_oneof![
         3 => Just(json!({"path": "/bin/plumb", "args": ["plumb", "--isolate"], "timeout": 7})),
         1 => Just(json!({"path": "/bin/plain"})),
+        1 => Just(json!({"path": "/bin/plain", "env": ["A=1", format!("AWS_TOKEN={VALUE}"), "B="]})),
         1 => Just(json!({"path": "/shim", "args": ["oci-isolate", "--isolate-seal=/run/oci-isolate/containers/run/runc/web.json"]})),
         1 => Just(json!({"path": "/old", "args": ["oci-isolate", "--isolate-seal=/run/oci-isolate/containers/other.json"]})),
         1 => Just(json!({"path": "/shim", "args": ["oci-isolate", "--isolate-forget=/run/oci-isolate/containers/run/runc/web.json"]})),
     ];
-    let lists = select(&["prestart", "createRuntime", "createContainer", "poststart", "poststop"][..]);
+    let lists = select(
+        &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"][..],
+    );
     vec((lists, of(vec(hook, 0..4))), 0..4).prop_map(|lists| {
         Value::Object(lists.into_iter().map(|(name, list)| (name.to_owned(), json!(list))).collect())
     })
@@ -166,7 +169,9 @@ fn networks(config: &Value) -> usize {
 fn is_hopeless(config: &Value) -> bool {
     let env = config["process"]["env"].as_array();
     let odd = env.into_iter().flatten().any(|entry| !entry.as_str().unwrap().contains('='));
-    config["linux"].is_null() || networks(config) > 1 || odd
+    let mut homes = env.into_iter().flatten().filter_map(|entry| entry.as_str()?.strip_prefix("HOME="));
+    let relative = homes.next_back().is_some_and(|home| !home.is_empty() && !home.starts_with('/'));
+    config["linux"].is_null() || networks(config) > 1 || odd || relative
 }
 
 fn may_change(line: &str) -> bool {
@@ -183,6 +188,11 @@ fn may_change(line: &str) -> bool {
         "+/linux/maskedPaths",
         "+/linux/readonlyPaths",
         "+/process/rlimits",
+        // One without its credential.
+        "-/hooks/createContainer/",
+        "+/hooks/createContainer {",
+        "-/hooks/startContainer/",
+        "+/hooks/startContainer {",
         // One of ours from another time.
         "-/hooks/prestart/",
         "-/hooks/createRuntime/",

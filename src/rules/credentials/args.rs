@@ -1,9 +1,10 @@
-//! `credential-args`: no credential is among the arguments of a program, where `/proc/1/cmdline` shows it to everybody in
-//! the container. Arguments cannot be taken away without changing what the program does, so it is refused; what is said
-//! is the index, never the value. In annotations and options of mounts, which the program does not see, it is reported.
+//! `credential-args`: no credential is among the arguments of a program or of a hook that runs in the container's
+//! namespaces: `/proc/PID/cmdline` shows them to every process there. Arguments cannot be taken away without changing
+//! what the program does, so it is refused; what is said is the index, never the value. In annotations and options of
+//! mounts, which the program does not see, it is reported.
 
 use super::values;
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Change, Edit, Hooks, Pointer, View};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -25,6 +26,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
 /// # Errors
 /// An argument is a credential.
 pub fn check(args: &[&str], subject: &Subject) -> Result<(), Violation> {
+    check_of("", args, subject)
+}
+
+fn check_of(whose: &str, args: &[&str], subject: &Subject) -> Result<(), Violation> {
     match args
         .iter()
         .enumerate()
@@ -32,7 +37,15 @@ pub fn check(args: &[&str], subject: &Subject) -> Result<(), Violation> {
     {
         Some((index, what)) if RULE.answer(&subject.policy) == Answer::Refuse => Err(Violation::of(
             &RULE,
-            format!("argument {index} holds {what}; isolated containers get no credentials, drop it"),
+            format!(
+                "argument {index}{whose} holds {what}; the container has no network{}; pass data by a mount, or set [rules] \
+                 credential-args = \"allow\"",
+                if what.ends_with("URL") {
+                    ", so the URL would not work"
+                } else {
+                    " and gets no credentials"
+                }
+            ),
         )),
         _ => Ok(()),
     }
@@ -44,7 +57,12 @@ fn before<'a>(args: &[&'a str], index: usize) -> &'a str {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     let args = view.process.iter().flat_map(|process| process.args.iter().flatten());
-    check(&args.map(|arg| &**arg).collect::<Vec<_>>(), subject)
+    check(&args.map(|arg| &**arg).collect::<Vec<_>>(), subject)?;
+    view.hooks.iter().flat_map(Hooks::inside).try_for_each(|(list, index, hook)| {
+        let args = hook.args().as_deref().unwrap_or_default();
+        let whose = format!(" of {list} hook {index}");
+        check_of(&whose, &args.iter().map(String::as_str).collect::<Vec<_>>(), subject)
+    })
 }
 
 /// Credentials where the program does not see them.

@@ -1,9 +1,11 @@
-//! `credential-files`: files and directories in which SDKs and S3 clients look for credentials are masked
-//! (`linux.maskedPaths`): a file reads as empty, a directory is empty. Which of them are there is looked up by
-//! `shim::homes`; this file knows the names.
+//! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
+//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by `prepare::homes`.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::rules::mounts::clean;
 use crate::rules::{Rule, Subject, Violation};
@@ -13,37 +15,11 @@ pub(in crate::rules) const RULE: Rule = Rule {
     name: "credential-files",
     promise: "no file in which AWS credentials are looked for can be read",
     reference: "AWS SDKs and Tools Reference Guide, \"Location of the shared config and credentials files\"; runtime-spec, config-linux.md, \"Masked Paths\"",
-    process: false,
+    process: true,
     answers: &[Answer::Set, Answer::Allow],
     plan,
-    holds: |view, subject| match missing(view, subject).first() {
-        None => Ok(()),
-        Some(path) => Err(Violation::of(&RULE, format!("{path} is not masked"))),
-    },
+    holds,
 };
-
-/// In a home: a path, or a directory and what is masked in it.
-pub const IN_HOMES: [(&str, &[&str]); 10] = [
-    (".aws", &[]),
-    (".awsvault", &[]),
-    (".boto", &[]),
-    (".config", &["fsspec", "rclone"]),
-    (".ecr", &[]),
-    (".mc", &[]),
-    (".mcli", &[]),
-    (".passwd-s3fs", &[]),
-    (".rclone.conf", &[]),
-    (".s3cfg", &[]),
-];
-
-/// In a home, and only when they name a registry of AWS: other registries' logins are not ours to take.
-pub const REGISTRY_LOGINS: [&str; 3] = [".config/containers/auth.json", ".docker/config.json", ".dockercfg"];
-
-/// Anywhere.
-pub const ABSOLUTE: [&str; 3] = ["/etc/boto.cfg", "/etc/codedeploy-agent/conf", "/etc/passwd-s3fs"];
-
-/// Anywhere, and only when they name a registry of AWS.
-pub const ABSOLUTE_LOGINS: [&str; 2] = ["/kaniko/.docker/config.json", "/run/containers/0/auth.json"];
 
 /// Variables that name files, and whether they name a directory.
 const POINTERS: [(&str, bool); 17] = [
@@ -66,28 +42,15 @@ const POINTERS: [(&str, bool); 17] = [
     ("RCLONE_CONFIG", false),
 ];
 
-/// Homes of system accounts that are nobody's: programs' directories, which many accounts share.
-const NOT_HOMES: [&str; 14] = [
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/nonexistent",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/cache",
-    "/var/run",
-    "/var/spool",
-];
-
-/// Whether a registry's login file is one for AWS.
-#[must_use]
-pub fn names_ecr(text: &str) -> bool {
-    [".dkr.ecr", "public.ecr.aws", "ecr-login", "QVdTOmV5S"].iter().any(|word| text.contains(word))
+/// What `prepare::homes` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CredentialFiles {
+    /// Paths in the container, without links.
+    pub paths: Vec<String>,
+    /// Why they could not be looked for.
+    pub refused: Option<String>,
+    /// Directories below which not everything was searched.
+    pub unsearched: Vec<String>,
 }
 
 /// The value of `HOME`, of which the last counts.
@@ -97,24 +60,59 @@ pub fn home<'v>(view: &'v View) -> Option<&'v str> {
     entries.filter_map(|entry| entry.strip_prefix("HOME=")).next().filter(|home| home.starts_with('/'))
 }
 
-/// The homes in a passwd(5), but for shared directories of programs.
+/// The homes in a passwd(5). One that is not absolute is taken from where a process may begin.
 #[must_use]
-pub fn homes_of(passwd: &str) -> Vec<String> {
-    let homes = passwd.lines().filter_map(|line| line.split(':').nth(5)).filter(|home| home.starts_with('/'));
-    let is_home =
-        |home: &String| !NOT_HOMES.iter().any(|directory| super::super::mounts::is_within(home, directory));
-    homes.map(clean).filter(is_home).collect()
+pub fn homes_of(passwd: &str, view: &View) -> BTreeSet<String> {
+    let homes = passwd.lines().filter_map(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
+    homes.flat_map(|home| [clean(home), absolute(home, view)]).collect()
+}
+
+/// The files that variables name which are no credentials themselves, and what they have to hold.
+#[must_use]
+pub fn named(view: &View) -> Vec<(String, Masked)> {
+    let mut files = Vec::new();
+    for (name, value) in variables(view) {
+        if name == "XDG_CONFIG_HOME" {
+            let below = |place: &Place| Some((place.path.strip_prefix(".config/")?, place.masked));
+            let below = IN_HOMES.iter().filter_map(below);
+            files.extend(below.map(|(path, masked)| (absolute(&format!("{value}/{path}"), view), masked)));
+        }
+        let Some((_, inside, masked)) = NAMED.iter().find(|(named, ..)| *named == name) else { continue };
+        for value in value.split(':').filter(|value| !value.is_empty()) {
+            if inside.is_empty() {
+                files.push((absolute(value, view), *masked));
+            }
+            files.extend(inside.iter().map(|file| (absolute(&format!("{value}/{file}"), view), *masked)));
+        }
+    }
+    files
+}
+
+/// The directories whose files are secrets.
+#[must_use]
+pub fn secrets(view: &View) -> Vec<String> {
+    let systemd = variables(view).filter(|(name, _)| *name == SECRETS_VARIABLE);
+    let systemd = systemd.map(|(_, value)| absolute(value, view));
+    SECRETS.iter().map(|directory| (*directory).to_owned()).chain(systemd).collect()
+}
+
+fn variables<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, &'v str)> {
+    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    entries.filter_map(|entry| entry.split_once('=')).filter(|(_, value)| !value.is_empty())
+}
+
+/// A path as the process finds it.
+fn absolute(path: &str, view: &View) -> String {
+    let cwd = view.process.as_ref().and_then(|process| process.cwd.as_deref()).unwrap_or("/");
+    if path.starts_with('/') { clean(path) } else { clean(&format!("{cwd}/{path}")) }
 }
 
 /// Paths in the container that credential variables name, and whether the variable names a directory. Those of the
 /// kernel and the shallow ones (`/etc`, `/tmp`) are left alone.
 #[must_use]
 pub fn pointers(view: &View) -> Vec<(String, bool)> {
-    let Some(process) = &view.process else { return Vec::new() };
-    let cwd = process.cwd.as_deref().unwrap_or("/");
     let mut paths = Vec::new();
-    for entry in process.env.iter().flatten() {
-        let Some((name, value)) = entry.split_once('=') else { continue };
+    for (name, value) in variables(view) {
         let Some((pointer, directory)) = POINTERS.iter().find(|(p, _)| p.eq_ignore_ascii_case(name)) else {
             continue;
         };
@@ -122,8 +120,7 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
         for value in values.into_iter().filter(|value| !value.is_empty()) {
             let path = match (value.strip_prefix("~/"), home(view)) {
                 (Some(rest), Some(home)) => format!("{home}/{rest}"),
-                _ if value.starts_with('/') => value.to_owned(),
-                _ => format!("{cwd}/{value}"),
+                _ => absolute(value, view),
             };
             let path = clean(&path);
             let of_kernel =
@@ -139,19 +136,58 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
 /// The paths that are not among the masked ones yet.
 fn missing<'s>(view: &View, subject: &'s Subject) -> Vec<&'s str> {
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
-    let paths = subject.world.credential_files.iter().map(String::as_str);
+    let paths = subject.world.credential_files.paths.iter().map(String::as_str);
     paths.filter(|path| !masked.iter().any(|masked| masked == path)).collect()
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let edit = |path: &str| Edit {
+    check(view, subject)?;
+    let mask = |path: &str| Edit {
         at: Pointer::to(&["linux", "maskedPaths"]),
         change: Change::Append(json!(path)),
         says: format!("{MASKED}{path}"),
     };
-    Ok(missing(view, subject).into_iter().map(edit).collect())
+    let note = |path: &String| Edit {
+        at: Pointer::to(&["mounts"]),
+        change: Change::Note,
+        says: format!("not all directories below {path} were searched for credential files"),
+    };
+    let notes = subject.world.credential_files.unsearched.iter().map(note);
+    Ok(missing(view, subject).into_iter().map(mask).chain(notes).collect())
 }
 
+fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+    check(view, subject)?;
+    match missing(view, subject).first() {
+        None => Ok(()),
+        Some(path) => Err(Violation::of(&RULE, format!("{path} is not masked"))),
+    }
+}
+
+/// What masking cannot put right.
+fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
+    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    check_home(entries.map(|entry| &**entry), subject)?;
+    match &subject.world.credential_files.refused {
+        None => Ok(()),
+        Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
+    }
+}
+
+/// Judges the value of `HOME`, of which the last counts, among `NAME=VALUE` entries. An empty one is as good as none:
+/// runtimes take passwd(5)'s (runc), or it leads to `/`.
+///
+/// # Errors
+/// It is not absolute: where it leads to depends on where a program stands.
+pub fn check_home<'e>(entries: impl Iterator<Item = &'e str>, subject: &Subject) -> Result<(), Violation> {
+    match entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default() {
+        home if home.is_empty() || home.starts_with('/') => Ok(()),
+        _ if RULE.answer(&subject.policy) == Answer::Allow => Ok(()),
+        _ => Err(Violation::of(&RULE, format!("HOME is not an absolute path; write it as one{LET_THROUGH}"))),
+    }
+}
+
+const LET_THROUGH: &str = ", or set [rules] credential-files = \"allow\"";
 const MASKED: &str = "masked ";
 
 /// The path that a change masked, by what was said of it: a change of this rule, for whoever looks later.
@@ -164,11 +200,36 @@ pub fn masked<'s>(rule: &str, says: &'s str) -> Option<&'s str> {
 mod tests {
     use super::*;
 
+    fn view(text: &str) -> View<'_> {
+        serde_json::from_str(text).unwrap()
+    }
+
     #[test]
-    fn homes_are_those_that_somebody_may_have_a_file_in() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/usr/sbin:/x\nnobody:x:65534:1::/nonexistent:/x\n\
-                      ml:x:1000:1000::/home/ml/:/bin/sh\nbroken\njenkins:x:998:998::/var/jenkins_home:/bin/sh\n";
-        assert_eq!(homes_of(passwd), ["/root", "/home/ml", "/var/jenkins_home"]);
+    fn every_home_counts_wherever_it_is() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nes:x:1:1::/usr/share/es:/x\nhomeless:x:2:2:::/x\n\
+                      ml:x:1000:1000::/home/ml/:/bin/sh\nbroken\nrelative:x:998:998::data/r:/bin/sh\n";
+        let homes = homes_of(passwd, &view(r#"{"process":{"cwd":"/work"}}"#));
+        let homes: Vec<_> = homes.iter().map(String::as_str).collect();
+        assert_eq!(homes, ["/data/r", "/home/ml", "/root", "/usr/share/es", "/work/data/r"]);
+    }
+
+    #[test]
+    fn files_that_other_variables_name_are_looked_into() {
+        let view = view(
+            r#"{"process":{"cwd":"/work","env":["KUBECONFIG=/k/one:two","HADOOP_CONF_DIR=/h","PIP_CONFIG_FILE=",
+            "XDG_CONFIG_HOME=/x","CREDENTIALS_DIRECTORY=/run/credentials/a"]}}"#,
+        );
+        let named = named(&view);
+        for (path, masked) in [
+            ("/k/one", Masked::Eks),
+            ("/work/two", Masked::Eks),
+            ("/h/core-site.xml", Masked::S3a),
+            ("/x/rclone", Masked::Always),
+            ("/x/pip/pip.conf", Masked::CodeArtifact),
+        ] {
+            assert!(named.contains(&(path.to_owned(), masked)), "{path}: {named:?}");
+        }
+        assert_eq!(secrets(&view), ["/run/secrets", "/run/credentials/a"]);
     }
 
     #[test]
@@ -176,7 +237,7 @@ mod tests {
         let text = r#"{"process":{"cwd":"/work","env":["HOME=/root","AWS_CONFIG_FILE=/etc/aws/config",
             "aws_shared_credentials_file=creds","BOTO_PATH=/a/b:~/c","AWS_ECR_CACHE_DIR=/tmp","RCLONE_CONFIG=/dev/null",
             "FSSPEC_CONFIG_DIR=/etc/fsspec","AWS_CREDENTIAL_FILE=","PATH=/bin"]}}"#;
-        let view: View = serde_json::from_str(text).unwrap();
+        let view = view(text);
         let wanted = [
             ("/etc/aws/config", false),
             ("/work/creds", false),
@@ -185,11 +246,5 @@ mod tests {
             ("/etc/fsspec", true),
         ];
         assert_eq!(pointers(&view), wanted.map(|(path, directory)| (path.to_owned(), directory)));
-    }
-
-    #[test]
-    fn only_logins_for_aws_are_taken() {
-        assert!(names_ecr(r#"{"auths":{"123.dkr.ecr.eu-west-1.amazonaws.com":{}}}"#));
-        assert!(!names_ecr(r#"{"auths":{"ghcr.io":{"auth":"x"}}}"#));
     }
 }

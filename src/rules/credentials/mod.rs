@@ -1,4 +1,6 @@
-//! `credentials-env`: no AWS credential, and no pointer to one, is in the environment.
+//! `credentials-env`: no AWS credential, and no pointer to one, is in the environment: of the process, and of the hooks that
+//! run in the container's namespaces. Other hooks (`prestart`, `createRuntime`, `poststart`, `poststop`) are the platform's own
+//! programs in the runtime's namespaces, and may need theirs.
 //!
 //! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three seconds
 //! and then raises, and an empty `AWS_PROFILE` raises too. Pointers go with the secrets, since a dangling one breaks
@@ -8,12 +10,14 @@ pub mod args;
 pub mod files;
 pub(super) mod mounts;
 mod names;
+pub mod places;
 mod values;
 
+use oci_spec::runtime::Hook;
 use serde_json::json;
 
 use super::{Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, Text, View};
+use crate::config::{Change, Edit, Hooks, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
 /// The name of the rule about variables.
@@ -21,8 +25,8 @@ pub const NAME: &str = "credentials-env";
 
 pub(super) const RULE: Rule = Rule {
     name: NAME,
-    promise: "no AWS credential and no pointer to one is in the environment",
-    reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; docs/rules.md lists names and patterns",
+    promise: "no AWS credential and no pointer to one is in the environment of the process and of hooks in the container",
+    reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; runtime-spec, config.md, \"POSIX-platform Hooks\"; docs/rules.md lists names and patterns",
     process: true,
     answers: &[Answer::Strip],
     plan,
@@ -82,9 +86,32 @@ fn metadata_is_settled<'e>(mut entries: impl Iterator<Item = &'e str>) -> bool {
     entries.any(|entry| entry.split_once('=').is_some_and(|(name, _)| name == NO_METADATA.0))
 }
 
+/// A credential in the environment of a hook that runs in the container's namespaces.
+struct OfHook<'v> {
+    list: &'static str,
+    hook: usize,
+    stray: Stray<'v>,
+}
+
+fn of_hooks<'v>(view: &'v View, subject: &Subject) -> Vec<OfHook<'v>> {
+    let hooks = view.hooks.iter().flat_map(Hooks::inside);
+    let of_hook = |(list, hook, it): (&'static str, usize, &'v Hook)| {
+        let env = it.env().as_deref().unwrap_or_default().iter().map(String::as_str);
+        let strays = strays(env, &subject.policy.credentials).into_iter();
+        strays.map(move |stray| OfHook { list, hook, stray })
+    };
+    hooks.flat_map(of_hook).collect()
+}
+
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    let remove_from_hook = |OfHook { list, hook, stray }: OfHook| Edit {
+        at: Pointer::to(&["hooks", list]).item(hook).member("env").item(stray.index),
+        change: Change::Remove,
+        says: format!("removed variable {} of {list} hook {hook} ({})", stray.name, stray.because),
+    };
+    let mut edits: Vec<Edit> = of_hooks(view, subject).into_iter().map(remove_from_hook).collect();
     if view.process.is_none() {
-        return Ok(Vec::new());
+        return Ok(edits);
     }
     let entries = entries(view)?;
     let remove = |stray: Stray| Edit {
@@ -92,8 +119,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         change: Change::Remove,
         says: format!("removed variable {} ({})", stray.name, stray.because),
     };
-    let mut edits: Vec<Edit> =
-        strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove).collect();
+    edits.extend(strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove));
     if !metadata_is_settled(entries) {
         let (name, value) = NO_METADATA;
         edits.push(Edit {
@@ -106,6 +132,10 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
 }
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+    if let Some(OfHook { list, hook, stray }) = of_hooks(view, subject).first() {
+        let why = format!("variable {} of {list} hook {hook} is there ({})", stray.name, stray.because);
+        return Err(Violation::of(&RULE, why));
+    }
     if view.process.is_none() {
         return Ok(());
     }

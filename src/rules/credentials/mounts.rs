@@ -1,7 +1,9 @@
-//! `credential-mounts`: token volumes that platforms inject, and `.aws` directories of the host, are not mounted. The
+//! `credential-mounts`: token volumes that platforms inject, and what the host's users keep credentials in (`.aws`, `.s3cfg`:
+//! the places that are masked whatever is in them), are not mounted. The
 //! platform put them there and not the user, so they are taken away and the container goes on; SDKs then answer "no
 //! credentials", since the variables that point to them are gone too (`credentials-env`).
 
+use super::places::{IN_HOMES, Masked, Place};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mounts::{clean, is_bind, is_within};
@@ -10,7 +12,7 @@ use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "credential-mounts",
-    promise: "no token volume of a platform and no .aws directory of the host is mounted",
+    promise: "no token volume of a platform and no credential file of the host's users is mounted",
     reference: "EKS User Guide, \"IAM roles for service accounts\", \"EKS Pod Identity\"; Kubernetes, \"Configure Service Accounts for Pods\"",
     process: false,
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
@@ -32,8 +34,8 @@ const DESTINATIONS: [&str; 7] = [
     "/var/run/secrets/pods.eks.amazonaws.com",
 ];
 
-/// Names of volumes of kubelet, and of the directory with an SDK's files.
-const SOURCES: [&str; 3] = [".aws", "aws-iam-token", "eks-pod-identity-token"];
+/// Names of volumes of kubelet.
+const SOURCES: [&str; 2] = ["aws-iam-token", "eks-pod-identity-token"];
 
 const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
 
@@ -55,9 +57,22 @@ fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
     let projected = |source: &str| source.contains("/kubernetes.io~projected/");
     [Some(source), real].into_iter().flatten().map(clean).any(|source| {
         source.split('/').any(|component| SOURCES.contains(&component))
+            || is_place(&source)
             || glob(SOURCE_GLOB, &source)
             || projected(&source) && holds_a_token(view, &destination)
     })
+}
+
+/// Whether it is, or lies in, a place in a home that is masked whatever is in it.
+fn is_place(source: &str) -> bool {
+    let is_it = |place: &Place| {
+        let at = |(at, _): (usize, &str)| {
+            let rest = &source[at + 1..];
+            rest.strip_prefix(place.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        place.masked == Masked::Always && source.match_indices('/').any(at)
+    };
+    source.contains("/.") && IN_HOMES.iter().any(is_it)
 }
 
 /// Whether a variable names a file in the directory.

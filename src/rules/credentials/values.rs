@@ -1,12 +1,18 @@
 //! Credentials under another name, by the shape of their value. Each pattern stands behind a piece of text that every
-//! match contains: nearly all variables are done with after a few searches, and no pattern is compiled.
+//! match contains: nearly all variables are done with after one walk, and no pattern is compiled. What is base64 as a whole
+//! is decoded, once, and looked into again.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use regex_lite::Regex;
 
-/// What it is called, texts of which a match contains one, and the pattern.
-const PATTERNS: [(&str, &[&str], &str); 12] = [
+/// What it is called, texts of which a match contains one, and the pattern. Text within text has its quotes escaped
+/// (`\\*["']?`), a URL within a URL has its delimiters encoded (`%3D`).
+const PATTERNS: [(&str, &[&str], &str); 18] = [
     ("an access key id", &KEY_ID_PREFIXES, ACCESS_KEY_ID),
     (
         "a session token",
@@ -15,13 +21,28 @@ const PATTERNS: [(&str, &[&str], &str); 12] = [
     ),
     ("a Bedrock key", &["ABSK"], r"ABSK[A-Za-z0-9+/]{109}"),
     ("a Bedrock key", &["bedrock-api-key-"], "bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t"),
-    ("a presigned URL", &["X-Amz-"], "X-Amz-(?:Signature|Credential|Security-Token)="),
-    ("a presigned URL", &["AWSAccessKeyId="], "[?&]AWSAccessKeyId=[^&]+.*[?&]Signature="),
+    ("a presigned URL", &["X-Amz-"], "X-Amz-(?:Signature|Credential|Security-Token)(?:=|%(?:25)*3[Dd])"),
+    (
+        "a presigned URL",
+        &["AWSAccessKeyId"],
+        "(?:[?&]|%(?:25)*(?:3[Ff]|26))AWSAccessKeyId(?:=|%(?:25)*3[Dd])[^&]+.*(?:[?&]|%(?:25)*(?:3[Ff]|26))Signature(?:=|%)",
+    ),
+    (
+        "a signed CloudFront URL",
+        &["Key-Pair-Id"],
+        "Signature(?:=|%(?:25)*3[Dd]).*Key-Pair-Id(?:=|%(?:25)*3[Dd])|Key-Pair-Id(?:=|%(?:25)*3[Dd]).*Signature(?:=|%(?:25)*3[Dd])",
+    ),
+    ("a CloudFront cookie", &["CloudFront-"], "CloudFront-(?:Signature|Policy)="),
     ("an EKS token", &["k8s-aws-v1."], r"k8s-aws-v1\.[A-Za-z0-9_-]{100}"),
     (
         "a JVM property",
         &["-Daws.", "-Dspark.hadoop.fs.s3", "-Dfs.s3"],
         r"-D(?:aws\.(?:accessKeyId|secretKey|secretAccessKey|sessionToken)|(?:spark\.hadoop\.)?fs\.s3[an]?\.(?:access\.key|secret\.key|session\.token|awsAccessKeyId|awsSecretAccessKey))=",
+    ),
+    (
+        "a Hadoop property",
+        &["fs.s3"],
+        r#"fs\.s3[an]?\.(?:bucket\.[^=:\s"']+\.)?(?:access\.key|secret\.key|session\.token|awsAccessKeyId|awsSecretAccessKey)(?:\\*["']?[\s=:,]+\\*["']?|</name>\s*<value>)[^\s"'\\,}$<]"#,
     ),
     (
         "a URL with a key",
@@ -31,11 +52,29 @@ const PATTERNS: [(&str, &[&str], &str); 12] = [
     (
         CONFIGURATION,
         &["aws_"],
-        r"(?i)aws_(?:access_key_id|secret_access_key|session_token|security_token)\s*[=:]\s*\S",
+        r#"(?i)aws_(?:access_key_id|secret_access_key|session_token|security_token)(?:\s*[=:]\s*[^\s"'\\]|\\*["']?\s*[=:,]\s*\\*["'][^\s"'\\,}])"#,
+    ),
+    (
+        "an answer of AWS STS",
+        &["SecretAccessKey", "secretAccessKey"],
+        r#"[Ss]ecretAccessKey(?:\\*["']?\s*[=:]\s*\\*["']?|>)[A-Za-z0-9/+]{16}"#,
+    ),
+    (
+        "a token of IAM Identity Center",
+        &["awsapps.com"],
+        r"(?s)accessToken.*\.awsapps\.com|\.awsapps\.com.*accessToken",
+    ),
+    (
+        "a kubeconfig for EKS",
+        &[".eks.amazonaws.com"],
+        r"(?s)\.eks\.amazonaws\.com.*(?:client-key-data|get-token|aws-iam-authenticator|\btoken\b)",
     ),
     ("an ECR login", &["QVdTOmV5S"], "QVdTOmV5S[A-Za-z0-9+/=]{20}"),
     ("a token for AWS", &["eyJ"], JWT),
 ];
+
+/// Base64 of as many characters is decoded: fewer hold no credential, more are data.
+const ENCODED: std::ops::RangeInclusive<usize> = 24..=64 << 10;
 
 const CONFIGURATION: &str = "an AWS configuration";
 const KEY_ID_PREFIXES: [&str; 4] = ["AKIA", "ASIA", "ABIA", "ACCA"];
@@ -52,13 +91,49 @@ pub(super) fn credential(name: &str, value: &str, beside_key_id: bool) -> Option
     if let Some(what) = shaped(value) {
         return Some(what);
     }
-    let aws_like = || ["AWS", "AMAZON", "S3"].iter().any(|word| name.to_ascii_uppercase().contains(word));
-    (value.len() >= 40 && (beside_key_id || aws_like()) && holds_secret(value))
+    (value.len() >= 40 && (beside_key_id || speaks_of_aws(name)) && holds_secret(value))
         .then_some("a secret access key")
 }
 
-/// What the value is by its shape, if it is a credential.
+/// Terraform's variables are often called `secret_key`, as the AWS provider's argument is. Of other programs' `SECRET_KEY`
+/// nothing can be told: Django's and Flask's are theirs.
+fn speaks_of_aws(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["AWS", "AMAZON", "S3"].iter().any(|word| name.contains(word))
+        || name
+            .strip_prefix("TF_VAR_")
+            .is_some_and(|name| name.contains("SECRET") || name.contains("ACCESS_KEY"))
+}
+
+/// What the value is by its shape, if it is a credential, also as base64.
 fn shaped(value: &str) -> Option<&'static str> {
+    plainly_shaped(value).or_else(|| plainly_shaped(&decoded(value)?))
+}
+
+/// The text that a value is the base64 of, padded or not, with lines or not.
+fn decoded(value: &str) -> Option<String> {
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    if !ENCODED.contains(&value.len()) {
+        return None;
+    }
+    let (mut url_safe, mut lines) = (false, false);
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'=' => {}
+            b'-' | b'_' => url_safe = true,
+            b'\n' | b'\r' => lines = true,
+            _ => return None,
+        }
+    }
+    let text = if lines { Cow::from(value.replace(['\r', '\n'], "")) } else { Cow::from(value) };
+    let alphabet = if url_safe { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+    let bytes = GeneralPurpose::new(alphabet, LENIENT).decode(&*text).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+fn plainly_shaped(value: &str) -> Option<&'static str> {
     // No pattern matches less.
     if value.len() < 9 {
         return None;
@@ -229,6 +304,36 @@ mod tests {
             ("[default]\naws_secret_access_key = x".into(), "an AWS configuration"),
             ("Aws_Session_Token: x".into(), "an AWS configuration"),
             (format!("QVdTOmV5S{long}"), "an ECR login"),
+            (r#"{"aws_secret_access_key": "x"}"#.into(), "an AWS configuration"),
+            (r#"{\"AWS_SESSION_TOKEN\":\"x\"}"#.into(), "an AWS configuration"),
+            (format!(r#"{{"SecretAccessKey": "{}"}}"#, secret()), "an answer of AWS STS"),
+            (format!(r#"{{\"secretAccessKey\":\"{}\"}}"#, secret()), "an answer of AWS STS"),
+            (format!("<SecretAccessKey>{}</SecretAccessKey>", secret()), "an answer of AWS STS"),
+            ("https%3A%2F%2Fb%2Fk%3Fa%3D1%26X-Amz-Signature%3D1".into(), "a presigned URL"),
+            ("u=X-Amz-Security-Token%253d1".into(), "a presigned URL"),
+            ("https%3A%2F%2Fb%2Fk%3FAWSAccessKeyId%3Dx%26Signature%3Dy".into(), "a presigned URL"),
+            (
+                "https://d.cloudfront.net/x?Policy=a&Signature=b&Key-Pair-Id=K1".into(),
+                "a signed CloudFront URL",
+            ),
+            ("https%3A%2F%2Fd%2Fx%3FKey-Pair-Id%3DK1%26Signature%3Db".into(), "a signed CloudFront URL"),
+            ("CloudFront-Policy=a; CloudFront-Signature=b".into(), "a CloudFront cookie"),
+            ("--conf spark.hadoop.fs.s3a.secret.key=x".into(), "a Hadoop property"),
+            ("fs.s3a.bucket.data.access.key: x".into(), "a Hadoop property"),
+            (r#"{"spark.hadoop.fs.s3n.awsSecretAccessKey":"x"}"#.into(), "a Hadoop property"),
+            ("<name>fs.s3a.session.token</name>\n<value>x".into(), "a Hadoop property"),
+            (
+                r#"{"startUrl":"https://x.awsapps.com/start","accessToken":"a"}"#.into(),
+                "a token of IAM Identity Center",
+            ),
+            (
+                "server: https://X.gr7.eu-west-1.eks.amazonaws.com\nuser:\n  token: x".into(),
+                "a kubeconfig for EKS",
+            ),
+            (
+                "server: https://X.eks.amazonaws.com\nuser: {client-key-data: x}".into(),
+                "a kubeconfig for EKS",
+            ),
             (jwt(r#"{"aud":"sts.amazonaws.com"}"#), "a token for AWS"),
             (jwt(r#"{"aud":["x","pods.eks.amazonaws.com"]}"#), "a token for AWS"),
         ] {
@@ -249,6 +354,35 @@ mod tests {
             Some("a secret access key")
         );
         assert_eq!(credential("AWS_COMMIT", "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", true), None);
+    }
+
+    #[test]
+    fn base64_is_looked_into_once() {
+        use base64::engine::general_purpose::STANDARD;
+        let file = "[default]\naws_secret_access_key = x\n";
+        let answer = format!(r#"{{"Credentials":{{"SecretAccessKey":"{}"}}}}"#, secret());
+        for (encoded, what) in [
+            (STANDARD.encode(file), "an AWS configuration"),
+            (STANDARD.encode(file).trim_end_matches('=').to_owned(), "an AWS configuration"),
+            (URL_SAFE_NO_PAD.encode(format!("{answer}>>>???")), "an answer of AWS STS"),
+            (STANDARD.encode(answer.repeat(2)).replace("QW", "QW\n"), "an answer of AWS STS"),
+        ] {
+            assert_eq!(found(&encoded), Some(what), "{encoded}");
+        }
+        for value in
+            [STANDARD.encode(STANDARD.encode(file)), STANDARD.encode("x".repeat(100)), "A".repeat(41)]
+        {
+            assert_eq!(found(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_secret_key_of_terraform_is_one_of_aws_and_others_are_not() {
+        assert_eq!(credential("TF_VAR_secret_key", &secret(), false), Some("a secret access key"));
+        for name in ["SECRET_KEY", "DJANGO_SECRET_KEY", "TF_VAR_region", "RECAPTCHA_SECRET_KEY"] {
+            assert_eq!(credential(name, &secret(), false), None, "{name}");
+        }
+        assert_eq!(credential("TF_VAR_secret_key", "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12", false), None);
     }
 
     #[test]
@@ -286,6 +420,18 @@ mod tests {
             "AQo",
             "eyJ",
             "postgres://u:p@db/x",
+            r#"{"aws_secret_access_key": ""}"#,
+            r#"{"aws_session_token": null, "secretAccessKey": ""}"#,
+            r#"{"sessionToken": "abcdefghijklmnopqrstuvwxyz"}"#,
+            "https://d.cloudfront.net/x?Key-Pair-Id=K1",
+            "spark.hadoop.fs.s3a.endpoint=http://minio:9000",
+            "spark.hadoop.fs.s3a.secret.key=$SECRET",
+            "fs.s3a.access.key",
+            "https://X.gr7.eu-west-1.eks.amazonaws.com",
+            "https://x.awsapps.com/start",
+            "aHR0cHM6Ly9leGFtcGxlLm9yZy9hL2IvYw==",
+            "/usr/local/nvidia/lib/usr/local/nvidia/lib64",
+            "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
             "a_b",
         ] {
             assert_eq!(found(value), None, "{value}");

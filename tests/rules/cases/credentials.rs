@@ -1,6 +1,6 @@
 //! Credentials.
 
-use oci_isolate::rules::World;
+use oci_isolate::rules::{CredentialFiles, World};
 use serde_json::{Value, json};
 
 use super::{Cases, directory, sources};
@@ -14,17 +14,36 @@ pub(super) fn cases() -> Vec<Cases> {
     vec![
         Cases {
             rule: "credentials-env",
-            golden: vec![(
-                env(&["A=1", "aws_profile=x", "AWS_EC2_METADATA_DISABLED=false"]),
-                env(&["A=1", "AWS_EC2_METADATA_DISABLED=false"]),
-                "removed variable aws_profile (its name)",
-            )],
+            golden: vec![
+                (
+                    env(&["A=1", "aws_profile=x", "AWS_EC2_METADATA_DISABLED=false"]),
+                    env(&["A=1", "AWS_EC2_METADATA_DISABLED=false"]),
+                    "removed variable aws_profile (its name)",
+                ),
+                (
+                    json!({"hooks": {
+                        "createRuntime": [{"path": "/x", "env": ["AWS_PROFILE=x"]}],
+                        "createContainer": [{"path": "/x", "env": ["AWS_PROFILE=x"], "timeout": 1}],
+                        "startContainer": [{"path": "/x"}, {"path": "/x", "env": ["A=1", "AWS_PROFILE=x"]}],
+                    }}),
+                    json!({"hooks": {
+                        "createRuntime": [{"path": "/x", "env": ["AWS_PROFILE=x"]}],
+                        "createContainer": [{"path": "/x", "env": [], "timeout": 1}],
+                        "startContainer": [{"path": "/x"}, {"path": "/x", "env": ["A=1"]}],
+                    }}),
+                    "removed variable AWS_PROFILE of startContainer hook 1 (its name)",
+                ),
+            ],
             broken: vec![
                 (
                     env(&["AWS_TOKEN=", "AWS_EC2_METADATA_DISABLED=true"]),
                     "variable AWS_TOKEN is there (its name)",
                 ),
                 (env(&["A=1"]), "variable AWS_EC2_METADATA_DISABLED is not set"),
+                (
+                    json!({"hooks": {"startContainer": [{"path": "/x", "env": ["AWS_TOKEN=x"]}]}}),
+                    "variable AWS_TOKEN of startContainer hook 0 is there (its name)",
+                ),
             ],
             refused: vec![(env(&["A"]), "/process/env/0 has no \"=\"")],
             ..Cases::default()
@@ -68,7 +87,10 @@ pub(super) fn cases() -> Vec<Cases> {
         Cases {
             rule: "credential-files",
             world: World {
-                credential_files: vec!["/root/.aws".into(), "/root/.s3cfg".into()],
+                credential_files: CredentialFiles {
+                    paths: vec!["/root/.aws".into(), "/root/.s3cfg".into()],
+                    ..CredentialFiles::default()
+                },
                 ..World::default()
             },
             golden: vec![(
@@ -76,21 +98,37 @@ pub(super) fn cases() -> Vec<Cases> {
                 json!({"linux": {"maskedPaths": ["/root/.aws", "/root/.s3cfg"]}}),
                 "masked /root/.s3cfg",
             )],
-            broken: vec![(json!({"linux": {}}), "/root/.aws is not masked")],
+            broken: vec![
+                (json!({"linux": {}}), "/root/.aws is not masked"),
+                (
+                    json!({"process": {"env": ["HOME=/root", "HOME=data"]}}),
+                    "HOME is not an absolute path; write it as one, or set [rules] credential-files = \"allow\"",
+                ),
+            ],
             ..Cases::default()
         },
         Cases {
             rule: "credential-args",
-            broken: vec![(
-                json!({"process": {"args": ["job", format!("--id={KEY_ID}")]}}),
-                "argument 1 holds an access key id; isolated containers get no credentials, drop it",
-            )],
+            broken: vec![
+                (
+                    json!({"hooks": {"startContainer": [{"path": "/x", "args": ["x", KEY_ID]}]}}),
+                    "argument 1 of startContainer hook 0 holds an access key id; the container has no network and gets no credentials; pass data by a mount, or set [rules] credential-args = \"allow\"",
+                ),
+                (
+                    json!({"process": {"args": ["wget", "https://b.s3.amazonaws.com/k?X-Amz-Signature=1"]}}),
+                    "argument 1 holds a presigned URL; the container has no network, so the URL would not work; pass data by a mount, or set [rules] credential-args = \"allow\"",
+                ),
+                (
+                    json!({"process": {"args": ["job", format!("--id={KEY_ID}")]}}),
+                    "argument 1 holds an access key id; the container has no network and gets no credentials; pass data by a mount, or set [rules] credential-args = \"allow\"",
+                ),
+            ],
             refused: vec![(
                 json!({"process": {
                     "env": ["AWS_EC2_METADATA_DISABLED=true"],
                     "args": ["job", "--secret-key", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
                 }}),
-                "argument 2 holds a secret access key; isolated containers get no credentials, drop it",
+                "argument 2 holds a secret access key; the container has no network and gets no credentials; pass data by a mount, or set [rules] credential-args = \"allow\"",
             )],
             noted: vec![(
                 json!({
