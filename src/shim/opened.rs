@@ -25,6 +25,7 @@ pub(super) fn seal(
     {
         bail!("peer {} is the host's own address", host.addr());
     }
+    peers::check_carrier(netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.never.clone() };
     let addresses = record.addresses.clone();
