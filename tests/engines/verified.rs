@@ -35,7 +35,8 @@ fn containers_of_docker_hold() {
 
 #[test]
 fn containers_of_podman_hold() {
-    for (kind, runtime) in [(Kind::Machine, "/usr/sbin/runc"), (Kind::MachineForCrun, "/usr/bin/crun")] {
+    for kind in Kind::RUNTIMES {
+        let runtime = kind.runtime().to_str().unwrap();
         let podman = Podman::new(kind, User::Root, runtime);
         podman.host.settings(&format!("runtime = [{runtime:?}]\n"));
         for (name, flags) in [("web", &["-d"][..]), ("tty", &["-dt", "--read-only"])] {
@@ -49,10 +50,12 @@ fn containers_of_podman_hold() {
 
 #[test]
 fn containers_of_a_rootless_podman_hold() {
-    let podman = Podman::new(Kind::Machine, User::Rootless, "/usr/sbin/runc");
-    let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
-    podman.run("oci-isolate", &[&args]).must();
-    hold(&podman.isolatectl(&["verify", "--all"]), 1);
+    for kind in [Kind::Machine, Kind::Sid] {
+        let podman = Podman::new(kind, User::Rootless, "/usr/sbin/runc");
+        let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
+        podman.run("oci-isolate", &[&args]).must();
+        hold(&podman.isolatectl(&["verify", "--all"]), 1);
+    }
 }
 
 #[test]

@@ -1,26 +1,37 @@
-//! Podman 4.3, which prepares the network namespace before it calls the runtime.
+//! What holds on every Podman, which prepares the network namespace before it calls the runtime. `podman_4` and `podman_5`
+//! say on which.
 
 use serde_json::json;
 
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
+use crate::harness::podman::{Podman, Release, User};
 use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
 use crate::harness::{CREDENTIALS, ISOLATE};
 
 /// The name under which containers.conf knows the shim, and the one of the runtime itself.
 const SHIM: &str = "oci-isolate";
 const BARE: &str = "bare";
-const RUNC: &str = "/usr/sbin/runc";
 
-fn rootful() -> Podman {
-    Podman::new(Kind::Machine, User::Root, RUNC)
+/// What gets out of a user's container: no ICMP. slirp4netns is the resolver itself, and pasta carries IPv6 too.
+pub(crate) fn carried(release: Release) -> &'static [&'static str] {
+    match release {
+        Release::Podman4 => &["tcp", "udp", "metadata", "getaddrinfo"],
+        Release::Podman5 => &[
+            "tcp",
+            "udp",
+            "metadata",
+            "getaddrinfo",
+            "tcp6",
+            "metadata6",
+            "credentials",
+            "resolver",
+            "nslookup",
+        ],
+    }
 }
 
-#[test]
-fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
-    let podman = rootful();
+pub(crate) fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "own"]);
     let capture = Capture::start(&podman.host);
@@ -40,9 +51,7 @@ fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
     findings.settle();
 }
 
-#[test]
-fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
-    let podman = rootful();
+pub(crate) fn nothing_gets_out_of_an_isolated_container_whatever_its_network(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "own"]);
     let pod = ["pod", "create", "--name=pod", "--infra-image=probe", "--infra-command=sleep 1000"];
@@ -65,9 +74,7 @@ fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
     findings.settle();
 }
 
-#[test]
-fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else() {
-    let podman = rootful();
+pub(crate) fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else(podman: &Podman) {
     let mut findings = Findings::default();
     podman.host.settings("mode = \"always\"\n");
     let capture = Capture::start(&podman.host);
@@ -82,9 +89,7 @@ fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else() {
     findings.settle();
 }
 
-#[test]
-fn exec_sees_no_credentials_and_no_secret_that_is_one() {
-    let podman = rootful();
+pub(crate) fn exec_sees_no_credentials_and_no_secret_that_is_one(podman: &Podman) {
     let mut findings = Findings::default();
     // The name gives it away, as in `--secret ...,target=AWS_SECRET_ACCESS_KEY`; Podman adds it again on exec.
     let secret = podman.host.write("secret", CREDENTIALS[1].split_once('=').unwrap().1);
@@ -111,9 +116,7 @@ fn exec_sees_no_credentials_and_no_secret_that_is_one() {
     findings.settle();
 }
 
-#[test]
-fn a_network_connected_later_carries_nothing() {
-    let podman = rootful();
+pub(crate) fn a_network_connected_later_carries_nothing(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "late"]);
     podman.must(&["network", "create", "own"]);
@@ -132,9 +135,7 @@ fn a_network_connected_later_carries_nothing() {
     findings.settle();
 }
 
-#[test]
-fn hooks_of_others_still_run() {
-    let podman = rootful();
+pub(crate) fn hooks_of_others_still_run(podman: &Podman) {
     let mut findings = Findings::default();
     let ran = podman.host.at("ran");
     let hooks = podman.host.at("hooks.d");
@@ -162,11 +163,9 @@ fn hooks_of_others_still_run() {
     findings.settle();
 }
 
-#[test]
-fn with_crun_behind_the_shim_it_is_the_same() {
-    let podman = Podman::new(Kind::MachineForCrun, User::Root, "/usr/bin/crun");
+pub(crate) fn with_crun_behind_the_shim_it_is_the_same(release: Release) {
+    let podman = Podman::start_with_crun(release, User::Root);
     let mut findings = Findings::default();
-    podman.host.settings("runtime = [\"crun\"]\n");
     for runtime in [BARE, SHIM] {
         let report = podman.probe(runtime, runtime, &["--cap-add=NET_RAW"]);
         findings.about(runtime, report.reaches(&OPEN));
@@ -177,17 +176,15 @@ fn with_crun_behind_the_shim_it_is_the_same() {
     findings.settle();
 }
 
-#[test]
-fn rootless_it_is_the_same() {
-    let podman = Podman::new(Kind::Machine, User::Rootless, RUNC);
+pub(crate) fn rootless_it_is_the_same(podman: &Podman) {
     let mut findings = Findings::default();
-    // What slirp4netns carries: no ICMP, and the resolver is its own.
-    let carried = ["tcp", "udp", "metadata", "getaddrinfo"];
     for runtime in [BARE, SHIM] {
-        findings.about(runtime, podman.probe(runtime, runtime, &[]).reaches(&carried));
+        findings.about(runtime, podman.probe(runtime, runtime, &[]).reaches(carried(podman.release)));
     }
     let capture = Capture::start(&podman.host);
-    for network in ["--network=slirp4netns", "--network=host", "--network=none"] {
+    let by_user =
+        if podman.release == Release::Podman4 { "--network=slirp4netns" } else { "--network=pasta" };
+    for network in [by_user, "--network=host", "--network=none"] {
         let report = podman.probe(SHIM, "isolated", &["--annotation", ISOLATE, network]);
         let itself = if network == "--network=none" { &NAMELESS[..] } else { &ITSELF[..] };
         findings.about(network, report.sealed(itself));
@@ -196,9 +193,7 @@ fn rootless_it_is_the_same() {
     findings.settle();
 }
 
-#[test]
-fn a_refusal_is_shown_by_podman() {
-    let podman = rootful();
+pub(crate) fn a_refusal_is_shown_by_podman(podman: &Podman) {
     let maybe = ISOLATE.replace("=true", "=maybe");
     let said = podman.run(SHIM, &[&["--rm", "--annotation", &maybe, "probe", "probe", "maybe"]]);
     assert!(!said.well() && said.out.is_empty(), "the container ran: {said}");
