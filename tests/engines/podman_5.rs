@@ -19,11 +19,13 @@ claims! { Root:
     exec_sees_no_credentials_and_no_secret_that_is_one
     a_network_connected_later_carries_nothing
     hooks_of_others_still_run
+    a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start
     a_refusal_is_shown_by_podman
 }
 
 claims! { Rootless:
     rootless_it_is_the_same
+    a_rootless_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What holds on every Podman, which prepares the network namespace before it calls the runtime. `podman_4` and `podman_5`
 //! say on which.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
 use crate::harness::podman::{Podman, Release, User};
 use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
+use crate::harness::said::wait_for;
 use crate::harness::{CREDENTIALS, ISOLATE};
 
 /// The name under which containers.conf knows the shim, and the one of the runtime itself.
@@ -87,6 +90,90 @@ pub(crate) fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing
     findings.claim(said.well(), format!("the containers of the pod do not reach each other: {said}"));
     findings.about("host", capture.saw_nothing());
     findings.settle();
+}
+
+/// `podman kube play` gives the pod's annotations to its containers and not to the one that holds the namespaces: by them
+/// alone none of the pod's starts, and by the settings all are isolated, with what those open.
+pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman: &Podman) {
+    let mut findings = Findings::default();
+    let host = &podman.host;
+    podman.must(&["import", "--change", "CMD=[\"sleep\",\"1000\"]", &host.at("probe.tar"), "pause"]);
+    let config = std::fs::read_to_string(host.at("containers.conf")).unwrap();
+    host.write(
+        "containers.conf",
+        &config.replacen("[engine]", "[engine]\ninfra_image = \"localhost/pause\"", 1),
+    );
+    // Podman 4.3 gives them no PATH.
+    let container = |name: &str, command: &str| {
+        let path = "env: [{name: PATH, value: /bin}]";
+        format!("  - {{name: {name}, image: localhost/probe, command: {command}, {path}, ports: [PORT]}}\n")
+    };
+    let web =
+        container("web", "[httpd, -f, -h, /www]").replace("PORT", "{containerPort: 80, hostPort: 8080}");
+    let side = container("side", "[sleep, \"1000\"]").replace("PORT", "");
+    let pod = |annotations: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: pod\n  annotations: {{{annotations}}}\n\
+             spec:\n  containers:\n{web}{side}"
+        )
+    };
+    let (key, value) = ISOLATE.split_once('=').unwrap();
+    let asking = host.write("asking.yaml", &pod(&format!("{key}: \"{value}\"")));
+    let silent = host.write("silent.yaml", &pod(""));
+    let play = |runtime: &str, file: &str| {
+        let network = if podman.is_rootless() { &["--network", by_user(podman.release)][..] } else { &[] };
+        podman.podman(
+            &[&["--runtime", runtime, "kube", "play", "--log-driver=none"], network, &[file]].concat(),
+        )
+    };
+    let probe = || Report::parse(&podman.must(&["exec", "pod-side", "probe", "side"]));
+    let answers = || host.world.can_connect("198.51.100.2:8080");
+    let comes_to_answer = || wait_for(Duration::from_secs(5), || answers().then_some(())).is_some();
+
+    play(BARE, &silent).must();
+    findings.claim(comes_to_answer(), "the port of a bare pod does not answer");
+    let open =
+        if podman.is_rootless() { carried(podman.release) } else { &["tcp", "udp", "metadata", "resolver"] };
+    findings.about("bare", probe().reaches(open));
+    podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+
+    let said = play(SHIM, &asking);
+    let refused = said.err.contains("oci-isolate: container ") && said.err.contains("host-ipc: ");
+    findings.claim(refused, format!("a pod whose first container is not isolated was joined: {said}"));
+    findings.claim(!podman.podman(&["exec", "pod-side", "true"]).well(), "a refused container runs");
+    podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+
+    for opening in [false, true] {
+        let openings = if opening { "[openings]\ningress = \"80/tcp\"\n" } else { "" };
+        host.settings(&format!("mode = \"always\"\n{openings}"));
+        play(SHIM, &silent).must();
+        let page = ["exec", "pod-side", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80"];
+        let said = wait_for(Duration::from_secs(5), || podman.podman(&page).well().then_some(()));
+        findings.claim(said.is_some(), "the pod's containers do not reach each other");
+        if opening {
+            findings.claim(comes_to_answer(), "the port that the settings open does not answer");
+        } else {
+            findings.claim(!answers(), "a published port answers that nothing opens");
+        }
+        let capture = Capture::start(host);
+        let report = probe();
+        findings.about("pod", if opening { report.silent(&ITSELF) } else { report.sealed(&ITSELF) });
+        findings.about("host", capture.saw_nothing());
+        podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+    }
+    findings.settle();
+}
+
+/// Who carries the network of a user's container, where published ports lead through no process in the namespace.
+fn by_user(release: Release) -> &'static str {
+    match release {
+        Release::Podman4 => "slirp4netns:port_handler=slirp4netns",
+        Release::Podman5 => "pasta",
+    }
+}
+
+pub(crate) fn a_rootless_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman: &Podman) {
+    a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman);
 }
 
 pub(crate) fn exec_sees_no_credentials_and_no_secret_that_is_one(podman: &Podman) {

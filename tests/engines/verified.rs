@@ -1,7 +1,7 @@
 //! `isolatectl verify` of containers as engines make them: nothing that an engine does by itself is named.
 
 use crate::harness::ISOLATE;
-use crate::harness::containerd::Containerd;
+use crate::harness::containerd::{self, Containerd};
 use crate::harness::docker::{Docker, Release};
 use crate::harness::host::{Host, Kind};
 use crate::harness::podman::{Podman, User};
@@ -60,8 +60,10 @@ fn containers_of_a_rootless_podman_hold() {
 
 #[test]
 fn containers_of_containerd_hold() {
-    let containerd = Containerd::start();
-    let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
-    containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
-    hold(&verify(&containerd.host), 1);
+    for release in [containerd::Release::Containerd1, containerd::Release::Containerd2] {
+        let containerd = Containerd::start(release);
+        let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
+        containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
+        hold(&verify(&containerd.host), 1);
+    }
 }

@@ -103,6 +103,12 @@ impl Podman {
         command
     }
 
+    /// Whether a user runs it who is not root.
+    #[allow(dead_code, reason = "tests/engines uses it")]
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.user == User::Rootless
+    }
+
     /// Runs podman.
     pub(crate) fn podman(&self, args: &[&str]) -> Said {
         say(&mut self.command(args))

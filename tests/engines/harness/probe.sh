@@ -37,11 +37,11 @@ talk_to() {
     local listener try
     nc -l -p 7777 >/tmp/heard &
     listener=$!
-    for try in 1 2 3 4 5 6 7 8 9 10; do
+    for try in {1..100}; do
         limited 'exec 3<>"/dev/tcp/$0/7777" && echo hello >&3' "$1" && break
         usleep 10000
     done
-    [ "$try" = 10 ] || wait $listener
+    [ "$try" = 100 ] || wait $listener
     kill $listener 2>/dev/null
     grep hello /tmp/heard
 }
