@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::process::{directory, has_ended, member, namespace};
 use super::{read, read_bytes};
-use crate::peers::inside;
+use crate::peers::{in_network, inside};
 use crate::prepare::{Mount, mounts};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
@@ -38,7 +38,10 @@ pub(super) fn beside(init: u32, kind: &str) -> Result<BTreeSet<u32>> {
     if own == (dev, ino) {
         return Ok(BTreeSet::new());
     }
-    let mut found = inside(&format!("ns/{kind}"), dev, ino)?;
+    let mut found = match kind {
+        "net" => in_network(dev, ino)?,
+        _ => inside(&format!("ns/{kind}"), dev, ino)?,
+    };
     // A zombie is in no control group any more.
     found.retain(|pid| !has_ended(&directory(*pid)));
     Ok(found)

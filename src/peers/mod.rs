@@ -4,7 +4,9 @@
 //! the old one in one step, under one lock for the host. So no update is lost, whoever starts, dies or is asked at the
 //! same time, and whoever died without being deleted is out with the next change.
 
+mod carrier;
 mod names;
+mod pasta;
 mod processes;
 mod wanted;
 
@@ -17,8 +19,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 
+pub use carrier::check_carrier;
 pub use names::{given, hosts_of};
-pub use processes::{inside, stranger};
+pub use processes::{in_network, inside, stranger};
 pub use wanted::{Part, is_allowed, wanted};
 
 use crate::policy::Job;

@@ -56,9 +56,11 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
         if let Some(broken) = verified.broken.first().filter(|_| owner(identity).is_ok_and(|o| o.is_some())) {
             bail!("{RULE}: {} is not sealed any more: {broken}", path.display());
         }
-        // Rootless Podman publishes by a process in the namespace, unless slirp4netns does it.
+        // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.
         let way_out = match stranger.ends_with("(rootlessport)") {
-            true => "; use --network=slirp4netns:port_handler=slirp4netns",
+            true => {
+                "; use --network=pasta, or before Podman 5 --network=slirp4netns:port_handler=slirp4netns"
+            }
             false => "",
         };
         bail!(

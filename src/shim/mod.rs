@@ -73,8 +73,15 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     };
     // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
-    let (settings, runtime) = match usable(flags) {
-        Ok(found) => found,
+    let settings = match usable(flags) {
+        Ok(settings) => settings,
+        Err(why) => {
+            recorded::describe_without_settings(args)?;
+            return recorded::answer_without_settings(args)?.ok_or(why);
+        }
+    };
+    let runtime = match Runtime::find(&settings.runtime) {
+        Ok(runtime) => runtime,
         Err(why) => return recorded::answer_without_settings(args)?.ok_or(why),
     };
     if runtime.dialect() != Dialect::Runc {
@@ -98,14 +105,13 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     }
 }
 
-/// The settings, and the runtime that they name.
-fn usable(flags: &Flags) -> Result<(Settings, Runtime)> {
+/// The settings, with what the flags add to them.
+fn usable(flags: &Flags) -> Result<Settings> {
     let mut settings = prepare::settings(flags.config.as_deref())?;
     if flags.always {
         settings.mode = Mode::Always;
     }
-    let runtime = Runtime::find(&settings.runtime)?;
-    Ok((settings, runtime))
+    Ok(settings)
 }
 
 fn answer(call: &Call) -> Result<ExitCode> {

@@ -25,6 +25,7 @@ pub(super) fn seal(
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
         bail!("peer {address} is {why}");
     }
+    peers::check_carrier(netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.addresses.clone();

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::harness::containerd::{Containerd, RUNC};
+use crate::harness::containerd::{self, Containerd, RUNC};
 use crate::harness::docker::{Docker, Release};
 use crate::harness::findings::Findings;
 use crate::harness::host::{Host, Kind};
@@ -194,7 +194,7 @@ fn docker_28_is_open_and_isolated_is_closed() {
 
 #[test]
 fn containerd_is_open_and_isolated_is_closed() {
-    let containerd = Containerd::start();
+    let containerd = Containerd::start(containerd::Release::Containerd1);
     std::fs::copy(probe(), containerd.host.dir().join("rootfs/bin/ways")).unwrap();
     let run = |runtime: &Path, id: &str, flags: &[&str]| {
         let flags = [&["--rm", "--annotation", ISOLATE], flags].concat();

@@ -11,14 +11,18 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
-mod containerd;
+mod containerd_1;
+mod containerd_2;
+mod containerd_claims;
 mod docker_20;
 mod docker_28;
 mod docker_claims;
 mod harness;
 mod opened;
 mod plumbed;
-mod podman;
+mod podman_4;
+mod podman_5;
+mod podman_claims;
 mod runc;
 mod userns;
 mod verified;

@@ -23,8 +23,8 @@ fn plumbed(containerd: &Containerd, name: &str) -> String {
     let file = containerd.host.write("bridge.json", config);
     let script = format!(
         "ip netns add {name}; ip -n {name} link set lo up
-        export CNI_COMMAND=ADD CNI_CONTAINERID={name} CNI_NETNS=/run/netns/{name} CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni
-        /usr/lib/cni/bridge <{file} | sed -n 's/.*\"address\": \"\\(10[^/]*\\).*/\\1/p'"
+        export CNI_COMMAND=ADD CNI_CONTAINERID={name} CNI_NETNS=/run/netns/{name} CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin
+        /opt/cni/bin/bridge <{file} | sed -n 's/.*\"address\": \"\\(10[^/]*\\).*/\\1/p'"
     );
     containerd.host.sh(&script).must()
 }
@@ -61,103 +61,101 @@ fn probe(containerd: &Containerd, id: &str) -> Report {
     Report::parse(&exec(containerd, id, &["probe", id]).must())
 }
 
-#[test]
-fn containerd_an_open_port_is_answered_however_cni_plumbs() {
-    let containerd = Containerd::start();
+pub(crate) fn containerd_an_open_port_is_answered_however_cni_plumbs(containerd: &Containerd) {
     let mut findings = Findings::default();
-    let (bare, web) = (plumbed(&containerd, "bare"), plumbed(&containerd, "web"));
-    serve(&containerd, "bare", &["--with-ns", "network:/run/netns/bare"], &[]).must();
+    let (bare, web) = (plumbed(containerd, "bare"), plumbed(containerd, "web"));
+    serve(containerd, "bare", &["--with-ns", "network:/run/netns/bare"], &[]).must();
     for port in [80, 81] {
-        let answers = comes_to_answer(&containerd, &format!("{bare}:{port}"));
+        let answers = comes_to_answer(containerd, &format!("{bare}:{port}"));
         findings.claim(answers, format!("port {port} of a bare container does not answer"));
     }
-    findings.about("bare", probe(&containerd, "bare").reaches(&OPEN));
+    findings.about("bare", probe(containerd, "bare").reaches(&OPEN));
 
     let by_path = ["--with-ns", "network:/run/netns/web"];
     for (id, network) in [("path", &by_path[..]), ("cni", &["--cni"])] {
-        serve(&containerd, id, network, &[ISOLATE, INGRESS]).must();
+        serve(containerd, id, network, &[ISOLATE, INGRESS]).must();
         let own = if id == "path" {
             web.clone()
         } else {
             let show = "ip -4 -o addr show dev eth0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'";
-            exec(&containerd, id, &["sh", "-c", show]).must()
+            exec(containerd, id, &["sh", "-c", show]).must()
         };
-        findings.claim(comes_to_answer(&containerd, &format!("{own}:80")), format!("{id} does not answer"));
+        findings.claim(comes_to_answer(containerd, &format!("{own}:80")), format!("{id} does not answer"));
         let silent = !containerd.host.world.can_connect(&format!("{own}:81"));
         findings.claim(silent, format!("{id} answers at a port that is not open"));
-        let itself = fetch(&containerd, id, &own, "81");
+        let itself = fetch(containerd, id, &own, "81");
         findings.claim(itself.well(), format!("{id} does not reach its own address: {itself}"));
         let capture = Capture::start(&containerd.host);
-        findings.about(id, probe(&containerd, id).silent(&ITSELF));
+        findings.about(id, probe(containerd, id).silent(&ITSELF));
         findings.about(id, capture.saw_nothing());
     }
     findings.settle();
 }
 
-#[test]
-fn containerd_peers_in_namespaces_of_cni_reach_each_other_and_nobody_else() {
-    let containerd = Containerd::start();
+pub(crate) fn containerd_peers_in_namespaces_of_cni_reach_each_other_and_nobody_else(
+    containerd: &Containerd,
+) {
     let mut findings = Findings::default();
     let names = ["a", "b", "neighbour"];
-    let [a, b, neighbour] = names.map(|name| plumbed(&containerd, name));
+    let [a, b, neighbour] = names.map(|name| plumbed(containerd, name));
     let peers = format!("io.oci-isolate.peers={a},{b}");
     for name in names {
         let network = format!("network:/run/netns/{name}");
         let asked: &[&str] = if name == "neighbour" { &[] } else { &[ISOLATE, &peers] };
-        serve(&containerd, name, &["--with-ns", &network], asked).must();
+        serve(containerd, name, &["--with-ns", &network], asked).must();
     }
-    findings.about("bare", probe(&containerd, "neighbour").reaches(&OPEN));
+    findings.about("bare", probe(containerd, "neighbour").reaches(&OPEN));
     for (from, to, own) in [("a", &b, &a), ("b", &a, &b)] {
         let reaches = |to: &str| {
-            let there = || fetch(&containerd, from, to, "80").well().then_some(());
+            let there = || fetch(containerd, from, to, "80").well().then_some(());
             wait_for(Duration::from_secs(10), there).is_some()
         };
         findings.claim(reaches(to), format!("{from} does not reach {to}"));
         findings.claim(reaches(own), format!("{from} does not reach its own address"));
         for (address, port) in [(neighbour.as_str(), "80"), ("10.22.0.1", "80")] {
-            let said = fetch(&containerd, from, address, port);
+            let said = fetch(containerd, from, address, port);
             findings.claim(said.status == Some(1), format!("{from} to {address}: {said}"));
         }
-        let said = fetch(&containerd, "neighbour", own, "80");
+        let said = fetch(containerd, "neighbour", own, "80");
         findings.claim(!said.well(), format!("a neighbour reaches {from}"));
         let capture = Capture::start(&containerd.host);
-        findings.about(from, probe(&containerd, from).silent(&ITSELF));
+        findings.about(from, probe(containerd, from).silent(&ITSELF));
         findings.about(from, capture.saw_nothing());
     }
     findings.settle();
 }
 
-#[test]
-fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody_is_in_it() {
-    let containerd = Containerd::start();
+pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody_is_in_it(
+    containerd: &Containerd,
+) {
     let mut findings = Findings::default();
-    let address = plumbed(&containerd, "reused");
+    let address = plumbed(containerd, "reused");
     let network = ["--with-ns", "network:/run/netns/reused"];
     let is_closed = || containerd.host.sh("ip netns exec reused nft list table inet oci_isolate").well();
     let http = format!("{address}:80");
 
-    serve(&containerd, "first", &network, &[ISOLATE, INGRESS]).must();
-    findings.claim(comes_to_answer(&containerd, &http), "the first does not answer");
+    serve(containerd, "first", &network, &[ISOLATE, INGRESS]).must();
+    findings.claim(comes_to_answer(containerd, &http), "the first does not answer");
     findings.claim(is_closed(), "there is no table");
-    remove(&containerd, "first");
+    remove(containerd, "first");
     findings.claim(!is_closed(), "the table stayed behind");
 
     // Other openings, then none of ours at all.
-    serve(&containerd, "second", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();
-    findings.claim(comes_to_answer(&containerd, &format!("{address}:81")), "the second does not answer");
+    serve(containerd, "second", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();
+    findings.claim(comes_to_answer(containerd, &format!("{address}:81")), "the second does not answer");
     findings.claim(!containerd.host.world.can_connect(&http), "the second has what the first had");
-    remove(&containerd, "second");
-    serve(&containerd, "bare", &network, &[]).must();
-    findings.claim(comes_to_answer(&containerd, &http), "the bare container has no network");
-    findings.about("bare", probe(&containerd, "bare").reaches(&OPEN));
-    let said = serve(&containerd, "beside", &network, &[ISOLATE, INGRESS]);
+    remove(containerd, "second");
+    serve(containerd, "bare", &network, &[]).must();
+    findings.claim(comes_to_answer(containerd, &http), "the bare container has no network");
+    findings.about("bare", probe(containerd, "bare").reaches(&OPEN));
+    let said = serve(containerd, "beside", &network, &[ISOLATE, INGRESS]);
     findings.claim(!said.well() && said.err.contains("is in /run/netns/reused"), format!("{said}"));
     containerd.ctr(&["container", "delete", "beside"]).must();
-    remove(&containerd, "bare");
+    remove(containerd, "bare");
     findings.claim(!is_closed(), "what was refused left its table behind");
 
     // Who is still in it is never let out.
-    serve(&containerd, "third", &network, &[ISOLATE, INGRESS]).must();
+    serve(containerd, "third", &network, &[ISOLATE, INGRESS]).must();
     let inside = "setsid --fork ip netns exec reused sleep 1000 >/dev/null 2>&1 </dev/null";
     containerd.host.sh(inside).must();
     let stays = || containerd.host.sh("ip netns pids reused").must();
@@ -165,9 +163,9 @@ fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody_is_in_it()
         wait_for(Duration::from_secs(5), || (stays().lines().count() > 1).then_some(())).is_some(),
         "nobody is in it",
     );
-    remove(&containerd, "third");
+    remove(containerd, "third");
     findings.claim(is_closed(), "the table went from above somebody's head");
-    let said = serve(&containerd, "fourth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]);
+    let said = serve(containerd, "fourth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]);
     findings.claim(!said.well() && said.err.contains("nobody knows for whom"), format!("{said}"));
     drop(containerd.ctr(&["container", "delete", "fourth"]));
     findings.claim(is_closed(), "the table went with a container that was refused");
@@ -175,9 +173,9 @@ fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody_is_in_it()
     wait_for(Duration::from_secs(5), || stays().is_empty().then_some(()));
 
     // What is left of one that is gone hinders nobody.
-    serve(&containerd, "fifth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();
-    findings.claim(comes_to_answer(&containerd, &format!("{address}:81")), "the fifth does not answer");
-    remove(&containerd, "fifth");
+    serve(containerd, "fifth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();
+    findings.claim(comes_to_answer(containerd, &format!("{address}:81")), "the fifth does not answer");
+    remove(containerd, "fifth");
     findings.claim(!is_closed(), "the table stayed behind after all");
     findings.settle();
 }

@@ -1,7 +1,7 @@
 //! `isolatectl verify` of containers as engines make them: nothing that an engine does by itself is named.
 
 use crate::harness::ISOLATE;
-use crate::harness::containerd::Containerd;
+use crate::harness::containerd::{self, Containerd};
 use crate::harness::docker::{Docker, Release};
 use crate::harness::host::{Host, Kind};
 use crate::harness::podman::{Podman, User};
@@ -35,7 +35,8 @@ fn containers_of_docker_hold() {
 
 #[test]
 fn containers_of_podman_hold() {
-    for (kind, runtime) in [(Kind::Machine, "/usr/sbin/runc"), (Kind::MachineForCrun, "/usr/bin/crun")] {
+    for kind in Kind::RUNTIMES {
+        let runtime = kind.runtime().to_str().unwrap();
         let podman = Podman::new(kind, User::Root, runtime);
         podman.host.settings(&format!("runtime = [{runtime:?}]\n"));
         for (name, flags) in [("web", &["-d"][..]), ("tty", &["-dt", "--read-only"])] {
@@ -49,16 +50,20 @@ fn containers_of_podman_hold() {
 
 #[test]
 fn containers_of_a_rootless_podman_hold() {
-    let podman = Podman::new(Kind::Machine, User::Rootless, "/usr/sbin/runc");
-    let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
-    podman.run("oci-isolate", &[&args]).must();
-    hold(&podman.isolatectl(&["verify", "--all"]), 1);
+    for kind in [Kind::Machine, Kind::Sid] {
+        let podman = Podman::new(kind, User::Rootless, "/usr/sbin/runc");
+        let args = ["-d", "--annotation", ISOLATE, "probe", "sleep", "1000"];
+        podman.run("oci-isolate", &[&args]).must();
+        hold(&podman.isolatectl(&["verify", "--all"]), 1);
+    }
 }
 
 #[test]
 fn containers_of_containerd_hold() {
-    let containerd = Containerd::start();
-    let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
-    containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
-    hold(&verify(&containerd.host), 1);
+    for release in [containerd::Release::Containerd1, containerd::Release::Containerd2] {
+        let containerd = Containerd::start(release);
+        let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
+        containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
+        hold(&verify(&containerd.host), 1);
+    }
 }

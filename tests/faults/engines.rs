@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::engine::containerd::Containerd;
+use super::engine::containerd::{self, Containerd};
 use super::engine::docker::{Docker, Release};
 use super::engine::host::Host;
 use super::engine::probe::ITSELF;
@@ -16,7 +16,7 @@ fn records(host: &Host) -> String {
 
 #[test]
 fn an_isolated_container_of_containerd_outlives_a_daemon_that_is_killed() {
-    let containerd = Containerd::start();
+    let containerd = Containerd::start(containerd::Release::Containerd1);
     let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
     containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
     let before = records(&containerd.host);

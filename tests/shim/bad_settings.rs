@@ -1,10 +1,11 @@
-//! Settings that cannot be used: nothing runs, whatever it is, since a policy that nobody reads must be noticed.
+//! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an engine asks about
+//! the runtime itself is answered.
 
 use super::harness::{Host, shim};
 use super::said::{Said, say};
 use super::spec::{isolated, plain};
 
-const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["--version"]];
+const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["list"]];
 
 #[track_caller]
 fn refused(host: &Host, why: &str) {
@@ -186,8 +187,8 @@ fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_mad
             &["delete", "web"],
             &["kill", "web", "KILL"],
             &["list"],
-            &["features"],
-            &["--version"],
+            &["features", "web"],
+            &["--version", "create", "web"],
         ] {
             host.refuses(args, &why);
         }
@@ -207,6 +208,22 @@ fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_mad
         host.write("config.toml", settings);
         host.refuses(&["kill", "web", "KILL"], &why);
         host.sh("rm -r /run/oci-isolate").must();
+    }
+}
+
+#[test]
+fn what_an_engine_asks_of_the_runtime_when_it_starts_is_answered_by_the_one_that_is_found_without_settings() {
+    let host = Host::new();
+    host.write("config.toml", "mode = 1");
+    for word in ["features", "--version", "-v", "--help", "-h"] {
+        let runc = say(host.command("/usr/sbin/runc").arg(word));
+        assert!(runc.status == 0 && !runc.out.is_empty(), "{word}: {runc:?}");
+        assert_eq!(say(host.command(shim()).arg(word)), runc, "{word}");
+    }
+    // Settings that can be read say which runtime it is, and another's features would be wrong.
+    host.write("config.toml", "runtime = [\"/nowhere/runc\"]");
+    for word in ["features", "--version"] {
+        host.refuses(&[word], "no low-level runtime found; looked for /nowhere/runc (missing)");
     }
 }
 

@@ -9,14 +9,12 @@ use super::{Finding, is_shim, unusable};
 use crate::ctl::ask;
 use crate::ctl::install::containerd::read;
 use crate::ctl::install::tables::{at, strings};
-use crate::ctl::install::{crio as crio_files, podman as podman_files};
+use crate::ctl::install::{crio as crio_files, podman as podman_lists, podman_files};
 
 pub(super) fn podman(root: &Path, shim: &Path) -> Finding {
     let path = |runtime: &Item| strings(Some(runtime)).into_iter().next();
     look("podman", &podman_files::files(root), &["engine", "runtimes"], shim, path, |found, documents| {
-        let key = ["engine", "runtime_supports_json"];
-        let known = documents.iter().rev().find_map(|document| at(document, &key));
-        if strings(known).contains(&found.name) {
+        if podman_lists::supports_json(documents).contains(&found.name) {
             return None;
         }
         Some("it is not in runtime_supports_json, so Podman does not show why a container was refused".into())
@@ -28,7 +26,7 @@ pub(super) fn crio(root: &Path, shim: &Path) -> Finding {
     look("crio", &crio_files::files(root), &["crio", "runtime", "runtimes"], shim, path, |_, _| None)
 }
 
-/// The runtime that is the shim.
+/// A runtime that a file names.
 struct Found {
     name: String,
     path: String,
@@ -53,16 +51,17 @@ fn look(
         Ok(documents) => documents,
         Err(error) => return Finding::fail(engine, format!("{error:#}"), "correct it"),
     };
-    let mut found = None;
+    // Of two entries with the same name the one that is read later counts.
+    let mut found: Vec<Found> = Vec::new();
     for (file, document) in files.iter().zip(&documents) {
         let table = at(document, runtimes).and_then(Item::as_table_like);
         for (name, runtime) in table.into_iter().flat_map(|table| table.iter()) {
-            if let Some(path) = path(runtime).filter(|path| is_shim(Path::new(path), shim)) {
-                found = Some(Found { name: name.to_owned(), path, file: file.clone() });
-            }
+            let Some(path) = path(runtime) else { continue };
+            found.retain(|before| before.name != name);
+            found.push(Found { name: name.to_owned(), path, file: file.clone() });
         }
     }
-    let Some(found) = found else {
+    let Some(found) = found.into_iter().rfind(|found| is_shim(Path::new(&found.path), shim)) else {
         return Finding::warn(engine, format!("{version}; no runtime of it is oci-isolate"), install);
     };
     let says = format!("{version}; runtime {} of {} is {}", found.name, found.file.display(), found.path);

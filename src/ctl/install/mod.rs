@@ -11,6 +11,7 @@ pub(super) mod docker;
 pub(super) mod imports;
 mod json;
 pub(super) mod podman;
+pub(super) mod podman_files;
 pub(super) mod tables;
 
 use std::path::{Path, PathBuf};

@@ -1,19 +1,18 @@
 //! Podman: a file in containers.conf.d (containers.conf(5)). Its lists replace those of files read before, so ours
 //! take along what holds without them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
-use toml_edit::{Array, DocumentMut, Item};
+use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::containerd::read;
+use super::podman_files::{DIRECTORY, files};
 use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
 use super::{Edited, NAME, Wanted};
 
-pub(in crate::ctl) const DIRECTORY: &str = "/etc/containers/containers.conf.d";
-
 /// Lists of runtimes: which of them write their errors as JSON, and which do without control groups; with what Podman
-/// has in them by itself (containers/common, pkg/config/default.go, 4.3 and 5).
+/// has in them by itself (pkg/config/default.go of 4.3 to 6; `ocijail` of 5 is FreeBSD's).
 const LISTS: [(&str, &[&str]); 2] = [
     ("runtime_supports_json", &["crun", "runc", "kata", "runsc", "youki", "krun"]),
     ("runtime_supports_nocgroups", &["crun", "krun"]),
@@ -93,33 +92,53 @@ fn remove(text: &str, name: &str, before: &str, elsewhere: &[Vec<String>; 2]) ->
     written(&document, text)
 }
 
-/// What Podman reads below `root`, in its order; the last one wins.
-pub(in crate::ctl) fn files(root: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = ["usr/share/containers/containers.conf", "etc/containers/containers.conf"]
-        .map(|file| root.join(file))
-        .into();
-    let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut more: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|suffix| suffix == "conf")).collect();
-    more.sort();
-    found.append(&mut more);
+/// The runtimes that write their errors as JSON, as these files make it.
+pub(in crate::ctl) fn supports_json(documents: &[DocumentMut]) -> Vec<String> {
+    let [(key, built_in), _] = LISTS;
+    effective_of(documents, key, built_in)
+}
+
+/// What a list is in the end: one takes the place of the one before, or with `{append = true}` in it or in one before, goes
+/// behind it (containers.conf(5), "Appending to string arrays").
+fn effective_of(documents: &[DocumentMut], key: &str, built_in: &[&str]) -> Vec<String> {
+    let mut found: Vec<String> = built_in.iter().map(|name| (*name).to_owned()).collect();
+    let mut appends = false;
+    for there in documents.iter().filter_map(|document| at(document, &["engine", key])) {
+        let attributes = there.as_array().into_iter().flatten().filter_map(Value::as_inline_table);
+        appends = attributes.filter_map(|table| table.get("append")?.as_bool()).last().unwrap_or(appends);
+        if !appends {
+            found.clear();
+        }
+        found.extend(strings(Some(there)));
+    }
     found
 }
 
 /// The lists as they are without this file.
 fn effective(without: &Path) -> Result<[Vec<String>; 2]> {
-    let mut lists = LISTS.map(|(_, default)| default.iter().map(|name| (*name).to_owned()).collect());
-    for file in files(Path::new("/")).iter().filter(|file| *file != without) {
-        let document: DocumentMut = read(file)?;
-        for ((key, _), list) in LISTS.iter().zip(&mut lists) {
-            if let Some(there) = at(&document, &["engine", key]) {
-                *list = strings(Some(there));
-            }
+    let files = files(Path::new("/"));
+    let documents = files.iter().filter(|file| *file != without).map(|file| read(file));
+    let documents = documents.collect::<Result<Vec<DocumentMut>>>()?;
+    Ok(LISTS.map(|(key, built_in)| effective_of(&documents, key, built_in)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_the_place_of_the_one_before_unless_it_is_to_be_appended() {
+        for (files, expected) in [
+            (&["", ""][..], "crun krun"),
+            (&["a = ['one']"], "one"),
+            (&["a = ['one']", "a = ['two']"], "two"),
+            (&["a = ['one', {append=true}]"], "crun krun one"),
+            (&["a = ['one', {append=true}]", "", "a = ['two']"], "crun krun one two"),
+            (&["a = ['one']", "a = ['two', {append=true}]", "a = ['three', {append=false}]"], "three"),
+        ] {
+            let parsed = |text: &&str| format!("[engine]\n{text}\n").parse().unwrap();
+            let documents: Vec<DocumentMut> = files.iter().map(parsed).collect();
+            assert_eq!(effective_of(&documents, "a", &["crun", "krun"]).join(" "), expected, "{files:?}");
         }
     }
-    Ok(lists)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{Host, Kind};
 use super::probe::Report;
-use super::said::{Said, say, wait_for};
+use super::said::{Said, command, say, wait_for};
 use super::{CREDENTIALS, ISOLATE, bundle, shim};
 
 /// Debian's runc.
@@ -19,6 +19,15 @@ const CNI: &str = r#"{
   }]
 }"#;
 
+/// The two kinds of containerd there are for a shim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Debian 12's 1.6.
+    Containerd1,
+    /// Debian sid's 2.1.
+    Containerd2,
+}
+
 /// A running daemon.
 pub(crate) struct Containerd {
     /// The host that it runs on.
@@ -27,8 +36,9 @@ pub(crate) struct Containerd {
 
 impl Containerd {
     /// Starts a daemon, and makes the root file system that all containers share.
-    pub(crate) fn start() -> Self {
-        let host = Host::new(Kind::Machine);
+    pub(crate) fn start(release: Release) -> Self {
+        let kind = if release == Release::Containerd2 { Kind::Sid } else { Kind::Machine };
+        let host = Host::new(kind);
         let config = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [\n{1}]\n\
              [grpc]\n  address = \"{0}/containerd.sock\"\n",
@@ -38,7 +48,12 @@ impl Containerd {
         let file = host.write("containerd.toml", &config);
         host.daemon("containerd", "/usr/bin/containerd", &["--config", &file], &[]);
         let network = host.write("demo.conflist", CNI);
-        host.sh(&format!("mkdir -p /etc/cni/net.d && cp {network} /etc/cni/net.d/")).must();
+        // The second Debian has no plugins of its own; these run there too.
+        let plugins = host.at("cni");
+        say(command("cp").args(["-rL", "/usr/lib/cni", &plugins])).must();
+        let script =
+            format!("mkdir -p /etc/cni/net.d; cp {network} /etc/cni/net.d/; ln -sfn {plugins} /opt/cni/bin");
+        host.sh(&script).must();
         bundle::rootfs(&host);
         let containerd = Self { host };
         let answers = wait_for(Duration::from_secs(20), || containerd.ctr(&["version"]).well().then_some(()));

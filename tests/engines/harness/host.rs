@@ -39,7 +39,8 @@ impl Kind {
         matches!(self, Self::MachineForCrun | Self::SidForCrun)
     }
 
-    fn is_sid(self) -> bool {
+    /// Whether it is the second Debian.
+    pub(super) fn is_sid(self) -> bool {
         matches!(self, Self::Sid | Self::SidForCrun)
     }
 }

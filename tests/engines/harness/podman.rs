@@ -2,12 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::host::{Host, Kind};
 use super::probe::Report;
 use super::said::{Said, say};
 use super::{CREDENTIALS, image, shim};
+
+/// The two kinds of Podman there are for a shim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Debian 12's: slirp4netns without root, CNI beside netavark, annotations split at commas.
+    Podman4,
+    /// Debian sid's: pasta without root, netavark by nftables.
+    Podman5,
+}
 
 /// Who runs Podman.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +31,8 @@ pub(crate) enum User {
 pub(crate) struct Podman {
     /// The host that it runs on.
     pub(crate) host: Host,
+    /// Which it is.
+    pub(crate) release: Release,
     user: User,
 }
 
@@ -28,9 +40,24 @@ pub(crate) struct Podman {
 const UID: &str = "59999";
 
 impl Podman {
+    /// Podman with runc.
+    pub(crate) fn start(release: Release, user: User) -> Self {
+        let kind = if release == Release::Podman5 { Kind::Sid } else { Kind::Machine };
+        Self::new(kind, user, "/usr/sbin/runc")
+    }
+
+    /// Podman with crun, also behind the shim.
+    pub(crate) fn start_with_crun(release: Release, user: User) -> Self {
+        let kind = if release == Release::Podman5 { Kind::SidForCrun } else { Kind::MachineForCrun };
+        let podman = Self::new(kind, user, "/usr/bin/crun");
+        podman.host.settings("runtime = [\"crun\"]\n");
+        podman
+    }
+
     /// Prepares storage and configuration. The shim is the runtime `oci-isolate`, and `bare` is `runtime` itself.
     pub(crate) fn new(kind: Kind, user: User, runtime: &str) -> Self {
-        let podman = Self { host: Host::new(kind), user };
+        let release = if kind.is_sid() { Release::Podman5 } else { Release::Podman4 };
+        let podman = Self { host: Host::new(kind), release, user };
         let host = &podman.host;
         // Podman names a runtime by its file name; and a user has to be able to reach the binary.
         fs::copy(shim(), host.dir().join("oci-isolate")).unwrap();
@@ -68,10 +95,18 @@ impl Podman {
         let mut command = self.host.command("setpriv");
         command.args(user).args(["podman", "--root", &root, "--runroot", &state, "--storage-driver", driver]);
         command.args(args).env("HOME", &home).env("CONTAINERS_CONF", self.host.at("containers.conf"));
+        // Podman 5 says so with every call; Podman 6 has none.
+        command.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
         if self.user == User::Rootless {
             command.env("XDG_RUNTIME_DIR", format!("/run/user/{UID}"));
         }
         command
+    }
+
+    /// Whether a user runs it who is not root.
+    #[allow(dead_code, reason = "tests/engines uses it")]
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.user == User::Rootless
     }
 
     /// Runs podman.
@@ -88,7 +123,9 @@ impl Podman {
     /// What an operator calls for these containers: within the user's namespace, without root.
     pub(crate) fn isolatectl(&self, args: &[&str]) -> Said {
         let program = self.host.at("isolatectl");
-        fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+        if !Path::new(&program).exists() {
+            fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+        }
         match self.user {
             User::Root => say(self.host.command(&program).args(args)),
             User::Rootless => self.podman(&[&["unshare", &program], args].concat()),

@@ -71,12 +71,24 @@ impl World {
         }
         let told = tell.clone();
         outside.inside(move || {
-            web.into_iter().for_each(|address| serve_web(address, &told));
-            serve_echo(INTERNET.into(), &told);
+            web.into_iter().for_each(|address| serve_web(address, 80, &told));
+            serve_echo(INTERNET.into(), 7, &told);
             dns::serve(RESOLVER.into(), &told);
         });
         host.inside(move || dns::serve(STUB.into(), &tell));
         Self { outside, host, name, heard: Mutex::new((hear, Vec::new())) }
+    }
+
+    /// Serves a page and echoes datagrams at this port of the host's loopback, as a database or an agent does that is not
+    /// meant for others.
+    #[allow(dead_code, reason = "tests/engines uses it")]
+    pub(crate) fn serve_on_loopback(&self, port: u16) {
+        let (tell, hear) = channel();
+        self.host.inside(move || {
+            serve_web(IpAddr::from(Ipv4Addr::LOCALHOST), port, &tell);
+            serve_echo(Ipv4Addr::LOCALHOST.into(), port, &tell);
+        });
+        drop(hear);
     }
 
     /// The host's resolv.conf.
@@ -117,8 +129,8 @@ impl World {
 }
 
 /// Answers every HTTP request with a page.
-fn serve_web(address: IpAddr, visits: &Sender<String>) {
-    let listener = TcpListener::bind((address, 80)).unwrap();
+fn serve_web(address: IpAddr, port: u16, visits: &Sender<String>) {
+    let listener = TcpListener::bind((address, port)).unwrap();
     let visits = visits.clone();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -132,8 +144,8 @@ fn serve_web(address: IpAddr, visits: &Sender<String>) {
 }
 
 /// Sends every datagram back.
-fn serve_echo(address: IpAddr, visits: &Sender<String>) {
-    let socket = UdpSocket::bind((address, 7)).unwrap();
+fn serve_echo(address: IpAddr, port: u16, visits: &Sender<String>) {
+    let socket = UdpSocket::bind((address, port)).unwrap();
     let visits = visits.clone();
     thread::spawn(move || {
         let mut bytes = [0; 1500];

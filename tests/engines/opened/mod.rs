@@ -5,6 +5,7 @@
 mod collective;
 mod internal;
 mod job;
+mod pasta;
 mod podman;
 mod published;
 mod refused;

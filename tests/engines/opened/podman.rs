@@ -1,4 +1,4 @@
-//! Openings behind Podman 4.3: networks of netavark and of CNI, and without root what slirp4netns carries.
+//! Openings behind Podman: networks of netavark and of CNI, and without root what slirp4netns and pasta carry.
 
 use std::time::Duration;
 
@@ -7,23 +7,17 @@ use super::{FETCH, comes_to_answer};
 use crate::harness::ISOLATE;
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
+use crate::harness::podman::{Podman, Release, User};
 use crate::harness::probe::{ITSELF, OPEN, Report};
 use crate::harness::said::{Said, wait_for};
+use crate::podman_claims::carried;
 use crate::verified::hold;
 
-/// What slirp4netns carries: no ICMP, and the resolver is its own.
-const CARRIED: [&str; 4] = ["tcp", "udp", "metadata", "getaddrinfo"];
-
-fn podman(user: User) -> Podman {
-    Podman::new(Kind::Machine, user, "/usr/sbin/runc")
-}
-
 /// Starts a container that serves its page at port 80: a bare one, or an isolated one with this opening.
-fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Said {
+pub(super) fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Said {
     // Podman 4.3 splits the value at commas, as CSV; quotes keep it whole.
-    let opening = opening.map(|what| format!("\"io.oci-isolate.{what}\""));
+    let quote = if podman.release == Release::Podman4 { "\"" } else { "" };
+    let opening = opening.map(|what| format!("{quote}io.oci-isolate.{what}{quote}"));
     let (runtime, asked) = match &opening {
         None => ("bare", vec![]),
         Some(what) => ("oci-isolate", vec!["--annotation", ISOLATE, "--annotation", what]),
@@ -32,7 +26,7 @@ fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Sa
     podman.run(runtime, &[&name, flags, &asked, &["probe", "httpd", "-f", "-h", "/www"]])
 }
 
-fn serve(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) {
+pub(super) fn serve(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) {
     run(podman, name, flags, opening).must();
 }
 
@@ -40,7 +34,7 @@ fn address(podman: &Podman, name: &str) -> String {
     podman.must(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name])
 }
 
-fn probe(podman: &Podman, name: &str) -> Report {
+pub(super) fn probe(podman: &Podman, name: &str) -> Report {
     Report::parse(&podman.must(&["exec", name, "probe", name]))
 }
 
@@ -90,7 +84,7 @@ fn two_reach_each_other_alone(podman: &Podman, opening: &str, carried: &[&str]) 
     podman.must(&["network", "create", "--subnet=10.44.0.0/24", "--gateway=10.44.0.254", "own"]);
     for (name, last, opening, more) in [
         ("service", 7, None, &["-p=8080:80"][..]),
-        ("neighbour", 9, None, &[]),
+        ("neighbour", 9, None, &["--cap-add=NET_RAW"]),
         ("stranger", 8, Some("job=other"), &[]),
         ("m1", 1, Some(opening), &[]),
         ("m2", 2, Some(opening), &[]),
@@ -113,7 +107,9 @@ fn two_reach_each_other_alone(podman: &Podman, opening: &str, carried: &[&str]) 
             reaches(from, name, "80");
         }
     }
-    complaints.extend(probe(podman, "neighbour").reaches(carried));
+    // The network has no IPv6.
+    let carried: Vec<_> = carried.iter().filter(|name| !name.ends_with('6')).copied().collect();
+    complaints.extend(probe(podman, "neighbour").reaches(&carried));
     for from in ["neighbour", "stranger"] {
         let in_reach =
             ["10.44.0.1", "10.44.0.2"].into_iter().filter(|to| fetch(podman, from, to, "80").well());
@@ -165,34 +161,52 @@ fn each_opening(podman: &Podman, network: &str, carried: &[&str], own: bool) -> 
     findings
 }
 
-#[test]
-fn podman_with_netavark_opens_what_is_asked_for_and_nothing_else() {
-    let podman = podman(User::Root);
+fn with_netavark(release: Release) {
+    let podman = Podman::start(release, User::Root);
     each_opening(&podman, "--network=podman", &OPEN, true).settle();
 }
 
 #[test]
+fn podman_4_with_netavark_opens_what_is_asked_for_and_nothing_else() {
+    with_netavark(Release::Podman4);
+}
+
+#[test]
+fn podman_5_with_netavark_opens_what_is_asked_for_and_nothing_else() {
+    with_netavark(Release::Podman5);
+}
+
+#[test]
 fn podman_with_cni_opens_what_is_asked_for_and_nothing_else() {
-    let podman = podman(User::Root);
+    let podman = Podman::start(Release::Podman4, User::Root);
     let config = std::fs::read_to_string(podman.host.at("containers.conf")).unwrap();
     podman.host.write("containers.conf", &config.replace("\"netavark\"", "\"cni\""));
     assert_eq!(podman.must(&["info", "-f", "{{.Host.NetworkBackend}}"]), "cni");
     each_opening(&podman, "--network=podman", &OPEN, true).settle();
 }
 
-#[test]
-fn rootless_podman_opens_what_is_asked_for_and_nothing_else() {
-    let podman = podman(User::Rootless);
-    let network = "--network=slirp4netns:port_handler=slirp4netns";
-    let mut findings = each_opening(&podman, network, &CARRIED, false);
-
-    // Podman's default leads a published port into the namespace by a process of its own in it.
-    for network in ["--network=slirp4netns", "--network=bridge"] {
+/// On `network`, and refused on those to which Podman leads a published port by a process of its own in the namespace.
+fn rootless(release: Release, network: &str, by_process: &[&str]) {
+    let podman = Podman::start(release, User::Rootless);
+    let mut findings = each_opening(&podman, network, carried(release), false);
+    for network in by_process {
         let said = run(&podman, "web", &[network, PUBLISHED[0]], Some("ingress=80/tcp"));
-        let told =
-            said.err.contains("(rootlessport) is in ") && said.err.contains("port_handler=slirp4netns");
+        let told = said.err.contains("(rootlessport) is in ")
+            && said.err.contains("use --network=pasta, or before Podman 5 ")
+            && said.err.contains("port_handler=slirp4netns");
         findings.claim(!said.well() && told, format!("{network}: {said}"));
         drop(podman.podman(&["rm", "-f", "-t=0", "web"]));
     }
     findings.settle();
+}
+
+#[test]
+fn rootless_podman_4_opens_what_is_asked_for_and_nothing_else() {
+    let network = "--network=slirp4netns:port_handler=slirp4netns";
+    rootless(Release::Podman4, network, &["--network=slirp4netns", "--network=bridge"]);
+}
+
+#[test]
+fn rootless_podman_5_opens_what_is_asked_for_and_nothing_else() {
+    rootless(Release::Podman5, "--network=pasta:--no-splice", &["--network=bridge"]);
 }

@@ -1,26 +1,40 @@
-//! Podman 4.3, which prepares the network namespace before it calls the runtime.
+//! What holds on every Podman, which prepares the network namespace before it calls the runtime. `podman_4` and `podman_5`
+//! say on which.
+
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::harness::capture::Capture;
 use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
+use crate::harness::podman::{Podman, Release, User};
 use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
+use crate::harness::said::wait_for;
 use crate::harness::{CREDENTIALS, ISOLATE};
 
 /// The name under which containers.conf knows the shim, and the one of the runtime itself.
 const SHIM: &str = "oci-isolate";
 const BARE: &str = "bare";
-const RUNC: &str = "/usr/sbin/runc";
 
-fn rootful() -> Podman {
-    Podman::new(Kind::Machine, User::Root, RUNC)
+/// What gets out of a user's container: no ICMP. slirp4netns is the resolver itself, and pasta carries IPv6 too.
+pub(crate) fn carried(release: Release) -> &'static [&'static str] {
+    match release {
+        Release::Podman4 => &["tcp", "udp", "metadata", "getaddrinfo"],
+        Release::Podman5 => &[
+            "tcp",
+            "udp",
+            "metadata",
+            "getaddrinfo",
+            "tcp6",
+            "metadata6",
+            "credentials",
+            "resolver",
+            "nslookup",
+        ],
+    }
 }
 
-#[test]
-fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
-    let podman = rootful();
+pub(crate) fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "own"]);
     let capture = Capture::start(&podman.host);
@@ -40,9 +54,7 @@ fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
     findings.settle();
 }
 
-#[test]
-fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
-    let podman = rootful();
+pub(crate) fn nothing_gets_out_of_an_isolated_container_whatever_its_network(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "own"]);
     let pod = ["pod", "create", "--name=pod", "--infra-image=probe", "--infra-command=sleep 1000"];
@@ -65,9 +77,7 @@ fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
     findings.settle();
 }
 
-#[test]
-fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else() {
-    let podman = rootful();
+pub(crate) fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else(podman: &Podman) {
     let mut findings = Findings::default();
     podman.host.settings("mode = \"always\"\n");
     let capture = Capture::start(&podman.host);
@@ -82,9 +92,91 @@ fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing_else() {
     findings.settle();
 }
 
-#[test]
-fn exec_sees_no_credentials_and_no_secret_that_is_one() {
-    let podman = rootful();
+/// `podman kube play` gives the pod's annotations to its containers and not to the one that holds the namespaces: by them
+/// alone none of the pod's starts, and by the settings all are isolated, with what those open.
+pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman: &Podman) {
+    let mut findings = Findings::default();
+    let host = &podman.host;
+    podman.must(&["import", "--change", "CMD=[\"sleep\",\"1000\"]", &host.at("probe.tar"), "pause"]);
+    let config = std::fs::read_to_string(host.at("containers.conf")).unwrap();
+    host.write(
+        "containers.conf",
+        &config.replacen("[engine]", "[engine]\ninfra_image = \"localhost/pause\"", 1),
+    );
+    // Podman 4.3 gives them no PATH.
+    let container = |name: &str, command: &str| {
+        let path = "env: [{name: PATH, value: /bin}]";
+        format!("  - {{name: {name}, image: localhost/probe, command: {command}, {path}, ports: [PORT]}}\n")
+    };
+    let web =
+        container("web", "[httpd, -f, -h, /www]").replace("PORT", "{containerPort: 80, hostPort: 8080}");
+    let side = container("side", "[sleep, \"1000\"]").replace("PORT", "");
+    let pod = |annotations: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: pod\n  annotations: {{{annotations}}}\n\
+             spec:\n  containers:\n{web}{side}"
+        )
+    };
+    let (key, value) = ISOLATE.split_once('=').unwrap();
+    let asking = host.write("asking.yaml", &pod(&format!("{key}: \"{value}\"")));
+    let silent = host.write("silent.yaml", &pod(""));
+    let play = |runtime: &str, file: &str| {
+        let network = if podman.is_rootless() { &["--network", by_user(podman.release)][..] } else { &[] };
+        podman.podman(
+            &[&["--runtime", runtime, "kube", "play", "--log-driver=none"], network, &[file]].concat(),
+        )
+    };
+    let probe = || Report::parse(&podman.must(&["exec", "pod-side", "probe", "side"]));
+    let answers = || host.world.can_connect("198.51.100.2:8080");
+    let comes_to_answer = || wait_for(Duration::from_secs(5), || answers().then_some(())).is_some();
+
+    play(BARE, &silent).must();
+    findings.claim(comes_to_answer(), "the port of a bare pod does not answer");
+    let open =
+        if podman.is_rootless() { carried(podman.release) } else { &["tcp", "udp", "metadata", "resolver"] };
+    findings.about("bare", probe().reaches(open));
+    podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+
+    let said = play(SHIM, &asking);
+    let refused = said.err.contains("oci-isolate: container ") && said.err.contains("host-ipc: ");
+    findings.claim(refused, format!("a pod whose first container is not isolated was joined: {said}"));
+    findings.claim(!podman.podman(&["exec", "pod-side", "true"]).well(), "a refused container runs");
+    podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+
+    for opening in [false, true] {
+        let openings = if opening { "[openings]\ningress = \"80/tcp\"\n" } else { "" };
+        host.settings(&format!("mode = \"always\"\n{openings}"));
+        play(SHIM, &silent).must();
+        let page = ["exec", "pod-side", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80"];
+        let said = wait_for(Duration::from_secs(5), || podman.podman(&page).well().then_some(()));
+        findings.claim(said.is_some(), "the pod's containers do not reach each other");
+        if opening {
+            findings.claim(comes_to_answer(), "the port that the settings open does not answer");
+        } else {
+            findings.claim(!answers(), "a published port answers that nothing opens");
+        }
+        let capture = Capture::start(host);
+        let report = probe();
+        findings.about("pod", if opening { report.silent(&ITSELF) } else { report.sealed(&ITSELF) });
+        findings.about("host", capture.saw_nothing());
+        podman.must(&["pod", "rm", "-f", "-t=0", "pod"]);
+    }
+    findings.settle();
+}
+
+/// Who carries the network of a user's container, where published ports lead through no process in the namespace.
+fn by_user(release: Release) -> &'static str {
+    match release {
+        Release::Podman4 => "slirp4netns:port_handler=slirp4netns",
+        Release::Podman5 => "pasta",
+    }
+}
+
+pub(crate) fn a_rootless_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman: &Podman) {
+    a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman);
+}
+
+pub(crate) fn exec_sees_no_credentials_and_no_secret_that_is_one(podman: &Podman) {
     let mut findings = Findings::default();
     // The name gives it away, as in `--secret ...,target=AWS_SECRET_ACCESS_KEY`; Podman adds it again on exec.
     let secret = podman.host.write("secret", CREDENTIALS[1].split_once('=').unwrap().1);
@@ -111,9 +203,7 @@ fn exec_sees_no_credentials_and_no_secret_that_is_one() {
     findings.settle();
 }
 
-#[test]
-fn a_network_connected_later_carries_nothing() {
-    let podman = rootful();
+pub(crate) fn a_network_connected_later_carries_nothing(podman: &Podman) {
     let mut findings = Findings::default();
     podman.must(&["network", "create", "late"]);
     podman.must(&["network", "create", "own"]);
@@ -132,9 +222,7 @@ fn a_network_connected_later_carries_nothing() {
     findings.settle();
 }
 
-#[test]
-fn hooks_of_others_still_run() {
-    let podman = rootful();
+pub(crate) fn hooks_of_others_still_run(podman: &Podman) {
     let mut findings = Findings::default();
     let ran = podman.host.at("ran");
     let hooks = podman.host.at("hooks.d");
@@ -162,11 +250,9 @@ fn hooks_of_others_still_run() {
     findings.settle();
 }
 
-#[test]
-fn with_crun_behind_the_shim_it_is_the_same() {
-    let podman = Podman::new(Kind::MachineForCrun, User::Root, "/usr/bin/crun");
+pub(crate) fn with_crun_behind_the_shim_it_is_the_same(release: Release) {
+    let podman = Podman::start_with_crun(release, User::Root);
     let mut findings = Findings::default();
-    podman.host.settings("runtime = [\"crun\"]\n");
     for runtime in [BARE, SHIM] {
         let report = podman.probe(runtime, runtime, &["--cap-add=NET_RAW"]);
         findings.about(runtime, report.reaches(&OPEN));
@@ -177,17 +263,15 @@ fn with_crun_behind_the_shim_it_is_the_same() {
     findings.settle();
 }
 
-#[test]
-fn rootless_it_is_the_same() {
-    let podman = Podman::new(Kind::Machine, User::Rootless, RUNC);
+pub(crate) fn rootless_it_is_the_same(podman: &Podman) {
     let mut findings = Findings::default();
-    // What slirp4netns carries: no ICMP, and the resolver is its own.
-    let carried = ["tcp", "udp", "metadata", "getaddrinfo"];
     for runtime in [BARE, SHIM] {
-        findings.about(runtime, podman.probe(runtime, runtime, &[]).reaches(&carried));
+        findings.about(runtime, podman.probe(runtime, runtime, &[]).reaches(carried(podman.release)));
     }
     let capture = Capture::start(&podman.host);
-    for network in ["--network=slirp4netns", "--network=host", "--network=none"] {
+    let by_user =
+        if podman.release == Release::Podman4 { "--network=slirp4netns" } else { "--network=pasta" };
+    for network in [by_user, "--network=host", "--network=none"] {
         let report = podman.probe(SHIM, "isolated", &["--annotation", ISOLATE, network]);
         let itself = if network == "--network=none" { &NAMELESS[..] } else { &ITSELF[..] };
         findings.about(network, report.sealed(itself));
@@ -196,9 +280,7 @@ fn rootless_it_is_the_same() {
     findings.settle();
 }
 
-#[test]
-fn a_refusal_is_shown_by_podman() {
-    let podman = rootful();
+pub(crate) fn a_refusal_is_shown_by_podman(podman: &Podman) {
     let maybe = ISOLATE.replace("=true", "=maybe");
     let said = podman.run(SHIM, &[&["--rm", "--annotation", &maybe, "probe", "probe", "maybe"]]);
     assert!(!said.well() && said.out.is_empty(), "the container ran: {said}");

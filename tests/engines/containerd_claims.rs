@@ -1,4 +1,4 @@
-//! containerd 1.6, as `ctr` calls it.
+//! What holds on every containerd, as `ctr` calls it. `containerd_1` and `containerd_2` say on which.
 
 use std::path::Path;
 
@@ -24,11 +24,9 @@ fn prepared_namespace(containerd: &Containerd) -> &'static str {
     "network:/run/netns/prepared"
 }
 
-#[test]
-fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
-    let containerd = Containerd::start();
+pub(crate) fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out(containerd: &Containerd) {
     let mut findings = Findings::default();
-    let prepared = prepared_namespace(&containerd);
+    let prepared = prepared_namespace(containerd);
     let capture = Capture::start(&containerd.host);
     for (name, runtime) in [("bare", RUNC.into()), ("shim", shim())] {
         for (flag, flags) in
@@ -46,11 +44,9 @@ fn with_bare_runc_and_with_the_shim_unasked_everything_gets_out() {
     findings.settle();
 }
 
-#[test]
-fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
-    let containerd = Containerd::start();
+pub(crate) fn nothing_gets_out_of_an_isolated_container_whatever_its_network(containerd: &Containerd) {
     let mut findings = Findings::default();
-    let prepared = prepared_namespace(&containerd);
+    let prepared = prepared_namespace(containerd);
     let capture = Capture::start(&containerd.host);
     let networks = [
         ("empty", &[][..]),
@@ -67,9 +63,7 @@ fn nothing_gets_out_of_an_isolated_container_whatever_its_network() {
     findings.settle();
 }
 
-#[test]
-fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status() {
-    let containerd = Containerd::start();
+pub(crate) fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status(containerd: &Containerd) {
     let mut findings = Findings::default();
     let exec = |id: &str, command: &str| {
         containerd.hear(&["task", "exec"], &["--exec-id", "one", id, "sh", "-c", command])
@@ -97,9 +91,7 @@ fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status() {
     findings.settle();
 }
 
-#[test]
-fn a_veth_that_a_hook_plumbs_is_sealed_and_everybodys_hooks_run() {
-    let containerd = Containerd::start();
+pub(crate) fn a_veth_that_a_hook_plumbs_is_sealed_and_everybodys_hooks_run(containerd: &Containerd) {
     let host = &containerd.host;
     let mut findings = Findings::default();
     let plumb = host.write("plumb.sh", include_str!("harness/plumb.sh"));
@@ -142,9 +134,7 @@ fn a_veth_that_a_hook_plumbs_is_sealed_and_everybodys_hooks_run() {
     findings.settle();
 }
 
-#[test]
-fn a_refusal_is_shown_by_ctr() {
-    let containerd = Containerd::start();
+pub(crate) fn a_refusal_is_shown_by_ctr(containerd: &Containerd) {
     let maybe = ISOLATE.replace("=true", "=maybe");
     let said = containerd.run(&shim(), "maybe", &["--rm", "--annotation", &maybe], &["echo", CREDENTIALS[0]]);
     assert!(!said.well() && said.out.is_empty(), "the container ran: {said}");
