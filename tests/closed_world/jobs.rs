@@ -265,11 +265,12 @@ fn a_pod_that_claims_a_namespace_or_imitates_one_is_refused() {
 }
 
 /// Where a name server is named.
-const NAMED: [&str; 6] = [
+const NAMED: [&str; 7] = [
     "nowhere",
     "/etc/resolv.conf",
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/dnsmasq/resolv.conf",
     "a mount of the container",
     "the image",
 ];
@@ -283,7 +284,7 @@ fn a_name_server_in_a_prefix_of_peers_answers_nobody() {
         let named = format!("nameserver {RESOLVER}\n");
         for (at, place) in NAMED.into_iter().enumerate() {
             let stub = "nameserver 127.0.0.53\n";
-            let script = "rm -rf /run/systemd/resolve /run/NetworkManager; printf \"$0\" >/etc/resolv.conf
+            let script = "rm -rf /run/systemd/resolve /run/NetworkManager /run/dnsmasq; printf \"$0\" >/etc/resolv.conf
                 [ \"$1\" = - ] || { mkdir -p \"${1%/*}\"; printf \"$2\" >\"$1\"; }";
             let file = if place.starts_with('/') { place } else { "-" };
             say(net.bench.host.command("sh").args(["-euc", script, stub, file, &named])).must();
