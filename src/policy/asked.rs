@@ -6,8 +6,8 @@
 //! io.oci-isolate.job       train-7
 //! ```
 //!
-//! What cannot be meant is an error that names the annotation, the item and why; nothing is guessed and nothing is left
-//! out.
+//! What cannot be meant is an error that names the annotation, the item and why; nothing is guessed and
+//! nothing is left out.
 
 use ipnet::IpNet;
 
@@ -20,8 +20,8 @@ use crate::settings::{PeerBounds, Settings};
 pub const INGRESS: &str = "io.oci-isolate.ingress";
 /// The annotation that asks for peers by address.
 pub const PEERS: &str = "io.oci-isolate.peers";
-/// The annotation that asks for the containers with the same value as peers: those of the same Kubernetes namespace, or of
-/// this host.
+/// The annotation that asks for the containers with the same value as peers: those of the same Kubernetes
+/// namespace, or of this host.
 pub const JOB: &str = "io.oci-isolate.job";
 
 /// The most items that `ingress` takes.
@@ -29,8 +29,8 @@ const INGRESS_LIMIT: usize = 64;
 /// The most peers of one container, as written; a kernel's set holds as many.
 pub const PEERS_LIMIT: usize = 16384;
 
-/// Reads what stays open for an isolated container: what its annotations ask for, and what the settings open where it
-/// has none of that name.
+/// Reads what stays open for an isolated container: what its annotations ask for, and what the settings open
+/// where it has none of that name.
 ///
 /// # Errors
 /// It cannot be meant, or the settings do not allow it.

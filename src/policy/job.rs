@@ -1,7 +1,8 @@
 //! Jobs: what they are called, and to which tenant they belong.
 //!
-//! On a Kubernetes node a job belongs to the namespace of its pods, which the CRI engine writes into `config.json`. The
-//! namespace is part of the job's type and never of its name, so no name can imitate another tenant's job.
+//! On a Kubernetes node a job belongs to the namespace of its pods, which the CRI engine writes into
+//! `config.json`. The namespace is part of the job's type and never of its name, so no name can imitate
+//! another tenant's job.
 
 use std::fmt;
 
@@ -33,22 +34,22 @@ const LIMIT: usize = 128;
 
 /// In which annotation a CRI engine writes the namespace of a pod.
 ///
-/// With each engine at least one is out of the pod author's reach. All that are there must agree, because the others are
-/// not.
+/// With each engine at least one is out of the pod author's reach. All that are there must agree, because the
+/// others are not.
 pub const NAMESPACE: [(&str, &str); 3] = [
     (
         "io.kubernetes.cri.sandbox-namespace",
-        "containerd, pods and their containers; written after what `pod_annotations` passes, so a pod cannot change it",
+        "containerd, pods and containers; written after what `pod_annotations` passes",
     ),
     (
         "io.kubernetes.pod.namespace",
-        "CRI-O, pods and their containers; a label of kubelet, written after all annotations of the pod",
+        "CRI-O, pods and containers; a label of kubelet, written after the pod's annotations",
     ),
     ("io.kubernetes.cri-o.Namespace", "CRI-O, pods only; an annotation of the pod replaces it"),
 ];
 
-/// Annotations of every pod and container that containerd's CRI plugin or CRI-O makes: name and value. Podman uses CRI-O's
-/// other annotations.
+/// Annotations of every pod and container that containerd's CRI plugin or CRI-O makes: name and value. Podman
+/// uses CRI-O's other annotations.
 const OF_A_POD: [(&str, &[&str]); 2] =
     [("io.kubernetes.cri.container-type", &["sandbox", "container"]), ("io.container.manager", &["cri-o"])];
 
@@ -67,7 +68,8 @@ pub(super) fn name(name: &str) -> Result<Job, String> {
     Ok(Job { namespace: None, name: name.to_owned() })
 }
 
-/// The job of that name in the Kubernetes namespace of the container's pod, or of the host where it is in none.
+/// The job of that name in the Kubernetes namespace of the container's pod, or of the host where it is in
+/// none.
 ///
 /// # Errors
 /// The namespace is missing, invalid or contradictory; in a pod, the name has a slash.

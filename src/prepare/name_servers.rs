@@ -1,5 +1,5 @@
-//! The name servers of the host and of a container. None is a peer: it forwards what it is asked, so a prefix of peers that
-//! contains it would lead to the internet. Reads only.
+//! The name servers of the host and of a container. None is a peer: it forwards what it is asked, so a prefix
+//! of peers that contains it would lead to the internet. Reads only.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -15,8 +15,8 @@ use super::Opened;
 use crate::config::View;
 use crate::files;
 
-/// Where the host's name servers are, and whose file it is. All that are there are read, because the first one may name
-/// only a stub on the loopback.
+/// Where the host's name servers are, and whose file it is. All that are there are read, because the first
+/// one may name only a stub on the loopback.
 const HOST: [(&str, &str); 4] = [
     ("/etc/resolv.conf", "resolv.conf(5)"),
     ("/run/systemd/resolve/resolv.conf", "systemd-resolved(8): the servers behind 127.0.0.53"),
@@ -62,8 +62,8 @@ pub fn of_process(process: &Path) -> Result<BTreeSet<IpAddr>> {
     read(root.within(RESOLV_CONF, OFlag::O_PATH))
 }
 
-/// The name servers that a container will find by its configuration. An engine may write the file anew before the
-/// program starts.
+/// The name servers that a container will find by its configuration. An engine may write the file anew before
+/// the program starts.
 pub(super) fn of_bundle(view: &View, bundle: &Path, root: &Path) -> Result<BTreeSet<IpAddr>> {
     for mount in view.mounts.iter().flatten().rev() {
         let destination = Path::new("/").join(&*mount.destination);
@@ -96,8 +96,8 @@ fn read(file: nix::Result<Opened>) -> Result<BTreeSet<IpAddr>> {
     Ok(parse(&bytes))
 }
 
-/// resolv.conf(5), `nameserver`; and the comment in which Docker names the servers behind its own, 127.0.0.11:
-/// `# ExtServers: [10.0.0.2 host(127.0.0.53)]`.
+/// resolv.conf(5), `nameserver`; and the comment in which Docker names the servers behind its own,
+/// 127.0.0.11: `# ExtServers: [10.0.0.2 host(127.0.0.53)]`.
 fn parse(bytes: &[u8]) -> BTreeSet<IpAddr> {
     let text = String::from_utf8_lossy(bytes);
     let words = text.lines().flat_map(|line| {

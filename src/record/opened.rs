@@ -61,8 +61,8 @@ impl Opened {
         self.never.keys().copied().collect()
     }
 
-    /// The first of these peers that is one address and never a peer, and why. A prefix that contains such an address is
-    /// a peer without it.
+    /// The first of these peers that is one address and never a peer, and why. A prefix that contains such an
+    /// address is a peer without it.
     #[must_use]
     pub fn excludes<'a>(&self, mut peers: impl Iterator<Item = &'a IpNet>) -> Option<(IpAddr, Excluded)> {
         peers.find_map(|peer| {

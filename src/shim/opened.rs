@@ -1,5 +1,5 @@
-//! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the others learn
-//! of it.
+//! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the
+//! others learn of it.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -57,8 +57,9 @@ pub(super) fn seal(
     settled
 }
 
-/// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless engine,
-/// which is as near. The name servers of the container are looked at again, for Docker writes them after `create`.
+/// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless
+/// engine, which is as near. The name servers of the container are looked at again, for Docker writes them
+/// after `create`.
 fn exclude(opened: &mut Opened, pid: u32) -> Result<()> {
     if opened.asked.has_peers() {
         let own = name_servers::of_process(&process(pid))?;

@@ -1,7 +1,7 @@
 //! Jobs belong to a tenant, and name servers are nobody's peers.
 //!
-//! A bridge on the host, containers with namespaces of their own on it, and on the same bridge a name server that answers
-//! for the internet.
+//! A bridge on the host, containers with namespaces of their own on it, and on the same bridge a name server
+//! that answers for the internet.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -148,7 +148,8 @@ impl Net {
     }
 }
 
-/// Containers run until they are deleted; the host's end would leave their records to nobody, which is no matter here.
+/// Containers run until they are deleted; the host's end would leave their records to nobody, which is no
+/// matter here.
 impl Drop for Net {
     fn drop(&mut self) {
         for (runtime, root, name) in self.made.borrow().iter() {
@@ -171,7 +172,8 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
         let said = net.fetch("other", "10.77.0.2");
         findings.claim(said.out == "inside", format!("{kind:?}: not open with the bare runtime: {said}"));
 
-        // All of these are of a job called train; the last four have the name, or the namespace, of another's.
+        // All of these are of a job called train; the last four have the name, or the namespace, of
+        // another's.
         let of_a: Notes = &[(CONTAINERD, "team-a"), (JOB, "train")];
         let members: [(&str, &str, u8, &str, Notes); 6] = [
             (PODS, "victim", 10, "algo-2", of_a),
@@ -265,11 +267,12 @@ fn a_pod_that_claims_a_namespace_or_imitates_one_is_refused() {
 }
 
 /// Where a name server is named.
-const NAMED: [&str; 6] = [
+const NAMED: [&str; 7] = [
     "nowhere",
     "/etc/resolv.conf",
     "/run/systemd/resolve/resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/dnsmasq/resolv.conf",
     "a mount of the container",
     "the image",
 ];
@@ -283,7 +286,7 @@ fn a_name_server_in_a_prefix_of_peers_answers_nobody() {
         let named = format!("nameserver {RESOLVER}\n");
         for (at, place) in NAMED.into_iter().enumerate() {
             let stub = "nameserver 127.0.0.53\n";
-            let script = "rm -rf /run/systemd/resolve /run/NetworkManager; printf \"$0\" >/etc/resolv.conf
+            let script = "rm -rf /run/systemd/resolve /run/NetworkManager /run/dnsmasq; printf \"$0\" >/etc/resolv.conf
                 [ \"$1\" = - ] || { mkdir -p \"${1%/*}\"; printf \"$2\" >\"$1\"; }";
             let file = if place.starts_with('/') { place } else { "-" };
             say(net.bench.host.command("sh").args(["-euc", script, stub, file, &named])).must();

@@ -1,6 +1,6 @@
-//! Ways to make the kernel send: none reaches the wire. Each is gone by a program in a container (`sending.c`), and what the
-//! other end of the container's veth hears is captured: with the bare runtime, isolated with a link that comes after the
-//! start, with `ingress`, and with `peers`.
+//! Ways to make the kernel send: none reaches the wire. Each is gone by a program in a container
+//! (`sending.c`), and what the other end of the container's veth hears is captured: with the bare runtime,
+//! isolated with a link that comes after the start, with `ingress`, and with `peers`.
 //!
 //! `cargo test --test closed_world -- --nocapture sending` prints what came of each.
 
@@ -147,8 +147,8 @@ impl<'b> Sniffer<'b> {
         frames
     }
 
-    /// Waits for an answer of the container to a question about an address of its own, which shows that what it sends is
-    /// heard, and that everything it sent before was.
+    /// Waits for an answer of the container to a question about an address of its own, which shows that what
+    /// it sends is heard, and that everything it sent before was.
     fn last(&self) -> bool {
         drop(self.bench.host.sh("bash -c 'echo >/dev/udp/10.77.0.99/9'"));
         let answered =
@@ -190,7 +190,8 @@ impl<'b> Container<'b> {
             bench.host.sh("ip netns add c").must();
             plumb(bench);
             links_up(bench);
-            // The kernel asks for the link's own address when it comes up, which is none of the container's doing.
+            // The kernel asks for the link's own address when it comes up, which is none of the container's
+            // doing.
             let settled = || bench.host.sh("ip -n c -6 addr show tentative").out.is_empty().then_some(());
             assert!(wait_for(Duration::from_secs(10), settled).is_some(), "an address stays tentative");
         }
@@ -235,8 +236,8 @@ fn plumb(bench: &Bench) {
     bench.host.sh(script).must();
 }
 
-/// The container's end: addresses, routes, and neighbours that are known, so that each way sends its own frame and not
-/// the question for a neighbour.
+/// The container's end: addresses, routes, and neighbours that are known, so that each way sends its own
+/// frame and not the question for a neighbour.
 fn links_up(bench: &Bench) {
     let mut batch = "link set lo up\nlink set eth0 up\naddr add 10.77.0.2/16 broadcast + dev eth0\n\
         addr add 10.77.0.99/32 dev eth0\naddr add fd77::2/64 dev eth0 nodad\n\
@@ -255,7 +256,8 @@ fn links_up(bench: &Bench) {
     bench.host.sh(&script).must();
 }
 
-/// What a frame may be that an isolated container sends: an answer to who asks for its address, and of an open port.
+/// What a frame may be that an isolated container sends: an answer to who asks for its address, and of an
+/// open port.
 fn is_answer(frame: &str, setting: Setting) -> bool {
     let asked = frame.contains("ARP") && frame.contains("Reply 10.77.0.")
         || frame.contains("neighbor advertisement") && frame.contains("solicited");
