@@ -30,7 +30,7 @@ fn the_documentation_has_each_way() {
 }
 
 /// Pages that name tests, and how many at least.
-const NAMING: [(&str, usize); 2] = [("threats.md", 16), ("comparison.md", 4)];
+const NAMING: [(&str, usize); 3] = [("threats.md", 16), ("comparison.md", 4), ("cve.md", 20)];
 
 #[test]
 fn every_test_that_the_documentation_names_is_there() {
@@ -42,7 +42,7 @@ fn every_test_that_the_documentation_names_is_there() {
     let is_name = |word: &&str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         // Names of the kernel's and of ours have fewer words than a sentence.
-        word.chars().all(plain) && word.matches('_').count() > 2
+        word.chars().all(plain) && word.matches('_').count() > 2 && !NO_TESTS.contains(word)
     };
     for (page, at_least) in NAMING {
         let text = std::fs::read_to_string(project.join("docs").join(page)).unwrap();
@@ -53,3 +53,6 @@ fn every_test_that_the_documentation_names_is_there() {
         assert!(named.len() >= at_least, "docs/{page} names {} tests", named.len());
     }
 }
+
+/// What looks like one and is the kernel's.
+const NO_TESTS: [&str; 1] = ["open_by_handle_at"];
