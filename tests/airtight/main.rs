@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "the tables of what was open and is closed are the proof")]
 
+mod compared;
+mod documented;
 #[allow(dead_code, reason = "shared with tests/engines, which needs more of it")]
 #[path = "../engines/harness/mod.rs"]
 mod harness;

@@ -103,6 +103,8 @@ static long netlink_socket(long protocol, unsigned groups)
 static long uevent(void) { return netlink_socket(NETLINK_KOBJECT_UEVENT, 1); }
 static long uevent_high(void) { return netlink_socket(HIGH | NETLINK_KOBJECT_UEVENT, 1); }
 static long uevent_i386(void) { return i386(359, AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT); }
+/* The way to nf_tables, also for who has made a user and a network namespace of its own. */
+static long netfilter(void) { return netlink_socket(NETLINK_NETFILTER, 0); }
 static long alg(void) { return socket(38, SOCK_SEQPACKET, 0); }
 static long can(void) { return socket(29, SOCK_RAW, 1); }
 static long tipc(void) { return socket(30, SOCK_STREAM, 0); }
@@ -209,6 +211,7 @@ static const struct {
 	{ "way", "uevent", uevent },
 	{ "way", "uevent-high-bits", uevent_high },
 	{ "way", "uevent-i386", uevent_i386 },
+	{ "way", "netfilter", netfilter },
 	{ "way", "alg", alg },
 	{ "way", "bluetooth", bluetooth },
 	{ "way", "can", can },

@@ -31,7 +31,7 @@ fn reach() -> &'static Path {
 }
 
 /// A host with everything on it that the ways lead to.
-struct Site<'h> {
+pub(crate) struct Site<'h> {
     host: &'h Host,
     /// What stands for what in the ways' scripts and options.
     words: Vec<(&'static str, String)>,
@@ -84,12 +84,12 @@ impl<'h> Site<'h> {
         Self { host, words }
     }
 
-    fn fill(&self, text: &str) -> String {
+    pub(crate) fn fill(&self, text: &str) -> String {
         self.words.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     }
 
     /// Runs a container while on the host happens what the way needs. The second is what a program of the host's said.
-    fn run(&self, way: &Way, container: impl FnOnce() -> Said) -> (Said, bool) {
+    pub(crate) fn run(&self, way: &Way, container: impl FnOnce() -> Said) -> (Said, bool) {
         let handler = Handler::of(way.host);
         let up = self.host.dir().join("up");
         for file in ["up/ready", "up/done", "late/late", "agent/sock"] {
@@ -146,6 +146,11 @@ impl<'h> Site<'h> {
         let handled = handler.is_some_and(|handler| handler.was_called());
         (said, handled)
     }
+}
+
+/// Whether the word of the other side has arrived.
+pub(crate) fn is_open((said, handled): &(Said, bool)) -> bool {
+    *handled || said.out.lines().any(|line| line == WORD)
 }
 
 /// Major and minor number of a disk of the machine's that root may open.
@@ -237,7 +242,6 @@ impl<'s> Table<'s> {
     fn go(&mut self, way: &Way, container: impl Fn(bool) -> Said) {
         self.ways += 1;
         let about = format!("{}: {}", self.engine, way.name);
-        let is_open = |(said, handled): &(Said, bool)| *handled || said.out.lines().any(|line| line == WORD);
         let before = self.site.run(way, || container(false));
         let after = self.site.run(way, || container(true));
         let (was, is) = (is_open(&before), is_open(&after));
@@ -330,14 +334,20 @@ fn every_way_out_of_a_container_of_runc_is_closed() {
     table.settle();
 }
 
-fn docker(release: Release, title: &str) {
-    let docker = Docker::start(release);
+/// Gives a daemon the image `ways`, which has the program in it, and the container `peer`, which has a network.
+pub(crate) fn prepare(docker: &Docker) -> Site<'_> {
     let site = Site::new(&docker.host);
     // Not mounted: a file from the host is another rule's matter.
     docker.must(&["create", "--name=image", "probe", "true"]);
     docker.must(&["cp", &docker.host.at("reach"), "image:/bin/reach"]);
     docker.must(&["commit", "image", "ways"]);
     docker.background("peer", &["--runtime=bare"]);
+    site
+}
+
+fn docker(release: Release, title: &str) {
+    let docker = Docker::start(release);
+    let site = prepare(&docker);
     for (under, profile) in
         [(Under::DockerDefault, None), (Under::DockerUnconfined, Some("--security-opt=seccomp=unconfined"))]
     {
@@ -378,41 +388,4 @@ fn every_way_out_of_a_container_of_docker_20_is_closed() {
 #[test]
 fn every_way_out_of_a_container_of_docker_28_is_closed() {
     docker(Release::Docker28, "Docker 28");
-}
-
-#[test]
-fn the_documentation_has_each_way_and_each_test_that_it_names() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(project.join("docs/threats.md")).unwrap();
-    let rules = std::fs::read_to_string(project.join("docs/rules.md")).unwrap();
-    let rows: Vec<Vec<&str>> = text
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
-        .collect();
-    let named = rows.iter().filter(|row| row.len() == 3 && row[0].starts_with('`') && !row[0].contains(' '));
-    let documented: Vec<_> = named.map(|row| (row[0].trim_matches('`'), row[2])).collect();
-    let tried: Vec<_> = WAYS.iter().map(|way| (way.name, way.closed_by)).collect();
-    assert_eq!(
-        documented.iter().filter(|(name, _)| tried.iter().any(|(way, _)| way == name)).count(),
-        tried.len()
-    );
-    assert_eq!(&documented[..tried.len()], &tried[..], "docs/threats.md and the ways differ");
-    for way in WAYS {
-        let section = if way.closed_by == "descriptors" { "# What is inherited" } else { way.closed_by };
-        assert!(rules.contains(section), "{}: docs/rules.md has no section {section}", way.name);
-    }
-
-    let sources =
-        say(command("grep").args(["-rh", "--include=*.rs", "fn "]).arg(project.join("tests"))).must();
-    // The tests of both Dockers are named by a macro.
-    let is_test = |name: &str| sources.contains(&format!("fn {name}("));
-    let mut count = 0;
-    for row in rows.iter().filter(|row| row.len() == 3 && row[2].starts_with('`')) {
-        for name in row[2].split('`').filter(|word| word.contains('_') && !word.contains(' ')) {
-            assert!(is_test(name), "docs/threats.md names the test {name}, which is not there");
-            count += 1;
-        }
-    }
-    assert!(count > 15, "{count} tests are named");
 }
