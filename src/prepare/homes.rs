@@ -153,9 +153,7 @@ impl Search<'_> {
         let path = match self.tree.find(path) {
             Err(errno) if is_missing(errno) => return,
             Err(_) => path.to_owned(),
-            Ok(Found { opened: Some(opened), .. }) if masked != Masked::Always && !leads(&opened, masked) => {
-                return;
-            }
+            Ok(Found { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
             Ok(found) => found.path,
         };
         // A link to all of the container, or to a file of the kernel, is no credential file.
@@ -272,9 +270,10 @@ impl Search<'_> {
     }
 }
 
-/// Where it cannot be told, it does.
+/// Whether a file is one that is masked. Where it cannot be told, it is; a device (/dev/null) never is.
 fn leads(opened: &Opened, masked: Masked) -> bool {
-    read(opened, FILE_LIMIT).map_or(true, |text| masked.holds(&text))
+    !is_kind(opened, SFlag::S_IFCHR).unwrap_or(false)
+        && (masked == Masked::Always || read(opened, FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }
 
 /// The beginning of a regular file.
@@ -299,7 +298,7 @@ fn holds_homes(directory: &Path) -> bool {
 }
 
 fn of_kernel(path: &str) -> bool {
-    ["/dev", "/proc", "/sys"].iter().any(|directory| is_within(path, directory))
+    ["/proc", "/sys"].iter().any(|directory| is_within(path, directory))
 }
 
 fn join(directory: &str, name: &str) -> String {
