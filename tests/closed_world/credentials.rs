@@ -65,7 +65,7 @@ fn a_home_is_masked_wherever_it_is_and_by_whatever_links_it_is_reached() {
         let credentials = |home: &str| format!("{home}/.aws/credentials");
         let mut paths = Vec::new();
 
-        // More homes than anybody would look into one by one, and HOME is the last of them.
+        // Many homes, and HOME is the last of them.
         let mut homes: Vec<String> = (0..70).map(|n| format!("/home/ml{n:02}")).collect();
         homes.push("/home/zoe".into());
         // Homes of servers' accounts, where programs are, and of the last line of a long passwd.
