@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
 use super::open::Opened;
@@ -153,9 +152,7 @@ impl Search<'_> {
         let path = match self.tree.find(path) {
             Err(errno) if is_missing(errno) => return,
             Err(_) => path.to_owned(),
-            Ok(Found { opened: Some(opened), .. }) if masked != Masked::Always && !leads(&opened, masked) => {
-                return;
-            }
+            Ok(Found { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
             Ok(found) => found.path,
         };
         // A link to all of the container, or to a file of the kernel, is no credential file.
@@ -258,7 +255,7 @@ impl Search<'_> {
     fn is(&self, path: &str, directory: bool) -> bool {
         let kind = if directory { SFlag::S_IFDIR } else { SFlag::S_IFREG };
         match self.tree.find(path) {
-            Ok(Found { opened: Some(opened), .. }) => is_kind(&opened, kind).unwrap_or(true),
+            Ok(Found { opened: Some(opened), .. }) => opened.is(kind).unwrap_or(true),
             Ok(Found { opened: None, .. }) => directory,
             Err(errno) => !is_missing(errno),
         }
@@ -266,28 +263,16 @@ impl Search<'_> {
 
     fn read(&self, path: &str, limit: usize) -> nix::Result<String> {
         match self.tree.find(path)?.opened {
-            Some(opened) => read(&opened, limit),
+            Some(opened) => opened.text(limit),
             None => Err(Errno::EISDIR),
         }
     }
 }
 
-/// Where it cannot be told, it does.
+/// Whether a file is one that is masked. Where it cannot be told, it is; a device (/dev/null) never is.
 fn leads(opened: &Opened, masked: Masked) -> bool {
-    read(opened, FILE_LIMIT).map_or(true, |text| masked.holds(&text))
-}
-
-/// The beginning of a regular file.
-fn read(opened: &Opened, limit: usize) -> nix::Result<String> {
-    if !is_kind(opened, SFlag::S_IFREG)? {
-        return Err(Errno::EINVAL);
-    }
-    let bytes = opened.reopened(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?.read(limit)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn is_kind(opened: &Opened, kind: SFlag) -> nix::Result<bool> {
-    Ok(opened.stat()?.st_mode & SFlag::S_IFMT.bits() == kind.bits())
+    !opened.is(SFlag::S_IFCHR).unwrap_or(false)
+        && (masked == Masked::Always || opened.text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }
 
 fn of<'s>(sources: &'s Sources, real: &Path) -> Option<&'s crate::rules::Source> {
@@ -299,7 +284,7 @@ fn holds_homes(directory: &Path) -> bool {
 }
 
 fn of_kernel(path: &str) -> bool {
-    ["/dev", "/proc", "/sys"].iter().any(|directory| is_within(path, directory))
+    ["/proc", "/sys"].iter().any(|directory| is_within(path, directory))
 }
 
 fn join(directory: &str, name: &str) -> String {

@@ -10,7 +10,7 @@ use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::FsFlags;
 
@@ -106,6 +106,20 @@ impl Opened {
         }
         bytes.truncate(filled);
         Ok(bytes)
+    }
+
+    /// Whether it is of a kind (inode(7), "The file type and mode").
+    pub(super) fn is(&self, kind: SFlag) -> nix::Result<bool> {
+        Ok(self.stat()?.st_mode & SFlag::S_IFMT.bits() == kind.bits())
+    }
+
+    /// The beginning of a regular file, which need not be open for reading; anything else is EINVAL.
+    pub(super) fn text(&self, limit: usize) -> nix::Result<String> {
+        if !self.is(SFlag::S_IFREG)? {
+            return Err(Errno::EINVAL);
+        }
+        let opened = self.reopened(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        Ok(String::from_utf8_lossy(&opened.read(limit)?).into_owned())
     }
 
     /// Names in this directory, which has to be open for reading; at most `limit`.

@@ -65,7 +65,7 @@ fn a_home_is_masked_wherever_it_is_and_by_whatever_links_it_is_reached() {
         let credentials = |home: &str| format!("{home}/.aws/credentials");
         let mut paths = Vec::new();
 
-        // More homes than anybody would look into one by one, and HOME is the last of them.
+        // Many homes, and HOME is the last of them.
         let mut homes: Vec<String> = (0..70).map(|n| format!("/home/ml{n:02}")).collect();
         homes.push("/home/zoe".into());
         // Homes of servers' accounts, where programs are, and of the last line of a long passwd.
@@ -97,7 +97,7 @@ fn a_home_is_masked_wherever_it_is_and_by_whatever_links_it_is_reached() {
         symlink("../srv/./real", rootfs.join("linked")).unwrap();
         std::fs::create_dir_all(rootfs.join("srv/real")).unwrap();
         write(&host, "linked/bob/.aws/credentials", &key());
-        paths.extend(["/linked/bob", "/srv/real/bob"].map(credentials));
+        paths.extend(["/linked/bob", "/srv/real/bob", "/dev/bob"].map(credentials));
 
         // A cluster's homes; a volume with homes of users that the image does not know of, also read-only.
         for n in 0..90 {
@@ -127,6 +127,7 @@ fn a_home_is_masked_wherever_it_is_and_by_whatever_links_it_is_reached() {
         spec["process"]["env"] = json!(["PATH=/bin", "HOME=/home/zoe"]);
         mount(&mut spec, &host.join("data"), "/data", &["rbind", "rprivate"]);
         mount(&mut spec, &host.join("linked"), "/linked", &["rbind", "rprivate"]);
+        mount(&mut spec, &host.join("linked/bob"), "/dev/bob", &["rbind", "rprivate"]);
         mount(&mut spec, &host.join("cluster/home"), "/mnt", &["rbind", "rprivate"]);
         mount(&mut spec, &host.join("volume"), "/volume", &["rbind", "rprivate"]);
         mount(&mut spec, &host.join("volume"), "/readonly", &["rbind", "rprivate", "ro"]);
@@ -148,10 +149,17 @@ fn a_home_that_is_not_absolute_is_refused_at_create_and_at_exec() {
         let mut spec = bench.spec("cd /; cat \"$HOME/.aws/credentials\"");
         spec["process"]["env"] = json!(["PATH=/bin", "HOME=data/joe"]);
         assert!(bench.open(&spec).out.contains("aws_access_key_id"), "{kind:?}");
-        let why = "credential-files: HOME is not an absolute path; write it as one, or set [rules] credential-files = \"allow\"";
+        let why = "credential-files: HOME is not an absolute path; write it as the path of a directory, or set [rules] credential-files = \"allow\"";
         refused(&bench.closed(&spec), why).unwrap();
         let allowed = format!("runtime = [{:?}]\n[rules]\ncredential-files = \"allow\"\n", kind.runtime());
         assert!(bench.closed_with(&allowed, &spec).out.contains("aws_access_key_id"), "{kind:?}");
+
+        // The same by a link that every process has.
+        spec["process"]["cwd"] = json!("/data/joe");
+        spec["process"]["env"][1] = json!("HOME=/proc/self/cwd");
+        spec["process"]["args"][2] = json!("read line <\"$HOME/.aws/credentials\"; echo \"$line\"");
+        assert!(bench.open(&spec).out.contains("[default]"), "{kind:?}");
+        refused(&bench.closed(&spec), "credential-files: HOME leads through /proc").unwrap();
 
         let spec = bench.spec("trap exit TERM; echo up >/up; while :; do sleep 0.1; done");
         std::fs::remove_file(bench.host.dir().join("rootfs/up")).ok();

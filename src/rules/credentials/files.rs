@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Change, Edit, Pointer, View};
-use crate::rules::mounts::clean;
+use crate::rules::mounts::{clean, is_within};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -123,8 +123,7 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
                 _ => absolute(value, view),
             };
             let path = clean(&path);
-            let of_kernel =
-                ["/dev", "/proc", "/sys"].iter().any(|d| super::super::mounts::is_within(&path, d));
+            let of_kernel = ["/proc", "/sys"].iter().any(|directory| is_within(&path, directory));
             if !of_kernel && (!directory || path.matches('/').count() > 1) && path != "/" {
                 paths.push((path, *directory));
             }
@@ -178,12 +177,20 @@ fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
 /// runtimes take passwd(5)'s (runc), or it leads to `/`.
 ///
 /// # Errors
-/// It is not absolute: where it leads to depends on where a program stands.
+/// Where it leads to depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
 pub fn check_home<'e>(entries: impl Iterator<Item = &'e str>, subject: &Subject) -> Result<(), Violation> {
-    match entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default() {
-        home if home.is_empty() || home.starts_with('/') => Ok(()),
-        _ if RULE.answer(&subject.policy) == Answer::Allow => Ok(()),
-        _ => Err(Violation::of(&RULE, format!("HOME is not an absolute path; write it as one{LET_THROUGH}"))),
+    let home = entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default();
+    let why = match home {
+        "" => return Ok(()),
+        home if !home.starts_with('/') => "is not an absolute path",
+        home if is_within(&clean(home), "/proc") => "leads through /proc",
+        _ => return Ok(()),
+    };
+    match RULE.answer(&subject.policy) {
+        Answer::Allow => Ok(()),
+        _ => {
+            Err(Violation::of(&RULE, format!("HOME {why}; write it as the path of a directory{LET_THROUGH}")))
+        }
     }
 }
 
@@ -243,6 +250,7 @@ mod tests {
             ("/work/creds", false),
             ("/a/b", false),
             ("/root/c", false),
+            ("/dev/null", false),
             ("/etc/fsspec", true),
         ];
         assert_eq!(pointers(&view), wanted.map(|(path, directory)| (path.to_owned(), directory)));

@@ -102,7 +102,7 @@ pub(super) fn cases() -> Vec<Cases> {
                 (json!({"linux": {}}), "/root/.aws is not masked"),
                 (
                     json!({"process": {"env": ["HOME=/root", "HOME=data"]}}),
-                    "HOME is not an absolute path; write it as one, or set [rules] credential-files = \"allow\"",
+                    "HOME is not an absolute path; write it as the path of a directory, or set [rules] credential-files = \"allow\"",
                 ),
             ],
             ..Cases::default()
