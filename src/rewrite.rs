@@ -74,7 +74,11 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     Ok(Rewritten { text: Some(text), applied })
 }
 
-fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
+/// Whether every rule holds that concerns a document of this kind.
+///
+/// # Errors
+/// One does not.
+pub(crate) fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
     rules_for(kind, subject).try_for_each(|rule| (rule.holds)(view, subject))
 }
 

@@ -15,12 +15,12 @@ use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
 use super::{Call, NOT_ISOLATED, descriptors, environment_strays};
 use crate::audit::Line;
-use crate::config::{Document, Kind};
+use crate::config::{Document, Kind, View};
 use crate::files;
 use crate::invocation::Change;
 use crate::policy::{Openings, Policy};
 use crate::prepare;
-use crate::rewrite::rewrite;
+use crate::rewrite::{prove, rewrite};
 use crate::rules::{Subject, World, capabilities, credentials};
 use crate::settings::Mode;
 
@@ -52,6 +52,9 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
 
     let invocation = call.invocation;
     let process = invocation.process.as_ref();
+    if process.is_none() {
+        of_the_bundle(&record.bundle, &subject)?;
+    }
     // Behind those that are handed over to the process.
     let handed_over = invocation.preserve_fds.as_deref().and_then(|n| n.to_str()?.parse().ok());
     let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
@@ -82,6 +85,22 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let rules = rules.iter().map(String::as_str).collect();
     call.audit(Line { decision: "filtered", why: Some(&record.why), rules, ..Line::default() })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
+}
+
+/// Without a process file, runc and youki take what the command line does not say, capabilities and variables too, from the
+/// `config.json` that is in the bundle now. It has to hold to the rules as it did when the container was created.
+fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
+    let path = bundle.join("config.json");
+    if !path.try_exists().unwrap_or(true) {
+        // crun has a copy, and the others say that it is missing.
+        return Ok(());
+    }
+    let changed =
+        || format!("{} has changed since the container was created; give --process", path.display());
+    let snapshot = files::read(&path, files::DOCUMENT_LIMIT)?;
+    let document = Document::read(Kind::Config, &snapshot.bytes).with_context(changed)?;
+    let View { process, unknown, .. } = document.view().with_context(changed)?;
+    prove(Kind::Process, &View { process, unknown, ..View::default() }, subject).with_context(changed)
 }
 
 /// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on, and the

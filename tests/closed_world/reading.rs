@@ -95,14 +95,31 @@ fn a_capability_does_not_hide_behind_a_nul() {
     }
 }
 
-/// Starts the container in the background, behind the shim if so, and runs `exec` with these words in it.
-fn exec(bench: &Bench, through_shim: bool, spec: &Value, words: &str) -> Said {
+#[test]
+fn an_option_of_a_mount_does_not_hide_behind_a_nul() {
+    for kind in Kind::RUNTIMES {
+        let bench = Bench::of(kind);
+        let secret = bench.dir("secret");
+        std::fs::write(secret.join("word"), "of the host").unwrap();
+        let mut spec = bench.spec("cat /in/word || echo nothing");
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        mounts
+            .push(json!({"destination": "/in", "type": "tmpfs", "source": secret, "options": ["rbind\0x"]}));
+        // runc hands the option to the kernel, which does not know it.
+        let open = bench.open(&spec);
+        assert_eq!(open.out == "of the host", is_crun(kind), "{kind:?}: {open}");
+        refused(&bench.closed(&spec), "a string holds a NUL (\\u0000)").unwrap();
+    }
+}
+
+/// Starts the container in the background, behind the shim if so, and goes on with a script in which `r` is the runtime.
+fn exec(bench: &Bench, through_shim: bool, spec: &Value, then: &str) -> Said {
     let root = bench.host.at("state");
     let script = format!(
         "r() {{ v=$1; shift; \"$runtime\" --root {root} $v \"$@\"; }}
          runtime=$1; trap 'r delete --force one >/dev/null 2>&1' EXIT
          r create --bundle {} one </dev/null >{root}.log 2>&1 || {{ cat {root}.log >&2; exit 1; }}
-         r start one; r exec {words}",
+         r start one; {then}",
         bench.host.at("bundle")
     );
     let mut spec = spec.clone();
@@ -123,7 +140,7 @@ fn a_capability_does_not_hide_behind_a_nul_in_exec_either() {
         process["args"] = json!(["sh", "-c", CAP_EFF]);
         cut(&mut process);
         let file = bench.host.write("process.json", &process.to_string());
-        let words = format!("--process {file} one");
+        let words = format!("r exec --process {file} one");
         let open = if is_crun(kind) { NET_ADMIN | SYS_ADMIN } else { 0 };
         assert_eq!(admin(&exec(&bench, false, &spec, &words)), open, "{kind:?}");
         refused(&exec(&bench, true, &spec, &words), "a string holds a NUL (\\u0000)").unwrap();
@@ -147,7 +164,7 @@ fn exec_does_not_take_its_process_from_another_bundle() {
             other["process"]["capabilities"][set] = json!(["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
         }
         std::fs::write(bench.dir("other=").join("config.json"), other.to_string()).unwrap();
-        let words = format!("one {CAP_EFF}");
+        let words = format!("r exec one {CAP_EFF}");
         // To runc both are `bundle=.../other=`; crun has the path in a state of its own.
         let name = format!("bundle={}", bench.host.at("other"));
         for (name, value) in [("bundle", bench.host.at("other=")), (&name, String::new())] {
@@ -157,6 +174,32 @@ fn exec_does_not_take_its_process_from_another_bundle() {
             assert_eq!(admin(&exec(&bench, false, &spec, &words)), open, "{kind:?} {name}");
             refused(&exec(&bench, true, &spec, &words), "runtime-annotations: annotation bundle").unwrap();
         }
+    }
+}
+
+/// runc reads the bundle again for an `exec` that has no process file.
+#[test]
+fn exec_does_not_take_its_process_from_a_bundle_that_was_changed() {
+    for kind in Kind::RUNTIMES {
+        let bench = Bench::of(kind);
+        let spec = bench.spec("true");
+        let mut other = spec.clone();
+        for set in ["bounding", "effective", "permitted"] {
+            other["process"]["capabilities"][set] = json!(["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
+        }
+        let file = bench.host.write("other.json", &other.to_string());
+        let config = bench.host.at("bundle/config.json");
+        let then = format!("r exec one true; cp {file} {config}; r exec one {CAP_EFF}");
+        let open = if is_crun(kind) { 0 } else { NET_ADMIN | SYS_ADMIN };
+        assert_eq!(admin(&exec(&bench, false, &spec, &then)), open, "{kind:?}");
+        refused(
+            &exec(&bench, true, &spec, &then),
+            "has changed since the container was created; give --process: ",
+        )
+        .unwrap();
+        let gone = format!("rm {config}; r exec one {CAP_EFF}");
+        let gone = exec(&bench, true, &spec, &gone);
+        assert_eq!(gone.well(), is_crun(kind), "{kind:?}: {gone}");
     }
 }
 
