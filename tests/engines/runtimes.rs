@@ -35,7 +35,8 @@ fn isolated(mut spec: Value) -> Value {
     spec
 }
 
-/// Runs a script in which `$R` is the runtime with a root of its own, and `$B` the bundle of this configuration.
+/// Runs a script in which `$R` is the runtime with a root of its own, and `$B` the bundle of this
+/// configuration.
 fn script(host: &Host, runtime: &Path, spec: &Value, text: &str) -> Said {
     let bundle = host.at("bundle");
     std::fs::create_dir_all(&bundle).unwrap();
@@ -92,7 +93,8 @@ fn run_is_sealed_in_the_middle_and_everybodys_hooks_run() {
         let ran = host.at("ran");
         let mut spec = plumbed(&host, &["probe", "run"]);
         for stage in STAGES {
-            let note = json!({ "path": "/bin/sh", "args": ["sh", "-c", format!("cat >/dev/null; echo {stage} >>{ran}")] });
+            let script = format!("cat >/dev/null; echo {stage} >>{ran}");
+            let note = json!({ "path": "/bin/sh", "args": ["sh", "-c", script] });
             match spec["hooks"][stage].as_array_mut() {
                 Some(hooks) => hooks.push(note),
                 None => spec["hooks"][stage] = json!([note]),
