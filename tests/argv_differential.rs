@@ -1,4 +1,4 @@
-//! `invocation::read` against the installed runc and crun, on command lines put together at random.
+//! `invocation::read` against runc and crun of both Debians, on command lines put together at random.
 //!
 //! A bundle that is not there is what the runtime complains about (`chdir B`), so its error says which bundle it
 //! acted on; `delete --force` of a state directory without a state removes that directory, so what is gone says which
@@ -7,10 +7,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::ffi::OsString;
-use std::path::Path;
-use std::process::Command;
+#[path = "engines/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests of engines use the rest")]
+mod harness;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Output;
+
+use harness::host::{Host, Kind};
 use oci_isolate::invocation::{Dialect, Reading, Verb, read};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -52,20 +57,37 @@ fn words(most: usize) -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(prop::sample::select(WORDS), 0..most)
 }
 
-fn installed(name: &str) -> Option<&'static str> {
-    ["/usr/sbin/runc", "/usr/bin/runc", "/usr/bin/crun"]
-        .into_iter()
-        .find(|path| path.ends_with(name) && Path::new(path).exists())
+/// A runtime on a throw-away host, and a directory there for its state.
+struct Installed {
+    host: Host,
+    kind: Kind,
+    root: PathBuf,
+}
+
+impl Installed {
+    fn new(kind: Kind) -> Self {
+        let host = Host::new(kind);
+        let root = host.dir().join("state");
+        std::fs::create_dir(&root).unwrap();
+        Self { host, kind, root }
+    }
+
+    /// Calls it, in a working directory that has no bundle.
+    fn call(&self, args: &[OsString]) -> Output {
+        self.host.command(self.kind.runtime().to_str().unwrap()).args(args).output().unwrap()
+    }
 }
 
 /// The bundle in the runtime's complaint; None when it complained about something else.
-fn bundle_it_acted_on(runtime: &str, cwd: &Path, args: &[OsString]) -> Option<String> {
-    let output = Command::new(runtime).args(args).current_dir(cwd).output().unwrap();
+fn bundle_it_acted_on(runtime: &Installed, args: &[OsString]) -> Option<String> {
+    let output = runtime.call(args);
     assert!(
         !output.status.success() || output.stdout.starts_with(b"NAME") || output.stdout.starts_with(b"Usage")
     );
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    if error.contains("config.json not found") || error.contains("error loading config.json") {
+    // Of runc, crun 1.8 and crun 1.28.
+    let none = ["config.json not found", "error loading config.json", "load `config.json`"];
+    if none.iter().any(|none| error.contains(none)) {
         return Some(String::new());
     }
     let quoted = |start: &str, end: &str| {
@@ -77,20 +99,19 @@ fn bundle_it_acted_on(runtime: &str, cwd: &Path, args: &[OsString]) -> Option<St
         .or_else(|| quoted("realpath `", "`"))
 }
 
-fn creates_agree(dialect: Dialect, runtime: &str) {
-    let root = tempfile::tempdir().unwrap();
-    let cwd = tempfile::tempdir().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+fn creates_agree(dialect: Dialect, runtime: &Installed) {
+    let root = &runtime.root;
+    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
     runner
         .run(&(words(3), words(6)), |(before, behind)| {
-            let mut args = vec![OsString::from("--root"), root.path().into()];
+            let mut args = vec![OsString::from("--root"), root.into()];
             // A few of the words before the verb too: `--` and unknown ones.
             args.extend(
                 before.iter().filter(|word| ["--", "--foo", "create"].contains(word)).map(OsString::from),
             );
             args.push("create".into());
             args.extend(behind.iter().map(OsString::from));
-            let acted = bundle_it_acted_on(runtime, cwd.path(), &args);
+            let acted = bundle_it_acted_on(runtime, &args);
             match read(dialect, &args) {
                 Reading::Understood(call) => {
                     let bundle = call.bundle.map(|bundle| bundle.to_string_lossy().into_owned());
@@ -104,10 +125,10 @@ fn creates_agree(dialect: Dialect, runtime: &str) {
         .unwrap();
 }
 
-fn deletes_agree(dialect: Dialect, runtime: &str) {
-    let root = tempfile::tempdir().unwrap();
+fn deletes_agree(dialect: Dialect, runtime: &Installed) {
+    let root = &runtime.root;
     let ids = ["web", "other", "-odd", "create", "-"];
-    let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 80, failure_persistence: None, ..Config::default() });
     const GIVEN: &[&str] = &[
         "web",
         "other",
@@ -125,13 +146,12 @@ fn deletes_agree(dialect: Dialect, runtime: &str) {
     runner
         .run(&prop::collection::vec(prop::sample::select(GIVEN), 0..4), |words| {
             for id in ids {
-                std::fs::create_dir_all(root.path().join(id)).unwrap();
+                std::fs::create_dir_all(root.join(id)).unwrap();
             }
-            let mut args =
-                vec![OsString::from("--root"), root.path().into(), "delete".into(), "--force".into()];
+            let mut args = vec![OsString::from("--root"), root.into(), "delete".into(), "--force".into()];
             args.extend(words.iter().map(OsString::from));
-            Command::new(runtime).args(&args).output().unwrap();
-            let gone: Vec<&str> = ids.into_iter().filter(|id| !root.path().join(id).exists()).collect();
+            runtime.call(&args);
+            let gone: Vec<&str> = ids.into_iter().filter(|id| !root.join(id).exists()).collect();
             match read(dialect, &args) {
                 Reading::Understood(call) if call.regex => {}
                 Reading::Understood(call)
@@ -152,7 +172,7 @@ fn deletes_agree(dialect: Dialect, runtime: &str) {
 }
 
 /// crun names what it doesn't find of the container's state, `R/ID/status` or `R/ID`.
-fn crun_looks_for_the_same_id(crun: &'static str) {
+fn crun_looks_for_the_same_id(crun: &Installed) {
     const GIVEN: &[&str] = &[
         "web",
         "other",
@@ -188,22 +208,25 @@ fn crun_looks_for_the_same_id(crun: &'static str) {
         "--usage",
         "-?",
     ];
-    let root = tempfile::tempdir().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 1000, failure_persistence: None, ..Config::default() });
+    let root = &crun.root;
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
     let verbs = prop::sample::select(&["exec", "exec", "start", "delete"][..]);
     runner
         .run(&(verbs, prop::collection::vec(prop::sample::select(GIVEN), 0..6)), |(verb, words)| {
-            let mut args = vec![OsString::from("--root"), root.path().into(), verb.into()];
+            let mut args = vec![OsString::from("--root"), root.into(), verb.into()];
             args.extend(words.iter().map(OsString::from));
-            let output = Command::new(crun).args(&args).output().unwrap();
+            let output = crun.call(&args);
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            let root = root.path().display();
-            let status = error.strip_prefix(&format!("error opening file `{root}/"));
-            let directory = error.strip_prefix(&format!("cannot open directory '{root}/"));
-            let looked_for = status
-                .and_then(|rest| rest.split_once("/status`"))
-                .or_else(|| directory?.split_once('\''))
-                .map(|(id, _)| id.to_owned());
+            let root = root.display();
+            // As crun 1.8 and crun 1.28 quote it.
+            let between = |start: &str, end: &str| {
+                let (_, rest) = error.split_once(&format!("{start}{root}/"))?;
+                rest.split_once(end).map(|(id, _)| id.to_owned())
+            };
+            let looked_for = between("error opening file `", "/status`")
+                .or_else(|| between("does not exist: open `", "/status`"))
+                .or_else(|| between("cannot open directory '", "'"))
+                .or_else(|| between("cannot open directory `", "`"));
             match read(Dialect::Crun, &args) {
                 Reading::Understood(call) if call.regex => {}
                 Reading::Understood(call) => match looked_for {
@@ -221,14 +244,18 @@ fn crun_looks_for_the_same_id(crun: &'static str) {
 
 #[test]
 fn runc_acts_on_what_was_understood() {
-    let Some(runc) = installed("runc") else { panic!("skip: runc is not installed") };
-    creates_agree(Dialect::Runc, runc);
-    deletes_agree(Dialect::Runc, runc);
+    for kind in [Kind::Machine, Kind::Sid] {
+        let runc = Installed::new(kind);
+        creates_agree(Dialect::Runc, &runc);
+        deletes_agree(Dialect::Runc, &runc);
+    }
 }
 
 #[test]
 fn crun_acts_on_what_was_understood() {
-    let Some(crun) = installed("crun") else { panic!("skip: crun is not installed") };
-    creates_agree(Dialect::Crun, crun);
-    crun_looks_for_the_same_id(crun);
+    for kind in [Kind::MachineForCrun, Kind::SidForCrun] {
+        let crun = Installed::new(kind);
+        creates_agree(Dialect::Crun, &crun);
+        crun_looks_for_the_same_id(&crun);
+    }
 }

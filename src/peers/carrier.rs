@@ -1,5 +1,5 @@
-//! The program that carries a tap device's traffic from user space, as rootless Podman has one (pasta, slirp4netns): it
-//! is not in the namespace, and may lead past the firewall in there.
+//! The program that carries a tap device's traffic from user space, as rootless Podman has one (pasta,
+//! slirp4netns): it is not in the namespace, and may lead past the firewall in there.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! The options of pasta(1): what it leads into a network namespace, or out of it, past the firewall in there.
 //!
-//! Most of what pasta carries goes through its tap device, where the firewall judges it. Two ways do not, since pasta has
-//! a socket inside of the namespace for them, and on the loopback in there that is like the container's own. Connections
-//! from the host's loopback to a forwarded port are spliced; and `-T` and `-U` lead ports of the namespace's loopback to
-//! the host's, with `auto` also those that somebody listens on later.
+//! Most of what pasta carries goes through its tap device, where the firewall judges it. Two ways do not,
+//! since pasta has a socket inside of the namespace for them, and on the loopback in there that is like the
+//! container's own. Connections from the host's loopback to a forwarded port are spliced; and `-T` and `-U`
+//! lead ports of the namespace's loopback to the host's, with `auto` also those that somebody listens on
+//! later.
 //!
 //! Options are known by list, from pasta of October 2026. Pure: it knows no process.
 
@@ -26,7 +27,8 @@ enum Does {
 
 use Does::{Inward, NoSplice, Nothing, Outward, Value};
 
-/// Long name, short name or 0, meaning. `--conf-path`, by which forwards change later, and `--splice-only` are left out.
+/// Long name, short name or 0, meaning. `--conf-path`, by which forwards change later, and `--splice-only`
+/// are left out.
 const OPTIONS: &[(&str, u8, Does)] = &[
     ("tcp-ports", b't', Inward(Protocol::Tcp)),
     ("udp-ports", b'u', Inward(Protocol::Udp)),
@@ -86,8 +88,8 @@ const OPTIONS: &[(&str, u8, Does)] = &[
     ("userns", 0, Value),
 ];
 
-/// Why a namespace that pasta carries with these arguments (without its own name) would be more open than `ingress`;
-/// `None` when it would not.
+/// Why a namespace that pasta carries with these arguments (without its own name) would be more open than
+/// `ingress`; `None` when it would not.
 pub(super) fn leads_past(arguments: &[&str], ingress: &[Ingress]) -> Option<String> {
     let given = match given(arguments) {
         Ok(given) => given,
@@ -114,15 +116,16 @@ pub(super) fn leads_past(arguments: &[&str], ingress: &[Ingress]) -> Option<Stri
         if !is_open(value, *protocol, ingress) {
             let option = if *protocol == Protocol::Tcp { "-t" } else { "-u" };
             return Some(format!(
-                "pasta leads from the host's loopback to ports that ingress does not open to everybody ({option} \
-                 {value}); publish none but those, or use --network=pasta:--no-splice"
+                "pasta leads from the host's loopback to ports that ingress does not open to everybody \
+                 ({option} {value}); publish none but those, or use --network=pasta:--no-splice"
             ));
         }
     }
     None
 }
 
-/// The options that are given, as getopt_long(3) reads them, but for abbreviations; the first that is not known.
+/// The options that are given, as getopt_long(3) reads them, but for abbreviations; the first that is not
+/// known.
 fn given<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, Does, &'a str)>, String> {
     let mut found = Vec::new();
     let mut rest = arguments.iter().copied();
@@ -160,7 +163,8 @@ fn given<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, Does, &'a str)>
     Ok(found)
 }
 
-/// Whether every target of a forward is open to everybody: `none`, or `[ADDRESS/]PORT[-PORT][:PORT[-PORT]]`, joined by commas.
+/// Whether every target of a forward is open to everybody: `none`, or `[ADDRESS/]PORT[-PORT][:PORT[-PORT]]`,
+/// joined by commas.
 fn is_open(forwards: &str, protocol: Protocol, ingress: &[Ingress]) -> bool {
     if forwards == "none" {
         return true;
@@ -185,7 +189,8 @@ mod tests {
 
     /// As Podman 5.8 starts it for `-p 8081:80`, with something in front.
     fn judged(options: &str) -> Option<String> {
-        let by_podman = "--dns-forward 169.254.1.1 -T none -U none --no-map-gw --quiet --netns /n --map-guest-addr 169.254.1.2";
+        let by_podman = "--dns-forward 169.254.1.1 -T none -U none --no-map-gw --quiet --netns /n \
+                         --map-guest-addr 169.254.1.2";
         let all = format!("--config-net {options} {by_podman}");
         leads_past(&all.split_whitespace().collect::<Vec<_>>(), &open())
     }

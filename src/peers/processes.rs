@@ -25,9 +25,10 @@ pub fn inside(namespace: &str, dev: u64, ino: u64) -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
-/// The processes in the network namespace with these numbers, without those of the engine: they have another thread in
-/// our own namespace. A goroutine of Podman that makes a namespace ends in it, and when it ran on the main thread, Go
-/// keeps that there for as long as Podman runs (`mexit` in runtime/proc.go; about one run of Podman 5.8 in five).
+/// The processes in the network namespace with these numbers, without those of the engine: they have another
+/// thread in our own namespace. A goroutine of Podman that makes a namespace ends in it, and when it ran on
+/// the main thread, Go keeps that there for as long as Podman runs (`mexit` in runtime/proc.go; about one run
+/// of Podman 5.8 in five).
 ///
 /// # Errors
 /// /proc cannot be listed.
@@ -62,7 +63,8 @@ pub fn stranger(netns: Netns, init: Option<u32>) -> Result<Option<String>> {
     Ok(stranger.map(|pid| format!("process {pid} ({})", name(pid))))
 }
 
-/// The name of a process. One that was started as /proc/self/exe is `exe` for the kernel (rootlessport of Podman 5).
+/// The name of a process. One that was started as /proc/self/exe is `exe` for the kernel (rootlessport of
+/// Podman 5).
 fn name(pid: u32) -> String {
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok().filter(|_| name.trim() == "exe");

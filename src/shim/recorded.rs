@@ -1,7 +1,8 @@
-//! Without settings that can be used nothing is decided, so nothing is created, started or entered. What runs has to be
-//! looked at and ended all the same: a call about a container that has a record and by which nothing starts (`state`,
-//! `kill`, `delete` ...) goes to the runtime that made it. And engines ask a runtime for its version and features when they
-//! start, once: it is answered, or the engine would go without them until its next start.
+//! Without settings that can be used nothing is decided, so nothing is created, started or entered. What runs
+//! has to be looked at and ended all the same: a call about a container that has a record and by which
+//! nothing starts (`state`, `kill`, `delete` ...) goes to the runtime that made it. And engines ask a runtime
+//! for its version and features when they start, once: it is answered, or the engine would go without them
+//! until its next start.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,8 +38,8 @@ pub(super) fn answer_without_settings(args: &[OsString]) -> Result<Option<ExitCo
 /// Calls that are about the runtime itself.
 const ABOUT_ITSELF: [&str; 5] = ["features", "--version", "-v", "--help", "-h"];
 
-/// Answers such a call by the runtime that is used where the settings name none: which they name is not known. Comes back
-/// when it is another call, or there is none.
+/// Answers such a call by the runtime that is used where the settings name none: which they name is not
+/// known. Comes back when it is another call, or there is none.
 ///
 /// # Errors
 /// The runtime cannot be run.

@@ -24,4 +24,5 @@ claims! { plumbed:
     containerd_an_open_port_is_answered_however_cni_plumbs
     containerd_peers_in_namespaces_of_cni_reach_each_other_and_nobody_else
     a_namespace_that_outlives_its_containers_is_given_back_when_nobody_is_in_it
+    a_process_with_a_thread_outside_is_no_stranger_in_a_namespace_that_is_opened
 }

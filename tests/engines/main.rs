@@ -24,5 +24,6 @@ mod podman_4;
 mod podman_5;
 mod podman_claims;
 mod runc;
+mod runtimes;
 mod userns;
 mod verified;

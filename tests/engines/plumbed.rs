@@ -8,7 +8,7 @@ use crate::harness::capture::Capture;
 use crate::harness::containerd::{Containerd, RUNC};
 use crate::harness::findings::Findings;
 use crate::harness::probe::{ITSELF, OPEN, Report};
-use crate::harness::said::{Said, wait_for};
+use crate::harness::said::{Said, command, say, wait_for};
 use crate::harness::shim;
 
 const INGRESS: &str = "io.oci-isolate.ingress=80/tcp";
@@ -177,5 +177,37 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     findings.claim(comes_to_answer(containerd, &format!("{address}:81")), "the fifth does not answer");
     remove(containerd, "fifth");
     findings.claim(!is_closed(), "the table stayed behind after all");
+    findings.settle();
+}
+
+/// A process that is in the namespace as a whole would get what is opened; one with a thread outside has the
+/// host's network already, as Podman has when Go keeps its main thread in a namespace that it made.
+pub(crate) fn a_process_with_a_thread_outside_is_no_stranger_in_a_namespace_that_is_opened(
+    containerd: &Containerd,
+) {
+    let host = &containerd.host;
+    let mut findings = Findings::default();
+    let inside = host.at("inside");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/harness/inside.c");
+    say(command("gcc").args(["-O1", "-static", "-pthread", "-o", &inside, source])).must();
+    for (name, thread) in [("whole", &[][..]), ("thread", &["thread"])] {
+        let address = plumbed(containerd, name);
+        let (path, ready) = (format!("/run/netns/{name}"), host.at(&format!("{name}.ready")));
+        host.daemon(name, &inside, &[&[path.as_str(), &ready], thread].concat(), &[]);
+        let there = || std::path::Path::new(&ready).exists().then_some(());
+        assert!(wait_for(Duration::from_secs(10), there).is_some(), "{}", host.log(&format!("{name}.log")));
+        let network = ["--with-ns", &format!("network:{path}")];
+        let said = serve(containerd, name, &network, &[ISOLATE, INGRESS]);
+        if thread.is_empty() {
+            let named =
+                said.err.contains("(inside) is in /run/netns/whole, and is not of an isolated container");
+            findings.claim(!said.well() && named, format!("{name}: {said}"));
+        } else {
+            findings.claim(said.well(), format!("{name}: {said}"));
+            findings.claim(comes_to_answer(containerd, &format!("{address}:80")), "it does not answer");
+            findings.about(name, probe(containerd, name).silent(&ITSELF));
+            crate::verified::hold(&crate::verified::verify(host), 1);
+        }
+    }
     findings.settle();
 }

@@ -1,5 +1,5 @@
-//! What holds on every Podman, which prepares the network namespace before it calls the runtime. `podman_4` and `podman_5`
-//! say on which.
+//! What holds on every Podman, which prepares the network namespace before it calls the runtime. `podman_4`
+//! and `podman_5` say on which.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::harness::{CREDENTIALS, ISOLATE};
 const SHIM: &str = "oci-isolate";
 const BARE: &str = "bare";
 
-/// What gets out of a user's container: no ICMP. slirp4netns is the resolver itself, and pasta carries IPv6 too.
+/// What gets out of a user's container: no ICMP. slirp4netns is the resolver itself, and pasta carries IPv6
+/// too.
 pub(crate) fn carried(release: Release) -> &'static [&'static str] {
     match release {
         Release::Podman4 => &["tcp", "udp", "metadata", "getaddrinfo"],
@@ -92,8 +93,9 @@ pub(crate) fn in_mode_always_the_containers_of_a_pod_share_localhost_and_nothing
     findings.settle();
 }
 
-/// `podman kube play` gives the pod's annotations to its containers and not to the one that holds the namespaces: by them
-/// alone none of the pod's starts, and by the settings all are isolated, with what those open.
+/// `podman kube play` gives the pod's annotations to its containers and not to the one that holds the
+/// namespaces: by them alone none of the pod's starts, and by the settings all are isolated, with what those
+/// open.
 pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(podman: &Podman) {
     let mut findings = Findings::default();
     let host = &podman.host;
@@ -164,7 +166,8 @@ pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(p
     findings.settle();
 }
 
-/// Who carries the network of a user's container, where published ports lead through no process in the namespace.
+/// Who carries the network of a user's container, where published ports lead through no process in the
+/// namespace.
 fn by_user(release: Release) -> &'static str {
     match release {
         Release::Podman4 => "slirp4netns:port_handler=slirp4netns",
@@ -178,7 +181,8 @@ pub(crate) fn a_rootless_pod_of_kube_play_is_isolated_by_the_settings_or_does_no
 
 pub(crate) fn exec_sees_no_credentials_and_no_secret_that_is_one(podman: &Podman) {
     let mut findings = Findings::default();
-    // The name gives it away, as in `--secret ...,target=AWS_SECRET_ACCESS_KEY`; Podman adds it again on exec.
+    // The name gives it away, as in `--secret ...,target=AWS_SECRET_ACCESS_KEY`; Podman adds it again on
+    // exec.
     let secret = podman.host.write("secret", CREDENTIALS[1].split_once('=').unwrap().1);
     podman.must(&["secret", "create", "key", &secret]);
     let flags = ["-d", "--secret=key,type=env,target=AWS_SECRET_ACCESS_KEY", "-e", "HARMLESS=1"];
@@ -210,7 +214,8 @@ pub(crate) fn a_network_connected_later_carries_nothing(podman: &Podman) {
     let flags = ["-d", "--name=web", "--network=own", "--annotation", ISOLATE];
     podman.run(SHIM, &[&flags, &["probe", "sleep", "1000"]]).must();
     let capture = Capture::start(&podman.host);
-    // Podman plumbs into the namespace that it prepared, not into the container's: there it may do as it likes.
+    // Podman plumbs into the namespace that it prepared, not into the container's: there it may do as it
+    // likes.
     let said = podman.podman(&["network", "connect", "late", "web"]);
     findings.claim(said.well(), format!("Podman lost its way: {said}"));
     findings

@@ -4,14 +4,14 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::docker::{Docker, Release};
+use crate::harness::docker::{self, Docker};
 use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
+use crate::harness::podman::{Podman, Release, User};
 use crate::harness::said::{say, wait_for};
 use crate::harness::{ISOLATE, shim};
 use crate::{CTL, installed};
 
-fn docker(release: Release) {
+fn docker(release: docker::Release) {
     let docker = Docker::start(release);
     let file = docker.host.dir().join("daemon.json");
     let before = fs::read(&file).unwrap();
@@ -38,7 +38,7 @@ fn docker(release: Release) {
     assert!(open.contains("eth0"), "a container without the annotation lost its network: {open}");
     let closed = links(&["--runtime=isolated"]);
     assert!(!closed.contains("eth0"), "{closed}");
-    if release == Release::Docker28 {
+    if release == docker::Release::Docker28 {
         let closed = links(&["--runtime=oci-isolate", "--annotation", ISOLATE]);
         assert!(!closed.contains("eth0"), "{closed}");
     }
@@ -57,29 +57,31 @@ fn docker(release: Release) {
 
 #[test]
 fn docker_20_starts_containers_through_it_after_a_reload() {
-    docker(Release::Docker20);
+    docker(docker::Release::Docker20);
 }
 
 #[test]
 fn docker_28_starts_containers_through_it_after_a_reload() {
-    docker(Release::Docker28);
+    docker(docker::Release::Docker28);
 }
 
 /// Not by the file that CONTAINERS_CONF names, besides which Podman reads no other.
-#[test]
-fn podman_starts_containers_through_it_by_name_and_by_default() {
-    let podman = Podman::new(Kind::Machine, User::Root, "/usr/sbin/runc");
+fn podman(kind: Kind) {
+    let podman = Podman::new(kind, User::Root, "/usr/sbin/runc");
     let host = &podman.host;
+    // The shim is beside it.
+    let ctl = host.at("isolatectl");
+    fs::copy(CTL, &ctl).unwrap();
     let plain = "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
                  [network]\nnetwork_backend = \"netavark\"\n";
     let file = host.write("plain.conf", plain);
     host.sh(&format!("mkdir -p /etc/containers; cp {file} /etc/containers/containers.conf")).must();
-    let ctl = |args: &[&str]| say(host.command(CTL).args(args));
+    let ctl = |args: &[&str]| say(host.command(&ctl).args(args).env("HOME", host.at("home")));
     let call = |args: &[&str]| {
         let mut call = host.command("podman");
         let (root, state) = (host.at("home/storage"), host.at("home/state"));
         call.args(["--root", &root, "--runroot", &state, "--storage-driver", "overlay"]);
-        say(call.args(args).env("HOME", host.at("home")))
+        say(call.args(args).env("HOME", host.at("home")).env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1"))
     };
     let links = |runtime: &[&str], annotation: &str| {
         let annotation = ["--annotation", annotation, "--cgroup-parent", &host.world.name];
@@ -106,6 +108,19 @@ fn podman_starts_containers_through_it_by_name_and_by_default() {
     assert!(!said.well() && said.err.contains(words) && !said.err.contains("level"), "{said}");
     assert!(doctor().starts_with("ok "), "{}", doctor());
 
+    // Root's own files count for Podman 5, and say another program here.
+    let own = host.dir().join("home/.config/containers/containers.conf.d");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("mine.conf"), "[engine.runtimes]\noci-isolate = [\"/usr/sbin/runc\"]\n").unwrap();
+    if podman.release == Release::Podman5 {
+        assert_eq!(links(&named, ISOLATE).must(), "eth0\nlo");
+        assert!(doctor().contains("no runtime of it is oci-isolate"), "{}", doctor());
+    } else {
+        assert_eq!(links(&named, ISOLATE).must(), "lo");
+        assert!(doctor().starts_with("ok "), "{}", doctor());
+    }
+    fs::remove_dir_all(host.dir().join("home/.config")).unwrap();
+
     ctl(&["install", "podman", "--default"]).must();
     assert_eq!(links(&[], ISOLATE).must(), "lo");
     assert_eq!(call(&["info", "--format", "{{.Host.OCIRuntime.Name}}"]).must(), "oci-isolate");
@@ -113,4 +128,14 @@ fn podman_starts_containers_through_it_by_name_and_by_default() {
     assert_eq!(files(), before);
     assert!(!links(&named, ISOLATE).well());
     assert_eq!(links(&[], ISOLATE).must(), "eth0\nlo");
+}
+
+#[test]
+fn podman_4_starts_containers_through_it_by_name_and_by_default() {
+    podman(Kind::Machine);
+}
+
+#[test]
+fn podman_5_starts_containers_through_it_by_name_and_by_default() {
+    podman(Kind::Sid);
 }

@@ -1,5 +1,5 @@
-//! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an engine asks about
-//! the runtime itself is answered.
+//! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an
+//! engine asks about the runtime itself is answered.
 
 use super::harness::{Host, shim};
 use super::said::{Said, say};

@@ -98,8 +98,8 @@ pub(in crate::ctl) fn supports_json(documents: &[DocumentMut]) -> Vec<String> {
     effective_of(documents, key, built_in)
 }
 
-/// What a list is in the end: one takes the place of the one before, or with `{append = true}` in it or in one before, goes
-/// behind it (containers.conf(5), "Appending to string arrays").
+/// What a list is in the end: one takes the place of the one before, or with `{append = true}` in it or in
+/// one before, goes behind it (containers.conf(5), "Appending to string arrays").
 fn effective_of(documents: &[DocumentMut], key: &str, built_in: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = built_in.iter().map(|name| (*name).to_owned()).collect();
     let mut appends = false;

@@ -1,9 +1,10 @@
 //! Which files Podman reads, and in which order: the last one wins (containers.conf(5); pkg/config/new.go of
 //! containers/common for Podman 4 and 5, storage/pkg/configfile/parse.go of containers/container-libs for 6).
 //!
-//! Every version reads `/etc/containers/containers.conf.d`. Podman 4 reads the user's own files only without root, Podman 5
-//! those of root too, and `containers.rootless.conf` without root. Podman 6 reads one main file, the first that is there;
-//! and drop-ins in the order of their names, whatever their directory, of two with the same name the later directory's.
+//! Every version reads `/etc/containers/containers.conf.d`. Podman 4 reads the user's own files only without
+//! root, Podman 5 those of root too, and `containers.rootless.conf` without root. Podman 6 reads one main
+//! file, the first that is there; and drop-ins in the order of their names, whatever their directory, of two
+//! with the same name the later directory's.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,8 +30,8 @@ struct Reader {
     last: Option<PathBuf>,
 }
 
-/// What the installed Podman reads for the caller, with the engine's files below `root`. A user's own files and those that
-/// the environment names are looked for on this machine only, not below another `root`.
+/// What the installed Podman reads for the caller, with the engine's files below `root`. A user's own files
+/// and those that the environment names are looked for on this machine only, not below another `root`.
 pub(in crate::ctl) fn files(root: &Path) -> Vec<PathBuf> {
     let version = ask::version(Path::new("podman"));
     let named = |name: &str| {
@@ -117,7 +118,8 @@ fn drop_ins(directory: &Path) -> BTreeMap<OsString, PathBuf> {
 mod tests {
     use super::*;
 
-    /// A root with a file of each kind, one with a name that two directories have, a link and one of another suffix.
+    /// A root with a file of each kind, one with a name that two directories have, a link and one of another
+    /// suffix.
     fn root() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for file in [

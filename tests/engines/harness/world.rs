@@ -79,8 +79,8 @@ impl World {
         Self { outside, host, name, heard: Mutex::new((hear, Vec::new())) }
     }
 
-    /// Serves a page and echoes datagrams at this port of the host's loopback, as a database or an agent does that is not
-    /// meant for others.
+    /// Serves a page and echoes datagrams at this port of the host's loopback, as a database or an agent does
+    /// that is not meant for others.
     #[allow(dead_code, reason = "tests/engines uses it")]
     pub(crate) fn serve_on_loopback(&self, port: u16) {
         let (tell, hear) = channel();

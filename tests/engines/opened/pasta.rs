@@ -1,4 +1,5 @@
-//! pasta, which carries the network of Podman 5's containers without root: what it leads in and out beside its tap device.
+//! pasta, which carries the network of Podman 5's containers without root: what it leads in and out beside
+//! its tap device.
 
 use std::time::Duration;
 
@@ -88,7 +89,8 @@ fn what_pasta_splices_out_to_the_hosts_loopback_is_closed() {
     let mut findings = Findings::default();
     host.world.serve_on_loopback(9999);
     let page = page();
-    // Bare, each of them leads to the host's loopback: by -T and -U, and by an address that stands for the host.
+    // Bare, each of them leads to the host's loopback: by -T and -U, and by an address that stands for the
+    // host.
     let ways = [
         ("--network=pasta:-T,9999,-U,9999", "127.0.0.1", true),
         ("--network=pasta:-T,auto,-U,auto", "127.0.0.1", true),

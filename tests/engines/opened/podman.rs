@@ -1,4 +1,5 @@
-//! Openings behind Podman: networks of netavark and of CNI, and without root what slirp4netns and pasta carry.
+//! Openings behind Podman: networks of netavark and of CNI, and without root what slirp4netns and pasta
+//! carry.
 
 use std::time::Duration;
 
@@ -185,7 +186,8 @@ fn podman_with_cni_opens_what_is_asked_for_and_nothing_else() {
     each_opening(&podman, "--network=podman", &OPEN, true).settle();
 }
 
-/// On `network`, and refused on those to which Podman leads a published port by a process of its own in the namespace.
+/// On `network`, and refused on those to which Podman leads a published port by a process of its own in the
+/// namespace.
 fn rootless(release: Release, network: &str, by_process: &[&str]) {
     let podman = Podman::start(release, User::Rootless);
     let mut findings = each_opening(&podman, network, carried(release), false);
