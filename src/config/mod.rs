@@ -22,7 +22,9 @@ use serde::Deserialize;
 pub use edit::{Change, Edit, Json, Pointer, Step};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
 pub use text::Text;
-pub use view::{Capabilities, Device, DeviceAccess, Hooks, Linux, Mount, Process, Rlimit, Root, View};
+pub use view::{
+    Capabilities, Device, DeviceAccess, Hooks, IdMapping, Linux, Mount, Process, Rlimit, Root, View,
+};
 
 use crate::policy::Annotation;
 

@@ -12,6 +12,7 @@ mod network;
 mod open;
 mod settings;
 mod sources;
+mod users;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::peers;
 use crate::policy::Policy;
 use crate::record::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject, World};
+use crate::rules::{SealHook, Subject, World, seccomp};
 
 pub(crate) use mountinfo::{Mount, mounts};
 pub use network::Before;
@@ -51,6 +52,8 @@ pub struct Prepared {
     pub before: Before,
     /// Of a member of a job: its host name, and what is mounted at its `/etc/hosts`.
     pub names: (Option<String>, Option<PathBuf>),
+    /// Whether its profile of system calls allows what it does not name.
+    pub names_what_it_denies: bool,
     /// What the rules were applied to.
     pub subject: Subject,
     /// The configuration that it gets.
@@ -91,8 +94,10 @@ impl Bundle {
         let world = World { keeps_network: before.kept.is_some(), ..world };
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
+        let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
-        Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), subject, rewritten })
+        let names = names.unwrap_or_default();
+        Ok(Prepared { rootfs, before, names, names_what_it_denies, subject, rewritten })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {

@@ -88,7 +88,7 @@ fn is_writable(mount: &Mount) -> bool {
     words.rfind(|word| matches!(*word, "ro" | "rw")) != Some("ro")
 }
 
-/// In a user namespace these files belong to nobody; in a cgroup namespace the container sees its own groups only.
+/// In a user namespace that confines, these files belong to nobody; in a cgroup namespace the container sees its own groups only.
 fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
     let own_cgroups = || {
         let namespaces =

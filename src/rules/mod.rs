@@ -14,7 +14,7 @@ pub mod mounts;
 mod namespace;
 mod runtime_annotations;
 mod seal_hook;
-mod seccomp;
+pub mod seccomp;
 mod shared_namespaces;
 
 use std::collections::BTreeMap;
@@ -101,7 +101,9 @@ pub struct World {
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.
     pub ipc: Shared,
-    /// Whether the container's capabilities count in a user namespace only that is not the machine's.
+    /// Whether the container is in another user namespace than the machine's.
+    pub in_user_namespace: bool,
+    /// Whether that user namespace confines: no id in it is the machine's root.
     pub confined: bool,
     /// The drivers behind device numbers that the document names.
     pub drivers: Drivers,
