@@ -94,7 +94,7 @@ fn needs_vsock(ways: &[&'static str]) -> Vec<&'static str> {
 }
 
 /// Without a profile.
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     "vsock",
     "vsock-high-bits",
     "vsock-i386-socket",
@@ -102,6 +102,7 @@ const ALL: [&str; 11] = [
     "vsock-io_uring",
     "uevent",
     "uevent-high-bits",
+    "netlink-audit",
     "add_key",
     "keyctl",
     "request_key",
