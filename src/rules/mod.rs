@@ -25,7 +25,7 @@ use crate::policy::Policy;
 use crate::settings::Answer;
 
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
-pub use masked_paths::{MASKED, READONLY};
+pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network, of_a_pinned_pod};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
@@ -137,6 +137,12 @@ impl Rule {
     pub fn answer(&self, policy: &Policy) -> Answer {
         policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
     }
+}
+
+/// Whether the limit for core dumps has to be the one that keeps the machine's program from being started: [`CORE_LIMIT`].
+#[must_use]
+pub fn limits_core_dumps(subject: &Subject) -> bool {
+    subject.world.core_pattern_is_program && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
 }
 
 /// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, CORE_PATTERN, CorePattern, refused};
+use crate::container::{Bench, CORE_PATTERN, CorePattern, isolated, refused};
 use crate::harness::findings::Findings;
 use crate::harness::host::Kind;
 use crate::harness::said::{command, say, wait_for};
+use crate::harness::shim;
 
 const DOCKER_20: &str = include_str!("../data/seccomp/docker-20.10.json");
 
@@ -181,6 +182,46 @@ fn the_limit_that_keeps_the_hosts_program_from_crashes_cannot_be_changed() {
             let got = handler.gets(&name("shut"), &name("wait"));
             findings.claim(!got, format!("{about}: the host's program was started: {closed}"));
         }
+    }
+    handler.pattern.put_back();
+    findings.settle();
+}
+
+/// Runs something in a container that runs already: `$STOP` is a FIFO on which its first process waits.
+const EXEC: &str = r#"
+runtime=$1; fifo=$(mktemp -u); mkfifo "$fifo"
+"$@" >"$fifo" 2>&1 & exec 3<"$fifo"; rm "$fifo"
+root=; while [ $# -gt 0 ]; do [ "$1" != --root ] || root=$2; shift; done
+read -r line <&3; echo "$line"
+"$runtime" --root "$root" exec one sh -c "$NAME -e 'kill 11, \$\$'; true"
+echo >"$STOP"; cat <&3; wait
+"#;
+
+/// crun gives a process of `exec` the limits of whoever calls it, unless the engine's file has some.
+#[test]
+fn a_crash_of_what_is_execed_starts_no_program_of_the_host() {
+    let handler = Handler::new();
+    let mut findings = Findings::default();
+    for (at, kind) in Kind::RUNTIMES.into_iter().enumerate() {
+        let bench = Bench::of(kind);
+        let root = bench.host.dir().join("rootfs");
+        let stop = root.join("stop");
+        say(command("mkfifo").arg(&stop)).must();
+        let mut spec = bench.spec("echo ready; cat /stop");
+        spec["process"]["rlimits"] = json!([{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}]);
+        let run = |side: &str, runtime: &Path, spec: &Value| {
+            let name = format!("{side}{at}-{}", std::process::id() % 10000);
+            std::fs::copy("/usr/bin/perl", root.join("bin").join(&name)).unwrap();
+            let script = EXEC.replace("$STOP", stop.to_str().unwrap()).replace("$NAME", &name);
+            let said = bench.run_script(&script, runtime, spec, &[]);
+            assert!(said.out.starts_with("ready"), "{kind:?}: it did not run: {said}");
+            (handler.gets(&name, &format!("wait{name}")), said)
+        };
+        let (open, said) = run("open", kind.runtime(), &spec);
+        let is_crun = matches!(kind, Kind::MachineForCrun | Kind::SidForCrun);
+        findings.claim(open == is_crun, format!("{kind:?}: without the shim: {open}, {said}"));
+        let (closed, said) = run("shut", &shim(), &isolated(&spec));
+        findings.claim(!closed, format!("{kind:?}: the host's program was started: {said}"));
     }
     handler.pattern.put_back();
     findings.settle();

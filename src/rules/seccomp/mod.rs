@@ -22,7 +22,7 @@ use lists::FAMILIES;
 use profile::{Action, Profile};
 use serde::Serialize;
 
-use super::{Rule, Subject, Violation, masked_paths};
+use super::{Rule, Subject, Violation, limits_core_dumps};
 use crate::config::{Change, Edit, Json, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
@@ -65,8 +65,7 @@ impl Open {
         let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
         families.sort_unstable();
         families.dedup();
-        let waived = masked_paths::CORE_DUMPS.answer(&subject.policy) == Answer::Allow;
-        Self { families, core_limit: waived || !subject.world.core_pattern_is_program }
+        Self { families, core_limit: !limits_core_dumps(subject) }
     }
 }
 
