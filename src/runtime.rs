@@ -1,5 +1,6 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
+mod libseccomp;
 mod ourselves;
 
 use std::convert::Infallible;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access, execv, execve};
 
 use crate::invocation::Dialect;
+pub use libseccomp::Libseccomp;
 use ourselves::Shim;
 
 /// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty

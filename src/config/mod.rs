@@ -25,8 +25,8 @@ pub use members::{Is, Judge, Member, members};
 pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
 pub use text::Text;
 pub use view::{
-    Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IntelRdt, Linux, Mount, Process, Resources,
-    Rlimit, Root, View,
+    Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IdMapping, IntelRdt, Linux, Mount, Process,
+    Resources, Rlimit, Root, View,
 };
 
 use crate::policy::Annotation;

@@ -1,5 +1,5 @@
 //! The lens on `linux.seccomp` (config-linux.md, "Seccomp"). Members that have no say in what a call does
-//! (`architectures`, `flags`, `listenerMetadata`) are not looked at.
+//! (`flags`, `listenerMetadata`) are not looked at.
 
 use serde::Deserialize;
 
@@ -14,6 +14,9 @@ pub struct Seccomp<'a> {
     pub default_action: Option<Text<'a>>,
     /// The error number of the default action.
     pub default_errno_ret: Option<u32>,
+    /// Architectures whose calls the rules are for; calls of others kill.
+    #[serde(borrow)]
+    pub architectures: Option<Vec<Text<'a>>>,
     /// Where the agent listens that decides on `SCMP_ACT_NOTIFY`.
     #[serde(borrow)]
     pub listener_path: Option<Text<'a>>,

@@ -163,6 +163,20 @@ pub struct Linux<'a> {
     /// Which system calls the container can make.
     #[serde(borrow)]
     pub seccomp: Option<Seccomp<'a>>,
+    /// User ids of a new user namespace.
+    pub uid_mappings: Option<Vec<IdMapping>>,
+    /// Group ids of a new user namespace.
+    pub gid_mappings: Option<Vec<IdMapping>>,
+}
+
+/// One of `linux.uidMappings` and `linux.gidMappings`.
+#[derive(Debug, Default, Deserialize)]
+pub struct IdMapping {
+    /// The first id in the namespace of who calls the runtime.
+    #[serde(rename = "hostID")]
+    pub host: u64,
+    /// How many.
+    pub size: u64,
 }
 
 /// One of `linux.devices`. oci-spec's type has numbers that are not optional.

@@ -14,6 +14,7 @@ mod open;
 mod settings;
 mod sources;
 mod tree;
+mod users;
 mod world;
 
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ use crate::peers;
 use crate::policy::Policy;
 use crate::record::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject, World};
+use crate::rules::{SealHook, Subject, World, seccomp};
 
 pub(crate) use mountinfo::{Mount, mounts};
 pub use network::Before;
@@ -57,6 +58,8 @@ pub struct Prepared {
     pub names: (Option<String>, Option<PathBuf>),
     /// Where something is open to peers: the name servers that the container finds.
     pub name_servers: BTreeSet<IpAddr>,
+    /// Whether its profile of system calls allows what it does not name.
+    pub names_what_it_denies: bool,
     /// What the rules were applied to.
     pub subject: Subject,
     /// The configuration that it gets.
@@ -101,8 +104,10 @@ impl Bundle {
             false => BTreeSet::new(),
         };
         let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
+        let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
-        Ok(Prepared { rootfs, before, names: names.unwrap_or_default(), name_servers, subject, rewritten })
+        let names = names.unwrap_or_default();
+        Ok(Prepared { rootfs, before, names, name_servers, names_what_it_denies, subject, rewritten })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use oci_spec::runtime::LinuxNamespaceType;
 
+use super::users::{self, Namespace};
 use super::{homes, sources};
 use crate::config::{Mount, View};
 use crate::peers;
@@ -19,7 +20,13 @@ use crate::seal::{self, Netns};
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
 /// is going to be. The root file system `root` and the `bundle` are absolute.
 pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
-    let confined = confined(view)?;
+    let users = users(view)?;
+    let in_user_namespace = match users {
+        Namespace::Ours => !is_initial(Path::new(OURS))?,
+        Namespace::New => true,
+        Namespace::At(path) => !is_initial(path)?,
+    };
+    let confined = in_user_namespace && users::confines(&users, view)?;
     let root = sources::root(root)?;
     let sources = sources::look(view, bundle, &root)?;
     let is_readonly =
@@ -30,10 +37,11 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         drivers: drivers(view, &sources)?,
-        empty: if wants_empty && !confined { record::empty_directory() } else { None },
+        empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
         root: root.system,
         core_pattern_is_program: core_pattern_is_program(),
+        in_user_namespace,
         confined,
         sources,
     })
@@ -65,9 +73,10 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
         }
         (Some(pods), None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
     };
-    let number = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    let own =
-        || number(path).is_some_and(|it| Some(it) == number(Path::new(&format!("/proc/self/ns/{kind}"))));
+    let own = || {
+        let ours = || number(Path::new(&format!("/proc/self/ns/{kind}"))).ok();
+        number(path).is_ok_and(|it| Some(it) == ours())
+    };
     Ok(match within {
         true => Shared::WithinPod,
         false if own() => Shared::Hosts,
@@ -87,14 +96,23 @@ fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> 
     Ok(inside.iter().all(is_pods))
 }
 
-/// Whether the capabilities count in a user namespace only that is not the machine's: the container's own, or the one
-/// that we are in already (rootless engines).
-fn confined(view: &View) -> Result<bool> {
-    match path_of(view, LinuxNamespaceType::User) {
-        Some(None) => Ok(true),
-        Some(Some(path)) => Ok(!is_initial(path)?),
-        None => Ok(!is_initial(Path::new("/proc/self/ns/user"))?),
-    }
+/// The container's user namespace.
+fn users<'v>(view: &'v View) -> Result<Namespace<'v>> {
+    Ok(match path_of(view, LinuxNamespaceType::User) {
+        None => Namespace::Ours,
+        Some(None) => Namespace::New,
+        Some(Some(path)) if number(path)? == number(Path::new(OURS))? => Namespace::Ours,
+        Some(Some(path)) => Namespace::At(path),
+    })
+}
+
+/// The user namespace that we are in.
+const OURS: &str = "/proc/self/ns/user";
+
+/// A namespace by device and inode.
+fn number(path: &Path) -> Result<(u64, u64)> {
+    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    Ok((meta.dev(), meta.ino()))
 }
 
 /// Whether a user namespace is the machine's.

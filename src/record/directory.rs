@@ -57,6 +57,14 @@ pub fn empty_directory() -> Option<String> {
     path.filter(|path| !path.contains([':', ',', '\\']))
 }
 
+/// The file in which is kept what was learned of a runtime's program. `None` where nothing can be kept.
+#[must_use]
+pub fn about_runtime(program: &Path) -> Option<PathBuf> {
+    let state = state_dir();
+    let name = format!("runtime{}", program.to_str()?.replace('/', "-"));
+    make_state(&state).ok().map(|()| state.join(name))
+}
+
 pub(super) fn make_dir(dir: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.with_context(|| format!("cannot make the directory {}", dir.display()))

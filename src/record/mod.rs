@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use directory::{check_state, empty_directory};
+pub use directory::{about_runtime, check_state, empty_directory};
 pub use opened::{Excluded, Hosts, Opened};
 pub use place::Place;
 
@@ -57,7 +57,7 @@ pub struct Record {
     pub joins_sealed: bool,
     /// Whether it is given a network namespace by path that is sealed in place.
     pub kept: bool,
-    /// Whether its capabilities count in a user namespace only.
+    /// Whether it is in a user namespace that confines: no id in it is the machine's root.
     pub confined: bool,
     /// The addresses of the network that the container does not get; it keeps them on `lo`.
     pub addresses: Vec<IpAddr>,

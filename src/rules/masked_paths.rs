@@ -88,7 +88,7 @@ fn is_writable(mount: &Mount) -> bool {
     words.rfind(|word| matches!(*word, "ro" | "rw")) != Some("ro")
 }
 
-/// In a user namespace these files belong to nobody; in a cgroup namespace the container sees its own groups only.
+/// In a user namespace that confines, these files belong to nobody; in a cgroup namespace the container sees its own groups only.
 fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
     let own_cgroups = || {
         let namespaces =
@@ -103,7 +103,7 @@ fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
 }
 
 /// core(5): a program in core_pattern is started whatever the limit, but for the limit of 1 byte (fs/coredump.c).
-const LIMIT: u64 = 1;
+pub const LIMIT: u64 = 1;
 
 fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let Some(process) = view.process.as_ref().filter(|_| subject.world.core_pattern_is_program) else {

@@ -15,7 +15,7 @@ mod namespace;
 mod plain_names;
 pub mod runtime_annotations;
 mod seal_hook;
-mod seccomp;
+pub mod seccomp;
 mod shared_namespaces;
 pub mod sysctl;
 mod unknown_members;
@@ -29,7 +29,7 @@ use crate::settings::Answer;
 
 pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
-pub use masked_paths::{MASKED, READONLY};
+pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network, of_a_pinned_pod};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
@@ -108,7 +108,9 @@ pub struct World {
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.
     pub ipc: Shared,
-    /// Whether the container's capabilities count in a user namespace only that is not the machine's.
+    /// Whether the container is in another user namespace than the machine's.
+    pub in_user_namespace: bool,
+    /// Whether that user namespace confines: no id in it is the machine's root.
     pub confined: bool,
     /// The drivers behind device numbers that the document names.
     pub drivers: Drivers,
@@ -142,6 +144,12 @@ impl Rule {
     pub fn answer(&self, policy: &Policy) -> Answer {
         policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
     }
+}
+
+/// Whether the limit for core dumps has to be the one that keeps the machine's program from being started: [`CORE_LIMIT`].
+#[must_use]
+pub fn limits_core_dumps(subject: &Subject) -> bool {
+    subject.world.core_pattern_is_program && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
 }
 
 /// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.

@@ -18,6 +18,7 @@ use crate::prepare::Bundle;
 use crate::record::{self, Excluded, Opened, Place, Process, Record};
 use crate::report;
 use crate::rules::{self, SealHook};
+use crate::runtime::Libseccomp;
 use crate::seal;
 
 pub(super) fn create(call: &Call) -> Result<Infallible> {
@@ -44,6 +45,9 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&place, !sealed_by_start)).transpose()?;
     let prepared = bundle.prepare(policy, hook)?;
+    let program = call.runtime.path();
+    let libseccomp = Libseccomp::of(call.runtime, record::about_runtime(program).as_deref())?;
+    libseccomp.check(program, prepared.names_what_it_denies)?;
 
     let mut args = call.args.to_vec();
     let mut pid_file = call.invocation.pid_file.as_deref().map(std::path::absolute).transpose()?;

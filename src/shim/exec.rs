@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
+use nix::sys::resource::{Resource, setrlimit};
 
 use super::{Call, NOT_ISOLATED, descriptors, environment_strays};
 use crate::audit::Line;
@@ -21,7 +22,7 @@ use crate::invocation::Change;
 use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::{prove, rewrite};
-use crate::rules::{Subject, World, capabilities, credentials};
+use crate::rules::{self, Subject, World, capabilities, credentials};
 use crate::settings::Mode;
 
 pub(super) fn exec(call: &Call) -> Result<Infallible> {
@@ -49,6 +50,12 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let core_pattern_is_program = prepare::core_pattern_is_program();
     let world = World { confined: record.confined, core_pattern_is_program, ..World::default() };
     let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
+
+    // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
+    if rules::limits_core_dumps(&subject) {
+        setrlimit(Resource::RLIMIT_CORE, rules::CORE_LIMIT, rules::CORE_LIMIT)
+            .context("core-dumps: cannot set the limit for core dumps")?;
+    }
 
     let invocation = call.invocation;
     let process = invocation.process.as_ref();

@@ -235,7 +235,7 @@ static const struct {
 	{ "need", "getpid-i386", getpid_i386 },
 	{ "need", "netlink-route", route },
 	{ "need", "netlink-diag", diag },
-	{ "need", "netlink-audit", audit },
+	{ "way", "netlink-audit", audit },
 	{ "need", "netlink-generic", generic },
 	{ "need", "getifaddrs", interfaces },
 	{ "need", "getaddrinfo", resolve },

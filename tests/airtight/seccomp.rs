@@ -94,7 +94,7 @@ fn needs_vsock(ways: &[&'static str]) -> Vec<&'static str> {
 }
 
 /// Without a profile.
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "vsock",
     "vsock-high-bits",
     "vsock-i386-socket",
@@ -103,6 +103,7 @@ const ALL: [&str; 12] = [
     "uevent",
     "uevent-high-bits",
     "netfilter",
+    "netlink-audit",
     "add_key",
     "keyctl",
     "request_key",

@@ -85,6 +85,8 @@ fn doctor_finds_this_host_well_and_changes_nothing() {
     {
         assert_eq!(finding(&findings, check)["state"], "ok", "{findings:#?}");
     }
+    let libseccomp = finding(&findings, "libseccomp")["says"].as_str().unwrap();
+    assert!(libseccomp.contains("runc has libseccomp 2."), "{libseccomp}");
     let runtime = finding(&findings, "runtime")["says"].as_str().unwrap();
     assert!(runtime.contains("runc version "), "{runtime}");
 }

@@ -86,7 +86,8 @@ pub(crate) fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status(containe
         // 128 + SIGKILL is the task's own status, which ctr hands on.
         findings.claim(matches!(gone.status, Some(0 | 137)), format!("delete failed: {gone}"));
     }
-    let records = containerd.host.sh("find /run/oci-isolate -type f 2>/dev/null || true").must();
+    let records =
+        containerd.host.sh("find /run/oci-isolate -type f ! -name 'runtime-*' 2>/dev/null || true").must();
     findings.claim(records.is_empty(), format!("records stayed behind: {records}"));
     findings.settle();
 }

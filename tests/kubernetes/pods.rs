@@ -368,7 +368,7 @@ pub(crate) fn what_cannot_be_isolated_is_refused_in_words(release: Release) {
     findings.settle();
 }
 
-const PRIVILEGED: &str = "host-capabilities: CAP_DAC_READ_SEARCH is in the bounding set; drop --cap-add and --privileged, privileged: true in Kubernetes";
+const PRIVILEGED: &str = "host-capabilities: CAP_DAC_READ_SEARCH is in the bounding set";
 
 /// Complaints unless the error ends with ours.
 fn refused(said: &str, well: bool, why: &str) -> Vec<String> {

@@ -29,6 +29,8 @@ impl Abi {
                 ("socket", 41),
                 ("connect", 42),
                 ("socketpair", 53),
+                ("setrlimit", 160),
+                ("prlimit64", 302),
                 ("add_key", 248),
                 ("request_key", 249),
                 ("keyctl", 250),
@@ -41,6 +43,8 @@ impl Abi {
                 ("socket", X32 + 41),
                 ("connect", X32 + 42),
                 ("socketpair", X32 + 53),
+                ("setrlimit", X32 + 160),
+                ("prlimit64", X32 + 302),
                 ("add_key", X32 + 248),
                 ("request_key", X32 + 249),
                 ("keyctl", X32 + 250),
@@ -50,7 +54,9 @@ impl Abi {
                 ("io_uring_register", X32 + 427),
             ],
             Self::I386 => &[
+                ("setrlimit", 75),
                 ("socketcall", 102),
+                ("prlimit64", 340),
                 ("add_key", 286),
                 ("request_key", 287),
                 ("keyctl", 288),
@@ -83,6 +89,10 @@ impl Call {
         Self { abi, name, number, args }
     }
 
+    pub(crate) fn abi(&self) -> Abi {
+        self.abi
+    }
+
     /// A word of `struct seccomp_data` (linux/seccomp.h).
     fn word(&self, offset: u32) -> u32 {
         let arg = |at: u32| self.args.get(at as usize).copied().unwrap_or_default();
@@ -104,6 +114,12 @@ impl Filter {
     pub(crate) fn passes(&self, call: &Call) -> bool {
         // ALLOW, LOG, TRACE, USER_NOTIF
         [0x7fff_0000, 0x7ffc_0000, 0x7ff0_0000, 0x7fc0_0000].contains(&(self.run(call) & 0xffff_0000))
+    }
+
+    /// The error number with which the kernel answers without making the call; 0 looks like success.
+    pub(crate) fn answers(&self, call: &Call) -> Option<u32> {
+        let decided = self.run(call);
+        (decided & 0xffff_0000 == 0x0005_0000).then_some(decided & 0xffff)
     }
 
     fn run(&self, call: &Call) -> u32 {

@@ -146,9 +146,9 @@ impl Host {
         calls.remove(0)
     }
 
-    /// Every file below the state directory, relative to it.
+    /// Every file below the state directory, relative to it, but for what is kept of a runtime.
     pub(crate) fn state(&self) -> Vec<String> {
-        self.sh("cd /run; [ ! -d oci-isolate ] || find oci-isolate ! -type d | sort")
+        self.sh("cd /run; [ ! -d oci-isolate ] || find oci-isolate ! -type d ! -name 'runtime-*' | sort")
             .must()
             .lines()
             .map(str::to_owned)

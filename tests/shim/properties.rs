@@ -75,7 +75,7 @@ fn capabilities() -> impl Strategy<Value = Value> {
             "NET_ADMIN",
             "CAP_KILL",
             "CAP_CHOWN",
-            "CAP_NET_BROADCAST",
+            "CAP_NET_BIND_SERVICE",
         ][..],
     );
     let sets = select(&["bounding", "effective", "inheritable", "permitted", "ambient", "x-more"][..]);

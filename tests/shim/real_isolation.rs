@@ -39,7 +39,7 @@ fn an_isolated_run_has_neither_network_nor_credentials_and_leaves_nothing() {
             let said = script(
                 &host,
                 shim().to_str().unwrap(),
-                "AWS_PROFILE=x $R run -b $D/a web </dev/null; echo status $?; find /run/oci-isolate -type f",
+                "AWS_PROFILE=x $R run -b $D/a web </dev/null; echo status $?; find /run/oci-isolate -type f ! -name 'runtime-*'",
             );
             assert_eq!(said.err, "", "{runtime} {namespaces}");
             has_nothing(&said.out);
@@ -60,7 +60,7 @@ fn an_isolated_container_loses_what_is_plumbed_between_create_and_start() {
             n=0; until busybox ping -c1 -W1 10.9.9.9 >/dev/null || [ $n = 20 ]; do n=$((n + 1)); done
             [ $n = 20 ] || echo before 0
             $R start web; echo $?; until grep -q ping $D/out; do sleep 0.02; done; cat $D/out
-            until $R state web | grep -q stopped; do sleep 0.02; done; $R delete web; echo $?; find /run/oci-isolate -type f";
+            until $R state web | grep -q stopped; do sleep 0.02; done; $R delete web; echo $?; find /run/oci-isolate -type f ! -name 'runtime-*'";
         let said = script(&host, shim().to_str().unwrap(), text);
         has_nothing(&said.out);
         assert!(
@@ -84,7 +84,7 @@ fn exec_into_an_isolated_container_brings_nothing_back() {
         let text = "$R run -d -b $D/a web </dev/null >/dev/null 2>&1; echo $?
             AWS_PROFILE=x $R exec --process $D/process.json web </dev/null; echo status $?
             $R exec -e AWS_PROFILE=x -e AWS_REGION=here --cap CAP_NET_ADMIN web /bin/sh -c 'env | grep AWS; grep CapEff /proc/self/status'; echo status $?
-            $R delete -f web; echo $?; find /run/oci-isolate -type f";
+            $R delete -f web; echo $?; find /run/oci-isolate -type f ! -name 'runtime-*'";
         let said = script(&host, shim().to_str().unwrap(), text);
         let (first, second) =
             said.out.split_once("status 6\n").unwrap_or_else(|| panic!("{runtime} {said:?}"));
@@ -146,7 +146,7 @@ fn the_hooks_read_the_state_that_they_are_given() {
             config["annotations"]["large"] = json!("x".repeat(300_000));
         });
         let text = "$R run -b $D/a web </dev/null; echo status $?; $R run -d -b $D/a two </dev/null >/dev/null 2>&1; echo $?
-            until $R state two | grep -q stopped; do sleep 0.02; done; $R delete two; echo $?; find /run/oci-isolate -type f";
+            until $R state two | grep -q stopped; do sleep 0.02; done; $R delete two; echo $?; find /run/oci-isolate -type f ! -name 'runtime-*'";
         let said = script(&host, shim().to_str().unwrap(), text);
         assert_eq!((said.out.as_str(), said.err.as_str()), ("status 6\n0\n0\n", ""), "{runtime}");
     }
@@ -163,7 +163,7 @@ fn a_second_start_is_the_runtimes_to_refuse_and_a_running_container_keeps_its_li
             $R create -b $D/a web </dev/null >/dev/null 2>&1; $R start web; echo $?; ask
             table() { nsenter -n -t $($R state web | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*') nft list ruleset; }
             table >$D/before; $R start web; echo $?; table | cmp - $D/before; echo $?; ask
-            $R delete -f web; echo $?; find /run/oci-isolate -type f"#;
+            $R delete -f web; echo $?; find /run/oci-isolate -type f ! -name 'runtime-*'"#;
         let said = script(&host, shim().to_str().unwrap(), text);
         assert_eq!(said.out, "0\nanswer\n1\n0\nanswer\n0\n", "{runtime} {said:?}");
         assert!(!said.err.is_empty() && !said.err.contains("oci-isolate: "), "{runtime} {said:?}");

@@ -3,6 +3,11 @@
 # what the test says in "behave". A subshell looks at the descriptors, so that this shell has none of its own but the
 # script's.
 d=${0%/*}
+# What the shim asks a runtime once is not a call of the engine's.
+if [ "$1" = features ]; then
+    echo '{"linux": {"seccomp": {"enabled": true}}, "annotations": {"io.github.seccomp.libseccomp.version": "2.5.4"}}'
+    exit
+fi
 n=0
 until /bin/busybox mkdir "$d/calls/$n" 2>/dev/null; do
     [ -d "$d/calls/$n" ] || exit 97

@@ -244,7 +244,7 @@ fn both_capabilities_go_from_every_set_however_they_are_written() {
     let host = Host::new();
     for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
         let names =
-            ["CAP_NET_RAW", "cap_net_admin", "NET_RAW", "net_admin", "CAP_NET_RAW", "CAP_NET_BROADCAST"];
+            ["CAP_NET_RAW", "cap_net_admin", "NET_RAW", "net_admin", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE"];
         let config = isolated_with("/process/capabilities", json!({ set: names }));
         let found = changes(&host, &config);
         let mut wanted: Vec<String> =

@@ -4,12 +4,13 @@ use std::fs::read_to_string;
 
 use super::{Finding, namespace};
 use crate::invocation::Dialect;
-use crate::runtime::Runtime;
+use crate::runtime::{Libseccomp, Runtime};
 use crate::settings::Settings;
 
 pub(super) fn look(settings: &Settings, runtime: Option<&Runtime>) -> Vec<Finding> {
     let mut found = vec![version()];
     found.extend(namespace::look(settings.firewall));
+    found.extend(runtime.map(libseccomp));
     found.extend([seccomp(), overlay(), control_groups(runtime)]);
     found
 }
@@ -41,6 +42,19 @@ fn seccomp() -> Finding {
             "use a kernel with CONFIG_SECCOMP_FILTER",
         ),
     }
+}
+
+/// Whether the runtime's library can name every call that the rule `seccomp` closes.
+fn libseccomp(runtime: &Runtime) -> Finding {
+    let what = "update it; libseccomp 2.4.2 is the first that knows io_uring";
+    let checked = Libseccomp::of(runtime, None).and_then(|found| {
+        found.check(runtime.path(), true)?;
+        Ok(format!("{} has {found}, which knows every call that is closed", runtime.path().display()))
+    });
+    checked.map_or_else(
+        |error| Finding::fail("libseccomp", format!("{error:#}"), what),
+        |says| Finding::ok("libseccomp", says),
+    )
 }
 
 /// A module that is not loaded is not in the list, and the first mount loads it.

@@ -74,7 +74,7 @@ pub(super) fn obstacle(
     let renewed = |real: &str| real.split('/').any(|component| RENEWED.contains(&component));
     match real {
         _ if subject.world.empty.is_none() => Some("there is no directory for the lower layer"),
-        _ if subject.world.confined => Some("the container has a user namespace"),
+        _ if subject.world.in_user_namespace => Some("the container has a user namespace"),
         _ if source.file_system.class != Class::Local => Some("its file system cannot be a layer"),
         _ if has(mount, &["rbind"]) && !source.below.is_empty() => Some("there are mounts below it"),
         _ if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() => Some("its ids are mapped"),

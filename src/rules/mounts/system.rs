@@ -94,7 +94,7 @@ const OWN: [&str; 9] =
 /// network. The container gets a network namespace of its own instead, and with it that right.
 fn is_sys_of_rootless(mount: &Mount, subject: &Subject) -> bool {
     let source = || subject.world.sources.get(mount.source.as_deref()?)?.system;
-    subject.world.confined
+    subject.world.in_user_namespace
         && is_bind(mount)
         && clean(&mount.destination) == "/sys"
         && source() == Some("/sys")

@@ -3,13 +3,22 @@
 //! of several conditional ones it is depends on how libseccomp orders them, so a call counts as let through when one of
 //! them lets it through. Knows nothing of how the rule plans.
 
+use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
 use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+use super::{Open, limits};
 
 /// The first call that a profile lets through although it mustn't, in words.
-pub(super) fn hole(profile: &Profile, families: &[u32]) -> Option<String> {
-    if let Some(call) = CLOSED.iter().find(|call| lets_through(profile, call)) {
+pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
+    if let Some(call) = CLOSED.iter().map(|call| call.is).find(|call| lets_through(profile, call)) {
         return Some(format!("{call} is let through"));
+    }
+    for call in limits::CALLS.iter().filter(|_| !open.core_limit) {
+        if let Some(op) = miscompared(&profile.about(call.name).collect::<Vec<_>>()) {
+            return Some(compared_wrongly(call.name, op));
+        }
+        if changes_core_limit(profile, call) {
+            return Some(format!("{} lets the limit for core dumps be changed", call.name));
+        }
     }
     let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&Rule>>());
     let same = socket.iter().map(|rule| rule.at).eq(pair.iter().map(|rule| rule.at));
@@ -20,13 +29,15 @@ pub(super) fn hole(profile: &Profile, families: &[u32]) -> Option<String> {
             format!("{call}({family}, {kind}, {protocol}) is let through")
         };
         if let Some(op) = miscompared(rules) {
-            let op = format!("{op:?}").to_uppercase();
-            return Some(format!(
-                "{call} is compared wrongly by libseccomp: SCMP_CMP_{op} with a further condition behind it"
-            ));
+            return Some(compared_wrongly(call, op));
         }
-        widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(families)).map(how)
+        widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(&open.families)).map(how)
     })
+}
+
+fn compared_wrongly(call: &str, op: Op) -> String {
+    let op = format!("{op:?}").to_uppercase();
+    format!("{call} is compared wrongly by libseccomp: SCMP_CMP_{op} with a further condition behind it")
 }
 
 /// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on others: when
@@ -56,9 +67,17 @@ fn lets_through(profile: &Profile, call: &'static str) -> bool {
     }
     // libseccomp adds `socketcall`, without the arguments that it cannot see, for every rule on a call that goes
     // through it on i386, s390 and others.
-    let stands_for = |name: &str| name == call || (call == "socketcall" && !CLOSED.contains(&name));
+    let is_closed = |name: &str| CLOSED.iter().any(|closed| closed.is == name);
+    let is_of_sockets = |name: &str| !is_closed(name) && limits::CALLS.iter().all(|limit| limit.name != name);
+    let stands_for = |name: &str| name == call || (call == "socketcall" && is_of_sockets(name));
     let allows = |rule: &Rule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
     profile.default.passes() || profile.rules.iter().any(allows)
+}
+
+/// Whether a call may be made that changes the limit for core dumps.
+pub(super) fn changes_core_limit(profile: &Profile, call: &limits::Call) -> bool {
+    let rules: Vec<&Rule> = profile.about(call.name).collect();
+    widths(&rules).iter().any(|width| Seen::new(profile, &rules, *width).changes_core_limit(call))
 }
 
 /// How many bits of an argument the filter sees. For i386, arm and others libseccomp cuts the conditions too.
@@ -139,7 +158,7 @@ impl Seen {
             let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);
             conditions.flat_map(|c| [c.value.wrapping_sub(1), c.value, c.value.wrapping_add(1)]).chain([0])
         };
-        let is_open = |protocol: &u64| PROTOCOLS.iter().any(|open| u64::from(*open) == protocol & LOW);
+        let is_open = |protocol: &u64| PROTOCOLS.iter().any(|open| u64::from(open.is) == protocol & LOW);
         let mut protocols: Vec<u64> = values(2).collect();
         if netlink {
             protocols.extend((0..64).chain([LOW, 1 << 32 | 15]));
@@ -147,6 +166,35 @@ impl Seen {
         }
         let calls = values(1).flat_map(|kind| protocols.iter().map(move |protocol| (kind, *protocol)));
         calls.map(|(kind, protocol)| [family, kind, protocol]).find(|args| self.may_pass(&rules, *args))
+    }
+
+    /// The values at which a condition on an argument changes its mind stand for all.
+    fn turns(&self, index: u32) -> Vec<u64> {
+        let conditions = self.rules.iter().flat_map(|(_, all)| all).filter(|c| c.index == index);
+        let around = |c: &Condition| [c.value.wrapping_sub(1), c.value, c.value.wrapping_add(1)];
+        conditions.flat_map(around).chain([0, 1, 1 << 32, u64::MAX]).collect()
+    }
+
+    fn changes_core_limit(&self, call: &limits::Call) -> bool {
+        if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
+            return first.passes();
+        }
+        let rules: Vec<_> = self.rules.iter().collect();
+        let [a, b, c] = [0, 1, 2].map(|index| {
+            let mut values = self.turns(index);
+            if index == call.which {
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = self.width.cut(*value & !LOW) | u64::from(limits::CORE));
+            } else if call.new == Some(index) {
+                values.retain(|value| self.width.cut(*value) != 0);
+            }
+            values.sort_unstable();
+            values.dedup();
+            values
+        });
+        let calls = a.iter().flat_map(|a| b.iter().flat_map(|b| c.iter().map(|c| [*a, *b, *c])));
+        calls.into_iter().any(|args| self.may_pass(&rules, args))
     }
 
     fn may_pass(&self, rules: &[&(Action, Vec<Condition>)], args: [u64; 3]) -> bool {

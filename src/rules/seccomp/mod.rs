@@ -6,20 +6,23 @@
 //! are shared by user id; open_by_handle_at(2) opens namespaces by number (CVE-2026-43391).
 //!
 //! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow are narrowed
-//! (`plan`). What a profile denies stays denied. `architectures` and `flags` stay: a call of an architecture that is
-//! not listed kills, as before. For `exec` there is nothing to do: runtimes apply the container's profile.
+//! (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, but for x32 where core dumps go to a
+//! program: a call of an architecture that is not listed kills, as before. For `exec` there is nothing to do: runtimes apply the container's profile.
 
 mod evaluate;
+mod limits;
+pub mod lists;
 mod narrow;
 mod plan;
 mod profile;
 #[cfg(test)]
 mod tests;
 
+use lists::FAMILIES;
 use profile::{Action, Profile};
 use serde::Serialize;
 
-use super::{Rule, Subject, Violation};
+use super::{Rule, Subject, Violation, limits_core_dumps};
 use crate::config::{Change, Edit, Json, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
@@ -32,28 +35,6 @@ pub(super) const RULE: Rule = Rule {
     plan,
     holds,
 };
-
-/// Calls that are not there at all.
-const CLOSED: [&str; 8] = [
-    "socketcall",
-    "io_uring_setup",
-    "io_uring_enter",
-    "io_uring_register",
-    "request_key",
-    "keyctl",
-    "add_key",
-    "open_by_handle_at",
-];
-
-/// Calls that make sockets; the family is their first argument, the protocol their third.
-const SOCKETS: [&str; 2] = ["socket", "socketpair"];
-
-/// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK.
-const FAMILIES: [u32; 4] = [1, 2, 10, NETLINK];
-const NETLINK: u32 = 16;
-
-/// NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_AUDIT, NETLINK_GENERIC.
-const PROTOCOLS: [u32; 4] = [0, 4, 9, 16];
 
 /// Architectures whose programs this machine runs. With others than the native one left out, their programs would be
 /// killed.
@@ -69,12 +50,30 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 
 const LIST: [&str; 3] = ["linux", "seccomp", "syscalls"];
 
-fn families(subject: &Subject) -> Vec<u32> {
-    let added = subject.policy.families.iter().copied().map(Family::number);
-    let mut all: Vec<u32> = FAMILIES.into_iter().chain(added).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+/// What is open beyond what always is.
+#[derive(Debug, Default)]
+struct Open {
+    /// Socket families, all of them.
+    families: Vec<u32>,
+    /// Whether the limit for core dumps can be changed.
+    core_limit: bool,
+}
+
+impl Open {
+    fn of(subject: &Subject) -> Self {
+        let added = subject.policy.families.iter().copied().map(Family::number);
+        let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
+        families.sort_unstable();
+        families.dedup();
+        Self { families, core_limit: !limits_core_dumps(subject) }
+    }
+}
+
+/// Whether a document's profile lets calls through that it does not name, so that one whose name the runtime's libseccomp
+/// does not know would be open.
+#[must_use]
+pub fn names_what_it_denies(view: &View) -> bool {
+    !matches!(read(view), Ok(Some(profile)) if !profile.default.passes())
 }
 
 fn seccomp<'v, 'a>(view: &'v View<'a>) -> Option<&'v Seccomp<'a>> {
@@ -88,18 +87,23 @@ fn read(view: &View) -> Result<Option<Profile>, Violation> {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     let Some(profile) = read(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
-    match evaluate::hole(&profile, &families(subject)) {
-        None => Ok(()),
-        Some(hole) => Err(Violation::of(&RULE, hole)),
-    }
+    let open = Open::of(subject);
+    let among = |(_, name): (usize, &str)| format!("{name} is among the architectures");
+    let hole = evaluate::hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
+    hole.map_or(Ok(()), |hole| Err(Violation::of(&RULE, hole)))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let families = families(subject);
-    let Some(profile) = read(view)? else { return Ok(vec![profile_of_ours(&families)]) };
-    let plan = plan::Plan::of(&profile, &families);
+    let open = Open::of(subject);
+    let Some(profile) = read(view)? else { return Ok(vec![profile_of_ours(&open)]) };
+    let plan = plan::Plan::of(&profile, &open);
     let rule_at = |at| Pointer::to(&LIST).item(at);
-    let mut edits = Vec::new();
+    let half_seen = half_seen(view, &open).map(|(at, name)| Edit {
+        at: Pointer::to(&["linux", "seccomp", "architectures"]).item(at),
+        change: Change::Remove,
+        says: format!("removed {name}, of whose arguments a filter sees half"),
+    });
+    let mut edits: Vec<Edit> = half_seen.collect();
     for rule in &profile.rules {
         let gone: Vec<_> = rule.named.iter().filter(|(_, name)| plan.removes(rule.at, name)).collect();
         let (action, _) = rule.action.words();
@@ -124,26 +128,40 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
+/// An architecture of which a filter sees 32 bits of every argument and the kernel takes 64, where whether a pointer is NULL
+/// matters (`limits`): x32. crun takes names in any case and without what runc wants in front.
+fn half_seen<'v>(view: &'v View, open: &Open) -> impl Iterator<Item = (usize, &'v str)> {
+    let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref());
+    let listed = listed.filter(|_| !open.core_limit).unwrap_or_default();
+    listed.iter().enumerate().map(|(at, name)| (at, &**name)).filter(|(_, name)| is_half_seen(name))
+}
+
+fn is_half_seen(architecture: &str) -> bool {
+    architecture.strip_prefix("SCMP_ARCH_").unwrap_or(architecture).eq_ignore_ascii_case("x32")
+}
+
 fn list(names: &[&(usize, &str)]) -> String {
     names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// A profile where there is none: everything else stays allowed.
-fn profile_of_ours(families: &[u32]) -> Edit {
+fn profile_of_ours(open: &Open) -> Edit {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Ours {
         default_action: &'static str,
-        #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        architectures: &'static [&'static str],
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        architectures: Vec<&'static str>,
         syscalls: Vec<plan::New>,
     }
     let nothing = Profile { default: Action::Allow, rules: Vec::new() };
-    let syscalls = plan::Plan::of(&nothing, families).rules;
+    let syscalls = plan::Plan::of(&nothing, open).rules;
     let (default_action, _) = nothing.default.words();
+    let is_seen = |name: &&str| open.core_limit || !is_half_seen(name);
+    let architectures = ARCHITECTURES.iter().copied().filter(is_seen).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
-        change: Change::Set(Json::of(&Ours { default_action, architectures: ARCHITECTURES, syscalls })),
+        change: Change::Set(Json::of(&Ours { default_action, architectures, syscalls })),
         says: "made a profile, since there was none".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Conditions, taken together: what of a rule is left within a family, and whether two rules can match one call.
 
+use super::lists::{NETLINK, PROTOCOLS};
 use super::profile::{Condition, Op};
-use super::{NETLINK, PROTOCOLS};
 
 /// A condition on the low 32 bits of an argument: the kernel takes no more of it, and so `socket(1 << 32 | 40)` is
 /// AF_VSOCK.
@@ -12,7 +12,7 @@ pub(super) fn low_bits(index: u32, mask: u32, value: u32) -> Condition {
 /// What is open, as values of arguments: a family, and for netlink a protocol.
 pub(super) fn cells(families: &[u32]) -> Vec<Vec<(u32, u32)>> {
     let each = |family: &u32| match *family {
-        NETLINK => PROTOCOLS.iter().map(|protocol| vec![(0, NETLINK), (2, *protocol)]).collect(),
+        NETLINK => PROTOCOLS.iter().map(|protocol| vec![(0, NETLINK), (2, protocol.is)]).collect(),
         family => vec![vec![(0, family)]],
     };
     families.iter().flat_map(each).collect()
@@ -46,8 +46,13 @@ pub(super) fn within(rule: &[Condition], cell: &[(u32, u32)]) -> Option<Vec<Cond
 /// are bits, where one for each value would be many and a comparison by size would look at the high bits too (and was
 /// wrong before libseccomp 2.4, CVE-2019-9893).
 pub(super) fn all_but(index: u32, open: &[u32]) -> Vec<Condition> {
+    all_below(index, open, 32)
+}
+
+/// The same for the values of that many bits only.
+pub(super) fn all_below(index: u32, open: &[u32], bits: u32) -> Vec<Condition> {
     let mut all = Vec::new();
-    cover(index, open, 0, 32, &mut all);
+    cover(index, open, 0, bits, &mut all);
     all
 }
 

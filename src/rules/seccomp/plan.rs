@@ -7,15 +7,22 @@
 
 use serde::{Serialize, Serializer};
 
-use super::narrow::{all_but, cells, low_bits, overlap, within};
+use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+use super::narrow::{all_below, all_but, cells, low_bits, overlap, within};
 use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+use super::{Open, evaluate, limits};
 
 /// What the kernel says of a call, a family, a protocol that it does not have; programs expect it.
 const ENOSYS: u16 = 38;
 const EAFNOSUPPORT: u16 = 97;
 const EPROTONOSUPPORT: u16 = 93;
 const EPERM: u16 = 1;
+
+/// A call that is not made and answers 0: as if it had done what it was asked for.
+const DONE: u16 = 0;
+
+/// The kernel has no netlink protocols from here on (linux/netlink.h, MAX_LINKS), in bits.
+const PROTOCOL_BITS: u32 = 5;
 
 /// The plan for one profile.
 #[derive(Debug, Default)]
@@ -38,9 +45,10 @@ pub(super) struct New {
 }
 
 impl Plan {
-    pub(super) fn of(profile: &Profile, families: &[u32]) -> Self {
+    pub(super) fn of(profile: &Profile, open: &Open) -> Self {
         let mut plan = Self::default();
-        let closed: Vec<&str> = CLOSED.into_iter().filter(|call| !plan.close(profile, call)).collect();
+        let closed = CLOSED.iter().map(|call| call.is);
+        let closed: Vec<&str> = closed.filter(|call| !plan.close(profile, call)).collect();
         // Runtimes skip a rule that does what the default does. For `socketcall` there has to be one: without it
         // libseccomp's own, which come with the rules for `socket` and others, would allow it.
         let (errno, closed) = match profile.default == Action::Errno(ENOSYS) {
@@ -50,10 +58,15 @@ impl Plan {
         for call in closed {
             plan.add(call, Action::Errno(errno), Vec::new());
         }
-        let cells = cells(families);
+        let cells = cells(&open.families);
         for call in SOCKETS {
             plan.narrow(profile, call, &cells);
-            plan.deny(profile, call, families);
+            plan.deny(profile, call, &open.families);
+            plan.say_that_there_is_no_protocol(profile, call);
+        }
+        let limits = limits::CALLS.iter().filter(|_| !open.core_limit);
+        for call in limits.filter(|call| evaluate::changes_core_limit(profile, call)) {
+            plan.limit(profile, call);
         }
         plan
     }
@@ -139,6 +152,42 @@ impl Plan {
         }
     }
 
+    /// Where the default denies and netlink is open, its other protocols are such as the kernel does not have, and not
+    /// forbidden ones: sudo, login, sshd and useradd give up when they may not write to the audit log, and go on where there
+    /// is none (libaudit, audit_open(3)).
+    fn say_that_there_is_no_protocol(&mut self, profile: &Profile, call: &'static str) {
+        let netlink = low_bits(0, u32::MAX, NETLINK);
+        let of_netlink = |rule: &New| rule.names.contains(&call) && rule.args.contains(&netlink);
+        let opens = |rule: &New| Action::Allow.words().0 == rule.action && of_netlink(rule);
+        if profile.default.passes() || !self.rules.iter().any(opens) {
+            return;
+        }
+        let denying: Vec<&Rule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
+        for protocol in all_below(2, &protocols(), PROTOCOL_BITS) {
+            let args = vec![netlink, protocol];
+            let there = denying.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, &args));
+            let action = Action::Errno(EPROTONOSUPPORT);
+            if !there && action != profile.default {
+                self.add(call, action, args);
+            }
+        }
+    }
+
+    /// Keeps a call from changing the limit for core dumps.
+    fn limit(&mut self, profile: &Profile, call: &limits::Call) {
+        let about: Vec<&Rule> = profile.about(call.name).collect();
+        let whole = about.iter().find(|rule| rule.is_unconditional());
+        // Beside an unconditional rule none of the others has an effect.
+        let gone = about.iter().filter(|rule| whole.is_some() || rule.action.passes());
+        self.removed.extend(gone.map(|rule| (rule.at, call.name)));
+        if let Some(whole) = whole.filter(|_| !profile.default.passes()) {
+            for args in call.others() {
+                self.add(call.name, whole.action, args);
+            }
+        }
+        self.add(call.name, Action::Errno(DONE), call.changes());
+    }
+
     /// Where the default lets calls through, denies what is not open.
     fn deny(&mut self, profile: &Profile, call: &'static str, families: &[u32]) {
         let about = || profile.about(call);
@@ -150,13 +199,17 @@ impl Plan {
         let there = |args: &Vec<Condition>| denying().any(|rule| rule.alternatives.contains(args));
         let families = all_but(0, families).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
         let within = |c| (EPROTONOSUPPORT, vec![low_bits(0, u32::MAX, NETLINK), c]);
-        let protocols = all_but(2, &PROTOCOLS).into_iter().map(within);
+        let protocols = all_but(2, &protocols()).into_iter().map(within);
         // Two actions for one condition would not be loaded.
         let own = denying().map(|rule| rule.action).find(|action| matches!(action, Action::Errno(_)));
         for (errno, args) in families.chain(protocols).filter(|(_, args)| !there(args)) {
             self.add(call, own.unwrap_or(Action::Errno(errno)), args);
         }
     }
+}
+
+fn protocols() -> [u32; PROTOCOLS.len()] {
+    PROTOCOLS.map(|protocol| protocol.is)
 }
 
 impl Serialize for Condition {

@@ -5,7 +5,7 @@
 use crate::config::{Seccomp, SeccompArg, SeccompRule};
 
 /// Calls that the rule is about, and those that libseccomp also makes a rule for `socketcall` of; in byte order.
-pub(super) const WATCHED: [&str; 27] = [
+pub(super) const WATCHED: [&str; 29] = [
     "accept",
     "accept4",
     "add_key",
@@ -20,6 +20,7 @@ pub(super) const WATCHED: [&str; 27] = [
     "keyctl",
     "listen",
     "open_by_handle_at",
+    "prlimit64",
     "recv",
     "recvfrom",
     "recvmmsg",
@@ -29,6 +30,7 @@ pub(super) const WATCHED: [&str; 27] = [
     "sendmmsg",
     "sendmsg",
     "sendto",
+    "setrlimit",
     "setsockopt",
     "socket",
     "socketcall",

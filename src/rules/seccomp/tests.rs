@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::lists::{CLOSED, Listed, PROTOCOLS, SOCKETS};
 use super::*;
 use crate::config::{Document, Kind};
 use crate::policy::{Openings, Policy};
@@ -65,14 +66,22 @@ fn rules(text: &str, call: &str) -> Vec<String> {
         .collect()
 }
 
-const OPEN: [&str; 7] = [
+const OPEN: [&str; 15] = [
     "ALLOW 0&ffffffff=1",
     "ALLOW 0&ffffffff=2",
     "ALLOW 0&ffffffff=10",
     "ALLOW 0&ffffffff=16 2&ffffffff=0",
     "ALLOW 0&ffffffff=16 2&ffffffff=4",
-    "ALLOW 0&ffffffff=16 2&ffffffff=9",
     "ALLOW 0&ffffffff=16 2&ffffffff=16",
+    "ERRNO 93 0&ffffffff=16 2&ffffffff=1",
+    "ERRNO 93 0&ffffffff=16 2&fffffffe=2",
+    "ERRNO 93 0&ffffffff=16 2&ffffffff=5",
+    "ERRNO 93 0&ffffffff=16 2&fffffffe=6",
+    "ERRNO 93 0&ffffffff=16 2&fffffff8=8",
+    "ERRNO 93 0&ffffffff=16 2&ffffffff=17",
+    "ERRNO 93 0&ffffffff=16 2&fffffffe=18",
+    "ERRNO 93 0&ffffffff=16 2&fffffffc=20",
+    "ERRNO 93 0&ffffffff=16 2&fffffff8=24",
 ];
 
 #[test]
@@ -100,8 +109,9 @@ fn the_default_profiles_of_engines_come_out_as_they_should() {
             let about_others = |rule: &Value| {
                 let names =
                     rule["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
-                let ours =
-                    |name: &String| CLOSED.contains(&name.as_str()) || SOCKETS.contains(&name.as_str());
+                let ours = |name: &String| {
+                    CLOSED.iter().any(|call| call.is == name) || SOCKETS.contains(&name.as_str())
+                };
                 let names: Vec<String> = names.filter(|name| !ours(name)).collect();
                 (!names.is_empty()).then(|| (names, rule["action"].clone(), rule["args"].clone()))
             };
@@ -124,7 +134,7 @@ fn without_a_profile_there_is_one_that_denies_what_leads_out() {
         assert_eq!(seccomp["architectures"].as_array().map_or(0, Vec::len), ARCHITECTURES.len());
         assert_eq!(rules(&out, "keyctl"), ["ERRNO 38"]);
         assert!(rules(&out, "socket").iter().all(|rule| rule.starts_with("ERRNO 9")), "{out}");
-        assert_eq!(rules(&out, "socket").len(), 37 + 38);
+        assert_eq!(rules(&out, "socket").len(), 37 + 36);
         assert!(rules(&out, "connect").is_empty());
     }
 }
@@ -158,7 +168,6 @@ fn what_a_profile_denies_stays_denied() {
                 "ALLOW 0 EQ 10 1 EQ 1",
                 "ALLOW 0 EQ 16 1 EQ 1 2&ffffffff=0",
                 "ALLOW 0 EQ 16 1 EQ 1 2&ffffffff=4",
-                "ALLOW 0 EQ 16 1 EQ 1 2&ffffffff=9",
                 "ALLOW 0 EQ 16 1 EQ 1 2&ffffffff=16",
             ],
         ),
@@ -192,9 +201,14 @@ fn podman_without_audit_write_keeps_its_own_error() {
     ] }));
     let of_socket = rules(&rewritten(&text, ""), "socket");
     assert_eq!(of_socket[0], "ERRNO 22 0 EQ 16 2 EQ 9");
-    let netlink: Vec<_> = of_socket.iter().filter(|rule| rule.contains("=16 ")).collect();
+    let of_netlink = |action: &str| {
+        let of = |rule: &&String| rule.starts_with(action) && rule.contains("=16 ");
+        of_socket.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    // Of the protocols that AUDIT would be denied with, those beside it have the profile's default.
+    assert!(!of_netlink("ERRNO 93").iter().any(|rule| rule.ends_with("2&fffffff8=8")), "{of_socket:?}");
     assert_eq!(
-        netlink,
+        of_netlink("ALLOW"),
         [
             "ALLOW 0&ffffffff=16 2&ffffffff=0",
             "ALLOW 0&ffffffff=16 2&ffffffff=4",
@@ -208,7 +222,7 @@ fn what_lets_a_call_through_in_spite_of_a_rule_is_noticed() {
     let subject = subject("");
     let with = |default: &str, rule: Value| {
         profile(&json!({ "defaultAction": default, "syscalls": [
-        { "names": CLOSED, "action": "SCMP_ACT_ERRNO", "errnoRet": 38 }, rule] }))
+        { "names": CLOSED.map(|call| call.is), "action": "SCMP_ACT_ERRNO", "errnoRet": 38 }, rule] }))
     };
     let why = |text: &str| checked(text, &subject).unwrap_err().to_string();
     let arg = |op: &str, value: u64| json!([{ "index": 0, "value": value, "op": op }]);
@@ -224,7 +238,7 @@ fn what_lets_a_call_through_in_spite_of_a_rule_is_noticed() {
     assert_eq!(why(&text), "seccomp: socketcall is let through");
     // s1: a rule that does what the default does is skipped.
     let text = profile(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-        { "names": CLOSED, "action": "SCMP_ACT_ERRNO" }, allow(&["socket"], &arg("SCMP_CMP_EQ", 1))] }));
+        { "names": CLOSED.map(|call| call.is), "action": "SCMP_ACT_ERRNO" }, allow(&["socket"], &arg("SCMP_CMP_EQ", 1))] }));
     assert_eq!(why(&text), "seccomp: socketcall is let through");
     // A tracer inside of the container lets it through.
     let text = with("SCMP_ACT_ERRNO", json!({ "names": ["socket"], "action": "SCMP_ACT_TRACE" }));
@@ -293,8 +307,18 @@ fn args() -> impl Strategy<Value = Value> {
 }
 
 fn random() -> impl Strategy<Value = Value> {
-    let names =
-        ["read", "socket", "socket", "socketpair", "socketcall", "keyctl", "io_uring_setup", "connect"];
+    let names = [
+        "read",
+        "socket",
+        "socket",
+        "socketpair",
+        "socketcall",
+        "keyctl",
+        "io_uring_setup",
+        "connect",
+        "setrlimit",
+        "prlimit64",
+    ];
     let rule = (prop::collection::vec(prop::sample::select(names.to_vec()), 1..4), action(), args());
     (action(), prop::collection::vec(rule, 0..6)).prop_map(|((default, errno), rules)| {
         let rule = |(names, (action, errno), args): (Vec<&str>, (&str, Option<u32>), Value)| {
@@ -310,13 +334,76 @@ proptest! {
 
     #[test]
     fn any_profile_holds_after_one_run_and_is_left_alone_by_the_next(seccomp in random()) {
-        for settings in ["", "[seccomp]\nfamilies = [40, 38]"] {
-            let subject = subject(settings);
+        let subjects = ["", "[seccomp]\nfamilies = [40, 38]"].map(subject);
+        for subject in subjects.into_iter().chain([dumps_to_a_program("")]) {
             let (out, _) = planned(&profile(&seccomp), &subject).unwrap();
             match checked(&out, &subject) {
-                Ok(()) => drop(rewritten(&profile(&seccomp), settings)),
+                Ok(()) => prop_assert_eq!(planned(&out, &subject).unwrap().1, []),
                 Err(why) => prop_assert!(why.to_string().contains("compared wrongly by libseccomp"), "{}", why),
             }
         }
     }
+}
+
+/// The machine hands core dumps to a program.
+fn dumps_to_a_program(settings: &str) -> Subject {
+    let mut subject = subject("");
+    subject.policy.answers = Settings::parse(settings).unwrap().rules;
+    subject.world.core_pattern_is_program = true;
+    subject
+}
+
+#[test]
+fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
+    let docker = include_str!("../../../tests/data/seccomp/docker-28.5.json");
+    let (out, _) = planned(docker, &dumps_to_a_program("")).unwrap();
+    assert_eq!(
+        rules(&out, "setrlimit"),
+        [
+            "ALLOW 0&fffffffc=0",
+            "ALLOW 0&ffffffff=5",
+            "ALLOW 0&fffffffe=6",
+            "ALLOW 0&fffffff8=8",
+            "ERRNO 0 0&ffffffff=4"
+        ]
+    );
+    assert_eq!(
+        rules(&out, "prlimit64"),
+        [
+            "ALLOW 1&fffffffc=0",
+            "ALLOW 1&ffffffff=5",
+            "ALLOW 1&fffffffe=6",
+            "ALLOW 1&fffffff8=8",
+            "ALLOW 1&ffffffff=4 2 EQ 0",
+            "ERRNO 0 1&ffffffff=4 2 NE 0"
+        ]
+    );
+    assert_eq!(checked(&out, &dumps_to_a_program("")), Ok(()));
+    let (open, _) = planned(docker, &subject("")).unwrap();
+    let why = checked(&open, &dumps_to_a_program("")).unwrap_err().to_string();
+    assert_eq!(why, "seccomp: setrlimit lets the limit for core dumps be changed");
+    // Who waives the rule gets what Docker gives.
+    let waived = dumps_to_a_program("[rules]\ncore-dumps = \"allow\"");
+    assert_eq!(checked(&open, &waived), Ok(()));
+    let (ours, _) = planned("{}", &dumps_to_a_program("")).unwrap();
+    assert_eq!(rules(&ours, "prlimit64"), ["ERRNO 0 1&ffffffff=4 2 NE 0"]);
+    // Of a pointer of x32 the filter sees half.
+    for text in [&out, &ours] {
+        assert!(!text.contains("X32"), "{text}");
+    }
+    let x32 = ours.replace("\"SCMP_ARCH_X86\"", "\"x32\"");
+    let why = checked(&x32, &dumps_to_a_program("")).unwrap_err().to_string();
+    assert_eq!(why, "seccomp: x32 is among the architectures");
+}
+
+#[test]
+fn the_documentation_has_the_lists() {
+    fn rows<T>(list: &[Listed<T>]) -> Vec<String> {
+        list.iter().map(|listed| format!("| {} | {} |", listed.name, listed.why)).collect()
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let wanted = [rows(&CLOSED), rows(&FAMILIES), rows(&PROTOCOLS)].concat();
+    let missing: Vec<_> = wanted.iter().filter(|row| !text.lines().any(|line| line == **row)).collect();
+    assert!(missing.is_empty(), "docs/rules.md should have:\n{}", wanted.join("\n"));
 }

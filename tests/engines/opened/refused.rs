@@ -57,8 +57,7 @@ fn docker_says_why_openings_are_refused_and_nothing_is_left() {
     docker.background("shut", docker.isolation());
     let job = ["--annotation", "io.oci-isolate.job=train", "--hostname=m1"];
     docker.background("m1", &[docker.isolation(), &job].concat());
-    let state =
-        "find /run/oci-isolate -type f | sort; ip -o link | cut -d: -f2; lsns -t net -n -o NS | sort -u";
+    let state = "find /run/oci-isolate -type f ! -name 'runtime-*' | sort; ip -o link | cut -d: -f2; lsns -t net -n -o NS | sort -u";
     let before = docker.host.sh(state).must();
     let refused = |what: &str, said: Said, why: &str| {
         let named = said.err.contains("oci-isolate: container ") && said.err.contains(why);

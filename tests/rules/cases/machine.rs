@@ -19,25 +19,36 @@ pub(super) fn cases() -> Vec<Cases> {
             )],
             broken: vec![(
                 json!({"process": {"capabilities": {"inheritable": ["CAP_NET_ADMIN"]}}}),
-                "CAP_NET_ADMIN is in the inheritable set; drop --cap-add and --privileged, privileged: true in Kubernetes",
+                "CAP_NET_ADMIN is in the inheritable set, and it configures the network and flushes the firewall; drop \
+                 --cap-add and --privileged, privileged: true in Kubernetes",
             )],
             ..Cases::default()
         },
         Cases {
             rule: "host-capabilities",
             golden: vec![(
-                json!({"process": {"capabilities": {"bounding": ["CAP_CHOWN", "CAP_SYS_ADMIN"], "effective": ["sys_ptrace"]}}}),
+                json!({"process": {"capabilities": {"bounding": ["CAP_CHOWN", "CAP_SYS_ADMIN"], "effective": ["sys_ptrace", "CAP_FUTURE"]}}}),
                 json!({"process": {"capabilities": {"bounding": ["CAP_CHOWN"], "effective": []}}}),
                 "removed CAP_SYS_ADMIN from the bounding set",
             )],
             broken: vec![(
                 json!({"process": {"capabilities": {"ambient": ["CAP_BPF"]}}}),
-                "CAP_BPF is in the ambient set; drop --cap-add and --privileged, privileged: true in Kubernetes",
+                "CAP_BPF is in the ambient set, and it loads programs into the kernel; drop --cap-add and --privileged, \
+                 privileged: true in Kubernetes, or set [rules] host-capabilities = \"strip\" or \"allow\"",
             )],
-            refused: vec![(
-                json!({"process": {"env": ["AWS_EC2_METADATA_DISABLED=true"], "capabilities": {"permitted": ["CAP_DAC_READ_SEARCH"]}}}),
-                "CAP_DAC_READ_SEARCH is in the permitted set; drop --cap-add and --privileged, privileged: true in Kubernetes",
-            )],
+            refused: vec![
+                (
+                    json!({"process": {"env": ["AWS_EC2_METADATA_DISABLED=true"], "capabilities": {"permitted": ["CAP_DAC_READ_SEARCH"]}}}),
+                    "CAP_DAC_READ_SEARCH is in the permitted set, and it opens any file of the host by handle; drop --cap-add \
+                     and --privileged, privileged: true in Kubernetes, or set [rules] host-capabilities = \"strip\" or \"allow\"",
+                ),
+                (
+                    json!({"process": {"env": ["AWS_EC2_METADATA_DISABLED=true"], "capabilities": {"bounding": ["CAP_SYS_PTRACE", "CAP_FUTURE"]}},
+                        "annotations": {"io.kubernetes.cri.container-type": "container"}}),
+                    "CAP_FUTURE is in the bounding set, and it is not known; drop --cap-add and --privileged, privileged: true \
+                     in Kubernetes (kubectl debug: --profile=baseline), or set [rules] host-capabilities = \"strip\" or \"allow\"",
+                ),
+            ],
             ..Cases::default()
         },
         Cases {

@@ -1,0 +1,170 @@
+//! `network-capabilities` and `host-capabilities`.
+//!
+//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET sockets,
+//! which CAP_NET_RAW allows, pass below the hooks of `inet` tables. Both go always: they are in engines' defaults, and
+//! they reach the namespace also from within a user namespace that owns it.
+//!
+//! Of the others those stay that are on the list ([`TABLE`]); what is not, known or unknown, was asked for by name, so the
+//! default is to refuse. CAP_SYS_PTRACE is removed and not refused, since programs that ask for it mostly trace their own
+//! children: with it a container catches the runtime's init during `exec`, which has all capabilities and no filter
+//! (shown in tests/closed_world; a runtime is not dumpable, CVE-2016-9962, which this capability overrides).
+
+mod table;
+
+use std::borrow::Cow;
+
+use super::{Rule, Subject, Violation};
+use crate::config::{Change, Edit, Pointer, View};
+use crate::settings::Answer;
+pub use table::{Capability, TABLE};
+
+pub(super) const NETWORK: Rule = Rule {
+    name: "network-capabilities",
+    promise: "CAP_NET_ADMIN and CAP_NET_RAW are in none of the five capability sets",
+    reference: "capabilities(7); packet(7); runtime-spec, config.md, \"Linux Process\"",
+    process: true,
+    answers: &[Answer::Strip],
+    plan: |view, subject| plan(&NETWORK, view, subject),
+    holds: |view, subject| holds(&NETWORK, view, subject),
+};
+
+pub(super) const HOST: Rule = Rule {
+    name: "host-capabilities",
+    promise: "the container has no capabilities but those that stay within its namespaces",
+    reference: "capabilities(7); user_namespaces(7); open_by_handle_at(2); CVE-2016-9962; CVE-2026-43391",
+    process: true,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| plan(&HOST, view, subject),
+    holds: |view, subject| holds(&HOST, view, subject),
+};
+
+/// What becomes of a capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The container gets it.
+    Stays,
+    /// It is taken out of the sets, and the container starts.
+    Removed,
+    /// The container is refused, unless the settings say `strip` or `allow`.
+    Refused,
+}
+
+/// What stands against a capability: whose rule, what becomes of it, and why.
+struct Against {
+    rule: &'static Rule,
+    fate: Fate,
+    why: &'static str,
+}
+
+impl Capability {
+    fn against(&self, confined: bool) -> Option<Against> {
+        let rule =
+            if self.name.starts_with("NET_") && self.plain == Fate::Removed { &NETWORK } else { &HOST };
+        let fate = if confined { self.confined } else { self.plain };
+        (fate != Fate::Stays).then_some(Against { rule, fate, why: self.why })
+    }
+}
+
+/// What stands against a name. crun takes names in any case, and youki without `CAP_`. libcap, which reads them for crun,
+/// also takes a number for one (`12`, `0xc`) and ignores what follows a name (`cap_net_admin,x`): whatever is written so
+/// could be CAP_NET_ADMIN, which no answer allows.
+fn against_name(name: &str, confined: bool) -> Option<Against> {
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        let why = "is not the name of a capability, and runtimes may take it for one";
+        return Some(Against { rule: &NETWORK, fate: Fate::Refused, why });
+    }
+    match TABLE.iter().find(|known| known.name == bare) {
+        Some(known) => known.against(confined),
+        None => Some(Against { rule: &HOST, fate: Fate::Refused, why: "is not known" }),
+    }
+}
+
+/// Which rule takes which of these capabilities, for those who look at a set of a process: the rule's name, and the names
+/// of what is in the set against it, or numbers where there is no name. `confined` are capabilities that count in a user
+/// namespace only that confines.
+pub fn against(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+    (0..u64::BITS).filter(move |bit| set & (1 << bit) != 0).filter_map(move |bit| {
+        match TABLE.get(bit as usize) {
+            Some(known) => Some((known.against(confined)?.rule.name, known.name.into())),
+            None => Some((HOST.name, bit.to_string().into())),
+        }
+    })
+}
+
+/// What `exec --cap NAME` gets: which rule takes the name away, if one does, or else why it is refused.
+///
+/// # Errors
+/// A rule refuses it.
+pub fn taken_by(name: &str, subject: &Subject) -> Result<Option<&'static str>, Violation> {
+    let Some(against) = against_name(name, subject.world.confined) else { return Ok(None) };
+    let is_host = against.rule.name == HOST.name;
+    match HOST.answer(&subject.policy) {
+        Answer::Allow if is_host => Ok(None),
+        Answer::Strip if is_host => Ok(Some(HOST.name)),
+        _ if against.fate == Fate::Refused => Err(against.violation(&format!("{name} is asked for"), "")),
+        _ => Ok(Some(against.rule.name)),
+    }
+}
+
+impl Against {
+    /// `is` says what is there, as `CAP_BPF is in the ambient set`; `debug` what else to do.
+    fn violation(&self, is: &str, debug: &str) -> Violation {
+        const DROP: &str = "drop --cap-add and --privileged, privileged: true in Kubernetes";
+        let or = match self.rule.name == HOST.name {
+            true => format!(", or set [rules] {} = \"strip\" or \"allow\"", HOST.name),
+            false => String::new(),
+        };
+        Violation::of(self.rule, format!("{is}, and it {}; {DROP}{debug}{or}", self.why))
+    }
+}
+
+/// A capability in a set that stands against a rule.
+struct Found<'v> {
+    set: &'static str,
+    index: usize,
+    name: &'v str,
+    against: Against,
+}
+
+impl Found<'_> {
+    fn violation(&self, view: &View) -> Violation {
+        let Self { set, name, against, .. } = self;
+        let is_pods = view.annotations.iter().flatten().any(|(key, _)| key.starts_with("io.kubernetes.cri"));
+        let debug = if is_pods { " (kubectl debug: --profile=baseline)" } else { "" };
+        against.violation(&format!("{name} is in the {set} set"), debug)
+    }
+}
+
+fn found<'v>(rule: &Rule, view: &'v View, subject: &Subject) -> Vec<Found<'v>> {
+    let sets = view.process.iter().flat_map(|process| &process.capabilities).flat_map(|c| c.sets());
+    let all = sets.flat_map(|(set, names)| names.iter().enumerate().map(move |(i, name)| (set, i, &**name)));
+    let against = |(set, index, name)| {
+        let against = against_name(name, subject.world.confined)?;
+        (against.rule.name == rule.name).then_some(Found { set, index, name, against })
+    };
+    all.filter_map(against).collect()
+}
+
+fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+    let found = found(rule, view, subject);
+    // CAP_NET_ADMIN by another spelling is refused whatever the answer.
+    let refuses = rule.name == NETWORK.name || rule.answer(&subject.policy) == Answer::Refuse;
+    if let Some(refused) = found.iter().find(|found| refuses && found.against.fate == Fate::Refused) {
+        return Err(refused.violation(view));
+    }
+    let edit = |Found { set, index, name, .. }| Edit {
+        at: Pointer::to(&["process", "capabilities", set]).item(index),
+        change: Change::Remove,
+        says: format!("removed {name} from the {set} set"),
+    };
+    Ok(found.into_iter().map(edit).collect())
+}
+
+fn holds(rule: &Rule, view: &View, subject: &Subject) -> Result<(), Violation> {
+    found(rule, view, subject).first().map_or(Ok(()), |found| Err(found.violation(view)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! The limit for core dumps is one byte where the machine hands them to a program (`core-dumps`): the only one with which
+//! fs/coredump.c does not start the program. A process may lower its limit to 0, and raise it with CAP_SYS_RESOURCE, and both
+//! would start it, so calls that change this limit do nothing and say that they did, as `ulimit -c 0` expects.
+
+use super::narrow::{all_below, low_bits};
+use super::profile::{Condition, Op};
+
+/// RLIMIT_CORE (asm-generic/resource.h).
+pub(super) const CORE: u32 = 4;
+
+/// There are 16 limits; what is beyond is EINVAL to the kernel.
+const BITS: u32 = 4;
+
+/// A call that changes limits.
+pub(super) struct Call {
+    pub(super) name: &'static str,
+    /// The argument that says which limit.
+    pub(super) which: u32,
+    /// The argument with the new limit, if the call also reads and there may be none.
+    pub(super) new: Option<u32>,
+}
+
+pub(super) const CALLS: [Call; 2] =
+    [Call { name: "setrlimit", which: 0, new: None }, Call { name: "prlimit64", which: 1, new: Some(2) }];
+
+impl Call {
+    fn is_core(&self) -> Condition {
+        low_bits(self.which, u32::MAX, CORE)
+    }
+
+    fn new_is(&self, op: Op) -> Option<Condition> {
+        self.new.map(|index| Condition { index, op, value: 0 })
+    }
+
+    /// What changes the limit.
+    pub(super) fn changes(&self) -> Vec<Condition> {
+        [Some(self.is_core()), self.new_is(Op::Ne)].into_iter().flatten().collect()
+    }
+
+    /// What does not.
+    pub(super) fn others(&self) -> Vec<Vec<Condition>> {
+        let others = all_below(self.which, &[CORE], BITS).into_iter().map(|c| vec![c]);
+        others.chain(self.new_is(Op::Eq).map(|none| vec![self.is_core(), none])).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! What is closed and what is open, each with its reason. docs/rules.md has the same tables; a test compares them.
+
+/// A call, a family or a protocol.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// Its name, or its number.
+    pub is: T,
+    /// Its name in the kernel's headers.
+    pub name: &'static str,
+    /// Why it is on the list.
+    pub why: &'static str,
+}
+
+const fn call(name: &'static str, why: &'static str) -> Listed<&'static str> {
+    Listed { is: name, name, why }
+}
+
+const fn number(is: u32, name: &'static str, why: &'static str) -> Listed<u32> {
+    Listed { is, name, why }
+}
+
+/// Calls that are not there at all.
+pub const CLOSED: [Listed<&str>; 8] = [
+    call("socketcall", "makes sockets whose family a filter cannot see"),
+    call("io_uring_setup", "makes sockets and connects them without any system call"),
+    call("io_uring_enter", "makes sockets and connects them without any system call"),
+    call("io_uring_register", "makes sockets and connects them without any system call"),
+    call("request_key", "has the host's /sbin/request-key resolve names"),
+    call("keyctl", "reaches keyrings, which containers share by user id"),
+    call("add_key", "reaches keyrings, which containers share by user id"),
+    call("open_by_handle_at", "opens files and namespaces that nothing leads to"),
+];
+
+/// Calls that make sockets; the family is their first argument, the protocol their third.
+pub(super) const SOCKETS: [&str; 2] = ["socket", "socketpair"];
+
+pub(super) const NETLINK: u32 = 16;
+
+/// Families of sockets that are open.
+pub const FAMILIES: [Listed<u32>; 4] = [
+    number(1, "AF_UNIX", "abstract names are per network namespace, files are judged as mounts"),
+    number(2, "AF_INET", "is per network namespace, which is closed"),
+    number(10, "AF_INET6", "is per network namespace, which is closed"),
+    number(NETLINK, "AF_NETLINK", "for the protocols below"),
+];
+
+/// Protocols of netlink that are open. Others are the machine's: AUDIT writes into its log, KOBJECT_UEVENT, CONNECTOR,
+/// SCSITRANSPORT, ISCSI and FIB_LOOKUP tell of it, USERSOCK reaches whoever listens, NETFILTER needs CAP_NET_ADMIN.
+pub const PROTOCOLS: [Listed<u32>; 3] = [
+    number(
+        0,
+        "NETLINK_ROUTE",
+        "links and addresses of the own network namespace, which getaddrinfo(3) asks for",
+    ),
+    number(4, "NETLINK_SOCK_DIAG", "sockets of the own network namespace, as ss(8) lists them"),
+    number(
+        16,
+        "NETLINK_GENERIC",
+        "families that are per network namespace; what of the machine they configure needs CAP_NET_ADMIN there",
+    ),
+];
