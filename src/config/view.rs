@@ -138,6 +138,8 @@ pub struct Linux<'a> {
     pub resources: Option<Resources>,
     /// Mount propagation of the root file system.
     pub rootfs_propagation: Option<String>,
+    /// The SELinux label of mounts, which runtimes put among their options.
+    pub mount_label: Option<String>,
     /// Paths that cannot be read in the container.
     pub masked_paths: Option<Vec<String>>,
     /// Paths that cannot be written in the container.

@@ -10,6 +10,7 @@ mod homes;
 mod mountinfo;
 mod network;
 mod open;
+mod search;
 mod settings;
 mod sources;
 mod world;

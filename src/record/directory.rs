@@ -12,6 +12,9 @@ use crate::runtime;
 /// The name of [`empty_directory`] in the state directory.
 pub(super) const EMPTY: &str = "empty";
 
+/// The name of [`empty_file`] in the state directory.
+pub(super) const EMPTY_FILE: &str = "empty-file";
+
 /// Makes the state directory if it is not there.
 pub(super) fn make_state(state: &Path) -> Result<()> {
     match std::fs::symlink_metadata(state) {
@@ -55,6 +58,12 @@ pub(super) fn state_dir() -> PathBuf {
 pub fn empty_directory() -> Option<String> {
     let path = state_dir().join(EMPTY).into_os_string().into_string().ok();
     path.filter(|path| !path.contains([':', ',', '\\']))
+}
+
+/// The path of an empty file to which nobody writes.
+#[must_use]
+pub fn empty_file() -> Option<String> {
+    state_dir().join(EMPTY_FILE).into_os_string().into_string().ok()
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<()> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
 
-use super::directory::{EMPTY, check_owner, make_dir, make_state, state_dir};
+use super::directory::{EMPTY, EMPTY_FILE, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{Process, Record, VERSION};
 use crate::files;
@@ -85,6 +85,22 @@ impl Place {
     pub fn make_empty_directory(&self) -> Result<()> {
         make_state(&self.state)?;
         make_dir(&self.state.join(EMPTY))
+    }
+
+    /// Makes the [`empty_file`](super::empty_file) if it is not there; every user may read it.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub fn make_empty_file(&self) -> Result<()> {
+        make_state(&self.state)?;
+        let path = self.state.join(EMPTY_FILE);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path);
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("cannot make {}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the record. `None`: the container is not isolated.

@@ -51,7 +51,7 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 25] = [
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
@@ -60,8 +60,10 @@ pub const RULES: [Rule; 23] = [
     capabilities::HOST,
     devices::NODES,
     devices::ACCESS,
+    mounts::options::RULE,
     mounts::sockets::RULE,
     mounts::system::RULE,
+    mounts::unknown_fs::RULE,
     mounts::network_fs::RULE,
     mounts::overlay::RULE,
     mounts::propagation::RULE,
@@ -111,6 +113,8 @@ pub struct World {
     pub root: Option<&'static str>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
+    /// An empty file of ours, which covers what cannot be taken out of a directory.
+    pub empty_file: Option<String>,
     /// Paths in the container at which there may be credentials.
     pub credential_files: Vec<String>,
     /// Whether core_pattern names a program of the host.

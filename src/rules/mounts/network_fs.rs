@@ -2,7 +2,7 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, FileSystem, Source, binds, none, plan_removal, shown, stays};
+use super::{Class, Source, binds, none, plan_removal, shown, stays};
 use crate::config::{Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -27,8 +27,6 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
 
 /// The network file system that a source lies on, or brings along.
 pub(super) fn network(source: &Source) -> Option<&str> {
-    let all =
-        std::iter::once(&source.file_system).chain(source.below.iter().map(|(_, file_system)| file_system));
-    let is = |file_system: &&FileSystem| file_system.class == Class::Network;
-    all.into_iter().find(is).map(|file_system| file_system.name.as_str())
+    let mut all = source.file_systems().map(|(_, file_system)| file_system);
+    all.find(|file_system| file_system.class == Class::Network).map(|file_system| file_system.name.as_str())
 }
