@@ -221,7 +221,9 @@ impl Eye<'_> {
         if mount.layers.is_empty() || depth == STACKED {
             return Ok(unclear("of an overlay", "it is not listed"));
         }
-        let layers = mount.layers.clone();
+        // A layer at the mount point itself is below the overlay; its path is that of what is seen.
+        let below = |layer: &&String| Path::new(layer) != point;
+        let layers: Vec<_> = mount.layers.iter().filter(below).cloned().collect();
         let mut sources = Vec::new();
         for layer in layers {
             match (Path::new(&layer).is_absolute(), Opened::plain(layer.as_ref())) {
