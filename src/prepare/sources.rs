@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use super::mountinfo;
@@ -236,7 +237,11 @@ impl Eye<'_> {
     }
 
     fn in_layer(&mut self, top: &Opened, inside: &Path, depth: usize) -> Result<Option<Source>> {
-        let Ok(opened) = Opened::plain(&top.link().join(inside)) else { return Ok(None) };
+        let opened = match top.within(inside, OFlag::O_PATH) {
+            Ok(opened) => opened,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
         let stat = opened.stat()?;
         self.seen(&opened, &stat, depth + 1).map(Some)
     }
