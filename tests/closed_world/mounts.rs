@@ -360,6 +360,34 @@ fn sockets_in_a_directory_are_covered_and_the_rest_of_it_stays() {
     findings.settle();
 }
 
+/// The empty file lies in a directory of root's alone.
+#[test]
+fn sockets_are_covered_in_a_user_namespace_too() {
+    let mut findings = Findings::default();
+    for kind in Kind::RUNTIMES {
+        let bench = Bench::of(kind);
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(bench.host.dir(), open).unwrap();
+        let shared = bench.dir("shared");
+        bench.dir("rootfs/mnt");
+        listen(&shared.join("a.sock"));
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(shared.join("a.sock"), everybody).unwrap();
+        let mut spec = bench.spec("perl /connect.pl /mnt/a.sock 2>&1; cat /proc/self/uid_map");
+        mount(&mut spec, &shared, "/mnt", &["rbind", "rprivate"]);
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        spec["linux"]["uidMappings"] = map.clone();
+        spec["linux"]["gidMappings"] = map;
+        let bare = bench.open(&spec);
+        findings.claim(bare.out.starts_with(TOKEN), format!("{kind:?} is not open: {bare}"));
+        let closed = bench.closed(&spec);
+        let is_refused = closed.out.contains("Connection refused") && closed.out.contains("100000");
+        findings.claim(is_refused, format!("{kind:?} is not closed: {closed}"));
+    }
+    findings.settle();
+}
+
 #[test]
 fn more_sockets_than_are_covered_are_refused_with_their_number() {
     let bench = Bench::new();

@@ -77,10 +77,10 @@ impl Source {
     }
 
     /// Every file system that is seen through it, with the path at which it begins.
-    fn file_systems(&self) -> impl Iterator<Item = (&Path, &FileSystem)> {
+    fn file_systems(&self) -> Box<dyn Iterator<Item = (&Path, &FileSystem)> + '_> {
+        let own = std::iter::once((self.real.as_path(), &self.file_system));
         let below = self.below.iter().map(|(path, file_system)| (path.as_path(), file_system));
-        let layers = self.layers.iter().map(|layer| (layer.real.as_path(), &layer.file_system));
-        std::iter::once((self.real.as_path(), &self.file_system)).chain(below).chain(layers)
+        Box::new(own.chain(below).chain(self.layers.iter().flat_map(Self::file_systems)))
     }
 }
 

@@ -367,7 +367,13 @@ fn network_fs() -> Cases {
             with("/nfs/file"),
             "the source /nfs/file of /x lies on nfs4, which is not this machine's",
         )],
-        refused: vec![(with("/nfs"), "the source /nfs of /x lies on nfs4, which is not this machine's")],
+        refused: vec![
+            (with("/nfs"), "the source /nfs of /x lies on nfs4, which is not this machine's"),
+            (
+                of("overlay", json!(["lowerdir=/srv/data:/nfs"])),
+                "a layer of /x lies on nfs4, which is not this machine's",
+            ),
+        ],
         ..Cases::default()
     }
 }
