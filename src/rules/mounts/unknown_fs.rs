@@ -24,7 +24,7 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
         Some((index, format!("{} {lies}; {REMEDY}", shown(mount, source))))
     };
     let of_overlay = |(index, mount)| {
-        let lies = layer_sources(mount, subject).find_map(|layer| lies_on(layer));
+        let lies = layer_sources(mount, subject).find_map(lies_on);
         Some((index, format!("a layer of {} {}; {REMEDY}", &*mount.destination, lies?)))
     };
     binds(view, subject).filter_map(of_bind).chain(mounts(view).filter_map(of_overlay)).collect()
