@@ -51,6 +51,11 @@ impl<'s, 'e> Wanted<'s, 'e> {
     fn changes(self) -> impl Iterator<Item = &'e Change> {
         self.here.iter().map(|(_, change)| *change)
     }
+
+    /// Whether nothing of the place itself changes.
+    fn is_outside(self) -> bool {
+        self.below.is_empty() && self.changes().all(|change| matches!(change, Change::Follow(_)))
+    }
 }
 
 struct Out {
@@ -75,7 +80,7 @@ impl Out {
             self.write(name);
             self.bytes.push(b':');
         }
-        match (value, wanted) {
+        match (value, wanted.filter(|wanted| !wanted.is_outside())) {
             (Some(value), None) => self.write(value.raw()),
             (_, Some(wanted)) => self.changed(value, wanted)?,
             (None, None) => {}
@@ -111,6 +116,14 @@ impl Out {
         for (index, item) in list.into_iter().flat_map(Value::children).enumerate() {
             let here = steps.next_if(|(step, _)| **step == Step::Item(index)).map(|(_, wanted)| wanted);
             self.child(None, Some(item), here)?;
+            for change in here.iter().flat_map(|here| here.changes()) {
+                match change {
+                    // Where the item goes, so does what was to follow it.
+                    Change::Remove => break,
+                    Change::Follow(list) => self.item(list.items()),
+                    _ => {}
+                }
+            }
         }
         if steps.next().is_some() {
             return Err(NO_ITEM.into());
@@ -127,7 +140,7 @@ impl Out {
     }
 
     fn object(&mut self, object: Option<Value>, wanted: Wanted) -> Result<(), String> {
-        if !wanted.here.is_empty() {
+        if wanted.changes().any(|change| !matches!(change, Change::Follow(_))) {
             return Err("an item is appended to an object".into());
         }
         self.open(b'{');

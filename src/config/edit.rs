@@ -68,6 +68,8 @@ pub enum Change {
     Prepend(Value),
     /// The list at the place, made if there is none, gets the items of this list at its end.
     Extend(Json),
+    /// The item at the place stays, and the items of this list follow it.
+    Follow(Json),
     /// The place, made if there is none, holds this, whatever else is changed below it.
     Set(Json),
     /// Nothing: the report says something of what stays.

@@ -152,7 +152,7 @@ pub struct Linux<'a> {
     /// Where the control group is.
     #[serde(borrow)]
     pub cgroups_path: Option<Text<'a>>,
-    /// SELinux' label for mounts.
+    /// SELinux' label for mounts, which runtimes put among their options.
     #[serde(borrow)]
     pub mount_label: Option<Text<'a>>,
     /// A share of processor caches.

@@ -85,11 +85,12 @@ impl Search<'_> {
         }
         let mut parents = BTreeSet::from(["/home".to_owned()]);
         for (at, source) in self.tree.mounted() {
-            if of(sources, source).is_some_and(|source| source.node == Node::Directory) {
-                homes.insert(at.to_owned());
-                if [at.as_ref(), source].into_iter().any(holds_homes) {
-                    parents.insert(at.to_owned());
-                }
+            let Some(known) = of(sources, source).filter(|known| known.node == Node::Directory) else {
+                continue;
+            };
+            homes.insert(at.to_owned());
+            if known.holds_homes || [at.as_ref(), source].into_iter().any(holds_homes) {
+                parents.insert(at.to_owned());
             }
         }
         for parent in parents {

@@ -11,6 +11,7 @@ mod mountinfo;
 pub mod name_servers;
 mod network;
 mod open;
+mod search;
 mod settings;
 mod sources;
 mod tree;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::rules::mounts::layers_of;
+
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
 pub(crate) struct Mount<'l> {
     root: &'l [u8],
@@ -43,6 +45,13 @@ impl<'l> Mount<'l> {
         [self.options, self.of_file_system].iter().any(|options| has(options, "ro"))
     }
 
+    /// The directories that an overlay is made of, without the backslashes that separate them.
+    pub(crate) fn layers(&self) -> Vec<String> {
+        let options = self.of_file_system.split(|byte| *byte == b',').map(unescaped);
+        let layers = options.filter_map(|option| option.to_str().map(layers_of)).flatten();
+        layers.filter(|layer| !layer.contains('\\')).collect()
+    }
+
     /// Whether the file system, whoever mounts it, has an option.
     pub(crate) fn has(&self, option: &str) -> bool {
         has(self.of_file_system, option)
@@ -78,6 +87,9 @@ mod tests {
         let [one, two] = mounts(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
         assert_eq!((one.root(), one.point(), one.kind), ("/sub".into(), "/mnt1 2".into(), "ext3"));
         assert!(one.is_readonly() && one.has("errors=continue") && !one.has("noatime"));
+        let text = br"312 281 0:119 / /m rw - overlay overlay rw,lowerdir=l\134:b:/tmp/l\134\054a,upperdir=/u,redirect_dir=on";
+        let layers: Vec<_> = mounts(text).flat_map(|mount| mount.layers()).collect();
+        assert_eq!(layers, ["l:b", "/tmp/l,a", "/u"]);
         assert!(!two.is_readonly() && two.kind == "proc");
         assert_eq!(two.point(), PathBuf::from(OsString::from_vec(b"/srv/pr\xffoc".into())));
     }

@@ -237,7 +237,7 @@ fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
     let has = |word: &str| mount.options.iter().flatten().any(|option| &**option == word);
     if is_bind(mount) || kind == "overlay" {
         let written = mounts::sources(mount);
-        let real = written.iter().filter_map(|written| Some(sources.get(*written)?.real.as_path()));
+        let real = written.iter().filter_map(|written| Some(sources.get(&**written)?.real.as_path()));
         let real = real.filter(|real| !real.as_os_str().is_empty());
         let source = |path| Source { path, opened: OnceCell::new() };
         return Some(Content::Of(real.map(source).collect()));

@@ -32,12 +32,14 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
     let is_readonly =
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
+    let wants_cover = sources.values().any(|source| source.sockets.len() + source.fifos.len() > 0);
     Ok(World {
         keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
+        empty_file: if wants_cover { record::empty_file() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
         root: root.system,
         core_pattern_is_program: core_pattern_is_program(),

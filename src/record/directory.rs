@@ -12,6 +12,9 @@ use crate::runtime;
 /// The name of [`empty_directory`] in the state directory.
 pub(super) const EMPTY: &str = "empty";
 
+/// The name of [`empty_file`] in the state directory.
+pub(super) const EMPTY_FILE: &str = "empty-file";
+
 /// Makes the state directory if it is not there.
 pub(super) fn make_state(state: &Path) -> Result<()> {
     match std::fs::symlink_metadata(state) {
@@ -63,6 +66,12 @@ pub fn about_runtime(program: &Path) -> Option<PathBuf> {
     let state = state_dir();
     let name = format!("runtime{}", program.to_str()?.replace('/', "-"));
     make_state(&state).ok().map(|()| state.join(name))
+}
+
+/// The path of an empty file to which nobody writes.
+#[must_use]
+pub fn empty_file() -> Option<String> {
+    state_dir().join(EMPTY_FILE).into_os_string().into_string().ok()
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<()> {

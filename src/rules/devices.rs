@@ -21,7 +21,7 @@ pub(super) const NODES: Rule = Rule {
     plan: plan_nodes,
     holds: |view, subject| match nodes(view, subject).first() {
         None => Ok(()),
-        Some((_, device)) => Err(Violation::of(&NODES, says(device, subject))),
+        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", says(device, subject)))),
     },
 };
 
@@ -32,10 +32,12 @@ pub(super) const ACCESS: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     plan: plan_access,
-    holds: |view, subject| match (begins_with_nothing(view), access(view, subject).first()) {
-        (false, _) => Err(Violation::of(&ACCESS, "the list does not begin with denying all devices")),
-        (true, Some((_, entry))) => Err(Violation::of(&ACCESS, drop_it(entry, subject))),
-        (true, None) => Ok(()),
+    holds: |view, subject| {
+        if !begins_with_nothing(view) {
+            return Err(Violation::of(&ACCESS, "the list does not begin with denying all devices"));
+        }
+        let against = access(view, subject).into_iter().chain(consoles(view)).next();
+        against.map_or(Ok(()), |(_, entry)| Err(Violation::of(&ACCESS, drop_it(entry, subject))))
     },
 };
 
@@ -44,8 +46,14 @@ pub type Drivers = BTreeMap<(char, i64, i64), String>;
 
 const LIST: [&str; 3] = ["linux", "resources", "devices"];
 
-/// null, zero, full, random, urandom; tty, console, ptmx.
-const DEFAULT: [(i64, i64); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
+/// null, zero, full, random, urandom: the same everywhere.
+const MEMORY: [(i64, i64); 5] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)];
+
+/// tty, ptmx: as nodes of the container's own they lead to its own terminals (pty(7); Linux, devpts.rst).
+const TERMINALS: [(i64, i64); 2] = [(5, 0), (5, 2)];
+
+/// The machine's console, whoever makes the node. The container's own `/dev/console` is a pseudo terminal.
+const CONSOLE: (i64, i64) = (5, 1);
 
 /// Drivers of character devices that compute, and the two of `misc` that virtualise and serve files from inside.
 const DRIVERS: [&str; 13] = [
@@ -67,15 +75,28 @@ const DRIVERS: [&str; 13] = [
 /// Whether a number is one of the default devices', whose driver need not be known.
 #[must_use]
 pub fn is_default(major: i64, minor: i64) -> bool {
+    let number = (major, minor);
     // Unix98 pseudo terminals: 136 to 143, of the container's own devpts.
-    DEFAULT.contains(&(major, minor)) || (136..=143).contains(&major)
+    is_own(number) || number == CONSOLE || (136..=143).contains(&major)
 }
 
-/// Whether a device of this type (`c`, `b`) and number may be a node.
+fn is_own(number: (i64, i64)) -> bool {
+    MEMORY.contains(&number) || TERMINALS.contains(&number)
+}
+
+fn is_driven(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
+    drivers.get(&(kind, major, minor)).is_some_and(|driver| DRIVERS.contains(&driver.as_str()))
+}
+
+/// Whether a device of this type (`c`, `b`) and number is one that is found in any container.
 #[must_use]
 pub fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
-    let driver = || drivers.get(&(kind, major, minor)).is_some_and(|d| DRIVERS.contains(&d.as_str()));
-    kind == 'c' && (is_default(major, minor) || driver())
+    kind == 'c' && (is_default(major, minor) || is_driven(kind, major, minor, drivers))
+}
+
+/// Whether a character device of the machine may be mounted: its terminals are others' terminals.
+pub(super) fn is_usual_source(major: i64, minor: i64, drivers: &Drivers) -> bool {
+    MEMORY.contains(&(major, minor)) || is_driven('c', major, minor, drivers)
 }
 
 /// runtime-spec's types: `u` is an unbuffered character device, `p` a FIFO.
@@ -87,17 +108,35 @@ fn nodes<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Device)> {
     let list = view.linux.as_ref().and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let usual = |device: &Device| match (kind_of(&device.kind), device.major, device.minor) {
         ('p', ..) => true,
-        (kind, Some(major), Some(minor)) => is_usual(kind, major, minor, &subject.world.drivers),
+        ('c', Some(major), Some(minor)) => {
+            is_own((major, minor)) || is_driven('c', major, minor, &subject.world.drivers)
+        }
         _ => false,
     };
     list.iter().enumerate().filter(|(_, device)| !usual(device)).collect()
 }
 
+/// What is known of drivers that are not let in, for whoever decides to let them in.
+const NOTES: &[(&str, &str)] = &[
+    ("gdrdrv", "GDRCopy, which maps memory of the container's own GPUs"),
+    ("infiniband_verbs", "RDMA, InfiniBand or EFA: a network of its own"),
+    ("misc/rdma_cm", "RDMA: a network of its own"),
+    ("misc/vhost-vsock", "the hypervisor"),
+    ("misc/vsock", "the hypervisor"),
+    ("nvidia-caps-imex-channels", "IMEX, memory of GPUs of other machines"),
+    ("nvidia-fs", "GPUDirect Storage, disks and file servers past the mounts"),
+];
+
+const REMEDY: &str = "drop --device, or set [rules] devices = \"allow\"";
+
 fn says(device: &Device, subject: &Subject) -> String {
     let (major, minor) = (device.major.unwrap_or(-1), device.minor.unwrap_or(-1));
     let driver = subject.world.drivers.get(&(kind_of(&device.kind), major, minor));
     let driver = driver.map_or("unknown", String::as_str);
-    format!("{} is {} {major}:{minor} (driver {driver}); drop --device", device.path.display(), device.kind)
+    let note = NOTES.iter().find(|(known, _)| *known == driver).map(|(_, note)| *note);
+    let note = note.or(((major, minor) == CONSOLE).then_some("the machine's console"));
+    let note = note.map_or(String::new(), |note| format!(", {note}"));
+    format!("{} is {} {major}:{minor} (driver {driver}{note})", device.path.display(), device.kind)
 }
 
 fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
@@ -154,6 +193,18 @@ fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess
     all.filter(|(_, entry)| !is_usual_access(entry, &subject.world.drivers)).collect()
 }
 
+/// Entries that allow the machine's console. Engines have one among those of every container, from when `/dev/console` was
+/// a node, and with CAP_MKNOD, which they give as well, a process makes that node.
+fn consoles<'v>(view: &'v View) -> impl Iterator<Item = (usize, &'v DeviceAccess)> {
+    let is_console = |entry: &DeviceAccess| {
+        entry.allow
+            && type_of(entry) == 'c'
+            && (entry.major, entry.minor) == (Some(CONSOLE.0), Some(CONSOLE.1))
+            && access_of(entry).contains(['r', 'w'])
+    };
+    list(view).iter().enumerate().filter(move |(_, entry)| is_console(entry))
+}
+
 /// What `entry`, which a device control group lists as allowed, allows beyond usual devices.
 #[must_use]
 pub fn allowed_against(entry: &DeviceAccess, drivers: &Drivers) -> Option<String> {
@@ -169,7 +220,8 @@ fn allows(entry: &DeviceAccess, drivers: &Drivers) -> String {
 }
 
 fn drop_it(entry: &DeviceAccess, subject: &Subject) -> String {
-    format!("{}; drop --device, --privileged", allows(entry, &subject.world.drivers))
+    let allows = allows(entry, &subject.world.drivers);
+    format!("{allows}; drop --device, --privileged, or set [rules] device-access = \"allow\"")
 }
 
 fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
@@ -180,9 +232,9 @@ fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
         at: Pointer::to(&LIST).item(index),
         change: Change::Remove,
-        says: format!("removed the entry by which {}", drop_it(entry, subject)),
+        says: format!("removed the entry by which {}", allows(entry, &subject.world.drivers)),
     };
-    let mut edits: Vec<Edit> = found.into_iter().map(edit).collect();
+    let mut edits: Vec<Edit> = found.into_iter().chain(consoles(view)).map(edit).collect();
     if !begins_with_nothing(view) {
         edits.push(Edit {
             at: Pointer::to(&LIST),

@@ -55,7 +55,7 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 26] = [
+pub const RULES: [Rule; 28] = [
     unknown_members::RULE,
     namespace::RULE,
     namespace::NET_DEVICES,
@@ -65,8 +65,10 @@ pub const RULES: [Rule; 26] = [
     capabilities::HOST,
     devices::NODES,
     devices::ACCESS,
+    mounts::options::RULE,
     mounts::sockets::RULE,
     mounts::system::RULE,
+    mounts::unknown_fs::RULE,
     mounts::network_fs::RULE,
     mounts::overlay::RULE,
     mounts::propagation::RULE,
@@ -120,6 +122,8 @@ pub struct World {
     pub root: Option<&'static str>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
+    /// An empty file of ours, which covers what cannot be taken out of a directory.
+    pub empty_file: Option<String>,
     /// Where in the container there are credentials, or may be.
     pub credential_files: CredentialFiles,
     /// Whether core_pattern names a program of the host.

@@ -45,8 +45,16 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
         LinuxNamespaceType::Pid => "from which /proc/<pid>/root leads out",
         _ => "through which others are reached",
     };
+    let instead = match kind {
+        LinuxNamespaceType::Pid => "",
+        _ => {
+            "; for more shared memory use --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm"
+        }
+    };
     let hosts = || {
-        format!("the {word} namespace is the host's, {leads}; drop {flag}=host, {field}: true in Kubernetes")
+        format!(
+            "the {word} namespace is the host's, {leads}; drop {flag}=host, {field}: true in Kubernetes{instead}"
+        )
     };
     let Some((index, path)) = path else {
         let added = || (hosts(), Pointer::to(&NAMESPACES), Change::Append(json!({"type": word})));

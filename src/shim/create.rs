@@ -72,6 +72,9 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
     }
+    if prepared.subject.world.empty_file.is_some() {
+        place.make_empty_file()?;
+    }
     let record = Record {
         version: record::VERSION,
         creator: Process::this()?,

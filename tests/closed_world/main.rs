@@ -21,3 +21,4 @@ mod namespaces;
 mod reading;
 mod seccomp;
 mod sending;
+mod uevents;

@@ -346,7 +346,8 @@ pub(crate) fn what_cannot_be_isolated_is_refused_in_words(release: Release) {
         (
             "ipc",
             "host-ipc: the ipc namespace is the host's, through which others are reached; drop --ipc=host, \
-             hostIPC: true in Kubernetes",
+             hostIPC: true in Kubernetes; for more shared memory use --shm-size=8g, in Kubernetes an emptyDir with \
+             medium: Memory at /dev/shm",
         ),
     ];
     for (kind, why) in cases {

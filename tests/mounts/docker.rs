@@ -30,7 +30,9 @@ fn claims(release: Release) {
                 format!("{CONNECT} /in.sock"),
                 "of /in.sock is a socket",
             ),
-            (volume("shared", "/in:ro"), format!("{CONNECT} /in/engine.sock"), "holds the socket"),
+            // It is there, and dead: the directory is an overlay, or the socket is covered.
+            (volume("shared", "/in:ro"), format!("{CONNECT} /in/engine.sock"), "Connection refused"),
+            (volume("shared", "/in"), format!("{CONNECT} /in/engine.sock"), "Connection refused"),
         ] {
             let options = [profile, &["-v", &mount]].concat();
             let open = run(false, &options, &script);

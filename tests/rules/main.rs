@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
 mod cases;
+mod documented;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 
 /// Rules that change nothing and report nothing: they refuse.
-const ONLY_REFUSE: [&str; 2] = ["plain-names", "unknown-members"];
+const ONLY_REFUSE: [&str; 3] = ["mount-options", "plain-names", "unknown-members"];
 
 fn read(text: &str) -> Document<'_> {
     Document::read(Kind::Config, text.as_bytes()).unwrap()

@@ -34,7 +34,8 @@ fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Optio
     }
     let searched = if source.searched { "" } else { " (too large to be searched for sockets)" };
     if !is_readonly(mount) {
-        return Some(format!("{shown} is shared and writable{searched}"));
+        let fifo = source.fifos.first().map(|fifo| format!(", with the FIFO {}", fifo.display()));
+        return Some(format!("{shown} is shared and writable{}{searched}", fifo.unwrap_or_default()));
     }
     let overlaid = overlay::RULE.answer(&subject.policy) == Answer::Set;
     match overlay::obstacle(view, mount, source, subject) {

@@ -3,20 +3,28 @@
 
 pub(super) mod data_channels;
 mod file_system;
+mod gpu_daemons;
+mod known_options;
+mod layers;
 pub(super) mod network_fs;
+pub(super) mod options;
 pub(super) mod overlay;
 pub(super) mod propagation;
 pub(super) mod sockets;
 pub(super) mod system;
+pub(super) mod unknown_fs;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Rule, Subject, Violation, credentials};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::settings::Answer;
 
 pub use file_system::{Class, FileSystem};
+pub use known_options::{KNOWN, Known, Value};
+pub use layers::of_option as layers_of;
 pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
 
 /// What is behind sources, by the source as it is written.
@@ -33,14 +41,47 @@ pub struct Source {
     pub file_system: FileSystem,
     /// The directory of [`SYSTEM_DIRECTORIES`] that it is, maybe by another path.
     pub system: Option<&'static str>,
+    /// Whether it, or a layer, is the machine's `/home`, maybe by another path: its directories are homes.
+    pub holds_homes: bool,
     /// Whether it lies in the container's own root file system, in which earlier mounts change what it is.
     pub in_rootfs: bool,
-    /// A socket in it to which somebody is bound.
-    pub socket: Option<PathBuf>,
-    /// Whether all of it was searched for sockets.
+    /// Sockets in it to which a process is bound, by their path in it.
+    pub sockets: Vec<PathBuf>,
+    /// FIFOs in it, by their path in it.
+    pub fifos: Vec<PathBuf>,
+    /// Whether all of it was searched for them.
     pub searched: bool,
     /// Mounts below it, by mount point.
     pub below: Vec<(PathBuf, FileSystem)>,
+    /// Where it lies on an overlay of the host: what it is in each of the layers.
+    pub layers: Vec<Source>,
+}
+
+impl Source {
+    /// One about which nothing else is known.
+    #[must_use]
+    pub fn new(real: impl Into<PathBuf>, node: Node, file_system: FileSystem) -> Self {
+        Self {
+            real: real.into(),
+            node,
+            file_system,
+            system: None,
+            holds_homes: false,
+            in_rootfs: false,
+            sockets: Vec::new(),
+            fifos: Vec::new(),
+            searched: true,
+            below: Vec::new(),
+            layers: Vec::new(),
+        }
+    }
+
+    /// Every file system that is seen through it, with the path at which it begins.
+    fn file_systems(&self) -> Box<dyn Iterator<Item = (&Path, &FileSystem)> + '_> {
+        let own = std::iter::once((self.real.as_path(), &self.file_system));
+        let below = self.below.iter().map(|(path, file_system)| (path.as_path(), file_system));
+        Box::new(own.chain(below).chain(self.layers.iter().flat_map(Self::file_systems)))
+    }
 }
 
 /// What a source is.
@@ -67,23 +108,20 @@ pub fn is_bind(mount: &Mount) -> bool {
 
 /// The paths of the host that a mount leads to: the source of a bind mount, the directories of an overlay.
 #[must_use]
-pub fn sources<'m>(mount: &'m Mount) -> Vec<&'m str> {
+pub fn sources<'m>(mount: &'m Mount) -> Vec<Cow<'m, str>> {
     if is_bind(mount) {
-        return mount.source.iter().map(|source| &**source).collect();
+        return mount.source.iter().map(|source| Cow::Borrowed(&**source)).collect();
     }
-    if mount.kind.as_deref() != Some("overlay") {
-        return Vec::new();
+    match mount.kind.as_deref() {
+        Some("overlay") => layers::of_options(options(mount)).into_iter().map(Cow::Owned).collect(),
+        _ => Vec::new(),
     }
-    let value = |option: &'m str| {
-        let (name, value) = option.split_once('=')?;
-        let name = name.trim_end_matches('+');
-        matches!(name, "lowerdir" | "upperdir" | "workdir" | "datadir").then_some(value)
-    };
-    options(mount)
-        .filter_map(value)
-        .flat_map(|value| value.split(':'))
-        .filter(|dir| !dir.is_empty())
-        .collect()
+}
+
+/// Whether what the image has at the destination is seen in a mount that is made for the container, as a copy.
+#[must_use]
+pub fn copies_up(mount: &Mount) -> bool {
+    !is_bind(mount) && has(mount, &["tmpcopyup"])
 }
 
 pub(super) fn options<'m>(mount: &'m Mount) -> impl Iterator<Item = &'m str> {
@@ -94,9 +132,13 @@ fn has(mount: &Mount, words: &[&str]) -> bool {
     options(mount).any(|option| words.contains(&option))
 }
 
-/// Of `ro` and `rw` the last counts.
+/// Of `ro` and `rw` the last counts, and `rrw` takes every `ro` away.
 fn is_readonly(mount: &Mount) -> bool {
-    options(mount).filter(|option| matches!(*option, "ro" | "rw" | "rro")).last().is_some_and(|o| o != "rw")
+    !has(mount, &["rrw"])
+        && options(mount)
+            .filter(|option| matches!(*option, "ro" | "rw" | "rro"))
+            .last()
+            .is_some_and(|o| o != "rw")
 }
 
 /// A path without empty components, `.` and `..`, as runtimes clean destinations.
@@ -139,6 +181,12 @@ fn binds<'v>(
     mounts(view)
         .filter(|(_, mount)| is_bind(mount))
         .filter_map(move |(i, mount)| Some((i, mount, source(mount)?)))
+}
+
+/// What is behind the layers of a mount that is an overlay.
+fn layer_sources<'v>(mount: &'v Mount, subject: &'v Subject) -> impl Iterator<Item = &'v Source> {
+    let layers = if is_bind(mount) { Vec::new() } else { sources(mount) };
+    layers.into_iter().filter_map(|layer| subject.world.sources.get(&*layer))
 }
 
 fn at(index: usize) -> Pointer {
@@ -209,6 +257,7 @@ mod tests {
             is_readonly(&serde_json::from_str(&text).unwrap())
         };
         assert!(ro(r#"["ro"]"#) && ro(r#"["rw","ro","nosuid"]"#) && ro(r#"["rro"]"#));
+        assert!(!ro(r#"["ro","rrw"]"#));
         assert!(!ro("[]") && !ro("null") && !ro(r#"["ro","rw"]"#));
     }
 }

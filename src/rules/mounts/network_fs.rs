@@ -2,7 +2,7 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, FileSystem, Source, binds, none, plan_removal, shown, stays};
+use super::{Class, Source, binds, layer_sources, mounts, none, plan_removal, shown, stays};
 use crate::config::{Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -22,13 +22,18 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
         let name = network(source).filter(|_| stays(view, mount, subject))?;
         Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
     };
-    binds(view, subject).filter_map(against).collect()
+    let of_overlay = |(index, mount): (usize, &Mount)| {
+        let name = layer_sources(mount, subject).find_map(network)?;
+        Some((
+            index,
+            format!("a layer of {} lies on {name}, which is not this machine's", &*mount.destination),
+        ))
+    };
+    binds(view, subject).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
 }
 
 /// The network file system that a source lies on, or brings along.
 pub(super) fn network(source: &Source) -> Option<&str> {
-    let all =
-        std::iter::once(&source.file_system).chain(source.below.iter().map(|(_, file_system)| file_system));
-    let is = |file_system: &&FileSystem| file_system.class == Class::Network;
-    all.into_iter().find(is).map(|file_system| file_system.name.as_str())
+    let mut all = source.file_systems().map(|(_, file_system)| file_system);
+    all.find(|file_system| file_system.class == Class::Network).map(|file_system| file_system.name.as_str())
 }

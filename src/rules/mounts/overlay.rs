@@ -62,6 +62,14 @@ pub(super) fn readonly<'v>(
     binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
 }
 
+/// Whether the rule makes it an overlay.
+pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> bool {
+    RULE.answer(&subject.policy) == Answer::Set
+        && source.node == Node::Directory
+        && is_readonly(mount)
+        && obstacle(view, mount, source, subject).is_none()
+}
+
 /// Why a read-only directory stays a bind mount.
 pub(super) fn obstacle(
     view: &View,

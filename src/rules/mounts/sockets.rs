@@ -1,42 +1,144 @@
-//! `mount-sockets`: no bind mount is a socket or a FIFO, or brings a socket along to which somebody is bound. A
+//! `mount-sockets`: no bind mount is a socket or a FIFO, or shows a socket to which a process is bound. A
 //! connection to one needs no network (`e02`: docker.sock, D-Bus, `/dev/log` and four others, read-only mounts too), and
 //! descriptors of a network come back over it (`e05`).
 //!
-//! Whether a socket in a directory is anybody's is asked of the kernel by connecting a datagram socket to it: refused
-//! means that it is a file that was left behind. A directory is searched as far as a bound goes; what is bound in it
-//! later is `mount-readonly-overlay`'s part or, in a writable one, residual.
+//! A socket in a mounted directory is there because of what runs on the host (an agent, an editor), not because it was
+//! asked for: an empty file is mounted over each, right behind the directory, so that destinations mean the same for
+//! both. A directory that becomes a read-only overlay (`mount-readonly-overlay`) needs none. FIFOs are covered where the
+//! directory is read-only, since a read-only mount does not keep a process from writing to one; a writable
+//! directory is a channel for data anyway (`data-channels`).
 
-use super::{Node, Source, binds, none, plan_removal, shown, stays};
-use crate::config::{Mount, View};
+use serde_json::json;
+
+use super::{
+    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal,
+    shown, stays,
+};
+use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "mount-sockets",
-    promise: "no mount is a socket or a FIFO, or holds a socket to which somebody is bound",
+    promise: "no mount is a socket or a FIFO, or shows a socket to which a process is bound",
     reference: "unix(7), \"Pathname sockets\"; fifo(7); path_resolution(7)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| plan_removal(&RULE, found(view, subject), subject),
-    holds: |view, subject| none(&RULE, &found(view, subject)),
+    plan: |view, subject| {
+        let found = found(view, subject);
+        let mut edits = plan_removal(&RULE, found.against, subject)?;
+        edits.extend(found.injected.into_iter().map(|(index, says)| Edit {
+            at: at(index),
+            change: Change::Remove,
+            says,
+        }));
+        edits.extend(found.open.into_iter().map(|(index, open)| cover(index, &open, subject)));
+        Ok(edits)
+    },
+    holds: |view, subject| {
+        let Found { against, injected, open } = found(view, subject);
+        let open = open.into_iter().map(|(index, open)| (index, format!("{} is not covered", open[0])));
+        none(&RULE, &against.into_iter().chain(injected).chain(open).collect::<Vec<_>>())
+    },
 };
 
-fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
-    let against = |(index, mount, source): (usize, &Mount, &Source)| {
-        let drop = format!("drop -v {}", mount.source.as_deref().unwrap_or_default());
-        let shown = shown(mount, source);
+/// As many are covered in one container.
+const COVERED: usize = 64;
+
+#[derive(Default)]
+struct Found {
+    /// Mounts that cannot stay, and why.
+    against: Vec<(usize, String)>,
+    /// Mounts that the platform injects and that are taken out, and what is said of it.
+    injected: Vec<(usize, String)>,
+    /// Mounts with the destinations of what is to be covered in them and is not yet; never none.
+    open: Vec<(usize, Vec<String>)>,
+}
+
+fn found(view: &View, subject: &Subject) -> Found {
+    let mut found = Found::default();
+    let mut total = 0;
+    for (index, mount, source) in binds(view, subject) {
+        if let Some(daemon) = gpu_daemons::of(source) {
+            let says = format!("removed a mount: {} leads to {daemon}", shown(mount, source));
+            found.injected.push((index, says));
+            continue;
+        }
         let why = match &source.node {
-            Node::Socket => format!("{shown} is a socket; {drop}"),
-            Node::Fifo => format!("{shown} is a FIFO; {drop}"),
-            Node::Unclear(why) => format!("cannot tell what {shown} is: {why}; {drop}"),
-            Node::Directory if source.socket.is_some() && !is_of_pod(view, source, subject) => {
-                format!("{shown} holds the socket {}; {drop}", source.socket.as_ref()?.display())
-            }
-            _ => return None,
+            Node::Socket => "is a socket".to_owned(),
+            Node::Fifo => "is a FIFO".to_owned(),
+            Node::Unclear(why) => format!("cannot be looked at: {why}"),
+            Node::Directory => match seen(view, mount, source, subject) {
+                Err(why) => why,
+                Ok(seen) => {
+                    total += seen.len();
+                    let open: Vec<String> = missing(view, index, seen, subject);
+                    if total <= COVERED && subject.world.empty_file.is_some() {
+                        if !open.is_empty() && stays(view, mount, subject) {
+                            found.open.push((index, open));
+                        }
+                        continue;
+                    }
+                    if open.is_empty() {
+                        continue;
+                    }
+                    format!("holds sockets, {total} of them up to here, of which {COVERED} can be covered")
+                }
+            },
+            _ => continue,
         };
-        stays(view, mount, subject).then_some((index, why))
+        if stays(view, mount, subject) {
+            let drop = mount.source.as_deref().unwrap_or_default();
+            found.against.push((index, format!("{} {why}; drop -v {drop}", shown(mount, source))));
+        }
+    }
+    found
+}
+
+/// Where the container would see the sockets of a directory, and what else it could write to in spite of a read-only mount.
+fn seen(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Result<Vec<String>, String> {
+    let readonly = is_readonly(mount);
+    let fifos = source.fifos.iter().filter(|_| readonly);
+    let mut all = source.sockets.iter().chain(fifos).peekable();
+    if all.peek().is_none()
+        || is_of_pod(view, source, subject)
+        || overlay::becomes_overlay(view, mount, source, subject)
+    {
+        return Ok(Vec::new());
+    }
+    // Without the mounts below it, what is in them is not there.
+    let recursive = !has(mount, &["bind"]) || has(mount, &["rbind"]);
+    let is_below = |path: &std::path::Path| source.below.iter().any(|(point, _)| path.starts_with(point));
+    let base = clean(&mount.destination);
+    let place = |path: &std::path::PathBuf| match path.to_str() {
+        Some(text) => Ok(format!("{}/{text}", base.trim_end_matches('/'))),
+        None => Err(format!("holds the socket {}, whose name is not UTF-8", path.display())),
     };
-    binds(view, subject).filter_map(against).collect()
+    all.filter(|path| recursive || !is_below(&source.real.join(path))).map(place).collect()
+}
+
+/// Those that no mount right behind the directory covers.
+fn missing(view: &View, index: usize, places: Vec<String>, subject: &Subject) -> Vec<String> {
+    if places.is_empty() {
+        return places;
+    }
+    let is_cover = |mount: &&Mount| {
+        mount.source.as_deref() == subject.world.empty_file.as_deref() && has(mount, &["bind"])
+    };
+    let behind = mounts(view).skip(index + 1).map(|(_, mount)| mount).take_while(is_cover);
+    let covered: Vec<&str> = behind.map(|mount| &*mount.destination).collect();
+    places.into_iter().filter(|place| !covered.contains(&place.as_str())).collect()
+}
+
+fn cover(index: usize, places: &[String], subject: &Subject) -> Edit {
+    let options = json!(["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"]);
+    let source = &subject.world.empty_file;
+    let over = |place| json!({"destination": place, "type": "bind", "source": source, "options": options});
+    Edit {
+        at: at(index),
+        change: Change::Follow(Json::of(&places.iter().map(over).collect::<Vec<_>>())),
+        says: format!("covered {}", places.join(", ")),
+    }
 }
 
 /// Whether a volume belongs to the container's own pod, all of which is in one sealed network.

@@ -10,11 +10,10 @@
 use serde_json::json;
 
 use super::{
-    Class, FileSystem, Node, Source, at, clean, is_bind, mounts, none, options, plan_removal, shown, sources,
-    stays,
+    Class, Node, Source, at, clean, is_bind, layer_sources, mounts, none, plan_removal, shown, stays,
 };
 use crate::config::{Change, Edit, Json, Mount, View};
-use crate::rules::devices::is_usual;
+use crate::rules::devices::is_usual_source;
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -87,8 +86,7 @@ const ENGINES: [&str; 6] = [
 ];
 
 /// File systems that a container gets of its own.
-const OWN: [&str; 9] =
-    ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "shm", "tmpfs"];
+const OWN: [&str; 8] = ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "tmpfs"];
 
 /// A rootless Podman binds the machine's `/sys` for `--network=host`, since a user has no right to a sysfs of the host's
 /// network. The container gets a network namespace of its own instead, and with it that right.
@@ -131,16 +129,20 @@ fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
 
 fn of_bind(mount: &Mount, subject: &Subject) -> Option<String> {
     let source = subject.world.sources.get(mount.source.as_deref()?)?;
+    let drivers = &subject.world.drivers;
     let what = match source.node {
-        Node::Character(major, minor) if !is_usual('c', major, minor, &subject.world.drivers) => {
-            format!("is the device c {major}:{minor}")
-        }
-        Node::Character(..) => return None,
+        Node::Character(major, minor) if is_usual_source(major, minor, drivers) => return None,
+        Node::Character(major, minor) => format!("is the device c {major}:{minor}"),
         Node::Block(major, minor) => format!("is the device b {major}:{minor}"),
         _ => against(source)?,
     };
-    Some(format!("{} {what}; drop -v {}", shown(mount, source), mount.source.as_deref()?))
+    let instead = if source.real.starts_with("/dev/shm") { SHARED_MEMORY } else { "" };
+    Some(format!("{} {what}; drop -v {}{instead}", shown(mount, source), mount.source.as_deref()?))
 }
+
+/// What to do in place of sharing the machine's `/dev/shm`.
+const SHARED_MEMORY: &str =
+    " and use --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm";
 
 /// What stands against a file or directory as a source.
 fn against(source: &Source) -> Option<String> {
@@ -160,12 +162,21 @@ fn against(source: &Source) -> Option<String> {
     if let Some(engine) = ENGINES.iter().find(of_engine).filter(|_| source.node == Node::Directory) {
         return Some(format!("is state of the engine in {engine}"));
     }
-    if source.real.starts_with("/dev") && source.node != Node::Missing {
+    // Huge pages are memory, wherever they are mounted.
+    let in_dev = source.real.starts_with("/dev") && source.file_system.name != "hugetlbfs";
+    if in_dev && source.node != Node::Missing {
         return Some("lies in the system's /dev".into());
     }
-    let system = |(_, file_system): &&(_, FileSystem)| file_system.class == Class::System;
-    let (path, file_system) = source.below.iter().find(system)?;
-    Some(format!("brings {} along, which is the kernel's {}", path.display(), file_system.name))
+    if let Some((path, file_system)) = source.file_systems().find(|(_, fs)| fs.class == Class::System) {
+        let (path, name) = (path.display(), &file_system.name);
+        return Some(format!("brings {path} along, which is the kernel's {name}"));
+    }
+    source.layers.iter().find_map(|layer| match &layer.node {
+        Node::Unclear(why) => Some(format!("is an overlay with the layer {}: {why}", layer.real.display())),
+        _ => {
+            Some(format!("is an overlay with the layer {}, which {}", layer.real.display(), against(layer)?))
+        }
+    })
 }
 
 fn of_other(mount: &Mount, subject: &Subject) -> Option<String> {
@@ -180,12 +191,9 @@ fn of_other(mount: &Mount, subject: &Subject) -> Option<String> {
                 .then(|| format!("{shown} is a {kind} outside of {place}, where nothing covers it; drop it"))
         }
         "overlay" => {
-            let escaped = options(mount).any(|option| option.contains("dir") && option.contains('\\'));
-            let mut layers = sources(mount).into_iter().filter_map(|dir| subject.world.sources.get(dir));
+            let mut layers = layer_sources(mount, subject);
             let found = layers.find_map(|layer| Some((layer.real.display(), against(layer)?)));
-            found.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it")).or_else(|| {
-                escaped.then(|| format!("the layers of {shown} cannot be read with certainty; drop it"))
-            })
+            found.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it"))
         }
         kind if OWN.contains(&kind) => None,
         kind => Some(format!(

@@ -133,7 +133,7 @@ pub(super) fn cases() -> Vec<Cases> {
             noted: vec![(
                 json!({
                     "annotations": {"note": KEY_ID, "other": "x"},
-                    "mounts": [{"destination": "/s3", "type": "tmpfs", "options": ["ro", format!("id={KEY_ID}")]}],
+                    "mounts": [{"destination": "/s3", "type": "overlay", "options": ["ro", format!("lowerdir=/{KEY_ID}")]}],
                 }),
                 vec![
                     "annotation note holds an access key id; the container does not see it",

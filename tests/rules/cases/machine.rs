@@ -60,16 +60,30 @@ pub(super) fn cases() -> Vec<Cases> {
                     {"type": "b", "path": "/dev/null", "major": 1, "minor": 3},
                 ]}}),
                 json!({"linux": {"devices": [{"type": "c", "path": "/dev/null", "major": 1, "minor": 3}]}}),
-                "removed /dev/net/tun is c 10:200 (driver unknown); drop --device",
+                "removed /dev/net/tun is c 10:200 (driver unknown)",
             )],
             broken: vec![(
                 json!({"linux": {"devices": [{"type": "u", "path": "/dev/mem", "major": 1, "minor": 1}]}}),
-                "/dev/mem is u 1:1 (driver unknown); drop --device",
+                "/dev/mem is u 1:1 (driver unknown); drop --device, or set [rules] devices = \"allow\"",
             )],
-            refused: vec![(
-                json!({"linux": {"devices": [{"type": "c", "path": "/dev/vsock", "major": 10, "minor": 258}]}}),
-                "/dev/vsock is c 10:258 (driver unknown); drop --device",
-            )],
+            refused: vec![
+                (
+                    json!({"linux": {"devices": [{"type": "c", "path": "/dev/vsock", "major": 10, "minor": 258}]}}),
+                    "/dev/vsock is c 10:258 (driver unknown); drop --device, or set [rules] devices = \"allow\"",
+                ),
+                // Whoever makes the node; the container's own is a pseudo terminal.
+                (
+                    json!({"linux": {"devices": [{"type": "c", "path": "/dev/console", "major": 5, "minor": 1}]}}),
+                    "/dev/console is c 5:1 (driver unknown, the machine's console); drop --device, or set [rules] \
+                     devices = \"allow\"",
+                ),
+                (
+                    json!({"linux": {"devices": [{"type": "c", "path": "/dev/gdrdrv", "major": 240, "minor": 0}]}}),
+                    "/dev/gdrdrv is c 240:0 (driver gdrdrv, GDRCopy, which maps memory of the container's own GPUs); \
+                     drop --device, or set [rules] devices = \"allow\"",
+                ),
+            ],
+            world: World { drivers: [(('c', 240, 0), "gdrdrv".to_owned())].into(), ..World::default() },
             ..Cases::default()
         },
         Cases {
@@ -85,6 +99,7 @@ pub(super) fn cases() -> Vec<Cases> {
                         {"allow": false, "access": "rwm"},
                         {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
                         {"allow": true, "type": "c", "access": "m"},
+                        {"allow": true, "type": "c", "major": 5, "minor": 1, "access": "rwm"},
                         {"allow": true, "type": "c", "major": 136, "access": "rwm"},
                         {"allow": true, "access": "rwm"},
                         {"allow": true, "type": "c", "major": 10, "access": "rw"},
@@ -96,16 +111,27 @@ pub(super) fn cases() -> Vec<Cases> {
                         {"allow": true, "type": "c", "access": "m"},
                         {"allow": true, "type": "c", "major": 136, "access": "rwm"},
                     ]}}}),
-                    "removed the entry by which a *:* rwm is allowed (driver unknown); drop --device, --privileged",
+                    "removed the entry by which a *:* rwm is allowed (driver unknown)",
                 ),
             ],
-            broken: vec![(json!({"linux": {}}), "the list does not begin with denying all devices")],
+            broken: vec![
+                (json!({"linux": {}}), "the list does not begin with denying all devices"),
+                (
+                    json!({"linux": {"resources": {"devices": [
+                        {"allow": false, "access": "rwm"},
+                        {"allow": true, "type": "c", "major": 5, "minor": 1, "access": "rw"},
+                    ]}}}),
+                    "c 5:1 rw is allowed (driver unknown); drop --device, --privileged, or set [rules] \
+                     device-access = \"allow\"",
+                ),
+            ],
             refused: vec![(
                 json!({"linux": {"resources": {"devices": [
                     {"allow": false, "access": "rwm"},
                     {"allow": true, "type": "a", "access": "rwm"},
                 ]}}}),
-                "a *:* rwm is allowed (driver unknown); drop --device, --privileged",
+                "a *:* rwm is allowed (driver unknown); drop --device, --privileged, or set [rules] device-access = \
+                 \"allow\"",
             )],
             ..Cases::default()
         },

@@ -80,16 +80,7 @@ pub(crate) fn cases() -> Vec<Cases> {
 
 /// Something on a file system of this machine, where no socket is.
 fn source(real: &str, node: Node) -> Source {
-    Source {
-        real: real.into(),
-        node,
-        file_system: FileSystem::of_name("ext4"),
-        system: None,
-        in_rootfs: false,
-        socket: None,
-        searched: true,
-        below: Vec::new(),
-    }
+    Source::new(real, node, FileSystem::of_name("ext4"))
 }
 
 fn directory(real: &str) -> Source {

@@ -1,5 +1,7 @@
 //! Mounts. What is behind their sources is told by [`world`].
 
+use std::os::unix::ffi::OsStrExt;
+
 use oci_isolate::rules::mounts::{FileSystem, Node};
 use oci_isolate::rules::{Source, World};
 use serde_json::{Value, json};
@@ -9,7 +11,11 @@ use super::{Cases, directory, source, sources};
 /// The sources of these cases.
 fn world() -> World {
     let on = |name: &str, source: Source| Source { file_system: FileSystem::of_name(name), ..source };
-    let with_socket = Source { socket: Some("/srv/app/run.sock".into()), ..directory("/srv/app") };
+    let with_socket = Source { sockets: vec!["run.sock".into(), "a/b.sock".into()], ..directory("/srv/app") };
+    let with_fifo = Source { fifos: vec!["pipe".into()], ..directory("/srv/pipes") };
+    let many = (0..65).map(|number| format!("{number}.sock").into()).collect();
+    let named = vec![std::ffi::OsStr::from_bytes(b"\xff.sock").into()];
+    let layers = |layer: Source| Source { layers: vec![layer], ..on("overlay", directory("/vol")) };
     let with_nsfs =
         Source { below: vec![("/srv/ns/net".into(), FileSystem::of_name("nsfs"))], ..directory("/srv/ns") };
     let with_disk = Source {
@@ -25,6 +31,19 @@ fn world() -> World {
             ("/nfs", on("nfs4", directory("/nfs"))),
             ("/nfs/file", on("nfs4", source("/nfs/file", Node::File))),
             ("/srv/app", with_socket),
+            ("/srv/pipes", with_fifo),
+            ("/srv/many", Source { sockets: many, ..directory("/srv/many") }),
+            ("/srv/named", Source { sockets: named, ..directory("/srv/named") }),
+            ("/tmp/nvidia-mps", Source { fifos: vec!["log".into()], ..directory("/tmp/nvidia-mps") }),
+            ("/run/nvidia-persistenced/socket", source("/run/nvidia-persistenced/socket", Node::Socket)),
+            ("/weka", on("0x77656b61", directory("/weka"))),
+            ("/vol", layers(on("ext4", Source { system: Some("/var/lib"), ..directory("/var/lib") }))),
+            ("/odd", layers(source("l/X", Node::Unclear("its path is relative".into())))),
+            ("/dev/hugepages", on("hugetlbfs", directory("/dev/hugepages"))),
+            ("/dev/pts/0", source("/dev/pts/0", Node::Character(136, 0))),
+            ("/dev/console", source("/dev/console", Node::Character(5, 1))),
+            ("/dev/shm/job", directory("/dev/shm/job")),
+            ("/srv/fusectl", on("fusectl", directory("/sys/fs/fuse/connections"))),
             ("/srv/ns", with_nsfs),
             ("/var/run/docker.sock", source("/run/docker.sock", Node::Socket)),
             ("/srv/fifo", source("/srv/fifo", Node::Fifo)),
@@ -39,6 +58,7 @@ fn world() -> World {
             ("/var/lib/docker/overlay2", directory("/var/lib/docker/overlay2")),
         ]),
         empty: Some("/empty".into()),
+        empty_file: Some("/empty-file".into()),
         ..World::default()
     }
 }
@@ -57,22 +77,138 @@ fn with(source: &str) -> Value {
 }
 
 pub(super) fn cases() -> Vec<Cases> {
-    let cases = [sockets(), system(), network_fs(), readonly_overlay(), propagation(), data_channels()];
+    let cases = [
+        options(),
+        sockets(),
+        system(),
+        unknown_fs(),
+        network_fs(),
+        readonly_overlay(),
+        propagation(),
+        data_channels(),
+    ];
     cases.into_iter().map(|cases| Cases { world: world(), ..cases }).collect()
 }
 
+/// A document with one mount, of another type than bind.
+fn of(kind: &str, options: Value) -> Value {
+    mounts(json!([{"destination": "/x", "type": kind, "source": kind, "options": options}]))
+}
+
+fn options() -> Cases {
+    let labelled = r#"context="a:b:c:s0:c1"#;
+    let unknown = "is not known for the";
+    let allow = "drop it, or set [rules] mount-options = \"allow\"";
+    let refused = |document, why: &str| (document, &*format!("{why}; {allow}").leak());
+    Cases {
+        rule: "mount-options",
+        noted: vec![
+            (of("tmpfs", json!(["nosuid", "mode=1777", r#"context="a:b:c:s0:c1,c2""#])), vec![]),
+            (of("overlay", json!(["lowerdir=/a:/b", labelled, "c2\"", "private"])), vec![]),
+            (json!({"linux": {"mountLabel": "a:b:c:s0:c1,c2"}}), vec![]),
+            (with("/srv/data"), vec![]),
+        ],
+        refused: vec![
+            refused(
+                of("tmpfs", json!(["ro", "remount"])),
+                &format!("option \"remount\" {unknown} tmpfs mount at /x"),
+            ),
+            refused(
+                of("overlay", json!(["index=off,lowerdir=/"])),
+                &format!("option \"index\" with this value {unknown} overlay mount at /x"),
+            ),
+            // An option of its own, whatever stands around it.
+            refused(
+                of("overlay", json!([labelled, "remount", "c2\""])),
+                &format!("option \"context\" with this value {unknown} overlay mount at /x"),
+            ),
+            refused(
+                mounts(json!([{"destination": "/x", "type": "bind"}])),
+                "the bind mount at /x has no source",
+            ),
+            refused(
+                mounts(
+                    json!([{"destination": "/x", "type": "none", "source": "a/../b", "options": ["rbind"]}]),
+                ),
+                "the source a/../b of /x leads through ..",
+            ),
+            refused(
+                mounts(json!([{"destination": "/a/../x", "type": "tmpfs"}])),
+                "the destination /a/../x leads through ..",
+            ),
+            refused(
+                mounts(json!([{"destination": "/x", "type": "sysfs", "uidMappings": []}])),
+                "ids are mapped for /x, which is no bind mount",
+            ),
+            refused(
+                json!({"linux": {"mountLabel": "a:b:c\",lowerdir=/,x=\""}}),
+                "linux.mountLabel is no SELinux label",
+            ),
+        ],
+        broken: vec![(
+            of("cgroup2", json!(["rrw"])),
+            "option \"rrw\" is not known for the cgroup2 mount at /x; drop it, or set [rules] mount-options = \
+             \"allow\"",
+        )],
+        ..Cases::default()
+    }
+}
+
+fn cover(place: &str) -> Value {
+    json!({
+        "destination": place, "type": "bind", "source": "/empty-file",
+        "options": ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"],
+    })
+}
+
 fn sockets() -> Cases {
+    let mut readonly = bind("/srv/pipes");
+    readonly["options"] = json!(["ro", "idmap"]);
+    let mut overlaid = bind("/srv/app");
+    overlaid["options"] = json!(["rbind", "ro"]);
     Cases {
         rule: "mount-sockets",
-        golden: vec![(
-            mounts(json!([bind("/srv/file"), bind("/srv/app"), bind("/srv/data"), bind("/srv/fifo")])),
-            mounts(json!([bind("/srv/file"), bind("/srv/data")])),
-            "removed a mount: the source /srv/app of /x holds the socket /srv/app/run.sock; drop -v /srv/app",
-        )],
-        broken: vec![
+        golden: vec![
             (
-                with("/srv/app"),
-                "the source /srv/app of /x holds the socket /srv/app/run.sock; drop -v /srv/app",
+                mounts(json!([bind("/srv/file"), bind("/srv/fifo"), bind("/srv/data"), bind("/srv/named")])),
+                mounts(json!([bind("/srv/file"), bind("/srv/data")])),
+                "removed a mount: the source /srv/fifo of /x is a FIFO; drop -v /srv/fifo",
+            ),
+            // Right behind the directory, so that what is mounted over it later is not looked into.
+            (
+                mounts(json!([bind("/srv/app"), bind("/srv/data"), overlaid])),
+                mounts(json!([
+                    bind("/srv/app"),
+                    cover("/x/run.sock"),
+                    cover("/x/a/b.sock"),
+                    bind("/srv/data"),
+                    overlaid
+                ])),
+                "covered /x/run.sock, /x/a/b.sock",
+            ),
+            (
+                mounts(json!([bind("/srv/pipes"), readonly])),
+                mounts(json!([bind("/srv/pipes"), readonly, cover("/x/pipe")])),
+                "covered /x/pipe",
+            ),
+            (
+                mounts(json!([bind("/run/nvidia-persistenced/socket"), bind("/tmp/nvidia-mps")])),
+                mounts(json!([])),
+                "removed a mount: the source /run/nvidia-persistenced/socket of /x leads to NVIDIA's persistence \
+                 daemon",
+            ),
+        ],
+        broken: vec![
+            (with("/srv/app"), "/x/run.sock is not covered"),
+            (mounts(json!([bind("/srv/app"), cover("/x/run.sock")])), "/x/a/b.sock is not covered"),
+            (
+                mounts(json!([
+                    bind("/srv/app"),
+                    bind("/srv/data"),
+                    cover("/x/run.sock"),
+                    cover("/x/a/b.sock")
+                ])),
+                "/x/run.sock is not covered",
             ),
             (with("/srv/fifo"), "the source /srv/fifo of /x is a FIFO; drop -v /srv/fifo"),
         ],
@@ -84,9 +220,37 @@ fn sockets() -> Cases {
             ),
             (
                 with("/srv/odd"),
-                "cannot tell what the source /srv/odd of /x is: permission denied; drop -v /srv/odd",
+                "the source /srv/odd of /x cannot be looked at: permission denied; drop -v /srv/odd",
+            ),
+            (
+                with("/srv/many"),
+                "the source /srv/many of /x holds sockets, 65 of them up to here, of which 64 can be covered; \
+                 drop -v /srv/many",
+            ),
+            (
+                with("/srv/named"),
+                "the source /srv/named of /x holds the socket \u{fffd}.sock, whose name is not UTF-8; \
+                 drop -v /srv/named",
             ),
         ],
+        ..Cases::default()
+    }
+}
+
+fn unknown_fs() -> Cases {
+    let why = "the source /weka of /x lies on a file system that is not known, 0x77656b61 at /weka; drop it, or set \
+               [rules] mount-unknown-fs = \"allow\"";
+    let layer = "a layer of /x lies on a file system that is not known, 0x77656b61 at /weka; drop it, or set \
+                 [rules] mount-unknown-fs = \"allow\"";
+    Cases {
+        rule: "mount-unknown-fs",
+        golden: vec![(
+            mounts(json!([bind("/srv/data"), bind("/weka")])),
+            with("/srv/data"),
+            &*format!("removed a mount: {why}").leak(),
+        )],
+        broken: vec![(with("/weka"), why), (of("overlay", json!(["lowerdir=/srv/data:/weka"])), layer)],
+        refused: vec![(with("/weka"), why)],
         ..Cases::default()
     }
 }
@@ -107,6 +271,7 @@ fn system() -> Cases {
                 layers("/srv/file"),
                 bind("/srv/data"),
                 bind("/dev/null"),
+                bind("/dev/hugepages"),
                 bind("/dev/vsock"),
                 bind("/host"),
                 layers("/host"),
@@ -119,6 +284,7 @@ fn system() -> Cases {
                 layers("/srv/file"),
                 bind("/srv/data"),
                 bind("/dev/null"),
+                bind("/dev/hugepages"),
             ])),
             "removed a mount: the source /host of /x is the system's /; drop -v /host",
         )],
@@ -139,7 +305,34 @@ fn system() -> Cases {
                 mounts(json!([kind("nfs")])),
                 "/nfs is a file system of type \"nfs\", which is not the container's own; drop it",
             ),
-            (mounts(json!([layers("/a\\:b")])), "the layers of /o cannot be read with certainty; drop it"),
+            (with("/dev/pts/0"), "the source /dev/pts/0 of /x is the device c 136:0; drop -v /dev/pts/0"),
+            (with("/dev/console"), "the source /dev/console of /x is the device c 5:1; drop -v /dev/console"),
+            (
+                with("/srv/fusectl"),
+                "the source /srv/fusectl (which is /sys/fs/fuse/connections) of /x lies on the kernel's fusectl; \
+                 drop -v /srv/fusectl",
+            ),
+            (
+                with("/vol"),
+                "the source /vol of /x is an overlay with the layer /var/lib, which is the system's /var/lib; \
+                 drop -v /vol",
+            ),
+            (
+                with("/odd"),
+                "the source /odd (which is /vol) of /x is an overlay with the layer l/X: its path is relative; \
+                 drop -v /odd",
+            ),
+            (
+                mounts(
+                    json!([{"destination": "/o", "type": "overlay", "options": ["index=off,lowerdir=/host:/e"]}]),
+                ),
+                "the layer /host of /o is the system's /; drop it",
+            ),
+            (
+                with("/dev/shm/job"),
+                "the source /dev/shm/job of /x lies in the system's /dev; drop -v /dev/shm/job and use \
+                 --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm",
+            ),
         ],
         refused: vec![
             (with("/host"), "the source /host of /x is the system's /; drop -v /host"),
@@ -174,7 +367,13 @@ fn network_fs() -> Cases {
             with("/nfs/file"),
             "the source /nfs/file of /x lies on nfs4, which is not this machine's",
         )],
-        refused: vec![(with("/nfs"), "the source /nfs of /x lies on nfs4, which is not this machine's")],
+        refused: vec![
+            (with("/nfs"), "the source /nfs of /x lies on nfs4, which is not this machine's"),
+            (
+                of("overlay", json!(["lowerdir=/srv/data:/nfs"])),
+                "a layer of /x lies on nfs4, which is not this machine's",
+            ),
+        ],
         ..Cases::default()
     }
 }
@@ -259,12 +458,14 @@ fn data_channels() -> Cases {
                     bind("/srv/data"),
                     bind("/srv/huge"),
                     bind("/nfs/file"),
+                    bind("/srv/pipes"),
                     readonly("/srv/disks")
                 ])),
                 vec![
                     "/x is a data channel: /srv/data is shared and writable",
                     "/x is a data channel: /srv/huge is shared and writable (too large to be searched for sockets)",
                     "/x is a data channel: /nfs/file lies on nfs4",
+                    "/x is a data channel: /srv/pipes is shared and writable, with the FIFO pipe",
                     "/ro is a data channel: /srv/disks stays a bind mount, since there are mounts below it",
                 ],
             ),

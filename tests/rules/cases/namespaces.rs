@@ -68,8 +68,14 @@ pub(super) fn cases() -> Vec<Cases> {
 /// The two rules on namespaces that are shared.
 fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
     let field = if kind == "pid" { "hostPID" } else { "hostIPC" };
+    let instead = match kind {
+        "pid" => "",
+        _ => {
+            "; for more shared memory use --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm"
+        }
+    };
     let host = format!(
-        "the {kind} namespace is the host's, {leads}; drop --{kind}=host, {field}: true in Kubernetes"
+        "the {kind} namespace is the host's, {leads}; drop --{kind}=host, {field}: true in Kubernetes{instead}"
     );
     let foreign = format!(
         "the {kind} namespace /proc/7/ns/{kind} is not that of a member of an isolated pod, {leads}; drop --{kind}, in Kubernetes annotate the pod and not a container of it"

@@ -1,0 +1,140 @@
+//! Searches a directory that is mounted for sockets to which a process is bound, and for FIFOs. Reads only.
+//!
+//! Every entry is looked at up to a bound on all of a document's directories. Beyond it the kernel's lists of
+//! sockets have to do, of all network namespaces: they have paths as they were bound, so that a socket is missed whose
+//! path is relative or of another mount namespace.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::bound::is_bound;
+use super::open::Opened;
+use crate::rules::mounts::{Class, FileSystem};
+
+/// As many entries are looked at, of all directories together.
+const ENTRIES: usize = 1 << 17;
+/// As much is read of the kernel's lists, in bytes.
+const LIST_LIMIT: u64 = 16 << 20;
+
+/// What is found in a directory, by paths in it, in their order.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) sockets: BTreeSet<PathBuf>,
+    pub(super) fifos: BTreeSet<PathBuf>,
+    /// Whether every entry was looked at.
+    pub(super) complete: bool,
+}
+
+/// Searches directory after directory.
+pub(super) struct Search {
+    left: usize,
+    bound: Option<BTreeSet<PathBuf>>,
+}
+
+impl Search {
+    pub(super) fn new() -> Self {
+        Self { left: ENTRIES, bound: None }
+    }
+
+    /// Searches a directory whose path is `real`; mounts `below` it that are no files of this machine are not entered, since
+    /// that may take as long as another machine likes.
+    pub(super) fn of(
+        &mut self,
+        opened: &Opened,
+        real: &Path,
+        below: &[(PathBuf, FileSystem)],
+    ) -> Result<Found> {
+        let mut found = Found { complete: true, ..Found::default() };
+        let is_foreign = |path: &Path| {
+            let mount = below.iter().find(|(point, _)| point == path);
+            mount.is_some_and(|(_, fs)| matches!(fs.class, Class::Network | Class::System))
+        };
+        let top = opened.link();
+        let mut directories = vec![PathBuf::new()];
+        while let Some(directory) = directories.pop() {
+            let entries = match std::fs::read_dir(top.join(&directory)) {
+                Ok(entries) => entries,
+                // A directory that we may not read, a rootless container may not read either.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                    continue;
+                }
+                Err(_) => {
+                    found.complete = false;
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                if self.left == 0 {
+                    self.by_list(real, &mut found)?;
+                    return Ok(found);
+                }
+                self.left -= 1;
+                let Ok(kind) = entry.file_type() else { continue };
+                let path = || directory.join(entry.file_name());
+                if kind.is_dir() {
+                    let path = path();
+                    if below.is_empty() || !is_foreign(&real.join(&path)) {
+                        directories.push(path);
+                    }
+                } else if kind.is_socket() && is_bound(&entry.path()) {
+                    found.sockets.insert(path());
+                } else if kind.is_fifo() {
+                    found.fifos.insert(path());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn by_list(&mut self, real: &Path, found: &mut Found) -> Result<()> {
+        found.complete = false;
+        if self.bound.is_none() {
+            self.bound = Some(listed()?);
+        }
+        for path in self.bound.iter().flatten() {
+            let Ok(below) = path.strip_prefix(real) else { continue };
+            if !found.sockets.contains(below) && is_bound(path) {
+                found.sockets.insert(below.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The paths of all unix sockets of the machine, one list for each network namespace in which a process is.
+fn listed() -> Result<BTreeSet<PathBuf>> {
+    let mut namespaces = BTreeSet::new();
+    let mut paths = BTreeSet::new();
+    let processes = std::fs::read_dir("/proc").context("cannot read /proc")?;
+    for process in processes.flatten().map(|entry| entry.path()) {
+        // What ends meanwhile has no socket any more, and a user's shim may look at the user's processes only.
+        let Ok(namespace) = std::fs::read_link(process.join("ns/net")) else { continue };
+        if !namespaces.insert(namespace) {
+            continue;
+        }
+        let Ok(text) = list(&process.join("net/unix")) else { continue };
+        let lines = text.split(|byte| *byte == b'\n');
+        let path = |line: &[u8]| {
+            let at = line.iter().position(|byte| *byte == b'/')?;
+            Some(PathBuf::from(OsString::from_vec(line[at..].to_vec())))
+        };
+        paths.extend(lines.filter_map(path));
+    }
+    Ok(paths)
+}
+
+/// What is to be read of a list of the kernel's.
+pub(super) fn list(path: &Path) -> Result<Vec<u8>> {
+    let shown = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    let file = File::open(path).with_context(shown)?;
+    file.take(LIST_LIMIT).read_to_end(&mut bytes).with_context(shown)?;
+    Ok(bytes)
+}

@@ -1,0 +1,329 @@
+//! The options of mounts that are known, by type: runtime-spec, config.md, "Linux mount options"; runc,
+//! libcontainer/specconv (`parseMountOptions`); crun, src/libcrun/mount_flags.perf; youki,
+//! crates/libcontainer/src/rootfs/utils.rs; and for each file system the kernel's documentation.
+//!
+//! What runtimes know as well and is not here: `remount`, which changes what lies at the destination already; and
+//! crun's `copy-symlink`, `src-nofollow` and `dest-nofollow`, with which a source or a destination is a link
+//! itself and not what was looked at.
+
+/// What stands behind the `=` of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// There is no `=`.
+    None,
+    /// A mode, as `1777`.
+    Octal,
+    /// As `1000`.
+    Number,
+    /// As `64m` or `50%`.
+    Size,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// An absolute path.
+    Path,
+    /// Absolute paths, separated by colons.
+    Paths,
+    /// An SELinux label, in double quotes where it holds a comma.
+    Label,
+    /// Nothing, or ranges of ids as crun has them: `uids=0-1000-10;gids=0-1000-10`.
+    Ids,
+}
+
+/// Options that have a reason in common.
+#[derive(Debug)]
+pub struct Known {
+    /// The types that have them: `bind`, or a file system. None for all.
+    pub types: &'static [&'static str],
+    /// Their names.
+    pub names: &'static [&'static str],
+    /// Of each of them.
+    pub value: Value,
+    /// Why they reach nothing but the container's own.
+    pub why: &'static str,
+}
+
+/// File systems with files and directories of their own, whose first has a mode and an owner.
+const OF_FILES: &[&str] = &["devpts", "hugetlbfs", "tmpfs"];
+const ON_OFF: &[&str] = &["off", "on"];
+
+/// Every option that is known.
+pub const KNOWN: &[Known] = &[
+    Known {
+        types: &[],
+        names: &[
+            "async",
+            "atime",
+            "defaults",
+            "dev",
+            "diratime",
+            "dirsync",
+            "exec",
+            "iversion",
+            "lazytime",
+            "loud",
+            "mand",
+            "noatime",
+            "nodev",
+            "nodiratime",
+            "noexec",
+            "noiversion",
+            "nolazytime",
+            "nomand",
+            "norelatime",
+            "nostrictatime",
+            "nosuid",
+            "nosymfollow",
+            "relatime",
+            "ro",
+            "rw",
+            "silent",
+            "strictatime",
+            "suid",
+            "symfollow",
+            "sync",
+        ],
+        value: Value::None,
+        why: "flags of this mount; where it must be read-only a rule appends `ro`",
+    },
+    Known {
+        types: &[],
+        names: &["private", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave", "unbindable"],
+        value: Value::None,
+        why: "judged by `mount-propagation`",
+    },
+    Known {
+        types: &["bind"],
+        names: &["bind", "rbind"],
+        value: Value::None,
+        why: "the source is judged by the other mount rules",
+    },
+    Known {
+        types: &["bind"],
+        names: &[
+            "ratime",
+            "rdev",
+            "rdiratime",
+            "rexec",
+            "rnoatime",
+            "rnodev",
+            "rnodiratime",
+            "rnoexec",
+            "rnorelatime",
+            "rnostrictatime",
+            "rnosuid",
+            "rnosymfollow",
+            "rrelatime",
+            "rro",
+            "rrw",
+            "rstrictatime",
+            "rsuid",
+            "rsymfollow",
+        ],
+        value: Value::None,
+        why: "the same flags for the mounts below it",
+    },
+    Known {
+        types: &["bind"],
+        names: &["idmap", "ridmap"],
+        value: Value::Ids,
+        why: "who owns the files, as they are seen in the container",
+    },
+    Known {
+        types: &["bind"],
+        names: &["U", "Z", "z"],
+        value: Value::None,
+        why: "an engine's words for owner and label; the kernel ignores what is no flag of a bind mount",
+    },
+    Known {
+        types: &["tmpfs"],
+        names: &["tmpcopyup"],
+        value: Value::None,
+        why: "what the image has at the destination is copied into it",
+    },
+    Known { types: OF_FILES, names: &["mode"], value: Value::Octal, why: "who may enter it" },
+    Known { types: OF_FILES, names: &["gid", "uid"], value: Value::Number, why: "its owner" },
+    Known { types: &["ramfs"], names: &["mode"], value: Value::Octal, why: "who may enter it" },
+    Known {
+        types: &["tmpfs"],
+        names: &["nr_blocks", "nr_inodes", "size"],
+        value: Value::Size,
+        why: "how much fits into it",
+    },
+    Known {
+        types: &["tmpfs"],
+        names: &["inode32", "inode64", "noswap"],
+        value: Value::None,
+        why: "how it is kept in memory",
+    },
+    Known {
+        types: &["tmpfs"],
+        names: &["huge"],
+        value: Value::Word(&["advise", "always", "never", "within_size"]),
+        why: "how it is kept in memory",
+    },
+    Known {
+        types: &["devpts"],
+        names: &["newinstance"],
+        value: Value::None,
+        why: "its terminals are the container's own, as since Linux 4.7 they always are",
+    },
+    Known { types: &["devpts"], names: &["ptmxmode"], value: Value::Octal, why: "who may make terminals" },
+    Known { types: &["devpts"], names: &["max"], value: Value::Number, why: "how many terminals" },
+    Known {
+        types: &["hugetlbfs"],
+        names: &["min_size", "nr_inodes", "pagesize", "size"],
+        value: Value::Size,
+        why: "which pages, and how many of them",
+    },
+    Known {
+        types: &["proc"],
+        names: &["hidepid"],
+        value: Value::Word(&["0", "1", "2", "4", "invisible", "noaccess", "off", "ptraceable"]),
+        why: "shows less",
+    },
+    Known { types: &["proc"], names: &["subset"], value: Value::Word(&["pid"]), why: "shows less" },
+    Known { types: &["proc"], names: &["gid"], value: Value::Number, why: "a group within the container" },
+    Known {
+        types: &["overlay"],
+        names: &["lowerdir"],
+        value: Value::Paths,
+        why: "each directory is judged by `mount-system`",
+    },
+    Known {
+        types: &["overlay"],
+        names: &["upperdir", "workdir"],
+        value: Value::Path,
+        why: "each directory is judged by `mount-system`",
+    },
+    Known {
+        types: &["overlay"],
+        names: &["index", "metacopy", "nfs_export"],
+        value: Value::Word(ON_OFF),
+        why: "how its own layers are put together",
+    },
+    Known {
+        types: &["overlay"],
+        names: &["redirect_dir"],
+        value: Value::Word(&["follow", "nofollow", "off", "on"]),
+        why: "how its own layers are put together",
+    },
+    Known {
+        types: &["overlay"],
+        names: &["xino"],
+        value: Value::Word(&["auto", "off", "on"]),
+        why: "numbers of its inodes",
+    },
+    Known {
+        types: &["overlay"],
+        names: &["userxattr", "volatile"],
+        value: Value::None,
+        why: "how its own layers are put together",
+    },
+    Known {
+        types: &["devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "tmpfs"],
+        names: &["context", "defcontext", "fscontext", "rootcontext"],
+        value: Value::Label,
+        why: "the SELinux label that an engine gives to its files",
+    },
+];
+
+/// Whether an option, whole, is known for a type.
+pub(super) fn is_known(kind: &str, option: &str) -> bool {
+    let (name, value) = match option.split_once('=') {
+        None => (option, None),
+        Some((name, value)) => (name, Some(value)),
+    };
+    let has = |known: &&Known| {
+        known.names.contains(&name) && (known.types.is_empty() || known.types.contains(&kind))
+    };
+    KNOWN.iter().find(has).is_some_and(|known| known.value.takes(value))
+}
+
+impl Value {
+    fn takes(self, value: Option<&str>) -> bool {
+        let Some(value) = value else { return matches!(self, Self::None | Self::Ids) };
+        let digits = |text: &str, radix| {
+            !text.is_empty() && text.len() <= 20 && text.chars().all(|c| c.is_digit(radix))
+        };
+        let path = |path: &str| path.starts_with('/') && !path.contains([',', '"', '\\']);
+        match self {
+            Self::None => false,
+            Self::Octal => digits(value, 8),
+            Self::Number => digits(value, 10),
+            Self::Size => digits(value.strip_suffix(SUFFIXES).unwrap_or(value), 10),
+            Self::Word(words) => words.contains(&value),
+            Self::Path => path(value),
+            // A colon in the name of a directory stands behind a backslash.
+            Self::Paths => value.replace("\\:", "").split(':').all(path),
+            Self::Label => is_quoted_label(value) || is_label(value) && !value.contains(','),
+            Self::Ids => !value.is_empty() && value.split(';').all(is_ids),
+        }
+    }
+}
+
+/// Of memparse() in the kernel, and of tmpfs.
+const SUFFIXES: [char; 13] = ['%', 'E', 'G', 'K', 'M', 'P', 'T', 'e', 'g', 'k', 'm', 'p', 't'];
+
+fn is_ids(text: &str) -> bool {
+    let ranges = text.strip_prefix("uids=").or_else(|| text.strip_prefix("gids="));
+    ranges.is_some_and(|ranges| ranges.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '#' | '@')))
+}
+
+fn is_quoted_label(value: &str) -> bool {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).is_some_and(is_label)
+}
+
+/// Whether it is an SELinux label: `user:role:type`, maybe with a level.
+pub(super) fn is_label(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ',' | ':');
+    text.split(':').count() >= 3 && text.chars().all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_engines_set_is_known() {
+        for (kind, options) in [
+            ("tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k", "size=50%", "nr_inodes=1k"][..]),
+            ("tmpfs", &["context=\"system_u:object_r:container_file_t:s0:c1,c2\"", "tmpcopyup", "uid=0"]),
+            ("devpts", &["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+            ("proc", &["nosuid", "hidepid=2", "subset=pid"]),
+            ("bind", &["rbind", "rprivate", "rro", "idmap", "idmap=uids=0-1-10#11-12-1;gids=@0-1-10", "z"]),
+            ("overlay", &[r"lowerdir=/a\:b:/c", "upperdir=/a:b", "workdir=/w", "userxattr", "private"]),
+            ("overlay", &["context=system_u:object_r:container_file_t:s0", "metacopy=on"]),
+            ("cgroup", &["nosuid", "ro", "rprivate"]),
+        ] {
+            for option in options {
+                assert!(is_known(kind, option), "{kind} {option}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_another_mount_or_hides_an_option_is_not() {
+        for (kind, options) in [
+            (
+                "tmpfs",
+                &["remount", "Ro", "ro ", "", "mode=", "mode=9", "size=1,remount", "bind", "mode=1=2"][..],
+            ),
+            (
+                "tmpfs",
+                &["context=\"a:b:c\",remount", "context=a:b:c,remount", "context=\"a:b", "mpol=bind:0,1"],
+            ),
+            ("overlay", &["index=off,lowerdir=/", "lowerdir=a", "lowerdir=/a:b", "lowerdir+=/a", "rrw"]),
+            (
+                "overlay",
+                &[r"upperdir=/a\", "upperdir=/a\"b", r"lowerdir=/a\,b", "lowerdir", "lowerdir=/a::/b"],
+            ),
+            ("cgroup2", &["nsdelegate", "rrw", "idmap"]),
+            ("sysfs", &["rrw", "bind", "context=a:b:c"]),
+            ("bind", &["remount", "copy-symlink", "dest-nofollow", "idmapx", "mode=755", "RBIND", "size=1"]),
+        ] {
+            for option in options {
+                assert!(!is_known(kind, option), "{kind} {option}");
+            }
+        }
+    }
+}

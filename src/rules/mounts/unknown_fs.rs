@@ -1,0 +1,39 @@
+//! `mount-unknown-fs`: a source lies on a file system of which it is known that it holds data. What another one shows
+//! (a new interface of the kernel, a vendor's network file system) is not known.
+
+use super::{Class, Node, Source, binds, layer_sources, mounts, none, plan_removal, shown, stays};
+use crate::config::{Mount, View};
+use crate::rules::{Rule, Subject};
+use crate::settings::Answer;
+
+pub(in crate::rules) const RULE: Rule = Rule {
+    name: "mount-unknown-fs",
+    promise: "every mount lies on file systems that are known",
+    reference: "statfs(2); Linux, include/uapi/linux/magic.h",
+    process: false,
+    answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    plan: |view, subject| plan_removal(&RULE, found(view, subject), subject),
+    holds: |view, subject| none(&RULE, &found(view, subject)),
+};
+
+const REMEDY: &str = "drop it, or set [rules] mount-unknown-fs = \"allow\"";
+
+fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
+    let of_bind = |(index, mount, source): (usize, &Mount, &Source)| {
+        let lies = lies_on(source).filter(|_| stays(view, mount, subject))?;
+        Some((index, format!("{} {lies}; {REMEDY}", shown(mount, source))))
+    };
+    let of_overlay = |(index, mount)| {
+        let lies = layer_sources(mount, subject).find_map(lies_on);
+        Some((index, format!("a layer of {} {}; {REMEDY}", &*mount.destination, lies?)))
+    };
+    binds(view, subject).filter_map(of_bind).chain(mounts(view).filter_map(of_overlay)).collect()
+}
+
+fn lies_on(source: &Source) -> Option<String> {
+    if matches!(source.node, Node::Missing | Node::Unclear(_)) {
+        return None;
+    }
+    let (path, file_system) = source.file_systems().find(|(_, fs)| fs.class == Class::Unknown)?;
+    Some(format!("lies on a file system that is not known, {} at {}", file_system.name, path.display()))
+}
