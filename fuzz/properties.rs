@@ -58,7 +58,8 @@ pub(crate) fn config(data: &[u8]) {
     }
 }
 
-/// Which list, a place and a name, one byte each for the first two: what is on no list is refused by its name.
+/// Which list, a place and a name, one byte each for the first two: what is on no list is refused by its
+/// name.
 pub(crate) fn unlisted(data: &[u8]) {
     let Some((&[list, place], name)) = data.split_first_chunk() else { return };
     let Ok(name) = str::from_utf8(name) else { return };
@@ -76,7 +77,8 @@ pub(crate) fn unlisted(data: &[u8]) {
 
 /// A list of what is known.
 struct List {
-    /// The document with an item of that name in it, and how the refusal names it; none where the item is on the list.
+    /// The document with an item of that name in it, and how the refusal names it; none where the item is on
+    /// the list.
     insert: fn(place: usize, name: &str) -> Option<(Value, String)>,
     /// The rule that has the list.
     rule: &'static str,

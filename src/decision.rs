@@ -17,9 +17,10 @@ pub enum Decision {
     Refuse(String),
 }
 
-/// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither yes nor
-/// no, an annotation that is given twice, or is nearly one of ours and none, a container that the settings refuse,
-/// openings that cannot be meant or that the settings do not allow, and openings where nothing was said of isolation.
+/// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither
+/// yes nor no, an annotation that is given twice, or is nearly one of ours and none, a container that the
+/// settings refuse, openings that cannot be meant or that the settings do not allow, and openings where
+/// nothing was said of isolation.
 #[must_use]
 pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
     verdict(settings, annotations).unwrap_or_else(Decision::Refuse)

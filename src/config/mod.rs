@@ -133,9 +133,9 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The annotations of a `config.json`, without looking at anything else: all that a container which is not isolated
-/// costs. All members that some decoder takes for `annotations` count, also one whose name goes on behind a NUL, and repeated
-/// names are kept, so that the decision sees what any runtime may see.
+/// The annotations of a `config.json`, without looking at anything else: all that a container which is not
+/// isolated costs. All members that some decoder takes for `annotations` count, also one whose name goes on
+/// behind a NUL, and repeated names are kept, so that the decision sees what any runtime may see.
 ///
 /// # Errors
 /// Not UTF-8, not JSON, or annotations that are not an object.

@@ -32,7 +32,8 @@ pub(super) struct NotJson;
 /// What is in a text.
 #[derive(Debug, Clone)]
 pub(super) struct Nodes {
-    /// The values in the order in which they begin, as far down as was asked for, each member's name before it.
+    /// The values in the order in which they begin, as far down as was asked for, each member's name before
+    /// it.
     pub(super) all: Vec<Node>,
     /// Where a string has its first `\u0000`, at whatever depth.
     pub(super) nul: Option<u32>,

@@ -8,8 +8,8 @@ use super::json::Value;
 use super::members::{self, Is, Member};
 use super::{Kind, Unreadable, is_one};
 
-/// As many levels of a document are looked at, which is deeper than any table goes. What is below is unknown, or another
-/// platform's.
+/// As many levels of a document are looked at, which is deeper than any table goes. What is below is unknown,
+/// or another platform's.
 pub(super) const LEVELS: usize = 16;
 
 /// As many unknown members are remembered; one is enough to be refused.

@@ -49,8 +49,8 @@ pub struct Policy {
     pub answers: BTreeMap<String, Answer>,
 }
 
-/// The value of the one annotation of that name. Decoders differ on which of two wins, and on whether a name ends at a
-/// NUL, so two are an error, and so is a NUL.
+/// The value of the one annotation of that name. Decoders differ on which of two wins, and on whether a name
+/// ends at a NUL, so two are an error, and so is a NUL.
 pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Option<&'a str>, String> {
     let is_it = |a: &&Annotation| {
         a.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'))

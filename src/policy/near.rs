@@ -1,5 +1,5 @@
-//! Annotations that are meant for us and are none of ours. An annotation that is misspelt is silently none, and somebody
-//! believes to be isolated.
+//! Annotations that are meant for us and are none of ours. An annotation that is misspelt is silently none,
+//! and somebody believes to be isolated.
 
 use super::asked::{INGRESS, JOB, PEERS};
 use super::{Annotation, SWITCH, only};
@@ -10,11 +10,12 @@ pub const ANNOTATIONS: [&str; 4] = [SWITCH, INGRESS, PEERS, JOB];
 /// Those that mean something in an isolated container only.
 const OF_THE_ISOLATED: [&str; 3] = [INGRESS, PEERS, JOB];
 
-/// How a name of ours begins, once only its letters and digits are left, and what is easily written in its place.
+/// How a name of ours begins, once only its letters and digits are left, and what is easily written in its
+/// place.
 const BEGINNINGS: [&[u8]; 2] = [b"ioociisolate", b"ociisolate"];
 
-/// Looks for names that were meant to be one of [`ANNOTATIONS`]: in another case, with other separators or blanks, or
-/// under our prefix. The `further` ones are the operator's own.
+/// Looks for names that were meant to be one of [`ANNOTATIONS`]: in another case, with other separators or
+/// blanks, or under our prefix. The `further` ones are the operator's own.
 ///
 /// # Errors
 /// There is one; the message has the right spelling.

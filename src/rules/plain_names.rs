@@ -1,5 +1,5 @@
-//! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there and nothing
-//! that leads elsewhere. runc checks most of it, crun some, youki little.
+//! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
+//! and nothing that leads elsewhere. runc checks most of it, crun some, youki little.
 
 use super::{Rule, Subject, Violation};
 use crate::config::View;
@@ -61,8 +61,8 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_plain) && !name.starts_with('.')
 }
 
-/// SELinux': user, role, type and level, in which categories are joined by commas and dots. crun puts it between quotation
-/// marks as it is.
+/// SELinux': user, role, type and level, in which categories are joined by commas and dots. crun puts it
+/// between quotation marks as it is.
 fn is_label(label: &str) -> bool {
     label
         .bytes()

@@ -1,5 +1,5 @@
-//! `sysctl`: kernel settings are those of a namespace that the container has, by list. runc and crun check the same; youki
-//! writes whatever it is told, and `kernel.core_pattern` names a program of the host.
+//! `sysctl`: kernel settings are those of a namespace that the container has, by list. runc and crun check
+//! the same; youki writes whatever it is told, and `kernel.core_pattern` names a program of the host.
 
 use oci_spec::runtime::LinuxNamespaceType;
 

@@ -1,5 +1,5 @@
-//! `unknown-members`: a member that is in no table of `config::members` is one that nobody has judged. A runtime that is
-//! newer than the tables may read it.
+//! `unknown-members`: a member that is in no table of `config::members` is one that nobody has judged. A
+//! runtime that is newer than the tables may read it.
 
 use super::{Rule, Subject, Violation};
 use crate::config::View;

@@ -94,8 +94,9 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 
-/// Without a process file, runc and youki take what the command line does not say, capabilities and variables too, from the
-/// `config.json` that is in the bundle now. It has to hold to the rules as it did when the container was created.
+/// Without a process file, runc and youki take what the command line does not say, capabilities and variables
+/// too, from the `config.json` that is in the bundle now. It has to hold to the rules as it did when the
+/// container was created.
 fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
     let path = bundle.join("config.json");
     if !path.try_exists().unwrap_or(true) {

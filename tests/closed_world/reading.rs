@@ -112,7 +112,8 @@ fn an_option_of_a_mount_does_not_hide_behind_a_nul() {
     }
 }
 
-/// Starts the container in the background, behind the shim if so, and goes on with a script in which `r` is the runtime.
+/// Starts the container in the background, behind the shim if so, and goes on with a script in which `r` is
+/// the runtime.
 fn exec(bench: &Bench, through_shim: bool, spec: &Value, then: &str) -> Said {
     let root = bench.host.at("state");
     let script = format!(

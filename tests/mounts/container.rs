@@ -83,7 +83,7 @@ impl Bench {
 
     /// With the bare runtime.
     pub(crate) fn open(&self, spec: &Value) -> Said {
-        self.run(self.kind.runtime(), spec, &[])
+        self.run(self.runtime(), spec, &[])
     }
 
     /// Behind the shim, isolated.

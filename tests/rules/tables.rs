@@ -55,7 +55,8 @@ fn every_member_is_judged_by_a_rule_that_there_is_or_has_its_reason() {
     }
 }
 
-/// runtime-spec 1.3 as its schema has it (schema/*.json), kept in `tests/data/members.txt` with what runtimes read beyond.
+/// runtime-spec 1.3 as its schema has it (schema/*.json), kept in `tests/data/members.txt` with what runtimes
+/// read beyond.
 #[test]
 fn every_member_of_runtime_spec_is_in_the_table() {
     let (_, text) = page("tests/data/members.txt");

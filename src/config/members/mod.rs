@@ -1,9 +1,9 @@
-//! Every member that a Linux runtime reads, by its place in the document, and who judges it. The tables are those of
-//! runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they are; crun reads
-//! runtime-spec's JSON schema, youki oci-spec-rs. What those two read beyond it is marked.
+//! Every member that a Linux runtime reads, by its place in the document, and who judges it. The tables are
+//! those of runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they are; crun
+//! reads runtime-spec's JSON schema, youki oci-spec-rs. What those two read beyond it is marked.
 //!
-//! A member that is in no table has no judge: the rule `unknown-members` refuses it. A new member costs a line here.
-//! docs/members.md is these tables.
+//! A member that is in no table has no judge: the rule `unknown-members` refuses it. A new member costs a
+//! line here. docs/members.md is these tables.
 
 mod linux;
 mod process;
@@ -68,7 +68,8 @@ pub(super) fn of(kind: Kind) -> &'static [Member] {
     }
 }
 
-/// Every member of a `config.json` that has a judge, by its path, `[]` for an item of a list and `*` for a key of a map.
+/// Every member of a `config.json` that has a judge, by its path, `[]` for an item of a list and `*` for a
+/// key of a map.
 #[must_use]
 pub fn members() -> Vec<(String, Judge)> {
     let mut found = Vec::new();

@@ -1,4 +1,5 @@
-//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which take and never give, and devices.
+//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which take and never give, and
+//! devices.
 
 use super::Judge::{Harmless, Rule};
 use super::{Judge, Member, map, map_of, object, objects, one};

@@ -1,6 +1,6 @@
-//! What runtimes read of annotations: runc 1.5 (`PotentiallyUnsafeConfigAnnotations` of its features.go), crun 1.8 to 1.29
-//! (`find_annotation`, and the list of the same name), youki (its wasm executors), gVisor (runsc/specutils), Kata
-//! (virtcontainers/pkg/annotations).
+//! What runtimes read of annotations: runc 1.5 (`PotentiallyUnsafeConfigAnnotations` of its features.go),
+//! crun 1.8 to 1.29 (`find_annotation`, and the list of the same name), youki (its wasm executors), gVisor
+//! (runsc/specutils), Kata (virtcontainers/pkg/annotations).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! `runtime-annotations`: annotations by which a runtime does what the document does not say: takes another seccomp
-//! profile (crun), another handler, writes to files of the host, hands the container to an agent, has systemd start units.
-//! Under the prefixes that runtimes act on ([`PREFIXES`]) only what is on the list of what is harmless stays. Other
-//! annotations are for engines and people, and no runtime acts on them.
+//! `runtime-annotations`: annotations by which a runtime does what the document does not say: takes another
+//! seccomp profile (crun), another handler, writes to files of the host, hands the container to an agent, has
+//! systemd start units. Under the prefixes that runtimes act on ([`PREFIXES`]) only what is on the list of
+//! what is harmless stays. Other annotations are for engines and people, and no runtime acts on them.
 
 mod known;
 

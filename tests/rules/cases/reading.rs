@@ -1,5 +1,5 @@
-//! What no other rule is about: members that are in no table, kernel settings, names that become paths, annotations for
-//! the runtime.
+//! What no other rule is about: members that are in no table, kernel settings, names that become paths,
+//! annotations for the runtime.
 
 use serde_json::json;
 
