@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 
 pub use names::{given, hosts_of};
-pub use processes::{inside, stranger};
+pub use processes::{against, init_of, inside, intruder, stranger, tenant};
 pub use wanted::{Part, is_allowed, wanted};
 
 use crate::record::{Place, Process, Record};

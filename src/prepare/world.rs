@@ -29,6 +29,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
+        user: shared(view, LinuxNamespaceType::User, pods)?,
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !confined { record::empty_directory() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),

@@ -12,6 +12,7 @@ mod devices;
 mod masked_paths;
 pub mod mounts;
 mod namespace;
+mod namespaces;
 mod runtime_annotations;
 mod seal_hook;
 mod seccomp;
@@ -51,11 +52,12 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 24] = [
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
     shared_namespaces::HOST_IPC,
+    namespaces::RULE,
     capabilities::NETWORK,
     capabilities::HOST,
     devices::NODES,
@@ -101,6 +103,8 @@ pub struct World {
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.
     pub ipc: Shared,
+    /// Whose the user namespace is that the document names by path, if it does.
+    pub user: Shared,
     /// Whether the container's capabilities count in a user namespace only that is not the machine's.
     pub confined: bool,
     /// The drivers behind device numbers that the document names.

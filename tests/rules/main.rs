@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 /// Rules that change nothing: that they report is what there is to show.
 const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 
+/// Rules that refuse, and change nothing.
+const ONLY_REFUSE: [&str; 1] = ["namespaces"];
+
 fn read(text: &str) -> Document<'_> {
     Document::read(Kind::Config, text.as_bytes()).unwrap()
 }
@@ -38,7 +41,7 @@ fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, V
 /// The case's document, in which everything else is in order.
 fn whole(name: &str, document: &Value) -> Value {
     let mut whole = json!({"root": {"path": "x"}, "linux": {
-        "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}],
+        "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}, {"type": "mount"}],
         "resources": {"devices": [{"allow": false, "access": "rwm"}]},
     }});
     for (member, value) in document.as_object().unwrap() {
@@ -69,6 +72,8 @@ fn every_rule_has_cases_and_every_case_a_rule() {
         if ONLY_REPORT.contains(rule) {
             assert!(golden.is_empty(), "{rule} changes something");
             assert!(noted.iter().any(|(_, says)| !says.is_empty()), "{rule} reports nothing");
+        } else if ONLY_REFUSE.contains(rule) {
+            assert!(golden.is_empty() && noted.is_empty(), "{rule} changes something");
         } else {
             assert!(!golden.is_empty(), "{rule} changes nothing");
         }
