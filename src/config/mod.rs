@@ -155,6 +155,46 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     Ok(found)
 }
 
+/// The namespaces that a `config.json` names by path, each with its type, without a check of anything: whatever some decoder
+/// takes for one counts. What cannot be read is left out, since no runtime makes a container of it.
+#[must_use]
+pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let json = utf8(bytes).and_then(|text| json::Json::read(text, 2));
+    let Ok(json) = json else { return found };
+    for linux in named(json.root(), "linux") {
+        // The object, the list, its entries, their members.
+        let Ok(linux) = json::Json::read(linux, 4) else { continue };
+        for list in members(linux.root(), "namespaces").filter(|list| list.first() == b'[') {
+            for entry in list.children().filter(|entry| entry.first() == b'{') {
+                let texts = |name| strings(entry, name);
+                found.extend(
+                    texts("type").flat_map(|kind| texts("path").map(move |path| (kind.clone(), path))),
+                );
+            }
+        }
+    }
+    found
+}
+
+fn members<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = json::Value<'j, 'a>> {
+    let is_object = object.first() == b'{';
+    let members = object.members().filter(move |_| is_object);
+    members
+        .filter(move |(name, _)| name.string().is_ok_and(|name| is_one(&name, wanted)))
+        .map(|(_, value)| value)
+}
+
+fn named<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = &'a str> {
+    members(object, wanted).map(json::Value::raw)
+}
+
+/// crun takes a string to its end or to a NUL in it.
+fn strings<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
+    let texts = members(object, wanted).filter_map(|value| value.string().ok());
+    texts.map(|text| text.split('\0').next().unwrap_or_default().to_owned())
+}
+
 fn utf8(bytes: &[u8]) -> Result<&str, Unreadable> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Unreadable::new("the file is empty"));
