@@ -1,7 +1,9 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
+mod kept;
 mod libseccomp;
 mod ourselves;
+mod root;
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -13,7 +15,11 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access, execv, execve};
 
 use crate::invocation::Dialect;
+
+pub use kept::Kept;
 pub use libseccomp::Libseccomp;
+pub use root::{state_root, user_runtime_dir};
+
 use ourselves::Shim;
 
 /// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty
@@ -150,52 +156,4 @@ fn candidates(name: &Path) -> Vec<PathBuf> {
         return vec![name.to_owned()];
     }
     DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).collect()
-}
-
-/// Whether a runtime would keep its state below `$XDG_RUNTIME_DIR`, by runc's own test: not root, or root of a user
-/// namespace that a user made for himself.
-#[must_use]
-pub fn user_runtime_dir() -> Option<PathBuf> {
-    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
-    let of_user = || std::env::var_os("USER").is_none_or(|user| user != "root");
-    (!nix::unistd::geteuid().is_root() || (in_user_namespace() && of_user())).then(|| dir.into())
-}
-
-/// user_namespaces(7): in the initial one, all ids map to themselves.
-fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
-}
-
-/// The directory in which this runtime keeps its containers, absolute and without links: `--root`, or the default of
-/// runc (`/run/runc`), crun and youki.
-///
-/// # Errors
-/// A relative root, and no working directory.
-pub fn state_root(dialect: Dialect, given: Option<&Path>) -> Result<PathBuf> {
-    let root = match given.filter(|root| !root.as_os_str().is_empty()) {
-        Some(root) => {
-            std::path::absolute(root).with_context(|| format!("cannot resolve {}", root.display()))?
-        }
-        None => user_runtime_dir().unwrap_or_else(|| "/run".into()).join(match dialect {
-            Dialect::Runc => "runc",
-            Dialect::Crun => "crun",
-            Dialect::Youki => "youki",
-        }),
-    };
-    // The root may not be there yet at the first create; what is there of it decides.
-    let mut missing = Vec::new();
-    let mut there = root.as_path();
-    loop {
-        if let Ok(real) = std::fs::canonicalize(there) {
-            return Ok(missing.iter().rev().fold(real, |path, name| path.join(name)));
-        }
-        match (there.parent(), there.file_name()) {
-            (Some(parent), Some(name)) => {
-                missing.push(name.to_owned());
-                there = parent;
-            }
-            _ => return Ok(root),
-        }
-    }
 }

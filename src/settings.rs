@@ -36,6 +36,10 @@ pub struct Settings {
     pub refuse: Vec<Refusal>,
     /// What to do on a kernel without nf_tables.
     pub firewall: Firewall,
+    /// Whether a container that is not isolated may join namespaces of one that is.
+    pub joiners: Consent,
+    /// Whether an isolated container may be restored from a checkpoint.
+    pub restore: Consent,
     /// Names of environment variables on top of the built-in list.
     pub credentials: Credentials,
     /// What containers may do besides what they may by default.
@@ -84,6 +88,16 @@ pub enum Firewall {
     Required,
     /// Without nf_tables in the kernel the container starts with an empty namespace only, and the report says so.
     IfAvailable,
+}
+
+/// Whether something is let through that no rule can judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// It is refused.
+    Refuse,
+    /// The operator answers for it.
+    Allow,
 }
 
 /// An annotation and the glob that its value has to match (`*` stands for any characters, also none).
@@ -160,6 +174,8 @@ impl Default for Settings {
             require: Vec::new(),
             refuse: Vec::new(),
             firewall: Firewall::Required,
+            joiners: Consent::Refuse,
+            restore: Consent::Refuse,
             credentials: Credentials::default(),
             seccomp: Seccomp::default(),
             ingress: IngressBounds::default(),
@@ -233,6 +249,8 @@ mod tests {
             mode = "always"
             annotations = ["com.amazonaws.sagemaker.enable-network-isolation"]
             firewall = "if-available"
+            joiners = "allow"
+            restore = "allow"
             [[require]]
             annotation = "io.kubernetes.cri.image-name"
             matches = "*/marketplace/*"
@@ -268,6 +286,7 @@ mod tests {
         assert_eq!(openings, [Some("8080/tcp"), Some("10.1.0.5"), Some("train-7")]);
         assert_eq!(settings.mode, Mode::Always);
         assert_eq!(settings.firewall, Firewall::IfAvailable);
+        assert_eq!((settings.joiners, settings.restore), (Consent::Allow, Consent::Allow));
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
         let file = Some("/var/log/oci-isolate/audit.log".into());
@@ -361,6 +380,8 @@ mod tests {
             "runtime = [\"\"]",
             "annotations = [\"\"]",
             "firewall = true",
+            "joiners = true",
+            "restore = \"strip\"",
             "[seccomp]\nfamilies = [64]",
             "[seccomp]\nfamilies = [-1]",
             "[seccomp]\nfamilies = [\"vsock\"]",

@@ -149,7 +149,7 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     let mut found = Vec::new();
     for (name, value) in root.members() {
         match value.first() {
-            _ if !is_one(name.string()?.split('\0').next().unwrap_or_default(), "annotations") => {}
+            _ if !is_one(until_nul(&name.string()?), "annotations") => {}
             b'n' => {}
             b'{' => {
                 for (name, value) in json::Json::read(value.raw(), 2)?.root().members() {
@@ -161,6 +161,47 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
         }
     }
     Ok(found)
+}
+
+/// The namespaces that a `config.json` names by path, each with its type, without a check of anything: whatever some decoder
+/// takes for one counts. What cannot be read is left out, since no runtime makes a container of it.
+#[must_use]
+pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let json = utf8(bytes).and_then(|text| json::Json::read(text, 2));
+    let Ok(json) = json else { return found };
+    for linux in values(json.root(), "linux") {
+        // The object, the list, its entries, their members.
+        let Ok(linux) = json::Json::read(linux.raw(), 4) else { continue };
+        for list in values(linux.root(), "namespaces").filter(|list| list.first() == b'[') {
+            for entry in list.children().filter(|entry| entry.first() == b'{') {
+                let texts = |name| strings(entry, name);
+                found.extend(
+                    texts("type").flat_map(|kind| texts("path").map(move |path| (kind.clone(), path))),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The values of all members that some decoder takes for the one of this name.
+fn values<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = json::Value<'j, 'a>> {
+    let is_object = object.first() == b'{';
+    let members = object.members().filter(move |_| is_object);
+    members
+        .filter(move |(name, _)| name.string().is_ok_and(|name| is_one(until_nul(&name), wanted)))
+        .map(|(_, value)| value)
+}
+
+fn strings<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
+    let texts = values(object, wanted).filter_map(|value| value.string().ok());
+    texts.map(|text| until_nul(&text).to_owned())
+}
+
+/// A string as crun takes it: to its end, or to a NUL in it.
+fn until_nul(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Unreadable> {

@@ -19,6 +19,37 @@ fn refusal(text: &str) -> String {
     Document::read(Kind::Config, text.as_bytes()).unwrap_err().to_string()
 }
 
+#[test]
+fn every_namespace_by_path_is_seen_that_some_decoder_takes_for_one() {
+    let found = |text: &str| {
+        joined(text.as_bytes())
+            .iter()
+            .map(|(kind, path)| format!("{kind} {path}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let list = |entries: &str| {
+        format!("{{\"a\": [{{\"linux\": 1}}], \"linux\": {{\"x\": {{}}, \"namespaces\": [{entries}]}}}}")
+    };
+    assert_eq!(found(&list(r#"{"type": "pid"}, {"type": "network", "path": "/a"}, 7, []"#)), "network /a");
+    assert_eq!(found(&list(r#"{"Path": "/a\u0000b", "TYPE": "pid", "type": "ip\u0063"}"#)), "pid /a, ipc /a");
+    assert_eq!(found(&list(r#"{"path": "/a", "path": "/b", "type": "pid"}"#)), "pid /a, pid /b");
+    let twice =
+        r#"{"Linux": {"Namespace\u017f": [{"type": "pid", "path": "/a"}]}, "linux": {"namespaces": null}}"#;
+    assert_eq!(found(twice), "pid /a");
+    for nothing in [
+        "",
+        "{",
+        "[]",
+        "7",
+        "{\"linux\": []}",
+        "{\"linux\": {\"namespaces\": {}}}",
+        &list(r#"{"type": 1, "path": "/a"}"#),
+    ] {
+        assert_eq!(found(nothing), "", "{nothing}");
+    }
+}
+
 const ENV: [&str; 2] = ["process", "env"];
 
 #[test]

@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod urfave;
+mod verbs;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -23,6 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 
 pub use given::Given;
 pub use rewritten::Change;
+pub use verbs::Reach;
 
 use given::{Snag, shown};
 
@@ -198,8 +200,9 @@ pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
     let Some(verb_at) = head else { return Reading::NotOurs(Why::new("no verb")) };
     let verb = Verb::of(&args[verb_at]);
     if verb == Verb::Other {
-        let word = shown(args[verb_at].as_bytes());
-        return Reading::NotOurs(Why::new(format!("{} {word} needs no isolation", dialect.name())));
+        let (word, (_, why)) =
+            (shown(args[verb_at].as_bytes()), verbs::reach(dialect, args[verb_at].as_bytes()));
+        return Reading::NotOurs(Why::new(format!("{} {word} {why}", dialect.name())));
     }
     if verb == Verb::Restore && dialect == Dialect::Youki {
         return Reading::NotOurs(Why::new("youki has no restore"));
@@ -213,6 +216,13 @@ pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
         Ok(operands) => fill::invocation(dialect, verb, verb_at, globals, given, &operands, args),
         Err(snag) => snag.into(),
     }
+}
+
+/// What a call that is [`Reading::NotOurs`] can do to an isolated container. One whose verb cannot be told is refused.
+pub fn reach(dialect: Dialect, args: &[OsString]) -> Reach {
+    let operands = walk(dialect, None, args, 0, &mut Vec::new());
+    let verb = operands.ok().and_then(|operands| args.get(*operands.first()?));
+    verb.map_or(Reach::Refused, |verb| verbs::reach(dialect, verb.as_bytes()).0)
 }
 
 /// The flags before the verb, as far as they can be read: where to write a complaint about the rest.

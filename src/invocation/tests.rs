@@ -80,13 +80,13 @@ fn the_word_create_as_a_value_or_an_id_is_not_a_verb() {
     all_read(&[
         (Runc, "--root create create web", "create id=web root=create"),
         (Runc, "create create", "create id=create"),
-        (Runc, "--root create state web", "not ours: runc state needs no isolation"),
+        (Runc, "--root create state web", "not ours: runc state prints"),
         (Runc, "--root create", "not ours: no verb"),
         (Runc, "start create", "start id=create"),
         (Runc, "exec web create", "exec id=web"),
         (Crun, "--root create create web", "create id=web root=create"),
         (Youki, "-r create create web", "create id=web root=create"),
-        (Runc, "kill create", "not ours: runc kill needs no isolation"),
+        (Runc, "kill create", "not ours: runc kill signals"),
     ]);
 }
 
@@ -98,13 +98,13 @@ fn what_is_not_ours_passes_through() {
         (Runc, "--version", "not ours: runc prints its version"),
         (Runc, "-v create web", "not ours: runc prints its version"),
         (Runc, "--help create web", "not ours: runc prints its help"),
-        (Runc, "help create", "not ours: runc help needs no isolation"),
+        (Runc, "help create", "not ours: runc help prints"),
         (Runc, "create --help", "not ours: runc prints its help"),
         (Runc, "create web -h", "not ours: runc prints its help"),
         (Runc, "create web --help=true", "not ours: runc prints its help"),
-        (Runc, "'' create web", "not ours: runc  needs no isolation"),
-        (Runc, "- create web", "not ours: runc - needs no isolation"),
-        (Runc, "Create web", "not ours: runc Create needs no isolation"),
+        (Runc, "'' create web", "not ours: runc  is not known"),
+        (Runc, "- create web", "not ours: runc - is not known"),
+        (Runc, "Create web", "not ours: runc Create is not known"),
         (Crun, "--usage create web", "not ours: crun prints its usage"),
         (Crun, "create -? --nonsense", "not ours: crun prints its help"),
         (Crun, "-V", "not ours: crun prints its version"),
@@ -319,7 +319,7 @@ fn any_bytes_are_read() {
     let Reading::Understood(call) = read(Runc, &args) else { panic!() };
     assert_eq!((call.root, call.bundle, call.id), (Some(odd(b"\xff")), Some(odd(b"\xfe\xfd")), odd(b"\x80")));
     assert_eq!(summary(&read(Youki, &args)), "unclear: not UTF-8, which youki refuses");
-    assert_eq!(summary(&read(Runc, &[odd(b"\xff")])), "not ours: runc \u{fffd} needs no isolation");
+    assert_eq!(summary(&read(Runc, &[odd(b"\xff")])), "not ours: runc \u{fffd} is not known");
     assert_eq!(
         summary(&read(Crun, &[odd(b"run"), odd(b"-\xff")])),
         "unclear: unknown flag -\u{fffd} of crun run"

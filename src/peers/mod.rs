@@ -21,7 +21,7 @@ use ipnet::IpNet;
 
 pub use carrier::check_carrier;
 pub use names::{given, hosts_of};
-pub use processes::{in_network, inside, stranger};
+pub use processes::{against, in_network, init_of, inside, intruder, stranger, tenant};
 pub use wanted::{Part, is_allowed, wanted};
 
 use crate::policy::Job;

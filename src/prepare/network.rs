@@ -9,14 +9,14 @@ use anyhow::{Result, bail};
 use crate::config::View;
 use crate::peers;
 use crate::policy::Openings;
-use crate::record::{Place, Record};
+use crate::record::Record;
 use crate::rules::{self, Network};
 use crate::seal::{self, Netns};
 
 /// The network that the container would have had.
 #[derive(Debug, Default)]
 pub struct Before {
-    /// The namespace that it joins, when that is sealed.
+    /// The namespace that it joins, when that is another isolated container's.
     pub netns: Option<Netns>,
     /// The engine's namespace, when it is kept and sealed in place.
     pub kept: Option<Netns>,
@@ -27,8 +27,8 @@ pub struct Before {
 }
 
 /// A program that resolves its own host name gets an address of the network that the engine prepared, so the container
-/// keeps those. A namespace that is sealed already is joined: members of a pod reach each other through it. Where
-/// something stays open, the engine's own is kept, and so is that of a pod which no container of its own holds.
+/// keeps those. The namespace of another isolated container that lives is joined: members of a pod reach each other through
+/// it. Where something stays open, the engine's own is kept, and so is that of a pod which no container of its own holds.
 pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     let path = match rules::network(view)? {
         Network::New(_) => return Ok(Before::default()),
@@ -44,8 +44,12 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     }
     let identity = Netns::of(netns.as_fd())?;
     let verified = seal::verify(netns.as_fd())?;
-    if verified.broken.is_empty() && !(verified.allow.is_some() && is_left(view, identity)?) {
-        check_openings(&path, identity, verified.allow.is_some(), openings)?;
+    let tenant = peers::tenant(identity)?;
+    if let Some(tenant) = tenant.as_ref().filter(|_| verified.broken.is_empty()) {
+        check_openings(&path, tenant, verified.allow.is_some(), openings)?;
+        if let Some(intruder) = peers::intruder(identity, None)? {
+            bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", path.display());
+        }
         return Ok(Before { netns: Some(identity), path: Some(path), ..Before::default() });
     }
     if openings.is_empty() && !rules::of_a_pinned_pod(view) {
@@ -53,7 +57,7 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     }
     if let Some(stranger) = peers::stranger(identity, None)? {
         // Of an isolated pod, maybe, in which something was changed since.
-        if let Some(broken) = verified.broken.first().filter(|_| owner(identity).is_ok_and(|o| o.is_some())) {
+        if let Some(broken) = verified.broken.first().filter(|_| tenant.is_some()) {
             bail!("{RULE}: {} is not sealed any more: {broken}", path.display());
         }
         // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.
@@ -72,36 +76,18 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     Ok(Before { kept: Some(identity), path: Some(path), ..Before::default() })
 }
 
-/// Whether what is open in a namespace is left from a container that is gone: nobody has a record of it, or the pod's
-/// containers have ended, and nobody is in it. Then it is like any other that an engine prepared.
-fn is_left(view: &View, netns: Netns) -> Result<bool> {
-    Ok((rules::of_a_pinned_pod(view) || owner(netns)?.is_none()) && peers::stranger(netns, None)?.is_none())
-}
-
-fn owner(netns: Netns) -> Result<Option<Record>> {
-    let owns = |place: &Place| {
-        let record = place.load().ok().flatten().filter(|_| place.has_container())?;
-        (record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns)).then_some(record)
-    };
-    Ok(Place::all()?.iter().filter_map(owns).max_by_key(Record::lives))
-}
-
 /// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.
-fn check_openings(path: &Path, netns: Netns, open: bool, asked: &Openings) -> Result<()> {
-    if !open && asked.is_empty() {
-        return Ok(());
-    }
-    let owner = if open { owner(netns)? } else { None };
-    match owner.as_ref().map(|owner| (&owner.id, owner.opened.as_ref())) {
-        Some((_, Some(opened))) if opened.asked == *asked => Ok(()),
-        Some((id, _)) => bail!(
-            "{RULE}: {} is container {id}'s, for which other ports or peers are open; ask for the same",
-            path.display()
-        ),
-        None if open => {
-            bail!("{RULE}: ports or peers are open in {}, and nobody knows for whom", path.display())
+fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) -> Result<()> {
+    let (shown, id) = (path.display(), &tenant.id);
+    match &tenant.opened {
+        Some(opened) if opened.asked == *asked => Ok(()),
+        None if !open && asked.is_empty() => Ok(()),
+        None if !open => {
+            bail!("{RULE}: {shown} is sealed for container {id}, and nothing can be opened in it any more")
         }
-        None => bail!("{RULE}: {} is sealed, and nothing can be opened in it any more", path.display()),
+        _ => bail!(
+            "{RULE}: {shown} is container {id}'s, for which other ports or peers are open; ask for the same"
+        ),
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
+        user: shared(view, LinuxNamespaceType::User, pods)?,
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
         empty_file: if wants_cover { record::empty_file() } else { None },

@@ -1,7 +1,7 @@
 //! Where records are, and what may happen to them: claimed before a container is created, read, updated, dropped. Every
 //! change happens under a lock, and a file is replaced in one step.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::directory::{EMPTY, EMPTY_FILE, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{Process, Record, VERSION};
+use super::{Inode, Process, Record, VERSION};
 use crate::files;
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
@@ -139,6 +139,12 @@ impl Place {
         !matches!(std::fs::symlink_metadata(&self.record), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 
+    /// Whether there may be any record: where all have been dropped, so has their directory.
+    #[must_use]
+    pub fn is_any() -> bool {
+        state_dir().join("containers").exists()
+    }
+
     /// The places of all records.
     ///
     /// # Errors
@@ -163,6 +169,25 @@ impl Place {
         }
         found.sort_by(|a, b| a.record.cmp(&b.record));
         Ok(found)
+    }
+
+    /// The place of the same container below another path of the same root (a bind mount), if that has a record.
+    ///
+    /// # Errors
+    /// Records cannot be listed.
+    pub fn by_another_path(&self) -> Result<Option<Self>> {
+        let inode = |root: &Path| std::fs::metadata(root).ok().map(|meta| Inode::from(&meta));
+        let Some(root) = inode(self.root()) else { return Ok(None) };
+        let is_same = |other: &Self| {
+            other.container.file_name() == self.container.file_name() && inode(other.root()) == Some(root)
+        };
+        Ok(Self::all()?.into_iter().find(is_same))
+    }
+
+    /// The container's id.
+    #[must_use]
+    pub fn id(&self) -> &OsStr {
+        self.container.file_name().unwrap_or_default()
     }
 
     /// The runtime's root.

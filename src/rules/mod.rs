@@ -12,6 +12,7 @@ mod devices;
 mod masked_paths;
 pub mod mounts;
 mod namespace;
+mod namespaces;
 mod plain_names;
 pub mod runtime_annotations;
 mod seal_hook;
@@ -55,12 +56,13 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 28] = [
+pub const RULES: [Rule; 29] = [
     unknown_members::RULE,
     namespace::RULE,
     namespace::NET_DEVICES,
     shared_namespaces::HOST_PID,
     shared_namespaces::HOST_IPC,
+    namespaces::RULE,
     capabilities::NETWORK,
     capabilities::HOST,
     devices::NODES,
@@ -110,6 +112,8 @@ pub struct World {
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.
     pub ipc: Shared,
+    /// Whose the user namespace is that the document names by path, if it does.
+    pub user: Shared,
     /// Whether the container is in another user namespace than the machine's.
     pub in_user_namespace: bool,
     /// Whether that user namespace confines: no id in it is the machine's root.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, descriptors, environment_strays, given_back};
+use super::{Call, descriptors, environment_strays, given_back, joiners};
 use crate::audit::Line;
 use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
@@ -20,6 +20,7 @@ use crate::report;
 use crate::rules::{self, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
+use crate::settings::Consent;
 
 pub(super) fn create(call: &Call) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
@@ -28,6 +29,7 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
         Decision::Refuse(why) => bail!(why),
         Decision::Isolate(policy) => isolate(call, bundle, policy),
         Decision::PassThrough(why) => {
+            joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
             if let Some(place) = call.place()? {
                 place.forget_stale()?;
@@ -39,6 +41,12 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
 
 fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let Some(place) = call.place()? else { bail!("a container cannot have that id") };
+    let restores = call.invocation.verb == Verb::Restore;
+    if restores && call.settings.restore == Consent::Refuse {
+        bail!(
+            "nothing tells whether it was isolated when it was checkpointed; create it anew, or set restore = \"allow\""
+        );
+    }
     let unset = descriptors::guard(call)?;
     let strays = [environment_strays(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
@@ -57,7 +65,8 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         pid_file = Some(ours);
     }
     let id = call.invocation.id.to_string_lossy().into_owned();
-    let waived = rules::waived(&prepared.subject.policy).map(str::to_owned).collect();
+    let waived = rules::waived(&prepared.subject.policy).chain(restores.then_some("restore"));
+    let waived = waived.map(str::to_owned).collect();
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;

@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::{Call, NOT_ISOLATED, descriptors, environment_strays};
+use super::{Call, descriptors, environment_strays, found};
 use crate::audit::Line;
 use crate::config::{Document, Kind, View};
 use crate::files;
@@ -23,17 +23,12 @@ use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, Subject, World, capabilities, credentials};
-use crate::settings::Mode;
 
 pub(super) fn exec(call: &Call) -> Result<Infallible> {
-    let place = call.place()?;
-    let Some(record) = place.as_ref().map(|place| place.load()).transpose()?.flatten() else {
-        if call.settings.mode == Mode::Always {
-            bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
-        }
-        call.audit_passed_through(NOT_ISOLATED);
-        return call.runtime.exec(call.args, &[]);
-    };
+    let Some((_, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
+    if record.init.is_none() {
+        bail!("it is not started yet, so its network is not sealed; start it first");
+    }
     let additions = call.settings.credentials.clone();
     let unset = descriptors::guard(call)?;
     let strays = [environment_strays(&additions), unset].concat();

@@ -7,9 +7,12 @@ mod delete;
 mod descriptors;
 mod exec;
 mod flags;
+mod found;
 mod given_back;
 mod hook;
+mod joiners;
 mod opened;
+mod others;
 mod recorded;
 mod sealing;
 mod start;
@@ -18,7 +21,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::audit::{self, Line};
 use crate::complain::{Log, complain};
@@ -88,14 +91,15 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         *log = log_of(runtime.dialect());
     }
     match invocation::read(runtime.dialect(), args) {
-        Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
+        Reading::NotOurs(why) => {
+            if let Err(error) = others::check(&settings, runtime.dialect(), args, &why) {
+                return Err(refused(&settings, &runtime, error));
+            }
+            match runtime.exec(args, &[])? {}
+        }
         Reading::Unclear(why) => {
-            let why = format!("cannot read the command line with certainty: {why}");
-            let (runtime, decision) = (Some(runtime.path()), "refused");
-            let line = Line { decision, why: Some(&why), runtime, ..Line::default() };
-            // It is refused in any case.
-            let _ = audit::write(&settings.audit, &line);
-            bail!(why)
+            let why = anyhow!("cannot read the command line with certainty: {why}");
+            Err(refused(&settings, &runtime, why))
         }
         Reading::Understood(invocation) => {
             let (settings, runtime) = (&settings, &runtime);
@@ -103,6 +107,15 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
             answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }
+}
+
+/// Writes down that a call was refused of which no more is known.
+fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
+    let (text, runtime) = (format!("{why:#}"), Some(runtime.path()));
+    let line = Line { decision: "refused", why: Some(&text), runtime, ..Line::default() };
+    // It is refused in any case.
+    let _ = audit::write(&settings.audit, &line);
+    why
 }
 
 /// The settings, with what the flags add to them.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Call, answer};
-use crate::invocation::{self, Dialect, Reading, Verb};
+use crate::invocation::{self, Dialect, Reach, Reading, Verb};
 use crate::record::{Place, Record};
 use crate::runtime::{self, Runtime};
 use crate::settings::Settings;
@@ -25,7 +25,10 @@ pub(super) fn answer_without_settings(args: &[OsString]) -> Result<Option<ExitCo
     // It was found before; but the shim may have been put in its place since.
     let Ok(runtime) = Runtime::find(&[record.runtime]) else { return Ok(None) };
     match invocation::read(runtime.dialect(), args) {
-        Reading::NotOurs(_) => match runtime.exec(args, &[])? {},
+        Reading::NotOurs(_) => match invocation::reach(runtime.dialect(), args) {
+            Reach::Harmless => match runtime.exec(args, &[])? {},
+            Reach::Recorded | Reach::Refused => Ok(None),
+        },
         Reading::Understood(invocation) if invocation.verb == Verb::Delete => {
             let settings = Settings { audit: record.audit, ..Settings::default() };
             let call = Call { settings: &settings, runtime: &runtime, args, invocation: &invocation };

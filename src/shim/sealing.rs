@@ -14,7 +14,7 @@ use crate::audit::{self, Line};
 use crate::peers;
 use crate::record::{Place, Process, Record};
 use crate::rules::SEAL_FLAG;
-use crate::seal::{self, Wanted};
+use crate::seal::{self, Netns, Wanted};
 
 /// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
 pub(super) const SEAL: Option<&str> = Some("seal");
@@ -56,6 +56,9 @@ fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
         let _lock = place.lock_peers()?;
         if seal::is_host(netns.as_fd())? {
             bail!("its network namespace is the host's");
+        }
+        if let Some(why) = peers::against(Netns::of(netns.as_fd())?, pid)? {
+            bail!("the network namespace that it joins {why}");
         }
         let verified = seal::verify(netns.as_fd())?;
         if let Some(broken) = verified.broken.first() {

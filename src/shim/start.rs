@@ -8,31 +8,23 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Call, NOT_ISOLATED, sealing};
+use super::{Call, found, sealing};
 use crate::files;
 use crate::peers;
-use crate::record::{Inode, Record};
+use crate::record::{Inode, Process, Record};
+use crate::runtime::Kept;
 use crate::seal::{self, Netns};
-use crate::settings::Mode;
 
 pub(super) fn start(call: &Call) -> Result<Infallible> {
-    let place = call.place()?;
-    let Some(record) = place.as_ref().map(|place| place.load()).transpose()?.flatten() else {
-        if call.settings.mode == Mode::Always {
-            bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
-        }
-        call.audit_passed_through(NOT_ISOLATED);
-        return call.runtime.exec(call.args, &[]);
-    };
+    let Some((place, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
     if record.init.is_some() && has_started(call)? {
         return call.runtime.exec(call.args, &[]);
     }
     let pid = init_pid(&record)?;
+    check_kept(call, &record, pid)?;
     check_rootfs(&record, pid)?;
     check_alone(&record, pid)?;
-    if let Some(place) = place {
-        sealing::seal_at_start(&place, record, pid)?;
-    }
+    sealing::seal_at_start(&place, record, pid)?;
     call.runtime.exec(call.args, &[])
 }
 
@@ -56,6 +48,28 @@ fn init_pid(record: &Record) -> Result<u32> {
         .with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
 }
 
+/// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps
+/// itself.
+fn check_kept(call: &Call, record: &Record, pid: u32) -> Result<()> {
+    let root = call.root()?;
+    let kept = Kept::read(call.runtime.dialect(), &found::container(&root, &call.invocation.id));
+    let init = kept.and_then(|kept| kept.context("the runtime has no state of it")?.init());
+    let ask = |_| Kept::ask(call.runtime, &root, &call.invocation.id)?.init();
+    let init = init.or_else(ask).context("cannot tell its init process")?;
+    if init.pid != pid {
+        let file = record.pid_file.as_deref().unwrap_or(Path::new(""));
+        bail!(
+            "{} names process {pid}, and its init process is {}; give each container a pid file of its own",
+            file.display(),
+            init.pid
+        );
+    }
+    if init.start.is_some_and(|start| Process::of(pid).is_ok_and(|process| process.start != start)) {
+        bail!("its init process {pid} is gone (another process has its pid)");
+    }
+    Ok(())
+}
+
 /// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
 /// container's root file system already.
 fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
@@ -69,8 +83,8 @@ fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
     }
 }
 
-/// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when
-/// the container was created, and another may have joined since.
+/// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
+/// container was created, and another may have joined since.
 fn check_alone(record: &Record, pid: u32) -> Result<()> {
     if record.joins_sealed || (record.opened.is_none() && !record.kept) {
         return Ok(());

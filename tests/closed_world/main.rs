@@ -15,6 +15,7 @@ mod credentials;
 #[path = "../engines/harness/mod.rs"]
 mod harness;
 mod jobs;
+mod life;
 mod lifecycle;
 mod mounts;
 mod namespaces;

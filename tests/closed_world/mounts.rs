@@ -219,8 +219,7 @@ fn the_machines_console_is_no_node_and_no_entry() {
         findings.claim(closed.out.is_empty(), format!("{kind:?}: {closed}"));
         // Without the entry runc denies the node by itself. crun allows 5:1 to every container
         // (src/libcrun/cgroup-resources.c): there only the capability is in the way.
-        let settings =
-            format!("runtime = [{:?}]\n[rules]\nhost-capabilities = \"allow\"\n", kind.runtime());
+        let settings = format!("runtime = [{:?}]\n[rules]\nhost-capabilities = \"allow\"\n", kind.runtime());
         let closed = bench.closed_with(&settings, &spec);
         let stays = if is_crun(kind) { "opened" } else { "" };
         findings.claim(closed.out == stays, format!("{kind:?} with CAP_MKNOD: {closed}"));

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 
 /// Rules that change nothing and report nothing: they refuse.
-const ONLY_REFUSE: [&str; 3] = ["mount-options", "plain-names", "unknown-members"];
+const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "plain-names", "unknown-members"];
 
 fn read(text: &str) -> Document<'_> {
     Document::read(Kind::Config, text.as_bytes()).unwrap()
@@ -45,7 +45,7 @@ fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, V
 /// The case's document, in which everything else is in order.
 fn whole(name: &str, document: &Value) -> Value {
     let mut whole = json!({"root": {"path": "x"}, "linux": {
-        "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}],
+        "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}, {"type": "mount"}],
         "resources": {"devices": [{"allow": false, "access": "rwm"}]},
     }});
     for (member, value) in document.as_object().unwrap() {

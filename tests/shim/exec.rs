@@ -16,6 +16,7 @@ fn host() -> Host {
     let host = Host::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
+    host.sealed();
     host.call();
     host
 }

@@ -9,7 +9,7 @@ use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::{RULES, SealHook, Subject, World};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use proptest::collection::vec;
-use proptest::option::of;
+use proptest::option::{of, weighted};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -97,7 +97,23 @@ fn namespaces() -> impl Strategy<Value = Value> {
         }
         entry
     });
-    of(vec(entry, 0..6)).prop_map(|list| json!(list))
+    // Most lists are ones that a runtime would take.
+    (vec(entry, 0..6), 0..8).prop_map(|(mut list, odd)| {
+        if odd == 0 {
+            return json!(list);
+        }
+        let kinds: Vec<Value> = list.iter().map(|entry| entry["type"].clone()).collect();
+        let mut nth = 0;
+        list.retain(|entry| {
+            nth += 1;
+            entry["type"] != "mount" && !kinds[..nth - 1].contains(&entry["type"])
+        });
+        for entry in list.iter_mut().filter(|entry| entry["type"] == "user") {
+            entry.as_object_mut().unwrap().remove("path");
+        }
+        list.push(json!({"type": "mount"}));
+        json!(list)
+    })
 }
 
 fn hooks() -> impl Strategy<Value = Value> {
@@ -147,7 +163,7 @@ fn process() -> impl Strategy<Value = Value> {
 }
 
 fn config() -> impl Strategy<Value = Value> {
-    let linux = (of(namespaces()), unknown()).prop_map(|(namespaces, unknown)| {
+    let linux = (weighted(0.95, namespaces()), unknown()).prop_map(|(namespaces, unknown)| {
         object(
             vec![("sysctl", Some(json!({"net.a": "1", "net.A": "2"}))), ("namespaces", namespaces)],
             unknown,
@@ -171,7 +187,14 @@ fn is_hopeless(config: &Value) -> bool {
     let odd = env.into_iter().flatten().any(|entry| !entry.as_str().unwrap().contains('='));
     let mut homes = env.into_iter().flatten().filter_map(|entry| entry.as_str()?.strip_prefix("HOME="));
     let relative = homes.next_back().is_some_and(|home| !home.is_empty() && !home.starts_with('/'));
-    config["linux"].is_null() || networks(config) > 1 || odd || relative
+    let none = Vec::new();
+    let list = config["linux"]["namespaces"].as_array().unwrap_or(&none);
+    let count = |kind: &str| list.iter().filter(|entry| entry["type"] == kind).count();
+    let twice = list.iter().any(|entry| count(entry["type"].as_str().unwrap()) > 1);
+    let has_path = |entry: &&Value| entry["path"].as_str().is_some_and(|path| !path.is_empty());
+    let foreign =
+        list.iter().filter(has_path).any(|entry| ["mount", "user"].iter().any(|kind| entry["type"] == *kind));
+    config["linux"].is_null() || odd || relative || count("mount") == 0 || twice || foreign
 }
 
 fn may_change(line: &str) -> bool {
@@ -259,7 +282,7 @@ proptest! {
     fn a_process_file_is_refused_or_made_to_hold(process in process()) {
         let subject = subject(false, false);
         let text = process.to_string();
-        let wrapped = json!({"process": process, "linux": {}});
+        let wrapped = json!({"process": process, "linux": {"namespaces": [{"type": "mount"}]}});
         match rewritten(Kind::Process, text.as_bytes(), &subject) {
             Err(refusal) => {
                 prop_assert!(is_hopeless(&wrapped), "{refusal}");

@@ -87,9 +87,9 @@ fn unknown_members_that_are_allowed_their_order_and_large_numbers_survive_to_the
     let before = r#"{"z": [1.50e+3, 123456789012345678901234567890, -0],
   "root" : {"path":"rootfs"}, "annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},
   "process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041", "AWS_PROFILE=x"],"args":["\ud83d\ude00"]},
-  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}
+  "linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"type":"mount"},{"path":"","type":"network"}]},"a":null}
 "#;
-    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"path":"","type":"network"}]},"a":null}"#;
+    let after = r#"{"z":[1.50e+3, 123456789012345678901234567890, -0],"root":{"path":"rootfs"},"annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},"process":{"x-y":{"Process":1,"Process":2},"env":["B=\u0041","AWS_EC2_METADATA_DISABLED=true"],"args":["\ud83d\ude00"]},"linux":{"resources":{"memory":{"limit":18446744073709551616},"devices":[{"allow":false}]},"seccomp":{"defaultAction":"SCMP_ACT_ERRNO"},"maskedPaths":["/proc/acpi","/proc/asound","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list","/proc/timer_stats","/sys/firmware"],"readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"],"namespaces":[{"type":"pid"}, {"type":"ipc"},{"type":"mount"},{"path":"","type":"network"}]},"a":null}"#;
     host.write("bundle/config.json", before);
     host.shim(&["create", "web"]).must();
     assert_eq!(host.call().config.unwrap(), after);
@@ -266,7 +266,8 @@ fn capabilities_that_are_missing_or_null_are_left_so() {
 #[test]
 fn a_container_without_a_process_is_isolated_all_the_same() {
     let host = Host::new();
-    let mut config = isolated_with("/linux/namespaces", json!([{"type": "pid"}, {"type": "ipc"}]));
+    let mut config =
+        isolated_with("/linux/namespaces", json!([{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]));
     config.as_object_mut().unwrap().remove("process");
     assert_eq!(changes(&host, &config), ["+/linux/namespaces {\"type\":\"network\"}"]);
 }
@@ -283,8 +284,7 @@ fn the_network_namespace_is_added_or_its_path_taken_away_and_an_own_one_is_left(
         (json!([{"type": "network", "path": ""}]), None),
         (json!([{"type": "network", "path": null}]), None),
         (json!([]), Some(added)),
-        (json!(null), Some("-/linux/namespaces null\n+/linux/namespaces [{\"type\":\"network\"}]")),
-        (json!([{"type": "user"}, {"type": "mount", "path": "/x"}]), Some(added)),
+        (json!([{"type": "user"}, {"type": "uts", "path": "/x"}]), Some(added)),
         (
             json!([{"type": "network", "path": "/run/netns/engine"}]),
             Some("-/linux/namespaces/0/path \"/run/netns/engine\""),
@@ -296,15 +296,17 @@ fn the_network_namespace_is_added_or_its_path_taken_away_and_an_own_one_is_left(
     ] {
         let mut wanted: Vec<&str> = change.into_iter().flat_map(str::lines).collect();
         wanted.push(METADATA);
-        assert_eq!(
-            changes(&host, &isolated_with("/linux/namespaces", namespaces.clone())),
-            wanted,
-            "{namespaces}"
-        );
+        let mut list: Vec<Value> = namespaces.as_array().unwrap().clone();
+        list.push(json!({"type": "mount"}));
+        assert_eq!(changes(&host, &isolated_with("/linux/namespaces", json!(list))), wanted, "{namespaces}");
     }
     let mut without = isolated();
     without["linux"].as_object_mut().unwrap().remove("namespaces");
-    assert_eq!(changes(&host, &without), ["+/linux/namespaces [{\"type\":\"network\"}]", METADATA]);
+    for config in [without, isolated_with("/linux/namespaces", json!(null))] {
+        host.config(&config);
+        let why = "namespaces: there is no mount namespace, so it is the host's; give it one of its own";
+        host.refuses(&["create", "web"], &format!("container web not created: {why}"));
+    }
 }
 
 #[test]

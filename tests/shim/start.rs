@@ -13,6 +13,12 @@ use super::spec::isolated;
 const INIT: &str =
     "unshare --net chroot \"$d/bundle/rootfs\" /busybox sleep 1000 </dev/null >/dev/null 2>&1 &";
 
+/// Keeps the pid of an init process as runc does.
+const KEEP: &str = r#"keep() {
+    /bin/busybox mkdir -p "$d/root/web"
+    echo "{\"id\":\"web\",\"init_process_pid\":$1,\"config\":{}}" >"$d/root/web/state.json"
+}"#;
+
 fn host() -> Host {
     let host = Host::new();
     fs::copy("/bin/busybox", host.at("bundle/rootfs/busybox")).unwrap();
@@ -23,11 +29,12 @@ fn host() -> Host {
 /// Makes the recorder start this at `create`, and write its pid when it stands in its root.
 fn behave(host: &Host, start: &str) {
     host.behave(&format!(
-        "[ -n \"$pid_file\" ] || return 0
+        "{KEEP}
+        [ -n \"$pid_file\" ] || return 0
         {start}
         pid=$!
         until [ \"$(/bin/busybox readlink /proc/$pid/root)\" = \"$d/bundle/rootfs\" ]; do :; done
-        echo $pid >\"$pid_file\""
+        keep $pid; echo $pid >\"$pid_file\""
     ));
 }
 
@@ -127,12 +134,38 @@ fn a_pid_file_that_is_gone_or_garbage() {
 
 #[test]
 fn a_pid_that_is_another_process_by_now() {
-    let (host, _) = created();
+    let (host, init) = created();
     let other = host.sh("unshare --net sleep 1000 </dev/null >/dev/null 2>&1 & echo $!").must();
     let other = other.trim();
     fs::write(host.outside(&pid_file(&host)), other).unwrap();
+    let why = format!(
+        "{} names process {other}, and its init process is {init}; give each container a pid file of its own",
+        pid_file(&host)
+    );
+    refused(&host, &why);
+    let keep = |rest: &str| {
+        host.write("root/web/state.json", format!("{{\"init_process_pid\":{other}{rest},\"config\":{{}}}}"));
+    };
+    keep("");
     refused(&host, &format!("process {other} is not its init process (its root is another file system)"));
+    keep(",\"init_process_start\":1");
+    refused(&host, &format!("its init process {other} is gone (another process has its pid)"));
     assert_eq!(host.sh(&format!("nsenter -n -t {other} nft list ruleset")).must(), "");
+}
+
+/// Where the runtime's own file is not understood the runtime is asked, and without an answer nothing starts.
+#[test]
+fn a_state_of_the_runtime_that_is_not_understood() {
+    for text in ["", "{}", "{\"init_process_pid\":\"7\"}"] {
+        let (host, pid) = created();
+        host.write("root/web/state.json", text);
+        let said = host.shim(&["start", "web"]);
+        assert!(said.status == 1 && said.err.contains("cannot tell its init process: "), "{}", said.err);
+        assert_eq!(host.call().words()[2..], ["state", "web"]);
+        host.behave(&format!("case \"$*\" in *state*) echo '{{\"pid\":{pid}}}' ;; esac"));
+        host.shim(&["start", "web"]).must();
+        assert_ne!(host.read_record("web")["sealed"], Value::Null);
+    }
 }
 
 #[test]
@@ -149,7 +182,7 @@ fn a_process_that_is_dead_and_not_yet_waited_for() {
     // The parent stays and does not wait.
     behave(
         &host,
-        "/bin/busybox sh -c '/bin/busybox sh -c \"echo \\$\\$ >$0/pid; exec unshare --net chroot $0/bundle/rootfs /busybox sleep 1000\" \"$0\" & exec /bin/busybox sleep 1000' \"$d\" </dev/null >/dev/null 2>&1 &\nuntil [ -s \"$d/pid\" ]; do :; done; set -- \"$(/bin/busybox cat \"$d/pid\")\"\nuntil [ \"$(/bin/busybox readlink /proc/$1/root)\" = \"$d/bundle/rootfs\" ]; do :; done; echo $1 >\"$pid_file\"; return 0",
+        "/bin/busybox sh -c '/bin/busybox sh -c \"echo \\$\\$ >$0/pid; exec unshare --net chroot $0/bundle/rootfs /busybox sleep 1000\" \"$0\" & exec /bin/busybox sleep 1000' \"$d\" </dev/null >/dev/null 2>&1 &\nuntil [ -s \"$d/pid\" ]; do :; done; set -- \"$(/bin/busybox cat \"$d/pid\")\"\nuntil [ \"$(/bin/busybox readlink /proc/$1/root)\" = \"$d/bundle/rootfs\" ]; do :; done; keep $1; echo $1 >\"$pid_file\"; return 0",
     );
     host.shim(&["create", "web"]).must();
     host.call();

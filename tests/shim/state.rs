@@ -101,3 +101,25 @@ fn a_user_has_a_state_directory_of_his_own() {
     as_user(&["delete", "web"]).must();
     assert!(!fs::exists(&record).unwrap());
 }
+
+/// crun takes `XDG_RUNTIME_DIR` for root too, runc and youki do not.
+#[test]
+fn the_root_is_where_each_runtime_has_it() {
+    let host = Host::new();
+    host.config(&isolated());
+    host.sh("mkdir ../user; for runtime in runc crun youki; do cp ../recorder ../$runtime; done").must();
+    let below = host.at("user");
+    for (runtime, root) in
+        [("runc", "/run/runc".into()), ("crun", format!("{below}/crun")), ("youki", "/run/youki".into())]
+    {
+        host.write("config.toml", format!("runtime = [\"{}\"]", host.at(runtime)));
+        let shim = |args: &[&str]| {
+            say(host.command(super::harness::shim()).args(args).env("XDG_RUNTIME_DIR", &below)).must();
+            host.call()
+        };
+        shim(&["create", "web"]);
+        assert_eq!(host.state(), [format!("oci-isolate/containers{root}/web.json")], "{runtime}");
+        shim(&["delete", "web"]);
+        assert_eq!(host.state(), [""; 0], "{runtime}");
+    }
+}

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::super::Change;
+use super::super::verbs::{Known, VERBS};
+use super::super::{Reach, reach};
 use super::{Dialect, Invocation, Reading, globals, read};
 
 const WORDS: &[&str] = &[
@@ -115,6 +117,14 @@ proptest! {
     fn reading_never_panics(dialect in dialect(), args in prop::collection::vec(word(), 0..9)) {
         read(dialect, &args);
         globals(dialect, &args);
+    }
+
+    /// Only the words of the table are handed on for isolated containers, behind any flags.
+    #[test]
+    fn a_verb_at_random_is_refused(dialect in dialect(), verb in "[!-,.-~]{0,3}[a-z]{0,9}", args in line()) {
+        let args = [vec!["--root".into(), "/r".into(), OsString::from(&verb)], args].concat();
+        let known = VERBS.iter().any(|Known(word, ..)| *word == verb);
+        prop_assert!(known || reach(dialect, &args) == Reach::Refused, "{:?}", args);
     }
 
     #[test]

@@ -54,7 +54,12 @@ pub const TABLE: [Capability; 41] = [
     known("SYS_RESOURCE", Stays, Stays, "raises limits; that of core dumps is closed by seccomp"),
     known("SYS_TIME", Refused, Stays, "sets the machine's clock"),
     known("SYS_TTY_CONFIG", Refused, Stays, "hangs up and configures the machine's terminals"),
-    known("MKNOD", Removed, Removed, "makes a node of the machine's console, which crun lets every container open"),
+    known(
+        "MKNOD",
+        Removed,
+        Removed,
+        "makes a node of the machine's console, which crun lets every container open",
+    ),
     known("LEASE", Stays, Stays, "is about files that the container reaches anyway"),
     known("AUDIT_WRITE", Stays, Stays, "writes to the audit log by a socket that seccomp takes away"),
     known("AUDIT_CONTROL", Refused, Stays, "configures the machine's audit"),

@@ -6,6 +6,7 @@ use super::Cases;
 
 pub(super) fn cases() -> Vec<Cases> {
     vec![
+        namespaces(),
         Cases {
             rule: "network-namespace",
             golden: vec![
@@ -65,6 +66,47 @@ pub(super) fn cases() -> Vec<Cases> {
     ]
 }
 
+/// The rule on all of them.
+fn namespaces() -> Cases {
+    let with = |entries: Value| {
+        let own = json!([{"type": "pid"}, {"type": "ipc"}, {"type": "network"}, {"type": "mount"}]);
+        let named = |kind: &Value| entries.as_array().unwrap().iter().any(|entry| entry["type"] == *kind);
+        let mut list: Vec<Value> = own.as_array().unwrap().clone();
+        list.retain(|entry| !named(&entry["type"]));
+        list.extend(entries.as_array().unwrap().iter().cloned());
+        json!({"linux": {"namespaces": list}})
+    };
+    let twice = |kind: &str| with(json!([{"type": kind}, {"type": kind, "path": "/proc/7/ns/x"}]));
+    let several = |kind: &str| -> &'static str {
+        let why = format!("several {kind} namespaces are given; runtimes differ on which one they take");
+        Box::leak(why.into_boxed_str())
+    };
+    let mut refused: Vec<(Value, &'static str)> = ["pid", "ipc", "mount", "uts", "user", "cgroup", "time"]
+        .map(|kind| (twice(kind), several(kind)))
+        .into();
+    refused.extend([
+        (
+            json!({"linux": {"namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "network"}]}}),
+            "there is no mount namespace, so it is the host's; give it one of its own",
+        ),
+        (
+            with(json!([{"type": "mount", "path": "/proc/7/ns/mnt"}])),
+            "the mount namespace /proc/7/ns/mnt is given by path (its files are others' than those that were looked at); \
+             give the container one of its own",
+        ),
+        (
+            with(json!([{"type": "user", "path": "/proc/7/ns/user"}])),
+            "the user namespace /proc/7/ns/user is not that of a member of an isolated pod (its capabilities count in \
+             the namespaces that belong to it); give the container one of its own",
+        ),
+        (
+            with(json!([{"type": "uts", "path": "proc/7/ns/uts"}])),
+            "the path proc/7/ns/uts of the uts namespace is not absolute",
+        ),
+    ]);
+    Cases { rule: "namespaces", broken: refused.clone(), refused, ..Cases::default() }
+}
+
 /// The two rules on namespaces that are shared.
 fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
     let field = if kind == "pid" { "hostPID" } else { "hostIPC" };
@@ -84,7 +126,10 @@ fn shared(rule: &'static str, kind: &'static str, leads: &str) -> Cases {
     let others = |item: Option<Value>| {
         let other = json!({"type": if kind == "pid" { "ipc" } else { "pid" }});
         list(json!(
-            [Some(other), Some(json!({"type": "network"})), item].into_iter().flatten().collect::<Vec<_>>()
+            [Some(other), Some(json!({"type": "network"})), Some(json!({"type": "mount"})), item]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
         ))
     };
     Cases {

@@ -1,0 +1,83 @@
+//! The verbs of the runtimes beyond those that isolation is about, as data: what each may do to an isolated container.
+//! A verb that is in no table is refused for isolated containers, so that a new version of a runtime costs a line here.
+//!
+//! Read from the sources: runc v1.1.0 to v1.5.1, crun 1.0 to 1.29, youki 0.1 to 0.7. It mustn't hold how a verb's own
+//! words are read: nothing of them matters.
+
+use super::Dialect;
+
+/// What a verb can do to an isolated container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing that was promised at `create` can change by it.
+    Harmless,
+    /// Nothing either, as long as there is a record; a container whose record is gone has to be made anew.
+    Recorded,
+    /// It changes what was promised, or that is not known: refused.
+    Refused,
+}
+
+/// A verb: its word, the runtimes that have it, what it can do, and why.
+pub(super) struct Known(
+    pub(super) &'static str,
+    pub(super) &'static [Dialect],
+    pub(super) Reach,
+    pub(super) &'static str,
+);
+
+use Dialect::{Crun, Runc, Youki};
+use Reach::{Harmless, Recorded, Refused};
+
+const ALL: &[Dialect] = &[Runc, Crun, Youki];
+
+/// Everything; docs/rules.md has the same rows.
+pub(super) const VERBS: &[Known] = &[
+    Known("state", ALL, Harmless, "prints"),
+    Known("list", ALL, Harmless, "prints"),
+    Known("ps", ALL, Harmless, "prints"),
+    Known("events", ALL, Harmless, "prints"),
+    Known("features", ALL, Harmless, "prints"),
+    Known("info", &[Youki], Harmless, "prints"),
+    Known("completion", &[Youki], Harmless, "prints"),
+    Known("help", ALL, Harmless, "prints"),
+    Known("h", &[Runc], Harmless, "prints"),
+    Known("spec", ALL, Harmless, "writes an example of a config.json"),
+    Known("init", &[Runc], Harmless, "is the runtime's own; it does nothing without the pipe of a runtime"),
+    Known("kill", ALL, Harmless, "signals"),
+    Known("pause", ALL, Harmless, "stops processes"),
+    Known("resume", ALL, Harmless, "lets processes go on"),
+    Known("checkpoint", &[Runc, Crun], Harmless, "writes an image on the host; restore is refused"),
+    Known("checkpointt", &[Youki], Harmless, "writes an image on the host; youki has no restore"),
+    Known("update", ALL, Recorded, "sets limits; the list of devices is left out by all of them"),
+    Known("mounts", &[Crun], Refused, "mounts into a container that runs"),
+];
+
+/// What the verb of this runtime can do, and why.
+pub(super) fn reach(dialect: Dialect, word: &[u8]) -> (Reach, &'static str) {
+    let is_it = |Known(verb, of, ..): &&Known| verb.as_bytes() == word && of.contains(&dialect);
+    VERBS.iter().find(is_it).map_or((Refused, "is not known"), |Known(.., reach, why)| (*reach, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_that_is_in_no_table_is_refused() {
+        for word in [&b"mounts"[..], b"", b"State", b"state ", b"exec2", b"\xff"] {
+            assert_eq!(reach(Crun, word).0, Refused, "{word:?}");
+        }
+        assert_eq!((reach(Youki, b"info").0, reach(Crun, b"info").0), (Harmless, Refused));
+    }
+
+    #[test]
+    fn every_verb_stands_in_the_pages_with_its_reason() {
+        let rules = include_str!("../../docs/rules.md");
+        for Known(word, of, reach, why) in VERBS {
+            let of: Vec<_> = of.iter().map(|dialect| dialect.name()).collect();
+            let answer = format!("{reach:?}").to_lowercase();
+            let row = format!("| `{word}` | {} | {answer} | {why} |", of.join(", "));
+            assert!(rules.lines().any(|line| line == row), "docs/rules.md lacks {row}");
+        }
+    }
+}

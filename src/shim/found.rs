@@ -1,0 +1,87 @@
+//! Whether a container that exists is isolated: by its record, and where there is none by what the runtime itself keeps of
+//! it. A record can be missing that was there: its directory was removed, or the runtime's root is named by another path.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Call, NOT_ISOLATED};
+use crate::decision::{self, Decision};
+use crate::invocation::Dialect;
+use crate::record::{Place, Record};
+use crate::runtime::Kept;
+use crate::settings::{Mode, Settings};
+
+/// The record of the container that the call is about. `None`: it is not isolated.
+///
+/// # Errors
+/// It is isolated and has no record, the settings isolate all and it has none, or it cannot be told.
+pub(super) fn record(call: &Call) -> Result<Option<(Place, Record)>> {
+    let place = call.place()?;
+    if let Some(place) = &place
+        && let Some(record) = place.load()?
+    {
+        return Ok(Some((place.clone(), record)));
+    }
+    if call.settings.mode == Mode::Always {
+        bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
+    }
+    let root = call.root()?;
+    let kept = Kept::read(call.runtime.dialect(), &container(&root, &call.invocation.id));
+    let decide = |kept: Option<Kept>| kept.map_or(Ok(None), |kept| isolated(call.settings, &kept));
+    let ask = |_| Kept::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| decide(Some(kept)));
+    let decided = kept.and_then(decide).or_else(ask);
+    let Some(why) = decided.context("cannot tell whether it is isolated")? else {
+        call.audit_passed_through(NOT_ISOLATED);
+        return Ok(None);
+    };
+    let other = place.map(|place| place.by_another_path()).transpose()?.flatten();
+    if let Some(other) = other
+        && let Some(record) = other.load()?
+    {
+        return Ok(Some((other, record)));
+    }
+    bail!("{why}");
+}
+
+/// Where a runtime keeps a container. crun before 1.22 takes a path for an id, and one that begins with a slash too, as below
+/// its root.
+pub(super) fn container(root: &Path, id: &OsStr) -> PathBuf {
+    let bytes = id.as_bytes();
+    let start = bytes.iter().position(|byte| *byte != b'/').unwrap_or(bytes.len());
+    root.join(OsStr::from_bytes(&bytes[start..]))
+}
+
+/// Why a container that exists and has no record must not be used, if so.
+///
+/// # Errors
+/// What the runtime keeps of it is not understood.
+fn isolated(settings: &Settings, kept: &Kept) -> Result<Option<String>> {
+    Ok(match decision::decide(settings, &kept.annotations()?) {
+        Decision::PassThrough(_) => None,
+        Decision::Isolate(policy) => Some(format!(
+            "it was created isolated ({}) and its record is gone; delete it and create it again",
+            policy.why
+        )),
+        Decision::Refuse(why) => Some(format!("{why}; it has no record, so delete it and create it again")),
+    })
+}
+
+/// The same for a container below a root by its name, or by what may be its name, for a call that is not read further.
+///
+/// # Errors
+/// It is isolated and has no record.
+pub(super) fn check_kept(settings: &Settings, dialect: Dialect, root: &Path, word: &str) -> Result<()> {
+    let container = container(root, word.as_ref());
+    // Most words are none.
+    if !container.is_dir() || Place::of(root, word).is_some_and(|place| place.is_there()) {
+        return Ok(());
+    }
+    let kept = Kept::read(dialect, &container).ok().flatten();
+    match kept.and_then(|kept| isolated(settings, &kept).transpose()) {
+        None => Ok(()),
+        Some(why) => bail!("container {word}: {}", why?),
+    }
+}

@@ -1,0 +1,48 @@
+//! Calls that are none of ours: another verb, help, or what the runtime answers with its own error. They are handed on
+//! untouched, unless they are about an isolated container and what they do to it is not known. How the words of such a call
+//! are read is not known either, so every word may be the id.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::found;
+use crate::invocation::{self, Dialect, Reach, Why};
+use crate::record::Place;
+use crate::runtime;
+use crate::settings::Settings;
+
+/// Whether such a call may be handed on.
+///
+/// # Errors
+/// It is not on the list of harmless verbs, and one of its words is the id of an isolated container.
+pub(super) fn check(settings: &Settings, dialect: Dialect, args: &[OsString], why: &Why) -> Result<()> {
+    let reach = invocation::reach(dialect, args);
+    if reach == Reach::Harmless {
+        return Ok(());
+    }
+    let root = invocation::globals(dialect, args).root;
+    let root = runtime::state_root(dialect, root.as_deref().map(Path::new))?;
+    let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).flat_map(ids).collect();
+    for word in &words {
+        found::check_kept(settings, dialect, &root, word)?;
+    }
+    if reach == Reach::Refused
+        && let Some(place) = Place::all()?.iter().find(|place| words.iter().any(|word| place.id() == *word))
+    {
+        bail!(
+            "container {} is isolated, and what this call does to it is not known ({why}); delete it and create it \
+             again, or do it in a container that is not isolated",
+            place.id().display()
+        );
+    }
+    Ok(())
+}
+
+/// What of a word may be an id: itself, what is behind `=`, and the last part of a path.
+fn ids(word: &str) -> impl Iterator<Item = &str> {
+    let value = word.split_once('=').map(|(_, value)| value);
+    let parts = [Some(word), value, word.rsplit_once('/').map(|(_, last)| last)];
+    parts.into_iter().flatten().filter(|id| !matches!(*id, "" | "." | ".."))
+}
