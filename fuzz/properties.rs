@@ -147,7 +147,7 @@ fn unlisted_annotation(place: usize, name: &str) -> Option<(Value, String)> {
     }
     let is_plain = !name.chars().any(char::is_control);
     let named = if is_plain { name.clone() } else { prefix.to_owned() };
-    let namespaces = json!([{"type": "pid"}, {"type": "ipc"}, {"type": "network"}]);
+    let namespaces = json!([{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}, {"type": "network"}]);
     Some((
         json!({"root": {"path": "x"}, "linux": {"namespaces": namespaces}, "annotations": {name: "x"}}),
         named,

@@ -1,8 +1,8 @@
 //! The state directory: where it is, whose it is.
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::{DirBuilder, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::runtime;
 
 /// The name of [`empty_directory`] in the state directory.
-pub(super) const EMPTY: &str = "empty";
+const EMPTY: &str = "empty";
 
 /// The name of [`empty_file`] in the state directory.
-pub(super) const EMPTY_FILE: &str = "empty-file";
+const EMPTY_FILE: &str = "empty-file";
 
 /// Makes the state directory if it is not there.
 pub(super) fn make_state(state: &Path) -> Result<()> {
@@ -72,6 +72,24 @@ pub fn about_runtime(program: &Path) -> Option<PathBuf> {
 #[must_use]
 pub fn empty_file() -> Option<String> {
     state_dir().join(EMPTY_FILE).into_os_string().into_string().ok()
+}
+
+pub(super) fn make_empty_directory(state: &Path) -> Result<()> {
+    make_state(state)?;
+    make_dir(&state.join(EMPTY))
+}
+
+/// Its mode lets every user write it where it is mounted, read-only: a program that connects to it is told that it is no
+/// socket, and not that it may not be used.
+pub(super) fn make_empty_file(state: &Path) -> Result<()> {
+    make_state(state)?;
+    let path = state.join(EMPTY_FILE);
+    let made = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        // Not by the mode of open(2), from which the umask takes.
+        made => made.and_then(|file| file.set_permissions(Permissions::from_mode(0o666))),
+    };
+    made.with_context(|| format!("cannot make {}", path.display()))
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<()> {

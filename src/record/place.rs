@@ -2,9 +2,9 @@
 //! change happens under a lock, and a file is replaced in one step.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::Flock;
 use serde::Deserialize;
 
-use super::directory::{EMPTY, EMPTY_FILE, check_owner, make_dir, make_state, state_dir};
+use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{Inode, Process, Record, VERSION};
 use crate::files;
@@ -90,24 +90,15 @@ impl Place {
     /// # Errors
     /// The state directory cannot be written.
     pub fn make_empty_directory(&self) -> Result<()> {
-        make_state(&self.state)?;
-        make_dir(&self.state.join(EMPTY))
+        directory::make_empty_directory(&self.state)
     }
 
-    /// Makes the [`empty_file`](super::empty_file) if it is not there. Its mode lets every user write it where it is
-    /// mounted, read-only: who connects to it is told that it is no socket, and not that it may not be used.
+    /// Makes the [`empty_file`](super::empty_file) if it is not there.
     ///
     /// # Errors
     /// The state directory cannot be written.
     pub fn make_empty_file(&self) -> Result<()> {
-        make_state(&self.state)?;
-        let path = self.state.join(EMPTY_FILE);
-        let made = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-            // Not by the mode of open(2), from which the umask takes.
-            made => made.and_then(|file| file.set_permissions(Permissions::from_mode(0o666))),
-        };
-        made.with_context(|| format!("cannot make {}", path.display()))
+        directory::make_empty_file(&self.state)
     }
 
     /// Reads the record. `None`: the container is not isolated.

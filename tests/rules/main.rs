@@ -77,7 +77,8 @@ fn every_rule_has_cases_and_every_case_a_rule() {
             assert!(golden.is_empty(), "{rule} changes something");
             assert!(noted.iter().any(|(_, says)| !says.is_empty()), "{rule} reports nothing");
         } else if ONLY_REFUSE.contains(rule) {
-            assert!(golden.is_empty() && noted.is_empty(), "{rule} changes or reports something");
+            let reports = noted.iter().any(|(_, says)| !says.is_empty());
+            assert!(golden.is_empty() && !reports, "{rule} changes or reports something");
         } else {
             assert!(!golden.is_empty(), "{rule} changes nothing");
         }
