@@ -120,11 +120,12 @@ fn one_that_cannot_be_executed_leaves_no_record() {
     let odd = host.write("odd", "no program\n");
     fs::set_permissions(&odd, fs::Permissions::from_mode(0o755)).unwrap();
     settings(&host, &[&odd]);
-    for config in [plain(), isolated()] {
+    // Of an isolated container's it is asked first what it knows of system calls.
+    for (config, verb) in [(plain(), "exec"), (isolated(), "run")] {
         host.config(&config);
         let said = host.shim(&["create", "web"]);
         let why = format!(
-            "oci-isolate: container web not created: cannot exec {odd}: Exec format error (os error 8)\n"
+            "oci-isolate: container web not created: cannot {verb} {odd}: Exec format error (os error 8)\n"
         );
         assert_eq!((said.status, said.out.as_str(), said.err), (1, "", why));
         assert_eq!(host.state(), [""; 0]);

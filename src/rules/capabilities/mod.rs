@@ -163,7 +163,9 @@ fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violat
 }
 
 fn holds(rule: &Rule, view: &View, subject: &Subject) -> Result<(), Violation> {
-    found(rule, view, subject).first().map_or(Ok(()), |found| Err(found.violation(view)))
+    let found = found(rule, view, subject);
+    let refused = found.iter().find(|found| found.against.fate == Fate::Refused);
+    refused.or(found.first()).map_or(Ok(()), |found| Err(found.violation(view)))
 }
 
 #[cfg(test)]
