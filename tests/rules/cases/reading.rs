@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Cases;
 
 pub(super) fn cases() -> Vec<Cases> {
-    let namespaces = || json!([{"type": "pid"}, {"type": "ipc"}, {"type": "network"}]);
+    let namespaces = || json!([{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}, {"type": "network"}]);
     vec![
         Cases {
             rule: "unknown-members",
