@@ -223,10 +223,16 @@ fn crun_looks_for_the_same_id(crun: &Installed) {
                 let (_, rest) = error.split_once(&format!("{start}{root}/"))?;
                 rest.split_once(end).map(|(id, _)| id.to_owned())
             };
+            // crun 1.28 refuses some ids before it looks for them.
+            let refused = || {
+                let (_, rest) = error.split_once("in the container ID `")?;
+                rest.split_once('`').map(|(id, _)| id.to_owned())
+            };
             let looked_for = between("error opening file `", "/status`")
                 .or_else(|| between("does not exist: open `", "/status`"))
                 .or_else(|| between("cannot open directory '", "'"))
-                .or_else(|| between("cannot open directory `", "`"));
+                .or_else(|| between("cannot open directory `", "`"))
+                .or_else(refused);
             match read(Dialect::Crun, &args) {
                 Reading::Understood(call) if call.regex => {}
                 Reading::Understood(call) => match looked_for {
