@@ -1,5 +1,6 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
+mod kept;
 mod ourselves;
 
 use std::convert::Infallible;
@@ -12,6 +13,8 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access, execv, execve};
 
 use crate::invocation::Dialect;
+pub use kept::Kept;
+
 use ourselves::Shim;
 
 /// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty

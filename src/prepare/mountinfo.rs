@@ -6,9 +6,13 @@ use std::path::PathBuf;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
 pub(crate) struct Mount<'l> {
+    /// Which file system, by the number that it has as long as it is mounted.
+    pub(crate) device: &'l str,
     root: &'l [u8],
     point: &'l [u8],
     options: &'l [u8],
+    /// Such as `shared:2`.
+    propagation: Vec<&'l [u8]>,
     /// The file system's name.
     pub(crate) kind: &'l str,
     of_file_system: &'l [u8],
@@ -21,11 +25,12 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 
 impl<'l> Mount<'l> {
     fn read(line: &'l [u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
-        fields.find(|field| *field == b"-")?;
+        let propagation = fields.by_ref().take_while(|field| *field != b"-").collect();
         let kind = str::from_utf8(fields.next()?).ok()?;
-        Some(Self { root, point, options, kind, of_file_system: fields.nth(1)? })
+        Some(Self { device, root, point, options, propagation, kind, of_file_system: fields.nth(1)? })
     }
 
     /// What of its file system is mounted.
@@ -41,6 +46,25 @@ impl<'l> Mount<'l> {
     /// The mount, or all of its file system.
     pub(crate) fn is_readonly(&self) -> bool {
         [self.options, self.of_file_system].iter().any(|options| has(options, "ro"))
+    }
+
+    /// The directories that an overlay is made of.
+    pub(crate) fn layers(&self) -> Vec<String> {
+        const NAMES: [&str; 4] = ["datadir+", "lowerdir", "lowerdir+", "upperdir"];
+        let options = self.of_file_system.split(|byte| *byte == b',').map(unescaped);
+        let listed = options.filter_map(|option| {
+            let (name, layers) = option.to_str()?.split_once('=')?;
+            NAMES.contains(&name).then(|| layers.replace("\\:", "\0"))
+        });
+        let listed: Vec<String> = listed.collect();
+        let layers = listed.iter().flat_map(|layers| layers.split(':')).filter(|layer| !layer.is_empty());
+        layers.map(|layer| layer.replace('\0', ":")).collect()
+    }
+
+    /// The number of the peer group that it shares mounts with (`shared`), or gets them from (`master`).
+    pub(crate) fn group(&self, how: &str) -> Option<&'l str> {
+        let number = |field: &&'l [u8]| str::from_utf8(field).ok()?.strip_prefix(how)?.strip_prefix(':');
+        self.propagation.iter().find_map(number)
     }
 
     /// Whether the file system, whoever mounts it, has an option.
@@ -77,7 +101,12 @@ mod tests {
                      37 35 0:5 / /srv/pr\xffoc rw - proc proc rw\nnot a mount\n";
         let [one, two] = mounts(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
         assert_eq!((one.root(), one.point(), one.kind), ("/sub".into(), "/mnt1 2".into(), "ext3"));
+        assert_eq!((one.device, one.group("shared"), one.group("master")), ("98:0", Some("2"), Some("1")));
+        assert_eq!((two.group("shared"), two.group("master")), (None, None));
         assert!(one.is_readonly() && one.has("errors=continue") && !one.has("noatime"));
+        let text = br"312 281 0:119 / /m rw - overlay overlay rw,lowerdir=l\134:b:/tmp/l\054a,upperdir=/u,redirect_dir=on";
+        let layers: Vec<_> = mounts(text).flat_map(|mount| mount.layers()).collect();
+        assert_eq!(layers, ["l:b", "/tmp/l,a", "/u"]);
         assert!(!two.is_readonly() && two.kind == "proc");
         assert_eq!(two.point(), PathBuf::from(OsString::from_vec(b"/srv/pr\xffoc".into())));
     }

@@ -1,0 +1,239 @@
+//! What a runtime itself keeps of a container: which process is its init, and its annotations. It is read from the
+//! file in which the runtime keeps it; only where that cannot be understood is the runtime asked, which costs a process.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::Runtime;
+use crate::config;
+use crate::files;
+use crate::invocation::Dialect;
+use crate::policy::Annotation;
+
+/// What a runtime keeps of one container.
+#[derive(Debug)]
+pub struct Kept {
+    layout: Layout,
+    /// The file of the init process.
+    state: String,
+    /// The file of the annotations, where it is another one.
+    config: Option<String>,
+}
+
+/// Whose files they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// `state.json`; annotations are `labels` of its `config` (libcontainer/container.go, BaseState; specconv).
+    Runc,
+    /// `status` (src/libcrun/status.c), beside it the container's `config.json`.
+    Crun,
+    /// `state.json` (crates/libcontainer/src/container/state.rs), or what `state` prints (runtime-spec, runtime.md, "State").
+    Spec,
+}
+
+/// An init process: its pid, and its start time where the runtime keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Init {
+    /// The pid.
+    pub pid: u32,
+    /// proc_pid_stat(5), field 22.
+    pub start: Option<u64>,
+}
+
+impl Kept {
+    /// Reads what a runtime of this dialect keeps in a container's directory. A runtime may be one of another dialect by
+    /// its files, since wrappers have names of their own. `None`: there is no such container.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not UTF-8.
+    pub fn read(dialect: Dialect, container: &Path) -> Result<Option<Self>> {
+        let names = match dialect {
+            Dialect::Crun => ["status", "state.json"],
+            Dialect::Runc | Dialect::Youki => ["state.json", "status"],
+        };
+        for name in names {
+            let Some(state) = text(&container.join(name))? else { continue };
+            if name == "status" {
+                let config =
+                    text(&container.join("config.json"))?.context("the runtime keeps no config.json")?;
+                return Ok(Some(Self { layout: Layout::Crun, state, config: Some(config) }));
+            }
+            let layout = if state.contains("\"init_process_pid\":") { Layout::Runc } else { Layout::Spec };
+            return Ok(Some(Self { layout, state, config: None }));
+        }
+        Ok(None)
+    }
+
+    /// Asks the runtime for its state.
+    ///
+    /// # Errors
+    /// It has no answer.
+    pub fn ask(runtime: &Runtime, root: &Path, id: &std::ffi::OsStr) -> Result<Self> {
+        let said = runtime.says(&["--root".into(), root.into(), "state".into(), id.to_owned()])?;
+        let state = String::from_utf8(said).context("the runtime's state is not UTF-8")?;
+        if state.trim().is_empty() {
+            bail!("{} has no state of it", runtime.path().display());
+        }
+        Ok(Self { layout: Layout::Spec, state, config: None })
+    }
+
+    /// The init process.
+    ///
+    /// # Errors
+    /// There is none, or the file is not understood.
+    pub fn init(&self) -> Result<Init> {
+        #[derive(Deserialize)]
+        struct Pids {
+            #[serde(alias = "init_process_pid")]
+            pid: u32,
+            #[serde(alias = "init_process_start", alias = "process-start-time")]
+            start: Option<u64>,
+        }
+        // Go writes members in their order: these stand before the configuration, which can be large.
+        let head = (self.layout == Layout::Runc).then(|| self.state.split_once(",\"config\":")).flatten();
+        let head = head.and_then(|(head, _)| serde_json::from_str::<Pids>(&format!("{head}}}")).ok());
+        let pids = head.map_or_else(|| serde_json::from_str(&self.state), Ok);
+        let Pids { pid, start } = pids.context("cannot understand the runtime's own state")?;
+        if pid < 2 {
+            bail!("the runtime's own state has no pid");
+        }
+        Ok(Init { pid, start: start.filter(|start| *start > 0) })
+    }
+
+    /// The annotations.
+    ///
+    /// # Errors
+    /// The file is not understood.
+    pub fn annotations(&self) -> Result<Vec<Annotation<'_>>> {
+        let understood = match self.layout {
+            Layout::Runc => labels(&self.state).map(of_labels),
+            Layout::Crun | Layout::Spec => {
+                let text = self.config.as_deref().unwrap_or(&self.state);
+                config::annotations(text.as_bytes()).map_err(Into::into)
+            }
+        };
+        understood.context("cannot understand the runtime's own state")
+    }
+}
+
+/// A file's text; `None` when it is not there.
+fn text(path: &Path) -> Result<Option<String>> {
+    match files::read(path, files::DOCUMENT_LIMIT) {
+        Ok(snapshot) => {
+            let text = String::from_utf8(snapshot.bytes);
+            text.map(Some).with_context(|| format!("{} is not UTF-8", path.display()))
+        }
+        Err(error) => match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// runc's labels, each `NAME=VALUE`. The rest of the file is passed over where that is certain: a quotation mark inside of a
+/// string has a backslash before it, so these bytes are the name of a member, and no member behind the configuration has it.
+fn labels(state: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct State {
+        config: Config,
+    }
+    #[derive(Deserialize)]
+    struct Config {
+        labels: Option<Vec<String>>,
+    }
+    const MEMBER: &str = ",\"labels\":";
+    let behind = state.rfind(MEMBER).map(|at| &state[at + MEMBER.len()..]);
+    let found = behind.and_then(|behind| {
+        let mut stream = serde_json::Deserializer::from_str(behind).into_iter::<Vec<String>>();
+        stream.next()?.ok()
+    });
+    match found {
+        Some(labels) => Ok(labels),
+        None => Ok(serde_json::from_str::<State>(state)?.config.labels.unwrap_or_default()),
+    }
+}
+
+fn of_labels(mut labels: Vec<String>) -> Vec<Annotation<'static>> {
+    // specconv puts it behind the annotations.
+    labels.pop_if(|label| label.starts_with("bundle="));
+    let annotation = |label: String| {
+        let (name, value) = label.split_once('=').unwrap_or((&label, ""));
+        Annotation { name: name.to_owned().into(), value: Some(value.to_owned().into()) }
+    };
+    labels.into_iter().map(annotation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(layout: Layout, state: &str, config: Option<&str>) -> Kept {
+        Kept { layout, state: state.into(), config: config.map(str::to_owned) }
+    }
+
+    fn names(kept: &Kept) -> Vec<(String, String)> {
+        let pair = |annotation: Annotation| {
+            (annotation.name.to_string(), annotation.value.map(|value| value.to_string()).unwrap_or_default())
+        };
+        kept.annotations().unwrap().into_iter().map(pair).collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.into(), value.into())
+    }
+
+    #[test]
+    fn runcs_state_is_read_in_any_order_and_with_anything_in_its_strings() {
+        let odd = r#"{"id":"x","init_process_pid":7,"init_process_start":9,"created":"t","config":{"hostname":",\"labels\":[\"a=b\"]","#;
+        let whole = format!(
+            "{odd}{}",
+            r#""version":"1","labels":["io.x=true","a=x=y","e\"=,\"labels\":[]","bundle=/b"],"no_new_keyring":false},"rootless":false}"#
+        );
+        let state = kept(Layout::Runc, &whole, None);
+        assert_eq!(state.init().unwrap(), Init { pid: 7, start: Some(9) });
+        let wanted = [pair("io.x", "true"), pair("a", "x=y"), pair("e\"", ",\"labels\":[]")];
+        assert_eq!(names(&state), wanted);
+        let other =
+            r#"{ "config": {"labels" : ["io.x=true"]}, "init_process_start": 0, "init_process_pid": 7 }"#;
+        let other = kept(Layout::Runc, other, None);
+        assert_eq!(other.init().unwrap(), Init { pid: 7, start: None });
+        assert_eq!(names(&other), [pair("io.x", "true")]);
+        assert!(names(&kept(Layout::Runc, r#"{"config":{"a":1,"labels":null}}"#, None)).is_empty());
+    }
+
+    #[test]
+    fn cruns_and_youkis_states_are_read() {
+        let crun = kept(
+            Layout::Crun,
+            "{\n \"pid\": 7,\n \"process-start-time\": 9,\n \"rootfs\": \"/r\"\n}",
+            Some(r#"{"annotations":{"io.x":"true"}}"#),
+        );
+        assert_eq!(
+            (crun.init().unwrap(), names(&crun)),
+            (Init { pid: 7, start: Some(9) }, vec![pair("io.x", "true")])
+        );
+        let youki = kept(
+            Layout::Spec,
+            r#"{"id":"x","pid":7,"annotations":{"io.x":"true"},"useSystemd":false}"#,
+            None,
+        );
+        assert_eq!(
+            (youki.init().unwrap(), names(&youki)),
+            (Init { pid: 7, start: None }, vec![pair("io.x", "true")])
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for text in ["", "{", "[]", "null", "{\"config\":{\"labels\":[1]}}", "{\"init_process_pid\":\"7\"}"] {
+            let state = kept(Layout::Runc, text, None);
+            assert!(state.init().is_err() && state.annotations().is_err(), "{text}");
+        }
+        for pid in ["0", "1", "-1", "4294967296", "null"] {
+            assert!(kept(Layout::Spec, &format!("{{\"pid\":{pid}}}"), None).init().is_err(), "{pid}");
+        }
+    }
+}
