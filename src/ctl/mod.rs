@@ -17,6 +17,7 @@ mod mounted;
 mod open;
 mod peers;
 mod process;
+pub mod seen;
 mod strangers;
 mod survey;
 mod tree;

@@ -37,7 +37,9 @@ pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &Ope
         if reaches_the_machine && !mount.is_readonly() {
             case.thing("masked-paths", &shown, format_args!("is {} and writable", mount.kind));
         }
-        if let Some((rule, is)) = of_kind(mount, &point, record.confined, &survey.mounts, terminals) {
+        let kind = of_kind(mount, &point, record.confined, &survey.mounts, terminals);
+        let is_known = kind.is_some();
+        if let Some((rule, is)) = kind {
             case.thing(rule, &shown, is);
         }
         for (layer, system) in systems(mount, &survey.mounts) {
@@ -45,7 +47,11 @@ pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &Ope
         }
         // Below another mount it cannot be reached.
         let Ok(opened) = root.within(&point, PATH) else { continue };
-        for (rule, is) in of_node(mount, &point, &opened.stat()?, &survey.mounts)? {
+        let stat = opened.stat()?;
+        if let Some(system) = survey.mounts.is_system(&stat).filter(|_| !is_known) {
+            case.thing("mount-system", &shown, format_args!("is the system's {system}"));
+        }
+        for (rule, is) in of_node(mount, &point, &stat, &survey.mounts)? {
             case.thing(rule, &shown, is);
         }
         if let (Some(point), Some(source)) = (point.to_str(), mount.root().to_str())

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use nix::sys::stat::FileStat;
 
 use super::descriptors::listed;
 use super::members::Processes;
@@ -158,6 +159,11 @@ impl Mounts {
     /// Whether a peer group is one of the host's mounts.
     pub(super) fn has_group(&self, number: &str) -> bool {
         self.groups.contains(number)
+    }
+
+    /// The system directory that something is.
+    pub(super) fn is_system(&self, stat: &FileStat) -> Option<&'static str> {
+        self.systems.get(&(stat.st_dev, stat.st_ino)).copied()
     }
 
     fn bound(&self, path: &Path) -> Option<Bound> {

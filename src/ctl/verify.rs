@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::members::members;
 use super::process::{Looker, directory, runs};
+use super::seen::TABLE;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, id_of, kept, open, print, print_json, strangers, users};
@@ -35,7 +36,9 @@ pub(super) struct Broken {
 }
 
 impl Broken {
+    /// `rule` is a name of [`TABLE`].
     pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
+        debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
         Self { rule, why: why.into() }
     }
 }

@@ -35,26 +35,26 @@ fn a_process_of_the_container_in_the_hosts_mount_namespace_is_named() {
     );
 }
 
-/// In its own, CAP_SYS_ADMIN is harmless.
+/// In its own, CAP_SYSLOG has no effect.
 #[test]
 fn a_process_that_left_the_user_namespace_of_its_container_is_named() {
     let sealed = Sealed::empty();
     sealed.start("web", |config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.push(json!({"type": "user"}));
-        let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
         put(config, "/linux/uidMappings", map.clone());
         put(config, "/linux/gidMappings", map);
         let capabilities = config["process"]["capabilities"].as_object_mut().unwrap();
         for set in ["bounding", "effective", "permitted"] {
-            capabilities[set].as_array_mut().unwrap().push(json!("CAP_SYS_ADMIN"));
+            capabilities[set].as_array_mut().unwrap().push(json!("CAP_SYSLOG"));
         }
     });
     sealed.intruded(
         "eval \"$JOIN\"; exec nsenter -t $P -n -m -p -i /bin/sleep 1000",
         "host-capabilities: process PID is in the host's user namespace",
     );
-    assert!(sealed.broken().iter().any(|line| line.ends_with("has CAP_SYS_ADMIN (CapEff)")));
+    assert!(sealed.broken().iter().any(|line| line.ends_with("has CAP_SYSLOG (CapEff)")));
 }
 
 #[test]

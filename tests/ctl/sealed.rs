@@ -25,11 +25,16 @@ impl Sealed {
 
     /// Without a container.
     pub(crate) fn empty() -> Self {
+        Self::of("runc")
+    }
+
+    /// The same with another runtime.
+    pub(crate) fn of(runtime: &str) -> Self {
         let host = Host::new();
         let rootfs = "cd rootfs; mkdir bin proc sys dev etc tmp; cp /bin/busybox bin
             for applet in sh sleep env true; do ln -s busybox bin/$applet; done; mkdir -m 0700 ../../root";
         host.sh(rootfs).must();
-        host.write("config.toml", "runtime = [\"runc\"]");
+        host.write("config.toml", format!("runtime = [{runtime:?}]\n"));
         Self { host }
     }
 
@@ -85,6 +90,13 @@ impl Sealed {
     /// Sabotages container `web`: a script on the host that must succeed; `$P` is the init process.
     pub(crate) fn sabotage(&self, script: &str) -> String {
         self.sh(&format!("P={}; {script}", self.pid("web"))).must()
+    }
+
+    /// As if the promises had been made that the settings waived when `web` was created: what stands against them is what
+    /// a container has that was created around the shim.
+    pub(crate) fn promised(&self) {
+        let record = self.host.record("web");
+        self.sabotage(&format!("sed -i 's/\"waived\":\\[[^]]*\\]/\"waived\":[]/' {record}"));
     }
 
     /// Starts a process that stays, by a script in which `stay` becomes it, and says its pid on the host.
