@@ -74,7 +74,9 @@ fn of_kind(
 ) -> Option<(&'static str, String)> {
     let kind = mount.kind;
     let system = |is: String| Some(("mount-system", is));
-    if hosts.has(kind, mount.device) {
+    // The driver's hook mounts what it says of the container's own GPUs (libnvidia-container, nvc_mount.c).
+    let of_gpus = kind == "proc" && mount.root().starts_with("/driver/nvidia");
+    if hosts.has(kind, mount.device) && !of_gpus {
         let rule = match kind {
             "proc" => "host-pid",
             "mqueue" => "host-ipc",
@@ -85,7 +87,9 @@ fn of_kind(
     match kind {
         "devpts" if terminals != Some(mount.device) => system("is a devpts of others".into()),
         // In a user namespace files of the kernel belong to nobody.
-        "proc" if !confined && !point.starts_with("/proc") => system("is a proc outside of /proc".into()),
+        "proc" if !confined && !of_gpus && !point.starts_with("/proc") => {
+            system("is a proc outside of /proc".into())
+        }
         "sysfs" if !confined && !point.starts_with("/sys") => system("is a sysfs outside of /sys".into()),
         "cgroup" | "cgroup2" | "devpts" | "mqueue" | "proc" | "sysfs" => None,
         "nsfs" => system("is a namespace".into()),
@@ -134,7 +138,9 @@ fn of_node(
         found.push(("mount-system", "is the machine's console".into()));
     }
     if is(stat, SFlag::S_IFDIR) {
-        let of_host = |how| mount.group(how).is_some_and(|group| hosts.has_group(group));
+        // runc leaves the root file system a slave of the mount that the engine has made of it.
+        let is_root = |how| how == "master" && point == Path::new("/");
+        let of_host = |how| mount.group(how).is_some_and(|group| hosts.has_group(group)) && !is_root(how);
         let says = [("shared", "shares its mounts with the host"), ("master", "gets the host's mounts")];
         let shares = says.into_iter().filter(|(how, _)| of_host(how));
         found.extend(shares.map(|(_, is)| ("mount-propagation", is.to_owned())));
@@ -157,4 +163,50 @@ fn sockets(case: &mut Case, survey: &Survey, root: &Opened, mounts: &[Mount]) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_judged_by_its_kind_and_by_whose_it_is() {
+        let hosts =
+            Mounts::of(b"1 0 0:5 / /proc rw - proc proc rw\n2 0 0:6 / /m rw - mqueue mqueue rw\n".to_vec());
+        let judged = |confined, line: &str| {
+            let text = format!("9 8 {line} rw\n");
+            let mount = prepare::mounts(text.as_bytes()).next().unwrap();
+            let found = of_kind(&mount, &mount.point(), confined, &hosts, Some("0:70"));
+            found.map_or(String::new(), |(rule, is)| format!("{rule} {is}"))
+        };
+        for (line, confined, says) in [
+            ("0:71 / /proc rw - proc proc", false, ""),
+            ("0:71 /bus /proc/bus ro - proc proc", false, ""),
+            ("0:71 / /p rw - proc proc", false, "mount-system is a proc outside of /proc"),
+            ("0:71 / /p rw - proc proc", true, ""),
+            ("0:5 / /proc rw - proc proc", true, "host-pid is the host's proc"),
+            ("0:5 /driver/nvidia/gpus/0 /proc/driver/nvidia/gpus/0 ro - proc proc", false, ""),
+            ("0:6 / /dev/mqueue rw - mqueue mqueue", false, "host-ipc is the host's mqueue"),
+            ("0:7 / /dev/mqueue rw - mqueue mqueue", false, ""),
+            ("0:70 / /dev/pts rw - devpts devpts", false, ""),
+            ("0:70 /0 /dev/console rw - devpts devpts", false, ""),
+            ("0:72 /0 /t rw - devpts devpts", false, "mount-system is a devpts of others"),
+            ("0:73 /null /dev/null rw - devtmpfs udev", false, ""),
+            ("0:73 / /d rw - devtmpfs udev", false, "mount-system is devtmpfs, an interface of the kernel"),
+            ("0:74 / /t rw - tracefs tracefs", true, "mount-system is tracefs, an interface of the kernel"),
+            ("0:75 / / rw - fuse.fuse-overlayfs x", true, ""),
+            (
+                "0:75 / /n rw - nfs4 x",
+                false,
+                "mount-network-fs is nfs4, a file system that is not this machine's",
+            ),
+            ("0:76 / /n rw - newfs x", false, "mount-unknown-fs is newfs, a file system that is not known"),
+            ("0:76 / / rw - newfs x", false, ""),
+            ("0:77 / /o ro - overlay overlay", false, ""),
+            ("0:78 / /h rw - hugetlbfs x", false, ""),
+            ("8:1 /data /data rw - ext4 /dev/sda1", false, ""),
+        ] {
+            assert_eq!(judged(confined, line), says, "{line}");
+        }
+    }
 }

@@ -118,7 +118,12 @@ pub const TABLE: [Row; 33] = [
         "",
         "whether a read-only mount was a directory that could be a layer; its sockets are seen as `mount-sockets`",
     ),
-    row("mount-propagation", Yes, "peer groups of directories that the host's mounts have as well", ""),
+    row(
+        "mount-propagation",
+        Partly,
+        "peer groups of directories that the host's mounts have as well",
+        "that the root file system is a slave of the engine's mount of it, as runc leaves it; groups of other mount namespaces",
+    ),
     row("data-channels", No, "", "FIFOs, and files that others write to"),
     row(
         "seccomp",

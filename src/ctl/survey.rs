@@ -134,16 +134,20 @@ fn lives() -> Result<Vec<Lives>> {
 
 impl Mounts {
     fn of_host() -> Result<Self> {
+        read_bytes(Path::new("/proc/self/mountinfo")).map(Self::of)
+    }
+
+    /// By the text of the host's mountinfo.
+    pub(super) fn of(text: Vec<u8>) -> Self {
         /// Each of their instances has a number of its own, by the namespace that it shows.
         const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
-        let text = read_bytes(Path::new("/proc/self/mountinfo"))?;
         let all = || prepare::mounts(&text);
         let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
         let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
         let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
         let systems = SYSTEM_DIRECTORIES.into_iter().rev();
         let systems = systems.filter_map(|path| Some((inode(Path::new(path))?, path))).collect();
-        Ok(Self { kernels, groups, systems, text })
+        Self { kernels, groups, systems, text }
     }
 
     /// The system directory that a path of the host is, maybe another path to it.
