@@ -117,7 +117,7 @@ impl<'a> Looker<'a> {
         for stray in credentials::strays(entries, self.credentials) {
             case.process("credentials-env", format_args!("has variable {} ({})", stray.name, stray.because));
         }
-        let home = environment.split('\0').filter_map(|entry| entry.strip_prefix("HOME=")).last();
+        let home = environment.split('\0').filter_map(|entry| entry.strip_prefix("HOME=")).next_back();
         if home.is_some_and(|home| !home.is_empty() && !home.starts_with('/')) {
             case.process("credential-files", "has a HOME that is not an absolute path");
         }

@@ -11,6 +11,8 @@ use super::spec::{isolated, put};
 /// The value of the credential that the engine's configuration has, and of those that are planted. It is never shown.
 pub(crate) const SECRET: &str = "planted-value";
 
+const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
 /// A host with container `web`, sealed and running. It ends with the value.
 pub(crate) struct Sealed {
     pub(crate) host: Host,
@@ -31,11 +33,20 @@ impl Sealed {
     /// The same with another runtime.
     pub(crate) fn of(runtime: &str) -> Self {
         let host = Host::new();
+        // The machine's is written by other tests; this one is only read, and a crash goes by the machine's.
+        host.write("core_pattern", "core\n");
+        host.sh(&format!("mount --bind {} {CORE_PATTERN}", host.at("core_pattern"))).must();
         let rootfs = "cd rootfs; mkdir bin proc sys dev etc tmp; cp /bin/busybox bin
             for applet in sh sleep env true; do ln -s busybox bin/$applet; done; mkdir -m 0700 ../../root";
         host.sh(rootfs).must();
         host.write("config.toml", format!("runtime = [{runtime:?}]\n"));
         Self { host }
+    }
+
+    /// Lets containers have user namespaces: the kernel makes no proc in one that would show more than the host's own.
+    pub(crate) fn with_user_namespaces(self) -> Self {
+        self.sh(&format!("umount {CORE_PATTERN}")).must();
+        self
     }
 
     /// Creates a container, whose configuration `change` changes.
