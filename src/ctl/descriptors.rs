@@ -16,15 +16,15 @@ use super::read;
 const PASSING: Duration = Duration::from_millis(50);
 
 /// The sockets of the host's network namespace, and of that of `init`.
-pub(super) struct Sockets {
+pub(super) struct Sockets<'a> {
     init: PathBuf,
-    hosts: BTreeSet<u64>,
+    hosts: &'a BTreeSet<u64>,
     own: BTreeSet<u64>,
 }
 
-impl Sockets {
-    pub(super) fn listed(init: &Path) -> Result<Self> {
-        Ok(Self { init: init.to_owned(), hosts: listed(Path::new("/proc/self"))?, own: listed(init)? })
+impl<'a> Sockets<'a> {
+    pub(super) fn listed(init: &Path, hosts: &'a BTreeSet<u64>) -> Result<Self> {
+        Ok(Self { init: init.to_owned(), hosts, own: listed(init)? })
     }
 
     pub(super) fn look(&mut self, case: &mut Case) -> Result<()> {
@@ -84,7 +84,7 @@ const TABLES: [(&str, usize); 14] = [
 ];
 
 /// The inodes of all sockets that the network namespace of a process lists.
-fn listed(process: &Path) -> Result<BTreeSet<u64>> {
+pub(super) fn listed(process: &Path) -> Result<BTreeSet<u64>> {
     let mut listed = BTreeSet::new();
     for (table, column) in TABLES {
         let path = process.join("net").join(table);

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::process::runs;
+use super::unrecorded::Unrecorded;
 use super::{id_of, print, print_json};
 use crate::record::Place;
 
@@ -19,13 +20,17 @@ struct Line {
     bundle: Option<PathBuf>,
     /// `sealed`: its program may run. `created`: not sealed yet. `stopped`: its init process has ended. `absent`: the
     /// runtime has no such container; a create failed and left the record, which the next one of that id replaces.
-    /// `unreadable`: start and exec are refused.
+    /// `unreadable`: start and exec are refused. `unrecorded`: it runs, was created isolated and has no record.
     state: &'static str,
     pid: Option<u32>,
 }
 
-pub(super) fn list(json: bool) -> Result<ExitCode> {
-    let lines: Vec<Line> = Place::all()?.iter().filter_map(line).collect();
+pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<ExitCode> {
+    let of_unrecorded =
+        |Unrecorded { id, root, pid, .. }| Line { id, root, bundle: None, state: "unrecorded", pid };
+    let recorded = Place::all()?;
+    let recorded = recorded.iter().filter_map(line);
+    let lines: Vec<Line> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
     if json {
         print_json(&lines)?;
         return Ok(ExitCode::SUCCESS);

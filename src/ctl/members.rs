@@ -1,13 +1,12 @@
 //! Which processes belong to a container, and which are in its namespaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::process::{directory, has_ended, member, namespace};
 use super::{read, read_bytes};
-use crate::peers::{in_network, inside};
 use crate::prepare::{Mount, mounts};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
@@ -16,7 +15,7 @@ const CONTROLLERS: [&str; 4] = ["devices", "freezer", "memory", "pids"];
 
 /// The processes of the container: those of its control groups, and init itself. Without a group of its own (rootless)
 /// they are those of its pid namespace.
-pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
+pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>> {
     let groups = own_groups(init)?;
     let mut members = BTreeSet::from([init]);
     for (_, group) in &groups {
@@ -25,36 +24,58 @@ pub(super) fn members(init: u32) -> Result<BTreeSet<u32>> {
         members.extend(pids.into_iter().filter_map(|pid| u32::try_from(pid.as_raw()).ok()));
     }
     if groups.is_empty() {
-        members.extend(beside(init, "pid")?);
+        members.extend(processes.beside(init, "pid")?);
     }
     Ok(members)
 }
 
-/// All processes that are in the same namespace of this kind as `init`; none when that is the host's. Those that may not
-/// be looked at are not ours.
-pub(super) fn beside(init: u32, kind: &str) -> Result<BTreeSet<u32>> {
-    let own = namespace(Path::new("/proc/self"), kind)?;
-    let (dev, ino) = namespace(&directory(init), kind)?;
-    if own == (dev, ino) {
-        return Ok(BTreeSet::new());
+/// Who is in which namespace, of the kinds that lead into a container.
+pub(super) struct Processes(BTreeMap<(&'static str, u64, u64), BTreeSet<u32>>);
+
+/// The kinds of namespaces in which strangers are looked for.
+pub(super) const KINDS: [&str; 5] = ["net", "pid", "ipc", "mnt", "user"];
+
+impl Processes {
+    /// Looks at all processes, in one pass over /proc. Those that may not be looked at are not ours.
+    pub(super) fn all() -> Result<Self> {
+        let mut found: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
+            let entry = entry.context("cannot list /proc")?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            for kind in KINDS {
+                if let Ok((dev, ino)) = namespace(&entry.path(), kind) {
+                    found.entry((kind, dev, ino)).or_default().insert(pid);
+                }
+            }
+        }
+        Ok(Self(found))
     }
-    let mut found = match kind {
-        "net" => in_network(dev, ino)?,
-        _ => inside(&format!("ns/{kind}"), dev, ino)?,
-    };
-    // A zombie is in no control group any more.
-    found.retain(|pid| !has_ended(&directory(*pid)));
-    Ok(found)
+
+    /// All that were in the same namespace of this kind as `init`; none when that is the host's.
+    pub(super) fn beside(&self, init: u32, kind: &'static str) -> Result<BTreeSet<u32>> {
+        let own = namespace(Path::new("/proc/self"), kind)?;
+        let (dev, ino) = namespace(&directory(init), kind)?;
+        let found = self.0.get(&(kind, dev, ino)).filter(|_| own != (dev, ino));
+        let mut found = found.cloned().unwrap_or_default();
+        // A zombie is in no control group any more.
+        found.retain(|pid| !has_ended(&directory(*pid)));
+        Ok(found)
+    }
+}
+
+/// The parent of a process, if it is in our pid namespace and has not ended.
+pub(super) fn parent(pid: u32) -> Result<Option<u32>> {
+    let status = read(&directory(pid).join("status"))?;
+    let parent = member(&status, "PPid").and_then(|parent| parent.parse().ok());
+    Ok(parent.filter(|parent| *parent != 0))
 }
 
 /// The container's own control groups: controllers and directory. One that its parent is in, too, it has inherited: without
 /// the right to make some (rootless), a runtime leaves it where its caller is.
 pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
     let of = |pid| read(&directory(pid).join("cgroup")).map(|text| groups(&text));
-    let status = read(&directory(init).join("status"))?;
-    // 0 is a parent that is not in our pid namespace; one that has ended has handed its child on.
-    let parent = member(&status, "PPid").and_then(|parent| parent.parse().ok());
-    let inherited = parent.and_then(|parent| of(parent).ok()).unwrap_or_default();
+    // One that has ended has handed its child on.
+    let inherited = parent(init)?.and_then(|parent| of(parent).ok()).unwrap_or_default();
     let mut own = Vec::new();
     for (controllers, path) in of(init)?.into_iter().filter(|group| !inherited.contains(group)) {
         let found = hierarchies(&controllers, Path::new(&path))?;

@@ -10,11 +10,19 @@ mod devices;
 mod doctor;
 mod inspect;
 mod install;
+mod kept;
 mod list;
 mod members;
+mod mounted;
+mod open;
 mod peers;
 mod process;
+pub mod seen;
+mod strangers;
+mod survey;
 mod tree;
+mod unrecorded;
+mod users;
 mod verify;
 
 use std::io::Write;
@@ -87,23 +95,50 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.json;
     let done = match &arguments.verb {
-        Verb::List => list::list(json),
+        Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
         Verb::Check(what) => check::check(what, json),
         Verb::Doctor(arguments) => doctor::doctor(arguments, json),
         Verb::Install(arguments) => install::install(arguments, json),
         Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
         Verb::Peers(verb) => peers::peers(verb, json),
-        Verb::Verify { all: true, .. } => {
-            Place::all().and_then(|all| verify::verify(&all, &prepare::settings(None)?.credentials, json))
-        }
-        Verb::Verify { which: Some(which), .. } => find(which)
-            .and_then(|place| verify::verify(&[place], &prepare::settings(None)?.credentials, json)),
+        Verb::Verify { all: true, .. } => verify_all(json),
+        Verb::Verify { which: Some(which), .. } => verify_one(which, json),
         Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "isolatectl: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn verify_all(json: bool) -> Result<ExitCode> {
+    let settings = prepare::settings(None)?;
+    let (places, unrecorded) = (&Place::all()?, &unrecorded::all(&settings)?);
+    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+}
+
+/// One without a record is found by all of its id.
+fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
+    let settings = prepare::settings(None)?;
+    let (places, unrecorded) = match find(which) {
+        Ok(place) => (vec![place], Vec::new()),
+        Err(error) => {
+            let mut unrecorded = unrecorded::all(&settings)?;
+            unrecorded
+                .retain(|found| found.id == which.id && which.root.as_ref().is_none_or(|r| *r == found.root));
+            if unrecorded.is_empty() {
+                return Err(error);
+            }
+            (Vec::new(), unrecorded)
+        }
+    };
+    let (places, unrecorded) = (&places, &unrecorded);
+    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+}
+
+/// Containers that should have a record. To list needs no settings that can be used.
+fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
+    unrecorded::all(&prepare::settings(None).unwrap_or_default())
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::descriptors::Sockets;
+use super::members::parent;
+use super::survey::Survey;
 use super::verify::Broken;
 use super::{read, read_bytes, tree};
-use crate::prepare::is_initial;
+use crate::prepare::{core_pattern_is_program, is_initial};
 use crate::record::{self, Record};
 use crate::rules::{capabilities, credentials};
 use crate::seal::{self, Netns};
@@ -24,7 +26,13 @@ pub(super) struct Looker<'a> {
     credentials: &'a Credentials,
     /// What was promised at `create`.
     record: &'a Record,
-    sockets: Sockets,
+    survey: &'a Survey,
+    sockets: Sockets<'a>,
+    /// How many filters of system calls its processes have without one of their own: those of the engine that init
+    /// was started by, where the kernel counts them (Linux 5.9).
+    inherited_filters: u32,
+    /// Whether a crash starts a program of the host.
+    dumps: bool,
     /// Mount namespaces that were looked at.
     mounts: BTreeSet<(u64, u64)>,
 }
@@ -60,9 +68,21 @@ impl<'a> Looker<'a> {
         netns: Netns,
         credentials: &'a Credentials,
         record: &'a Record,
+        survey: &'a Survey,
     ) -> Result<Self> {
-        let sockets = Sockets::listed(init)?;
-        Ok(Self { init: init.to_owned(), netns, credentials, record, sockets, mounts: BTreeSet::new() })
+        let parent = record.init.map(|init| parent(init.pid)).transpose()?.flatten();
+        let parent = parent.and_then(|parent| read(&directory(parent).join("status")).ok());
+        Ok(Self {
+            init: init.to_owned(),
+            netns,
+            credentials,
+            record,
+            survey,
+            sockets: Sockets::listed(init, &survey.sockets)?,
+            inherited_filters: parent.and_then(|status| filters(&status)).unwrap_or_default(),
+            dumps: core_pattern_is_program(),
+            mounts: BTreeSet::new(),
+        })
     }
 
     /// Everything that is to be said of one process. One that ends meanwhile breaks nothing.
@@ -87,6 +107,8 @@ impl<'a> Looker<'a> {
         let status = read(&case.process.join("status"))?;
         if member(&status, "Seccomp") != Some("2") {
             case.process("seccomp", "has no filter of system calls");
+        } else if filters(&status).is_some_and(|filters| filters <= self.inherited_filters) {
+            case.process("seccomp", "has no filter of system calls but those of its engine");
         }
         self.capabilities(case, &status)?;
         let environment = read_bytes(&case.process.join("environ"))?;
@@ -95,12 +117,19 @@ impl<'a> Looker<'a> {
         for stray in credentials::strays(entries, self.credentials) {
             case.process("credentials-env", format_args!("has variable {} ({})", stray.name, stray.because));
         }
+        let home = environment.split('\0').filter_map(|entry| entry.strip_prefix("HOME=")).next_back();
+        if home.is_some_and(|home| !home.is_empty() && !home.starts_with('/')) {
+            case.process("credential-files", "has a HOME that is not an absolute path");
+        }
+        if self.dumps {
+            core_dumps(case)?;
+        }
         self.sockets.look(case)?;
         if self.mounts.insert(namespace(&case.process, "mnt")?) {
             // All of the machine is there, and to name it file by file would help nobody.
             match case.is_in_ours("mnt")? {
                 true => case.process("mount-system", "is in the host's mount namespace"),
-                false => tree::look(case, self.record)?,
+                false => tree::look(case, self.record, self.survey)?,
             }
         }
         Ok(())
@@ -125,6 +154,29 @@ impl<'a> Looker<'a> {
         }
         Ok(())
     }
+}
+
+/// The limit of one byte is the only one with which the kernel does not start the program (fs/coredump.c), and the program
+/// in the container can raise the soft one to the hard one.
+fn core_dumps(case: &mut Case) -> Result<()> {
+    let limits = read(&case.process.join("limits"))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    let mut words = line.context("cannot understand its limits")?.split_ascii_whitespace();
+    for kind in ["soft", "hard"] {
+        let limit = words.next().context("cannot understand its limits")?;
+        if limit != "1" {
+            let is = format_args!(
+                "has a {kind} limit for core dumps of {limit}: a crash starts a program of the host"
+            );
+            case.process("core-dumps", is);
+        }
+    }
+    Ok(())
+}
+
+/// The number of filters of system calls.
+fn filters(status: &str) -> Option<u32> {
+    member(status, "Seccomp_filters")?.parse().ok()
 }
 
 /// A process' directory in /proc.

@@ -1,5 +1,5 @@
-//! What there is to say against the files that a process of a container sees: what is mounted, the nodes in `/dev`, and
-//! the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
+//! What there is to say against the files that a process of a container sees: what is mounted (`mounted`), the nodes in
+//! `/dev`, and the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,9 +12,10 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
 use super::devices::unusual;
+use super::mounted;
 use super::process::Case;
-use super::read_bytes;
-use crate::prepare::{self, Opened};
+use super::survey::Survey;
+use crate::prepare::Opened;
 use crate::record::Record;
 use crate::rules::{MASKED, READONLY, credentials};
 
@@ -22,9 +23,9 @@ use crate::rules::{MASKED, READONLY, credentials};
 const ENTRIES: usize = 1 << 16;
 
 /// Looks at one process, whose mount namespace was not looked at yet.
-pub(super) fn look(case: &mut Case, record: &Record) -> Result<()> {
+pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey) -> Result<()> {
     let root = Opened::root_of(&case.process).context("cannot open its root directory")?;
-    mounts(case, record, &root)?;
+    mounted::look(case, record, survey, &root)?;
     for (path, device) in nodes(&root).context("cannot look at its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
     }
@@ -41,37 +42,6 @@ pub(super) fn look(case: &mut Case, record: &Record) -> Result<()> {
             && !opened.is_readonly()?
         {
             case.thing("masked-paths", path, "is writable");
-        }
-    }
-    Ok(())
-}
-
-fn mounts(case: &mut Case, record: &Record, root: &Opened) -> Result<()> {
-    let own_groups = record.confined || !case.is_in_ours("cgroup")?;
-    for mount in prepare::mounts(&read_bytes(&case.process.join("mountinfo"))?) {
-        let point = mount.point();
-        let shown = point.display();
-        let reaches_the_machine = match mount.kind {
-            "sysfs" => !record.confined,
-            "cgroup" | "cgroup2" => !own_groups,
-            _ => false,
-        };
-        if reaches_the_machine && !mount.is_readonly() {
-            case.thing("masked-paths", &shown, format_args!("is {} and writable", mount.kind));
-        }
-        if mount.kind == "nsfs" {
-            case.thing("mount-system", &shown, "is a namespace");
-            continue;
-        }
-        // Below another mount it cannot be reached.
-        let Ok(opened) = root.within(&point, OFlag::O_PATH | OFlag::O_NOFOLLOW) else { continue };
-        let stat = opened.stat()?;
-        if is(&stat, SFlag::S_IFSOCK) {
-            case.thing("mount-sockets", &shown, "is a socket of the host");
-        } else if let Some(device) = unusual(&stat)? {
-            // In /dev it is a runtime that mounts it, where it cannot make a node (rootless).
-            let rule = if point.starts_with("/dev") { "devices" } else { "mount-system" };
-            case.thing(rule, &shown, format_args!("is {device}"));
         }
     }
     Ok(())
@@ -104,7 +74,7 @@ fn nodes(root: &Opened) -> Result<BTreeSet<(PathBuf, String)>> {
 
 /// Whether there is something to read: neither nothing, nor /dev/null, nor an empty directory, which is what runtimes
 /// mask with.
-fn shows(root: &Opened, path: &str) -> Result<bool> {
+pub(super) fn shows(root: &Opened, path: &str) -> Result<bool> {
     let Some(opened) = there(root, path)? else { return Ok(false) };
     let stat = opened.stat()?;
     if !is(&stat, SFlag::S_IFDIR) {
@@ -123,6 +93,6 @@ fn there(root: &Opened, path: &str) -> Result<Option<Opened>> {
     }
 }
 
-fn is(stat: &FileStat, kind: SFlag) -> bool {
+pub(super) fn is(stat: &FileStat, kind: SFlag) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }

@@ -7,15 +7,17 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::members::{beside, members};
+use super::members::members;
 use super::process::{Looker, directory, runs};
-use super::{devices, id_of, print, print_json};
-use crate::peers;
+use super::seen::TABLE;
+use super::survey::Survey;
+use super::unrecorded::Unrecorded;
+use super::{devices, id_of, kept, open, print, print_json, strangers, users};
 use crate::record::{Place, Record};
-use crate::seal::{self, Allow, Loaded, Netns, Sockets, Wanted};
+use crate::seal::{self, Netns};
 use crate::settings::Credentials;
 
 #[derive(Serialize)]
@@ -34,13 +36,24 @@ pub(super) struct Broken {
 }
 
 impl Broken {
+    /// `rule` is a name of [`TABLE`].
     pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
+        debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
         Self { rule, why: why.into() }
     }
 }
 
-pub(super) fn verify(places: &[Place], credentials: &Credentials, json: bool) -> Result<ExitCode> {
-    let verdicts: Vec<_> = places.iter().filter_map(|place| verdict(place, credentials)).collect();
+/// What is looked at: records, and containers that should have one.
+pub(super) struct Wanted<'a> {
+    pub(super) places: &'a [Place],
+    pub(super) unrecorded: &'a [Unrecorded],
+    pub(super) credentials: &'a Credentials,
+}
+
+pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<ExitCode> {
+    let survey = Survey::new()?;
+    let recorded = wanted.places.iter().filter_map(|place| verdict(place, wanted.credentials, &survey));
+    let verdicts: Vec<_> = recorded.chain(wanted.unrecorded.iter().map(of_unrecorded)).collect();
     let all_hold = verdicts.iter().all(|verdict| verdict.holds);
     if json {
         print_json(&verdicts)?;
@@ -57,12 +70,17 @@ pub(super) fn verify(places: &[Place], credentials: &Credentials, json: bool) ->
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn of_unrecorded(found: &Unrecorded) -> Verdict {
+    let broken = [Broken::new("record", found.why.clone())].into();
+    Verdict { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
+}
+
 /// None for a record that went away meanwhile: its container was deleted.
-fn verdict(place: &Place, credentials: &Credentials) -> Option<Verdict> {
+fn verdict(place: &Place, credentials: &Credentials, survey: &Survey) -> Option<Verdict> {
     let broken = match place.load() {
         Ok(record) => {
             let record = record?;
-            look(place, &record, credentials)
+            look(place, &record, credentials, survey)
                 .unwrap_or_else(|error| [Broken::new("verify", format!("{error:#}"))].into())
         }
         Err(error) => [Broken::new("record", format!("{error:#}"))].into(),
@@ -71,7 +89,12 @@ fn verdict(place: &Place, credentials: &Credentials) -> Option<Verdict> {
     Some(Verdict { id, root, holds: broken.is_empty(), broken })
 }
 
-fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTreeSet<Broken>> {
+fn look(
+    place: &Place,
+    record: &Record,
+    credentials: &Credentials,
+    survey: &Survey,
+) -> Result<BTreeSet<Broken>> {
     let stands = |why: String| Ok(BTreeSet::from([Broken::new("record", why)]));
     if !place.has_container() {
         return stands("the runtime has no container of that id".into());
@@ -88,70 +111,23 @@ fn look(place: &Place, record: &Record, credentials: &Credentials) -> Result<BTr
         let why = format!("process {} left the namespace that was sealed", init.pid);
         broken.insert(Broken::new("network-namespace", why));
     }
-    broken.extend(seal_of(place, record, netns.as_fd())?.into_iter().map(|why| Broken::new("seal", why)));
-    let members = members(init.pid)?;
-    let mut strangers = Vec::new();
-    for (rule, kind) in [("network-namespace", "net"), ("host-pid", "pid"), ("host-ipc", "ipc")] {
-        strangers.extend(beside(init.pid, kind)?.difference(&members).map(|pid| (rule, kind, *pid)));
+    broken.extend(kept::look(place, record, init.pid));
+    broken.extend(open::look(place, record, &process, netns.as_fd(), survey)?);
+    if record.confined {
+        let maps = users::of_machine(&process)?.into_iter();
+        broken.extend(maps.map(|map| {
+            let why = format!("the machine's root is in its user namespace ({map}), which confines nothing");
+            Broken::new("host-capabilities", why)
+        }));
     }
-    // To look at all other containers takes longer than all the rest, and most have their namespaces for themselves.
-    let known = if strangers.is_empty() { BTreeSet::new() } else { members_beside(place, identity)? };
-    for (rule, kind, pid) in strangers.into_iter().filter(|(.., pid)| !known.contains(pid)) {
-        let why = format!("process {pid} is in its {kind} namespace and not in the container");
-        broken.insert(Broken::new(rule, why));
-    }
+    let members = members(init.pid, &survey.processes)?;
+    broken.extend(strangers::look(survey, place, init.pid, identity, &members)?);
     broken.extend(devices::allowed(init.pid)?);
-    let mut looker = Looker::new(&process, identity, credentials, record)?;
+    let mut looker = Looker::new(&process, identity, credentials, record, survey)?;
     for pid in members {
         broken.extend(looker.look(pid)?);
     }
     // Not promised.
     broken.retain(|broken| !record.waived.iter().any(|waived| waived == broken.rule));
     Ok(broken)
-}
-
-/// What does not hold of the namespace as a whole.
-fn seal_of(place: &Place, record: &Record, netns: std::os::fd::BorrowedFd<'_>) -> Result<Vec<String>> {
-    let seen = seal::look(netns, Sockets::Own)?;
-    let sealed = record.sealed.as_ref();
-    let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
-    let wanted = Wanted { addresses, firewall: record.firewall, allow: allow(place, record)? };
-    let mut found: Vec<_> =
-        seal::broken(&seen, &wanted, Sockets::Own).iter().map(ToString::to_string).collect();
-    if let Loaded::Present(table) = &seen.table {
-        let open = sealed.into_iter().flat_map(|sealed| &sealed.foreign_blocked);
-        let open = open.filter(|socket| !table.blocks(socket));
-        found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
-    }
-    Ok(found)
-}
-
-/// What should be open: of a container that joins another's namespace, what is for that one.
-fn allow(place: &Place, record: &Record) -> Result<Option<Allow>> {
-    let Some(opened) = &record.opened else { return Ok(None) };
-    let (place, record, opened) = match peers::owner(record)? {
-        None => (place.clone(), record.clone(), opened.clone()),
-        Some((place, owner)) => {
-            let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
-            (place, owner, opened)
-        }
-    };
-    let peers = peers::wanted_of(&place, &record)?;
-    let never = opened.excluded();
-    Ok(Some(Allow { ingress: opened.asked.ingress, peers, never }))
-}
-
-/// The processes of other isolated containers in the same namespace: those of a pod.
-fn members_beside(place: &Place, netns: Netns) -> Result<BTreeSet<u32>> {
-    let mut found = BTreeSet::new();
-    for other in Place::all()?.iter().filter(|other| other.record() != place.record()) {
-        // One that cannot be read is named on its own, and vouches for nobody.
-        let init = other.load().ok().flatten().and_then(|record| record.init);
-        let Some(init) = init.filter(|init| runs(*init)) else { continue };
-        let Ok(its) = seal::netns_of(&directory(init.pid)) else { continue };
-        if Netns::of(its.as_fd())? == netns {
-            found.extend(members(init.pid).context("cannot look at the other containers of its pod")?);
-        }
-    }
-    Ok(found)
 }

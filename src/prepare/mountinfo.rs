@@ -8,9 +8,13 @@ use crate::rules::mounts::layers_of;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
 pub(crate) struct Mount<'l> {
+    /// Which file system, by the number that it has as long as it is mounted.
+    pub(crate) device: &'l str,
     root: &'l [u8],
     point: &'l [u8],
     options: &'l [u8],
+    /// Such as `shared:2`.
+    propagation: Vec<&'l [u8]>,
     /// The file system's name.
     pub(crate) kind: &'l str,
     of_file_system: &'l [u8],
@@ -23,11 +27,12 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 
 impl<'l> Mount<'l> {
     fn read(line: &'l [u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
-        fields.find(|field| *field == b"-")?;
+        let propagation = fields.by_ref().take_while(|field| *field != b"-").collect();
         let kind = str::from_utf8(fields.next()?).ok()?;
-        Some(Self { root, point, options, kind, of_file_system: fields.nth(1)? })
+        Some(Self { device, root, point, options, propagation, kind, of_file_system: fields.nth(1)? })
     }
 
     /// What of its file system is mounted.
@@ -50,6 +55,12 @@ impl<'l> Mount<'l> {
         let options = self.of_file_system.split(|byte| *byte == b',').map(unescaped);
         let layers = options.filter_map(|option| option.to_str().map(layers_of)).flatten();
         layers.filter(|layer| !layer.contains('\\')).collect()
+    }
+
+    /// The number of the peer group that it shares mounts with (`shared`), or gets them from (`master`).
+    pub(crate) fn group(&self, how: &str) -> Option<&'l str> {
+        let number = |field: &&'l [u8]| str::from_utf8(field).ok()?.strip_prefix(how)?.strip_prefix(':');
+        self.propagation.iter().find_map(number)
     }
 
     /// Whether the file system, whoever mounts it, has an option.
@@ -86,6 +97,8 @@ mod tests {
                      37 35 0:5 / /srv/pr\xffoc rw - proc proc rw\nnot a mount\n";
         let [one, two] = mounts(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
         assert_eq!((one.root(), one.point(), one.kind), ("/sub".into(), "/mnt1 2".into(), "ext3"));
+        assert_eq!((one.device, one.group("shared"), one.group("master")), ("98:0", Some("2"), Some("1")));
+        assert_eq!((two.group("shared"), two.group("master")), (None, None));
         assert!(one.is_readonly() && one.has("errors=continue") && !one.has("noatime"));
         let text = br"312 281 0:119 / /m rw - overlay overlay rw,lowerdir=l\134:b:/tmp/l\134\054a,upperdir=/u,redirect_dir=on";
         let layers: Vec<_> = mounts(text).flat_map(|mount| mount.layers()).collect();

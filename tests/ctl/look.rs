@@ -14,7 +14,7 @@ fn list_says_what_state_each_container_is_in() {
     let (web, stopped) = (sealed.pid("web"), sealed.pid("stopped"));
     let unreadable = sealed.host.record("unreadable");
     sealed.sabotage(&format!(
-        "mv $R/absent $R/gone; echo >{unreadable}; kill -9 {stopped}; while [ -e /proc/{stopped} ]; do sleep 0.02; done"
+        "mv $R/absent $D/gone; echo >{unreadable}; kill -9 {stopped}; while [ -e /proc/{stopped} ]; do sleep 0.02; done"
     ));
     let root = sealed.host.at("root");
     let text = sealed.ctl(&["list"]).must();

@@ -263,3 +263,42 @@ fn a_container_without_a_network_cannot_be_asked_to_answer() {
     let said = sealed.sh("$SHIM --root $R start web");
     assert!(said.err.contains("ingress is asked for, and it has no network (--network none?)"), "{said:?}");
 }
+
+#[test]
+fn a_peer_that_became_a_name_server_or_the_hosts_is_named() {
+    let sealed = Sealed::empty();
+    create(&sealed, "web", "web", &[("peers", "10.9.0.0/24")]);
+    start(&sealed, "web", 2);
+    sealed.holds(&["web"]);
+    // What the machine's own /etc/resolv.conf names is none of its business.
+    sealed.host.write("resolv.conf", "nameserver 10.9.0.53\nnameserver 10.8.0.53\n");
+    sealed.sh("mount --bind $D/resolv.conf /etc/resolv.conf; ip addr add 10.9.0.77/24 dev br0").must();
+    assert_eq!(
+        sealed.broken(),
+        [
+            "seal: peer 10.9.0.53 is a name server of the host by now",
+            "seal: peer 10.9.0.77 is the host's own address by now",
+        ]
+    );
+}
+
+#[test]
+fn a_peer_of_another_job_is_named_with_its_job() {
+    let sealed = Sealed::empty();
+    for (id, name) in [("web", "algo-1"), ("b", "algo-2")] {
+        create(&sealed, id, name, &[("job", "train")]);
+    }
+    start(&sealed, "web", 2);
+    start(&sealed, "b", 4);
+    sealed.holds(&["b", "web"]);
+    // As if it had been let in, whose job is that of another Kubernetes namespace.
+    let record = sealed.host.record("b");
+    sealed.sh(&format!("sed -i 's/\"namespace\":null,\"name\":\"train\"/\"namespace\":\"team-b\",\"name\":\"train\"/' {record}")).must();
+    assert_eq!(
+        sealed.broken(),
+        [
+            "seal: peer 10.9.0.4 is container b, of job train of namespace team-b",
+            "seal: table inet oci_isolate was changed: 1 peers are not wanted, and 0 wanted are none",
+        ]
+    );
+}

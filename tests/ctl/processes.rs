@@ -38,7 +38,7 @@ fn a_process_of_the_container_in_the_hosts_mount_namespace_is_named() {
 /// In its own, CAP_SYSLOG has no effect.
 #[test]
 fn a_process_that_left_the_user_namespace_of_its_container_is_named() {
-    let sealed = Sealed::empty();
+    let sealed = Sealed::empty().with_user_namespaces();
     sealed.start("web", |config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.push(json!({"type": "user"}));

@@ -11,6 +11,8 @@ use super::spec::{isolated, put};
 /// The value of the credential that the engine's configuration has, and of those that are planted. It is never shown.
 pub(crate) const SECRET: &str = "planted-value";
 
+const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+
 /// A host with container `web`, sealed and running. It ends with the value.
 pub(crate) struct Sealed {
     pub(crate) host: Host,
@@ -25,12 +27,26 @@ impl Sealed {
 
     /// Without a container.
     pub(crate) fn empty() -> Self {
+        Self::of("runc")
+    }
+
+    /// The same with another runtime.
+    pub(crate) fn of(runtime: &str) -> Self {
         let host = Host::new();
+        // The machine's is written by other tests; this one is only read, and a crash goes by the machine's.
+        host.write("core_pattern", "core\n");
+        host.sh(&format!("mount --bind {} {CORE_PATTERN}", host.at("core_pattern"))).must();
         let rootfs = "cd rootfs; mkdir bin proc sys dev etc tmp; cp /bin/busybox bin
             for applet in sh sleep env true; do ln -s busybox bin/$applet; done; mkdir -m 0700 ../../root";
         host.sh(rootfs).must();
-        host.write("config.toml", "runtime = [\"runc\"]");
+        host.write("config.toml", format!("runtime = [{runtime:?}]\n"));
         Self { host }
+    }
+
+    /// Lets containers have user namespaces: the kernel makes no proc in one that would show more than the host's own.
+    pub(crate) fn with_user_namespaces(self) -> Self {
+        self.sh(&format!("umount {CORE_PATTERN}")).must();
+        self
     }
 
     /// Creates a container, whose configuration `change` changes.
@@ -85,6 +101,13 @@ impl Sealed {
     /// Sabotages container `web`: a script on the host that must succeed; `$P` is the init process.
     pub(crate) fn sabotage(&self, script: &str) -> String {
         self.sh(&format!("P={}; {script}", self.pid("web"))).must()
+    }
+
+    /// As if the promises had been made that the settings waived when `web` was created: what stands against them is what
+    /// a container has that was created around the shim.
+    pub(crate) fn promised(&self) {
+        let record = self.host.record("web");
+        self.sabotage(&format!("sed -i 's/\"waived\":\\[[^]]*\\]/\"waived\":[]/' {record}"));
     }
 
     /// Starts a process that stays, by a script in which `stay` becomes it, and says its pid on the host.

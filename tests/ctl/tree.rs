@@ -105,10 +105,11 @@ fn what_was_waived_is_not_named() {
 mount-sockets = \"allow\"",
     );
     let _listener = UnixListener::bind(sealed.host.at("bundle/socket")).unwrap();
+    let source = sealed.host.at("bundle/socket");
     sealed.start("web", |config| {
         put(config, "/linux/maskedPaths", json!([]));
         put(config, "/linux/readonlyPaths", json!([]));
-        let socket = json!({"destination": "/dev/socket", "source": "../bundle/socket", "options": ["bind"]});
+        let socket = json!({"destination": "/dev/socket", "source": source, "options": ["bind"]});
         config["mounts"].as_array_mut().unwrap().push(socket);
         put(
             config,

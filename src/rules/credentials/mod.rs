@@ -8,7 +8,7 @@
 
 pub mod args;
 pub mod files;
-pub(super) mod mounts;
+pub mod mounts;
 mod names;
 pub mod places;
 mod values;

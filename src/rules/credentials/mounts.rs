@@ -49,18 +49,33 @@ pub(in crate::rules) fn goes(view: &View, mount: &Mount, subject: &Subject) -> b
 
 fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
     let destination = clean(&mount.destination);
-    if DESTINATIONS.iter().any(|place| is_within(&destination, place)) {
+    if is_destination(&destination) {
         return true;
     }
     let Some(source) = mount.source.as_deref().filter(|_| is_bind(mount)) else { return false };
     let real = subject.world.sources.get(source).and_then(|source| source.real.to_str());
     let projected = |source: &str| source.contains("/kubernetes.io~projected/");
-    [Some(source), real].into_iter().flatten().map(clean).any(|source| {
-        source.split('/').any(|component| SOURCES.contains(&component))
-            || is_place(&source)
-            || glob(SOURCE_GLOB, &source)
-            || projected(&source) && holds_a_token(view, &destination)
-    })
+    [Some(source), real]
+        .into_iter()
+        .flatten()
+        .map(clean)
+        .any(|source| is_source(&source) || projected(&source) && holds_a_token(view, &destination))
+}
+
+/// Whether a mount of a running container carries credentials, by where it is and what of its file system it shows; both
+/// clean. Which variables named a file in it is not known then.
+#[must_use]
+pub fn carries(destination: &str, source: &str) -> bool {
+    is_destination(destination) || is_source(source)
+}
+
+fn is_destination(destination: &str) -> bool {
+    DESTINATIONS.iter().any(|place| is_within(destination, place))
+}
+
+fn is_source(source: &str) -> bool {
+    let named = || source.split('/').any(|component| SOURCES.contains(&component));
+    named() || is_place(source) || glob(SOURCE_GLOB, source)
 }
 
 /// Whether it is, or lies in, a place in a home that is masked whatever is in it.

@@ -42,6 +42,13 @@ fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Why)> {
     view.annotations.iter().flatten().filter_map(|(name, value)| Some((&**name, judge(name, value)?)))
 }
 
+/// Whether an annotation is one that a runtime acts on and that is not let through, for those who look at what a runtime
+/// keeps of a container.
+#[must_use]
+pub fn is_against(name: &str, value: &str) -> bool {
+    judge(name, value).is_some()
+}
+
 /// runc keeps annotations as `NAME=VALUE` and so takes what stands before the first `=` for the name.
 fn judge(name: &str, value: &str) -> Option<Why> {
     if !PREFIXES

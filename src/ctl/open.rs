@@ -1,0 +1,105 @@
+//! What does not hold of a container's network namespace as a whole: links, addresses, the firewall table, and where
+//! something is open, for whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::survey::Survey;
+use super::verify::Broken;
+use crate::peers;
+use crate::prepare::name_servers;
+use crate::record::{Excluded, Opened, Place, Record};
+use crate::seal::{self, Allow, Loaded, Sockets, Wanted};
+
+pub(super) fn look(
+    place: &Place,
+    record: &Record,
+    process: &Path,
+    netns: BorrowedFd<'_>,
+    survey: &Survey,
+) -> Result<Vec<Broken>> {
+    let seen = seal::look(netns.as_fd(), Sockets::Own)?;
+    let sealed = record.sealed.as_ref();
+    let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
+    let owner = owner(place, record)?;
+    let allow = owner.as_ref().map(Owner::allow).transpose()?;
+    let wanted = Wanted { addresses, firewall: record.firewall, allow };
+    let mut found: Vec<_> =
+        seal::broken(&seen, &wanted, Sockets::Own).iter().map(ToString::to_string).collect();
+    if let Loaded::Present(table) = &seen.table {
+        let open = sealed.into_iter().flat_map(|sealed| &sealed.foreign_blocked);
+        let open = open.filter(|socket| !table.blocks(socket));
+        found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
+        if let (Some(owner), Some(wanted), Some(seen)) = (owner, wanted.allow, table.allows()) {
+            found.extend(owner.strangers(&seen, &wanted, survey)?);
+            found.extend(owner.excluded(&seen, process)?);
+        }
+    }
+    Ok(found.into_iter().map(|why| Broken::new("seal", why)).collect())
+}
+
+/// A container for which something is open in a namespace.
+struct Owner {
+    place: Place,
+    record: Record,
+    opened: Opened,
+}
+
+/// None where nothing should be open. Of a container that joins another's namespace, what is open is for that one.
+fn owner(place: &Place, record: &Record) -> Result<Option<Owner>> {
+    let Some(opened) = &record.opened else { return Ok(None) };
+    let (place, record, opened) = match peers::owner(record)? {
+        None => (place.clone(), record.clone(), opened.clone()),
+        Some((place, owner)) => {
+            let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
+            (place, owner, opened)
+        }
+    };
+    Ok(Some(Owner { place, record, opened }))
+}
+
+impl Owner {
+    fn allow(&self) -> Result<Allow> {
+        let peers = peers::wanted_of(&self.place, &self.record)?;
+        Ok(Allow { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
+    }
+
+    /// Containers that are among the peers in the kernel and should not be: those of another job.
+    fn strangers(&self, seen: &Allow, wanted: &Allow, survey: &Survey) -> Result<Vec<String>> {
+        if seen.peers.is_subset(&wanted.peers) {
+            return Ok(Vec::new());
+        }
+        let is_peer = |allow: &Allow, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
+        let mut found = Vec::new();
+        for other in survey.opened()?.iter().filter(|other| other.place.record() != self.place.record()) {
+            let addresses = other.addresses.iter();
+            let addresses = addresses.filter(|address| is_peer(seen, address) && !is_peer(wanted, address));
+            let job = other.record.job().map_or("no job".into(), |job| format!("job {job}"));
+            let id = &other.record.id;
+            found.extend(addresses.map(|address| format!("peer {address} is container {id}, of {job}")));
+        }
+        Ok(found)
+    }
+
+    /// Addresses that are peers and must not be any more: the host's own, and name servers that it has got since.
+    fn excluded(&self, seen: &Allow, process: &Path) -> Result<Vec<String>> {
+        let mut never: BTreeMap<IpAddr, Excluded> = BTreeMap::new();
+        let mut add = |addresses: BTreeSet<IpAddr>, why| {
+            never.extend(addresses.into_iter().map(|address| (address, why)));
+        };
+        if self.opened.asked.has_peers() {
+            add(name_servers::of_process(process)?, Excluded::OwnNameServer);
+            add(name_servers::of_host()?, Excluded::HostNameServer);
+        }
+        add(seal::addresses(None)?.into_iter().collect(), Excluded::Host);
+        let is_open = |address: &IpAddr| {
+            !seen.never.contains(address) && seen.peers.iter().any(|peer| peer.contains(address))
+        };
+        let open = never.into_iter().filter(|(address, _)| is_open(address));
+        Ok(open.map(|(address, why)| format!("peer {address} is {why} by now")).collect())
+    }
+}
