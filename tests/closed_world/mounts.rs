@@ -206,7 +206,7 @@ fn the_machines_console_is_no_node_and_no_entry() {
     let mut findings = Findings::default();
     for kind in Kind::RUNTIMES {
         let bench = Bench::of(kind);
-        let mut spec = bench.spec("rm -f /c /p; mknod /c c 5 1; mknod /p c 136 0; (: >/c) 2>/dev/null && echo opened; (: >/p) 2>/dev/null && echo terminal");
+        let mut spec = bench.spec("rm -f /c /p; mknod /c c 5 1 && (: >/c) 2>/dev/null && echo opened; mknod /p c 136 0 && (: >/p) 2>/dev/null && echo terminal");
         for set in ["bounding", "effective", "permitted"] {
             spec["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_MKNOD"));
         }
@@ -482,7 +482,7 @@ fn dockers_tmpfs_and_volumes_are_judged_by_what_they_do() {
     findings.about("volume", refused(&run(true, &options, "true"), words).err().into_iter().collect());
 
     // Docker gives CAP_MKNOD and allows 5:1 to every container.
-    let script = "mknod /c c 5 1; (: >/c) 2>/dev/null && echo opened";
+    let script = "mknod /c c 5 1 && (: >/c) 2>/dev/null && echo opened";
     findings.claim(run(false, &[], script).out == "opened", "the console is not open without the shim");
     findings.claim(run(true, &[], script).out.is_empty(), "the console is open");
     findings.settle();

@@ -77,10 +77,15 @@ impl Source {
     }
 
     /// Every file system that is seen through it, with the path at which it begins.
-    fn file_systems(&self) -> Box<dyn Iterator<Item = (&Path, &FileSystem)> + '_> {
-        let own = std::iter::once((self.real.as_path(), &self.file_system));
+    fn file_systems(&self) -> impl Iterator<Item = (&Path, &FileSystem)> {
         let below = self.below.iter().map(|(path, file_system)| (path.as_path(), file_system));
-        Box::new(own.chain(below).chain(self.layers.iter().flat_map(Self::file_systems)))
+        self.own_file_systems().chain(below)
+    }
+
+    /// The one that it lies on, and those of its layers: an overlay shows nothing that is mounted below a layer.
+    fn own_file_systems(&self) -> Box<dyn Iterator<Item = (&Path, &FileSystem)> + '_> {
+        let own = std::iter::once((self.real.as_path(), &self.file_system));
+        Box::new(own.chain(self.layers.iter().flat_map(Self::own_file_systems)))
     }
 }
 
