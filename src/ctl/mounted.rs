@@ -138,9 +138,7 @@ fn of_node(
         found.push(("mount-system", "is the machine's console".into()));
     }
     if is(stat, SFlag::S_IFDIR) {
-        // runc leaves the root file system a slave of the mount that the engine has made of it.
-        let is_root = |how| how == "master" && point == Path::new("/");
-        let of_host = |how| mount.group(how).is_some_and(|group| hosts.has_group(group)) && !is_root(how);
+        let of_host = |how| mount.group(how).is_some_and(|group| hosts.has_group(group));
         let says = [("shared", "shares its mounts with the host"), ("master", "gets the host's mounts")];
         let shares = says.into_iter().filter(|(how, _)| of_host(how));
         found.extend(shares.map(|(_, is)| ("mount-propagation", is.to_owned())));

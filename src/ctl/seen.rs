@@ -122,7 +122,7 @@ pub const TABLE: [Row; 33] = [
         "mount-propagation",
         Partly,
         "peer groups of directories that the host's mounts have as well",
-        "that the root file system is a slave of the engine's mount of it, as runc leaves it; groups of other mount namespaces",
+        "groups of other mount namespaces",
     ),
     row("data-channels", No, "", "FIFOs, and files that others write to"),
     row(

@@ -1,10 +1,12 @@
-//! `mount-propagation`: mounts that the host makes later do not appear in the container. Runtimes make the root file
-//! system a slave until pivot_root(2) is done, so a bind mount that does not say `private` stays a slave of the host's.
+//! `mount-propagation`: mounts that the host makes later do not appear in the container. Without a word runc makes the root
+//! file system a slave, and with it every bind mount that does not say `private`: a mount that the host makes below the
+//! container's root, or below a source, comes along (shown with runc 1.1; runc 1.3 and crun make the root private by
+//! themselves).
 
 use serde_json::json;
 
 use super::{at, is_bind, mounts, options, stays};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::config::{Change, Edit, Json, Mount, Pointer, View};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -21,10 +23,20 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const SHARED: [&str; 4] = ["rshared", "rslave", "shared", "slave"];
 const PRIVATE: [&str; 4] = ["private", "rprivate", "runbindable", "unbindable"];
 
+/// The propagation of the root file system as it is written; nothing where that leaves it to the runtime.
+fn of_root<'v>(view: &'v View) -> Option<&'v str> {
+    view.linux.as_ref()?.rootfs_propagation.as_deref().filter(|propagation| !propagation.is_empty())
+}
+
+/// Whether it holds for all that is mounted below the root file system, too.
+fn is_private(propagation: Option<&str>) -> bool {
+    matches!(propagation, Some("rprivate" | "runbindable"))
+}
+
+/// The propagation of the root file system, if somebody asked for one that is shared.
 fn shared<'v>(view: &'v View) -> Option<&'v str> {
-    let propagation = view.linux.as_ref()?.rootfs_propagation.as_deref()?;
-    (!matches!(propagation, "" | "private" | "rprivate" | "unbindable" | "runbindable"))
-        .then_some(propagation)
+    of_root(view)
+        .filter(|propagation| !matches!(*propagation, "private" | "rprivate" | "unbindable" | "runbindable"))
 }
 
 /// Options of a mount that share it, with their index.
@@ -47,13 +59,17 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         // What nobody asked for is no reason to refuse.
         asked(view, subject)?;
     }
-    // Without the member runtimes make it rprivate, and rslave only until pivot_root(2) is done.
-    let edit = |propagation: &str| Edit {
-        at: Pointer::to(&["linux", "rootfsPropagation"]),
-        change: Change::Remove,
-        says: format!("removed the propagation {propagation} of the root file system"),
-    };
-    let mut edits: Vec<Edit> = shared(view).map(edit).into_iter().collect();
+    let mut edits = Vec::new();
+    if !is_private(of_root(view)) {
+        edits.push(Edit {
+            at: Pointer::to(&["linux", "rootfsPropagation"]),
+            change: Change::Set(Json::of(&"rprivate")),
+            says: match shared(view) {
+                Some(propagation) => format!("removed the propagation {propagation} of the root file system"),
+                None => "made the root file system private".to_owned(),
+            },
+        });
+    }
     for (index, mount) in concerned(view, subject) {
         let options = || at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
@@ -89,6 +105,9 @@ fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
     asked(view, subject)?;
+    if !is_private(of_root(view)) {
+        return Err(Violation::of(&RULE, "the root file system is not private"));
+    }
     match concerned(view, subject).find(|(_, mount)| is_open(mount)) {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is not private", &*mount.destination))),

@@ -420,25 +420,28 @@ fn propagation() -> Cases {
     let bound = |options: Value| {
         mounts(json!([{"destination": "/x", "type": "bind", "source": "/srv/data", "options": options}]))
     };
+    let private = |mut document: Value| {
+        document["linux"]["rootfsPropagation"] = json!("rprivate");
+        document
+    };
     Cases {
         rule: "mount-propagation",
         golden: vec![
-            (
-                root("rshared"),
-                json!({"linux": {}}),
-                "removed the propagation rshared of the root file system",
-            ),
+            (root("rshared"), root("rprivate"), "removed the propagation rshared of the root file system"),
+            (json!({"linux": {}}), root("rprivate"), "made the root file system private"),
+            (root("private"), root("rprivate"), "made the root file system private"),
             (
                 bound(json!(["rslave", "ro"])),
-                bound(json!(["ro", "rprivate"])),
+                private(bound(json!(["ro", "rprivate"]))),
                 "removed the propagation rslave of /x",
             ),
-            (with("/srv/data"), bound(json!(["rprivate"])), "made /x private"),
+            (with("/srv/data"), private(bound(json!(["rprivate"]))), "made /x private"),
         ],
         broken: vec![
             (root("slave"), "the root file system's propagation is \"slave\""),
             (bound(json!(["private", "shared"])), "the propagation of /x is \"shared\""),
-            (with("/srv/data"), "/x is not private"),
+            (private(with("/srv/data")), "/x is not private"),
+            (with("/srv/data"), "the root file system is not private"),
         ],
         refused: vec![
             (root("rslave"), "the root file system's propagation is \"rslave\""),
