@@ -210,6 +210,7 @@ fn may_change(line: &str) -> bool {
         "+/linux/seccomp",
         "+/linux/maskedPaths",
         "+/linux/readonlyPaths",
+        "+/linux/rootfsPropagation",
         "+/process/rlimits",
         // One without its credential.
         "-/hooks/createContainer/",

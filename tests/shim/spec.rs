@@ -9,6 +9,7 @@ pub(crate) const SWITCH: &str = "io.oci-isolate.network-isolation";
 pub(crate) fn plain() -> Value {
     let mut config: Value = serde_json::from_str(include_str!("../data/config/runc-spec.json")).unwrap();
     config["process"]["terminal"] = json!(false);
+    config["linux"]["rootfsPropagation"] = json!("rprivate");
     // The profile that the rule seccomp makes where there is none, so that it has nothing to add.
     config["linux"]["seccomp"] = serde_json::from_str(include_str!("../data/seccomp/made.json")).unwrap();
     config
