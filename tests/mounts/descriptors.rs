@@ -95,7 +95,8 @@ fn a_notify_socket_is_not_handed_on_and_other_descriptors_stay_behind() {
     let notify = format!("NOTIFY_SOCKET={} timeout -k 1 3 \"$@\"", path.display());
     let closed = bench.run_script(&notify, &shim(), &isolated(&both.spec), &[]);
     assert!(closed.well() && !closed.out.contains("NOTIFY_SOCKET"), "{closed}");
-    let runtime = bench.host.write("list", "#!/bin/sh\nls -l /proc/$$/fd >&2\nexit 3\n");
+    let list = "#!/bin/sh\n[ \"$*\" != features ] || exec runc features\nls -l /proc/$$/fd >&2\nexit 3\n";
+    let runtime = bench.host.write("list", list);
     bench.host.sh(&format!("chmod +x {runtime}")).must();
     let settings = bench.host.write("list.toml", &format!("runtime = [\"{runtime}\"]\n"));
     let script = with(&bench, 9, "tcp", "\"$@\"");
