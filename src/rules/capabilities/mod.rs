@@ -69,13 +69,13 @@ impl Capability {
 /// also takes a number for one (`12`, `0xc`) and ignores what follows a name (`cap_net_admin,x`): whatever is written so
 /// could be CAP_NET_ADMIN, which no answer allows.
 fn against_name(name: &str, confined: bool) -> Option<Against> {
-    let upper = name.to_ascii_uppercase();
-    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+    let prefixed = name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("CAP_"));
+    let bare = if prefixed { &name[4..] } else { name };
+    if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
         let why = "is not the name of a capability, and runtimes may take it for one";
         return Some(Against { rule: &NETWORK, fate: Fate::Refused, why });
     }
-    match TABLE.iter().find(|known| known.name == bare) {
+    match TABLE.iter().find(|known| known.name.eq_ignore_ascii_case(bare)) {
         Some(known) => known.against(confined),
         None => Some(Against { rule: &HOST, fate: Fate::Refused, why: "is not known" }),
     }

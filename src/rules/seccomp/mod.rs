@@ -73,7 +73,9 @@ impl Open {
 /// does not know would be open.
 #[must_use]
 pub fn names_what_it_denies(view: &View) -> bool {
-    !matches!(read(view), Ok(Some(profile)) if !profile.default.passes())
+    let default = seccomp(view).and_then(|profile| profile.default_action.as_deref()).unwrap_or_default();
+    // One that is not known is refused by the rule.
+    Action::read(default, None).map_or(true, Action::passes)
 }
 
 fn seccomp<'v, 'a>(view: &'v View<'a>) -> Option<&'v Seccomp<'a>> {

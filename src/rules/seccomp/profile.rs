@@ -51,7 +51,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    fn read(name: &str, errno: Option<u32>) -> Result<Self, String> {
+    pub(super) fn read(name: &str, errno: Option<u32>) -> Result<Self, String> {
         // Both runtimes say EPERM where nothing is said, and libseccomp has 16 bits for it.
         let errno = (errno.unwrap_or(1) & 0xffff) as u16;
         Ok(match name {
