@@ -1,13 +1,16 @@
 //! The mounts of a mount namespace, as the kernel lists them (proc_pid_mountinfo(5)).
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+
+use nix::sys::stat::makedev;
 
 use crate::rules::mounts::layers_of;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
 pub(crate) struct Mount<'l> {
+    device: &'l str,
     root: &'l [u8],
     point: &'l [u8],
     options: &'l [u8],
@@ -22,12 +25,20 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 }
 
 impl<'l> Mount<'l> {
-    fn read(line: &'l [u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+    pub(super) fn read(line: &'l [u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
         fields.find(|field| *field == b"-")?;
-        let kind = str::from_utf8(fields.next()?).ok()?;
-        Some(Self { root, point, options, kind, of_file_system: fields.nth(1)? })
+        // A name of bytes that are no text is on no list either.
+        let kind = str::from_utf8(fields.next()?).unwrap_or("unreadable");
+        Some(Self { device, root, point, options, kind, of_file_system: fields.nth(1)? })
+    }
+
+    /// Its file system's, as stat(2) has it.
+    pub(super) fn device(&self) -> u64 {
+        let (major, minor) = self.device.split_once(':').unwrap_or_default();
+        makedev(major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
     }
 
     /// What of its file system is mounted.
@@ -52,6 +63,13 @@ impl<'l> Mount<'l> {
         layers.filter(|layer| !layer.contains('\\')).collect()
     }
 
+    /// The directory of an overlay that is written to.
+    pub(super) fn upper(&self) -> Option<String> {
+        let mut options = self.of_file_system.split(|byte| *byte == b',');
+        let upper = options.find(|option| option.starts_with(b"upperdir="))?;
+        layers_of(unescaped(upper).to_str()?).pop()
+    }
+
     /// Whether the file system, whoever mounts it, has an option.
     pub(crate) fn has(&self, option: &str) -> bool {
         has(self.of_file_system, option)
@@ -64,6 +82,9 @@ fn has(options: &[u8], option: &str) -> bool {
 
 /// Spaces, tabs, newlines and backslashes stand there as `\ooo`.
 fn unescaped(text: &[u8]) -> PathBuf {
+    if !text.contains(&b'\\') {
+        return OsStr::from_bytes(text).into();
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, behind @ ..] = rest {

@@ -14,7 +14,8 @@ use oci_isolate::config::{Change, Document, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
-use oci_isolate::rules::{CredentialFiles, RULES, Rule, Subject, World};
+use oci_isolate::rules::mounts::{FileSystem, Node};
+use oci_isolate::rules::{CredentialFiles, RULES, Rule, Source, Subject, World};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -222,12 +223,14 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
 
 #[test]
 fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
+    let local = FileSystem::of_name("ext4");
+    let root = Source { system: Some("/var/lib"), ..Source::new("/var/lib", Node::Directory, local) };
     let cases = Cases {
         rule: "mount-system",
-        world: World { root: Some("/var/lib"), ..World::default() },
+        world: World { root: Some(root), ..World::default() },
         ..Cases::default()
     };
-    let why = Err("mount-system: the root file system is the system's /var/lib".to_owned());
+    let why = Err("mount-system: the root file system /var/lib is the system's /var/lib".to_owned());
     assert_eq!(holds(cases.rule(), &json!({}), &cases.subject()), why);
     assert_eq!(applied(cases.rule(), &json!({}), &cases.lenient()).map(drop), why);
 }
