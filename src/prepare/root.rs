@@ -87,20 +87,20 @@ impl Eye<'_> {
         let root = self.root;
         let hidden: Vec<&str> =
             HIDING.iter().filter(|hiding| hides(view, hiding)).map(|(at, _)| &at[1..]).collect();
-        let upper = match self.mounted()?.of(&root.path).filter(Mounted::is_overlay) {
-            None => None,
-            Some(mount) => {
-                let Some(upper) = mount.upper() else { return Ok(Found::nothing()) };
-                let opened = mount.places_of(&upper).iter().find_map(|place| Opened::plain(place).ok());
-                let opened = opened.context("cannot find the upper layer of its overlay")?;
-                Some(opened.within(mount.inside(&root.path), OFlag::O_PATH))
-            }
-        };
-        let opened = match upper.transpose() {
-            Err(Errno::ENOENT) => return Ok(Found::nothing()),
-            upper => upper?,
-        };
-        let opened = opened.as_ref().unwrap_or(&root.opened);
+        let device = root.opened.stat()?.st_dev;
+        let is_overlay = |mount: &Mounted| mount.is_overlay() && mount.device() == device;
+        let mut upper = None;
+        if let Some(mount) = self.mounted()?.of(&root.path).filter(is_overlay) {
+            let Some(layer) = mount.upper() else { return Ok(Found::nothing()) };
+            // Where it cannot be had, all of the overlay is searched.
+            let layer = mount.places_of(&layer).iter().find_map(|place| Opened::plain(place).ok());
+            let inside = layer.map(|layer| layer.within(mount.inside(&root.path), OFlag::O_PATH));
+            upper = match inside {
+                Some(Err(Errno::ENOENT)) => return Ok(Found::nothing()),
+                inside => inside.transpose()?,
+            };
+        }
+        let opened = upper.as_ref().unwrap_or(&root.opened);
         let bound = root.opened.link();
         let searched =
             Searched { opened, bound: &bound, real: &root.path, below: &source.below, hidden: &hidden };
@@ -110,12 +110,9 @@ impl Eye<'_> {
 
 /// What lies in the root that the container must not change.
 fn holds(root: &Path, bundle: &Path) -> Option<&'static str> {
-    let is_in = |path: &Path| {
-        let real = || Opened::plain(path).ok()?.path().ok();
-        real().is_some_and(|real| real.starts_with(root))
-    };
     // Mostly the root lies in the bundle.
-    if !root.starts_with(bundle) && is_in(bundle) {
+    let is_apart = root == bundle || !root.starts_with(bundle);
+    if is_apart && std::fs::canonicalize(bundle).map_or(true, |bundle| bundle.starts_with(root)) {
         return Some("the bundle, and with it the container's config.json");
     }
     record::is_above_state(root).then_some("the records of isolated containers")

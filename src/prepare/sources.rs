@@ -49,27 +49,35 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(Sources, 
 
 /// What directories of this machine are, by device and inode.
 #[derive(Default)]
-struct Known(Option<Directories>);
+struct Known {
+    directories: Option<Directories>,
+    dev: Option<Option<u64>>,
+}
 
 struct Directories {
     system: BTreeMap<(u64, u64), &'static str>,
     homes: Option<(u64, u64)>,
-    /// The file system of `/dev`, for statfs(2) a tmpfs like any other.
-    dev: Option<u64>,
 }
 
 impl Known {
-    fn get(&mut self) -> &Directories {
-        self.0.get_or_insert_with(|| {
-            let identity = |path: &str| Some(std::fs::metadata(path).ok()?).map(|it| (it.dev(), it.ino()));
+    fn directories(&mut self) -> &Directories {
+        self.directories.get_or_insert_with(|| {
             // Of two names for one directory (/var/run) the first is the one that is said.
             let names = SYSTEM_DIRECTORIES.iter().rev();
             let system = names.filter_map(|path| Some((identity(path)?, *path))).collect();
-            let device = |path| Some(identity(path)?.0);
-            let dev = device("/dev").filter(|dev| Some(*dev) != device("/"));
-            Directories { system, homes: identity(HOMES), dev }
+            Directories { system, homes: identity(HOMES) }
         })
     }
+
+    /// The file system of `/dev`, for statfs(2) a tmpfs like any other.
+    fn dev(&mut self) -> Option<u64> {
+        let device = |path| Some(identity(path)?.0);
+        *self.dev.get_or_insert_with(|| device("/dev").filter(|dev| Some(*dev) != device("/")))
+    }
+}
+
+fn identity(path: &str) -> Option<(u64, u64)> {
+    Some(std::fs::metadata(path).ok()?).map(|it| (it.dev(), it.ino()))
 }
 
 /// What is looked up once for all sources, when the first needs it.
@@ -130,7 +138,7 @@ impl Eye<'_> {
         let mut source = Source::new(real, node(stat), file_system);
         source.in_rootfs = self.is_in_rootfs(&source.real);
         if source.node == Node::Directory {
-            let known = self.known.get();
+            let known = self.known.directories();
             let identity = (stat.st_dev, stat.st_ino);
             source.system = known.system.get(&identity).copied();
             source.holds_homes = known.homes == Some(identity);
@@ -148,7 +156,7 @@ impl Eye<'_> {
             return Ok(known.clone());
         }
         let mut found = opened.file_system()?;
-        if found.name == "tmpfs" && self.known.get().dev == Some(stat.st_dev) {
+        if found.name == "tmpfs" && self.known.dev() == Some(stat.st_dev) {
             found = FileSystem::of_name("devtmpfs");
         }
         self.file_systems.insert(stat.st_dev, found.clone());

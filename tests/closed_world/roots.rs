@@ -244,12 +244,22 @@ fn the_root_is_no_directory_of_the_machine_by_whatever_name() {
             closed.out == "ran" || closed.err.contains("invalid rootfs: not an absolute path, or a symlink");
         findings.claim(ran, format!("{kind:?}: by a link: {closed}"));
 
-        // The root is what the bundle lies in: its configuration would be the container's.
+        // The root is what the bundle lies in, or the bundle: its configuration would be the container's.
         copy(&dir);
-        let mut spec = bench.spec("test -e /bundle/config.json && echo ran");
-        spec["root"]["path"] = json!("..");
-        let words = "holds the bundle, and with it the container's config.json; use another directory";
-        claim(&mut findings, &format!("{kind:?} .."), &bench.open(&spec), &bench.closed(&spec), "ran", words);
+        copy(&format!("{dir}/bundle"));
+        for root in ["..", "."] {
+            let mut spec = bench.spec("test -e /config.json -o -e /bundle/config.json && echo ran");
+            spec["root"]["path"] = json!(root);
+            let words = "holds the bundle, and with it the container's config.json; use another directory";
+            claim(
+                &mut findings,
+                &format!("{kind:?} {root}"),
+                &bench.open(&spec),
+                &bench.closed(&spec),
+                "ran",
+                words,
+            );
+        }
     }
     findings.settle();
 }
