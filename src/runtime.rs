@@ -18,7 +18,7 @@ use crate::invocation::Dialect;
 
 pub use kept::Kept;
 pub use libseccomp::Libseccomp;
-pub use root::{state_root, user_runtime_dir};
+pub use root::{runtime_dir, state_root, user_runtime_dir};
 
 use ourselves::Shim;
 

@@ -20,7 +20,7 @@ pub(super) fn is_bound(path: &Path) -> bool {
     let path = match path.as_os_str().as_bytes().len() {
         ..=100 => path,
         _ => {
-            let Ok(found) = Opened::plain(path) else { return true };
+            let Ok(found) = Opened::of_ours(path) else { return true };
             opened = found;
             link = opened.link();
             &link
@@ -33,6 +33,19 @@ pub(super) fn is_bound(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_with_a_long_path_below_a_descriptor_is_told_from_one_that_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = Opened::plain(dir.path()).unwrap();
+        let name = "a".repeat(99);
+        drop(std::os::unix::net::UnixDatagram::bind(dir.path().join("s")).unwrap());
+        std::fs::rename(dir.path().join("s"), dir.path().join(&name)).unwrap();
+        assert!(!is_bound(&opened.link().join(&name)));
+        let _ours = std::os::unix::net::UnixDatagram::bind(dir.path().join("t")).unwrap();
+        std::fs::rename(dir.path().join("t"), dir.path().join(&name)).unwrap();
+        assert!(is_bound(&opened.link().join(&name)));
+    }
 
     #[test]
     fn a_socket_is_bound_while_somebody_has_it_and_left_behind_afterwards() {

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 
 use super::open::Opened;
-use super::sources::Root;
+use super::root::Root;
 use super::tree::{Found, Names, Tree, is_missing};
 use crate::config::View;
 use crate::rules::Sources;

@@ -7,10 +7,12 @@
 
 mod bound;
 mod homes;
+mod mounted;
 mod mountinfo;
 pub mod name_servers;
 mod network;
 mod open;
+mod root;
 mod search;
 mod settings;
 mod sources;

@@ -1,8 +1,10 @@
 //! The mounts of a mount namespace, as the kernel lists them (proc_pid_mountinfo(5)).
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+
+use nix::sys::stat::makedev;
 
 use crate::rules::mounts::layers_of;
 
@@ -26,13 +28,20 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
 }
 
 impl<'l> Mount<'l> {
-    fn read(line: &'l [u8]) -> Option<Self> {
+    pub(super) fn read(line: &'l [u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
         let propagation = fields.by_ref().take_while(|field| *field != b"-").collect();
-        let kind = str::from_utf8(fields.next()?).ok()?;
+        // A name of bytes that are no text is on no list either.
+        let kind = str::from_utf8(fields.next()?).unwrap_or("unreadable");
         Some(Self { device, root, point, options, propagation, kind, of_file_system: fields.nth(1)? })
+    }
+
+    /// Its file system's, as stat(2) has it.
+    pub(super) fn device(&self) -> u64 {
+        let (major, minor) = self.device.split_once(':').unwrap_or_default();
+        makedev(major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
     }
 
     /// What of its file system is mounted.
@@ -63,6 +72,13 @@ impl<'l> Mount<'l> {
         self.propagation.iter().find_map(number)
     }
 
+    /// The directory of an overlay that is written to.
+    pub(super) fn upper(&self) -> Option<String> {
+        let mut options = self.of_file_system.split(|byte| *byte == b',');
+        let upper = options.find(|option| option.starts_with(b"upperdir="))?;
+        layers_of(unescaped(upper).to_str()?).pop()
+    }
+
     /// Whether the file system, whoever mounts it, has an option.
     pub(crate) fn has(&self, option: &str) -> bool {
         has(self.of_file_system, option)
@@ -75,6 +91,9 @@ fn has(options: &[u8], option: &str) -> bool {
 
 /// Spaces, tabs, newlines and backslashes stand there as `\ooo`.
 fn unescaped(text: &[u8]) -> PathBuf {
+    if !text.contains(&b'\\') {
+        return OsStr::from_bytes(text).into();
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, behind @ ..] = rest {

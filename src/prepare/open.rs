@@ -38,6 +38,11 @@ impl Opened {
         .map(Self)
     }
 
+    /// The file at a path that may begin with [`Opened::link`].
+    pub(super) fn of_ours(path: &Path) -> nix::Result<Self> {
+        open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
+    }
+
     /// The root directory of a process of the machine, by its directory in /proc.
     pub(crate) fn root_of(process: &Path) -> nix::Result<Self> {
         open(&process.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)

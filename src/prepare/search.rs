@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::bound::is_bound;
 use super::open::Opened;
@@ -22,6 +22,8 @@ use crate::rules::mounts::{Class, FileSystem};
 const ENTRIES: usize = 1 << 17;
 /// As much is read of the kernel's lists, in bytes.
 const LIST_LIMIT: u64 = 16 << 20;
+/// Most lists are shorter; the kernel gives a page at a time.
+const CAPACITY: usize = 8 << 10;
 
 /// What is found in a directory, by paths in it, in their order.
 #[derive(Default)]
@@ -30,6 +32,28 @@ pub(super) struct Found {
     pub(super) fifos: BTreeSet<PathBuf>,
     /// Whether every entry was looked at.
     pub(super) complete: bool,
+}
+
+impl Found {
+    /// Nothing in all of it.
+    pub(super) fn nothing() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+}
+
+/// A directory that is searched.
+#[derive(Clone, Copy)]
+pub(super) struct Searched<'a> {
+    pub(super) opened: &'a Opened,
+    /// A path to the directory by which its sockets are to be had: of the upper layer of an overlay, the overlay.
+    pub(super) bound: &'a Path,
+    /// The path by which that is known.
+    pub(super) real: &'a Path,
+    /// Mounts below it. Those that are no files of this machine are not entered, since that may take as long as
+    /// another machine likes.
+    pub(super) below: &'a [(PathBuf, FileSystem)],
+    /// Names of directories in it that are not entered.
+    pub(super) hidden: &'a [&'a str],
 }
 
 /// Searches directory after directory.
@@ -43,19 +67,15 @@ impl Search {
         Self { left: ENTRIES, bound: None }
     }
 
-    /// Searches a directory whose path is `real`; mounts `below` it that are no files of this machine are not entered, since
-    /// that may take as long as another machine likes.
-    pub(super) fn of(
-        &mut self,
-        opened: &Opened,
-        real: &Path,
-        below: &[(PathBuf, FileSystem)],
-    ) -> Result<Found> {
-        let mut found = Found { complete: true, ..Found::default() };
+    /// Searches a directory.
+    pub(super) fn of(&mut self, searched: &Searched) -> Result<Found> {
+        let Searched { opened, bound, real, below, hidden } = *searched;
+        let mut found = Found::nothing();
         let is_foreign = |path: &Path| {
             let mount = below.iter().find(|(point, _)| point == path);
             mount.is_some_and(|(_, fs)| matches!(fs.class, Class::Network | Class::System))
         };
+        let is_hidden = |path: &Path| hidden.iter().any(|name| path.as_os_str() == *name);
         let top = opened.link();
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
@@ -80,11 +100,14 @@ impl Search {
                 let path = || directory.join(entry.file_name());
                 if kind.is_dir() {
                     let path = path();
-                    if below.is_empty() || !is_foreign(&real.join(&path)) {
+                    if !is_hidden(&path) && (below.is_empty() || !is_foreign(&real.join(&path))) {
                         directories.push(path);
                     }
-                } else if kind.is_socket() && is_bound(&entry.path()) {
-                    found.sockets.insert(path());
+                } else if kind.is_socket() {
+                    let path = path();
+                    if is_bound(&bound.join(&path)) {
+                        found.sockets.insert(path);
+                    }
                 } else if kind.is_fifo() {
                     found.fifos.insert(path());
                 }
@@ -130,11 +153,14 @@ fn listed() -> Result<BTreeSet<PathBuf>> {
     Ok(paths)
 }
 
-/// What is to be read of a list of the kernel's.
+/// What is to be read of a list of the kernel's. One that is longer is an error: what is not read could be what matters.
 pub(super) fn list(path: &Path) -> Result<Vec<u8>> {
     let shown = || format!("cannot read {}", path.display());
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(CAPACITY);
     let file = File::open(path).with_context(shown)?;
-    file.take(LIST_LIMIT).read_to_end(&mut bytes).with_context(shown)?;
+    file.take(LIST_LIMIT + 1).read_to_end(&mut bytes).with_context(shown)?;
+    if bytes.len() as u64 > LIST_LIMIT {
+        bail!("{} is larger than {LIST_LIMIT} bytes", path.display());
+    }
     Ok(bytes)
 }

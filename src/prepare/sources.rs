@@ -10,9 +10,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::mountinfo;
+use super::mounted::{Mounted, Table};
 use super::open::Opened;
-use super::search::{self, Search};
+use super::root::Root;
+use super::search::{Search, Searched};
 use crate::config::View;
 use crate::rules::mounts::{self, Class, FileSystem, Node, SYSTEM_DIRECTORIES};
 use crate::rules::{Source, Sources};
@@ -22,28 +23,8 @@ const HOMES: &str = "/home";
 /// Overlays may lie upon overlays; the kernel stacks two (FILESYSTEM_MAX_STACK_DEPTH).
 const STACKED: usize = 2;
 
-/// The container's root file system.
-pub(super) struct Root {
-    pub(super) opened: Opened,
-    pub(super) path: PathBuf,
-    pub(super) system: Option<&'static str>,
-}
-
-/// Opens the root file system.
-pub(super) fn root(path: &Path) -> Result<Root> {
-    let shown = || format!("cannot look at the root {}", path.display());
-    let opened = Opened::plain(path).with_context(shown)?;
-    let real = opened.path().with_context(shown)?;
-    let is = opened.stat().with_context(shown)?;
-    let by_name = SYSTEM_DIRECTORIES.iter().find(|directory| real.as_os_str() == **directory).copied();
-    // Looking at all of them would cost every container what few need.
-    let machine = std::fs::metadata("/").with_context(shown)?;
-    let system = by_name.or((machine.dev() == is.st_dev && machine.ino() == is.st_ino).then_some("/"));
-    Ok(Root { opened, path: real, system })
-}
-
-/// Looks at the sources of all mounts; those of bind mounts are relative to the bundle.
-pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<Sources> {
+/// Looks at the sources of all mounts, those of bind mounts relative to the bundle, and at the root file system.
+pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(Sources, Source)> {
     let mut eye = Eye {
         root,
         search: Search::new(),
@@ -62,50 +43,49 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<Sources> {
             }
         }
     }
-    Ok(found)
+    let root = eye.root(view, bundle)?;
+    Ok((found, root))
 }
 
 /// What directories of this machine are, by device and inode.
 #[derive(Default)]
-struct Known(Option<Directories>);
+struct Known {
+    directories: Option<Directories>,
+    dev: Option<Option<u64>>,
+}
 
 struct Directories {
     system: BTreeMap<(u64, u64), &'static str>,
     homes: Option<(u64, u64)>,
-    /// The file system of `/dev`, for statfs(2) a tmpfs like any other.
-    dev: Option<u64>,
 }
 
 impl Known {
-    fn get(&mut self) -> &Directories {
-        self.0.get_or_insert_with(|| {
-            let identity = |path: &str| Some(std::fs::metadata(path).ok()?).map(|it| (it.dev(), it.ino()));
+    fn directories(&mut self) -> &Directories {
+        self.directories.get_or_insert_with(|| {
             // Of two names for one directory (/var/run) the first is the one that is said.
             let names = SYSTEM_DIRECTORIES.iter().rev();
             let system = names.filter_map(|path| Some((identity(path)?, *path))).collect();
-            let device = |path| Some(identity(path)?.0);
-            let dev = device("/dev").filter(|dev| Some(*dev) != device("/"));
-            Directories { system, homes: identity(HOMES), dev }
+            Directories { system, homes: identity(HOMES) }
         })
+    }
+
+    /// The file system of `/dev`, for statfs(2) a tmpfs like any other.
+    fn dev(&mut self) -> Option<u64> {
+        let device = |path| Some(identity(path)?.0);
+        *self.dev.get_or_insert_with(|| device("/dev").filter(|dev| Some(*dev) != device("/")))
     }
 }
 
-/// A mount of the machine.
-struct Mounted {
-    point: PathBuf,
-    file_system: FileSystem,
-    root: PathBuf,
-    /// Of an overlay: its directories.
-    layers: Vec<String>,
+fn identity(path: &str) -> Option<(u64, u64)> {
+    Some(std::fs::metadata(path).ok()?).map(|it| (it.dev(), it.ino()))
 }
 
 /// What is looked up once for all sources, when the first needs it.
-struct Eye<'a> {
-    root: &'a Root,
-    search: Search,
+pub(super) struct Eye<'a> {
+    pub(super) root: &'a Root,
+    pub(super) search: Search,
     known: Known,
-    /// By mount point, those of one point in their order.
-    mounted: Option<Vec<Mounted>>,
+    mounted: Option<Table>,
     /// By device.
     file_systems: BTreeMap<u64, FileSystem>,
 }
@@ -123,7 +103,9 @@ impl Eye<'_> {
         // take as long as the other machine likes.
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
         if searched && source.node == Node::Directory && source.system.is_none() && !foreign {
-            let found = self.search.of(&opened, &source.real, &source.below)?;
+            let (bound, real, below) = (opened.link(), &*source.real, &*source.below);
+            let found =
+                self.search.of(&Searched { opened: &opened, bound: &bound, real, below, hidden: &[] })?;
             source.sockets = found.sockets.into_iter().collect();
             source.fifos = found.fifos.into_iter().collect();
             source.searched = found.complete;
@@ -150,27 +132,17 @@ impl Eye<'_> {
     }
 
     /// What an open file is; `depth` overlays lie upon it.
-    fn seen(&mut self, opened: &Opened, stat: &FileStat, depth: usize) -> Result<Source> {
+    pub(super) fn seen(&mut self, opened: &Opened, stat: &FileStat, depth: usize) -> Result<Source> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
-        let (major, minor) = (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
-        let node = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFREG => Node::File,
-            SFlag::S_IFDIR => Node::Directory,
-            SFlag::S_IFSOCK => Node::Socket,
-            SFlag::S_IFIFO => Node::Fifo,
-            SFlag::S_IFCHR => Node::Character(major, minor),
-            SFlag::S_IFBLK => Node::Block(major, minor),
-            _ => Node::Unclear("it is no kind of file".into()),
-        };
-        let mut source = Source::new(real, node, file_system);
+        let mut source = Source::new(real, node(stat), file_system);
         source.in_rootfs = self.is_in_rootfs(&source.real);
         if source.node == Node::Directory {
-            let known = self.known.get();
+            let known = self.known.directories();
             let identity = (stat.st_dev, stat.st_ino);
             source.system = known.system.get(&identity).copied();
             source.holds_homes = known.homes == Some(identity);
-            source.below = self.below(&source.real)?;
+            source.below = self.mounted()?.below(&source.real);
         }
         if source.file_system.name == "overlay" && source.system.is_none() {
             source.layers = self.layers(&source.real, depth)?;
@@ -184,7 +156,7 @@ impl Eye<'_> {
             return Ok(known.clone());
         }
         let mut found = opened.file_system()?;
-        if found.name == "tmpfs" && self.known.get().dev == Some(stat.st_dev) {
+        if found.name == "tmpfs" && self.known.dev() == Some(stat.st_dev) {
             found = FileSystem::of_name("devtmpfs");
         }
         self.file_systems.insert(stat.st_dev, found.clone());
@@ -195,42 +167,27 @@ impl Eye<'_> {
         real.starts_with(&self.root.path)
     }
 
-    /// Mounts below a directory.
-    fn below(&mut self, real: &Path) -> Result<Vec<(PathBuf, FileSystem)>> {
-        let mounted = self.mounted()?;
-        // Paths compare component by component, so that what lies below a directory follows it at once.
-        let from = mounted.partition_point(|mount| mount.point.as_path() <= real);
-        let below = mounted[from..].iter().take_while(|mount| mount.point.starts_with(real));
-        Ok(below.map(|mount| (mount.point.clone(), mount.file_system.clone())).collect())
-    }
-
     /// What a file on an overlay of the host is in each of its layers. The overlay that the machine itself lives on is what
     /// its paths say.
-    fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
-        let mounted = self.mounted()?;
-        let found = real.ancestors().find_map(|point| {
-            let end = mounted.partition_point(|mount| mount.point.as_path() <= point);
-            mounted[..end].last().filter(|mount| mount.point == point).map(|mount| (mount, point))
-        });
-        let Some((mount, point)) = found.filter(|(_, point)| point.parent().is_some()) else {
-            return Ok(Vec::new());
-        };
-        let inside = mount.root.join(real.strip_prefix(point).unwrap_or(real));
-        let inside = inside.strip_prefix("/").unwrap_or(&inside).to_owned();
+    pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
+        let Some(mount) = self.mounted()?.of(real).filter(Mounted::is_overlay) else { return Ok(Vec::new()) };
+        let inside = mount.inside(real);
         let unclear =
             |layer: &str, why: &str| vec![Source::new(layer, Node::Unclear(why.into()), FileSystem::none())];
-        if mount.layers.is_empty() || depth == STACKED {
+        let layers = mount.layers();
+        if layers.is_empty() || depth == STACKED {
             return Ok(unclear("of an overlay", "it is not listed"));
         }
         // A layer at the mount point itself is below the overlay; its path is that of what is seen.
-        let below = |layer: &&String| Path::new(layer) != point;
-        let layers: Vec<_> = mount.layers.iter().filter(below).cloned().collect();
+        let below = layers.into_iter().filter(|layer| Path::new(layer) != mount.point);
+        let layers: Vec<_> = below.map(|layer| (mount.places_of(&layer), layer)).collect();
         let mut sources = Vec::new();
-        for layer in layers {
-            match (Path::new(&layer).is_absolute(), Opened::plain(layer.as_ref())) {
-                (true, Ok(top)) => sources.extend(self.in_layer(&top, &inside, depth)?),
-                (false, _) => return Ok(unclear(&layer, "its path is relative")),
-                (_, Err(errno)) => return Ok(unclear(&layer, &errno.desc().to_lowercase())),
+        for (places, layer) in layers {
+            let opened = places.iter().map(|place| Opened::plain(place)).reduce(|found, next| found.or(next));
+            match (Path::new(&layer).is_absolute(), opened) {
+                (_, Some(Ok(top))) => sources.extend(self.in_layer(&top, &inside, depth)?),
+                (true, Some(Err(errno))) => return Ok(unclear(&layer, &errno.desc().to_lowercase())),
+                _ => return Ok(unclear(&layer, "its path is relative")),
             }
         }
         Ok(sources)
@@ -246,20 +203,24 @@ impl Eye<'_> {
         self.seen(&opened, &stat, depth + 1).map(Some)
     }
 
-    fn mounted(&mut self) -> Result<&[Mounted]> {
-        if self.mounted.is_none() {
-            let text = search::list("/proc/self/mountinfo".as_ref())?;
-            let mut mounted: Vec<_> = mountinfo::mounts(&text)
-                .map(|mount| Mounted {
-                    point: mount.point(),
-                    file_system: FileSystem::of_name(mount.kind),
-                    root: mount.root(),
-                    layers: if mount.kind == "overlay" { mount.layers() } else { Vec::new() },
-                })
-                .collect();
-            mounted.sort_by(|a, b| a.point.cmp(&b.point));
-            self.mounted = Some(mounted);
+    pub(super) fn mounted(&mut self) -> Result<&Table> {
+        match &mut self.mounted {
+            Some(table) => Ok(table),
+            none => Ok(none.insert(Table::read()?)),
         }
-        Ok(self.mounted.as_deref().unwrap_or_default())
+    }
+}
+
+/// What kind of file it is.
+pub(super) fn node(stat: &FileStat) -> Node {
+    let (major, minor) = (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
+    match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG => Node::File,
+        SFlag::S_IFDIR => Node::Directory,
+        SFlag::S_IFSOCK => Node::Socket,
+        SFlag::S_IFIFO => Node::Fifo,
+        SFlag::S_IFCHR => Node::Character(major, minor),
+        SFlag::S_IFBLK => Node::Block(major, minor),
+        _ => Node::Unclear("it is no kind of file".into()),
     }
 }

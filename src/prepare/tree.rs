@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
 use super::open::Opened;
-use super::sources::Root;
+use super::root::Root;
 use crate::config::{Mount, View};
 use crate::rules::Sources;
 use crate::rules::mounts::{self, clean, is_bind, is_within};

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use oci_spec::runtime::LinuxNamespaceType;
 
+use super::root::Root;
 use super::users::{self, Namespace};
 use super::{homes, sources};
 use crate::config::{Mount, View};
@@ -27,8 +28,8 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         Namespace::At(path) => !is_initial(path)?,
     };
     let confined = in_user_namespace && users::confines(&users, view)?;
-    let root = sources::root(root)?;
-    let sources = sources::look(view, bundle, &root)?;
+    let root = Root::open(root)?;
+    let (sources, of_root) = sources::look(view, bundle, &root)?;
     let is_readonly =
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
@@ -42,7 +43,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
         empty_file: if wants_cover { record::empty_file() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
-        root: root.system,
+        root: Some(of_root),
         core_pattern_is_program: core_pattern_is_program(),
         in_user_namespace,
         confined,

@@ -53,6 +53,13 @@ pub(super) fn state_dir() -> PathBuf {
     runtime::user_runtime_dir().unwrap_or_else(|| "/run".into()).join("oci-isolate")
 }
 
+/// Whether the state directory, root's or a user's, lies in a directory; told by their paths.
+#[must_use]
+pub fn is_above_state(directory: &Path) -> bool {
+    let parents = [Some("/run".into()), runtime::runtime_dir()];
+    parents.into_iter().flatten().any(|parent| Path::new(&parent).join("oci-isolate").starts_with(directory))
+}
+
 /// The path of an empty directory to which nobody writes. `None` when options of a mount could not hold it.
 #[must_use]
 pub fn empty_directory() -> Option<String> {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use directory::{about_runtime, check_state, empty_directory, empty_file};
+pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use opened::{Excluded, Hosts, Opened};
 pub use place::Place;
 

@@ -122,8 +122,8 @@ pub struct World {
     pub drivers: Drivers,
     /// What is behind the sources of mounts.
     pub sources: Sources,
-    /// The directory of [`mounts::SYSTEM_DIRECTORIES`] that the root file system is, maybe by another path.
-    pub root: Option<&'static str>,
+    /// The root file system, looked at as if it were mounted.
+    pub root: Option<Source>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
     /// An empty file of ours, which covers what cannot be taken out of a directory.

@@ -18,7 +18,9 @@ pub fn user_runtime_dir() -> Option<PathBuf> {
     (!geteuid().is_root() || (in_user_namespace() && of_user())).then(|| dir.into())
 }
 
-fn runtime_dir() -> Option<OsString> {
+/// `$XDG_RUNTIME_DIR`.
+#[must_use]
+pub fn runtime_dir() -> Option<OsString> {
     std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())
 }
 

@@ -20,6 +20,7 @@ mod lifecycle;
 mod mounts;
 mod namespaces;
 mod reading;
+mod roots;
 mod seccomp;
 mod sending;
 mod uevents;

@@ -54,7 +54,7 @@ fn the_life_of_a_container_is_written_down() {
     assert_eq!(
         story(&sealed.host, "log"),
         [
-            said("create", "isolated", &["credentials-env"]),
+            said("create", "isolated", &["data-channels", "credentials-env"]),
             said("seal", "sealed", &[]),
             said("exec", "filtered", &["credentials-env"]),
             said("exec", "refused", &[]),
@@ -89,7 +89,7 @@ fn a_container_that_is_run_is_written_down_by_its_hooks() {
         config
     });
     sealed.sh("$SHIM --root $R run -b $D/bundle web </dev/null").must();
-    let rules = &["credentials-env", "seal-hook"];
+    let rules = &["data-channels", "credentials-env", "seal-hook"];
     let wanted =
         [said("run", "isolated", rules), said("seal", "sealed", &[]), said("delete", "deleted", &[])];
     assert_eq!(story(&sealed.host, "log"), wanted);

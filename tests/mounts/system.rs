@@ -100,7 +100,7 @@ fn the_machines_root_is_not_a_containers() {
     let bench = Bench::new();
     let mut spec = bench.spec("ls /run");
     spec["root"]["path"] = json!("/");
-    refused(&bench.closed(&spec), "the root file system is the system's /").unwrap();
+    refused(&bench.closed(&spec), "the root file system / is the system's /").unwrap();
 }
 
 #[test]

@@ -14,7 +14,8 @@ use oci_isolate::config::{Change, Document, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
-use oci_isolate::rules::{CredentialFiles, RULES, Rule, Subject, World};
+use oci_isolate::rules::mounts::{FileSystem, Node};
+use oci_isolate::rules::{CredentialFiles, RULES, Rule, Source, Subject, World};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -222,14 +223,58 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
 
 #[test]
 fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
+    let local = FileSystem::of_name("ext4");
+    let root = Source { system: Some("/var/lib"), ..Source::new("/var/lib", Node::Directory, local) };
     let cases = Cases {
         rule: "mount-system",
-        world: World { root: Some("/var/lib"), ..World::default() },
+        world: World { root: Some(root), ..World::default() },
         ..Cases::default()
     };
-    let why = Err("mount-system: the root file system is the system's /var/lib".to_owned());
+    let why = Err("mount-system: the root file system /var/lib is the system's /var/lib".to_owned());
     assert_eq!(holds(cases.rule(), &json!({}), &cases.subject()), why);
     assert_eq!(applied(cases.rule(), &json!({}), &cases.lenient()).map(drop), why);
+}
+
+#[test]
+fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
+    let source = |name: &str| Source::new("/srv/root", Node::Directory, FileSystem::of_name(name));
+    let local = || source("ext4");
+    let below = Source { below: vec![("/srv/root/m".into(), FileSystem::of_name("tmpfs"))], ..local() };
+    let socket = Source { sockets: vec!["run/it.sock".into()], ..local() };
+    let layer = Source { layers: vec![source("wekafs")], ..source("overlay") };
+    let both = Source { sockets: vec!["m/it.sock".into()], ..below.clone() };
+    for (rule, root, words) in [
+        ("mount-system", below, Some("/srv/root brings /srv/root/m along, a mount of tmpfs")),
+        ("mount-system", Source { holds: Some("it"), ..local() }, Some("/srv/root holds it")),
+        ("mount-system", source("proc"), Some("/srv/root lies on the kernel's proc")),
+        ("mount-system", local(), None),
+        ("mount-sockets", socket, Some("/srv/root holds the socket run/it.sock")),
+        // What is mounted below is the reason to refuse.
+        ("mount-sockets", both, None),
+        (
+            "mount-unknown-fs",
+            source("wekafs"),
+            Some("/srv/root lies on a file system that is not known, wekafs"),
+        ),
+        ("mount-unknown-fs", layer, Some("/srv/root lies on a file system that is not known, wekafs")),
+        (
+            "mount-network-fs",
+            source("fuse.sshfs"),
+            Some("/srv/root lies on fuse.sshfs, which is not this machine's"),
+        ),
+        ("mount-network-fs", local(), None),
+    ] {
+        let cases = Cases { rule, world: World { root: Some(root), ..World::default() }, ..Cases::default() };
+        let held = holds(cases.rule(), &json!({}), &cases.subject());
+        let planned = applied(cases.rule(), &json!({}), &cases.subject()).map(drop);
+        match words {
+            None => assert_eq!((held, planned), (Ok(()), Ok(())), "{rule}"),
+            Some(words) => {
+                assert!(held.is_err_and(|why| why.contains(words)), "{rule}: {words}");
+                assert!(planned.is_err(), "{rule}");
+            }
+        }
+    }
 }
 
 #[test]

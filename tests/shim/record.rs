@@ -29,7 +29,11 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     assert_eq!(record["sealed"], json!(null));
     let root = fs::metadata(host.at("bundle/rootfs")).unwrap();
     assert_eq!(record["rootfs"], json!({"dev": root.dev(), "ino": root.ino()}));
-    let applied = json!([{"rule": "credentials-env", "at": "/process/env", "says": "set variable AWS_EC2_METADATA_DISABLED"}]);
+    let shared = format!("/ may be a data channel: others may use {}", host.at("bundle/rootfs"));
+    let applied = json!([
+        {"rule": "data-channels", "at": "/root", "says": shared},
+        {"rule": "credentials-env", "at": "/process/env", "says": "set variable AWS_EC2_METADATA_DISABLED"},
+    ]);
     assert_eq!(record["applied"], applied);
     let mode = |path: &str| fs::metadata(host.outside(path)).unwrap().mode() & 0o7777;
     assert_eq!(mode(&host.record("web")), 0o600);

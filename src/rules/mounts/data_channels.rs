@@ -2,7 +2,7 @@
 //! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
 //! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
 
-use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, stays};
+use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
 use crate::config::{Change, Edit, Mount, View};
 use crate::rules::{Rule, Subject};
 use crate::settings::Answer;
@@ -19,10 +19,28 @@ pub(in crate::rules) const RULE: Rule = Rule {
                 format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
             stays(view, mount, subject).then_some(Edit { at: at(index), change: Change::Note, says })
         };
-        Ok(binds(view, subject).filter_map(channel).collect())
+        let root = subject.world.root.as_ref().and_then(of_root).map(root::note);
+        Ok(root.into_iter().chain(binds(view, subject).filter_map(channel)).collect())
     },
     holds: |_, _| Ok(()),
 };
+
+const TOO_LARGE: &str = " (too large to be searched for sockets)";
+
+/// What others may share of the root file system. An overlay of the host is made for one container; others that share it are
+/// not known.
+fn of_root(root: &Source) -> Option<String> {
+    let shown = root.real.display();
+    if let Some(name) = network_fs::network(root) {
+        return Some(format!("/ is a data channel: {shown} lies on {name}"));
+    }
+    if root.searched && !root.layers.is_empty() {
+        return None;
+    }
+    let searched = if root.searched { "" } else { TOO_LARGE };
+    let fifo = root.fifos.first().map(|fifo| format!(", with the FIFO {}", fifo.display()));
+    Some(format!("/ may be a data channel: others may use {shown}{}{searched}", fifo.unwrap_or_default()))
+}
 
 fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
     let shown = source.real.display();
@@ -32,7 +50,7 @@ fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Optio
     if source.node != Node::Directory {
         return None;
     }
-    let searched = if source.searched { "" } else { " (too large to be searched for sockets)" };
+    let searched = if source.searched { "" } else { TOO_LARGE };
     if !is_readonly(mount) {
         let fifo = source.fifos.first().map(|fifo| format!(", with the FIFO {}", fifo.display()));
         return Some(format!("{shown} is shared and writable{}{searched}", fifo.unwrap_or_default()));

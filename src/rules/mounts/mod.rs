@@ -10,6 +10,7 @@ pub(super) mod network_fs;
 pub(super) mod options;
 pub(super) mod overlay;
 pub(super) mod propagation;
+mod root;
 pub(super) mod sockets;
 pub(super) mod system;
 pub(super) mod unknown_fs;
@@ -45,6 +46,8 @@ pub struct Source {
     pub holds_homes: bool,
     /// Whether it lies in the container's own root file system, in which earlier mounts change what it is.
     pub in_rootfs: bool,
+    /// What lies in it that only the shim and the runtime may change; looked for in the root file system only.
+    pub holds: Option<&'static str>,
     /// Sockets in it to which a process is bound, by their path in it.
     pub sockets: Vec<PathBuf>,
     /// FIFOs in it, by their path in it.
@@ -68,6 +71,7 @@ impl Source {
             system: None,
             holds_homes: false,
             in_rootfs: false,
+            holds: None,
             sockets: Vec::new(),
             fifos: Vec::new(),
             searched: true,

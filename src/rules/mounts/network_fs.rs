@@ -2,9 +2,9 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, Source, binds, layer_sources, mounts, none, plan_removal, shown, stays};
+use super::{Class, Source, binds, layer_sources, mounts, none, plan_removal, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{Rule, Subject};
+use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -13,9 +13,20 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "statfs(2); network_namespaces(7)",
     process: false,
     answers: &[Answer::Allow, Answer::Refuse, Answer::Strip],
-    plan: |view, subject| plan_removal(&RULE, found(view, subject), subject),
-    holds: |view, subject| none(&RULE, &found(view, subject)),
+    plan: |view, subject| {
+        root(subject)?;
+        plan_removal(&RULE, found(view, subject), subject)
+    },
+    holds: |view, subject| {
+        root(subject)?;
+        none(&RULE, &found(view, subject))
+    },
 };
+
+fn root(subject: &Subject) -> Result<(), Violation> {
+    let against = |root: &Source| Some(format!("lies on {}, which is not this machine's", network(root)?));
+    root::judge(&RULE, subject, against)
+}
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
     let against = |(index, mount, source): (usize, &Mount, &Source)| {

@@ -11,11 +11,11 @@
 use serde_json::json;
 
 use super::{
-    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal,
-    shown, stays,
+    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal, root,
+    shown, stays, system,
 };
 use crate::config::{Change, Edit, Json, Mount, View};
-use crate::rules::{Rule, Subject};
+use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -25,6 +25,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     plan: |view, subject| {
+        root(subject)?;
         let found = found(view, subject);
         let mut edits = plan_removal(&RULE, found.against, subject)?;
         edits.extend(found.injected.into_iter().map(|(index, says)| Edit {
@@ -36,6 +37,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
         Ok(edits)
     },
     holds: |view, subject| {
+        root(subject)?;
         let Found { against, injected, open } = found(view, subject);
         let open = open.into_iter().map(|(index, open)| (index, format!("{} is not covered", open[0])));
         none(&RULE, &against.into_iter().chain(injected).chain(open).collect::<Vec<_>>())
@@ -45,6 +47,9 @@ pub(in crate::rules) const RULE: Rule = Rule {
 /// As many are covered in one container.
 const COVERED: usize = 64;
 
+const REMEDY_OF_ROOT: &str =
+    "end it, or use a copy or an overlay of the directory (podman run --rootfs DIR:O)";
+
 #[derive(Default)]
 struct Found {
     /// Mounts that cannot stay, and why.
@@ -53,6 +58,18 @@ struct Found {
     injected: Vec<(usize, String)>,
     /// Mounts with the destinations of what is to be covered in them and is not yet; never none.
     open: Vec<(usize, Vec<String>)>,
+}
+
+/// Sockets in the root file system are not covered: where another container runs on it, or a daemon, there are more to come.
+fn root(subject: &Subject) -> Result<(), Violation> {
+    // What is mounted below it is refused by its name.
+    if system::RULE.answer(&subject.policy) != Answer::Allow && system::root(subject).is_err() {
+        return Ok(());
+    }
+    root::judge(&RULE, subject, |root| {
+        let socket = root.sockets.first()?.display();
+        Some(format!("holds the socket {socket}, to which a process is bound; {REMEDY_OF_ROOT}"))
+    })
 }
 
 fn found(view: &View, subject: &Subject) -> Found {

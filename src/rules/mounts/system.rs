@@ -10,7 +10,7 @@
 use serde_json::json;
 
 use super::{
-    Class, Node, Source, at, clean, is_bind, layer_sources, mounts, none, plan_removal, shown, stays,
+    Class, Node, Source, at, clean, is_bind, layer_sources, mounts, none, plan_removal, root, shown, stays,
 };
 use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::devices::is_usual_source;
@@ -111,14 +111,18 @@ fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
     ]
 }
 
-/// Another root file system cannot be given in its place.
-fn root(subject: &Subject) -> Result<(), Violation> {
-    match subject.world.root {
-        None => Ok(()),
-        Some(directory) => {
-            Err(Violation::of(&RULE, format!("the root file system is the system's {directory}")))
+/// The root file system, which brings along all that is mounted below it.
+pub(super) fn root(subject: &Subject) -> Result<(), Violation> {
+    root::judge(&RULE, subject, |root| {
+        if let (None, Some(held)) = (root.system, root.holds) {
+            return Some(format!("holds {held}; use another directory"));
         }
-    }
+        let Some((path, file_system)) = root.below.first().filter(|_| root.system.is_none()) else {
+            return against(root);
+        };
+        let path = path.display();
+        Some(format!("brings {path} along, a mount of {}; unmount it, or mount it with -v", file_system.name))
+    })
 }
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {

@@ -1,9 +1,9 @@
 //! `mount-unknown-fs`: a source lies on a file system of which it is known that it holds data. What another one shows
 //! (a new interface of the kernel, a vendor's network file system) is not known.
 
-use super::{Class, Node, Source, binds, layer_sources, mounts, none, plan_removal, shown, stays};
+use super::{Class, Node, Source, binds, layer_sources, mounts, none, plan_removal, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{Rule, Subject};
+use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -12,20 +12,31 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "statfs(2); Linux, include/uapi/linux/magic.h",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| plan_removal(&RULE, found(view, subject), subject),
-    holds: |view, subject| none(&RULE, &found(view, subject)),
+    plan: |view, subject| {
+        root(subject)?;
+        plan_removal(&RULE, found(view, subject), subject)
+    },
+    holds: |view, subject| {
+        root(subject)?;
+        none(&RULE, &found(view, subject))
+    },
 };
 
-const REMEDY: &str = "drop it, or set [rules] mount-unknown-fs = \"allow\"";
+const SETTING: &str = "[rules] mount-unknown-fs = \"allow\"";
+
+fn root(subject: &Subject) -> Result<(), Violation> {
+    let against = |root: &Source| Some(format!("{}; use another, or set {SETTING}", lies_on(root)?));
+    root::judge(&RULE, subject, against)
+}
 
 fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
     let of_bind = |(index, mount, source): (usize, &Mount, &Source)| {
         let lies = lies_on(source).filter(|_| stays(view, mount, subject))?;
-        Some((index, format!("{} {lies}; {REMEDY}", shown(mount, source))))
+        Some((index, format!("{} {lies}; drop it, or set {SETTING}", shown(mount, source))))
     };
     let of_overlay = |(index, mount)| {
         let lies = layer_sources(mount, subject).find_map(lies_on);
-        Some((index, format!("a layer of {} {}; {REMEDY}", &*mount.destination, lies?)))
+        Some((index, format!("a layer of {} {}; drop it, or set {SETTING}", &*mount.destination, lies?)))
     };
     binds(view, subject).filter_map(of_bind).chain(mounts(view).filter_map(of_overlay)).collect()
 }

@@ -1,0 +1,22 @@
+//! The root file system is judged as if it were the source of a mount, by the rules to which it matters. It cannot be taken
+//! away, so that whatever stands against it refuses the container.
+
+use super::Source;
+use crate::config::{Change, Edit, Pointer};
+use crate::rules::{Rule, Subject, Violation};
+
+/// Refuses a root file system that something stands against.
+pub(super) fn judge(
+    rule: &Rule,
+    subject: &Subject,
+    against: impl Fn(&Source) -> Option<String>,
+) -> Result<(), Violation> {
+    let Some(root) = &subject.world.root else { return Ok(()) };
+    let why = |what| Violation::of(rule, format!("the root file system {} {what}", root.real.display()));
+    against(root).map_or(Ok(()), |what| Err(why(what)))
+}
+
+/// What the report says of it.
+pub(super) fn note(says: String) -> Edit {
+    Edit { at: Pointer::to(&["root"]), change: Change::Note, says }
+}
