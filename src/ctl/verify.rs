@@ -15,6 +15,7 @@ use super::process::{Looker, directory, runs};
 use super::{devices, id_of, print, print_json};
 use crate::peers;
 use crate::record::{Place, Record};
+use crate::report::plain;
 use crate::seal::{self, Allow, Loaded, Netns, Sockets, Wanted};
 use crate::settings::Credentials;
 
@@ -35,7 +36,7 @@ pub(super) struct Broken {
 
 impl Broken {
     pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
-        Self { rule, why: why.into() }
+        Self { rule, why: plain(&why.into(), &[]).into_owned() }
     }
 }
 
