@@ -1,7 +1,7 @@
 //! What the container may do to the machine, and what the runtime does with it: capabilities, devices, system calls,
 //! files of the kernel, hooks.
 
-use oci_isolate::rules::World;
+use oci_isolate::rules::{CoreDumps, World};
 use serde_json::{Value, json};
 
 use super::Cases;
@@ -192,7 +192,7 @@ pub(super) fn cases() -> Vec<Cases> {
         },
         Cases {
             rule: "core-dumps",
-            world: World { core_pattern_is_program: true, ..World::default() },
+            world: World { core_dumps: CoreDumps::Program, ..World::default() },
             golden: vec![(
                 json!({"process": {"rlimits": [
                     {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
@@ -211,6 +211,16 @@ pub(super) fn cases() -> Vec<Cases> {
                 ),
                 (json!({"linux": {}, "process": {}}), "a program of the host gets core dumps"),
             ],
+            ..Cases::default()
+        },
+        Cases {
+            rule: "core-dumps",
+            world: World { core_dumps: CoreDumps::Socket, ..World::default() },
+            broken: vec![(
+                json!({"process": {"rlimits": [{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}]}}),
+                "core_pattern names a socket of the host, which gets the memory of what crashes whatever the limit; put a \
+                 program or a file there, or set [rules] core-dumps = \"allow\"",
+            )],
             ..Cases::default()
         },
         Cases {
