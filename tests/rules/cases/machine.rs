@@ -214,16 +214,6 @@ pub(super) fn cases() -> Vec<Cases> {
             ..Cases::default()
         },
         Cases {
-            rule: "core-dumps",
-            world: World { core_dumps: CoreDumps::Socket, ..World::default() },
-            broken: vec![(
-                json!({"process": {"rlimits": [{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}]}}),
-                "core_pattern names a socket of the host, which gets the memory of what crashes whatever the limit; put a \
-                 program or a file there, or set [rules] core-dumps = \"allow\"",
-            )],
-            ..Cases::default()
-        },
-        Cases {
             rule: "seal-hook",
             golden: vec![
                 (
