@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use nix::libc::O_NONBLOCK;
 
+use crate::report::plain;
+
 /// Where the caller wants the runtime's log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
@@ -34,7 +36,7 @@ impl Log {
 /// still tells.
 pub fn complain(log: &Log, message: &str) {
     let message = format!("oci-isolate: {}", message.replace('\n', " "));
-    let _ = writeln!(std::io::stderr(), "{message}");
+    let _ = writeln!(std::io::stderr(), "{}", plain(&message, &[]));
     let Some(path) = &log.path else { return };
     // O_NONBLOCK: a FIFO that nobody reads must not hold up the engine.
     let options =

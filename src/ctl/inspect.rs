@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::process::{directory, state};
 use super::{print, print_json};
 use crate::record::{Hosts, Record};
+use crate::report::plain;
 
 pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     if json {
@@ -23,7 +24,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
         writeln!(text, "init       {}, {}", init.pid, state.as_deref().unwrap_or("ended"))?;
     }
     for applied in &record.applied {
-        writeln!(text, "changed    {}: {}", applied.rule, applied.says)?;
+        writeln!(text, "changed    {}: {}", applied.rule, plain(&applied.says, &[]))?;
     }
     if let Some(opened) = &record.opened {
         let ports: Vec<_> = opened.asked.ingress.iter().collect();

@@ -33,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::record::{Place, Record};
+use crate::report::plain;
 use crate::{files, prepare};
 
 /// The most of an environment or a table of /proc that is read, in bytes.
@@ -106,7 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "isolatectl: {error:#}");
+        let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
         ExitCode::FAILURE
     })
 }
@@ -180,11 +181,16 @@ fn shown(path: &Path) -> String {
 
 /// Prints for a program.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    write(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// Prints for a person. A reader that has gone away (`| head`) is no error.
+/// Prints for a person.
 fn print(text: &str) -> Result<()> {
+    write(&plain(text, &['\n', '\t']))
+}
+
+/// A reader that has gone away (`| head`) is no error.
+fn write(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to stdout")

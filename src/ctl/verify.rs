@@ -17,6 +17,7 @@ use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, id_of, kept, open, print, print_json, strangers, users};
 use crate::record::{Place, Record};
+use crate::report::plain;
 use crate::seal::{self, Netns};
 use crate::settings::Credentials;
 
@@ -39,7 +40,7 @@ impl Broken {
     /// `rule` is a name of [`TABLE`].
     pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
         debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
-        Self { rule, why: why.into() }
+        Self { rule, why: plain(&why.into(), &[]).into_owned() }
     }
 }
 

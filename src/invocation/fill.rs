@@ -60,6 +60,7 @@ pub(super) fn invocation(
         command: operands.iter().skip(1).filter_map(|at| args.get(*at).cloned()).collect(),
         preserve_fds: last(&given, What::PreserveFds),
         detach: is_on(What::Detach),
+        no_pivot: is_on(What::NoPivot),
         force: is_on(What::Force),
         regex: is_on(What::Regex),
     })

@@ -153,6 +153,8 @@ pub struct Invocation {
     pub preserve_fds: Option<OsString>,
     /// `--detach` (run, restore, exec).
     pub detach: bool,
+    /// `--no-pivot` (create, run, restore).
+    pub no_pivot: bool,
     /// delete's `--force`.
     pub force: bool,
     /// crun's `delete --regex`: every container whose id matches.

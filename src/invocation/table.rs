@@ -41,6 +41,7 @@ pub(super) enum What {
     Cap,
     PreserveFds,
     Detach,
+    NoPivot,
     Force,
     Regex,
     /// Prints something in place of acting.
@@ -69,8 +70,8 @@ pub(super) fn flags(dialect: Dialect, verb: Option<Verb>) -> &'static [Flag] {
 
 use Takes::{Attached, Nothing, Value};
 use What::{
-    Bundle, Cap, Config, Detach, Doubtful, Env, Force, Log, LogFormat, Many, PidFile, PreserveFds, Prints,
-    Process, Regex, Root, Unread,
+    Bundle, Cap, Config, Detach, Doubtful, Env, Force, Log, LogFormat, Many, NoPivot, PidFile, PreserveFds,
+    Prints, Process, Regex, Root, Unread,
 };
 
 /// Everything, by runtime and verb.
@@ -117,7 +118,7 @@ const RUNC_CREATE: &[Flag] = &[
     flag("console-socket", 0, Value, Unread),
     flag("pidfd-socket", 0, Value, Unread),
     flag("pid-file", 0, Value, PidFile),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("no-new-keyring", 0, Nothing, Unread),
     flag("preserve-fds", 0, Value, PreserveFds),
     GO_HELP,
@@ -131,7 +132,7 @@ const RUNC_RUN: &[Flag] = &[
     flag("keep", 0, Nothing, Unread),
     flag("pid-file", 0, Value, PidFile),
     flag("no-subreaper", 0, Nothing, Unread),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("no-new-keyring", 0, Nothing, Unread),
     flag("preserve-fds", 0, Value, PreserveFds),
     GO_HELP,
@@ -150,7 +151,7 @@ const RUNC_RESTORE: &[Flag] = &[
     flag("detach", b'd', Nothing, Detach),
     flag("pid-file", 0, Value, PidFile),
     flag("no-subreaper", 0, Nothing, Unread),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("empty-ns", 0, Value, Many),
     flag("auto-dedup", 0, Nothing, Unread),
     flag("lazy-pages", 0, Nothing, Unread),
@@ -213,7 +214,7 @@ const CRUN_CREATE: &[Flag] = &[
     flag("config", b'f', Value, Config),
     flag("console-socket", 0, Value, Unread),
     flag("preserve-fds", 0, Value, PreserveFds),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("pid-file", 0, Value, PidFile),
     flag("no-subreaper", 0, Nothing, Unread),
     flag("no-new-keyring", 0, Nothing, Unread),
@@ -233,7 +234,7 @@ const CRUN_RUN: &[Flag] = &[
     flag("keep", 0, Nothing, Unread),
     flag("no-subreaper", 0, Nothing, Unread),
     flag("no-new-keyring", 0, Nothing, Unread),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     ARGP_HELP,
     ARGP_USAGE,
     ARGP_NAME,
@@ -315,7 +316,7 @@ const YOUKI_CREATE: &[Flag] = &[
     flag("bundle", b'b', Value, Bundle),
     flag("console-socket", b'c', Value, Unread),
     flag("pid-file", b'p', Value, PidFile),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("no-new-keyring", 0, Nothing, Unread),
     flag("preserve-fds", 0, Value, PreserveFds),
     CLAP_HELP,
@@ -326,7 +327,7 @@ const YOUKI_RUN: &[Flag] = &[
     flag("console-socket", b'c', Value, Unread),
     flag("pid-file", b'p', Value, PidFile),
     flag("no-subreaper", 0, Nothing, Unread),
-    flag("no-pivot", 0, Nothing, Unread),
+    flag("no-pivot", 0, Nothing, NoPivot),
     flag("no-new-keyring", 0, Nothing, Unread),
     flag("preserve-fds", 0, Value, PreserveFds),
     flag("keep", 0, Nothing, Unread),

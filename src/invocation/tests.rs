@@ -42,7 +42,9 @@ fn summary(reading: &Reading) -> String {
     say("process", call.process.as_ref().map(|given| given.value.as_os_str()));
     call.env.iter().for_each(|given| say("env", Some(&given.value)));
     call.caps.iter().for_each(|given| say("cap", Some(&given.value)));
-    for (name, is_on) in [("detach", call.detach), ("force", call.force), ("regex", call.regex)] {
+    for (name, is_on) in
+        [("detach", call.detach), ("no-pivot", call.no_pivot), ("force", call.force), ("regex", call.regex)]
+    {
         if is_on {
             said.push_str(&format!(" {name}"));
         }
@@ -218,8 +220,11 @@ fn what_runc_s_versions_read_differently_is_unclear() {
 fn a_bool_flag_before_the_id_hides_the_flags_behind_it_from_runc() {
     all_read(&[
         (Runc, "create --no-pivot web --bundle /b", "unclear: runc create with 3 operands"),
-        (Runc, "create --no-pivot=true web --bundle /b", "create id=web bundle=/b"),
-        (Runc, "create --bundle /b --no-pivot web", "create id=web bundle=/b"),
+        (Runc, "create --no-pivot=true web --bundle /b", "create id=web bundle=/b no-pivot"),
+        (Runc, "create --no-pivot=false web --bundle /b", "create id=web bundle=/b"),
+        (Runc, "create --bundle /b --no-pivot web", "create id=web bundle=/b no-pivot"),
+        (Crun, "run --no-piv -b /b web", "run id=web bundle=/b no-pivot"),
+        (Youki, "create --no-pivot -b /b web", "create id=web bundle=/b no-pivot"),
     ]);
 }
 

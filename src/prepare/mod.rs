@@ -39,7 +39,7 @@ pub(crate) use mountinfo::{Mount, mounts};
 pub use network::Before;
 pub(crate) use open::Opened;
 pub use settings::settings;
-pub use world::{core_pattern_is_program, drivers_of, is_initial};
+pub use world::{core_dumps, drivers_of, is_initial};
 
 /// A bundle as an engine hands it over.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::config::{Mount, View};
 use crate::peers;
 use crate::record;
 use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{self, Drivers, Shared, Sources, World, is_default};
+use crate::rules::{self, CoreDumps, Drivers, Shared, Sources, World, is_default};
 use crate::seal::{self, Netns};
 
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
@@ -44,18 +44,24 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         empty_file: if wants_cover { record::empty_file() } else { None },
         credential_files: homes::credential_files(view, &root, &sources),
         root: Some(of_root),
-        core_pattern_is_program: core_pattern_is_program(),
+        core_dumps: core_dumps(),
         in_user_namespace,
         confined,
         sources,
     })
 }
 
-/// Whether the kernel starts a program of the host for a crash, or hands the memory to a socket of the host (core(5)).
+/// Where the kernel puts the memory of a process that crashes (core(5)).
 #[must_use]
-pub fn core_pattern_is_program() -> bool {
-    let pattern = std::fs::read("/proc/sys/kernel/core_pattern");
-    pattern.is_ok_and(|pattern| matches!(pattern.first(), Some(b'|' | b'@')))
+pub fn core_dumps() -> CoreDumps {
+    // One that cannot be read may be a program.
+    let pattern = std::fs::read("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| b"|".into());
+    match pattern.first() {
+        Some(b'|') => CoreDumps::Program,
+        // Since Linux 6.16.
+        Some(b'@') => CoreDumps::Socket,
+        _ => CoreDumps::Files,
+    }
 }
 
 fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Path>> {

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::{Rule, Subject, Violation};
+use super::{CoreDumps, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::settings::Answer;
 use oci_spec::runtime::LinuxNamespaceType;
@@ -105,8 +105,25 @@ fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
 /// core(5): a program in core_pattern is started whatever the limit, but for the limit of 1 byte (fs/coredump.c).
 pub const LIMIT: u64 = 1;
 
+/// No limit keeps the kernel from handing memory to a socket (fs/coredump.c, since Linux 6.16).
+///
+/// # Errors
+/// The machine's core_pattern is a socket.
+pub fn check_core_dumps(subject: &Subject) -> Result<(), Violation> {
+    if subject.world.core_dumps != CoreDumps::Socket || CORE_DUMPS.answer(&subject.policy) == Answer::Allow {
+        return Ok(());
+    }
+    Err(Violation::of(
+        &CORE_DUMPS,
+        "/proc/sys/kernel/core_pattern names a socket of the host, which gets the memory of what crashes whatever the \
+         limit; put a program or a file there, or set [rules] core-dumps = \"allow\"",
+    ))
+}
+
 fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let Some(process) = view.process.as_ref().filter(|_| subject.world.core_pattern_is_program) else {
+    check_core_dumps(subject)?;
+    let to_program = subject.world.core_dumps == CoreDumps::Program;
+    let Some(process) = view.process.as_ref().filter(|_| to_program) else {
         return Ok(Vec::new());
     };
     let limits = process.rlimits.as_deref().unwrap_or_default();

@@ -30,7 +30,7 @@ use crate::settings::Answer;
 
 pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
-pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY};
+pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, network, of_a_pinned_pod};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
@@ -130,8 +130,20 @@ pub struct World {
     pub empty_file: Option<String>,
     /// Where in the container there are credentials, or may be.
     pub credential_files: CredentialFiles,
-    /// Whether core_pattern names a program of the host.
-    pub core_pattern_is_program: bool,
+    /// Where the kernel puts the memory of a process that crashes.
+    pub core_dumps: CoreDumps,
+}
+
+/// Where the kernel puts the memory of a process that crashes (core(5)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CoreDumps {
+    /// Into files.
+    #[default]
+    Files,
+    /// To a program that it starts on the host; not with a limit of one byte.
+    Program,
+    /// To a socket of the host, whatever the limit.
+    Socket,
 }
 
 /// Whose a namespace is that a container joins.
@@ -157,7 +169,8 @@ impl Rule {
 /// Whether the limit for core dumps has to be the one that keeps the machine's program from being started: [`CORE_LIMIT`].
 #[must_use]
 pub fn limits_core_dumps(subject: &Subject) -> bool {
-    subject.world.core_pattern_is_program && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
+    subject.world.core_dumps == CoreDumps::Program
+        && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
 }
 
 /// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.

@@ -47,6 +47,13 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
             "nothing tells whether it was isolated when it was checkpointed; create it anew, or set restore = \"allow\""
         );
     }
+    // crun then takes away /proc only, and where the machine has another one (of a chroot) the kernel lets a user
+    // namespace that the container makes mount a proc of its own, in which nothing is covered (mnt_already_visible).
+    if call.invocation.no_pivot {
+        bail!(
+            "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
+        );
+    }
     let unset = descriptors::guard(call)?;
     let strays = [environment_strays(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;

@@ -42,11 +42,11 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         openings: Openings::default(),
         answers,
     };
-    let core_pattern_is_program = prepare::core_pattern_is_program();
-    let world = World { confined: record.confined, core_pattern_is_program, ..World::default() };
+    let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
     let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
 
     // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
+    rules::check_core_dumps(&subject)?;
     if rules::limits_core_dumps(&subject) {
         setrlimit(Resource::RLIMIT_CORE, rules::CORE_LIMIT, rules::CORE_LIMIT)
             .context("core-dumps: cannot set the limit for core dumps")?;

@@ -19,6 +19,7 @@ mod life;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod ordinary;
 mod reading;
 mod roots;
 mod seccomp;

@@ -3,9 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::container::refused;
+use crate::container::{Bench, isolated, refused};
 use crate::harness::docker::{Docker, Release};
 use crate::harness::host::Kind;
+use crate::harness::shim;
 use crate::life::Life;
 
 /// A configuration with these namespaces by path, and new ones of the usual other types.
@@ -209,4 +210,42 @@ fn with_docker_20_a_container_that_is_not_isolated_does_not_join_one_that_is() {
 #[test]
 fn with_docker_28_a_container_that_is_not_isolated_does_not_join_one_that_is() {
     docker(Release::Docker28);
+}
+
+/// Makes a user namespace in which uid 0 is root, and in it mounts a proc.
+const ANOTHER_PROC: &str = r#"mkdir -p /tmp/p; perl -e '
+    sub put { open my $f, ">", $_[0] or die "$_[0]: $!"; syswrite $f, $_[1] or die "$_[0]: $!" }
+    syscall(272, 0x30020000) == 0 or die "unshare: $!"; put("/proc/self/setgroups", "deny");
+    put("/proc/self/$_", "0 0 1") for "uid_map", "gid_map";
+    my $pid = fork; if ($pid) { waitpid $pid, 0; exit }
+    my ($kind, $at) = ("proc", "/tmp/p"); syscall(165, $kind, $at, $kind, 0, 0) == 0 or die "refused: $!";
+    my $pattern = "/tmp/p/sys/kernel/core_pattern"; open my $f, "+<", $pattern or die "read-only: $!"; print "writable"'"#;
+
+/// What the kernel asks before it mounts a proc in a user namespace is whether all of one is to be seen, and without
+/// pivot_root(2) the machine's mounts stay below the container's. runc takes every proc away, crun only `/proc`.
+#[test]
+fn without_pivot_root_a_container_is_refused() {
+    for kind in Kind::RUNTIMES {
+        let bench = Bench::of(kind);
+        bench
+            .host
+            .sh(&format!("mkdir -p {0} && mount -t proc proc {0}", bench.host.at("chroot/proc")))
+            .must();
+        let mut spec = bench.spec(ANOTHER_PROC);
+        // As Docker has it: without it nobody maps the machine's root (user_namespaces(7)).
+        for set in ["bounding", "effective", "permitted"] {
+            spec["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SETFCAP"));
+        }
+        // "$@" ends with the id.
+        let script = "set -- \"${@:1:$#-1}\" --no-pivot \"${!#}\"; exec \"$@\"";
+        let open = bench.run_script(script, bench.runtime(), &spec, &[]);
+        let is_crun = matches!(kind, Kind::MachineForCrun | Kind::SidForCrun);
+        assert_eq!(open.out == "writable", is_crun, "{kind:?}: {open}");
+        let closed = bench.run_script(script, &shim(), &isolated(&spec), &[]);
+        refused(&closed, "with --no-pivot the machine's own mounts stay below the container's; drop it")
+            .unwrap();
+        // With it that is closed by itself.
+        let closed = bench.closed(&spec);
+        assert!(closed.err.contains("refused: "), "{kind:?}: {closed}");
+    }
 }

@@ -1,5 +1,8 @@
 //! `list` and `inspect`: records against reality.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::sealed::Sealed;
@@ -86,4 +89,25 @@ fn a_reader_that_goes_away_is_no_error() {
     let ctl = env!("CARGO_BIN_EXE_isolatectl");
     let said = sealed.sh(&format!("set -o pipefail; {ctl} list | true; echo $?"));
     assert_eq!((said.out.as_str(), said.err.as_str()), ("0\n", ""));
+}
+
+/// Names of files and variables are the container's choice, and a terminal takes what is in them for commands.
+#[test]
+fn what_a_container_chooses_is_no_command_to_a_terminal_and_no_line_of_its_own() {
+    const ODD: &str = "\u{1b}]0;title\u{7}\nweb: holds";
+    const WRITTEN: &str = r"\u{1b}]0;title\u{7}\nweb: holds";
+    let sealed = Sealed::empty();
+    sealed.start("web", |config| {
+        let home = Path::new(config["root"]["path"].as_str().unwrap()).join("home").join(ODD).join(".aws");
+        fs::create_dir_all(home).unwrap();
+        let program = format!("exec env '{ODD}_AWS_SECRET_ACCESS_KEY=x' sleep 1000");
+        config["process"]["args"] = json!(["sh", "-c", program]);
+    });
+    sealed.sh("until grep -q AWS_SECRET_ACCESS_KEY /proc/$(cat /run/oci-isolate/containers$R/web.pid)/environ; do :; done").must();
+    let inspected = sealed.ctl(&["inspect", "web"]).must();
+    assert!(inspected.contains(&format!("masked /home/{WRITTEN}/.aws\n")), "{inspected}");
+    let verified = sealed.ctl(&["verify", "web"]);
+    let says = format!("has variable {WRITTEN}_AWS_SECRET_ACCESS_KEY (its name)\n");
+    assert!(verified.out.contains(&says) || verified.out.ends_with(says.trim_end()), "{verified:?}");
+    assert!(!(inspected + &verified.out).contains(['\u{1b}', '\u{7}']), "{verified:?}");
 }

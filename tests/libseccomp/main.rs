@@ -12,7 +12,7 @@ use filter::{Abi, Call, Filter, Library};
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::decision::{Decision, decide};
 use oci_isolate::policy::{Annotation, SWITCH};
-use oci_isolate::rules::{RULES, Subject, Violation, World};
+use oci_isolate::rules::{CoreDumps, RULES, Subject, Violation, World};
 use oci_isolate::settings::Settings;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -153,7 +153,7 @@ fn limits() -> Vec<(Call, bool)> {
 #[test]
 fn the_limit_for_core_dumps_cannot_be_changed_and_others_can() {
     let mut library = Library::start();
-    let dumping = || World { core_pattern_is_program: true, ..World::default() };
+    let dumping = || World { core_dumps: CoreDumps::Program, ..World::default() };
     let calls = limits();
     for (name, text) in PROFILES {
         let before = filter_of(&mut library, text);

@@ -7,7 +7,7 @@ use super::lists::{CLOSED, Listed, PROTOCOLS, SOCKETS};
 use super::*;
 use crate::config::{Document, Kind};
 use crate::policy::{Openings, Policy};
-use crate::rules::World;
+use crate::rules::{CoreDumps, World};
 use crate::settings::{Credentials, Firewall, Settings};
 
 fn subject(settings: &str) -> Subject {
@@ -349,7 +349,7 @@ proptest! {
 fn dumps_to_a_program(settings: &str) -> Subject {
     let mut subject = subject("");
     subject.policy.answers = Settings::parse(settings).unwrap().rules;
-    subject.world.core_pattern_is_program = true;
+    subject.world.core_dumps = CoreDumps::Program;
     subject
 }
 

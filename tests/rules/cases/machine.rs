@@ -1,7 +1,7 @@
 //! What the container may do to the machine, and what the runtime does with it: capabilities, devices, system calls,
 //! files of the kernel, hooks.
 
-use oci_isolate::rules::World;
+use oci_isolate::rules::{CoreDumps, World};
 use serde_json::{Value, json};
 
 use super::Cases;
@@ -192,7 +192,7 @@ pub(super) fn cases() -> Vec<Cases> {
         },
         Cases {
             rule: "core-dumps",
-            world: World { core_pattern_is_program: true, ..World::default() },
+            world: World { core_dumps: CoreDumps::Program, ..World::default() },
             golden: vec![(
                 json!({"process": {"rlimits": [
                     {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
