@@ -13,7 +13,7 @@ use super::members::parent;
 use super::survey::Survey;
 use super::verify::Broken;
 use super::{read, read_bytes, tree};
-use crate::prepare::{core_dumps, is_initial};
+use crate::prepare::{self, is_initial};
 use crate::record::{self, Record};
 use crate::rules::{CoreDumps, capabilities, credentials};
 use crate::seal::{self, Netns};
@@ -80,7 +80,7 @@ impl<'a> Looker<'a> {
             survey,
             sockets: Sockets::listed(init, &survey.sockets)?,
             inherited_filters: parent.and_then(|status| filters(&status)).unwrap_or_default(),
-            dumps: core_dumps() == CoreDumps::Program,
+            dumps: prepare::core_dumps() == CoreDumps::Program,
             mounts: BTreeSet::new(),
         })
     }
