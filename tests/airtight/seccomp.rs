@@ -278,7 +278,7 @@ fn ordinary_programs_work_without_a_profile_and_with_dockers() {
     // The machine's programs in a root of their own.
     let script = format!(
         "cd {root}; rm -rf bin lib lib64 sbin; mkdir -p usr etc tmp; for d in bin lib lib64 sbin; do ln -s usr/$d $d; done
-         cp -a /etc/alternatives /etc/ld.so.cache etc/; echo '127.0.0.1 localhost' >etc/hosts; mount --bind /usr usr"
+         cp -a /etc/alternatives /etc/ld.so.cache etc/; echo '127.0.0.1 localhost' >etc/hosts"
     );
     host.sh(&script).must();
     let docker = include_str!("../data/seccomp/docker-20.10.json");
@@ -288,6 +288,8 @@ fn ordinary_programs_work_without_a_profile_and_with_dockers() {
         let (key, value) = ISOLATE.split_once('=').unwrap();
         spec["annotations"] = json!({ key: value });
         spec["root"]["readonly"] = json!(false);
+        let usr = json!({"destination": "/usr", "type": "bind", "source": "/usr", "options": ["bind"]});
+        spec["mounts"].as_array_mut().unwrap().push(usr);
         spec["linux"]["cgroupsPath"] = json!(format!("{}/{id}", host.cgroup()));
         if !seccomp.is_null() {
             spec["linux"]["seccomp"] = seccomp.clone();
