@@ -14,7 +14,7 @@ fn the_machine_is_not_mounted_by_whatever_name() {
     bench
         .host
         .sh(&format!(
-            "mkdir -p /var/lib/docker/overlay2 /run/docker {0}/alias {0}/chroot/proc /mnt/nfs
+            "mkdir -p /var/lib/docker/overlay2 /run/docker/runtime-runc/moby /run/runc/other /run/oci-isolate {0}/alias {0}/chroot/proc /mnt/nfs
              mount --bind /run {0}/alias; mount -t proc proc {0}/chroot/proc
              ip netns add outside; ln -s /proc/self/root {0}/root; ln -s /proc/1/root/run {0}/run1
              echo '/dev/log' >{0}/file",
@@ -40,6 +40,10 @@ fn the_machine_is_not_mounted_by_whatever_name() {
         ("/run/netns/outside".to_owned(), "lies on the kernel's nsfs"),
         ("/var/lib/docker".to_owned(), "is the system's /var/lib/docker"),
         ("/var/lib/docker/overlay2".to_owned(), "is state of the engine"),
+        ("/run/runc".to_owned(), "is the system's /run/runc"),
+        ("/run/runc/other".to_owned(), "is state of the engine in /run/runc"),
+        ("/run/docker/runtime-runc/moby".to_owned(), "is state of the engine in /run/docker/runtime-runc"),
+        ("/run/oci-isolate".to_owned(), "is the system's /run/oci-isolate"),
         (at("chroot"), "brings"),
         (at("rootfs/etc"), "lies in the container's own root file system"),
         ("/dev/vda".to_owned(), "is the device b"),

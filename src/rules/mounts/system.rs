@@ -40,7 +40,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
 };
 
 /// Directories that nobody mounts who does not want the machine.
-pub const DIRECTORIES: [&str; 31] = [
+pub const DIRECTORIES: [&str; 35] = [
     "/",
     "/dev",
     "/dev/mqueue",
@@ -52,11 +52,15 @@ pub const DIRECTORIES: [&str; 31] = [
     "/run/containers",
     "/run/containers/storage",
     "/run/crio",
+    "/run/crun",
     "/run/dbus",
     "/run/docker",
+    "/run/docker/runtime-runc",
     "/run/lock",
     "/run/netns",
+    "/run/oci-isolate",
     "/run/podman",
+    "/run/runc",
     "/run/systemd",
     "/run/user",
     "/sys",
@@ -76,7 +80,11 @@ pub const DIRECTORIES: [&str; 31] = [
 
 /// State of engines: what is directly in it belongs to all containers (`overlay2`, `containers`, `device-plugins`), what
 /// is further below to one.
-const ENGINES: [&str; 6] = [
+const ENGINES: [&str; 9] = [
+    // Of runtimes: runc takes the hooks that it runs on the host from there.
+    "/run/crun",
+    "/run/docker/runtime-runc",
+    "/run/runc",
     "/var/lib/containerd",
     "/var/lib/containers/storage",
     "/var/lib/crio",
