@@ -166,7 +166,10 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     remove(containerd, "third");
     findings.claim(is_closed(), "the table went from above somebody's head");
     let said = serve(containerd, "fourth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]);
-    findings.claim(!said.well() && said.err.contains("nobody knows for whom"), format!("{said}"));
+    findings.claim(
+        !said.well() && said.err.contains("is in /run/netns/reused, and is not of an isolated container"),
+        format!("{said}"),
+    );
     drop(containerd.ctr(&["container", "delete", "fourth"]));
     findings.claim(is_closed(), "the table went with a container that was refused");
     containerd.host.sh("kill $(ip netns pids reused)").must();
