@@ -108,14 +108,33 @@ impl Mounted<'_> {
 
     /// Where a directory of an overlay may be. An engine with many layers enters its own directory and names them from
     /// there: Docker and containers/storage the one above `ID/merged` (moby, overlay2/overlay.go, Get), containerd the one
-    /// above `ID/fs` (mount_linux.go, compactLowerdirOption).
+    /// above `ID/fs` (mount_linux.go, compactLowerdirOption). For a container with mapped ids containers/storage mounts its
+    /// own directory, or since Podman 5 a layer's, at `ID/mapped/N` with these ids, and takes that away as soon as the
+    /// overlay is there (drivers/overlay/overlay.go, get): which layer it was nothing tells any more, so it counts as what
+    /// `ID` is, a directory of the same storage.
     pub(super) fn places_of(&self, layer: &str) -> Vec<PathBuf> {
         let layer = Path::new(layer);
         if layer.is_absolute() {
-            return vec![layer.to_owned()];
+            return std::iter::once(layer.to_owned()).chain(unmapped(layer)).collect();
         }
         let upper = self.upper().map(PathBuf::from).filter(|upper| upper.is_absolute());
         let above = [Some(self.point), upper.as_deref()].into_iter().flatten();
         above.filter_map(|path| Some(path.parent()?.parent()?.join(layer))).collect()
     }
+}
+
+/// What may stand for a directory below `ID/mapped/N`, in that order.
+fn unmapped(layer: &Path) -> Vec<PathBuf> {
+    let is_number = |path: &Path| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let is_mapped =
+        |path: &&Path| is_number(path) && path.parent().is_some_and(|dir| dir.ends_with("mapped"));
+    let split = |mapped: &Path| {
+        let container = mapped.parent()?.parent()?;
+        Some(vec![container.parent()?.join(layer.strip_prefix(mapped).ok()?), container.to_owned()])
+    };
+    layer.ancestors().find(is_mapped).and_then(split).unwrap_or_default()
 }
