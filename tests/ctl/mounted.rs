@@ -116,27 +116,29 @@ fn an_overlay_of_the_systems_directories_is_named() {
     named(&sealed, &["mount-system: /host of process PID has the layer /, the system's /"]);
 }
 
-#[test]
-fn a_mount_that_gets_the_hosts_is_named() {
+/// A container whose root file system and mount of a shared directory, at /a, have a propagation.
+fn with_propagation(how: &str) -> Sealed {
     let sealed = Sealed::empty();
     sealed.sh("mkdir $D/a; mount --bind $D/a $D/a; mount --make-shared $D/a").must();
     let mut mount = bind(&sealed.host.at("a"), "/a");
-    mount["options"] = json!(["bind", "rslave"]);
-    with(&sealed, &["mount-propagation"], &[mount]);
+    mount["options"] = json!(["bind", format!("r{how}")]);
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[rules]\nmount-propagation = \"allow\"");
+    sealed.start("web", |config| {
+        config["linux"]["rootfsPropagation"] = json!(how);
+        config["mounts"].as_array_mut().unwrap().push(mount);
+    });
+    sealed
+}
+
+#[test]
+fn a_mount_that_gets_the_hosts_is_named() {
+    let sealed = with_propagation("slave");
     named(&sealed, &["mount-propagation: /a of process PID gets the host's mounts"]);
 }
 
 #[test]
 fn a_mount_that_is_shared_with_the_host_is_named() {
-    let sealed = Sealed::empty();
-    sealed.sh("mkdir $D/a; mount --bind $D/a $D/a; mount --make-shared $D/a").must();
-    let mut mount = bind(&sealed.host.at("a"), "/a");
-    mount["options"] = json!(["bind", "rshared"]);
-    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[rules]\nmount-propagation = \"allow\"");
-    sealed.start("web", |config| {
-        config["linux"]["rootfsPropagation"] = json!("shared");
-        config["mounts"].as_array_mut().unwrap().push(mount);
-    });
+    let sealed = with_propagation("shared");
     named(&sealed, &["mount-propagation: /a of process PID shares its mounts with the host"]);
 }
 
