@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::config::{Change, Document, Kind, Unreadable, View};
 use crate::report::Applied;
+use crate::rules::mounts::{Pinned, pinned};
 use crate::rules::{RULES, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -15,6 +16,8 @@ pub struct Rewritten {
     pub text: Option<Vec<u8>>,
     /// What was changed.
     pub applied: Vec<Applied>,
+    /// What its bind mounts have to show once they are made.
+    pub pinned: Vec<Pinned>,
 }
 
 /// Why a document cannot be made to hold.
@@ -63,15 +66,18 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     }
     if edits.iter().all(|edit| edit.change == Change::Note) {
         prove(document.kind(), &view, subject)?;
-        return Ok(Rewritten { text: None, applied });
+        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, subject) });
     }
     let (kind, text) = (document.kind(), document.with(&edits)?);
     // All of it may be large, and none of it has a say any more.
     drop((document, view, edits));
     // As a runtime will read it, not as we meant it.
     let written = Document::read(kind, &text)?;
-    prove(written.kind(), &written.view()?, subject)?;
-    Ok(Rewritten { text: Some(text), applied })
+    let view = written.view()?;
+    prove(written.kind(), &view, subject)?;
+    let pinned = pinned(&view, subject);
+    drop(view);
+    Ok(Rewritten { text: Some(text), applied, pinned })
 }
 
 /// Whether every rule holds that concerns a document of this kind.

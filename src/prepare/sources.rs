@@ -136,6 +136,7 @@ impl Eye<'_> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
         let mut source = Source::new(real, node(stat), file_system);
+        source.identity = Some((stat.st_dev, stat.st_ino));
         source.in_rootfs = self.is_in_rootfs(&source.real);
         if source.node == Node::Directory {
             let known = self.known.directories();

@@ -25,6 +25,7 @@ pub use place::Place;
 use crate::files;
 use crate::policy::Job;
 use crate::report::Applied;
+use crate::rules::mounts::Pinned;
 use crate::seal::Sealed;
 use crate::settings::{Audit, Firewall};
 
@@ -45,6 +46,8 @@ pub struct Record {
     pub bundle: PathBuf,
     /// The root file system: the init process is told by it.
     pub rootfs: Inode,
+    /// What its bind mounts have to show when it is started.
+    pub pinned: Vec<Pinned>,
     /// Where the runtime writes the pid of the init process; not with `run` and `restore`.
     pub pid_file: Option<PathBuf>,
     /// Who creates the container; the process becomes the runtime.

@@ -100,6 +100,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         runtime: call.runtime.path().to_owned(),
         bundle: bundle.path,
         rootfs: prepared.rootfs,
+        pinned: prepared.rewritten.pinned,
         pid_file,
         waived,
         why: prepared.subject.policy.why,

@@ -6,12 +6,17 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::{Call, found, sealing};
 use crate::files;
 use crate::peers;
+use crate::prepare::Opened;
 use crate::record::{Inode, Process, Record};
+use crate::rules::mounts::Pinned;
 use crate::runtime::Kept;
 use crate::seal::{self, Netns};
 
@@ -23,6 +28,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     let pid = init_pid(&record)?;
     check_kept(call, &record, pid)?;
     check_rootfs(&record, pid)?;
+    check_pinned(&record, pid)?;
     check_alone(&record, pid)?;
     sealing::seal_at_start(&place, record, pid)?;
     call.runtime.exec(call.args, &[])
@@ -81,6 +87,31 @@ fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
             Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})"))
         }
     }
+}
+
+/// A source that was judged may have been another file when the runtime mounted it: another container that can write a
+/// directory above it may exchange it for a link.
+fn check_pinned(record: &Record, pid: u32) -> Result<()> {
+    if record.pinned.is_empty() {
+        return Ok(());
+    }
+    let root = Opened::root_of(&sealing::process(pid)).context("cannot open its root directory")?;
+    for Pinned { destination, source, dev, ino } in &record.pinned {
+        let found = root.within(destination, OFlag::O_PATH).and_then(|opened| opened.stat());
+        match found {
+            Ok(stat) if (stat.st_dev, stat.st_ino) == (*dev, *ino) => {}
+            // A user who is not root may not look into directories of the ids that he maps.
+            Err(Errno::EACCES) if !geteuid().is_root() => {}
+            Ok(_) => bail!(
+                "mount-system: {destination} is not what was at {source} when it was created; another process has \
+                 replaced that meanwhile, create the container again"
+            ),
+            Err(errno) => {
+                return Err(errno).with_context(|| format!("mount-system: cannot look at {destination}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::container::{refused, runtime_that};
+use crate::container::{mount, refused, runtime_that};
 use crate::harness::host::Kind;
 use crate::life::Life;
 
@@ -221,4 +221,38 @@ fn an_isolated_container_is_not_restored_unless_the_settings_say_so() {
     assert!(restore("web").must().contains("asked: "));
     let record = life.sh("cat /run/oci-isolate/containers$R/web.json").must();
     assert!(record.contains("\"restore\""), "{record}");
+}
+
+/// What another container does that has the directory above the source, at the moment that suits it.
+#[test]
+fn a_source_that_is_replaced_while_the_container_is_created_is_refused() {
+    for kind in Kind::RUNTIMES {
+        let life = Life::of(kind);
+        life.sh("mkdir -p $D/shared/sub $D/secret; touch $D/secret/token").must();
+        let mut spec = life.stays();
+        mount(&mut spec, &life.bench.host.dir().join("shared/sub"), "/in", &["rbind", "rw"]);
+        life.isolated("web", &spec);
+        life.isolated("well", &spec);
+
+        let runtime = kind.runtime();
+        let dir = life.bench.host.at("");
+        let exchanging = format!(
+            "case \" $* \" in *\" create \"*) mv {dir}/shared/sub {dir}/shared/old; ln -s {dir}/secret {dir}/shared/sub;; esac
+             exec {} \"$@\"",
+            runtime.display()
+        );
+        let name = runtime.file_name().unwrap().to_str().unwrap();
+        let wrapper = life.bench.host.write(name, &runtime_that(&exchanging));
+        life.sh(&format!("chmod +x {wrapper}")).must();
+        life.bench.host.settings(&format!("runtime = [\"{wrapper}\"]"));
+        life.sh("made $S web").must();
+        let shown = life.sh("ls /proc/$(init web)/root/in").must();
+        assert_eq!(shown, "token", "{kind:?}");
+        let words = "mount-system: /in is not what was at ";
+        refused(&life.sh("$S start web"), words).unwrap();
+
+        life.sh("$B delete --force web; rm $D/shared/sub; mv $D/shared/old $D/shared/sub").must();
+        life.bench.host.settings(&format!("runtime = [{runtime:?}]"));
+        life.sh("made $S well; $S start well").must();
+    }
 }

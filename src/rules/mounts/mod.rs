@@ -9,6 +9,7 @@ mod layers;
 pub(super) mod network_fs;
 pub(super) mod options;
 pub(super) mod overlay;
+mod pinned;
 pub(super) mod propagation;
 mod root;
 pub(super) mod sockets;
@@ -26,6 +27,7 @@ use crate::settings::Answer;
 pub use file_system::{Class, FileSystem};
 pub use known_options::{KNOWN, Known, Value};
 pub use layers::of_option as layers_of;
+pub use pinned::{Pinned, pinned};
 pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
 
 /// What is behind sources, by the source as it is written.
@@ -38,6 +40,8 @@ pub struct Source {
     pub real: PathBuf,
     /// What it is.
     pub node: Node,
+    /// Its device and inode; `None` where that was not looked up.
+    pub identity: Option<(u64, u64)>,
     /// The file system that it lies on.
     pub file_system: FileSystem,
     /// The directory of [`SYSTEM_DIRECTORIES`] that it is, maybe by another path.
@@ -67,6 +71,7 @@ impl Source {
         Self {
             real: real.into(),
             node,
+            identity: None,
             file_system,
             system: None,
             holds_homes: false,

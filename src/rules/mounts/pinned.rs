@@ -1,0 +1,46 @@
+//! What the bind mounts of a proven document have to show once the runtime has made them. Between the look at a source and
+//! the runtime's mount another container that shares a directory above it may put a link in its place; so `start` compares.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Class, Source, binds, clean, is_within, mounts};
+use crate::config::View;
+use crate::rules::Subject;
+
+/// A bind mount, and what was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// Where in the container, without `.` and `..`.
+    pub destination: String,
+    /// Its source, as it is written.
+    pub source: String,
+    /// The source's device.
+    pub dev: u64,
+    /// The source's inode.
+    pub ino: u64,
+}
+
+/// The bind mounts that can be compared: not those that a later mount or a mask covers, and not those on file systems whose
+/// inodes are not the same for every look (network file systems; overlays, on which a file that is written is another).
+#[must_use]
+pub fn pinned(view: &View, subject: &Subject) -> Vec<Pinned> {
+    let destinations: Vec<String> = mounts(view).map(|(_, mount)| clean(&mount.destination)).collect();
+    let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
+    let is_covered = |index: usize| {
+        let later = destinations.iter().skip(index + 1);
+        let mut covers = later.map(String::as_str).chain(masked.iter().map(String::as_str));
+        covers.any(|cover| is_within(&destinations[index], cover))
+    };
+    let comparable = |source: &&Source| {
+        !matches!(source.file_system.class, Class::Network) && source.file_system.name != "overlay"
+    };
+    binds(view, subject)
+        .filter(|(index, _, source)| comparable(source) && !is_covered(*index))
+        .filter_map(|(index, mount, source)| {
+            let (dev, ino) = source.identity?;
+            let source = mount.source.as_deref().unwrap_or_default().to_owned();
+            Some(Pinned { destination: destinations[index].clone(), source, dev, ino })
+        })
+        .collect()
+}
