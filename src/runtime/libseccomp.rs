@@ -61,8 +61,9 @@ impl Libseccomp {
             return Ok(kept);
         }
         let found = Self::asked(runtime)?.map_or_else(|| Self::searched(runtime.path()), Ok)?;
-        if let Some(cache) = cache {
-            let text = format!("{key}\n{}\n{}\n", found.word(), found.by);
+        // What was not found may have been out of reach for once (no descriptor was left, no process could be made).
+        if let Some(cache) = cache.filter(|_| found.knows == Knows::All) {
+            let text = format!("{key}\n{}\n", found.by);
             // Without it the next one asks again.
             let _ = files::remove(cache).and_then(|()| files::create(cache, text.as_bytes(), 0o600));
         }
@@ -149,19 +150,10 @@ impl Libseccomp {
         Ok(Self { by: first.display().to_string(), knows })
     }
 
-    fn word(&self) -> &'static str {
-        match self.knows {
-            Knows::All => "all",
-            Knows::NoIoUring => "no-io-uring",
-            Knows::Nothing => "nothing",
-        }
-    }
-
+    /// What is kept is that all can be named.
     fn kept(text: &str, wanted: &str) -> Option<Self> {
-        let [key, word, by] = text.lines().collect::<Vec<_>>()[..] else { return None };
-        let all = [Knows::All, Knows::NoIoUring, Knows::Nothing];
-        let all = all.map(|knows| Self { by: by.to_owned(), knows });
-        all.into_iter().find(|kept| key == wanted && kept.word() == word)
+        let [key, by] = text.lines().collect::<Vec<_>>()[..] else { return None };
+        (key == wanted).then(|| Self { by: by.to_owned(), knows: Knows::All })
     }
 }
 

@@ -369,7 +369,9 @@ pub(crate) fn what_cannot_be_isolated_is_refused_in_words(release: Release) {
     findings.settle();
 }
 
-const PRIVILEGED: &str = "host-capabilities: CAP_DAC_READ_SEARCH is in the bounding set";
+const PRIVILEGED: &str = "host-capabilities: CAP_DAC_READ_SEARCH is in the bounding set, and it opens any file of the host \
+    by handle; drop --cap-add and --privileged, privileged: true in Kubernetes (kubectl debug: --profile=baseline), or set \
+    [rules] host-capabilities = \"strip\" or \"allow\"";
 
 /// Complaints unless the error ends with ours.
 fn refused(said: &str, well: bool, why: &str) -> Vec<String> {

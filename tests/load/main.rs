@@ -63,7 +63,7 @@ fn one_that_is_not_deleted_one_that_is_not_isolated_and_one_that_does_not_start_
         assert!(left.contains("left behind") && left.contains(what), "{left}");
     }
     let open = wrapped("init.pid 2", "exec runc \"$@\"").join("\n");
-    assert!(open.starts_with("isolated: 1 calls failed") && open.contains("/verify 4"), "{open}");
+    assert!(open.starts_with("isolated: 2 calls failed") && open.contains("its record is gone"), "{open}");
     let failed = wrapped("start 1", "echo no >&2; exit 1").join("\n");
     assert!(failed.contains("calls failed: no;burst: container 1: run"), "{failed}");
 }

@@ -166,10 +166,13 @@ fn a_pid_file_is_asked_for_where_the_engine_asks_for_none() {
     let host = Host::new();
     host.config(&isolated());
     let ours = host.record("web").replace(".json", ".pid");
-    host.shim(&["create", "--no-pivot", "-b", ".", "web"]).must();
+    host.shim(&["create", "--no-new-keyring", "-b", ".", "web"]).must();
     let root = host.at("root");
     let added = format!("--pid-file={ours}");
-    assert_eq!(host.call().words(), ["--root", &root, "create", &added, "--no-pivot", "-b", ".", "web"]);
+    assert_eq!(
+        host.call().words(),
+        ["--root", &root, "create", &added, "--no-new-keyring", "-b", ".", "web"]
+    );
     assert_eq!(host.read_record("web")["pid_file"], json!(ours));
 }
 

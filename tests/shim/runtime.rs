@@ -140,7 +140,7 @@ fn its_name_says_how_it_reads_its_arguments() {
     for (name, understood) in [("crun", false), ("runc", true)] {
         host.sh(&format!("cp ../recorder ../{name}; ln -sf {name} ../runtime")).must();
         settings(&host, &[&host.at("runtime")]);
-        host.shim(&["create", "web", "--no-pivot"]);
+        host.shim(&["create", "web", "--no-new-keyring"]);
         let isolated = host.state().len() == 1;
         assert_eq!(isolated, understood, "{name}");
         host.sh("rm -rf /run/oci-isolate ../calls; mkdir ../calls").must();

@@ -39,13 +39,13 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
         &["--network=container:bare"],
         "and is not of an isolated container; nothing is opened for it",
     ),
-    ("ingress=80", &["--network=container:shut"], "is sealed, and nothing can be opened in it any more"),
+    ("ingress=80", &["--network=container:shut"], ", and nothing can be opened in it any more"),
     ("ingress=80", &["--network=container:m1"], "for which other ports or peers are open; ask for the same"),
     ("job=train", &["--hostname=M1"], "of the job have the same host name, "),
     (
         "job=train",
         &["--privileged"],
-        "is in the bounding set; drop --cap-add and --privileged, privileged: true in Kubernetes",
+        "; drop --cap-add and --privileged, privileged: true in Kubernetes, or set [rules] host-capabilities",
     ),
 ];
 
