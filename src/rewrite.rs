@@ -76,7 +76,6 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     let view = written.view()?;
     prove(written.kind(), &view, subject)?;
     let pinned = pinned(&view, subject);
-    drop(view);
     Ok(Rewritten { text: Some(text), applied, pinned })
 }
 
