@@ -60,7 +60,7 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     let mut edits = Vec::new();
     let mut applied = Vec::new();
     for rule in rules_for(document.kind(), subject) {
-        let planned = (rule.plan)(&view, subject)?;
+        let planned = rule.edits(&view, subject)?;
         applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
         edits.extend(planned);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Device, DeviceAccess, Edit, Pointer, View};
 use crate::settings::Answer;
 
@@ -18,6 +18,7 @@ pub(super) const NODES: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Default Devices\"; Linux, Documentation/admin-guide/devices.txt",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Holds,
     plan: plan_nodes,
     holds: |view, subject| match nodes(view, subject).first() {
         None => Ok(()),
@@ -31,6 +32,7 @@ pub(super) const ACCESS: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Allowed Device list\"; Linux, Documentation/admin-guide/cgroup-v1/devices.rst",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: plan_access,
     holds: |view, subject| {
         if !begins_with_nothing(view) {
@@ -140,9 +142,6 @@ fn says(device: &Device, subject: &Subject) -> String {
 }
 
 fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if NODES.answer(&subject.policy) == Answer::Refuse {
-        (NODES.holds)(view, subject)?;
-    }
     let edit = |(index, device): (usize, &Device)| Edit {
         at: Pointer::to(&["linux", "devices"]).item(index),
         change: Change::Remove,

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::{CoreDumps, Rule, Subject, Violation};
+use super::{CoreDumps, RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::settings::Answer;
 use oci_spec::runtime::LinuxNamespaceType;
@@ -15,6 +15,7 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Masked Paths\", \"Readonly Paths\"; proc(5); cgroups(7); CVE-2022-0492",
     process: false,
     answers: &[Answer::Set, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan,
     holds: |view, subject| match plan(view, subject)?.first() {
         None => Ok(()),
@@ -28,6 +29,7 @@ pub(super) const CORE_DUMPS: Rule = Rule {
     reference: "core(5), \"Piping core dumps to a program\"; getrlimit(2)",
     process: true,
     answers: &[Answer::Set, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: plan_core_dumps,
     holds: |view, subject| match plan_core_dumps(view, subject)?.first() {
         None => Ok(()),

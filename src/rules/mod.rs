@@ -49,14 +49,30 @@ pub struct Rule {
     /// What the rule does about something that stands against it: first the default, then what the settings may choose
     /// instead.
     pub answers: &'static [Answer],
+    /// Who refuses a document when the answer is [`Answer::Refuse`].
+    pub refused_by: RefusedBy,
     /// The edits that make the promise true; none where it is.
     pub plan: fn(&View, &Subject) -> Result<Vec<Edit>, Violation>,
     /// Whether the promise is true.
     pub holds: fn(&View, &Subject) -> Result<(), Violation>,
 }
 
+/// Which function of a rule refuses a document when its answer is [`Answer::Refuse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// `holds`: every violation is refused, and nothing is planned.
+    Holds,
+    /// `plan`: some violations are refused and others corrected.
+    Plan,
+}
+
+/// The plan of a rule that has no edits.
+fn no_edits(_: &View, _: &Subject) -> Result<Vec<Edit>, Violation> {
+    Ok(Vec::new())
+}
+
 /// All rules, in the order in which they are applied and reported.
-pub const RULES: [Rule; 29] = [
+pub const RULES: &[Rule] = &[
     unknown_members::RULE,
     namespace::RULE,
     namespace::NET_DEVICES,
@@ -163,6 +179,18 @@ impl Rule {
     #[must_use]
     pub fn answer(&self, policy: &Policy) -> Answer {
         policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
+    }
+
+    /// The edits that make the promise true, with the answer of the settings. None does not mean that it is true:
+    /// whatever is planned, `holds` judges the text that comes out.
+    ///
+    /// # Errors
+    /// No edit can make it true.
+    pub fn edits(&self, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+        match (self.answer(&subject.policy), self.refused_by) {
+            (Answer::Allow, _) | (Answer::Refuse, RefusedBy::Holds) => Ok(Vec::new()),
+            _ => (self.plan)(view, subject),
+        }
     }
 }
 

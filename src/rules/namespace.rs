@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::settings::Answer;
 
@@ -16,6 +16,7 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Namespaces\"; network_namespaces(7)",
     process: false,
     answers: &[Answer::Set],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };
@@ -26,10 +27,8 @@ pub(super) const NET_DEVICES: Rule = Rule {
     reference: "runtime-spec 1.3, config-linux.md, \"Network Devices\"",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip],
-    plan: |view, subject| {
-        if NET_DEVICES.answer(&subject.policy) == Answer::Refuse {
-            (NET_DEVICES.holds)(view, subject)?;
-        }
+    refused_by: RefusedBy::Holds,
+    plan: |view, _| {
         let edit = |name: &str| Edit {
             at: Pointer::to(&["linux", "netDevices"]),
             change: Change::Remove,

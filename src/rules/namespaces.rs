@@ -4,7 +4,7 @@
 
 use oci_spec::runtime::LinuxNamespaceType::{self, Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
 
-use super::{Rule, Shared, Subject, Violation};
+use super::{RefusedBy, Rule, Shared, Subject, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -14,7 +14,8 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Namespaces\"; namespaces(7), setns(2)",
     process: false,
     answers: &[Answer::Refuse],
-    plan: |view, subject| holds(view, subject).map(|()| Vec::new()),
+    refused_by: RefusedBy::Holds,
+    plan: no_edits,
     holds,
 };
 

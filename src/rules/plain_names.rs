@@ -1,7 +1,7 @@
 //! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
 //! and nothing that leads elsewhere. runc checks most of it, crun some, youki little.
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -11,7 +11,8 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Control groups\", \"Unified\", \"Intel RDT\", \"Mount Label\"; cgroups(7)",
     process: false,
     answers: &[Answer::Refuse, Answer::Allow],
-    plan: |view, subject| holds(view, subject).map(|()| Vec::new()),
+    refused_by: RefusedBy::Holds,
+    plan: no_edits,
     holds,
 };
 

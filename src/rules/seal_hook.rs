@@ -9,7 +9,7 @@
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
-use super::{Network, Rule, Subject, Violation, network};
+use super::{Network, RefusedBy, Rule, Subject, Violation, network};
 use crate::config::{Change, Edit, Hooks, Pointer, View};
 use crate::settings::Answer;
 
@@ -20,6 +20,7 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config.md, \"POSIX-platform Hooks\"; runtime.md, \"Lifecycle\"",
     process: false,
     answers: &[Answer::Set],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };

@@ -6,7 +6,7 @@
 use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
 
-use super::{Rule, Shared, Subject, Violation};
+use super::{RefusedBy, Rule, Shared, Violation};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::settings::Answer;
 
@@ -16,7 +16,8 @@ pub(super) const HOST_PID: Rule = Rule {
     reference: "pid_namespaces(7); ptrace(2), \"Ptrace access mode checking\"; proc_pid_root(5)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| plan(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view, subject),
+    refused_by: RefusedBy::Holds,
+    plan: |view, subject| Ok(plan(LinuxNamespaceType::Pid, subject.world.pid, view)),
     holds: |view, subject| holds(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view),
 };
 
@@ -26,7 +27,8 @@ pub(super) const HOST_IPC: Rule = Rule {
     reference: "ipc_namespaces(7)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| plan(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view, subject),
+    refused_by: RefusedBy::Holds,
+    plan: |view, subject| Ok(plan(LinuxNamespaceType::Ipc, subject.world.ipc, view)),
     holds: |view, subject| holds(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view),
 };
 
@@ -72,18 +74,13 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
     Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), Change::Remove))
 }
 
-fn plan(
-    rule: &Rule,
-    kind: LinuxNamespaceType,
-    shared: Shared,
-    view: &View,
-    subject: &Subject,
-) -> Result<Vec<Edit>, Violation> {
-    let Some((why, at, change)) = found(view, kind, shared) else { return Ok(Vec::new()) };
-    if rule.answer(&subject.policy) == Answer::Refuse {
-        return Err(Violation::of(rule, why));
-    }
-    Ok(vec![Edit { at, change, says: format!("gave the container a {kind} namespace of its own") }])
+fn plan(kind: LinuxNamespaceType, shared: Shared, view: &View) -> Vec<Edit> {
+    let edit = |(_, at, change)| Edit {
+        at,
+        change,
+        says: format!("gave the container a {kind} namespace of its own"),
+    };
+    found(view, kind, shared).map(edit).into_iter().collect()
 }
 
 fn holds(rule: &Rule, kind: LinuxNamespaceType, shared: Shared, view: &View) -> Result<(), Violation> {

@@ -3,7 +3,7 @@
 
 use oci_spec::runtime::LinuxNamespaceType;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::settings::Answer;
 
@@ -13,10 +13,8 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Sysctl\"; ipc_namespaces(7); uts_namespaces(7)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| {
-        if RULE.answer(&subject.policy) == Answer::Refuse {
-            holds(view, subject)?;
-        }
+    refused_by: RefusedBy::Holds,
+    plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["linux", "sysctl"]).named(name),
             change: Change::Remove,

@@ -1,7 +1,7 @@
 //! `unknown-members`: a member that is in no table of `config::members` is one that nobody has judged. A
 //! runtime that is newer than the tables may read it.
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -11,7 +11,8 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec 1.3, config.md; docs/members.md",
     process: true,
     answers: &[Answer::Refuse, Answer::Allow],
-    plan: |view, subject| holds(view, subject).map(|()| Vec::new()),
+    refused_by: RefusedBy::Holds,
+    plan: no_edits,
     holds,
 };
 

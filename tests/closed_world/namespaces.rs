@@ -100,6 +100,33 @@ fn a_container_that_is_not_isolated_does_not_join_one_that_is() {
     }
 }
 
+/// The annotation of CRI-O's pods is believed of the path only: whose a namespace is depends on the processes in it.
+#[test]
+fn a_container_that_claims_to_be_of_a_cri_o_pod_joins_no_other_container() {
+    for kind in Kind::RUNTIMES {
+        let life = Life::of(kind);
+        life.plain("plain", &life.stays());
+        life.sh("made $S plain; $S start plain; touch $D/net $D/ipc
+            mount --bind /proc/$(init plain)/ns/net $D/net; mount --bind /proc/$(init plain)/ns/ipc $D/ipc")
+            .must();
+        let at = |file: &str| life.bench.host.at(file);
+        let both = [("network", at("net")), ("ipc", at("ipc"))];
+        for (id, given, why) in [
+            ("by-net", &both[..1], "and is not of an isolated container; nothing is sealed for it"),
+            ("by-ipc", &both[1..], "host-ipc: the ipc namespace"),
+            ("by-both", &both[..], "and is not of an isolated container; nothing is sealed for it"),
+        ] {
+            let paths: Vec<_> = given.iter().map(|(word, path)| (*word, path.as_str())).collect();
+            let mut spec = joining(&life, &paths);
+            spec["annotations"]["io.container.manager"] = json!("cri-o");
+            life.plain(&format!("bare-{id}"), &spec);
+            life.sh(&format!("made $B bare-{id}; $B delete --force bare-{id}")).must();
+            life.isolated(id, &spec);
+            refused(&life.sh(&format!("made $S {id}")), why).unwrap();
+        }
+    }
+}
+
 /// That is how one looks into a container: by another one that is isolated too.
 #[test]
 fn one_that_is_isolated_too_may_join_both_namespaces() {

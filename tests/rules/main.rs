@@ -34,13 +34,14 @@ fn holds(rule: &Rule, document: &Value, subject: &Subject) -> Result<(), String>
         .map_err(|violation| violation.to_string())
 }
 
-/// What the rule alone makes of a document, and what it says.
+/// What the rule alone makes of a document, in which it then holds, and what it says.
 fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, Vec<String>), String> {
     let text = document.to_string();
     let document = read(&text);
-    let edits = (rule.plan)(&document.view().unwrap(), subject).map_err(|violation| violation.to_string())?;
-    let written = document.with(&edits).unwrap();
-    Ok((serde_json::from_slice(&written).unwrap(), edits.into_iter().map(|edit| edit.says).collect()))
+    let edits = rule.edits(&document.view().unwrap(), subject).map_err(|violation| violation.to_string())?;
+    let written = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
+    holds(rule, &written, subject)?;
+    Ok((written, edits.into_iter().map(|edit| edit.says).collect()))
 }
 
 /// The case's document, in which everything else is in order.
@@ -189,7 +190,7 @@ fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
         for (document, says) in cases.noted {
             assert_eq!(holds(rule, &document, &subject), Ok(()), "{name}: {document}");
             let text = document.to_string();
-            let edits = (rule.plan)(&read(&text).view().unwrap(), &subject).unwrap();
+            let edits = rule.edits(&read(&text).view().unwrap(), &subject).unwrap();
             assert!(edits.iter().all(|edit| edit.change == Change::Note), "{name}: {edits:?}");
             let (found, said) = applied(rule, &document, &subject).unwrap();
             assert_eq!(
@@ -214,7 +215,7 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
             let Some(process) = before.get("process").filter(|_| rule.process) else { continue };
             let text = process.to_string();
             let document = Document::read(Kind::Process, text.as_bytes()).unwrap();
-            let edits = (rule.plan)(&document.view().unwrap(), &lenient).unwrap();
+            let edits = rule.edits(&document.view().unwrap(), &lenient).unwrap();
             let found: Value = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
             assert_eq!(found, after["process"], "{name}");
         }
@@ -281,7 +282,7 @@ fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
 fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_their_own() {
     let cases = cases().into_iter().find(|cases| cases.rule == "core-dumps").unwrap();
     let plan = |document: &Document, subject: &Subject| {
-        (cases.rule().plan)(&document.view().unwrap(), subject).unwrap().len()
+        cases.rule().edits(&document.view().unwrap(), subject).unwrap().len()
     };
     let container = read(r#"{"linux": {}, "process": {}}"#);
     assert_eq!(plan(&container, &cases.subject()), 1);

@@ -13,7 +13,7 @@ mod table;
 
 use std::borrow::Cow;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::settings::Answer;
 pub use table::{Capability, TABLE};
@@ -24,6 +24,7 @@ pub(super) const NETWORK: Rule = Rule {
     reference: "capabilities(7); packet(7); runtime-spec, config.md, \"Linux Process\"",
     process: true,
     answers: &[Answer::Strip],
+    refused_by: RefusedBy::Plan,
     plan: |view, subject| plan(&NETWORK, view, subject),
     holds: |view, subject| holds(&NETWORK, view, subject),
 };
@@ -34,6 +35,7 @@ pub(super) const HOST: Rule = Rule {
     reference: "capabilities(7); user_namespaces(7); open_by_handle_at(2); CVE-2016-9962; CVE-2026-43391",
     process: true,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: |view, subject| plan(&HOST, view, subject),
     holds: |view, subject| holds(&HOST, view, subject),
 };

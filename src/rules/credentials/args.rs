@@ -5,7 +5,7 @@
 
 use super::values;
 use crate::config::{Change, Edit, Hooks, Pointer, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,6 +14,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "proc_pid_cmdline(5); docs/rules.md, \"credentials-env\" lists the patterns",
     process: true,
     answers: &[Answer::Refuse, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: |view, subject| {
         holds(view, subject)?;
         Ok(elsewhere(view))

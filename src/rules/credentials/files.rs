@@ -8,7 +8,7 @@ use serde_json::json;
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::rules::mounts::{clean, is_within};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -17,6 +17,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "AWS SDKs and Tools Reference Guide, \"Location of the shared config and credentials files\"; runtime-spec, config-linux.md, \"Masked Paths\"",
     process: true,
     answers: &[Answer::Set, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };

@@ -16,7 +16,7 @@ mod values;
 use oci_spec::runtime::Hook;
 use serde_json::json;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Hooks, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
@@ -29,6 +29,7 @@ pub(super) const RULE: Rule = Rule {
     reference: "AWS SDKs and Tools Reference Guide, \"Settings reference\"; runtime-spec, config.md, \"POSIX-platform Hooks\"; docs/rules.md lists names and patterns",
     process: true,
     answers: &[Answer::Strip],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };

@@ -7,7 +7,7 @@ use super::places::{IN_HOMES, Masked, Place};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mounts::{clean, is_bind, is_within};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -16,6 +16,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "EKS User Guide, \"IAM roles for service accounts\", \"EKS Pod Identity\"; Kubernetes, \"Configure Service Accounts for Pods\"",
     process: false,
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
+    refused_by: RefusedBy::Holds,
     plan,
     holds: |view, subject| match found(view, subject).first() {
         None => Ok(()),
@@ -105,9 +106,6 @@ fn found<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if RULE.answer(&subject.policy) == Answer::Refuse {
-        (RULE.holds)(view, subject)?;
-    }
     let edit = |(index, mount): (usize, &Mount)| Edit {
         at: Pointer::to(&["mounts"]).item(index),
         change: Change::Remove,

@@ -4,7 +4,7 @@
 
 use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
 use crate::config::{Change, Edit, Mount, View};
-use crate::rules::{Rule, Subject};
+use crate::rules::{RefusedBy, Rule, Subject};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -13,6 +13,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "docs/rules.md, \"data-channels\"",
     process: false,
     answers: &[Answer::Set],
+    refused_by: RefusedBy::Plan,
     plan: |view: &View, subject| {
         let channel = |(index, mount, source): (usize, &Mount, &Source)| {
             let says =

@@ -215,17 +215,21 @@ fn shown(mount: &Mount, source: &Source) -> String {
     format!("the source {written}{is} of {}", &*mount.destination)
 }
 
-/// Takes the mounts away that stand against the rule, or refuses the first.
+/// Removes the mounts that violate the rule, or refuses the first.
 fn plan_removal(rule: &Rule, found: Vec<(usize, String)>, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     if rule.answer(&subject.policy) == Answer::Refuse {
         none(rule, &found)?;
     }
+    Ok(removals(found))
+}
+
+fn removals(found: Vec<(usize, String)>) -> Vec<Edit> {
     let edit = |(index, why)| Edit {
         at: at(index),
         change: Change::Remove,
         says: format!("removed a mount: {why}"),
     };
-    Ok(found.into_iter().map(edit).collect())
+    found.into_iter().map(edit).collect()
 }
 
 fn none(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {

@@ -2,9 +2,9 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, Source, binds, layer_sources, mounts, none, plan_removal, root, shown, stays};
+use super::{Class, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -13,9 +13,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "statfs(2); network_namespaces(7)",
     process: false,
     answers: &[Answer::Allow, Answer::Refuse, Answer::Strip],
+    refused_by: RefusedBy::Holds,
     plan: |view, subject| {
         root(subject)?;
-        plan_removal(&RULE, found(view, subject), subject)
+        Ok(removals(found(view, subject)))
     },
     holds: |view, subject| {
         root(subject)?;

@@ -9,9 +9,9 @@
 use std::borrow::Cow;
 
 use super::known_options::{KNOWN, is_known, is_label};
-use super::{is_bind, mounts, options, stays};
-use crate::config::{Edit, Mount, View};
-use crate::rules::{Rule, Subject, Violation};
+use super::{is_bind, mounts, options};
+use crate::config::{Mount, View};
+use crate::rules::{RefusedBy, Rule, Subject, Violation, no_edits};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -20,18 +20,18 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "runtime-spec, config.md, \"Linux mount options\"; mount(2); Linux, Documentation/filesystems/",
     process: false,
     answers: &[Answer::Refuse, Answer::Allow],
-    plan: |view, subject| holds(view, subject).map(|()| Vec::<Edit>::new()),
+    refused_by: RefusedBy::Holds,
+    plan: no_edits,
     holds,
 };
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
     let label = view.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default();
     if !label.is_empty() && !is_label(label) {
         // Runtimes put it between double quotes.
         return Err(against("linux.mountLabel is no SELinux label"));
     }
-    let found = |(_, mount)| found(mount).filter(|_| stays(view, mount, subject));
-    mounts(view).find_map(found).map_or(Ok(()), |why| Err(against(&why)))
+    mounts(view).find_map(|(_, mount)| found(mount)).map_or(Ok(()), |why| Err(against(&why)))
 }
 
 fn against(why: &str) -> Violation {

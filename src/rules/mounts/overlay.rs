@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets, stays};
 use crate::config::{Change, Edit, Json, Mount, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -21,6 +21,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "Linux, Documentation/filesystems/overlayfs.rst; unix(7), \"Pathname sockets\"",
     process: false,
     answers: &[Answer::Set, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan,
     holds: |view, subject| match wanted(view, subject).first() {
         None => Ok(()),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{at, is_bind, mounts, options, stays};
 use crate::config::{Change, Edit, Json, Mount, Pointer, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -16,6 +16,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "mount_namespaces(7), \"Shared subtrees\"; runtime-spec, config-linux.md, \"Rootfs Mount Propagation\"",
     process: false,
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };

@@ -15,7 +15,7 @@ use super::{
     shown, stays, system,
 };
 use crate::config::{Change, Edit, Json, Mount, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -24,6 +24,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "unix(7), \"Pathname sockets\"; fifo(7); path_resolution(7)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: |view, subject| {
         root(subject)?;
         let found = found(view, subject);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::devices::is_usual_source;
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -23,6 +23,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "runtime-spec, config.md, \"Mounts\"; namespaces(7), \"The /proc/pid/ns/ directory\"; proc(5)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Plan,
     plan: |view, subject| {
         root(subject)?;
         let replaced = mounts(view).filter(|(_, mount)| is_sys_of_rootless(mount, subject));

@@ -1,9 +1,9 @@
 //! `mount-unknown-fs`: a source lies on a file system of which it is known that it holds data. What another one shows
 //! (a new interface of the kernel, a vendor's network file system) is not known.
 
-use super::{Class, Node, Source, binds, layer_sources, mounts, none, plan_removal, root, shown, stays};
+use super::{Class, Node, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -12,9 +12,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
     reference: "statfs(2); Linux, include/uapi/linux/magic.h",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
+    refused_by: RefusedBy::Holds,
     plan: |view, subject| {
         root(subject)?;
-        plan_removal(&RULE, found(view, subject), subject)
+        Ok(removals(found(view, subject)))
     },
     holds: |view, subject| {
         root(subject)?;

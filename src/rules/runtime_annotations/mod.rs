@@ -5,7 +5,7 @@
 
 mod known;
 
-use super::{Rule, Subject, Violation};
+use super::{RefusedBy, Rule, Subject, Violation};
 use crate::config::{Change, Edit, Pointer, View};
 use crate::settings::Answer;
 
@@ -18,10 +18,8 @@ pub(super) const RULE: Rule = Rule {
                 gVisor, \"Runtime flags by annotation\"; Kata Containers, \"Annotations\"; seccomp_unotify(2)",
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
-    plan: |view, subject| {
-        if RULE.answer(&subject.policy) == Answer::Refuse {
-            holds(view, subject)?;
-        }
+    refused_by: RefusedBy::Holds,
+    plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["annotations"]).named(name),
             change: Change::Remove,

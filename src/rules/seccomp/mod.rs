@@ -22,7 +22,7 @@ use lists::FAMILIES;
 use profile::{Action, Profile};
 use serde::Serialize;
 
-use super::{Rule, Subject, Violation, limits_core_dumps};
+use super::{RefusedBy, Rule, Subject, Violation, limits_core_dumps};
 use crate::config::{Change, Edit, Json, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
@@ -32,6 +32,7 @@ pub(super) const RULE: Rule = Rule {
     reference: "runtime-spec, config-linux.md, \"Seccomp\"; seccomp(2); vsock(7); request_key(2); CVE-2026-43391",
     process: false,
     answers: &[Answer::Set],
+    refused_by: RefusedBy::Plan,
     plan,
     holds,
 };

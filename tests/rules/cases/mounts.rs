@@ -137,7 +137,7 @@ fn options() -> Cases {
                 "the destination /a/../x leads through ..",
             ),
             refused(
-                mounts(json!([{"destination": "/x", "type": "sysfs", "uidMappings": []}])),
+                mounts(json!([{"destination": "/x", "type": "tmpfs", "uidMappings": []}])),
                 "ids are mapped for /x, which is no bind mount",
             ),
             refused(
