@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::{Change, Document, Kind, Unreadable, View};
+use crate::config::{Change, Document, Edit, Kind, Unreadable, View};
 use crate::report::Applied;
 use crate::rules::mounts::{Pinned, pinned};
 use crate::rules::{RULES, Rule, Subject, Violation};
@@ -57,13 +57,9 @@ impl From<Violation> for Refusal {
 /// # Errors
 /// A rule cannot be made to hold.
 pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewritten, Refusal> {
-    let mut edits = Vec::new();
-    let mut applied = Vec::new();
-    for rule in rules_for(document.kind(), subject) {
-        let planned = rule.edits(&view, subject)?;
-        applied.extend(planned.iter().map(|edit| Applied::new(rule, edit)));
-        edits.extend(planned);
-    }
+    let planned = plan(document.kind(), &view, subject)?;
+    let applied = planned.iter().map(|(rule, edit)| Applied::new(rule, edit)).collect();
+    let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
     if edits.iter().all(|edit| edit.change == Change::Note) {
         prove(document.kind(), &view, subject)?;
         return Ok(Rewritten { text: None, applied, pinned: pinned(&view, subject) });
@@ -77,6 +73,22 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     prove(written.kind(), &view, subject)?;
     let pinned = pinned(&view, subject);
     Ok(Rewritten { text: Some(text), applied, pinned })
+}
+
+/// The edits that the rules ask for of a document of this kind, in their order, each with its rule.
+///
+/// # Errors
+/// A rule cannot be made to hold.
+pub(crate) fn plan(
+    kind: Kind,
+    view: &View,
+    subject: &Subject,
+) -> Result<Vec<(&'static Rule, Edit)>, Violation> {
+    let mut planned = Vec::new();
+    for rule in rules_for(kind, subject) {
+        planned.extend(rule.edits(view, subject)?.into_iter().map(|edit| (rule, edit)));
+    }
+    Ok(planned)
 }
 
 /// Whether every rule holds that concerns a document of this kind.

@@ -26,6 +26,12 @@ impl Pointer {
         Self(members.iter().map(|name| Step::Member(Cow::Borrowed(name))).collect())
     }
 
+    /// The steps from the root.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
     /// The item of the list at this place.
     #[must_use]
     pub fn item(mut self, index: usize) -> Self {

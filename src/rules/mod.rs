@@ -62,7 +62,7 @@ pub struct Rule {
 pub enum RefusedBy {
     /// `holds`: every violation is refused, and nothing is planned.
     Holds,
-    /// `plan`: some violations are refused and others corrected.
+    /// `plan` first: it refuses some violations, and corrects or notes others.
     Plan,
 }
 

@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::{Call, descriptors, environment_strays, found};
+use super::{Call, descriptors, environment_strays, found, words};
 use crate::audit::Line;
 use crate::config::{Document, Kind, View};
 use crate::files;
@@ -22,7 +22,7 @@ use crate::invocation::Change;
 use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::{prove, rewrite};
-use crate::rules::{self, Subject, World, capabilities, credentials};
+use crate::rules::{self, Subject, World};
 
 pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let Some((_, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
@@ -62,28 +62,11 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
     let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
-    let entries: Vec<_> = invocation.env.iter().map(|given| given.value.to_string_lossy()).collect();
-    let stray_env = credentials::strays(entries.iter().map(|entry| &**entry), &subject.policy.credentials);
-
-    credentials::files::check_home(entries.iter().map(|entry| &**entry), &subject)?;
-
-    let command: Vec<_> = invocation.command.iter().map(|word| word.to_string_lossy()).collect();
-    credentials::args::check(&command.iter().map(|word| &**word).collect::<Vec<_>>(), &subject)?;
-
-    let mut changes = Vec::new();
-    if let (Some(given), Some(path)) = (process, &filtered) {
-        changes.push(Change::Set(given, path));
-    }
-    changes.extend(stray_env.iter().map(|stray| Change::Drop(&invocation.env[stray.index])));
-    if !stray_env.is_empty() {
-        rules.insert(credentials::NAME.to_owned());
-    }
-    for cap in &invocation.caps {
-        if let Some(rule) = capabilities::taken_by(&cap.value.to_string_lossy(), &subject)? {
-            rules.insert(rule.to_owned());
-            changes.push(Change::Drop(cap));
-        }
-    }
+    let removed = words::removed(invocation, &subject)?;
+    rules.extend(removed.iter().map(|(rule, _)| (*rule).to_owned()));
+    let set = process.zip(filtered.as_deref()).map(|(given, path)| Change::Set(given, path));
+    let changes: Vec<Change> =
+        set.into_iter().chain(removed.into_iter().map(|(_, given)| Change::Drop(given))).collect();
     let rules = rules.iter().map(String::as_str).collect();
     call.audit(Line { decision: "filtered", why: Some(&record.why), rules, ..Line::default() })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)

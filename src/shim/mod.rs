@@ -16,6 +16,7 @@ mod others;
 mod recorded;
 mod sealing;
 mod start;
+mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

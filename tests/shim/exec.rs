@@ -217,6 +217,15 @@ fn the_settings_of_today_count() {
     host.settings("[credentials]\nremove = [\"MINE\"]\nkeep = [\"AWS_PROFILE\"]");
     let call = exec(&host, &["-e", "MINE=x", "-e", "AWS_PROFILE=x", "web", "sh"]);
     assert_eq!(call.words()[2..], ["exec", "-e", "AWS_PROFILE=x", "web", "sh"]);
+    let asks = ["exec", "--cap", "CAP_SYS_TIME", "web", "sh"];
+    let why = "nothing run in container web: host-capabilities: CAP_SYS_TIME is in the bounding set, and it sets the machine's \
+               clock; drop --cap-add and --privileged, privileged: true in Kubernetes, or set [rules] host-capabilities = \
+               \"strip\" or \"allow\"";
+    host.refuses(&asks, why);
+    host.settings("[rules]\nhost-capabilities = \"strip\"");
+    assert_eq!(exec(&host, &asks[1..]).words()[2..], ["exec", "web", "sh"]);
+    host.settings("[rules]\nhost-capabilities = \"allow\"");
+    assert_eq!(exec(&host, &asks[1..]).words()[2..], asks);
 }
 
 #[test]

@@ -95,21 +95,6 @@ pub fn against(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, 
     })
 }
 
-/// What `exec --cap NAME` gets: which rule takes the name away, if one does, or else why it is refused.
-///
-/// # Errors
-/// A rule refuses it.
-pub fn taken_by(name: &str, subject: &Subject) -> Result<Option<&'static str>, Violation> {
-    let Some(against) = against_name(name, subject.world.confined) else { return Ok(None) };
-    let is_host = against.rule.name == HOST.name;
-    match HOST.answer(&subject.policy) {
-        Answer::Allow if is_host => Ok(None),
-        Answer::Strip if is_host => Ok(Some(HOST.name)),
-        _ if against.fate == Fate::Refused => Err(against.violation(&format!("{name} is asked for"), "")),
-        _ => Ok(Some(against.rule.name)),
-    }
-}
-
 impl Against {
     /// `is` says what is there, as `CAP_BPF is in the ambient set`; `debug` what else to do.
     fn violation(&self, is: &str, debug: &str) -> Violation {

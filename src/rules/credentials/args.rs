@@ -15,54 +15,38 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: true,
     answers: &[Answer::Refuse, Answer::Allow],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| {
-        holds(view, subject)?;
-        Ok(elsewhere(view))
-    },
+    plan: |view, _| Ok(elsewhere(view)),
     holds,
 };
 
-/// What `exec ID COMMAND...` gets.
-///
-/// # Errors
-/// An argument is a credential.
-pub fn check(args: &[&str], subject: &Subject) -> Result<(), Violation> {
-    check_of("", args, subject)
-}
-
-fn check_of(whose: &str, args: &[&str], subject: &Subject) -> Result<(), Violation> {
-    match args
-        .iter()
-        .enumerate()
-        .find_map(|(index, arg)| Some((index, values::argument(arg, before(args, index))?)))
-    {
-        Some((index, what)) if RULE.answer(&subject.policy) == Answer::Refuse => Err(Violation::of(
-            &RULE,
-            format!(
-                "argument {index}{whose} holds {what}; the container has no network{}; pass data by a mount, or set [rules] \
-                 credential-args = \"allow\"",
-                if what.ends_with("URL") {
-                    ", so the URL would not work"
-                } else {
-                    " and gets no credentials"
-                }
-            ),
-        )),
-        _ => Ok(()),
-    }
+fn check(whose: &str, args: &[&str]) -> Result<(), Violation> {
+    let mut found = args.iter().enumerate();
+    let found = found.find_map(|(index, arg)| Some((index, values::argument(arg, before(args, index))?)));
+    let Some((index, what)) = found else { return Ok(()) };
+    let reason = match what.ends_with("URL") {
+        true => ", so the URL would not work",
+        false => " and gets no credentials",
+    };
+    Err(Violation::of(
+        &RULE,
+        format!(
+            "argument {index}{whose} holds {what}; the container has no network{reason}; pass data by a mount, or set [rules] \
+             credential-args = \"allow\""
+        ),
+    ))
 }
 
 fn before<'a>(args: &[&'a str], index: usize) -> &'a str {
     index.checked_sub(1).map_or("", |before| args[before])
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
     let args = view.process.iter().flat_map(|process| process.args.iter().flatten());
-    check(&args.map(|arg| &**arg).collect::<Vec<_>>(), subject)?;
+    check("", &args.map(|arg| &**arg).collect::<Vec<_>>())?;
     view.hooks.iter().flat_map(Hooks::inside).try_for_each(|(list, index, hook)| {
         let args = hook.args().as_deref().unwrap_or_default();
         let whose = format!(" of {list} hook {index}");
-        check_of(&whose, &args.iter().map(String::as_str).collect::<Vec<_>>(), subject)
+        check(&whose, &args.iter().map(String::as_str).collect::<Vec<_>>())
     })
 }
 

@@ -167,7 +167,7 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
 /// What masking cannot put right.
 fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
     let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
-    check_home(entries.map(|entry| &**entry), subject)?;
+    check_home(entries.map(|entry| &**entry))?;
     match &subject.world.credential_files.refused {
         None => Ok(()),
         Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
@@ -179,7 +179,7 @@ fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
 ///
 /// # Errors
 /// Where it leads to depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
-pub fn check_home<'e>(entries: impl Iterator<Item = &'e str>, subject: &Subject) -> Result<(), Violation> {
+fn check_home<'e>(entries: impl Iterator<Item = &'e str>) -> Result<(), Violation> {
     let home = entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default();
     let why = match home {
         "" => return Ok(()),
@@ -187,12 +187,7 @@ pub fn check_home<'e>(entries: impl Iterator<Item = &'e str>, subject: &Subject)
         home if is_within(&clean(home), "/proc") => "leads through /proc",
         _ => return Ok(()),
     };
-    match RULE.answer(&subject.policy) {
-        Answer::Allow => Ok(()),
-        _ => {
-            Err(Violation::of(&RULE, format!("HOME {why}; write it as the path of a directory{LET_THROUGH}")))
-        }
-    }
+    Err(Violation::of(&RULE, format!("HOME {why}; write it as the path of a directory{LET_THROUGH}")))
 }
 
 const LET_THROUGH: &str = ", or set [rules] credential-files = \"allow\"";
