@@ -7,18 +7,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "engines/harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests of engines use the rest")]
-mod harness;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Output;
 
-use harness::host::{Host, Kind};
 use oci_isolate::invocation::{Dialect, Reading, Verb, read};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use test_support::host::{Host, Kind};
 
 const WORDS: &[&str] = &[
     "web",

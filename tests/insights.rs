@@ -53,9 +53,7 @@ fn texts(value: &Value) -> Vec<&str> {
 fn the_security_insights_are_complete_and_name_files_that_are_there() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     // Where `hack/kubernetes/prepare` has put a Python that reads YAML.
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
-    let python = project.join(cache).join("kubernetes/venv/bin/python");
-    assert!(python.exists(), "{} is not there; run hack/kubernetes/prepare", python.display());
+    let python = test_support::cached("kubernetes/venv/bin/python", "hack/kubernetes/prepare");
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let file = project.join("SECURITY-INSIGHTS.yml");
     let output = Command::new(python).args(["-c", script]).arg(file).output().unwrap();

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::harness::docker::{Docker, Release};
 use crate::tried::{Site, is_open, prepare};
 use crate::ways::{WAYS, Way};
+use test_support::docker::{Docker, Release};
 
 /// The options of each column.
 const COLUMNS: [&[&str]; 3] =

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::harness::said::{command, say};
 use crate::ways::WAYS;
+use test_support::said::{command, say};
 
 #[test]
 fn the_documentation_has_each_way() {

@@ -6,9 +6,6 @@
 
 mod compared;
 mod documented;
-#[allow(dead_code, reason = "shared with tests/engines, which needs more of it")]
-#[path = "../engines/harness/mod.rs"]
-mod harness;
 mod seccomp;
 mod tried;
 mod ways;

@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::harness::containerd::{self, Containerd, RUNC};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::podman::{Podman, User};
-use crate::harness::said::{command, say};
-use crate::harness::{ISOLATE, bundle, shim};
+use test_support::containerd::{self, Containerd, RUNC};
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::podman::{Podman, User};
+use test_support::said::{command, say};
+use test_support::{ISOLATE, bundle, shim};
 
 /// The probe, built once.
 fn probe() -> &'static Path {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::containerd::RUNC;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::said::{Said, command, say, wait_for};
-use crate::harness::{ISOLATE, bundle, shim};
 use crate::ways::{Deed, Under, WAYS, Way, number};
+use test_support::containerd::RUNC;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::said::{Said, command, say, wait_for};
+use test_support::{ISOLATE, bundle, shim};
 
 /// What only the other side knows.
 const WORD: &str = "outside";

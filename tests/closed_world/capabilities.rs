@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, CORE_PATTERN, CorePattern, refused};
-use crate::harness::ISOLATE;
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
+use test_support::ISOLATE;
+use test_support::bench::{Bench, CORE_PATTERN, CorePattern, refused};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::podman::{Podman, User};
 
 /// Adds a capability to all sets that count.
 fn grant(spec: &mut Value, names: &[&str]) {
@@ -133,7 +133,7 @@ fn a_runtime_that_enters_for_exec_cannot_be_traced() {
         };
         let open = run(kind.runtime(), &spec);
         findings.claim(open.out.contains("caught all"), format!("{kind:?}: not open bare: {open}"));
-        let closed = run(&crate::harness::shim(), &crate::container::isolated(&spec));
+        let closed = run(&test_support::shim(), &test_support::bench::isolated(&spec));
         let traced = closed.out.starts_with("ready") && closed.out.contains("denied ");
         findings.claim(traced, format!("{kind:?}: it did not run: {closed}"));
         findings.claim(!closed.out.contains("caught all"), format!("{kind:?}: not closed: {closed}"));

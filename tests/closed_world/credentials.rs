@@ -7,11 +7,11 @@ use std::path::Path;
 use oci_isolate::rules::credentials::places::{self, Masked};
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated, mount, refused};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::said::Said;
-use crate::harness::shim;
+use test_support::bench::{Bench, isolated, mount, refused};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::said::Said;
+use test_support::shim;
 
 /// A file with this in it is a credential; put together here, so that no scanner takes this file for a leak.
 fn key() -> String {

@@ -10,11 +10,11 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated, mount, refused};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::said::{Said, say};
-use crate::harness::{dns, shim};
+use test_support::bench::{Bench, isolated, mount, refused};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::said::{Said, say};
+use test_support::{dns, shim};
 
 const CONTAINERD: &str = "io.kubernetes.cri.sandbox-namespace";
 const CRIO: &str = "io.kubernetes.pod.namespace";
@@ -121,7 +121,7 @@ impl Net {
     fn isolatectl(&self, args: &[&str]) -> Said {
         let program = self.bench.host.dir().join("isolatectl");
         if !program.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+            std::fs::copy(test_support::isolatectl(), &program).unwrap();
         }
         say(self.bench.host.command(program.to_str().unwrap()).args(args))
     }

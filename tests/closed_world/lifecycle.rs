@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::container::{mount, refused, runtime_that};
-use crate::harness::host::Kind;
-use crate::life::Life;
+use test_support::bench::{mount, refused, runtime_that};
+use test_support::host::Kind;
+use test_support::life::Life;
 
 #[test]
 fn an_exec_before_the_start_is_refused() {

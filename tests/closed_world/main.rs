@@ -7,15 +7,8 @@
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
 mod capabilities;
-#[allow(dead_code, reason = "shared with tests/mounts, which uses all of it")]
-#[path = "../mounts/container.rs"]
-mod container;
 mod credentials;
-#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
-#[path = "../engines/harness/mod.rs"]
-mod harness;
 mod jobs;
-mod life;
 mod lifecycle;
 mod mounts;
 mod namespaces;

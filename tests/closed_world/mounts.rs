@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, TOKEN, listen, mount, refused};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::said::{Said, wait_for};
 use crate::uevents::Uevents;
+use test_support::bench::{Bench, TOKEN, listen, mount, refused};
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::said::{Said, wait_for};
 
 /// Adds a mount of any type.
 fn add(spec: &mut Value, mount: Value) {

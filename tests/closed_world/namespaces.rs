@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated, refused};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::host::Kind;
-use crate::harness::shim;
-use crate::life::Life;
+use test_support::bench::{Bench, isolated, refused};
+use test_support::docker::{Docker, Release};
+use test_support::host::Kind;
+use test_support::life::Life;
+use test_support::shim;
 
 /// A configuration with these namespaces by path, and new ones of the usual other types.
 fn joining(life: &Life, paths: &[(&str, &str)]) -> Value {

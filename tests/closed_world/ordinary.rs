@@ -1,12 +1,12 @@
 //! What people type: command lines of Docker and Podman that have nothing to do with a network run isolated as they do with
 //! the bare runtime.
 
-use crate::harness::ISOLATE;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::Host;
-use crate::harness::podman::{self, Podman, User};
-use crate::harness::said::Said;
+use test_support::ISOLATE;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::Host;
+use test_support::podman::{self, Podman, User};
+use test_support::said::Said;
 
 /// An ordinary command line: its options, with the host's directory for `@`, and what the container runs.
 struct Line(&'static str, &'static str);

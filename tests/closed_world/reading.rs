@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated, refused, tools};
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
-use crate::harness::said::Said;
-use crate::harness::{ISOLATE, shim};
+use test_support::bench::{Bench, isolated, refused, tools};
+use test_support::host::Kind;
+use test_support::podman::{Podman, User};
+use test_support::said::Said;
+use test_support::{ISOLATE, shim};
 
 /// A BPF program that allows every call: BPF_RET | BPF_K, SECCOMP_RET_ALLOW.
 const ALLOW_ALL: &str = "BgAAAAAA/38=";

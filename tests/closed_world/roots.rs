@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::container::{Bench, TOKEN, listen, refused, tools};
-use crate::harness::ISOLATE;
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::image;
-use crate::harness::podman::{Podman, Release, User};
-use crate::harness::said::{Said, wait_for};
+use test_support::ISOLATE;
+use test_support::bench::{Bench, TOKEN, listen, refused, tools};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::image;
+use test_support::podman::{Podman, Release, User};
+use test_support::said::{Said, wait_for};
 
 /// Serves the token on the host, or in a chroot that is the root.
 struct Daemon<'b> {

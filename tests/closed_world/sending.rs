@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::said::{Said, command, say, wait_for};
-use crate::harness::shim;
+use test_support::bench::{Bench, isolated};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::said::{Said, command, say, wait_for};
+use test_support::shim;
 
 /// Ways that lead nowhere with the bare runtime either, what the program says, and why.
 const SHUT: [(&str, &str, &str); 7] = [

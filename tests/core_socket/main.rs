@@ -6,16 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
-#[allow(dead_code, reason = "shared with tests/mounts, which uses all of it")]
-#[path = "../mounts/container.rs"]
-mod container;
-#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
-#[path = "../engines/harness/mod.rs"]
-mod harness;
-#[allow(dead_code, reason = "shared with tests/closed_world, which uses all of it")]
-#[path = "../closed_world/life.rs"]
-mod life;
-
 use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::Receiver;
@@ -23,10 +13,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use container::{Bench, CORE_PATTERN, CorePattern, refused};
-use harness::findings::Findings;
-use harness::host::{Host, Kind};
-use life::Life;
+use test_support::bench::{Bench, CORE_PATTERN, CorePattern, refused};
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::life::Life;
 
 const WHY: &str = "core-dumps: /proc/sys/kernel/core_pattern names a socket of the host";
 

@@ -6,10 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::{Said, say};
 use super::sealed::{SECRET, Sealed};
-use super::spec::{SWITCH, annotated, isolated, plain, put};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{SWITCH, annotated, isolated, plain, put};
+use test_support::shim;
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line}"))).collect()

@@ -5,12 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::harness::Host;
-use super::said::say;
 use super::sealed::Sealed;
-use super::spec::{SWITCH, annotated, isolated, isolated_with, plain, put};
-
-const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{SWITCH, annotated, isolated, isolated_with, plain, put};
 
 /// Everything that could have been touched: names, inodes, times of change, sizes, mounts, locks, firewall tables; but not
 /// what other tests make and take away on the machine meanwhile.
@@ -26,8 +24,9 @@ fn tree(host: &Host) -> String {
 #[track_caller]
 fn check(host: &Host, args: &[&str]) -> (i32, String, Value) {
     let before = tree(host);
-    let text = say(host.command(CTL).args(["check", "--bundle", "."]).args(args));
-    let document = say(host.command(CTL).args(["--json", "check", "--bundle", "."]).args(args));
+    let text = say(host.command(test_support::isolatectl()).args(["check", "--bundle", "."]).args(args));
+    let document =
+        say(host.command(test_support::isolatectl()).args(["--json", "check", "--bundle", "."]).args(args));
     assert_eq!(tree(host), before, "something was touched");
     assert_eq!((text.err.as_str(), document.err.as_str()), ("", ""));
     assert_eq!(text.status, document.status);
@@ -152,7 +151,7 @@ fn check_of_a_bundle_that_is_then_run_touches_nothing_and_says_no_secret() {
 #[test]
 fn check_without_a_bundle_is_an_unknown_command_line() {
     let host = Host::new();
-    assert_eq!(say(host.command(CTL).arg("check")).status, 2);
+    assert_eq!(say(host.command(test_support::isolatectl()).arg("check")).status, 2);
     let (status, _, said) = check(&host, &[]);
     assert_eq!(status, 1);
     let missing =

@@ -4,11 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::Host;
-use super::said::say;
-
-const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
-const SHIM: &str = env!("CARGO_BIN_EXE_oci-isolate");
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::{isolatectl, shim};
 
 /// A host with runc as the runtime, and no configuration of engines below `etc`.
 fn host() -> Host {
@@ -21,7 +19,7 @@ fn host() -> Host {
 #[track_caller]
 fn doctor(host: &Host) -> (i32, Vec<Value>) {
     let run = |more: &[&str]| {
-        say(host.command(CTL).args(more).args(["doctor", "--config-root", &host.at("engines")]))
+        say(host.command(isolatectl()).args(more).args(["doctor", "--config-root", &host.at("engines")]))
     };
     let (text, document) = (run(&[]), run(&["--json"]));
     assert_eq!((text.err.as_str(), document.err.as_str(), text.status), ("", "", document.status));
@@ -68,7 +66,8 @@ fn handler(version: u8, more: &str) -> String {
     let runtimes = format!("plugins.'{plugin}'.containerd.runtimes");
     format!(
         "version = {version}\n[{runtimes}.isolated]\nruntime_type = 'io.containerd.runc.v2'\n{more}\n\
-         [{runtimes}.isolated.options]\nBinaryName = '{SHIM}'\n"
+         [{runtimes}.isolated.options]\nBinaryName = '{}'\n",
+        shim().display()
     )
 }
 
@@ -95,7 +94,7 @@ fn doctor_finds_this_host_well_and_changes_nothing() {
 fn doctor_without_rights_says_that_the_seal_was_not_tried() {
     let host = host();
     for right in ["--bounding-set=-sys_admin", "--bounding-set=-net_admin"] {
-        let said = say(host.command("setpriv").args([right, CTL, "--json", "doctor"]));
+        let said = say(host.command("setpriv").arg(right).arg(isolatectl()).args(["--json", "doctor"]));
         let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
         let seal = finding(&findings, "seal");
         assert_eq!((said.status, &seal["state"]), (1, &json!("fail")), "{seal}");
@@ -117,7 +116,9 @@ fn doctor_names_settings_that_the_shim_refuses() {
 #[test]
 fn doctor_names_a_runtime_that_is_missing_or_is_the_shim() {
     let host = host();
-    for (runtime, why) in [(host.at("none"), "missing"), (SHIM.to_owned(), "oci-isolate itself")] {
+    for (runtime, why) in
+        [(host.at("none"), "missing"), (shim().to_str().unwrap().to_owned(), "oci-isolate itself")]
+    {
         host.write("config.toml", format!("runtime = [\"{runtime}\"]"));
         let says = only_failure(&host, "runtime");
         let expected = format!("no low-level runtime found; looked for {runtime} ({why})");
@@ -222,7 +223,7 @@ fn doctor_names_a_daemon_json_that_cannot_be_read_or_names_a_shim_that_is_gone()
     engine_file(&host, "docker/daemon.json", &runtime("/nonexistent/oci-isolate"));
     let says = only_failure(&host, "docker-config");
     assert!(says.contains("runtime isolated") && says.contains("No such file"), "{says}");
-    engine_file(&host, "docker/daemon.json", &runtime(SHIM));
+    engine_file(&host, "docker/daemon.json", &runtime(shim().to_str().unwrap()));
     let (status, findings) = doctor(&host);
     assert_eq!((status, &finding(&findings, "docker-config")["state"]), (0, &json!("ok")));
 }
@@ -237,7 +238,7 @@ fn doctor_warns_of_a_docker_without_annotations_unless_all_is_isolated() {
     let state = |settings: &str| {
         host.write("config.toml", settings);
         let path = format!("{}:/usr/sbin:/usr/bin", host.at(""));
-        let mut command = host.command(CTL);
+        let mut command = host.command(isolatectl());
         command.env("PATH", path).args(["--json", "doctor", "--config-root", &host.at("engines")]);
         let findings: Vec<Value> = serde_json::from_str(&say(&mut command).must()).unwrap();
         finding(&findings, "docker")["state"].clone()
@@ -245,7 +246,7 @@ fn doctor_warns_of_a_docker_without_annotations_unless_all_is_isolated() {
     daemon("20.10.24");
     assert_eq!(state(""), "warn");
     assert_eq!(state("mode = \"always\""), "ok");
-    let runtime = json!({"path": SHIM, "runtimeArgs": ["--isolate=always"]});
+    let runtime = json!({"path": shim(), "runtimeArgs": ["--isolate=always"]});
     engine_file(&host, "docker/daemon.json", &json!({"runtimes": {"isolated": runtime}}).to_string());
     assert_eq!(state(""), "ok");
     fs::remove_file(host.at("engines/etc/docker/daemon.json")).unwrap();
@@ -257,7 +258,7 @@ fn doctor_warns_of_a_docker_without_annotations_unless_all_is_isolated() {
 fn doctor_finds_the_shim_in_the_files_of_podman_and_cri_o() {
     let host = host();
     let podman = |lists: &str| {
-        let text = format!("[engine]\n{lists}\n[engine.runtimes]\nisolated = ['{SHIM}']\n");
+        let text = format!("[engine]\n{lists}\n[engine.runtimes]\nisolated = ['{}']\n", shim().display());
         engine_file(&host, "containers/containers.conf.d/oci-isolate.conf", &text);
         finding(&doctor(&host).1, "podman")["state"].clone()
     };
@@ -267,7 +268,7 @@ fn doctor_finds_the_shim_in_the_files_of_podman_and_cri_o() {
         let text = format!("[crio.runtime.runtimes.isolated]\nruntime_path = '{path}'\n");
         engine_file(&host, "crio/crio.conf.d/oci-isolate.conf", &text);
     };
-    crio(SHIM);
+    crio(shim().to_str().unwrap());
     assert_eq!(finding(&doctor(&host).1, "crio")["state"], "ok");
     crio("/nonexistent/oci-isolate");
     assert!(only_failure(&host, "crio").contains("No such file"));

@@ -86,7 +86,8 @@ fn inspect_says_what_was_changed_and_what_the_seal_did() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let sealed = Sealed::new();
-    let ctl = env!("CARGO_BIN_EXE_isolatectl");
+    let ctl = test_support::isolatectl();
+    let ctl = ctl.display();
     let said = sealed.sh(&format!("set -o pipefail; {ctl} list | true; echo $?"));
     assert_eq!((said.out.as_str(), said.err.as_str()), ("0\n", ""));
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::sealed::Sealed;
-use super::spec::put;
+use test_support::recorded::spec::put;
 
 /// Puts container `$1` on the bridge as 10.9.0.`$2`, as Docker 28 does: between create and start.
 const PLUMB: &str = "plumb() {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::sealed::{SECRET, Sealed};
-use super::spec::put;
+use test_support::recorded::spec::put;
 
 #[test]
 fn a_process_from_outside_in_its_mount_or_user_namespace_is_named() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::sealed::Sealed;
-use super::spec::put;
+use test_support::recorded::spec::put;
 
 #[test]
 fn a_container_that_joined_a_sealed_namespace_holds_and_so_does_the_first() {

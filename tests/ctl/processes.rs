@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use serde_json::json;
 
 use super::sealed::{SECRET, Sealed};
-use super::spec::put;
+use test_support::recorded::spec::put;
 
 #[test]
 fn a_process_that_joined_from_outside_is_named() {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::said::Said;
 use super::sealed::Sealed;
+use test_support::recorded::said::Said;
 
 #[test]
 fn a_stopped_container_is_named() {

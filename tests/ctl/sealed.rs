@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::{Said, say};
-use super::spec::{isolated, put};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{isolated, put};
+use test_support::shim;
 
 /// The value of the credential that the engine's configuration has, and of those that are planted. It is never shown.
 pub(crate) const SECRET: &str = "planted-value";
@@ -125,7 +126,7 @@ impl Sealed {
     /// Calls `isolatectl`. No value of a credential is ever shown.
     #[track_caller]
     pub(crate) fn ctl(&self, args: &[&str]) -> Said {
-        let said = say(self.host.command(env!("CARGO_BIN_EXE_isolatectl")).args(args));
+        let said = say(self.host.command(test_support::isolatectl()).args(args));
         assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{said:?}");
         said
     }

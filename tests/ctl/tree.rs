@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use serde_json::json;
 
 use super::sealed::Sealed;
-use super::spec::put;
+use test_support::recorded::spec::put;
 
 /// The sabotage from inside the mount namespace, by busybox.
 #[track_caller]

@@ -1,7 +1,7 @@
 //! containerd 1.6 of Debian 12.
 
-use crate::harness::containerd::{Containerd, Release};
 use crate::{containerd_claims, plumbed};
+use test_support::containerd::{Containerd, Release};
 
 macro_rules! claims {
     ($claims:ident: $($name:ident)*) => { $(

@@ -1,7 +1,7 @@
 //! containerd 2.1 of Debian sid.
 
-use crate::harness::containerd::{Containerd, Release};
 use crate::{containerd_claims, plumbed};
+use test_support::containerd::{Containerd, Release};
 
 macro_rules! claims {
     ($claims:ident: $($name:ident)*) => { $(

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::harness::capture::Capture;
-use crate::harness::containerd::{Containerd, RUNC};
-use crate::harness::findings::Findings;
-use crate::harness::probe::{ITSELF, OPEN, Report, credentials_in};
-use crate::harness::{CREDENTIALS, ISOLATE, bundle, shim};
+use test_support::capture::Capture;
+use test_support::containerd::{Containerd, RUNC};
+use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN, Report, credentials_in};
+use test_support::{CREDENTIALS, ISOLATE, bundle, shim};
 
 /// Prepares a plumbed network namespace on the host, as an orchestrator with CNI does; says its path.
 fn prepared_namespace(containerd: &Containerd) -> &'static str {
@@ -95,7 +95,7 @@ pub(crate) fn a_task_exec_sees_no_credentials_and_keeps_its_exit_status(containe
 pub(crate) fn a_veth_that_a_hook_plumbs_is_sealed_and_everybodys_hooks_run(containerd: &Containerd) {
     let host = &containerd.host;
     let mut findings = Findings::default();
-    let plumb = host.write("plumb.sh", include_str!("harness/plumb.sh"));
+    let plumb = host.write("plumb.sh", test_support::PLUMB);
     let stages = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
     let ran = host.at("ran");
 

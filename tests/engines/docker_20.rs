@@ -1,7 +1,7 @@
 //! Docker 20.10: no annotations, and a veth that arrives by a hook during create.
 
 use crate::docker_claims;
-use crate::harness::docker::{Docker, Release};
+use test_support::docker::{Docker, Release};
 
 macro_rules! claims {
     ($($name:ident)*) => { $(

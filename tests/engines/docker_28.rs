@@ -1,7 +1,7 @@
 //! Docker 28 and later: annotations, and a veth that arrives between create and start.
 
 use crate::docker_claims;
-use crate::harness::docker::{Docker, Release};
+use test_support::docker::{Docker, Release};
 
 macro_rules! claims {
     ($($name:ident)*) => { $(

@@ -1,7 +1,7 @@
 //! Real engines, started privately, with the shim where they expect runc.
 //!
-//! Every test gets a throw-away host (`harness::host`) behind which there is a throw-away internet
-//! (`harness::world`), so that "nothing gets out" is a count of packets and visits and not a guess.
+//! Every test gets a throw-away host (`test_support::host`) behind which there is a throw-away internet
+//! (`test_support::world`), so that "nothing gets out" is a count of packets and visits and not a guess.
 //! What a container can reach is first shown with bare runc: a probe that cannot get out there would
 //! prove nothing when it cannot get out of an isolated container.
 //!
@@ -17,7 +17,6 @@ mod containerd_claims;
 mod docker_20;
 mod docker_28;
 mod docker_claims;
-mod harness;
 mod opened;
 mod plumbed;
 mod podman_4;

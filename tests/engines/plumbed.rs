@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::harness::ISOLATE;
-use crate::harness::capture::Capture;
-use crate::harness::containerd::{Containerd, RUNC};
-use crate::harness::findings::Findings;
-use crate::harness::probe::{ITSELF, OPEN, Report};
-use crate::harness::said::{Said, command, say, wait_for};
-use crate::harness::shim;
+use test_support::ISOLATE;
+use test_support::capture::Capture;
+use test_support::containerd::{Containerd, RUNC};
+use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN, Report};
+use test_support::said::{Said, command, say, wait_for};
+use test_support::shim;
 
 const INGRESS: &str = "io.oci-isolate.ingress=80/tcp";
 
@@ -191,7 +191,7 @@ pub(crate) fn a_process_with_a_thread_outside_is_no_stranger_in_a_namespace_that
     let host = &containerd.host;
     let mut findings = Findings::default();
     let inside = host.at("inside");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/harness/inside.c");
+    let source = test_support::INSIDE;
     say(command("gcc").args(["-O1", "-static", "-pthread", "-o", &inside, source])).must();
     for (name, thread) in [("whole", &[][..]), ("thread", &["thread"])] {
         let address = plumbed(containerd, name);

@@ -1,7 +1,7 @@
 //! Podman 4.3 of Debian 12: slirp4netns carries the network of containers without root.
 
-use crate::harness::podman::{Podman, Release, User};
 use crate::podman_claims;
+use test_support::podman::{Podman, Release, User};
 
 macro_rules! claims {
     ($user:ident: $($name:ident)*) => { $(

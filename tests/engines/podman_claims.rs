@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::capture::Capture;
-use crate::harness::findings::Findings;
-use crate::harness::podman::{Podman, Release, User};
-use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
-use crate::harness::said::wait_for;
-use crate::harness::{CREDENTIALS, ISOLATE};
+use test_support::capture::Capture;
+use test_support::findings::Findings;
+use test_support::podman::{Podman, Release, User};
+use test_support::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
+use test_support::said::wait_for;
+use test_support::{CREDENTIALS, ISOLATE};
 
 /// The name under which containers.conf knows the shim, and the one of the runtime itself.
 const SHIM: &str = "oci-isolate";

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use crate::harness::capture::Capture;
-use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::{ISOLATE, bundle, shim};
+use test_support::capture::Capture;
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::{ISOLATE, bundle, shim};
 
 /// As many as there are cores on the smallest machine this runs on.
 const WORKERS: usize = 2;
@@ -17,7 +17,7 @@ const WORKERS: usize = 2;
 fn packets_of(host: &Host, runtime: &Path, annotations: &serde_json::Value, count: usize) -> Vec<String> {
     // BusyBox is static and has no dynamic loader to wait for; one second is for the open case.
     let program = ["nc", "-w", "1", "203.0.113.7", "80"];
-    let script = host.write("loop.sh", include_str!("harness/loop.sh"));
+    let script = host.write("loop.sh", test_support::LOOP);
     let started = Mutex::new(0);
     let capture = Capture::start(host);
     std::thread::scope(|scope| {
@@ -33,7 +33,7 @@ fn packets_of(host: &Host, runtime: &Path, annotations: &serde_json::Value, coun
             scope.spawn(move || {
                 let mut command = host.patient_command("sh");
                 command.arg(script).arg(runtime).args([&bundle, &worker, &count]);
-                let said = crate::harness::said::say(&mut command);
+                let said = test_support::said::say(&mut command);
                 assert!(said.well(), "{said}\n{}", host.log(&format!("{name}/out")));
                 *started.lock().unwrap() += said.out.parse::<usize>().unwrap();
             });

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::capture::Capture;
-use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::probe::{ITSELF, OPEN, Report, credentials_in};
-use crate::harness::said::{Said, say};
-use crate::harness::{ISOLATE, bundle, shim};
+use test_support::capture::Capture;
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::probe::{ITSELF, OPEN, Report, credentials_in};
+use test_support::said::{Said, say};
+use test_support::{ISOLATE, bundle, shim};
 
 /// A throw-away host for one runtime, which the shim finds there.
 fn host(kind: Kind) -> Host {
@@ -22,7 +22,7 @@ fn host(kind: Kind) -> Host {
 /// A configuration whose veth a hook plumbs, as Docker's did before 28.
 fn plumbed(host: &Host, program: &[&str]) -> Value {
     let mut spec = bundle::spec(host, program);
-    let plumb = host.write("plumb.sh", include_str!("harness/plumb.sh"));
+    let plumb = host.write("plumb.sh", test_support::PLUMB);
     spec["linux"]["cgroupsPath"] = json!(format!("{}/one", host.cgroup()));
     let path = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
     spec["hooks"]["createRuntime"] = json!([{ "path": "/bin/sh", "args": ["sh", &plumb], "env": path }]);

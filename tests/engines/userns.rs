@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::capture::Capture;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::{Host, Kind};
-use crate::harness::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
-use crate::harness::said::{say, wait_for};
-use crate::harness::{CREDENTIALS, image, shim};
 use crate::verified::{hold, verify};
+use test_support::capture::Capture;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::{Host, Kind};
+use test_support::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
+use test_support::said::{say, wait_for};
+use test_support::{CREDENTIALS, image, shim};
 
 /// A Docker 28 whose containers are in a user namespace that begins at the host's user 100000.
 fn remapped() -> Docker {

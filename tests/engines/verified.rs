@@ -1,12 +1,12 @@
 //! `isolatectl verify` of containers as engines make them: nothing that an engine does by itself is named.
 
-use crate::harness::ISOLATE;
-use crate::harness::containerd::{self, Containerd};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::host::{Host, Kind};
-use crate::harness::podman::{Podman, User};
-use crate::harness::said::Said;
-use crate::harness::shim;
+use test_support::ISOLATE;
+use test_support::containerd::{self, Containerd};
+use test_support::docker::{Docker, Release};
+use test_support::host::{Host, Kind};
+use test_support::podman::{Podman, User};
+use test_support::said::Said;
+use test_support::shim;
 
 #[track_caller]
 pub(crate) fn hold(verified: &Said, count: usize) {
@@ -17,8 +17,8 @@ pub(crate) fn hold(verified: &Said, count: usize) {
 /// What an operator calls there.
 pub(crate) fn verify(host: &Host) -> Said {
     let isolatectl = host.at("isolatectl");
-    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &isolatectl).unwrap();
-    crate::harness::said::say(host.command(&isolatectl).args(["verify", "--all"]))
+    std::fs::copy(test_support::isolatectl(), &isolatectl).unwrap();
+    test_support::said::say(host.command(&isolatectl).args(["verify", "--all"]))
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::engine::containerd::{self, Containerd};
-use super::engine::docker::{Docker, Release};
-use super::engine::host::Host;
-use super::engine::probe::ITSELF;
-use super::engine::said::wait_for;
-use super::engine::{ISOLATE, shim};
+use test_support::containerd::{self, Containerd};
+use test_support::docker::{Docker, Release};
+use test_support::host::Host;
+use test_support::probe::ITSELF;
+use test_support::said::wait_for;
+use test_support::{ISOLATE, shim};
 
 /// Names of the records.
 fn records(host: &Host) -> String {
@@ -54,7 +54,7 @@ fn dockerd_is_killed(live: bool) {
     docker.restart();
     let namespaces = || host.sh("lsns -t net -n -o NS | sort | uniq | wc -l").must();
     let before = namespaces();
-    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), host.at("isolatectl")).unwrap();
+    std::fs::copy(test_support::isolatectl(), host.at("isolatectl")).unwrap();
 
     docker.background("web", docker.isolation());
     let recorded = records(host);

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::harness::Host;
-use super::spec::isolated_with;
+use test_support::recorded::host::Host;
+use test_support::recorded::spec::isolated_with;
 
 /// No process of this host has it.
 const GONE: &str = "4000000";

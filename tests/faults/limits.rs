@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{isolated_with, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated_with, plain};
+use test_support::shim;
 
 fn old() -> Value {
     isolated_with("/process/env", json!(["PATH=/bin", "AWS_PROFILE=x"]))

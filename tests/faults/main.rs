@@ -8,22 +8,6 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
-#[path = "../shim/harness.rs"]
-#[allow(dead_code, reason = "the shim's tests use the rest")]
-mod harness;
-#[path = "../shim/recorder.rs"]
-#[allow(dead_code, reason = "the shim's tests use the rest")]
-mod recorder;
-#[path = "../shim/said.rs"]
-mod said;
-#[path = "../shim/spec.rs"]
-#[allow(dead_code, reason = "the shim's tests use the rest")]
-mod spec;
-
-#[path = "../engines/harness/mod.rs"]
-#[allow(dead_code, reason = "the engines' tests use the rest")]
-mod engine;
-
 mod clock;
 mod engines;
 mod leftovers;

@@ -1,7 +1,7 @@
 //! Disks without room and without inodes.
 
-use super::harness::Host;
-use super::spec::isolated;
+use test_support::recorded::host::Host;
+use test_support::recorded::spec::isolated;
 
 /// The bundle on a small disk of its own, full except for `config.json`.
 fn full(host: &Host, options: &str, fill: &str) {

@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::json;
 
-use super::harness::{Host, shim};
-use super::said::{Said, say};
-use super::spec::{SWITCH, plain, put};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{SWITCH, plain, put};
+use test_support::shim;
 
 /// How many calls are interrupted; more by hand.
 fn rounds() -> u32 {

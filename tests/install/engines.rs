@@ -4,12 +4,14 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::docker::{self, Docker};
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, Release, User};
-use crate::harness::said::{say, wait_for};
-use crate::harness::{ISOLATE, shim};
-use crate::{CTL, installed};
+use test_support::isolatectl;
+
+use crate::installed;
+use test_support::docker::{self, Docker};
+use test_support::host::Kind;
+use test_support::podman::{Podman, Release, User};
+use test_support::said::{say, wait_for};
+use test_support::{ISOLATE, shim};
 
 fn docker(release: docker::Release) {
     let docker = Docker::start(release);
@@ -71,7 +73,7 @@ fn podman(kind: Kind) {
     let host = &podman.host;
     // The shim is beside it.
     let ctl = host.at("isolatectl");
-    fs::copy(CTL, &ctl).unwrap();
+    fs::copy(isolatectl(), &ctl).unwrap();
     let plain = "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
                  [network]\nnetwork_backend = \"netavark\"\n";
     let file = host.write("plain.conf", plain);

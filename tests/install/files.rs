@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::said::{Said, command, say, wait_for};
-use crate::{CTL, install, installed};
+use test_support::isolatectl;
+
+use crate::{install, installed};
+use test_support::said::{Said, command, say, wait_for};
 
 /// Files as people have them, by engine; the text that must be in them afterwards.
 const FILES: [(&str, &str, &str); 20] = [
@@ -318,7 +320,7 @@ fn refused(file: &Path, run: impl FnOnce() -> Said) -> String {
 fn open_to_all() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(CTL, dir.path().join("isolatectl")).unwrap();
+    fs::copy(isolatectl(), dir.path().join("isolatectl")).unwrap();
     fs::create_dir(dir.path().join("etc")).unwrap();
     dir
 }
@@ -382,7 +384,8 @@ fn what_somebody_else_writes_meanwhile_stays_and_is_noticed() {
     let file = dir.path().join("daemon.json");
     fs::write(&file, "{\"a\": 1}").unwrap();
     let mut slow = Command::new("strace");
-    slow.args(["-qq", "-o", "/dev/null", "-e", "inject=fdatasync:delay_exit=3000000:when=1", CTL]);
+    slow.args(["-qq", "-o", "/dev/null", "-e", "inject=fdatasync:delay_exit=3000000:when=1"])
+        .arg(isolatectl());
     slow.args(["install", "docker", "--config"]).arg(&file).stderr(std::process::Stdio::piped());
     let slow = slow.spawn().unwrap();
     let began = || fs::read_dir(dir.path()).unwrap().nth(1).map(|_| ());

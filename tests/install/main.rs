@@ -7,19 +7,12 @@
 
 mod engines;
 mod files;
-#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
-#[path = "../engines/harness/mod.rs"]
-mod harness;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The program under test.
-const CTL: &str = env!("CARGO_BIN_EXE_isolatectl");
-
 /// `isolatectl install ENGINE --config FILE ...`.
 fn install(engine: &str, file: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(CTL);
+    let mut command = Command::new(test_support::isolatectl());
     command.args(["install", engine, "--config"]).arg(file).args(more);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap()
 }

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use crate::harness::host::Host;
-use crate::harness::shim;
 use crate::node::{IMAGE, stay};
+use test_support::host::Host;
+use test_support::shim;
 
 /// Starts a daemon with these handlers beside runc, which is the default.
 pub(crate) fn serve(host: &Host, plugins: &str, handlers: &str) {

@@ -1,25 +1,25 @@
 //! The DaemonSet of `hack/kubernetes`: its image as the Containerfile says, its container as the manifest says, on a node
 //! whose containerd it restarts.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::podman::{Podman, User};
-use crate::harness::probe::{ITSELF, OPEN, Report};
-use crate::harness::said::{command, say, wait_for};
 use crate::manifests::{HACK, manifest};
 use crate::node::{Node, Pod, Release, exec, isolated};
 use crate::pods::SLEEP;
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::podman::{Podman, User};
+use test_support::probe::{ITSELF, OPEN, Report};
+use test_support::said::{command, say, wait_for};
 
 /// Builds the image and gives it to the node.
 fn image(node: &Node, tag: &str) {
     let podman = Podman::new(Kind::Machine, User::Root, "/usr/sbin/runc");
     let (root, tar) = (podman.host.at("root"), podman.host.at("node.tar"));
-    let binaries = Path::new(env!("CARGO_BIN_EXE_isolatectl")).parent().unwrap();
+    let programs = test_support::isolatectl();
+    let binaries = programs.parent().unwrap();
     say(command(format!("{HACK}/image")).arg(&root).env("BINARIES", binaries)).must();
     podman.must(&[
         "build",

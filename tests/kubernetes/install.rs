@@ -1,20 +1,19 @@
 //! `isolatectl install containerd` by hand: where it is the default runtime, and where containerd imports a directory.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use crate::harness::findings::Findings;
-use crate::harness::probe::{ITSELF, OPEN, Report};
-use crate::harness::said::say;
 use crate::node::{Node, Release, exec, isolated};
 use crate::pods::SLEEP;
+use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN, Report};
+use test_support::said::say;
 
 pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(release: Release) {
     let node = Node::plain(release);
     let host = &node.host;
     let mut findings = Findings::default();
-    let binaries = Path::new(env!("CARGO_BIN_EXE_isolatectl")).parent().unwrap();
+    let programs = test_support::isolatectl();
+    let binaries = programs.parent().unwrap();
     for name in ["isolatectl", "oci-isolate"] {
         std::fs::copy(binaries.join(name), host.dir().join(name)).unwrap();
     }

@@ -6,9 +6,6 @@
 
 mod crio;
 mod daemonset;
-#[path = "../engines/harness/mod.rs"]
-#[allow(dead_code, reason = "most of it is for other engines")]
-mod harness;
 mod install;
 mod manifests;
 mod node;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::said::{command, say};
 use crate::node::cache;
+use test_support::said::{command, say};
 
 pub(crate) const HACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/kubernetes");
 

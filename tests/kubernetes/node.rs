@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::crio;
-use crate::harness::host::{Host, Kind};
-use crate::harness::said::{Said, command, say, wait_for};
-use crate::harness::{CREDENTIALS, image, shim, world};
+use test_support::host::{Host, Kind};
+use test_support::said::{Said, command, say, wait_for};
+use test_support::{CREDENTIALS, image, shim, world};
 
 /// The two kinds of containerd there are, and CRI-O.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -446,10 +446,7 @@ fn pack(tar: &Path) {
 
 /// What `hack/kubernetes/prepare` made.
 pub(crate) fn cache() -> std::path::PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache).join("kubernetes");
-    assert!(cache.join("stamp").exists(), "{} is not there; run hack/kubernetes/prepare", cache.display());
-    cache
+    test_support::cached("kubernetes/stamp", "hack/kubernetes/prepare").parent().unwrap().to_owned()
 }
 
 fn here(name: &str) -> std::path::PathBuf {

@@ -5,9 +5,6 @@
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
 mod crio;
-#[path = "../engines/harness/mod.rs"]
-#[allow(dead_code, reason = "most of it is for other engines")]
-mod harness;
 #[allow(dead_code, reason = "some of it is for containerd")]
 mod node;
 #[allow(dead_code, reason = "some of it is for containerd")]
@@ -15,11 +12,11 @@ mod pods;
 
 use serde_json::json;
 
-use harness::findings::Findings;
-use harness::probe::{ITSELF, OPEN, Report};
-use harness::said::say;
 use node::{Node, Release, exec, isolated};
 use pods::SLEEP;
+use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN, Report};
+use test_support::said::say;
 
 macro_rules! claims {
     ($($name:ident)*) => { $(
@@ -44,7 +41,7 @@ fn pods_go_through_it_from_its_installation_until_it_is_taken_out() {
     let host = &node.host;
     let mut findings = Findings::default();
     let script = "cp $BUILT/isolatectl $BUILT/oci-isolate /usr/local/bin/";
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_isolatectl")).parent().unwrap();
+    let built = test_support::isolatectl().parent().unwrap().to_owned();
     host.sh(&script.replace("$BUILT", built.to_str().unwrap())).must();
     let ctl = |args: &[&str]| say(host.command("/usr/local/bin/isolatectl").args(args));
     let look = || host.sh("cd /etc/crio; find . -type f | sort | xargs md5sum").must();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::findings::Findings;
-use crate::harness::said::wait_for;
 use crate::manifests::manifest;
 use crate::node::{Node, Pod, Release, exec};
+use test_support::findings::Findings;
+use test_support::said::wait_for;
 
 /// The pod's sandbox, by the handler that the manifest's RuntimeClass names.
 fn sandbox<'n>(node: &'n Node, template: &Value) -> Pod<'n> {

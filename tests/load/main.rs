@@ -12,14 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-#[path = "../engines/harness/mod.rs"]
-#[allow(dead_code, reason = "the engines' tests use the rest")]
-mod harness;
-
-use harness::docker::{Docker, Release};
-use harness::said::{say, wait_for};
-
-const SHIM: &str = env!("CARGO_BIN_EXE_oci-isolate");
+use test_support::docker::{Docker, Release};
+use test_support::said::{say, wait_for};
+use test_support::shim;
 
 /// What `hack/load` found; its exit status has to agree.
 #[track_caller]
@@ -41,18 +36,20 @@ fn problems(shim: &Path, count: u32, rows: u32) -> Vec<String> {
 #[test]
 fn two_hundred_at_once_and_two_hundred_in_a_row_work_and_leave_nothing() {
     let none: [&str; 0] = [];
-    assert_eq!(problems(Path::new(SHIM), 200, 200), none);
+    assert_eq!(problems(&shim(), 200, 200), none);
 }
 
 /// Something in the shim's place that does this with one call, and is the shim in all others.
 fn wrapped(call: &str, instead: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let wrapper = dir.path().join("oci-isolate");
-    let script =
-        format!("#!/bin/sh\ncase \"$*\" in\n*\"{call}\") {instead} ;;\n*) exec {SHIM} \"$@\" ;;\nesac\n");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*\"{call}\") {instead} ;;\n*) exec {} \"$@\" ;;\nesac\n",
+        shim().display()
+    );
     fs::write(&wrapper, script).unwrap();
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    symlink(env!("CARGO_BIN_EXE_isolatectl"), dir.path().join("isolatectl")).unwrap();
+    symlink(test_support::isolatectl(), dir.path().join("isolatectl")).unwrap();
     problems(&wrapper, 4, 0)
 }
 
@@ -85,7 +82,7 @@ fn many_containers_of_docker_at_once_are_sealed_and_leave_nothing() {
         host.sh(look).must()
     };
     let before = left();
-    std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), host.at("isolatectl")).unwrap();
+    std::fs::copy(test_support::isolatectl(), host.at("isolatectl")).unwrap();
     // Docker's client waits for its daemon, however long that takes.
     let patient = |script: &str| {
         let mut command = docker.client("timeout");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::container::{Bench, refused};
+use test_support::bench::{Bench, refused};
 
 #[test]
 fn annotations_that_bring_a_network_are_refused_and_others_stay() {

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::container::{Bench, mount, refused};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
+use test_support::bench::{Bench, mount, refused};
+use test_support::findings::Findings;
+use test_support::host::Kind;
 
 /// A file with this in it is a credential; put together here, so that no scanner takes this file for a leak.
 fn key() -> String {
@@ -104,7 +104,7 @@ fn every_channel(kind: Kind, runtime: &str) {
     let bench = Bench::of(kind);
     let mut findings = Findings::default();
     let spec = planted(&bench);
-    let found = |said: &crate::harness::said::Said| said.out.lines().map(str::to_owned).collect::<Vec<_>>();
+    let found = |said: &test_support::said::Said| said.out.lines().map(str::to_owned).collect::<Vec<_>>();
     let open = bench.run(runtime.as_ref(), &spec, &[]);
     let all: Vec<_> = PLANTED.iter().chain(&STAYS).map(|path| (*path).to_owned()).collect();
     findings.claim(found(&open) == all, format!("not all of it is there without the shim: {open}"));
@@ -164,7 +164,7 @@ fn a_credential_among_the_arguments_is_refused_and_not_repeated() {
         .replace("; code=$?", " && code=0 || code=$?")
     };
     let run = |script: &str| {
-        bench.run_script(script, &crate::harness::shim(), &crate::container::isolated(&spec), &[])
+        bench.run_script(script, &test_support::shim(), &test_support::bench::isolated(&spec), &[])
     };
     assert!(run(&exec("", "one echo hello")).out.contains("hello"));
     let said = run(&exec("", &format!("one echo {key}")));

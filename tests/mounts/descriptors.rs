@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::container::{Bench, isolated, refused, runtime_that};
-use crate::harness::findings::Findings;
-use crate::harness::said::Said;
-use crate::harness::shim;
+use test_support::bench::{Bench, isolated, refused, runtime_that};
+use test_support::findings::Findings;
+use test_support::said::Said;
+use test_support::shim;
 
 /// Which descriptors the program has, and what they are.
 const LIST: &str = "for fd in /proc/self/fd/*; do readlink $fd; done; env";
@@ -88,7 +88,7 @@ fn sockets_by_listen_fds_are_refused_and_a_leaked_variable_is_not() {
 fn a_notify_socket_is_not_handed_on_and_other_descriptors_stay_behind() {
     let bench = Bench::new();
     let path = bench.host.dir().join("notify");
-    let _ours = crate::container::datagram(&path);
+    let _ours = test_support::bench::datagram(&path);
     // A process of the runtime's own shows what it has inherited.
     let both = Both { bench: &bench, spec: bench.spec("env") };
     // In the foreground runc waits for the message for ever; ending it leaves the container.

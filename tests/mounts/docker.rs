@@ -1,8 +1,8 @@
 //! The mount rules under Docker, with its default and with an unconfined profile.
 
-use crate::container::{TOKEN, listen, refused, tools};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
+use test_support::bench::{TOKEN, listen, refused, tools};
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
 
 const CONNECT: &str = "LD_LIBRARY_PATH=/tools/lib/x86_64-linux-gnu /tools/bin/perl /tools/connect.pl";
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::container::{Bench, CORE_PATTERN, CorePattern};
-use crate::harness::findings::Findings;
+use test_support::bench::{Bench, CORE_PATTERN, CorePattern};
+use test_support::findings::Findings;
 
 #[test]
 fn the_kernels_knobs_are_out_of_reach_of_a_container_that_asked_for_them() {

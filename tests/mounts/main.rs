@@ -7,13 +7,9 @@
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
 mod annotations;
-mod container;
 mod credentials;
 mod descriptors;
 mod docker;
-#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
-#[path = "../engines/harness/mod.rs"]
-mod harness;
 mod kernel;
 mod overlay;
 mod propagation;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::container::{Bench, TOKEN, listen, mount};
-use crate::harness::findings::Findings;
-use crate::harness::host::Kind;
-use crate::harness::said::wait_for;
-use crate::harness::shim;
+use test_support::bench::{Bench, TOKEN, listen, mount};
+use test_support::findings::Findings;
+use test_support::host::Kind;
+use test_support::said::wait_for;
+use test_support::shim;
 
 /// Waits until the test has bound a socket in the mounted directory.
 const LATE: &str = "echo up >/up/up; n=0; until [ -S /in/late.sock ] || [ $n = 200 ]; do usleep 20000; n=$((n + 1)); ls /in >/dev/null; done
@@ -82,7 +82,7 @@ fn what_cannot_be_a_layer_stays_a_bind_mount_and_is_in_the_report() {
     mount(&mut spec, format!("{dir}/plain").as_ref(), "/w", &["rbind"]);
     let detached =
         "\"$@\" >/dev/null 2>&1 & sleep 1.5; cat $(find /run/oci-isolate -name 'one.json'); kill -9 $!";
-    let said = bench.run_script(detached, &shim(), &crate::container::isolated(&spec), &[]);
+    let said = bench.run_script(detached, &shim(), &test_support::bench::isolated(&spec), &[]);
     for words in [
         "/a is a data channel",
         "its path has a character that options separate by",

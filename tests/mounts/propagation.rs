@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::container::{Bench, isolated, mount};
-use crate::harness::host::Kind;
-use crate::harness::said::Said;
-use crate::harness::shim;
+use test_support::bench::{Bench, isolated, mount};
+use test_support::host::Kind;
+use test_support::said::Said;
+use test_support::shim;
 
 /// Runs a container; once it has touched `up` in the directory, the host mounts at `late` in it and touches `mounted`.
 fn with_a_late_mount(bench: &Bench, runtime: &Path, spec: &Value, path: &str) -> Said {
@@ -68,5 +68,5 @@ fn a_mount_that_the_host_makes_later_does_not_appear() {
     let mut spec = bench.spec("true");
     mount(&mut spec, &shared, "/in", &["rbind", "rslave"]);
     let said = bench.closed_with("[rules]\nmount-propagation = \"refuse\"\n", &spec);
-    crate::container::refused(&said, "the propagation of /in is \"rslave\"").unwrap();
+    test_support::bench::refused(&said, "the propagation of /in is \"rslave\"").unwrap();
 }

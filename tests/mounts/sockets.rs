@@ -3,8 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use crate::container::{Bench, TOKEN, datagram, listen, mount, refused};
-use crate::harness::findings::Findings;
+use test_support::bench::{Bench, TOKEN, datagram, listen, mount, refused};
+use test_support::findings::Findings;
 
 const CONNECT: &str = "perl /connect.pl /in.sock";
 

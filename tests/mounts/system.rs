@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::container::{Bench, CorePattern, mount, refused};
-use crate::harness::findings::Findings;
+use test_support::bench::{Bench, CorePattern, mount, refused};
+use test_support::findings::Findings;
 
 #[test]
 fn the_machine_is_not_mounted_by_whatever_name() {

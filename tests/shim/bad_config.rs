@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::harness::Host;
-use super::spec::{isolated, isolated_with};
+use test_support::recorded::host::Host;
+use test_support::recorded::spec::{isolated, isolated_with};
 
 /// Asserts that `create`, `run` and `restore` refuse the bundle for this reason; `CONFIG` stands for the path.
 #[track_caller]

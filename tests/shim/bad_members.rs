@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::bad_config::{refused, refused_text};
-use super::harness::Host;
-use super::spec::{isolated, isolated_with};
+use test_support::recorded::host::Host;
+use test_support::recorded::spec::{isolated, isolated_with};
 
 #[test]
 fn one_that_is_deeper_than_decoders_go() {
@@ -134,7 +134,7 @@ fn one_with_a_wrong_type_wherever_a_rule_looks() {
                 "/hooks",
                 json!({"createRuntime": [{"path": "/a"}], "poststop": [{"path": "/a"}]}),
             );
-            super::spec::put(&mut config, pointer, value.clone());
+            test_support::recorded::spec::put(&mut config, pointer, value.clone());
             host.config(&config);
             let before = host.stamp();
             for verb in ["create", "run"] {

@@ -1,9 +1,10 @@
 //! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an
 //! engine asks about the runtime itself is answered.
 
-use super::harness::{Host, shim};
-use super::said::{Said, say};
-use super::spec::{isolated, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{isolated, plain};
+use test_support::shim;
 
 const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["list"]];
 

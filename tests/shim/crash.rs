@@ -5,9 +5,10 @@ use std::fs;
 
 use serde_json::json;
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{isolated, isolated_with};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated, isolated_with};
+use test_support::shim;
 
 /// A call of the shim under strace(1), which kills it at the entry of a system call.
 fn traced(host: &Host, inject: &[&str], args: &[&str]) -> i32 {
@@ -104,9 +105,9 @@ fn run_leaves_the_old_file_or_the_new_one_and_the_id_is_free_for_others() {
             let hooks = found["hooks"].is_object();
             assert_eq!(found["process"]["env"][1] != json!("AWS_PROFILE=x"), hooks, "{step}: {found}");
             // The next container of that id has nothing to do with isolation.
-            host.config(&super::spec::plain());
+            host.config(&test_support::recorded::spec::plain());
             host.shim(&["create", "web"]).must();
-            assert_eq!(host.call().config(), super::spec::plain(), "{step}");
+            assert_eq!(host.call().config(), test_support::recorded::spec::plain(), "{step}");
             assert!(!host.outside(&host.record("web")).exists(), "{step}");
         },
     );

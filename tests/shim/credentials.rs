@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{isolated, isolated_with};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated, isolated_with};
+use test_support::shim;
 
 fn env(config: &Value) -> Vec<&str> {
     config["process"]["env"].as_array().unwrap().iter().map(|entry| entry.as_str().unwrap()).collect()

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::recorder::Recorded;
-use super::said::say;
-use super::spec::{differences, isolated};
+use test_support::recorded::host::Host;
+use test_support::recorded::recorder::Recorded;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{differences, isolated};
+use test_support::shim;
 
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY=x";
 

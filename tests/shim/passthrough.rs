@@ -8,10 +8,11 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::harness::{Host, read, shim, words};
-use super::recorder::Recorded;
-use super::said::{Said, say};
-use super::spec::{SWITCH, annotated, plain};
+use test_support::recorded::host::{Host, read, words};
+use test_support::recorded::recorder::Recorded;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{SWITCH, annotated, plain};
+use test_support::shim;
 
 /// Command lines of every verb of runc 1.1 and crun 1.8, and of none.
 const CALLS: &[&str] = &[

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use super::spec::differences;
+use test_support::recorded::spec::differences;
 
 /// Stands in every value of a variable.
 const VALUE: &str = "c0ffee";

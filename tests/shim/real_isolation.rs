@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::shim;
 use super::real_runtimes::{RUNTIMES, bundle, host, script};
-use super::spec::{SWITCH, put};
+use test_support::recorded::spec::{SWITCH, put};
+use test_support::shim;
 
 fn isolated(config: &mut Value) {
     config["annotations"][SWITCH] = json!("true");

@@ -6,9 +6,10 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::{Said, say};
-use super::spec::{plain, put};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::{Said, say};
+use test_support::recorded::spec::{plain, put};
+use test_support::shim;
 
 pub(crate) const RUNTIMES: [&str; 2] = ["runc", "crun"];
 

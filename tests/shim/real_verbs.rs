@@ -5,9 +5,9 @@ use std::fs;
 
 use serde_json::json;
 
-use super::harness::shim;
 use super::real_runtimes::{RUNTIMES, bundle, host, same, script};
-use super::spec::{SWITCH, put};
+use test_support::recorded::spec::{SWITCH, put};
+use test_support::shim;
 
 const LOOP: &str = "while :; do sleep 0.05; done";
 const WAIT: &str = "until $R state web | grep -q '\"status\": *\"running\"'; do sleep 0.02; done";
@@ -151,7 +151,7 @@ fn a_user_runs_containers_alike() {
             command.args(["--reuid=1000", "--regid=1000", "--clear-groups", "sh", "-c"]);
             command.arg(text.replace("BUNDLE", &host.at("bundle")));
             command.env("XDG_RUNTIME_DIR", &user).env("HOME", &user).env("D", host.at("")).env("R", program);
-            super::said::say(&mut command)
+            test_support::recorded::said::say(&mut command)
         };
         let direct = talk(runtime);
         assert_eq!(talk(&copy), direct, "{runtime}");

@@ -6,9 +6,10 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{isolated, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated, plain};
+use test_support::shim;
 
 pub(crate) fn is_recorded(host: &Host, id: &str) -> bool {
     host.outside(&host.record(id)).exists()

@@ -6,10 +6,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::recorder::Recorded;
-use super::said::say;
-use super::spec::{differences, isolated, isolated_with, put};
+use test_support::recorded::host::Host;
+use test_support::recorded::recorder::Recorded;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{differences, isolated, isolated_with, put};
+use test_support::shim;
 
 /// What every configuration without it gets.
 const METADATA: &str = "+/process/env \"AWS_EC2_METADATA_DISABLED=true\"";

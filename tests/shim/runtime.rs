@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{isolated, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated, plain};
+use test_support::shim;
 
 #[track_caller]
 fn refused(host: &Host, looked: &str) {

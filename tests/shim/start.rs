@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::isolated;
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::isolated;
+use test_support::shim;
 
 /// A container whose init the recorder starts at `create`: a process in a network namespace of its own, standing in
 /// the container's root file system.

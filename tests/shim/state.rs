@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use super::harness::Host;
 use super::record::is_recorded;
-use super::said::say;
-use super::spec::{isolated, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{isolated, plain};
 
 #[test]
 fn a_state_directory_that_others_can_write_is_not_believed() {
@@ -114,7 +114,7 @@ fn the_root_is_where_each_runtime_has_it() {
     {
         host.write("config.toml", format!("runtime = [\"{}\"]", host.at(runtime)));
         let shim = |args: &[&str]| {
-            say(host.command(super::harness::shim()).args(args).env("XDG_RUNTIME_DIR", &below)).must();
+            say(host.command(test_support::shim()).args(args).env("XDG_RUNTIME_DIR", &below)).must();
             host.call()
         };
         shim(&["create", "web"]);

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::harness::{Host, shim};
-use super::said::say;
-use super::spec::{SWITCH, annotated, isolated, plain};
+use test_support::recorded::host::Host;
+use test_support::recorded::said::say;
+use test_support::recorded::spec::{SWITCH, annotated, isolated, plain};
+use test_support::shim;
 
 /// Whether a container of the bundle is isolated: what happens to config.json and to the state directory has to agree.
 #[track_caller]

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::{cached, shim};
 
 /// What dockerd hands over for a container that was started without a flag.
 const DOCKER: &str = include_str!("../data/config/docker-20.10-default.json");
@@ -143,16 +144,7 @@ pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String
     said.to_owned()
 }
 
-/// The binary under test.
-fn shim() -> PathBuf {
-    std::env::var_os("OCI_ISOLATE_TEST_SHIM")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_oci-isolate")), PathBuf::from)
-}
-
 /// The tree, which no container writes to.
 fn tree() -> PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map_or_else(|| PathBuf::from(".cache"), PathBuf::from);
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache).join("workloads/rootfs");
-    assert!(tree.is_dir(), "there is no {}; run hack/workloads", tree.display());
-    tree
+    cached("workloads/rootfs", "hack/workloads")
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{address, is_fetched_by_host, mpi};
-use crate::harness::ISOLATE;
-use crate::harness::capture::Capture;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::said::{Said, say, wait_for};
+use test_support::ISOLATE;
+use test_support::capture::Capture;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::said::{Said, say, wait_for};
 
 const MEMBERS: [&str; 3] = ["algo-1", "algo-2", "algo-3"];
 

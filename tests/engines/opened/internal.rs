@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 
 use super::{address, is_fetched_by, is_fetched_by_host, opened, strs};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
 
 #[test]
 fn docker_on_an_internal_network_openings_work_and_the_host_is_out_of_reach() {

@@ -1,10 +1,10 @@
 //! `job`: members reach each other by name, and nothing else; who comes, goes or moves.
 
 use super::{FETCH, id, is_fetched_by, isolatectl, opened, strs};
-use crate::harness::capture::Capture;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::probe::{ITSELF, OPEN};
+use test_support::capture::Capture;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN};
 
 /// A job on a network of its own, a bare container there, an isolated one without the job, and a service of the host.
 struct Job(Docker);

@@ -14,9 +14,10 @@ mod service;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::docker::{Docker, Release};
-use crate::harness::host::{Host, cached};
-use crate::harness::said::{Said, command_within, say, wait_for};
+use test_support::cached;
+use test_support::docker::{Docker, Release};
+use test_support::host::Host;
+use test_support::said::{Said, command_within, say, wait_for};
 
 /// Fetches the page from address `$0`, port `$1`. `grep` answers for it: 1 is "refused at once", 124 a hang.
 const FETCH: &str = "exec 3<>/dev/tcp/$0/$1 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && grep inside <&3";
@@ -86,7 +87,7 @@ fn mpi(docker: &Docker) -> [String; 2] {
 fn isolatectl(docker: &Docker, args: &[&str]) -> Said {
     let program = docker.host.dir().join("isolatectl");
     if !program.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+        std::fs::copy(test_support::isolatectl(), &program).unwrap();
     }
     say(docker.host.command(program.to_str().unwrap()).args(args))
 }

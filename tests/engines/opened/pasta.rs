@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::podman::{probe, run, serve};
 use super::{FETCH, comes_to_answer, is_fetched_by_host};
-use crate::harness::ISOLATE;
-use crate::harness::capture::Capture;
-use crate::harness::findings::Findings;
-use crate::harness::host::Host;
-use crate::harness::podman::{Podman, Release, User};
-use crate::harness::probe::ITSELF;
-use crate::harness::said::{Said, say, wait_for};
+use test_support::ISOLATE;
+use test_support::capture::Capture;
+use test_support::findings::Findings;
+use test_support::host::Host;
+use test_support::podman::{Podman, Release, User};
+use test_support::probe::ITSELF;
+use test_support::said::{Said, say, wait_for};
 
 const INGRESS: Option<&str> = Some("ingress=80/tcp");
 

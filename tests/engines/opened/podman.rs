@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::published::{PUBLISHED, answers_by_port_80_alone};
 use super::{FETCH, comes_to_answer};
-use crate::harness::ISOLATE;
-use crate::harness::capture::Capture;
-use crate::harness::findings::Findings;
-use crate::harness::podman::{Podman, Release, User};
-use crate::harness::probe::{ITSELF, OPEN, Report};
-use crate::harness::said::{Said, wait_for};
 use crate::podman_claims::carried;
 use crate::verified::hold;
+use test_support::ISOLATE;
+use test_support::capture::Capture;
+use test_support::findings::Findings;
+use test_support::podman::{Podman, Release, User};
+use test_support::probe::{ITSELF, OPEN, Report};
+use test_support::said::{Said, wait_for};
 
 /// Starts a container that serves its page at port 80: a bare one, or an isolated one with this opening.
 pub(super) fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Said {

@@ -1,11 +1,11 @@
 //! `ingress`: a published port is answered, and the container starts nothing.
 
 use super::{comes_to_answer, is_fetched_by_host, opened, strs};
-use crate::harness::capture::Capture;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::host::Host;
-use crate::harness::probe::{ITSELF, OPEN};
+use test_support::capture::Capture;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::host::Host;
+use test_support::probe::{ITSELF, OPEN};
 
 /// Port 80 is the one that the containers serve; on 81 they do too, and nobody is let in.
 pub(super) const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];

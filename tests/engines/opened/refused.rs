@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{address, id, isolatectl};
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::said::{Said, say, wait_for};
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::said::{Said, say, wait_for};
 
 /// Annotations without their `io.oci-isolate.`, other flags, and what `docker run` says.
 const REFUSED: &[(&str, &[&str], &str)] = &[

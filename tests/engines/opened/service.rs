@@ -4,11 +4,11 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::{client, comes_to_answer, id, isolatectl, mpi, strs};
-use crate::harness::ISOLATE;
-use crate::harness::capture::Capture;
-use crate::harness::docker::{Docker, Release};
-use crate::harness::findings::Findings;
-use crate::harness::said::{say, wait_for};
+use test_support::ISOLATE;
+use test_support::capture::Capture;
+use test_support::docker::{Docker, Release};
+use test_support::findings::Findings;
+use test_support::said::{say, wait_for};
 
 const REQUESTS: u32 = 500;
 
@@ -80,7 +80,7 @@ impl<'a> Talk<'a> {
 
 impl Drop for Talk<'_> {
     fn drop(&mut self) {
-        drop(say(crate::harness::said::command("kill").arg(self.1.id().to_string())));
+        drop(say(test_support::said::command("kill").arg(self.1.id().to_string())));
         drop(self.1.wait());
     }
 }

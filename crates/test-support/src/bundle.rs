@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::CREDENTIALS;
-use super::host::Host;
-use super::image;
+use crate::CREDENTIALS;
+use crate::host::Host;
+use crate::image;
 
 /// Makes the image's root file system on the host, with the files that an engine would have put there.
-pub(crate) fn rootfs(host: &Host) -> String {
+pub fn rootfs(host: &Host) -> String {
     let root = host.dir().join("rootfs");
     image::rootfs(&root);
-    let resolver = format!("nameserver {}\n", super::world::RESOLVER);
+    let resolver = format!("nameserver {}\n", crate::world::RESOLVER);
     std::fs::write(root.join("etc/resolv.conf"), resolver).unwrap();
     std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 throwaway\n").unwrap();
     host.at("rootfs")
 }
 
 /// runc's own example of a config.json, made to run `args` with credentials in the environment.
-pub(crate) fn spec(host: &Host, args: &[&str]) -> Value {
+pub fn spec(host: &Host, args: &[&str]) -> Value {
     let dir = host.at("example");
     let text = host.sh(&format!("rm -rf {dir}; mkdir {dir}; cd {dir}; runc spec; cat config.json")).must();
     let mut spec: Value = serde_json::from_str(&text).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::CREDENTIALS;
+use crate::CREDENTIALS;
 
 /// What would leave the container.
 const OUTWARD: [&str; 10] = [
@@ -28,11 +28,11 @@ struct Attempt {
 }
 
 /// Everything one probe said.
-pub(crate) struct Report {
+pub struct Report {
     /// Interfaces in its network namespace.
-    pub(crate) links: Vec<String>,
+    pub links: Vec<String>,
     /// `NAME=value` of its process 1, and its own.
-    pub(crate) environ: Vec<String>,
+    pub environ: Vec<String>,
     attempts: BTreeMap<String, Attempt>,
     raw: String,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Report {
 impl Report {
     /// Reads the probe's output, which may have other lines around it.
     #[track_caller]
-    pub(crate) fn parse(raw: &str) -> Self {
+    pub fn parse(raw: &str) -> Self {
         assert!(raw.lines().any(|line| line == "done"), "the probe did not run to its end:\n{raw}");
         let after = |word: &str| {
             raw.lines().filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect::<Vec<_>>()
@@ -58,14 +58,14 @@ impl Report {
     }
 
     /// Complaints unless each of `names` succeeded.
-    pub(crate) fn reaches(&self, names: &[&str]) -> Vec<String> {
+    pub fn reaches(&self, names: &[&str]) -> Vec<String> {
         let failed = names.iter().filter(|name| self.attempts[**name].status != 0);
         failed.map(|name| format!("{name} should work, but: {}", self.attempts[*name].said)).collect()
     }
 
     /// Complaints unless nothing but the loopback is there, everything outward fails at once, no credential is
     /// in sight, and the container reaches itself by each of `itself`.
-    pub(crate) fn sealed(&self, itself: &[&str]) -> Vec<String> {
+    pub fn sealed(&self, itself: &[&str]) -> Vec<String> {
         let mut complaints = self.silent(itself);
         if self.links != ["lo"] {
             complaints.push(format!("there are interfaces besides lo: {:?}", self.links));
@@ -74,7 +74,7 @@ impl Report {
     }
 
     /// The same, whatever interfaces it has: a network that is connected later adds one.
-    pub(crate) fn silent(&self, itself: &[&str]) -> Vec<String> {
+    pub fn silent(&self, itself: &[&str]) -> Vec<String> {
         let mut complaints = self.reaches(itself);
         for name in OUTWARD {
             let Attempt { status, millis, said } = &self.attempts[name];
@@ -98,13 +98,13 @@ impl Report {
     }
 
     /// Complaints about credentials in the environment; names only, as in the product.
-    pub(crate) fn has_credentials(&self) -> Vec<String> {
+    pub fn has_credentials(&self) -> Vec<String> {
         credentials_in(self.environ.iter().map(String::as_str))
     }
 }
 
 /// Complaints about each credential that is among lines of `NAME=value`.
-pub(crate) fn credentials_in<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub fn credentials_in<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut complaints = Vec::new();
     for line in lines {
         if let Some(known) = CREDENTIALS.iter().find(|known| line == **known) {
@@ -118,11 +118,11 @@ pub(crate) fn credentials_in<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<St
 }
 
 /// How a container reaches itself.
-pub(crate) const ITSELF: [&str; 2] = ["loopback", "hostname"];
+pub const ITSELF: [&str; 2] = ["loopback", "hostname"];
 /// The same where the engine gives the container no address, and so its name none.
-pub(crate) const NAMELESS: [&str; 1] = ["loopback"];
-/// All that works with an open network behind which there is `harness::world`.
-pub(crate) const OPEN: [&str; 8] =
+pub const NAMELESS: [&str; 1] = ["loopback"];
+/// All that works with an open network behind which there is [`crate::world`].
+pub const OPEN: [&str; 8] =
     ["tcp", "udp", "icmp", "metadata", "credentials", "resolver", "nslookup", "getaddrinfo"];
 /// What an open network with IPv6 adds.
-pub(crate) const OPEN6: [&str; 2] = ["tcp6", "metadata6"];
+pub const OPEN6: [&str; 2] = ["tcp6", "metadata6"];

@@ -5,11 +5,11 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use super::world::{INTERNET, INTERNET6};
+use crate::world::{INTERNET, INTERNET6};
 
 /// Serves DNS on the address over UDP and TCP, for as long as the process lives. To be called in the
 /// namespace; each question is told as `dns <name>`.
-pub(crate) fn serve(address: IpAddr, visits: &Sender<String>) {
+pub fn serve(address: IpAddr, visits: &Sender<String>) {
     let udp = UdpSocket::bind((address, 53)).unwrap();
     let tcp = TcpListener::bind((address, 53)).unwrap();
     let (to_udp, to_tcp) = (visits.clone(), visits.clone());

@@ -4,23 +4,23 @@ use std::process::{Command, Stdio};
 
 /// Exit status (128 and the signal's number for one that was killed), stdout, stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) status: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+pub struct Said {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
     /// What it printed; panics with its complaint when it failed.
     #[track_caller]
-    pub(crate) fn must(self) -> String {
+    pub fn must(self) -> String {
         assert_eq!(self.status, 0, "{}{}", self.out, self.err);
         self.out
     }
 }
 
 /// Runs a command to its end.
-pub(crate) fn say(command: &mut Command) -> Said {
+pub fn say(command: &mut Command) -> Said {
     use std::os::unix::process::ExitStatusExt;
     let output = command.stdin(Stdio::null()).output().unwrap();
     let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());

@@ -16,15 +16,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::dns;
-use super::netns::{Netns, sweep, unique_name};
+use crate::dns;
+use crate::netns::{Netns, sweep, unique_name};
 
 /// The host on the internet that everybody talks to.
-pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+pub const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The same host's IPv6 address.
-pub(crate) const INTERNET6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
+pub const INTERNET6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
 /// The DNS server out there.
-pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
 /// The resolver on the host itself, as systemd-resolved would be. dockerd forwards to it from its own
 /// namespace, and leaves it out of the resolv.conf of containers on the default bridge.
 const STUB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
@@ -32,18 +32,18 @@ const STUB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
 /// The two namespaces and what was heard from the inside.
-pub(crate) struct World {
+pub struct World {
     outside: Netns,
     /// Where the engine lives.
-    pub(crate) host: Netns,
+    pub host: Netns,
     /// The unique part of both names.
-    pub(crate) name: String,
+    pub name: String,
     heard: Mutex<(Receiver<String>, Vec<String>)>,
 }
 
 impl World {
     /// Makes both namespaces, the wire between them and the servers.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         sweep();
         let name = unique_name();
         let outside = Netns::new(format!("{name}-out"));
@@ -81,8 +81,7 @@ impl World {
 
     /// Serves a page and echoes datagrams at this port of the host's loopback, as a database or an agent does
     /// that is not meant for others.
-    #[allow(dead_code, reason = "tests/engines uses it")]
-    pub(crate) fn serve_on_loopback(&self, port: u16) {
+    pub fn serve_on_loopback(&self, port: u16) {
         let (tell, hear) = channel();
         self.host.inside(move || {
             serve_web(IpAddr::from(Ipv4Addr::LOCALHOST), port, &tell);
@@ -92,12 +91,12 @@ impl World {
     }
 
     /// The host's resolv.conf.
-    pub(crate) fn resolv_conf() -> String {
+    pub fn resolv_conf() -> String {
         format!("nameserver {STUB}\nnameserver {RESOLVER}\n")
     }
 
     /// Everything that was heard out there until now: `dns <name>`, `tcp <address>`, `udp <address>`.
-    pub(crate) fn visits(&self) -> Vec<String> {
+    pub fn visits(&self) -> Vec<String> {
         let mut heard = self.heard.lock().unwrap();
         let (hear, known) = &mut *heard;
         known.extend(hear.try_iter());
@@ -105,12 +104,12 @@ impl World {
     }
 
     /// The questions that the DNS servers were asked.
-    pub(crate) fn questions(&self) -> Vec<String> {
+    pub fn questions(&self) -> Vec<String> {
         self.visits().iter().filter_map(|visit| visit.strip_prefix("dns ")).map(str::to_owned).collect()
     }
 
     /// Tries to open a TCP connection from the outside, as a client of a published port would.
-    pub(crate) fn can_connect(&self, address: &str) -> bool {
+    pub fn can_connect(&self, address: &str) -> bool {
         let address = address.parse().unwrap();
         self.outside.inside(move || {
             std::net::TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok_and(

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::host::{Host, Kind};
-use super::probe::Report;
-use super::said::{Said, command, say, wait_for};
-use super::{CREDENTIALS, ISOLATE, bundle, shim};
+use crate::host::{Host, Kind};
+use crate::probe::Report;
+use crate::said::{Said, command, say, wait_for};
+use crate::{CREDENTIALS, ISOLATE, bundle, shim};
 
 /// Debian's runc.
-pub(crate) const RUNC: &str = "/usr/sbin/runc";
+pub const RUNC: &str = "/usr/sbin/runc";
 
 /// The network that `ctr run --cni` and prepared namespaces are plumbed into.
 const CNI: &str = r#"{
@@ -21,7 +21,7 @@ const CNI: &str = r#"{
 
 /// The two kinds of containerd there are for a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Release {
+pub enum Release {
     /// Debian 12's 1.6.
     Containerd1,
     /// Debian sid's 2.1.
@@ -29,14 +29,14 @@ pub(crate) enum Release {
 }
 
 /// A running daemon.
-pub(crate) struct Containerd {
+pub struct Containerd {
     /// The host that it runs on.
-    pub(crate) host: Host,
+    pub host: Host,
 }
 
 impl Containerd {
     /// Starts a daemon, and makes the root file system that all containers share.
-    pub(crate) fn start(release: Release) -> Self {
+    pub fn start(release: Release) -> Self {
         let kind = if release == Release::Containerd2 { Kind::Sid } else { Kind::Machine };
         let host = Host::new(kind);
         let config = format!(
@@ -62,7 +62,7 @@ impl Containerd {
     }
 
     /// Runs `ctr`.
-    pub(crate) fn ctr(&self, args: &[&str]) -> Said {
+    pub fn ctr(&self, args: &[&str]) -> Said {
         say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
     }
 
@@ -70,7 +70,7 @@ impl Containerd {
     ///
     /// By itself ctr hands the output on, and loses it now and then when the program ends soon on a busy machine
     /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim writes is whole.
-    pub(crate) fn hear(&self, verb: &[&str], args: &[&str]) -> Said {
+    pub fn hear(&self, verb: &[&str], args: &[&str]) -> Said {
         let log = self.host.at("said");
         let uri = format!("--log-uri=file://{log}");
         let mut said = self.ctr(&[verb, &[&uri], args].concat());
@@ -87,7 +87,7 @@ impl Containerd {
     }
 
     /// `ctr run` of `command` in the container `id`, with credentials in its environment.
-    pub(crate) fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
+    pub fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
         let cgroup = format!("{}/{id}", self.host.cgroup());
         let runtime = runtime.to_str().unwrap();
         // ctr forgets its default PATH as soon as it is given a variable.
@@ -107,14 +107,14 @@ impl Containerd {
 
     /// The probe's report from an isolated container of its own.
     #[track_caller]
-    pub(crate) fn isolated(&self, id: &str, flags: &[&str]) -> Report {
+    pub fn isolated(&self, id: &str, flags: &[&str]) -> Report {
         let flags = [&["--rm", "--annotation", ISOLATE], flags].concat();
         Report::parse(&self.run(&shim(), id, &flags, &["probe", id]).must())
     }
 
     /// The probe's report from a container that `runtime` starts without being asked for isolation.
     #[track_caller]
-    pub(crate) fn open(&self, runtime: &Path, id: &str, flags: &[&str]) -> Report {
+    pub fn open(&self, runtime: &Path, id: &str, flags: &[&str]) -> Report {
         Report::parse(&self.run(runtime, id, &[&["--rm"], flags].concat(), &["probe", id]).must())
     }
 }

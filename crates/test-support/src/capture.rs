@@ -3,8 +3,8 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use super::host::Host;
-use super::said::{command, say, wait_for};
+use crate::host::Host;
+use crate::said::{command, say, wait_for};
 
 /// What the kernel says by itself when a link comes up, as a filter of tcpdump: ARP, IGMP, and of ICMPv6
 /// listener reports (behind a hop-by-hop header, or 130 to 132), router and neighbour discovery (133 to 136).
@@ -12,7 +12,7 @@ const CHATTER: &str =
     "arp or igmp or (ip6 and ip6[6] = 0) or (ip6 and ip6[6] = 58 and ip6[40] >= 130 and ip6[40] <= 136)";
 
 /// A running capture.
-pub(crate) struct Capture<'h> {
+pub struct Capture<'h> {
     host: &'h Host,
     file: String,
     child: Child,
@@ -21,7 +21,7 @@ pub(crate) struct Capture<'h> {
 
 impl<'h> Capture<'h> {
     /// Starts to capture on all links of the host, also on those that are made later.
-    pub(crate) fn start(host: &'h Host) -> Self {
+    pub fn start(host: &'h Host) -> Self {
         let file = host.at("capture.pcap");
         let errors = host.dir().join("tcpdump.err");
         let mut tcpdump = std::process::Command::new("nsenter");
@@ -47,7 +47,7 @@ impl<'h> Capture<'h> {
     }
 
     /// Ends the capture. Complaints about every packet, and about everything that was heard outside meanwhile.
-    pub(crate) fn saw_nothing(self) -> Vec<String> {
+    pub fn saw_nothing(self) -> Vec<String> {
         let (world, before) = (&self.host.world, self.visits);
         let packets = self.finish();
         let mut complaints: Vec<_> =
@@ -61,7 +61,7 @@ impl<'h> Capture<'h> {
 
     /// Ends the capture: one line for each packet. It ends with a packet of its own, so that an empty
     /// answer means that there was nothing to see and not that nobody looked.
-    pub(crate) fn finish(mut self) -> Vec<String> {
+    pub fn finish(mut self) -> Vec<String> {
         let host = &self.host.world.host;
         let marker = host.inside(|| {
             let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

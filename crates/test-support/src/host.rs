@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::netns::is_orphan;
-use super::said::{Said, command, command_within, say, wait_for};
-use super::shim;
-use super::world::World;
+use crate::netns::is_orphan;
+use crate::said::{Said, command, command_within, say, wait_for};
+use crate::world::World;
+use crate::{cached, shim};
 
 /// Which Debian, and which cgroups, the host shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// The machine's own file system.
     Machine,
     /// The same, without the unified cgroups beside the old ones.
@@ -28,10 +28,10 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// One for each low-level runtime: runc and crun of Debian 12, and of the second Debian.
-    pub(crate) const RUNTIMES: [Self; 4] = [Self::Machine, Self::MachineForCrun, Self::Sid, Self::SidForCrun];
+    pub const RUNTIMES: [Self; 4] = [Self::Machine, Self::MachineForCrun, Self::Sid, Self::SidForCrun];
 
     /// The runtime that it is for, bare.
-    pub(crate) fn runtime(self) -> &'static Path {
+    pub fn runtime(self) -> &'static Path {
         Path::new(if self.is_for_crun() { "/usr/bin/crun" } else { "/usr/sbin/runc" })
     }
 
@@ -40,23 +40,23 @@ impl Kind {
     }
 
     /// Whether it is the second Debian.
-    pub(super) fn is_sid(self) -> bool {
+    pub(crate) fn is_sid(self) -> bool {
         matches!(self, Self::Sid | Self::SidForCrun)
     }
 }
 
 /// A throw-away host.
-pub(crate) struct Host {
+pub struct Host {
     dir: TempDir,
     init: String,
     holder: Child,
     /// What is outside of it.
-    pub(crate) world: World,
+    pub world: World,
 }
 
 impl Host {
     /// Makes a host and waits until it is there.
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind) -> Self {
         sweep();
         let world = World::new();
         let dir = tempfile::Builder::new().prefix(&format!("{}-", world.name)).tempdir().unwrap();
@@ -87,23 +87,23 @@ impl Host {
     }
 
     /// A directory that has the same path inside and outside.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// The path of `name` in that directory, as text for a command line.
-    pub(crate) fn at(&self, name: &str) -> String {
+    pub fn at(&self, name: &str) -> String {
         self.dir().join(name).to_str().unwrap().to_owned()
     }
 
     /// Writes a file into that directory and says its path.
-    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+    pub fn write(&self, name: &str, text: &str) -> String {
         fs::write(self.dir().join(name), text).unwrap();
         self.at(name)
     }
 
     /// The end of a log in that directory.
-    pub(crate) fn log(&self, name: &str) -> String {
+    pub fn log(&self, name: &str) -> String {
         let bytes = fs::read(self.dir().join(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.lines().collect();
@@ -111,12 +111,12 @@ impl Host {
     }
 
     /// A command that runs on the host.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         self.enter(command("nsenter"), program)
     }
 
     /// A command that may take minutes.
-    pub(crate) fn patient_command(&self, program: &str) -> Command {
+    pub fn patient_command(&self, program: &str) -> Command {
         self.enter(command_within(300, "nsenter"), program)
     }
 
@@ -128,18 +128,18 @@ impl Host {
     }
 
     /// Runs a shell script on the host.
-    pub(crate) fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Said {
         say(self.command("sh").args(["-euc", script]))
     }
 
     /// Gives the host the settings file that the shim reads by itself.
-    pub(crate) fn settings(&self, text: &str) {
+    pub fn settings(&self, text: &str) {
         let file = self.write("config.toml", text);
         self.sh(&format!("mkdir -p /etc/oci-isolate && cp {file} /etc/oci-isolate/config.toml")).must();
     }
 
     /// Starts a daemon whose words go to `<name>.log`. It ends with the host.
-    pub(crate) fn daemon(&self, name: &str, program: &str, args: &[&str], env: &[(&str, &str)]) {
+    pub fn daemon(&self, name: &str, program: &str, args: &[&str], env: &[(&str, &str)]) {
         let log = fs::File::create(self.dir().join(format!("{name}.log"))).unwrap();
         let mut daemon = self.command("setsid");
         daemon.arg("--fork").arg(program).args(args).envs(env.iter().copied());
@@ -148,7 +148,7 @@ impl Host {
     }
 
     /// Where the engine should put its control groups, so that they can be taken away.
-    pub(crate) fn cgroup(&self) -> String {
+    pub fn cgroup(&self) -> String {
         format!("/{}", self.world.name)
     }
 }
@@ -199,13 +199,4 @@ fn sid() -> PathBuf {
     let root = cached("sid", "hack/engines");
     assert!(root.with_extension("stamp").exists(), "{} is not finished; run hack/engines", root.display());
     root
-}
-
-/// What a script has put into the cache directory.
-pub(crate) fn cached(name: &str, script: &str) -> PathBuf {
-    // A relative path is meant from the project, as in `hack/engines`.
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(cache).join(name);
-    assert!(path.exists(), "{} is not there; run {script}", path.display());
-    path
 }

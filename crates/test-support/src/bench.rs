@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::host::{Host, Kind};
-use crate::harness::said::{Said, command, say};
-use crate::harness::{ISOLATE, bundle, shim};
+use crate::host::{Host, Kind};
+use crate::said::{Said, command, say};
+use crate::{ISOLATE, bundle, shim};
 
 /// What a socket of the host answers with.
-pub(crate) const TOKEN: &str = "token-of-the-host";
+pub const TOKEN: &str = "token-of-the-host";
 
 /// Connects to the stream socket that it is given and prints what is said; perl is on every Debian.
 const CONNECT: &str =
     r#"socket(S,1,1,0); connect(S,pack("Sa*",1,$ARGV[0]."\0")) or die "refused: $!\n"; print scalar <S>;"#;
 
 /// core_pattern is the machine's: one test at a time writes to it, and it is as it was afterwards, come what may.
-pub(crate) struct CorePattern {
+pub struct CorePattern {
     before: Vec<u8>,
     _one: std::sync::MutexGuard<'static, ()>,
 }
 
 impl CorePattern {
-    pub(crate) fn take() -> Self {
+    pub fn take() -> Self {
         static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
         let one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Self { before: std::fs::read(CORE_PATTERN).unwrap(), _one: one }
     }
 
-    pub(crate) fn put_back(&self) {
+    pub fn put_back(&self) {
         std::fs::write(CORE_PATTERN, &self.before).unwrap();
     }
 }
@@ -41,20 +41,20 @@ impl Drop for CorePattern {
     }
 }
 
-pub(crate) const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+pub const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
 /// A host with a root file system.
-pub(crate) struct Bench {
-    pub(crate) host: Host,
+pub struct Bench {
+    pub host: Host,
     kind: Kind,
 }
 
 impl Bench {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::of(Kind::Machine)
     }
 
-    pub(crate) fn of(kind: Kind) -> Self {
+    pub fn of(kind: Kind) -> Self {
         let host = Host::new(kind);
         bundle::rootfs(&host);
         tools(&host.dir().join("rootfs"));
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// runc's example of a config.json that runs a shell script.
-    pub(crate) fn spec(&self, script: &str) -> Value {
+    pub fn spec(&self, script: &str) -> Value {
         let mut spec = bundle::spec(&self.host, &["sh", "-c", script]);
         spec["linux"]["cgroupsPath"] = json!(format!("{}/c", self.host.cgroup()));
         spec["root"]["readonly"] = json!(false);
@@ -70,39 +70,39 @@ impl Bench {
     }
 
     /// A directory that both the test and the host see.
-    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+    pub fn dir(&self, name: &str) -> PathBuf {
         let dir = self.host.dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
     }
 
     /// The bare runtime.
-    pub(crate) fn runtime(&self) -> &'static Path {
+    pub fn runtime(&self) -> &'static Path {
         self.kind.runtime()
     }
 
     /// With the bare runtime.
-    pub(crate) fn open(&self, spec: &Value) -> Said {
+    pub fn open(&self, spec: &Value) -> Said {
         self.run(self.runtime(), spec, &[])
     }
 
     /// Behind the shim, isolated.
-    pub(crate) fn closed(&self, spec: &Value) -> Said {
+    pub fn closed(&self, spec: &Value) -> Said {
         self.run(&shim(), &isolated(spec), &[])
     }
 
     /// The same with settings.
-    pub(crate) fn closed_with(&self, settings: &str, spec: &Value) -> Said {
+    pub fn closed_with(&self, settings: &str, spec: &Value) -> Said {
         let file = self.host.write("settings.toml", settings);
         self.run(&shim(), &isolated(spec), &[format!("--isolate-config={file}")])
     }
 
-    pub(crate) fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
         self.run_script("exec \"$@\"", runtime, spec, flags)
     }
 
     /// The script gets the runtime's command line as its arguments.
-    pub(crate) fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
         let bundle = self.dir("bundle");
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
         self.host.settings(&format!("runtime = [{:?}]\n", self.kind.runtime()));
@@ -116,7 +116,7 @@ impl Bench {
 }
 
 /// The same configuration with the annotation.
-pub(crate) fn isolated(spec: &Value) -> Value {
+pub fn isolated(spec: &Value) -> Value {
     let (key, value) = ISOLATE.split_once('=').unwrap();
     let mut spec = spec.clone();
     spec["annotations"][key] = json!(value);
@@ -124,13 +124,13 @@ pub(crate) fn isolated(spec: &Value) -> Value {
 }
 
 /// Adds a mount.
-pub(crate) fn mount(spec: &mut Value, source: &Path, destination: &str, options: &[&str]) {
+pub fn mount(spec: &mut Value, source: &Path, destination: &str, options: &[&str]) {
     let mount = json!({"destination": destination, "type": "bind", "source": source, "options": options});
     spec["mounts"].as_array_mut().unwrap().push(mount);
 }
 
 /// Puts perl and a script that connects to a socket into a directory with a `bin`.
-pub(crate) fn tools(root: &Path) {
+pub fn tools(root: &Path) {
     let bin = root.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
     std::fs::copy("/usr/bin/perl", bin.join("perl")).unwrap();
@@ -145,7 +145,7 @@ pub(crate) fn tools(root: &Path) {
 }
 
 /// Listens on a stream socket of the machine and says the token to everybody who connects.
-pub(crate) fn listen(path: &Path) {
+pub fn listen(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -155,12 +155,12 @@ pub(crate) fn listen(path: &Path) {
 }
 
 /// A datagram socket, as `/dev/log` is one.
-pub(crate) fn datagram(path: &Path) -> UnixDatagram {
+pub fn datagram(path: &Path) -> UnixDatagram {
     UnixDatagram::bind(path).unwrap()
 }
 
 /// Whether it was refused with an error that has these words.
-pub(crate) fn refused(said: &Said, words: &str) -> Result<(), String> {
+pub fn refused(said: &Said, words: &str) -> Result<(), String> {
     if said.well() {
         return Err(format!("it was not refused: {said}"));
     }
@@ -171,7 +171,7 @@ pub(crate) fn refused(said: &Said, words: &str) -> Result<(), String> {
 }
 
 /// A runtime that does what this line of a shell script does. The shim asks it for its libseccomp before, and it has one.
-pub(crate) fn runtime_that(does: &str) -> String {
+pub fn runtime_that(does: &str) -> String {
     let features = r#"{"linux": {"seccomp": {"enabled": true}}, "annotations": {"io.github.seccomp.libseccomp.version": "2.5.4"}}"#;
     format!("#!/bin/sh\n[ \"$1\" != features ] || exec echo '{features}'\n{does}\n")
 }

@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::said::{command, say};
+use crate::said::{command, say};
 
 /// What all names begin with; the id of the test's process follows.
-pub(crate) const PREFIX: &str = "oci-isolate-test-";
+pub const PREFIX: &str = "oci-isolate-test-";
 
 /// A name that no other test has, now.
-pub(crate) fn unique_name() -> String {
+pub fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A network namespace with a name under /run/netns.
-pub(crate) struct Netns {
+pub struct Netns {
     name: String,
 }
 
 impl Netns {
     /// Makes the namespace `name` with its loopback up.
-    pub(crate) fn new(name: String) -> Self {
+    pub fn new(name: String) -> Self {
         say(command("ip").args(["netns", "add", &name])).must();
         let netns = Self { name };
         netns.ip("link set lo up");
@@ -33,17 +33,17 @@ impl Netns {
 
     /// Runs `ip` inside, with the words of `line`.
     #[track_caller]
-    pub(crate) fn ip(&self, line: &str) -> String {
+    pub fn ip(&self, line: &str) -> String {
         say(command("ip").args(["-n", &self.name]).args(line.split(' '))).must()
     }
 
     /// The file that keeps the namespace alive.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         format!("/run/netns/{}", self.name)
     }
 
     /// Runs `open` in the namespace. Sockets stay in the namespace they were opened in, whoever reads them.
-    pub(crate) fn inside<T: Send + 'static>(&self, open: impl FnOnce() -> T + Send + 'static) -> T {
+    pub fn inside<T: Send + 'static>(&self, open: impl FnOnce() -> T + Send + 'static) -> T {
         let file = File::open(self.path()).unwrap();
         // A thread of its own: the namespace belongs to the thread, and must not stick to the caller's.
         let opener = std::thread::spawn(move || {
@@ -61,13 +61,13 @@ impl Drop for Netns {
 }
 
 /// Whether `name` belongs to a test whose process is gone.
-pub(crate) fn is_orphan(name: &str) -> bool {
+pub fn is_orphan(name: &str) -> bool {
     let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
     owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 /// Removes the namespaces of tests that were killed and could not tidy up.
-pub(crate) fn sweep() {
+pub fn sweep() {
     let names = say(command("ip").args(["netns", "list"])).out;
     for name in names.lines().filter_map(|line| line.split(' ').next()).filter(|name| is_orphan(name)) {
         drop(say(command("ip").args(["netns", "del", name])));

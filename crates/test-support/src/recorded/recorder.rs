@@ -10,23 +10,23 @@ use serde_json::Value;
 
 /// How a runtime was called. Two of these are equal when the runtime could not tell the calls apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     /// Without the name of the program.
-    pub(crate) args: Vec<OsString>,
+    pub args: Vec<OsString>,
     /// The entries as they stand in memory: order and duplicates count.
-    pub(crate) env: Vec<OsString>,
+    pub env: Vec<OsString>,
     /// Working directory.
-    pub(crate) cwd: String,
+    pub cwd: String,
     /// Open descriptors: what they lead to, and their flags.
-    pub(crate) fds: BTreeMap<String, String>,
+    pub fds: BTreeMap<String, String>,
     /// Of proc_pid_status(5): umask, signals, ids, capabilities.
-    pub(crate) status: String,
+    pub status: String,
     /// proc_pid_limits(5).
-    pub(crate) limits: String,
+    pub limits: String,
     /// The bundle's config.json at that moment.
-    pub(crate) config: Option<String>,
+    pub config: Option<String>,
     /// What was in the file behind `--process`.
-    pub(crate) process: Option<String>,
+    pub process: Option<String>,
 }
 
 impl Recorded {
@@ -81,17 +81,17 @@ impl Recorded {
     }
 
     /// The arguments as text.
-    pub(crate) fn words(&self) -> Vec<&str> {
+    pub fn words(&self) -> Vec<&str> {
         self.args.iter().map(|word| word.to_str().unwrap()).collect()
     }
 
     /// The config.json that the runtime would have read.
-    pub(crate) fn config(&self) -> Value {
+    pub fn config(&self) -> Value {
         serde_json::from_str(self.config.as_ref().unwrap()).unwrap()
     }
 
     /// The process file that the runtime would have read.
-    pub(crate) fn process(&self) -> Value {
+    pub fn process(&self) -> Value {
         serde_json::from_str(self.process.as_ref().unwrap()).unwrap()
     }
 }

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::said::{command, say};
+use crate::said::{command, say};
 
 /// Makes the image's root file system in the directory `root`.
-pub(crate) fn rootfs(root: &Path) {
+pub fn rootfs(root: &Path) {
     for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "run", "root", "www"] {
         fs::create_dir_all(root.join(name)).unwrap();
     }
@@ -35,7 +35,7 @@ pub(crate) fn rootfs(root: &Path) {
 }
 
 /// Packs the image's root file system into `tar`.
-pub(crate) fn pack(tar: &Path) {
+pub fn pack(tar: &Path) {
     let root = tempfile::tempdir().unwrap();
     rootfs(root.path());
     say(command("tar").arg("-C").arg(root.path()).args(["--owner=0", "--group=0", "-cf"]).arg(tar).arg("."))

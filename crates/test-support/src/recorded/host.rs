@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::recorder::Recorded;
 use super::said::{Said, say};
+use crate::shim;
 
 /// Process 1 of the host. bash reaps what others leave behind; the end of its input is the end of the host. crun
 /// 1.8.1 refuses a machine with unified control groups beside the old ones.
@@ -21,7 +22,7 @@ const INIT: &str = "set -e; mount -t tmpfs -o mode=0755 tmpfs /run
     ip link set lo up; echo ready; read -r _";
 
 /// A throw-away host.
-pub(crate) struct Host {
+pub struct Host {
     dir: TempDir,
     holder: Child,
     init: String,
@@ -29,17 +30,17 @@ pub(crate) struct Host {
 
 /// What identifies a version of a file: inode, time of last modification, mode, owner, bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) inode: u64,
+pub struct Stamp {
+    pub inode: u64,
     modified: (i64, i64),
-    pub(crate) mode: u32,
-    pub(crate) owner: (u32, u32),
-    pub(crate) bytes: Vec<u8>,
+    pub mode: u32,
+    pub owner: (u32, u32),
+    pub bytes: Vec<u8>,
 }
 
 impl Host {
     /// A host whose runtime is the recorder.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces and mounts; run them as root");
         let dir = tempfile::Builder::new().prefix("oci-isolate-").tempdir().unwrap();
         // Tests look from inside as other users too.
@@ -76,44 +77,44 @@ impl Host {
     }
 
     /// The path of `name` in a directory that is the same inside and outside.
-    pub(crate) fn at(&self, name: &str) -> String {
+    pub fn at(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Writes a file into that directory and says its path.
-    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         fs::write(self.at(name), bytes).unwrap();
         self.at(name)
     }
 
     /// Writes the settings file: the recorder as the runtime, and `text`.
-    pub(crate) fn settings(&self, text: &str) {
+    pub fn settings(&self, text: &str) {
         self.write("config.toml", format!("runtime = [\"{}\"]\n{text}", self.at("recorder")));
     }
 
     /// Writes the bundle's config.json.
-    pub(crate) fn config(&self, config: &Value) {
+    pub fn config(&self, config: &Value) {
         self.write("bundle/config.json", config.to_string());
     }
 
     /// The bundle's config.json as it is now.
-    pub(crate) fn read_config(&self) -> Value {
+    pub fn read_config(&self) -> Value {
         serde_json::from_slice(&fs::read(self.at("bundle/config.json")).unwrap()).unwrap()
     }
 
     /// Makes the recorder do this when it has recorded: lines of shell. `$n` is how many calls there were before,
     /// `$pid_file` the value of `--pid-file`, `$1` the first word, `$d` this host's directory.
-    pub(crate) fn behave(&self, script: &str) {
+    pub fn behave(&self, script: &str) {
         self.write("behave", script);
     }
 
     /// Where `path` of the host is found from outside.
-    pub(crate) fn outside(&self, path: &str) -> PathBuf {
+    pub fn outside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.init))
     }
 
     /// A command on the host, with an environment of `PATH` and the settings file, in the bundle's directory.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("/usr/bin/nsenter");
         command.args(["--mount", "--net", "--pid", "--target", &self.init]);
         command.arg(format!("--wdns={}", self.at("bundle"))).arg("--").arg(program);
@@ -123,17 +124,17 @@ impl Host {
     }
 
     /// Runs a shell script on the host; `$SHIM` is the shim.
-    pub(crate) fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Said {
         say(self.command("sh").args(["-euc", script]).env("SHIM", shim()))
     }
 
     /// Calls the shim in the bundle's directory, with the runtime's root in this host.
-    pub(crate) fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
+    pub fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
         say(self.command(shim()).arg("--root").arg(self.at("root")).args(args))
     }
 
     /// Makes the record of `web` that of a container which was sealed: of the init process of the host.
-    pub(crate) fn sealed(&self) {
+    pub fn sealed(&self) {
         let mut record = self.read_record("web");
         let stat = self.sh("cat /proc/1/stat").must();
         let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
@@ -142,14 +143,14 @@ impl Host {
     }
 
     /// All calls that the recorder got, in order.
-    pub(crate) fn calls(&self) -> Vec<Recorded> {
+    pub fn calls(&self) -> Vec<Recorded> {
         let dirs = (0..).map(|n| self.dir.path().join(format!("calls/{n}"))).take_while(|call| call.exists());
         dirs.map(|call| Recorded::read(&call)).collect()
     }
 
     /// The only call that the recorder got since the last look, and forgets it.
     #[track_caller]
-    pub(crate) fn call(&self) -> Recorded {
+    pub fn call(&self) -> Recorded {
         let mut calls = self.calls();
         assert_eq!(calls.len(), 1, "{calls:#?}");
         fs::remove_dir_all(self.at("calls/0")).unwrap();
@@ -157,7 +158,7 @@ impl Host {
     }
 
     /// Every file below the state directory, relative to it, but for what is kept of a runtime.
-    pub(crate) fn state(&self) -> Vec<String> {
+    pub fn state(&self) -> Vec<String> {
         self.sh("cd /run; [ ! -d oci-isolate ] || find oci-isolate ! -type d ! -name 'runtime-*' | sort")
             .must()
             .lines()
@@ -166,18 +167,18 @@ impl Host {
     }
 
     /// The path, on the host, of what stands for the container `id` in the state directory.
-    pub(crate) fn record(&self, id: &str) -> String {
+    pub fn record(&self, id: &str) -> String {
         format!("/run/oci-isolate/containers{}/{id}.json", self.at("root"))
     }
 
     /// The record of the container `id`.
     #[track_caller]
-    pub(crate) fn read_record(&self, id: &str) -> Value {
+    pub fn read_record(&self, id: &str) -> Value {
         serde_json::from_slice(&fs::read(self.outside(&self.record(id))).unwrap()).unwrap()
     }
 
     /// The bundle's config.json, whatever it is.
-    pub(crate) fn stamp(&self) -> Option<Stamp> {
+    pub fn stamp(&self) -> Option<Stamp> {
         let path = self.outside(&self.at("bundle/config.json"));
         let meta = fs::symlink_metadata(&path).ok()?;
         let bytes = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
@@ -193,18 +194,13 @@ impl Host {
     /// Calls the shim and asserts that it refuses with exactly this text, wherever the caller reads it, and that
     /// nothing happened: the recorder was not called, the bundle and the state directory are as they were.
     #[track_caller]
-    pub(crate) fn refuses<S: AsRef<OsStr>>(&self, args: &[S], message: &str) {
+    pub fn refuses<S: AsRef<OsStr>>(&self, args: &[S], message: &str) {
         self.refuses_with(|_| {}, args, message);
     }
 
     /// The same for a command that `prepare` changes.
     #[track_caller]
-    pub(crate) fn refuses_with<S: AsRef<OsStr>>(
-        &self,
-        prepare: impl Fn(&mut Command),
-        args: &[S],
-        message: &str,
-    ) {
+    pub fn refuses_with<S: AsRef<OsStr>>(&self, prepare: impl Fn(&mut Command), args: &[S], message: &str) {
         let message = format!("oci-isolate: {message}");
         let quoted = Value::from(message.as_str()).to_string();
         let before = (self.stamp(), self.state(), self.bundle());
@@ -238,7 +234,7 @@ impl Host {
     }
 
     /// Names of what is in the bundle.
-    pub(crate) fn bundle(&self) -> String {
+    pub fn bundle(&self) -> String {
         self.sh("ls -A").must()
     }
 }
@@ -251,18 +247,12 @@ impl Drop for Host {
     }
 }
 
-/// The binary under test.
-pub(crate) fn shim() -> PathBuf {
-    std::env::var_os("OCI_ISOLATE_TEST_SHIM")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_oci-isolate")), PathBuf::from)
-}
-
 /// Arguments as a vector, for those that are not text.
-pub(crate) fn words(text: &str) -> Vec<OsString> {
+pub fn words(text: &str) -> Vec<OsString> {
     text.split_whitespace().map(OsString::from).collect()
 }
 
 /// A regular file's path is the same inside and outside of a host, so plain reading does.
-pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
+pub fn read(path: impl AsRef<Path>) -> Vec<u8> {
     fs::read(path).unwrap()
 }

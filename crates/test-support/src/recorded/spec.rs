@@ -3,39 +3,41 @@
 use serde_json::{Value, json};
 
 /// The annotation that asks for isolation.
-pub(crate) const SWITCH: &str = "io.oci-isolate.network-isolation";
+pub const SWITCH: &str = "io.oci-isolate.network-isolation";
 
 /// `runc spec` of runc 1.1.5, without a terminal.
-pub(crate) fn plain() -> Value {
-    let mut config: Value = serde_json::from_str(include_str!("../data/config/runc-spec.json")).unwrap();
+pub fn plain() -> Value {
+    let mut config: Value =
+        serde_json::from_str(include_str!("../../../../tests/data/config/runc-spec.json")).unwrap();
     config["process"]["terminal"] = json!(false);
     config["linux"]["rootfsPropagation"] = json!("rprivate");
     // The profile that the rule seccomp makes where there is none, so that it has nothing to add.
-    config["linux"]["seccomp"] = serde_json::from_str(include_str!("../data/seccomp/made.json")).unwrap();
+    config["linux"]["seccomp"] =
+        serde_json::from_str(include_str!("../../../../tests/data/seccomp/made.json")).unwrap();
     config
 }
 
 /// The same, asking for isolation.
-pub(crate) fn isolated() -> Value {
+pub fn isolated() -> Value {
     annotated(SWITCH, json!("true"))
 }
 
 /// The same with one annotation.
-pub(crate) fn annotated(name: &str, value: Value) -> Value {
+pub fn annotated(name: &str, value: Value) -> Value {
     let mut config = plain();
     config["annotations"] = json!({ name: value });
     config
 }
 
 /// `isolated()` with the member at an RFC 6901 pointer set to something else; its parents are there or are made.
-pub(crate) fn isolated_with(pointer: &str, value: Value) -> Value {
+pub fn isolated_with(pointer: &str, value: Value) -> Value {
     let mut config = isolated();
     put(&mut config, pointer, value);
     config
 }
 
 /// Sets the member at a pointer.
-pub(crate) fn put(config: &mut Value, pointer: &str, value: Value) {
+pub fn put(config: &mut Value, pointer: &str, value: Value) {
     let steps = pointer.strip_prefix('/').unwrap().split('/');
     *steps.fold(config, |at, step| match step.parse::<usize>() {
         Ok(index) => &mut at[index],
@@ -45,7 +47,7 @@ pub(crate) fn put(config: &mut Value, pointer: &str, value: Value) {
 
 /// What it takes to get from one document to the other, a line for each removed (`-`) and added (`+`) value. An item
 /// that was moved is one that was removed and added; so is one whose type changed.
-pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
+pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", before, after, &mut lines);
     lines

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::host::{Host, Kind};
-use super::probe::Report;
-use super::said::{Said, say, wait_for};
-use super::{CREDENTIALS, ISOLATE, image, shim};
+use crate::host::{Host, Kind};
+use crate::probe::Report;
+use crate::said::{Said, say, wait_for};
+use crate::{CREDENTIALS, ISOLATE, image, shim};
 
 /// The two kinds of Docker there are for a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Release {
+pub enum Release {
     /// No annotations; plumbs the container's veth by a prestart hook.
     Docker20,
     /// Annotations; plumbs the veth itself between create and start.
@@ -22,22 +22,22 @@ pub(crate) enum Release {
 }
 
 /// A running daemon with the image `probe` in it.
-pub(crate) struct Docker {
+pub struct Docker {
     /// The host that it runs on.
-    pub(crate) host: Host,
+    pub host: Host,
     /// Which it is.
-    pub(crate) release: Release,
+    pub release: Release,
 }
 
 impl Docker {
     /// Starts a daemon that knows the runtimes `bare` (runc itself), `shim` (no isolation without the
     /// annotation), `always` (isolation for every container) and `broken` (settings that cannot be read).
-    pub(crate) fn start(release: Release) -> Self {
+    pub fn start(release: Release) -> Self {
         Self::start_with(release, None)
     }
 
     /// The same with a settings file for the shim, named in the daemon's environment.
-    pub(crate) fn start_with(release: Release, settings: Option<&str>) -> Self {
+    pub fn start_with(release: Release, settings: Option<&str>) -> Self {
         let kind = if release == Release::Docker28 { Kind::Sid } else { Kind::Machine };
         let docker = Self { host: Host::new(kind), release };
         let host = &docker.host;
@@ -74,23 +74,21 @@ impl Docker {
     }
 
     /// Ends the daemon and starts it again with the `daemon.json` that there is now.
-    pub(crate) fn restart(&self) {
+    pub fn restart(&self) {
         let pid = self.host.at("docker.pid");
         self.host.sh(&format!("kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done")).must();
         self.daemon(&self.host.at("daemon.json"), &[]);
     }
 
     /// Kills the daemon. Its containerd and the containers are left alone.
-    #[allow(dead_code, reason = "tests/faults uses it")]
-    pub(crate) fn crash(&self) {
+    pub fn crash(&self) {
         let pid = self.host.at("docker.pid");
         let gone = "until ! [ -e /proc/$pid/exe ]; do sleep 0.05; done";
         self.host.sh(&format!("pid=$(cat {pid}); kill -KILL $pid; {gone}; rm {pid}")).must();
     }
 
     /// Starts the daemon again after [`Docker::crash`].
-    #[allow(dead_code, reason = "tests/faults uses it")]
-    pub(crate) fn revive(&self) {
+    pub fn revive(&self) {
         self.daemon(&self.host.at("daemon.json"), &[]);
     }
 
@@ -108,25 +106,25 @@ impl Docker {
     }
 
     /// The command line of the client.
-    pub(crate) fn client(&self, program: &str) -> Command {
+    pub fn client(&self, program: &str) -> Command {
         let mut client = self.host.command(program);
         client.env("DOCKER_HOST", self.socket()).env("HOME", self.host.dir());
         client
     }
 
     /// Runs the client.
-    pub(crate) fn docker(&self, args: &[&str]) -> Said {
+    pub fn docker(&self, args: &[&str]) -> Said {
         say(self.client("/usr/bin/docker").args(args))
     }
 
     /// Runs the client, which has to succeed.
     #[track_caller]
-    pub(crate) fn must(&self, args: &[&str]) -> String {
+    pub fn must(&self, args: &[&str]) -> String {
         self.docker(args).must()
     }
 
     /// The words of `docker run` that ask for isolation.
-    pub(crate) fn isolation(&self) -> &'static [&'static str] {
+    pub fn isolation(&self) -> &'static [&'static str] {
         match self.release {
             Release::Docker20 => &["--runtime=always"],
             Release::Docker28 => &["--runtime=shim", "--annotation", ISOLATE],
@@ -134,7 +132,7 @@ impl Docker {
     }
 
     /// `docker run` with credentials in its environment.
-    pub(crate) fn run(&self, args: &[&[&str]]) -> Said {
+    pub fn run(&self, args: &[&[&str]]) -> Said {
         let mut words = vec!["run"];
         for credential in CREDENTIALS {
             words.extend(["-e", credential]);
@@ -145,19 +143,19 @@ impl Docker {
 
     /// The probe's report from a container of its own.
     #[track_caller]
-    pub(crate) fn probe(&self, tag: &str, args: &[&str]) -> Report {
+    pub fn probe(&self, tag: &str, args: &[&str]) -> Report {
         Report::parse(&self.run(&[&["--rm"], args, &["probe", "probe", tag]]).must())
     }
 
     /// The probe's report from within the running container `name`.
     #[track_caller]
-    pub(crate) fn probe_in(&self, name: &str, tag: &str) -> Report {
+    pub fn probe_in(&self, name: &str, tag: &str) -> Report {
         Report::parse(&self.must(&["exec", name, "probe", tag]))
     }
 
     /// Starts the container `name` that sleeps, or serves the page "inside" on port 80.
     #[track_caller]
-    pub(crate) fn background(&self, name: &str, args: &[&str]) {
+    pub fn background(&self, name: &str, args: &[&str]) {
         const SERVE: [&str; 6] = ["probe", "httpd", "-f", "-h", "/www", "-v"];
         self.run(&[&["-d", "--name", name], args, &SERVE]).must();
     }

@@ -8,28 +8,28 @@ use std::time::{Duration, Instant};
 const DEADLINE: u32 = 60;
 
 /// A finished command.
-pub(crate) struct Said {
+pub struct Said {
     /// What was run.
-    pub(crate) line: String,
+    pub line: String,
     /// The exit status; none when a signal ended it.
-    pub(crate) status: Option<i32>,
+    pub status: Option<i32>,
     /// Standard output, without the last newline.
-    pub(crate) out: String,
+    pub out: String,
     /// Standard error, without the last newline.
-    pub(crate) err: String,
+    pub err: String,
     /// How long it took.
-    pub(crate) took: Duration,
+    pub took: Duration,
 }
 
 impl Said {
     /// Whether the command exited with 0.
-    pub(crate) fn well(&self) -> bool {
+    pub fn well(&self) -> bool {
         self.status == Some(0)
     }
 
     /// Standard output of a command that has to succeed.
     #[track_caller]
-    pub(crate) fn must(self) -> String {
+    pub fn must(self) -> String {
         assert!(self.well(), "a command of the test failed: {self}");
         self.out
     }
@@ -43,12 +43,12 @@ impl std::fmt::Display for Said {
 }
 
 /// A command with a deadline and none of the environment that this machine's user has.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     command_within(DEADLINE, program)
 }
 
 /// The same with a deadline of its own, in seconds.
-pub(crate) fn command_within(deadline: u32, program: impl AsRef<OsStr>) -> Command {
+pub fn command_within(deadline: u32, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=2", &deadline.to_string()]).arg(program);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(std::process::Stdio::null());
@@ -56,7 +56,7 @@ pub(crate) fn command_within(deadline: u32, program: impl AsRef<OsStr>) -> Comma
 }
 
 /// Runs a command to its end.
-pub(crate) fn say(command: &mut Command) -> Said {
+pub fn say(command: &mut Command) -> Said {
     let started = Instant::now();
     let output = command.output().unwrap_or_else(|cause| panic!("cannot run {command:?}: {cause}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
@@ -71,7 +71,7 @@ pub(crate) fn say(command: &mut Command) -> Said {
 }
 
 /// Waits until `done` answers something, at most `patience`; none when it never did.
-pub(crate) fn wait_for<T>(patience: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait_for<T>(patience: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = done() {

@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::container::{Bench, isolated};
-use crate::harness::host::Kind;
-use crate::harness::said::{Said, say};
-use crate::harness::shim;
+use crate::bench::{Bench, isolated};
+use crate::host::Kind;
+use crate::said::{Said, say};
+use crate::shim;
 
 /// A host for one runtime, and its bundles.
-pub(crate) struct Life {
-    pub(crate) bench: Bench,
-    pub(crate) kind: Kind,
+pub struct Life {
+    pub bench: Bench,
+    pub kind: Kind,
 }
 
 impl Life {
-    pub(crate) fn of(kind: Kind) -> Self {
+    pub fn of(kind: Kind) -> Self {
         let bench = Bench::of(kind);
         let life = Self { bench, kind };
         life.settings("");
@@ -22,22 +22,22 @@ impl Life {
     }
 
     /// Settings on top of the runtime.
-    pub(crate) fn settings(&self, text: &str) {
+    pub fn settings(&self, text: &str) {
         self.bench.host.settings(&format!("runtime = [{:?}]\n{text}", self.kind.runtime()));
     }
 
     /// A configuration that runs until it is killed.
-    pub(crate) fn stays(&self) -> Value {
+    pub fn stays(&self) -> Value {
         self.bench.spec("exec sleep 1000")
     }
 
     /// Writes a bundle that is isolated, with control groups of its own.
-    pub(crate) fn isolated(&self, id: &str, spec: &Value) {
+    pub fn isolated(&self, id: &str, spec: &Value) {
         self.plain(id, &isolated(spec));
     }
 
     /// Writes a bundle as it is, with control groups of its own.
-    pub(crate) fn plain(&self, id: &str, spec: &Value) {
+    pub fn plain(&self, id: &str, spec: &Value) {
         let mut spec = spec.clone();
         spec["linux"]["cgroupsPath"] = json!(format!("{}/{id}", self.bench.host.cgroup()));
         std::fs::write(self.bench.dir(id).join("config.json"), spec.to_string()).unwrap();
@@ -45,7 +45,7 @@ impl Life {
 
     /// Runs a script on the host: `$S` is the shim and `$B` the bare runtime, both with `--root`; `$D` the directory of
     /// bundles, `$R` the root. `made S ID` creates a container of the bundle of that name; `init ID` is its process.
-    pub(crate) fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Said {
         let (dir, shim, bare) = (self.bench.host.at(""), shim(), self.kind.runtime());
         let (dir, shim, bare) = (dir.trim_end_matches('/'), shim.display(), bare.display());
         let head = format!(

@@ -5,14 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::host::{Host, Kind};
-use super::probe::Report;
-use super::said::{Said, say};
-use super::{CREDENTIALS, image, shim};
+use crate::host::{Host, Kind};
+use crate::probe::Report;
+use crate::said::{Said, say};
+use crate::{CREDENTIALS, image, isolatectl, shim};
 
 /// The two kinds of Podman there are for a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Release {
+pub enum Release {
     /// Debian 12's: slirp4netns without root, CNI beside netavark, annotations split at commas.
     Podman4,
     /// Debian sid's: pasta without root, netavark by nftables.
@@ -21,18 +21,18 @@ pub(crate) enum Release {
 
 /// Who runs Podman.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum User {
+pub enum User {
     Root,
     /// A user with subordinate ids of its own.
     Rootless,
 }
 
 /// Podman with the image `probe` in its storage.
-pub(crate) struct Podman {
+pub struct Podman {
     /// The host that it runs on.
-    pub(crate) host: Host,
+    pub host: Host,
     /// Which it is.
-    pub(crate) release: Release,
+    pub release: Release,
     user: User,
 }
 
@@ -41,13 +41,13 @@ const UID: &str = "59999";
 
 impl Podman {
     /// Podman with runc.
-    pub(crate) fn start(release: Release, user: User) -> Self {
+    pub fn start(release: Release, user: User) -> Self {
         let kind = if release == Release::Podman5 { Kind::Sid } else { Kind::Machine };
         Self::new(kind, user, "/usr/sbin/runc")
     }
 
     /// Podman with crun, also behind the shim.
-    pub(crate) fn start_with_crun(release: Release, user: User) -> Self {
+    pub fn start_with_crun(release: Release, user: User) -> Self {
         let kind = if release == Release::Podman5 { Kind::SidForCrun } else { Kind::MachineForCrun };
         let podman = Self::new(kind, user, "/usr/bin/crun");
         podman.host.settings("runtime = [\"crun\"]\n");
@@ -55,7 +55,7 @@ impl Podman {
     }
 
     /// Prepares storage and configuration. The shim is the runtime `oci-isolate`, and `bare` is `runtime` itself.
-    pub(crate) fn new(kind: Kind, user: User, runtime: &str) -> Self {
+    pub fn new(kind: Kind, user: User, runtime: &str) -> Self {
         let release = if kind.is_sid() { Release::Podman5 } else { Release::Podman4 };
         let podman = Self { host: Host::new(kind), release, user };
         let host = &podman.host;
@@ -104,27 +104,26 @@ impl Podman {
     }
 
     /// Whether a user runs it who is not root.
-    #[allow(dead_code, reason = "tests/engines uses it")]
-    pub(crate) fn is_rootless(&self) -> bool {
+    pub fn is_rootless(&self) -> bool {
         self.user == User::Rootless
     }
 
     /// Runs podman.
-    pub(crate) fn podman(&self, args: &[&str]) -> Said {
+    pub fn podman(&self, args: &[&str]) -> Said {
         say(&mut self.command(args))
     }
 
     /// Runs podman, which has to succeed.
     #[track_caller]
-    pub(crate) fn must(&self, args: &[&str]) -> String {
+    pub fn must(&self, args: &[&str]) -> String {
         self.podman(args).must()
     }
 
     /// What an operator calls for these containers: within the user's namespace, without root.
-    pub(crate) fn isolatectl(&self, args: &[&str]) -> Said {
+    pub fn isolatectl(&self, args: &[&str]) -> Said {
         let program = self.host.at("isolatectl");
         if !Path::new(&program).exists() {
-            fs::copy(env!("CARGO_BIN_EXE_isolatectl"), &program).unwrap();
+            fs::copy(isolatectl(), &program).unwrap();
         }
         match self.user {
             User::Root => say(self.host.command(&program).args(args)),
@@ -133,7 +132,7 @@ impl Podman {
     }
 
     /// `podman run` by the runtime `runtime`, with credentials in its environment.
-    pub(crate) fn run(&self, runtime: &str, args: &[&[&str]]) -> Said {
+    pub fn run(&self, runtime: &str, args: &[&[&str]]) -> Said {
         let mut words = vec!["--runtime", runtime, "run", "--ulimit=host"];
         if self.user == User::Root {
             words.extend(["--cgroup-parent", self.host.world.name.as_str()]);
@@ -147,7 +146,7 @@ impl Podman {
 
     /// The probe's report from a container of its own.
     #[track_caller]
-    pub(crate) fn probe(&self, runtime: &str, tag: &str, args: &[&str]) -> Report {
+    pub fn probe(&self, runtime: &str, tag: &str, args: &[&str]) -> Report {
         Report::parse(&self.run(runtime, &[&["--rm"], args, &["probe", "probe", tag]]).must())
     }
 }

@@ -3,24 +3,24 @@
 
 /// What was found wrong so far.
 #[derive(Default)]
-pub(crate) struct Findings(Vec<String>);
+pub struct Findings(Vec<String>);
 
 impl Findings {
     /// Notes `complaint` unless the claim holds.
-    pub(crate) fn claim(&mut self, holds: bool, complaint: impl Into<String>) {
+    pub fn claim(&mut self, holds: bool, complaint: impl Into<String>) {
         if !holds {
             self.0.push(complaint.into());
         }
     }
 
     /// Takes over complaints about `what`.
-    pub(crate) fn about(&mut self, what: &str, complaints: Vec<String>) {
+    pub fn about(&mut self, what: &str, complaints: Vec<String>) {
         self.0.extend(complaints.into_iter().map(|complaint| format!("{what}: {complaint}")));
     }
 
     /// Fails the test when anything was found.
     #[track_caller]
-    pub(crate) fn settle(self) {
+    pub fn settle(self) {
         let count = self.0.len();
         assert!(count == 0, "{count} claims do not hold:\n- {}\n", self.0.join("\n- "));
     }

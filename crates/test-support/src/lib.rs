@@ -1,0 +1,86 @@
+//! What the tests share: throw-away hosts with real engines and runtimes, and what they answer.
+//!
+//! [`host::Host`] is a machine of its own for one test, behind it [`world::World`] is an internet of its own, and the engines
+//! ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs one container of a low-level runtime, bare and behind
+//! the shim; [`life::Life`] takes containers through their life cycle. [`recorded`] has a runtime in place of runc that records
+//! how it was called: the only mock, for tests about argv, order and bytes.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "test code")]
+#![allow(clippy::new_without_default, reason = "a host is made, not a default")]
+
+pub mod bench;
+pub mod bundle;
+pub mod capture;
+pub mod containerd;
+pub mod dns;
+pub mod docker;
+pub mod findings;
+pub mod host;
+pub mod image;
+pub mod life;
+pub mod netns;
+pub mod podman;
+pub mod probe;
+pub mod recorded;
+pub mod said;
+pub mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The annotation that asks for isolation, as `key=value`.
+pub const ISOLATE: &str = "io.oci-isolate.network-isolation=true";
+
+/// Credentials that a container is started with; the values are AWS's own documentation examples.
+pub const CREDENTIALS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "AWS_SESSION_TOKEN=FwoGZXIvYXdzEXAMPLE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/example",
+];
+
+/// A `createRuntime` hook as nerdctl's, which plumbs a veth pair into the container's network namespace.
+pub const PLUMB: &str = include_str!("plumb.sh");
+
+/// A script that starts containers one after the other: `loop.sh RUNTIME BUNDLE WORKER COUNT`.
+pub const LOOP: &str = include_str!("loop.sh");
+
+/// The C source of a program whose main thread is in a network namespace: `inside NAMESPACE READY [THREAD]`.
+pub const INSIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/inside.c");
+
+/// The project's directory.
+#[must_use]
+pub fn project() -> &'static Path {
+    static PROJECT: OnceLock<PathBuf> = OnceLock::new();
+    PROJECT.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
+}
+
+/// What a script of `hack` has put into the cache directory.
+#[must_use]
+pub fn cached(name: &str, script: &str) -> PathBuf {
+    // A relative path starts at the project, as in the scripts.
+    let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
+    let path = project().join(cache).join(name);
+    assert!(path.exists(), "{} is missing; run {script}", path.display());
+    path
+}
+
+/// The shim under test: `OCI_ISOLATE_TEST_SHIM`, or the one built with the tests.
+#[must_use]
+pub fn shim() -> PathBuf {
+    std::env::var_os("OCI_ISOLATE_TEST_SHIM").map_or_else(|| program("oci-isolate"), PathBuf::from)
+}
+
+/// `isolatectl`, built with the tests.
+#[must_use]
+pub fn isolatectl() -> PathBuf {
+    program("isolatectl")
+}
+
+/// A program of this project, in the directory that the tests were built into.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(path.exists(), "{} is missing; cargo build --workspace makes it", path.display());
+    path
+}
