@@ -7,9 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixDatagram;
 
 use oci_isolate::config::{self, Document, Kind};
-use oci_isolate::decision::{Decision, decide};
 use oci_isolate::invocation::{self, Dialect, Reading};
-use oci_isolate::policy::Policy;
+use oci_isolate::policy::{Decision, Policy, decide};
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
 use oci_isolate::rules::{self, RULES, SealHook, Subject, World};

@@ -9,13 +9,10 @@ pub mod settings;
 
 pub mod policy;
 
-pub mod decision;
-
 pub mod config;
 
 pub mod rules;
 
-pub mod report;
 pub mod rewrite;
 
 pub mod seal;

@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms without a file, an environment, a process or a system call.
-const PURE: [&str; 8] =
-    ["invocation", "settings", "policy", "decision", "config", "rules", "report", "rewrite"];
+const PURE: [&str; 6] = ["invocation", "settings", "policy", "config", "rules", "rewrite"];
 
 /// What a pure room must not name.
 const IMPURE: [&str; 13] = [

@@ -13,7 +13,8 @@ use ipnet::IpNet;
 
 use super::never::Nobodys;
 use super::openings::{Ingress, Openings, Protocol};
-use super::{Annotation, job, only};
+use super::prefixes::Prefixes;
+use super::{Annotation, job, only, shown};
 use crate::settings::{PeerBounds, Settings};
 
 /// The annotation that asks for ports that are answered.
@@ -65,29 +66,19 @@ pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
         peers: given
             .peers
             .as_deref()
-            .map_or(Ok(vec![]), |list| peers(list, &settings.peers))
+            .map_or(Ok(Prefixes::default()), |list| peers(list, &settings.peers))
             .map_err(named("peers"))?,
         job: given.job.as_deref().map(job::name).transpose().map_err(named("job"))?,
     })
 }
 
-/// Reads a comma-separated list of peers within bounds; the result is sorted, and none is within another.
+/// Reads a comma-separated list of peers within bounds.
 ///
 /// # Errors
 /// An item cannot be meant or is out of bounds; there is none, or too many.
-pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Vec<IpNet>, String> {
+pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Prefixes, String> {
     let nobodys = Nobodys::all();
-    let found = items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, nobodys));
-    Ok(without_overlap(found.collect::<Result<Vec<_>, _>>()?))
-}
-
-/// Sorts them, and drops those that are within another.
-#[must_use]
-pub fn without_overlap(mut prefixes: Vec<IpNet>) -> Vec<IpNet> {
-    // The wider of two that begin alike comes first.
-    prefixes.sort();
-    prefixes.dedup_by(|next, kept| kept.contains(&*next));
-    prefixes
+    items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, nobodys)).collect()
 }
 
 fn peer(item: &str, bounds: &PeerBounds, nobodys: &Nobodys) -> Result<IpNet, String> {
@@ -200,14 +191,6 @@ fn items(list: &str, limit: usize) -> Result<Vec<&str>, String> {
 fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     digits.then(|| text.parse().ok()).flatten()
-}
-
-/// As it was written, as far as it fits a line.
-pub(super) fn shown(item: &str) -> String {
-    match item.char_indices().nth(64) {
-        Some((end, _)) => format!("{:?}...", &item[..end]),
-        None => format!("{item:?}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,25 @@
-//! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
+//! What an isolated container gets (`Policy`), the annotations that ask for it (`Annotation`), and the verdict on one
+//! container (`Decision`).
 
 mod asked;
+mod decide;
 mod job;
 mod near;
 mod never;
 mod openings;
+mod prefixes;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub use asked::{
-    INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within, without_overlap,
-};
+pub use asked::{INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within};
+pub use decide::{Decision, decide};
 pub use job::{Job, NAMESPACE};
 pub use near::ANNOTATIONS;
 pub(crate) use near::{misspelt, without_switch};
 pub use never::Nobodys;
 pub use openings::{Ingress, Openings, Protocol};
+pub use prefixes::Prefixes;
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
 
@@ -66,6 +69,14 @@ pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Opti
     match &first.value {
         Some(value) => Ok(Some(value)),
         None => Err(format!("annotation {name} is not a string")),
+    }
+}
+
+/// As it was written, as far as it fits a line.
+fn shown(item: &str) -> String {
+    match item.char_indices().nth(64) {
+        Some((end, _)) => format!("{:?}...", &item[..end]),
+        None => format!("{item:?}"),
     }
 }
 

@@ -46,18 +46,17 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
 use super::Allow;
 use super::closed::{base, refuse};
 use super::firewall::Change;
 use super::ingress;
-use super::prefixes::{elements, minimal, read};
+use super::prefixes::{elements, read};
 use super::steps::{
     FAMILIES, Family, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL,
     TRANSPORT, address, compare, equals, icmp, in_set, interface, octets, protocol, state,
 };
 use super::table::{Base, Compare, Expr, Table};
+use crate::policy::Prefixes;
 
 type Rule = Vec<Expr>;
 
@@ -86,11 +85,11 @@ impl Table {
                 _ => (),
             }
         }
-        let peers = minimal(&allow.peers);
         for family in FAMILIES {
             let never = allow.never.iter().filter(|a| a.is_ipv4() == family.is_ipv4()).map(octets).collect();
             table.sets.push(family.set(family.never, SET_CONSTANT, never, BTreeSet::new()));
-            let (starts, ends) = elements(peers.iter().filter(|p| p.addr().is_ipv4() == family.is_ipv4()));
+            let (starts, ends) =
+                elements(allow.peers.iter().filter(|p| p.addr().is_ipv4() == family.is_ipv4()));
             table.sets.push(family.set(family.peers, SET_INTERVAL, starts, ends));
         }
         table.sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -108,7 +107,7 @@ impl Table {
         table
     }
 
-    /// What this table says that it lets through; none of a closed one. To be believed once the table
+    /// What this table says that it lets through; none of a closed one, nor of one in which peers overlap. To be believed once the table
     /// [differs](Self::differs) in nothing from the one that allows it.
     pub fn allows(&self) -> Option<Allow> {
         self.sets.iter().find(|set| FAMILIES.iter().any(|family| set.name == family.peers))?;
@@ -126,7 +125,9 @@ impl Table {
                 }
             }
         }
-        Some(Allow { ingress, peers, never })
+        let read = peers.len();
+        let peers = Prefixes::minimal(peers);
+        (peers.len() == read).then_some(Allow { ingress, peers, never })
     }
 
     /// Neighbours find each other, before anything else is asked.
@@ -143,9 +144,9 @@ fn behind_conntrack() -> Option<Base> {
     base(3, -150)
 }
 
-/// What leads from some peers to others: only elements that come or go. Both sets of prefixes are minimal.
-pub(super) fn change_of(is: &BTreeSet<IpNet>, should: &BTreeSet<IpNet>) -> Vec<Change> {
-    let of = |family: &Family, a: &BTreeSet<IpNet>, b: &BTreeSet<IpNet>| {
+/// What leads from some peers to others: only elements that come or go.
+pub(super) fn change_of(is: &Prefixes, should: &Prefixes) -> Vec<Change> {
+    let of = |family: &Family, a: &Prefixes, b: &Prefixes| {
         let gone: Vec<_> =
             a.difference(b).filter(|p| p.addr().is_ipv4() == family.is_ipv4()).copied().collect();
         elements(gone.iter())
@@ -225,6 +226,10 @@ mod tests {
     use super::*;
     use crate::policy::{Ingress, Protocol};
 
+    fn prefixes(text: &[&str]) -> Prefixes {
+        text.iter().map(|prefix| prefix.parse().unwrap()).collect()
+    }
+
     fn allow() -> Allow {
         let ingress = |protocol, first, last, from: Option<&str>| Ingress {
             protocol,
@@ -239,7 +244,7 @@ mod tests {
                 ingress(Protocol::Udp, 1, 65535, Some("0.0.0.0/0")),
                 ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
             ],
-            peers: ["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"].map(|p| p.parse().unwrap()).into(),
+            peers: prefixes(&["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"]),
             never: ["10.0.0.1", "fd00::ff"].map(|a| a.parse().unwrap()).into(),
         }
     }

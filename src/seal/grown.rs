@@ -90,7 +90,7 @@ mod tests {
     fn allow() -> Allow {
         Allow {
             ingress: vec![],
-            peers: BTreeSet::from(["10.0.0.2/32".parse().unwrap()]),
+            peers: ["10.0.0.2/32".parse().unwrap()].into_iter().collect(),
             never: BTreeSet::new(),
         }
     }

@@ -30,7 +30,6 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result, bail};
-use ipnet::IpNet;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +40,7 @@ pub use plan::{Broken, SealOp, broken, plan};
 pub use sockets::Foreign;
 pub use table::{Base, Chain, Compare, Difference, Expr, Set, Table};
 
-use crate::policy::Ingress;
+use crate::policy::{Ingress, Prefixes};
 use observe::Wires;
 
 /// How a namespace is wanted.
@@ -62,7 +61,7 @@ pub struct Allow {
     /// Ports of connections that come in over a link; only their replies leave.
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions.
-    pub peers: BTreeSet<IpNet>,
+    pub peers: Prefixes,
     /// No peers even where a prefix contains them: the addresses of the host, for example. [`seal`] adds the gateways
     /// of the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
     pub never: BTreeSet<IpAddr>,
@@ -242,17 +241,16 @@ pub fn reopen(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool> + Sen
 ///
 /// # Errors
 /// The table is missing or no allow-list; it cannot be read.
-pub fn peers(netns: BorrowedFd<'_>) -> Result<BTreeSet<IpNet>> {
+pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
     enter::inside(netns, || peers::read(&mut Wires::open()?)).context("cannot read the peers")
 }
 
-/// Makes these the peers, in one transaction. Those that stay are peers at every moment, so their connections go on. A
-/// prefix within another is left out.
+/// Makes these the peers, in one transaction. Those that stay are peers at every moment, so their connections go on.
 ///
 /// # Errors
 /// It is the machine's or the caller's own namespace; the table is not intact or no allow-list; a peer is one of
 /// [`Allow::never`]; they do not fit into one transaction. Nothing has changed then.
-pub fn set_peers(netns: BorrowedFd<'_>, peers: &BTreeSet<IpNet>) -> Result<()> {
+pub fn set_peers(netns: BorrowedFd<'_>, peers: &Prefixes) -> Result<()> {
     inside_other(netns, || peers::replace(&mut Wires::open()?, peers)).context("cannot change the peers")
 }
 

@@ -5,11 +5,9 @@
 //! The transaction names the state of the firewall that it was made for (`NFNL_BATCH_GENID`); if somebody else was
 //! faster, it is made again.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::Allow;
@@ -17,19 +15,18 @@ use super::allow::change_of;
 use super::firewall;
 use super::observe::{Loaded, Wires, gateways};
 use super::plan::forbidden_peer;
-use super::prefixes::minimal;
 use super::table::Table;
+use crate::policy::Prefixes;
 
 /// In the namespace of the calling thread.
-pub(super) fn read(wires: &mut Wires) -> Result<BTreeSet<IpNet>> {
+pub(super) fn read(wires: &mut Wires) -> Result<Prefixes> {
     Ok(allow_list(wires)?.1.peers)
 }
 
 /// In the namespace of the calling thread.
-pub(super) fn replace(wires: &mut Wires, peers: &BTreeSet<IpNet>) -> Result<()> {
-    let peers = minimal(peers);
+pub(super) fn replace(wires: &mut Wires, peers: &Prefixes) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        match attempt(wires, &peers)? {
+        match attempt(wires, peers)? {
             Ok(()) => return Ok(()),
             Err(Errno::ERESTART) => (),
             Err(Errno::EMSGSIZE) => bail!(
@@ -41,7 +38,7 @@ pub(super) fn replace(wires: &mut Wires, peers: &BTreeSet<IpNet>) -> Result<()> 
     bail!("the firewall of the namespace does not come to rest")
 }
 
-fn attempt(wires: &mut Wires, peers: &BTreeSet<IpNet>) -> Result<Result<(), Errno>> {
+fn attempt(wires: &mut Wires, peers: &Prefixes) -> Result<Result<(), Errno>> {
     let generation = generation(wires)?;
     let (table, allow) = allow_list(wires)?;
     let intended = table.intended(Some(&allow));

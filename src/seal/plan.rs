@@ -10,6 +10,7 @@ use super::observe::{Link, Loaded, Observation};
 use super::sockets::Foreign;
 use super::table::{Difference, Table};
 use super::{Allow, Firewall, Sockets, Wanted};
+use crate::policy::Prefixes;
 
 /// A change, to be made in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +129,7 @@ fn allowed(seen: &Observation, wanted: &Wanted) -> Option<Allow> {
 }
 
 /// A peer that is one address, and one that never is a peer. A prefix that contains such an address is none without it.
-pub(super) fn forbidden_peer(peers: &BTreeSet<IpNet>, never: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+pub(super) fn forbidden_peer(peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let single = peers.iter().filter(|peer| peer.prefix_len() == peer.max_prefix_len());
     single.map(IpNet::addr).find(|address| never.contains(address))
 }

@@ -12,19 +12,6 @@ use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 use super::steps::{address, octets};
 use super::table::Set;
 
-/// Without host bits, and without those that another contains.
-pub(super) fn minimal(prefixes: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
-    let mut sorted: Vec<_> = prefixes.iter().map(IpNet::trunc).collect();
-    sorted.sort_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
-    let mut kept: Vec<IpNet> = Vec::new();
-    for prefix in sorted {
-        if !kept.last().is_some_and(|last| last.contains(&prefix)) {
-            kept.push(prefix);
-        }
-    }
-    kept.into_iter().collect()
-}
-
 /// The first and the last address.
 pub(super) fn range_of(prefix: &IpNet) -> (IpAddr, IpAddr) {
     (prefix.network(), prefix.broadcast())
@@ -91,13 +78,6 @@ mod tests {
 
     fn prefixes(text: &[&str]) -> BTreeSet<IpNet> {
         text.iter().map(|prefix| prefix.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn what_another_contains_is_left_out_and_neighbours_stay_two() {
-        let all = ["10.0.0.0/24", "10.0.0.7/32", "10.0.1.0/32", "10.0.1.1/32", "fd00::5/64", "fd00::1/128"];
-        let kept = ["10.0.0.0/24", "10.0.1.0/32", "10.0.1.1/32", "fd00::/64"];
-        assert_eq!(minimal(&prefixes(&all)), prefixes(&kept));
     }
 
     #[test]

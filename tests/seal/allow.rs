@@ -1,7 +1,6 @@
 //! Namespaces that keep their links: ports that are answered, peers, and nothing else. A bridge with a gateway, the
 //! container, a peer and another; behind the gateway an "internet".
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
@@ -9,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use oci_isolate::policy::{Ingress, Protocol};
+use oci_isolate::policy::{Ingress, Prefixes, Protocol};
 use oci_isolate::seal::{Allow, Firewall, Sealed, Wanted, close, peers, seal, set_peers, verify};
 
 use super::{Namespace, arrives, at_once, connect, ip};
@@ -80,7 +79,7 @@ impl Net {
     }
 }
 
-fn prefixes(text: &[&str]) -> BTreeSet<IpNet> {
+fn prefixes(text: &[&str]) -> Prefixes {
     text.iter().map(|prefix| prefix.parse().unwrap()).collect()
 }
 
@@ -443,11 +442,11 @@ fn a_change_of_peers_costs_those_that_stay_not_one_packet() {
 fn tens_of_thousands_of_peers() {
     let net = Net::new();
     net.seal(&to_peers(&["10.77.0.3/32"]));
-    let many = |n: u32| -> BTreeSet<IpNet> {
+    let many = |n: u32| -> Prefixes {
         let four = (0..n).map(|i| IpNet::from(IpAddr::from((0x0a80_0000 + i).to_be_bytes())));
         let six = (0..n / 10)
             .map(|i| IpNet::from(IpAddr::from((0xfd55_u128 << 112 | u128::from(i)).to_be_bytes())));
-        four.chain(six).chain(prefixes(&["10.77.0.3/32"])).collect()
+        four.chain(six).chain(["10.77.0.3/32".parse().unwrap()]).collect()
     };
     let netns = net.container.open();
     for n in [10_000, 100_000, 10_000] {
@@ -457,7 +456,7 @@ fn tens_of_thousands_of_peers() {
         assert_eq!(peers(netns.as_fd()).unwrap(), many(n));
     }
     let start = std::time::Instant::now();
-    let one: BTreeSet<_> = many(10_000).into_iter().chain(prefixes(&["10.99.0.0/24"])).collect();
+    let one = many(10_000).iter().copied().chain(["10.99.0.0/24".parse().unwrap()]).collect();
     set_peers(netns.as_fd(), &one).unwrap();
     println!("one more: {:?}", start.elapsed());
     assert_eq!(broken(&net.container), Vec::<String>::new());

@@ -45,7 +45,10 @@ fn ingress() -> Vec<Ingress> {
 
 fn peers() -> Allow {
     Allow {
-        peers: ["10.77.0.3/32", "10.78.0.0/24", "fd77::3/128"].map(|p| p.parse().unwrap()).into(),
+        peers: ["10.77.0.3/32", "10.78.0.0/24", "fd77::3/128"]
+            .map(|p| p.parse().unwrap())
+            .into_iter()
+            .collect(),
         never: ["10.77.0.1", "fd77::1"].map(|a| a.parse().unwrap()).into(),
         ..Allow::default()
     }

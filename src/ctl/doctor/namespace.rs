@@ -57,7 +57,7 @@ fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
 fn opened() -> Result<Allow> {
     let peer: IpNet = "192.0.2.0/24".parse()?;
     let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
-    Ok(Allow { ingress: vec![ingress], peers: [peer].into(), never: [].into() })
+    Ok(Allow { ingress: vec![ingress], peers: [peer].into_iter().collect(), never: [].into() })
 }
 
 fn sealed_as(allow: Option<Allow>) -> Result<()> {
