@@ -15,6 +15,9 @@ pub mod rules;
 
 pub mod rewrite;
 
+pub mod nft;
+
+pub mod netlink;
 pub mod seal;
 
 pub mod audit;

@@ -114,7 +114,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     };
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
-    let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
+    let close = |path: &PathBuf| seal::lock_down(seal::netns_of(path)?.as_fd());
     let closed =
         prepared.before.path.as_ref().filter(|_| prepared.before.kept.is_some()).map_or(Ok(()), close);
     let rules = changed_by(&record.applied);

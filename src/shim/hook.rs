@@ -25,7 +25,7 @@ const STATE_LIMIT: u64 = 128 << 20;
 pub(super) fn close(record: &Path) -> Result<ExitCode> {
     let (_, record, pid) = called(record)?;
     let netns = seal::netns_of(&process(pid))?;
-    seal::close(netns.as_fd()).with_context(|| format!("container {} not closed", record.id))?;
+    seal::lock_down(netns.as_fd()).with_context(|| format!("container {} not closed", record.id))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,50 @@
-//! The table of a namespace that keeps its links: what it lets through, and how to read that off it again. Pure.
+//! *Allow-list*: the table that lets open ports and peers pass, and nothing else; and the way back, from table to list.
 //!
-//! Beside what the closed table has (closed.rs), in the words of nft(8):
+//! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8):
+//!
+//! ```text
+//! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; likewise never6
+//! set peers4 { type ipv4_addr; flags interval; }     # likewise peers6; the only part that changes
+//! chain input {                                      # priority -300; policy drop
+//!     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
+//!     iif != lo icmp type destination-unreachable icmp code frag-needed @th,192,32 @peers4 accept
+//!     iif != lo icmpv6 type packet-too-big @th,256,128 @peers6 accept
+//!     ...                                            # foreign sockets, `iif lo accept`
+//!     tcp dport 8080 ...                             # ingress.rs
+//!     ip saddr != @never4 ip saddr @peers4 accept    # and so for IPv6
+//! }
+//! chain output {                                     # priority -150; policy drop
+//!     icmpv6 type ...                                # neighbours, as in `input`
+//!     ...                                            # foreign sockets, `oif lo accept`
+//!     meta nfproto ipv4 @nh,0,8 != 0x45 goto refuse  # IP options: a source route goes beyond a peer
+//!     ip6 nexthdr 43 goto refuse                     # a routing header: needs no capability, as ping6(8) knows
+//!     ct direction reply ...                         # ingress.rs
+//!     ip daddr != @never4 ip daddr @peers4 fib daddr type unicast accept
+//!     ip6 daddr != @never6 ip6 daddr @peers6 fib saddr type local accept
+//!     ct state invalid drop
+//!     goto refuse
+//! }
+//! chain postrouting { ... }                          # priority 300; policy drop; the same, `drop` for `goto refuse`
+//! ```
+//!
+//! Without ingress no rule loads `ct`, so connections between peers are not tracked; tracking would cost each packet more
+//! than the rest of the table. The two errors that path MTU discovery needs are accepted by `ct state related` with
+//! ingress, and without it if the packet that they answer (they carry its beginning) was to a peer.
+//!
+//! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no direction, and
+//! before all translation of destinations (-100). `postrouting` checks again where such a translation leads. It leaves out
+//! the two lookups in the routing tables, which concern what a program can ask for: the broadcast address of a peers
+//! prefix, and a source address that is not the container's own (IPV6_FREEBIND needs no capability; for IPv4 the kernel
+//! lets no unprivileged program choose one, `ip_route_output_key_hash_rcu` in net/ipv4/route.c).
+//!
+//! Neighbour discovery and path MTU come before the foreign sockets, because Docker 28 has a raw ICMPv6 socket in the
+//! namespace to announce an address: with the whole protocol blocked the container would be unreachable over IPv6, and
+//! long replies would hang. That socket gets a copy of such a message, which is never one that the container sent: no
+//! program can without CAP_NET_RAW, and what the kernel itself sends over lo is not accepted here.
+//!
+//! Multicast listener reports are refused: the groups that a program joins would carry information out.
+
+//! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8):
 //!
 //! ```text
 //! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; likewise never6
@@ -45,28 +89,48 @@
 //! Multicast listener reports are refused: the groups that a program joins would be a way to tell the network something.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use super::Allow;
-use super::closed::{base, refuse};
-use super::firewall::Change;
-use super::ingress;
-use super::prefixes::{elements, read};
-use super::steps::{
-    FAMILIES, Family, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL,
-    TRANSPORT, address, compare, equals, icmp, in_set, interface, octets, protocol, state,
+use super::expr::{
+    Compare, Expr, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL, TRANSPORT,
+    address, compare, equals, icmp, in_set, interface, octets, protocol, state,
 };
-use super::table::{Base, Compare, Expr, Table};
-use crate::policy::Prefixes;
+use super::family::{FAMILIES, Family};
+use super::ingress;
+use super::intervals::{elements, parse};
+use super::lockdown::behind_conntrack;
+use super::sealed::refuse;
+use super::table::Table;
+use crate::policy::{Ingress, Prefixes};
+
+/// What passes; everything else is refused in both directions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowList {
+    /// Open ports; only replies leave.
+    pub ingress: Vec<Ingress>,
+    /// Any protocol, both directions.
+    pub peers: Prefixes,
+    /// Not peers even where a prefix contains them, for example the addresses of the host. Sealing adds the gateways of
+    /// the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
+    pub never: BTreeSet<IpAddr>,
+}
+
+/// Elements that are removed from a set and added to it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ElementChange {
+    pub(crate) set: &'static str,
+    pub(crate) remove: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
+    pub(crate) add: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
+}
 
 type Rule = Vec<Expr>;
 
 impl Table {
-    /// The table that allows this, in place of one without links: its foreign sockets stay blocked.
-    pub(super) fn allowing(closed: &Self, allow: &Allow) -> Self {
-        let mut table = closed.clone();
+    /// This sealed table, opened for what the list allows. Foreign sockets stay blocked.
+    pub(super) fn with_allow_list(mut self, allow: &AllowList) -> Self {
         let tracked = !allow.ingress.is_empty();
         let ingress: BTreeSet<_> = allow.ingress.iter().copied().collect();
-        for chain in &mut table.chains {
+        for chain in &mut self.chains {
             match chain.name.as_str() {
                 "input" => {
                     chain.rules.splice(0..0, path_mtu(tracked));
@@ -75,7 +139,7 @@ impl Table {
                 }
                 "output" => {
                     chain.base = behind_conntrack();
-                    // The refusal of everything goes to the end.
+                    // The refusal of everything comes last.
                     chain.rules.pop();
                     chain.rules.extend(leaving(tracked, &refuse(), true));
                     chain.rules.extend(tracked.then(|| [state(INVALID), vec![Expr::Drop]].concat()));
@@ -87,71 +151,47 @@ impl Table {
         }
         for family in FAMILIES {
             let never = allow.never.iter().filter(|a| a.is_ipv4() == family.is_ipv4()).map(octets).collect();
-            table.sets.push(family.set(family.never, SET_CONSTANT, never, BTreeSet::new()));
+            self.sets.push(family.set(family.never, SET_CONSTANT, never, BTreeSet::new()));
             let (starts, ends) =
                 elements(allow.peers.iter().filter(|p| p.addr().is_ipv4() == family.is_ipv4()));
-            table.sets.push(family.set(family.peers, SET_INTERVAL, starts, ends));
+            self.sets.push(family.set(family.peers, SET_INTERVAL, starts, ends));
         }
-        table.sets.sort_by(|a, b| a.name.cmp(&b.name));
-        table.with_neighbours()
+        self.sets.sort_by(|a, b| a.name.cmp(&b.name));
+        self.with_neighbours()
     }
 
-    /// The closed table for the time in which an engine plumbs. Docker 28 announces an IPv6 address by a neighbour
-    /// advertisement from inside, and gives the container up if it cannot. It is not taken for sealed. `output` hangs where
-    /// that of [`Self::allowing`] does, so that it can grow into such a one.
-    pub(super) fn closing() -> Self {
-        let mut table = Self::sealing([]).with_neighbours();
-        for chain in table.chains.iter_mut().filter(|chain| chain.name == "output") {
-            chain.base = behind_conntrack();
-        }
-        table
-    }
-
-    /// What this table says that it lets through; none of a closed one, nor of one in which peers overlap. To be believed once the table
-    /// [differs](Self::differs) in nothing from the one that allows it.
-    pub fn allows(&self) -> Option<Allow> {
+    /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap. True only
+    /// if the table [differs](Self::differs) in nothing from the one made of that list.
+    pub fn allow_list(&self) -> Option<AllowList> {
         self.sets.iter().find(|set| FAMILIES.iter().any(|family| set.name == family.peers))?;
         let input = self.chains.iter().find(|chain| chain.name == "input");
         let ingress = input.into_iter().flat_map(|input| &input.rules);
-        let ingress = ingress.filter_map(|rule| ingress::read(rule)).collect();
+        let ingress = ingress.filter_map(|rule| ingress::parse(rule)).collect();
         let mut peers = BTreeSet::new();
         let mut never = BTreeSet::new();
         for family in FAMILIES {
             for set in &self.sets {
                 if set.name == family.peers {
-                    peers.extend(read(set, family.is_ipv4()));
+                    peers.extend(parse(set, family.is_ipv4()));
                 } else if set.name == family.never {
                     never.extend(set.keys.iter().filter_map(|key| address(key)));
                 }
             }
         }
-        let read = peers.len();
+        let parsed = peers.len();
         let peers = Prefixes::minimal(peers);
-        (peers.len() == read).then_some(Allow { ingress, peers, never })
-    }
-
-    /// Neighbours find each other, before anything else is asked.
-    fn with_neighbours(mut self) -> Self {
-        for chain in self.chains.iter_mut().filter(|chain| NEIGHBOURLY.contains(&chain.name.as_str())) {
-            chain.rules.insert(0, neighbours());
-        }
-        self
+        (peers.len() == parsed).then_some(AllowList { ingress, peers, never })
     }
 }
 
-/// Where `output` hangs.
-fn behind_conntrack() -> Option<Base> {
-    base(3, -150)
-}
-
-/// What leads from some peers to others: only elements that come or go.
-pub(super) fn change_of(is: &Prefixes, should: &Prefixes) -> Vec<Change> {
+/// The elements to change so that some peers become others. An element that stays is not touched.
+pub(crate) fn peer_changes(is: &Prefixes, should: &Prefixes) -> Vec<ElementChange> {
     let of = |family: &Family, a: &Prefixes, b: &Prefixes| {
         let gone: Vec<_> =
             a.difference(b).filter(|p| p.addr().is_ipv4() == family.is_ipv4()).copied().collect();
         elements(gone.iter())
     };
-    let change = |family: &Family| Change {
+    let change = |family: &Family| ElementChange {
         set: family.peers,
         remove: of(family, is, should),
         add: of(family, should, is),
@@ -160,17 +200,7 @@ pub(super) fn change_of(is: &Prefixes, should: &Prefixes) -> Vec<Change> {
     changes.filter(|change| !change.remove.0.is_empty() || !change.add.0.is_empty()).collect()
 }
 
-/// RFC 4861, 7.1: hop limit 255 shows that no router passed it on. Programs cannot send these without CAP_NET_RAW, and
-/// the kernel asks for a neighbour only to send it what postrouting let through.
-fn neighbours() -> Rule {
-    let hop_limit = Expr::Payload { base: NETWORK, offset: 7, length: 1, register: 1 };
-    let types = [compare(Compare::AtLeast, &[135]), compare(Compare::AtMost, &[136])];
-    let [_, v6] = &FAMILIES;
-    [&protocol(ICMPV6)[..], &v6.is(), &[hop_limit, equals(1, &[255]), icmp(1)], &types, &[Expr::Accept]]
-        .concat()
-}
-
-/// The errors that path MTU needs: about connections that are tracked, else about packets to peers.
+/// The errors that path MTU discovery needs: about tracked connections, else about packets to peers.
 fn path_mtu(tracked: bool) -> [Rule; 2] {
     let [v4, v6] = &FAMILIES;
     let rule = |family: &Family, number, error: Rule| {
@@ -185,7 +215,7 @@ fn path_mtu(tracked: bool) -> [Rule; 2] {
     [rule(v4, ICMP, vec![icmp(2), equals(1, &[3, 4])]), rule(v6, ICMPV6, vec![icmp(1), equals(1, &[2])])]
 }
 
-/// What may leave over a link: replies, and what is for peers.
+/// What may leave over a link: replies, and packets to peers.
 fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Rule> {
     let [v4, v6] = &FAMILIES;
     let byte = |offset| Expr::Payload { base: NETWORK, offset, length: 1, register: 1 };
@@ -203,15 +233,13 @@ fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Rule> {
     rules
 }
 
-/// Is a peer and none of those that never are.
+/// Is a peer and not one of those that never are.
 fn peer(family: &Family, offset: u32, also: Rule) -> Rule {
     let never = Expr::InSet { register: 1, set: family.never.into(), inverted: true };
     let known = vec![family.address(NETWORK, offset), never, in_set(1, family.peers)];
     [family.is(), known, also, vec![Expr::Accept]].concat()
 }
 
-/// The chains in which neighbours pass.
-const NEIGHBOURLY: [&str; 3] = ["input", "output", "postrouting"];
 /// The routing header (RFC 8200, 4.4).
 const ROUTING: u8 = 43;
 const FIB_ADDRTYPE: u32 = 3;
@@ -223,21 +251,23 @@ const RTN_LOCAL: u32 = 2;
 
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
+
     use super::*;
-    use crate::policy::{Ingress, Protocol};
+    use crate::policy::Protocol;
 
     fn prefixes(text: &[&str]) -> Prefixes {
         text.iter().map(|prefix| prefix.parse().unwrap()).collect()
     }
 
-    fn allow() -> Allow {
+    fn allow() -> AllowList {
         let ingress = |protocol, first, last, from: Option<&str>| Ingress {
             protocol,
             first,
             last,
             from: from.map(|from| from.parse().unwrap()),
         };
-        Allow {
+        AllowList {
             ingress: vec![
                 ingress(Protocol::Tcp, 80, 80, None),
                 ingress(Protocol::Tcp, 8080, 8090, Some("10.0.0.0/24")),
@@ -250,20 +280,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_can_be_read_off_the_table() {
-        let table = Table::allowing(&Table::sealing([]), &allow());
-        assert_eq!(table.allows(), Some(allow()));
-        assert_eq!(Table::sealing([]).allows(), None);
+    fn the_list_can_be_parsed_from_its_table() {
+        let table = Table::sealed([]).with_allow_list(&allow());
+        assert_eq!(table.allow_list(), Some(allow()));
+        assert_eq!(Table::sealed([]).allow_list(), None);
+    }
+
+    #[test]
+    fn a_peer_that_joins_or_leaves_touches_no_other_element() {
+        let all: Vec<IpNet> = (0..32).map(|n| format!("10.0.0.{n}/32").parse().unwrap()).collect();
+        let with: Prefixes = all.iter().copied().collect();
+        for one in &all {
+            let without = all.iter().copied().filter(|peer| peer != one).collect();
+            let (set, elements, none) = ("peers4", elements([one].into_iter()), Default::default);
+            let joins = ElementChange { set, remove: none(), add: elements.clone() };
+            assert_eq!(peer_changes(&without, &with), [joins]);
+            let leaves = ElementChange { set, remove: elements, add: none() };
+            assert_eq!(peer_changes(&with, &without), [leaves]);
+        }
+    }
+
+    #[test]
+    fn a_table_with_intervals_that_overlap_is_not_an_allow_list() {
+        let allow = AllowList { peers: prefixes(&["10.0.0.4/30"]), ..AllowList::default() };
+        let mut table = Table::sealed([]).with_allow_list(&allow);
+        let peers = table.sets.iter_mut().find(|set| set.name == "peers4").unwrap();
+        // 10.0.0.0/29 around 10.0.0.4/30.
+        peers.keys.insert(vec![10, 0, 0, 0]);
+        assert_eq!(table.allow_list(), None);
     }
 
     #[test]
     fn without_ingress_no_connection_is_tracked() {
-        let tracks = |allow: &Allow| {
-            let table = Table::allowing(&Table::sealing([]), allow);
+        let tracks = |allow: &AllowList| {
+            let table = Table::sealed([]).with_allow_list(allow);
             let tracks = |expr: &&Expr| matches!(expr, Expr::Ct { .. } | Expr::SetCt { .. });
             table.chains.iter().flat_map(|chain| &chain.rules).flatten().filter(tracks).count()
         };
         assert_ne!(tracks(&allow()), 0);
-        assert_eq!(tracks(&Allow { ingress: vec![], ..allow() }), 0);
+        assert_eq!(tracks(&AllowList { ingress: vec![], ..allow() }), 0);
     }
 }
