@@ -1,5 +1,6 @@
-//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from which
-//! `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which engines parse.
+//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from
+//! which `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which
+//! engines parse.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -31,8 +32,8 @@ impl Log {
     }
 }
 
-/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit status
-/// still tells.
+/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit
+/// status still tells.
 pub fn complain(log: &Log, message: &str) {
     let message = format!("oci-isolate: {}", message.replace('\n', " "));
     let _ = writeln!(std::io::stderr(), "{}", plain(&message, &[]));
@@ -45,8 +46,8 @@ pub fn complain(log: &Log, message: &str) {
     }
 }
 
-/// Text in which control characters are escaped, except those in `kept`. What containers choose (names of variables, files,
-/// processes) must neither steer the reader's terminal nor start a line of its own.
+/// Text in which control characters are escaped, except those in `kept`. What containers choose (names of
+/// variables, files, processes) must neither steer the reader's terminal nor start a line of its own.
 #[must_use]
 pub fn plain<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
     let is_plain = |c: char| !c.is_control() || kept.contains(&c);

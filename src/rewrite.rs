@@ -1,7 +1,8 @@
-//! Folds the rules over a document, proves every one of them on the bytes that come out, and says what was changed.
+//! Folds the rules over a document, proves every one of them on the bytes that come out, and says what was
+//! changed.
 //!
-//! A [`Rewritten`] in which a rule does not hold cannot be made. What was changed never contains the value of an
-//! environment variable: it goes into the record.
+//! A [`Rewritten`] in which a rule does not hold cannot be made. What was changed never contains the value of
+//! an environment variable: it goes into the record.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The invariants of docs/architecture.md that can be read off the source: which rooms do no I/O, who may use whom.
+//! The invariants of docs/architecture.md that can be read off the source: which rooms do no I/O, who may use
+//! whom.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
@@ -31,7 +32,8 @@ const IMPURE: [&str; 13] = [
 /// Longest file, its tests left out; a second look is due beyond.
 const LINES: usize = 300;
 
-/// Files that were looked at twice: tables, and the firewall as data and as messages, that want to be read as one.
+/// Files that were looked at twice: tables, and the firewall as data and as messages, that want to be read as
+/// one.
 const LONGER: [&str; 1] = ["invocation/table.rs"];
 
 /// Rooms in which not even a file and the `mod.rs` above it use each other.

@@ -1,4 +1,5 @@
-//! Netlink (netlink(7)): the sockets on which links, addresses, routes, sockets and nf_tables are read and changed.
+//! Netlink (netlink(7)): the sockets on which links, addresses, routes, sockets and nf_tables are read and
+//! changed.
 //!
 //! Carries messages and knows nothing of what they say. Must not wait for a reply.
 

@@ -1,13 +1,15 @@
 //! A netlink socket: sends requests, receives the replies, reports errors by number.
 //!
-//! Messages are encoded and decoded by `netlink-bindings`; this file only frames and carries them. It must not wait: the
-//! kernel handles a request inside send(2) and queues the answer before that returns, and each recv(2) of a dump
-//! queues the next part before it returns (netlink(7); `netlink_recvmsg` in net/netlink/af_netlink.c). So it reads
-//! with `MSG_DONTWAIT`, and a missing answer is an error instead of a hang.
+//! Messages are encoded and decoded by `netlink-bindings`; this file only frames and carries them. It must
+//! not wait: the kernel handles a request inside send(2) and queues the answer before that returns, and each
+//! recv(2) of a dump queues the next part before it returns (netlink(7); `netlink_recvmsg` in
+//! net/netlink/af_netlink.c). So it reads with `MSG_DONTWAIT`, and a missing answer is an error instead of a
+//! hang.
 //!
-//! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no nf_tables" and
-//! "not allowed" one; it does not notice that a reply above 8 KiB was truncated, waits for ever for a lost one, hides `NLM_F_DUMP_INTR`, and
-//! asks for one acknowledgement a message, which overruns the receive buffer from some 270 messages on.
+//! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no
+//! nf_tables" and "not allowed" one; it does not notice that a reply above 8 KiB was truncated, waits for
+//! ever for a lost one, hides `NLM_F_DUMP_INTR`, and asks for one acknowledgement a message, which overruns
+//! the receive buffer from some 270 messages on.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -84,8 +86,9 @@ impl Socket {
         Ok(first.wrapping_add(acknowledged as u32))
     }
 
-    /// A batch is one datagram, and that has to fit into the socket's buffer (net.core.wmem_default, 208 KiB; the kernel
-    /// doubles what it is given, and takes more than net.core.wmem_max only from CAP_NET_ADMIN of the host).
+    /// A batch is one datagram, and that has to fit into the socket's buffer (net.core.wmem_default, 208 KiB;
+    /// the kernel doubles what it is given, and takes more than net.core.wmem_max only from CAP_NET_ADMIN of
+    /// the host).
     fn transmit_large(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         if setsockopt(&self.fd, sockopt::SndBufForce, &bytes.len()).is_err() {
             setsockopt(&self.fd, sockopt::SndBuf, &bytes.len())?;

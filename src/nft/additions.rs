@@ -1,26 +1,26 @@
 //! What has to be added to a loaded table to make it another one, if nothing has to be removed.
 //!
-//! Additions take effect at once. A removed table is freed after a grace period of RCU, and closing the socket waits for
-//! that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
+//! Additions take effect at once. A removed table is freed after a grace period of RCU, and closing the
+//! socket waits for that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
 
 use super::expr::Expr;
 use super::table::{Chain, Set, Table};
 
-/// What is to be added.
+/// What has to be added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Additions<'a> {
     pub(crate) sets: Vec<&'a Set>,
     /// Without their rules.
     pub(crate) chains: Vec<&'a Chain>,
-    /// In the order in which they are to be added.
+    /// In the order in which they have to be added.
     pub(crate) rules: Vec<AddedRule<'a>>,
 }
 
-/// A rule that is to be added.
+/// A rule that has to be added.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddedRule<'a> {
     pub(crate) chain: &'a str,
-    /// Before which of the rules that are there, from 0; at the end of the chain without.
+    /// The existing rule before which it is inserted, from 0; `None` is the end of the chain.
     pub(crate) before: Option<usize>,
     pub(crate) rule: &'a [Expr],
 }
@@ -40,7 +40,8 @@ impl<'a> Additions<'a> {
 }
 
 impl Table {
-    /// What makes this table that one; `None` if anything in it has to be removed or changed. A set cannot grow.
+    /// What makes this table that one; `None` if anything in it has to be removed or changed. A set cannot
+    /// grow.
     pub(crate) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
         let mut added = Additions::default();
         if self.flags != to.flags {

@@ -1,4 +1,5 @@
-//! *Allow-list*: the table that lets open ports and peers pass, and nothing else; and the way back, from table to list.
+//! *Allow-list*: the table that lets open ports and peers pass, and nothing else; and the way back, from
+//! table to list.
 //!
 //! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8):
 //!
@@ -27,66 +28,25 @@
 //! chain postrouting { ... }                          # priority 300; policy drop; the same, `drop` for `goto refuse`
 //! ```
 //!
-//! Without ingress no rule loads `ct`, so connections between peers are not tracked; tracking would cost each packet more
-//! than the rest of the table. The two errors that path MTU discovery needs are accepted by `ct state related` with
-//! ingress, and without it if the packet that they answer (they carry its beginning) was to a peer.
+//! Without ingress no rule loads `ct`, so connections between peers are not tracked; tracking would cost each
+//! packet more than the rest of the table. The two errors that path MTU discovery needs are accepted by `ct
+//! state related` with ingress, and without it if the packet that they answer (they carry its beginning) was
+//! to a peer.
 //!
-//! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no direction, and
-//! before all translation of destinations (-100). `postrouting` checks again where such a translation leads. It leaves out
-//! the two lookups in the routing tables, which concern what a program can ask for: the broadcast address of a peers
-//! prefix, and a source address that is not the container's own (IPV6_FREEBIND needs no capability; for IPv4 the kernel
-//! lets no unprivileged program choose one, `ip_route_output_key_hash_rcu` in net/ipv4/route.c).
+//! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no
+//! direction, and before all translation of destinations (-100). `postrouting` checks again where such a
+//! translation leads. It leaves out the two lookups in the routing tables, which concern what a program can
+//! ask for: the broadcast address of a peers prefix, and a source address that is not the container's own
+//! (IPV6_FREEBIND needs no capability; for IPv4 the kernel lets no unprivileged program choose one,
+//! `ip_route_output_key_hash_rcu` in net/ipv4/route.c).
 //!
-//! Neighbour discovery and path MTU come before the foreign sockets, because Docker 28 has a raw ICMPv6 socket in the
-//! namespace to announce an address: with the whole protocol blocked the container would be unreachable over IPv6, and
-//! long replies would hang. That socket gets a copy of such a message, which is never one that the container sent: no
-//! program can without CAP_NET_RAW, and what the kernel itself sends over lo is not accepted here.
+//! Neighbour discovery and path MTU come before the foreign sockets, because Docker 28 has a raw ICMPv6
+//! socket in the namespace to announce an address: with the whole protocol blocked the container would be
+//! unreachable over IPv6, and long replies would hang. That socket gets a copy of such a message, which is
+//! never one that the container sent: no program can without CAP_NET_RAW, and what the kernel itself sends
+//! over lo is not accepted here.
 //!
 //! Multicast listener reports are refused: the groups that a program joins would carry information out.
-
-//! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8):
-//!
-//! ```text
-//! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; likewise never6
-//! set peers4 { type ipv4_addr; flags interval; }     # likewise peers6; the only thing that changes
-//! chain input {                                      # priority -300; policy drop
-//!     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
-//!     iif != lo icmp type destination-unreachable icmp code frag-needed @th,192,32 @peers4 accept
-//!     iif != lo icmpv6 type packet-too-big @th,256,128 @peers6 accept
-//!     ...                                            # the foreign sockets, `iif lo accept`
-//!     tcp dport 8080 ...                             # ingress.rs
-//!     ip saddr != @never4 ip saddr @peers4 accept    # and so for IPv6
-//! }
-//! chain output {                                     # priority -150; policy drop
-//!     icmpv6 type ...                                # neighbours, as in `input`
-//!     ...                                            # the foreign sockets, `oif lo accept`
-//!     meta nfproto ipv4 @nh,0,8 != 0x45 goto refuse  # IP options: a source route leads on from a peer
-//!     ip6 nexthdr 43 goto refuse                     # a routing header: needs no capability, as ping6(8) knows
-//!     ct direction reply ...                         # ingress.rs
-//!     ip daddr != @never4 ip daddr @peers4 fib daddr type unicast accept
-//!     ip6 daddr != @never6 ip6 daddr @peers6 fib saddr type local accept
-//!     ct state invalid drop
-//!     goto refuse
-//! }
-//! chain postrouting { ... }                          # priority 300; policy drop; the same, `drop` for `goto refuse`
-//! ```
-//!
-//! Without ingress nothing asks for `ct`, so that connections between peers are not tracked, which would cost each packet
-//! more than all of the table. With ingress the two errors that path MTU needs are let in by `ct state related`, without it if
-//! the packet that they answer (of which they carry the beginning) was to a peer.
-//!
-//! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no direction,
-//! and before every translation of destinations (-100). `postrouting` looks again at where such a translation leads;
-//! what it leaves out are the two questions to the routing tables, which are for what a program can ask for:
-//! the broadcast address of a peers prefix, and a source that is not its own (IPV6_FREEBIND needs no capability; of IPv4 the kernel lets nobody
-//! else choose one, `ip_route_output_key_hash_rcu` in net/ipv4/route.c).
-//!
-//! Neighbours and path MTU come before the foreign sockets because Docker 28 has a raw ICMPv6 socket in the namespace
-//! for the announcement of an address: to block all of the protocol would leave the container unreachable over IPv6, and
-//! long replies stuck. That socket gets a copy of such a message, which is nothing that the container
-//! sent: no program can without CAP_NET_RAW, and what the kernel itself sends over lo is not let in here.
-//!
-//! Multicast listener reports are refused: the groups that a program joins would be a way to tell the network something.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -110,8 +70,8 @@ pub struct AllowList {
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions.
     pub peers: Prefixes,
-    /// Not peers even where a prefix contains them, for example the addresses of the host. Sealing adds the gateways of
-    /// the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
+    /// Not peers even where a prefix contains them, for example the addresses of the host. Sealing adds the
+    /// gateways of the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
     pub never: BTreeSet<IpAddr>,
 }
 
@@ -160,8 +120,8 @@ impl Table {
         self.with_neighbours()
     }
 
-    /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap. True only
-    /// if the table [differs](Self::differs) in nothing from the one made of that list.
+    /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap.
+    /// True only if the table [differs](Self::differs) in nothing from the one made of that list.
     pub fn allow_list(&self) -> Option<AllowList> {
         self.sets.iter().find(|set| FAMILIES.iter().any(|family| set.name == family.peers))?;
         let input = self.chains.iter().find(|chain| chain.name == "input");

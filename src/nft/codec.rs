@@ -240,8 +240,8 @@ pub(super) fn text(text: &CStr) -> String {
 /// `NFT_CMP_*`.
 const COMPARE: [(Compare, u32); 4] =
     [(Compare::Equal, 0), (Compare::NotEqual, 1), (Compare::AtMost, 3), (Compare::AtLeast, 5)];
-/// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its source, the
-/// kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
+/// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its
+/// source, the kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
 const LOOKUP_FLAGS: u16 = 5;

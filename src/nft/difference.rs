@@ -1,7 +1,7 @@
 //! How a table differs from the intended one, in words for people.
 //!
-//! Everything is compared but the elements of the sets of foreign sockets: whether one is blocked is asked with
-//! [`Table::blocks`]. Must not repair anything.
+//! Everything is compared but the elements of the sets of foreign sockets: whether one is blocked is asked
+//! with [`Table::blocks`]. Must not repair anything.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::table::{Chain, Set, Table};
 
-/// In what a table is not the one that was loaded.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
     /// Its flags, for example dormant.
@@ -20,21 +20,21 @@ pub enum Difference {
     ExtraChain(String),
     /// Type, hook, priority or policy of a chain.
     Hook(String),
-    /// So many rules, and so many wanted.
+    /// The number of rules of a chain, and the intended number.
     Rules(String, usize, usize),
-    /// The rule at this place of this chain, from one.
+    /// The rule at this position of this chain, from one.
     Rule(String, usize),
-    /// A set is missing, of other make, or not ours.
+    /// A set is missing, has another type, or is not ours.
     Set(String),
-    /// So many peers that are not wanted, and so many wanted that are none.
+    /// The number of extra peers, and of missing ones.
     Peers(usize, usize),
     /// A gateway or an address of the host is a peer.
     Never(IpAddr),
 }
 
 impl Table {
-    /// In what this table, as it is, differs from the `intended` one. Of what is in sets, only
-    /// peers are compared: what is blocked is for [`Self::blocks`].
+    /// How this table differs from the `intended` one. Of the elements of sets only peers are compared; what
+    /// is blocked is asked with [`Self::blocks`].
     pub fn differs(&self, intended: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.flags != intended.flags {

@@ -1,10 +1,11 @@
 //! Expressions, the parts that a rule of nftables is made of, and short ways to make the common ones.
 //!
-//! Values are as the kernel has them (linux/netfilter/nf_tables.h): registers, offsets into headers, numbers of keys.
+//! Values are as the kernel has them (linux/netfilter/nf_tables.h): registers, offsets into headers, numbers
+//! of keys.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A step of a rule (linux/netfilter/nf_tables.h).
+/// An expression of a rule (linux/netfilter/nf_tables.h).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expr {
     /// Loads a packet's meta information.
@@ -25,7 +26,7 @@ pub enum Expr {
         /// Where to.
         register: u32,
     },
-    /// Continues if the register compares to this, as big-endian numbers do.
+    /// Continues if the comparison holds, of big-endian numbers.
     Compare {
         /// Which.
         register: u32,
@@ -41,53 +42,53 @@ pub enum Expr {
         /// The bytes.
         value: Vec<u8>,
     },
-    /// Loads what connection tracking knows of the packet; the rule does not match one without an entry.
+    /// Loads a value of the packet's connection tracking entry; the rule does not match a packet without one.
     Ct {
         /// `NFT_CT_*`.
         key: u32,
         /// Where to.
         register: u32,
     },
-    /// Sets it, for the whole connection.
+    /// Sets a value of the entry, for the whole connection.
     SetCt {
         /// `NFT_CT_*`.
         key: u32,
         /// From where.
         register: u32,
     },
-    /// Loads what the routing tables say of an address.
+    /// Looks an address up in the routing tables.
     Fib {
-        /// `NFTA_FIB_F_*`: of which.
+        /// `NFTA_FIB_F_*`: which address.
         flags: u32,
         /// `NFT_FIB_RESULT_*`.
         result: u32,
         /// Where to.
         register: u32,
     },
-    /// Goes on if what starts at the register is in the set.
+    /// Continues if the key that starts at the register is in the set.
     InSet {
         /// Which.
         register: u32,
         /// The set's name.
         set: String,
-        /// Goes on if it is not.
+        /// Continues if it is not.
         inverted: bool,
     },
-    /// Ends it.
+    /// Accepts the packet.
     Accept,
-    /// Ends it without a word.
+    /// Drops the packet silently.
     Drop,
-    /// Goes on in another chain, for good.
+    /// Continues in another chain and does not return.
     Goto(String),
-    /// Goes on in another chain, and here if that decides nothing.
+    /// Continues in another chain, and here if that decides nothing.
     Jump(String),
-    /// Goes back to where the jump came from.
+    /// Returns from a jump.
     Return,
-    /// Ends it with a TCP reset.
+    /// Rejects the packet with a TCP reset.
     Reset,
-    /// Ends it with an ICMP or ICMPv6 error, "administratively prohibited".
+    /// Rejects the packet with an ICMP or ICMPv6 error, "administratively prohibited".
     Prohibit,
-    /// Nothing that we ever load.
+    /// Any other, which we never load.
     Other(String),
 }
 
@@ -114,12 +115,12 @@ pub(crate) fn protocol(number: u8) -> Vec<Expr> {
     vec![meta(META_L4PROTO, 1), equals(1, &[number])]
 }
 
-/// The destination port, of whatever protocol has ports.
+/// The destination port, of any protocol with ports.
 pub(crate) fn port(register: u32) -> Expr {
     Expr::Payload { base: TRANSPORT, offset: 2, length: 2, register }
 }
 
-/// Type and, of two bytes, code of an ICMP or ICMPv6 message.
+/// The type of an ICMP or ICMPv6 message; with a length of two, type and code.
 pub(crate) fn icmp(length: u32) -> Expr {
     Expr::Payload { base: TRANSPORT, offset: 0, length, register: 1 }
 }
@@ -128,7 +129,7 @@ pub(crate) fn ct(key: u32) -> Expr {
     Expr::Ct { key, register: 1 }
 }
 
-/// Of the bits of a state exactly one is set (`NF_CT_STATE_BIT`).
+/// Exactly one bit of a state is set (`NF_CT_STATE_BIT`).
 pub(crate) fn state(bit: u32) -> Vec<Expr> {
     vec![ct(CT_STATE), equals(1, &bit.to_ne_bytes())]
 }

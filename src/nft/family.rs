@@ -11,7 +11,7 @@ pub(crate) struct Family {
     nfproto: u8,
     key_type: u32,
     length: u32,
-    /// Where the addresses stand in the header.
+    /// Offsets of the addresses in the header.
     pub(crate) source: u32,
     pub(crate) destination: u32,
     /// The names of its sets.
@@ -65,7 +65,7 @@ impl Family {
         vec![meta(META_NFPROTO, 1), equals(1, &[self.nfproto])]
     }
 
-    /// Loads the address that stands there in a header.
+    /// Loads the address at that offset of a header.
     pub(crate) fn address(&self, base: u32, offset: u32) -> Expr {
         Expr::Payload { base, offset, length: self.length, register: 1 }
     }

@@ -18,7 +18,8 @@ pub enum ForeignSocket {
         /// In host order.
         port: u16,
     },
-    /// To a whole protocol: raw and ping sockets, and protocols whose sockets the kernel does not list in one way.
+    /// To a whole protocol: raw and ping sockets, and protocols whose sockets the kernel does not list in one
+    /// way.
     Protocol(u8),
     /// To the frames of the loopback device, or of every device (packet(7)).
     Packet,

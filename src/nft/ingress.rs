@@ -1,8 +1,9 @@
 //! The rules of an open port: who may connect to it, and that nothing but replies leaves.
 //!
-//! An inbound connection is marked, and only the reply direction of a marked connection may leave. Without the mark a
-//! program could create an entry over lo whose replies lead out: it binds a socket to an address that is not its own
-//! (IPV6_FREEBIND), sends to its own port over lo, and "replies" from there. No connection tracking helper is assigned.
+//! An inbound connection is marked, and only the reply direction of a marked connection may leave. Without
+//! the mark a program could create an entry over lo whose replies lead out: it binds a socket to an address
+//! that is not its own (IPV6_FREEBIND), sends to its own port over lo, and "replies" from there. No
+//! connection tracking helper is assigned.
 
 use ipnet::IpNet;
 

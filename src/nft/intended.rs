@@ -1,4 +1,5 @@
-//! Which table a namespace should have: sealed, or with an allow-list; and given the one it has, what that should be.
+//! Which table a namespace should have: sealed, or with an allow-list; and given the one it has, what that
+//! should be.
 //!
 //! What a table blocks stays blocked in the one that takes its place.
 

@@ -1,5 +1,5 @@
-//! Prefixes as the elements of an interval set: each is a start and, unless it reaches to the last address, an end, which
-//! is the first address behind it.
+//! Prefixes as the elements of an interval set: each is a start and, unless it reaches to the last address,
+//! an end, which is the first address behind it.
 //!
 //! The prefixes must not overlap ([`crate::policy::Prefixes`]), because intervals of a set must not.
 

@@ -1,9 +1,9 @@
-//! *Lockdown*: the table of a namespace that an engine has not plumbed yet. Nothing passes but loopback traffic and the
-//! announcement of an address.
+//! *Lockdown*: the table of a namespace that an engine has not plumbed yet. Nothing passes but loopback
+//! traffic and the announcement of an address.
 //!
-//! Docker 28 announces an IPv6 address by a neighbour advertisement from inside the namespace, and gives the container up
-//! if it cannot. Must not be taken for the sealed table. `output` has the priority that it has in an allow-list, so that
-//! lockdown can grow into one ([`super::additions`]).
+//! Docker 28 announces an IPv6 address by a neighbour advertisement from inside the namespace, and gives the
+//! container up if it cannot. Must not be taken for the sealed table. `output` has the priority that it has
+//! in an allow-list, so that lockdown can grow into one ([`super::additions`]).
 
 use super::expr::{Compare, Expr, ICMPV6, NETWORK, compare, equals, icmp, protocol};
 use super::family::FAMILIES;
@@ -35,8 +35,8 @@ pub(super) fn behind_conntrack() -> Option<Base> {
     base(3, -150)
 }
 
-/// RFC 4861, 7.1: hop limit 255 shows that no router forwarded it. Programs cannot send these without CAP_NET_RAW, and
-/// the kernel solicits a neighbour only to send it what `postrouting` let pass.
+/// RFC 4861, 7.1: hop limit 255 shows that no router forwarded it. Programs cannot send these without
+/// CAP_NET_RAW, and the kernel solicits a neighbour only to send it what `postrouting` let pass.
 fn neighbours() -> Vec<Expr> {
     let hop_limit = Expr::Payload { base: NETWORK, offset: 7, length: 1, register: 1 };
     let types = [compare(Compare::AtLeast, &[135]), compare(Compare::AtMost, &[136])];

@@ -1,7 +1,8 @@
 //! The messages of nf_tables about our table: requests encoded, replies decoded.
 //!
-//! What cannot be decoded becomes something that equals nothing of ours: [`Expr::Other`], or a flag that no set of ours
-//! has. Must not judge. Wire format: linux/netfilter/nf_tables.h; transactions: net/netfilter/nfnetlink.c.
+//! What cannot be decoded becomes something that equals nothing of ours: [`Expr::Other`], or a flag that no
+//! set of ours has. Must not judge. Wire format: linux/netfilter/nf_tables.h; transactions:
+//! net/netfilter/nfnetlink.c.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -216,7 +217,8 @@ pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Opt
     }
 }
 
-/// The elements in one reply: the key, and whether it is the end of an interval; `None` for one that is not of our making.
+/// The elements in one reply: the key, and whether it is the end of an interval; `None` for one that is not
+/// of our making.
 pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Option<(Vec<u8>, bool)>>> {
     let element = |element| match element {
         Ok(SetelemListElemAttrs::Elem(element)) => plain_key(element),

@@ -30,11 +30,12 @@
 //! }
 //! ```
 //!
-//! -300 is before all address translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output` sees the
-//! destination that the program asked for. `input` sees the destination after translation, so a foreign socket is matched
-//! by its real address and port. `postrouting` catches a translation that sends loopback traffic to a link after `output`
-//! has accepted it. TCP is reset because an ICMP error is only a hint to a connect(2) in progress, which continues for a
-//! second (tcp(7), "Error handling"). lo always has index 1 (`LOOPBACK_IFINDEX`).
+//! -300 is before all address translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output`
+//! sees the destination that the program asked for. `input` sees the destination after translation, so a
+//! foreign socket is matched by its real address and port. `postrouting` catches a translation that sends
+//! loopback traffic to a link after `output` has accepted it. TCP is reset because an ICMP error is only a
+//! hint to a connect(2) in progress, which continues for a second (tcp(7), "Error handling"). lo always has
+//! index 1 (`LOOPBACK_IFINDEX`).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -65,7 +66,8 @@ impl Table {
         Self::with_keys(keys)
     }
 
-    /// Made anew, blocking what this one blocks and these sockets. Keys that are not of their set's length are dropped.
+    /// Made anew, blocking what this one blocks and these sockets. Keys that are not of their set's length
+    /// are dropped.
     pub(super) fn sealed_also(&self, foreign: &[ForeignSocket]) -> Self {
         let mut keys = SETS.map(|_| BTreeSet::new());
         for (position, (name, ..)) in SETS.iter().enumerate() {
@@ -125,9 +127,10 @@ impl Table {
     }
 }
 
-/// Name, key type, key length, and the expressions that load and look up such a key. A key fills registers of four
-/// bytes, from 8 on; one at the start of a register of sixteen bytes has that register's number (8 is 1, 12 is 2), because
-/// that is how the kernel reports it (`nft_dump_register` in net/netfilter/nf_tables_api.c).
+/// Name, key type, key length, and the expressions that load and look up such a key. A key fills registers of
+/// four bytes, from 8 on; one at the start of a register of sixteen bytes has that register's number (8 is 1,
+/// 12 is 2), because that is how the kernel reports it (`nft_dump_register` in
+/// net/netfilter/nf_tables_api.c).
 type SetKind = (&'static str, u32, u32, fn(&str) -> Vec<Expr>);
 
 const SETS: [SetKind; 4] = [

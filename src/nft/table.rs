@@ -1,14 +1,14 @@
 //! A table of nftables as data.
 //!
-//! Only what our table needs has a name here. What the kernel reports beyond that is kept as [`Expr::Other`] or as an
-//! unknown flag, so it never equals anything of ours. Which table a namespace gets is decided elsewhere: [`super::lockdown`],
-//! [`super::sealed`], [`super::allow_list`].
+//! Only what our table needs has a name here. What the kernel reports beyond that is kept as [`Expr::Other`]
+//! or as an unknown flag, so it never equals anything of ours. Which table a namespace gets is decided
+//! elsewhere: [`super::lockdown`], [`super::sealed`], [`super::allow_list`].
 
 use std::collections::BTreeSet;
 
 use super::expr::Expr;
 
-/// What became of the question for our table.
+/// Whether our table is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Loaded {
     /// This kernel has no nf_tables.
@@ -23,11 +23,11 @@ pub enum Loaded {
 /// A table of family inet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// 1 is dormant: the chains see nothing.
+    /// `NFT_TABLE_F_*`; 1 is dormant: the chains are not traversed.
     pub flags: u32,
-    /// By name.
+    /// Sorted by name.
     pub sets: Vec<Set>,
-    /// By name.
+    /// Sorted by name.
     pub chains: Vec<Chain>,
 }
 
@@ -36,20 +36,20 @@ pub struct Table {
 pub struct Chain {
     /// Unique in the table.
     pub name: String,
-    /// Where it hangs in the network stack.
+    /// Where it is hooked into the network stack.
     pub base: Option<Base>,
     /// In order.
     pub rules: Vec<Vec<Expr>>,
 }
 
-/// Where a base chain hangs, and what it does with what no rule decided.
+/// Where a base chain is hooked in, and what happens to a packet that no rule decides on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
-    /// `filter` and no other.
+    /// Always `filter`.
     pub kind: String,
     /// `NF_INET_*` of linux/netfilter.h.
     pub hook: u32,
-    /// Lower comes first.
+    /// Lower is traversed first.
     pub priority: i32,
     /// `NF_DROP` or `NF_ACCEPT`.
     pub policy: u32,
@@ -57,20 +57,20 @@ pub struct Base {
     pub flags: u32,
 }
 
-/// A named set; what is in it is compared by [`Table::blocks`] alone.
+/// A named set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Unique in the table.
     pub name: String,
-    /// As nft numbers its types, six bits for each part; only for its listings.
+    /// The number that nft(8) gives the type, six bits for each part; opaque to the kernel.
     pub key_type: u32,
     /// In bytes; parts are padded to four.
     pub key_length: u32,
     /// `NFT_SET_*`.
     pub flags: u32,
-    /// The keys; of an interval set the first of each interval.
+    /// The keys; in an interval set the first of each interval.
     pub keys: BTreeSet<Vec<u8>>,
-    /// Of an interval set the first key behind each interval.
+    /// In an interval set the first key behind each interval.
     pub ends: BTreeSet<Vec<u8>>,
 }
 

@@ -1,5 +1,5 @@
-//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome carries
-//! its why.
+//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome
+//! carries its why.
 //!
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 

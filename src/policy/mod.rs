@@ -1,5 +1,5 @@
-//! What an isolated container gets (`Policy`), the annotations that ask for it (`Annotation`), and the verdict on one
-//! container (`Decision`).
+//! What an isolated container gets (`Policy`), the annotations that ask for it (`Annotation`), and the
+//! verdict on one container (`Decision`).
 
 mod asked;
 mod decide;
@@ -23,7 +23,8 @@ pub use prefixes::Prefixes;
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
 
-/// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off (`false`).
+/// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
+/// (`false`).
 pub const SWITCH: &str = "io.oci-isolate.network-isolation";
 
 /// One annotation of `config.json`.

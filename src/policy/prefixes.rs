@@ -1,8 +1,9 @@
 //! Address prefixes in their one normal form.
 //!
-//! Host bits are zero, and none is within another, because the elements of a firewall's set must not overlap. Adjacent
-//! prefixes are *not* aggregated: the element of a peer that stays must not be replaced when a neighbour joins or leaves
-//! (before Linux 6.18 a lookup can miss an element that is removed and added in one transaction).
+//! Host bits are zero, and none is within another, because the elements of a firewall's set must not overlap.
+//! Adjacent prefixes are *not* aggregated: the element of a peer that stays must not be replaced when a
+//! neighbour joins or leaves (before Linux 6.18 a lookup can miss an element that is removed and added in one
+//! transaction).
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

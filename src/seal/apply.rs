@@ -1,4 +1,5 @@
-//! Applies a plan, step by step. Stops at the first one that fails, and names its object. Must not decide anything.
+//! Applies a plan, step by step. Stops at the first one that fails, and names its object. Must not decide
+//! anything.
 
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -44,9 +45,9 @@ fn load(
         .map_err(|(part, errno)| anyhow!(errno).context(format!("cannot load {part} of the firewall")))
 }
 
-/// Several links are removed in one step, because the kernel waits for a grace period at every removal, some 10 ms each:
-/// they are put into a group, and the group is removed. If one link of the group cannot be removed, none is; then they
-/// are removed one by one, and the one that fails is named.
+/// Several links are removed in one step, because the kernel waits for a grace period at every removal, some
+/// 10 ms each: they are put into a group, and the group is removed. If one link of the group cannot be
+/// removed, none is; then they are removed one by one, and the one that fails is named.
 fn remove(socket: &mut Socket, links: &[(i32, String)]) -> Result<()> {
     if links.len() > 1 && remove_as_group(socket, links).is_ok() {
         return Ok(());
@@ -124,8 +125,8 @@ pub(super) fn settle(seen: &Observation) -> Result<()> {
 }
 
 /// The kernel makes a new IPv6 address local a moment later, in a work queue (`addrconf_dad_work` in
-/// net/ipv6/addrconf.c), and until then reports the network as unreachable. So the address counts once a datagram to it
-/// has arrived.
+/// net/ipv6/addrconf.c), and until then reports the network as unreachable. So the address counts once a
+/// datagram to it has arrived.
 fn routed(address: IpAddr) -> Result<()> {
     let arrives = || {
         let socket = UdpSocket::bind((address, 0))?;

@@ -43,8 +43,8 @@ pub(super) fn load(socket: &mut Socket, table: &Table) -> Result<(), (String, Er
     put(socket, None, Basis::Absent, table)
 }
 
-/// Replaces the table that is there, in one transaction. If this one has everything that the other has, the other is
-/// extended instead ([`crate::nft::Additions`]).
+/// Replaces the table that is there, in one transaction. If this one has everything that the other has, the
+/// other is extended instead ([`crate::nft::Additions`]).
 ///
 /// The error names the first part that the kernel refused.
 pub(super) fn replace(socket: &mut Socket, table: &Table) -> Result<(), (String, Errno)> {
@@ -153,8 +153,9 @@ pub(super) fn change(socket: &mut Socket, generation: u32, changes: &[ElementCha
     done.map_err(|(_, errno)| errno)
 }
 
-/// Sends what `fill` puts into the batch as one transaction; with a generation it happens only if the firewall is still in
-/// that state, and `ERESTART` if it is not. The error has the position of the message that the kernel refused.
+/// Sends what `fill` puts into the batch as one transaction; with a generation it happens only if the
+/// firewall is still in that state, and `ERESTART` if it is not. The error has the position of the message
+/// that the kernel refused.
 fn transaction(
     socket: &mut Socket,
     generation: Option<u32>,

@@ -1,14 +1,16 @@
 //! Lists the inet sockets that exist in the network namespace of the calling thread.
 //!
-//! Before the program starts each of them is foreign: dockerd's DNS server, a CNI daemon, pasta. Must not open anything but
-//! netlink sockets. What is known to be empty is not listed: the kernel's tables of sockets are shared by all namespaces,
-//! and walking the established TCP connections of a 24 GiB machine takes milliseconds. `/proc/net/protocols` counts, for
-//! this namespace alone, the sockets that have a port or protocol. It does not count a TCP socket that is bound and
-//! neither listens nor is connected; `sockets: used` of `/proc/net/sockstat` counts every socket, so a difference between
-//! the two is a reason to look for those.
+//! Before the program starts each of them is foreign: dockerd's DNS server, a CNI daemon, pasta. Must not
+//! open anything but netlink sockets. What is known to be empty is not listed: the kernel's tables of sockets
+//! are shared by all namespaces, and walking the established TCP connections of a 24 GiB machine takes
+//! milliseconds. `/proc/net/protocols` counts, for this namespace alone, the sockets that have a port or
+//! protocol. It does not count a TCP socket that is bound and neither listens nor is connected; `sockets:
+//! used` of `/proc/net/sockstat` counts every socket, so a difference between the two is a reason to look for
+//! those.
 //!
-//! Not seen: a connected TCP socket (only its peer reaches it); before Linux 6.8 (`TCPF_BOUND_INACTIVE`) one that is bound
-//! but inactive; one that its foreign owner binds *after* the seal, except that 127.0.0.11 is always blocked.
+//! Not seen: a connected TCP socket (only its peer reaches it); before Linux 6.8 (`TCPF_BOUND_INACTIVE`) one
+//! that is bound but inactive; one that its foreign owner binds *after* the seal, except that 127.0.0.11 is
+//! always blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,9 +30,10 @@ use crate::nft::ForeignSocket;
 #[derive(Default)]
 pub(super) struct SocketCache(Option<(SocketCounts, BTreeSet<ForeignSocket>)>);
 
-/// Every inet socket that is reachable from inside the namespace. While the number of each protocol is the same as before,
-/// they are not listed again, because for that the kernel walks all of its hash tables. What could replace one by another
-/// between two observations, or bind an existing one, could also do so after the last.
+/// Every inet socket that is reachable from inside the namespace. While the number of each protocol is the
+/// same as before, they are not listed again, because for that the kernel walks all of its hash tables. What
+/// could replace one by another between two observations, or bind an existing one, could also do so after the
+/// last.
 ///
 /// # Errors
 /// `/proc` cannot be read or has an unexpected format; the kernel does not answer.
@@ -91,7 +94,8 @@ pub(super) fn list(
 #[derive(PartialEq)]
 struct SocketCounts {
     of: BTreeMap<String, u64>,
-    /// Those that no protocol counts: TCP sockets that do not listen yet, and closed ones that are not freed yet.
+    /// Those that no protocol counts: TCP sockets that do not listen yet, and closed ones that are not freed
+    /// yet.
     hidden: i128,
 }
 
@@ -121,8 +125,8 @@ fn tcp(read: impl Fn(&str) -> Result<String>, socket: &mut Socket) -> Result<Vec
     }
 }
 
-/// `TCPDIAG_GETSOCK` (linux/inet_diag.h): older than what netlink-bindings has (sock_diag(7)), and the only request
-/// that lists IPv4 and IPv6 in one walk of the kernel's tables (`inet_diag_dump_compat`).
+/// `TCPDIAG_GETSOCK` (linux/inet_diag.h): older than what netlink-bindings has (sock_diag(7)), and the only
+/// request that lists IPv4 and IPv6 in one walk of the kernel's tables (`inet_diag_dump_compat`).
 struct TcpSockets([u8; 60]);
 
 impl Default for TcpSockets {

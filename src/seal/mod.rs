@@ -1,9 +1,10 @@
-//! The seal: brings a network namespace into its desired state before the container's program starts, and proves it.
+//! The seal: brings a network namespace into its desired state before the container's program starts, and
+//! proves it.
 //!
-//! [`seal`] enters the namespace on a thread of its own, observes it, plans, applies, and observes again; only a namespace in
-//! which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply. [`plan()`] and [`defects`] are pure.
-//! Must not change the network namespace of the host or of the caller. Knows nothing of containers, engines and settings
-//! files.
+//! [`seal`] enters the namespace on a thread of its own, observes it, plans, applies, and observes again;
+//! only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply.
+//! [`plan()`] and [`defects`] are pure. Must not change the network namespace of the host or of the caller.
+//! Knows nothing of containers, engines and settings files.
 
 mod apply;
 mod firewall;
@@ -46,8 +47,8 @@ pub struct Verified {
 /// Seals a network namespace in which no program of the container has run yet. A second time changes nothing.
 ///
 /// # Errors
-/// It is the host's or the caller's own; a link cannot be removed; something does not hold in the end, which is named. The
-/// namespace may then be changed in part, and nothing may be started in it.
+/// It is the host's or the caller's own; a link cannot be removed; something does not hold in the end, which
+/// is named. The namespace may then be changed in part, and nothing may be started in it.
 pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
     let host = || bail!("cannot seal the network namespace: it is the host's own");
     if netns::is_own(netns)? {
@@ -108,7 +109,8 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
 
 /// Verifies a namespace that should be sealed; programs may be running in it.
 ///
-/// A kernel without nf_tables is reported as [`Defect::NoFirewall`]; whether that is acceptable is up to the caller.
+/// A kernel without nf_tables is reported as [`Defect::NoFirewall`]; whether that is acceptable is up to the
+/// caller.
 ///
 /// # Errors
 /// It cannot be entered or observed.
@@ -122,8 +124,9 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
     Ok(Verified { defects: defects(&seen, &desired, SocketOwner::Container), allow_list: desired.allow_list })
 }
 
-/// Puts a namespace that an engine has not plumbed yet, or has prepared, into lockdown: nothing passes but loopback traffic
-/// and the announcement of an address. Changes nothing but the table; [`seal`] later replaces that in one transaction.
+/// Puts a namespace that an engine has not plumbed yet, or has prepared, into lockdown: nothing passes but
+/// loopback traffic and the announcement of an address. Changes nothing but the table; [`seal`] later
+/// replaces that in one transaction.
 ///
 /// # Errors
 /// It is the host's or the caller's own; this kernel has no nf_tables.
@@ -143,8 +146,8 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
     .context("cannot lock down the network namespace")
 }
 
-/// Makes the table *absent* that [`lock_down`] or [`seal`] loaded for a container with an allow-list, if the namespace is
-/// `vacant`. A table that is changed meanwhile stays, and so does any other table.
+/// Makes the table *absent* that [`lock_down`] or [`seal`] loaded for a container with an allow-list, if the
+/// namespace is `vacant`. A table that is changed meanwhile stays, and so does any other table.
 ///
 /// # Errors
 /// It cannot be determined whether it is vacant; the kernel refuses; it is the host's or the caller's own.
@@ -175,11 +178,12 @@ pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
     netns::inside(netns, || update_peers::read(&mut Sockets::open()?)).context("cannot read the peers")
 }
 
-/// Replaces the peers in one transaction. Those that stay are peers at every moment, so their connections continue.
+/// Replaces the peers in one transaction. Those that stay are peers at every moment, so their connections
+/// continue.
 ///
 /// # Errors
-/// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is one of
-/// [`AllowList::never`]; they do not fit into one transaction. Nothing is changed then.
+/// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is
+/// one of [`AllowList::never`]; they do not fit into one transaction. Nothing is changed then.
 pub fn set_peers(netns: BorrowedFd<'_>, peers: &Prefixes) -> Result<()> {
     inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers))
         .context("cannot change the peers")

@@ -56,17 +56,18 @@ impl Link {
         self.index == LOOPBACK
     }
 
-    /// Whether this is the fallback device of a tunnel module. Where such a module is loaded, every namespace is created
-    /// with one (`net.core.fb_tunnels_only_for_init_net`, Documentation/admin-guide/sysctl/net.rst), and the kernel answers
-    /// a request to delete it with success and keeps it. It has no address and carries nothing while it is down; to bring
-    /// it up takes CAP_NET_ADMIN, and its packets meet the table.
+    /// Whether this is the fallback device of a tunnel module. Where such a module is loaded, every namespace
+    /// is created with one (`net.core.fb_tunnels_only_for_init_net`,
+    /// Documentation/admin-guide/sysctl/net.rst), and the kernel answers a request to delete it with success
+    /// and keeps it. It has no address and carries nothing while it is down; to bring it up takes
+    /// CAP_NET_ADMIN, and its packets meet the table.
     pub(super) fn is_fallback_tunnel(&self) -> bool {
         FALLBACK.iter().any(|(name, kind)| self.name == *name && self.kind.as_deref() == Some(kind))
     }
 }
 
-/// Whether an address is valid beyond its own link: not loopback, link-local, multicast, broadcast or unspecified
-/// (RFC 6890), nor an IPv4-mapped IPv6 address.
+/// Whether an address is valid beyond its own link: not loopback, link-local, multicast, broadcast or
+/// unspecified (RFC 6890), nor an IPv4-mapped IPv6 address.
 pub(super) fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => {
@@ -84,12 +85,13 @@ pub(super) fn is_global(address: IpAddr) -> bool {
 /// The desired state of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
-    /// Addresses to put on lo in addition to those of the links found: those of a namespace that was replaced.
+    /// Addresses to put on lo in addition to those of the links found: those of a namespace that was
+    /// replaced.
     pub addresses: Vec<IpAddr>,
     /// What to do if the kernel has no nf_tables. A foreign socket is an error without them in any case.
     pub firewall: Firewall,
-    /// `None`: sealed, and the links are removed. `Some`: the links stay with their addresses, and a kernel without
-    /// nf_tables is an error whatever [`Self::firewall`] says.
+    /// `None`: sealed, and the links are removed. `Some`: the links stay with their addresses, and a kernel
+    /// without nf_tables is an error whatever [`Self::firewall`] says.
     pub allow_list: Option<AllowList>,
 }
 

@@ -1,7 +1,7 @@
 //! Network namespaces as files: opens one safely, identifies it, runs work inside.
 //!
-//! Must not change the network namespace of the calling thread: work inside one runs on a thread of its own, which ends
-//! with it. Must not change anything in a namespace.
+//! Must not change the network namespace of the calling thread: work inside one runs on a thread of its own,
+//! which ends with it. Must not change anything in a namespace.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -39,10 +39,12 @@ impl Netns {
     }
 }
 
-/// Opens a namespace file (`/run/netns/x`, `/proc/PID/ns/net`) or, given `/proc/PID`, the network namespace of it.
+/// Opens a namespace file (`/run/netns/x`, `/proc/PID/ns/net`) or, given `/proc/PID`, the network namespace
+/// of it.
 ///
-/// The file is examined before it is opened for reading, so a FIFO or a device in its place does nothing. Safe code cannot
-/// ask a bind-mounted namespace for its type; setns(2) refuses one of another type when it is entered.
+/// The file is examined before it is opened for reading, so a FIFO or a device in its place does nothing.
+/// Safe code cannot ask a bind-mounted namespace for its type; setns(2) refuses one of another type when it
+/// is entered.
 ///
 /// # Errors
 /// It cannot be opened, is not a namespace, or is known to be of another type.
@@ -68,7 +70,8 @@ pub fn netns_of(path: &Path) -> Result<File> {
 /// Whether this is the network namespace of the caller, or the machine's own.
 ///
 /// # Errors
-/// It cannot be determined: `/proc/self/ns/net` cannot be read, the namespace cannot be entered, `/proc/sys` is missing.
+/// It cannot be determined: `/proc/self/ns/net` cannot be read, the namespace cannot be entered, `/proc/sys`
+/// is missing.
 pub fn is_host(netns: BorrowedFd<'_>) -> Result<bool> {
     Ok(is_own(netns)? || inside(netns, here_is_initial)?)
 }
@@ -81,11 +84,11 @@ pub(super) fn is_own(netns: BorrowedFd<'_>) -> Result<bool> {
 
 /// Whether the calling thread is in the machine's own network namespace.
 ///
-/// Comparing with `/proc/1/ns/net` would need ptrace rights over process 1 (namespaces(7)), which root with fewer
-/// capabilities and rootless users lack, and in a pid namespace process 1 is another process. The sysctls tell it:
-/// `netdev_max_backlog` is one that only the initial network namespace has, `somaxconn` one that each has
-/// (`net_core_table` and `netns_core_table` in net/core/sysctl_net_core.c), and `/proc/sys/net` shows those of the thread
-/// that reads.
+/// Comparing with `/proc/1/ns/net` would need ptrace rights over process 1 (namespaces(7)), which root with
+/// fewer capabilities and rootless users lack, and in a pid namespace process 1 is another process. The
+/// sysctls tell it: `netdev_max_backlog` is one that only the initial network namespace has, `somaxconn` one
+/// that each has (`net_core_table` and `netns_core_table` in net/core/sysctl_net_core.c), and `/proc/sys/net`
+/// shows those of the thread that reads.
 pub(super) fn here_is_initial() -> Result<bool> {
     let core = Path::new("/proc/sys/net/core");
     let has = |setting: &str| core.join(setting).try_exists();
@@ -99,7 +102,8 @@ pub(super) fn here_is_initial() -> Result<bool> {
 
 /// Runs `work` inside the network namespace, on a thread of its own, and waits for it.
 ///
-/// Waits without a deadline: what runs here are system calls that the kernel answers within the call ([`crate::netlink`]).
+/// Waits without a deadline: what runs here are system calls that the kernel answers within the call
+/// ([`crate::netlink`]).
 pub(super) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let enter = || -> Result<T> {
         setns(netns, CloneFlags::CLONE_NEWNET).context("cannot enter the network namespace")?;
@@ -112,11 +116,11 @@ pub(super) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Resu
     })
 }
 
-/// Joins the user namespace of a process (`/proc/PID`), which gives a rootless caller the right to seal its network
-/// namespace.
+/// Joins the user namespace of a process (`/proc/PID`), which gives a rootless caller the right to seal its
+/// network namespace.
 ///
-/// For a child process that is still single-threaded: it cannot be undone (setns(2), `CLONE_NEWUSER`). Does nothing in a
-/// process that is in that user namespace already.
+/// For a child process that is still single-threaded: it cannot be undone (setns(2), `CLONE_NEWUSER`). Does
+/// nothing in a process that is in that user namespace already.
 ///
 /// # Errors
 /// The namespace cannot be opened or entered.

@@ -1,5 +1,5 @@
-//! Observes the network namespace of the calling thread: links, addresses, routes, foreign sockets, our table, ids of other
-//! namespaces.
+//! Observes the network namespace of the calling thread: links, addresses, routes, foreign sockets, our
+//! table, ids of other namespaces.
 //!
 //! Must not change anything, and must not judge.
 
@@ -90,7 +90,8 @@ fn disabled(conf: &[u8]) -> Option<bool> {
     Some(value.iter().any(|byte| *byte != 0))
 }
 
-/// RTM_GETROUTE (rtnetlink(7)). By hand, because a next hop is in one of three attributes, one of them an array.
+/// RTM_GETROUTE (rtnetlink(7)). By hand, because a next hop is in one of three attributes, one of them an
+/// array.
 struct GetRoute;
 
 impl NetlinkRequest for GetRoute {
@@ -110,8 +111,8 @@ impl NetlinkRequest for GetRoute {
     }
 }
 
-/// In a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array of
-/// struct rtnexthop (8 bytes that begin with the length), each with such attributes.
+/// In a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array
+/// of struct rtnexthop (8 bytes that begin with the length), each with such attributes.
 fn next_hops(attributes: &[u8]) -> Vec<IpAddr> {
     let address = |bytes: &[u8]| match bytes.len() {
         4 => bytes.first_chunk::<4>().map(|a| IpAddr::from(*a)),

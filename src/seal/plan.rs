@@ -133,14 +133,15 @@ fn allowed(seen: &Observation, desired: &Desired) -> Option<AllowList> {
     Some(allow)
 }
 
-/// A peer that is a single address which never is one. A prefix that contains such an address is a peer without it.
+/// A peer that is a single address which never is one. A prefix that contains such an address is a peer
+/// without it.
 pub(super) fn forbidden_peer(peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let single = peers.iter().filter(|peer| peer.prefix_len() == peer.max_prefix_len());
     single.map(IpNet::addr).find(|address| never.contains(address))
 }
 
-/// The addresses that belong on lo: those of the links and the desired ones, if they are valid beyond their link and this
-/// namespace can have them.
+/// The addresses that belong on lo: those of the links and the desired ones, if they are valid beyond their
+/// link and this namespace can have them.
 pub(super) fn kept(seen: &Observation, desired: &Desired) -> BTreeSet<IpAddr> {
     global_addresses(seen, desired).filter(|a| a.is_ipv4() || seen.ipv6).collect()
 }

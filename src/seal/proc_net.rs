@@ -1,4 +1,5 @@
-//! Reads and parses the files below `/proc/net` about sockets (proc_net(5)), of the calling thread's namespace.
+//! Reads and parses the files below `/proc/net` about sockets (proc_net(5)), of the calling thread's
+//! namespace.
 //!
 //! Must not guess: an unexpected format is `None` or an error.
 
@@ -63,7 +64,8 @@ pub(super) fn listeners(text: &str) -> Result<Vec<ForeignSocket>> {
     found.context("cannot read /proc/net/tcp")
 }
 
-/// `  12: 0B00007F:8D4B 00000000:0000 0A ...`; addresses are printed as words in the byte order of the machine.
+/// ` 12: 0B00007F:8D4B 00000000:0000 0A ...`; addresses are printed as words in the byte order of the
+/// machine.
 fn local(line: &str, protocol: u8) -> Option<ForeignSocket> {
     let (hex, port) = line.split_ascii_whitespace().nth(1)?.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -79,9 +81,9 @@ fn local(line: &str, protocol: u8) -> Option<ForeignSocket> {
     Some(ForeignSocket::at(protocol, address, port))
 }
 
-/// Whether a packet socket receives frames of lo. `sk RefCnt Type Proto Iface R ...`: a socket of protocol 0, or one that
-/// is not running, receives nothing (Docker 28 has one for some seconds, to announce addresses); one of another device will
-/// not.
+/// Whether a packet socket receives frames of lo. `sk RefCnt Type Proto Iface R ...`: a socket of protocol 0,
+/// or one that is not running, receives nothing (Docker 28 has one for some seconds, to announce addresses);
+/// one of another device will not.
 pub(super) fn hears_loopback(packet: &str) -> bool {
     packet.lines().skip(1).any(|line| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();

@@ -1,4 +1,5 @@
-//! Observes recorded replies instead of a kernel's: for fuzzing (`fuzz/properties.rs`). Nothing in the programs uses it.
+//! Observes recorded replies instead of a kernel's: for fuzzing (`fuzz/properties.rs`). Nothing in the
+//! programs uses it.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -11,8 +12,8 @@ use super::observe::observe;
 use crate::netlink::{Socket, Sockets};
 use crate::nft::ForeignSocket;
 
-/// Links, addresses, routes and namespace ids as `route` replies, the table as `firewall` replies. Both are datagram
-/// sockets that have the replies in their queues already; requests are sent into them too.
+/// Links, addresses, routes and namespace ids as `route` replies, the table as `firewall` replies. Both are
+/// datagram sockets that have the replies in their queues already; requests are sent into them too.
 ///
 /// # Errors
 /// Those of [`super::observe`].

@@ -1,8 +1,10 @@
-//! Reads and changes the peers of an allow-list that is in force, in the network namespace of the calling thread.
+//! Reads and changes the peers of an allow-list that is in force, in the network namespace of the calling
+//! thread.
 //!
-//! A transaction contains only the elements that join or leave, so one that stays is in the set at every moment, on every
-//! kernel (before Linux 6.18 a lookup can miss both generations of an element that is removed and added in one
-//! transaction). It is for one state of the firewall (`NFNL_BATCH_GENID`), and is repeated if that has changed.
+//! A transaction contains only the elements that join or leave, so one that stays is in the set at every
+//! moment, on every kernel (before Linux 6.18 a lookup can miss both generations of an element that is
+//! removed and added in one transaction). It is for one state of the firewall (`NFNL_BATCH_GENID`), and is
+//! repeated if that has changed.
 
 use std::net::IpAddr;
 
