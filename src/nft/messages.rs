@@ -21,6 +21,8 @@ use super::expr::{Expr, SET_INTERVAL};
 use super::table::{Base, Chain, Set, Table};
 
 type Keys = BTreeSet<Vec<u8>>;
+/// A key, and whether it is the end of an interval; `None` for an element that is not of our making.
+type Element = Option<(Vec<u8>, bool)>;
 
 /// Begins a transaction; with a generation it happens only if the firewall is still in that state.
 pub(crate) fn begin(generation: Option<u32>) -> OpBatchBeginDo<'static> {
@@ -204,7 +206,7 @@ pub(crate) fn set(set: &IterableSetAttrs<'_>) -> Option<Set> {
 }
 
 /// Adds the elements of one reply to their set.
-pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Option<(Vec<u8>, bool)>>) {
+pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Element>) {
     for element in elements {
         match element {
             Some((key, true)) => set.ends.insert(key),
@@ -217,9 +219,8 @@ pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Opt
     }
 }
 
-/// The elements in one reply: the key, and whether it is the end of an interval; `None` for one that is not
-/// of our making.
-pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Option<(Vec<u8>, bool)>>> {
+/// The elements in one reply.
+pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Element>> {
     let element = |element| match element {
         Ok(SetelemListElemAttrs::Elem(element)) => plain_key(element),
         Err(_) => None,
@@ -228,7 +229,7 @@ pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Option
 }
 
 /// An element with more than a key (a time limit, a comment) is not one of ours.
-fn plain_key(element: IterableSetelemAttrs<'_>) -> Option<(Vec<u8>, bool)> {
+fn plain_key(element: IterableSetelemAttrs<'_>) -> Element {
     let mut key = None;
     let mut is_end = false;
     for attribute in element {

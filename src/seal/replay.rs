@@ -16,7 +16,7 @@ use crate::nft::ForeignSocket;
 /// datagram sockets that have the replies in their queues already; requests are sent into them too.
 ///
 /// # Errors
-/// Those of [`super::observe`].
+/// Those of [`super::observe()`].
 pub fn namespace(route: OwnedFd, firewall: OwnedFd) -> Result<Observation> {
     let (route, firewall) = (Socket::from_fd(route), Some(Socket::from_fd(firewall)));
     observe(&mut Sockets { route, firewall, diag: None }, None)
