@@ -55,7 +55,7 @@ use super::expr::{
     Compare, Expr, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL, TRANSPORT,
     address, compare, equals, icmp, in_set, interface, octets, protocol, state,
 };
-use super::family::{FAMILIES, Family};
+use super::family::{FAMILIES, IpFamily};
 use super::ingress;
 use super::intervals::{elements, parse};
 use super::lockdown::behind_conntrack;
@@ -82,8 +82,6 @@ pub(crate) struct ElementChange {
     pub(crate) remove: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
     pub(crate) add: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
 }
-
-type Rule = Vec<Expr>;
 
 impl Table {
     /// This sealed table, opened for what the list allows. Foreign sockets stay blocked.
@@ -146,12 +144,12 @@ impl Table {
 
 /// The elements to change so that some peers become others. An element that stays is not touched.
 pub(crate) fn peer_changes(is: &Prefixes, should: &Prefixes) -> Vec<ElementChange> {
-    let of = |family: &Family, a: &Prefixes, b: &Prefixes| {
+    let of = |family: &IpFamily, a: &Prefixes, b: &Prefixes| {
         let gone: Vec<_> =
             a.difference(b).filter(|p| p.addr().is_ipv4() == family.is_ipv4()).copied().collect();
         elements(gone.iter())
     };
-    let change = |family: &Family| ElementChange {
+    let change = |family: &IpFamily| ElementChange {
         set: family.peers,
         remove: of(family, is, should),
         add: of(family, should, is),
@@ -161,9 +159,9 @@ pub(crate) fn peer_changes(is: &Prefixes, should: &Prefixes) -> Vec<ElementChang
 }
 
 /// The errors that path MTU discovery needs: about tracked connections, else about packets to peers.
-fn path_mtu(tracked: bool) -> [Rule; 2] {
+fn path_mtu(tracked: bool) -> [Vec<Expr>; 2] {
     let [v4, v6] = &FAMILIES;
-    let rule = |family: &Family, number, error: Rule| {
+    let rule = |family: &IpFamily, number, error: Vec<Expr>| {
         let about = match tracked {
             true => state(RELATED),
             // The destination in the header that follows the error's own eight bytes.
@@ -176,7 +174,7 @@ fn path_mtu(tracked: bool) -> [Rule; 2] {
 }
 
 /// What may leave over a link: replies, and packets to peers.
-fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Rule> {
+fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Vec<Expr>> {
     let [v4, v6] = &FAMILIES;
     let byte = |offset| Expr::Payload { base: NETWORK, offset, length: 1, register: 1 };
     let fib = |flags, kind: u32| match ask_fib {
@@ -194,7 +192,7 @@ fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Rule> {
 }
 
 /// Is a peer and not one of those that never are.
-fn peer(family: &Family, offset: u32, also: Rule) -> Rule {
+fn peer(family: &IpFamily, offset: u32, also: Vec<Expr>) -> Vec<Expr> {
     let never = Expr::InSet { register: 1, set: family.never.into(), inverted: true };
     let known = vec![family.address(NETWORK, offset), never, in_set(1, family.peers)];
     [family.is(), known, also, vec![Expr::Accept]].concat()

@@ -7,7 +7,7 @@ use super::expr::{Expr, META_NFPROTO, equals, meta};
 use super::table::Set;
 
 /// What differs between the families.
-pub(crate) struct Family {
+pub(crate) struct IpFamily {
     nfproto: u8,
     key_type: u32,
     length: u32,
@@ -20,8 +20,8 @@ pub(crate) struct Family {
 }
 
 /// IPv4 and IPv6.
-pub(crate) const FAMILIES: [Family; 2] = [
-    Family {
+pub(crate) const FAMILIES: [IpFamily; 2] = [
+    IpFamily {
         nfproto: 2,
         key_type: 7,
         length: 4,
@@ -30,7 +30,7 @@ pub(crate) const FAMILIES: [Family; 2] = [
         peers: "peers4",
         never: "never4",
     },
-    Family {
+    IpFamily {
         nfproto: 10,
         key_type: 8,
         length: 16,
@@ -41,7 +41,7 @@ pub(crate) const FAMILIES: [Family; 2] = [
     },
 ];
 
-impl Family {
+impl IpFamily {
     pub(crate) fn is_ipv4(&self) -> bool {
         self.length == 4
     }

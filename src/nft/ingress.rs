@@ -11,7 +11,7 @@ use super::expr::{
     CT_DIRECTION, CT_MARK, Compare, ESTABLISHED, Expr, NETWORK, TCP, UDP, address, compare, ct, equals,
     octets, port, protocol, state,
 };
-use super::family::Family;
+use super::family::IpFamily;
 use super::intervals::range_of;
 use crate::policy::{Ingress, Protocol};
 
@@ -19,7 +19,7 @@ use crate::policy::{Ingress, Protocol};
 pub(super) fn arriving(ingress: &Ingress) -> Vec<Expr> {
     let mut rule = Vec::new();
     if let Some(from) = &ingress.from {
-        let family = Family::of(from.addr());
+        let family = IpFamily::of(from.addr());
         let (first, last) = range_of(from);
         rule.extend(family.is());
         rule.push(family.address(NETWORK, family.source));
