@@ -168,7 +168,9 @@ fn every_room_stands_in_lib_rs_and_every_file_in_a_room() {
 fn the_pure_rooms_touch_nothing() {
     let mut complaints = Vec::new();
     for (name, text) in files() {
-        if PURE.contains(&room(&name)) {
+        // Also a file elsewhere whose head says so.
+        let mut head = text.lines().take_while(|line| line.starts_with("//!"));
+        if PURE.contains(&room(&name)) || head.any(|line| line.ends_with("Pure.")) {
             let code = code(&name, &text);
             let names = |impure: &str| {
                 let found = code.match_indices(impure).map(|(at, _)| code[..at].chars().next_back());

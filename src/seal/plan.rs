@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Desired, Link, Observation, SocketOwner, is_global};
+use super::model::{Address, Desired, Link, Observation, SocketOwner, is_global};
 use crate::nft::{AllowList, Difference, ForeignSocket, Loaded, Table};
 use crate::policy::Prefixes;
 use crate::settings::Firewall;
@@ -166,7 +166,7 @@ fn present(seen: &Observation, desired: &Desired) -> BTreeSet<IpAddr> {
 }
 
 fn on_loopback(seen: &Observation) -> BTreeSet<IpAddr> {
-    let lo = |a: &&super::model::Address| seen.links.iter().any(|l| l.is_loopback() && l.index == a.link);
+    let lo = |a: &&Address| seen.links.iter().any(|l| l.is_loopback() && l.index == a.link);
     seen.addresses.iter().filter(lo).map(|a| a.address).collect()
 }
 
@@ -203,7 +203,6 @@ impl fmt::Display for Defect {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::Address;
     use super::*;
 
     fn lo(up: bool) -> Link {
