@@ -1,25 +1,25 @@
 //! What an isolated container gets (`Policy`), the annotations that ask for it (`Annotation`), and the
 //! verdict on one container (`Decision`).
 
-mod asked;
+mod annotations;
 mod decide;
 mod job;
-mod near;
-mod never;
+mod misspelt;
 mod openings;
 mod prefixes;
+mod reserved;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub use asked::{INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within};
+pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within};
 pub use decide::{Decision, decide};
 pub use job::{Job, NAMESPACE};
-pub use near::ANNOTATIONS;
-pub(crate) use near::{misspelt, without_switch};
-pub use never::Nobodys;
+pub use misspelt::ANNOTATIONS;
+pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
 pub use prefixes::Prefixes;
+pub use reserved::ReservedRanges;
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
 
