@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixDatagram;
 
 use oci_isolate::config::{self, Document, Kind};
-use oci_isolate::decision::{Decision, decide};
 use oci_isolate::invocation::{self, Dialect, Reading};
-use oci_isolate::policy::Policy;
+use oci_isolate::nft::ForeignSocket;
+use oci_isolate::policy::{Decision, Policy, decide};
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
 use oci_isolate::rules::{self, RULES, SealHook, Subject, World};
-use oci_isolate::seal::{Foreign, Observation, said};
+use oci_isolate::seal::{Observation, replay};
 use oci_isolate::settings::{Answer, Mode, Settings};
 use serde_json::{Value, json};
 
@@ -244,12 +244,12 @@ impl<'a> Answers<'a> {
 
     pub(crate) fn namespace(&self) -> anyhow::Result<Observation> {
         let ((route, _kernel), (firewall, _other)) = (self.wire(0), self.wire(1));
-        said::namespace(route, firewall)
+        replay::namespace(route, firewall)
     }
 
-    pub(crate) fn sockets(&self) -> anyhow::Result<BTreeSet<Foreign>> {
+    pub(crate) fn sockets(&self) -> anyhow::Result<BTreeSet<ForeignSocket>> {
         let (diag, _kernel) = self.wire(2);
-        said::sockets(|name| self.file(name), diag)
+        replay::sockets(|name| self.file(name), diag)
     }
 
     /// A socket in whose queue the answers are, and its other end. What is sent into it nobody reads, and is an error

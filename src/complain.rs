@@ -1,6 +1,8 @@
-//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from which
-//! `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which engines parse.
+//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from
+//! which `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which
+//! engines parse.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,8 +11,6 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use nix::libc::O_NONBLOCK;
-
-use crate::report::plain;
 
 /// Where the caller wants the runtime's log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Log {
     }
 }
 
-/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit status
-/// still tells.
+/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit
+/// status still tells.
 pub fn complain(log: &Log, message: &str) {
     let message = format!("oci-isolate: {}", message.replace('\n', " "));
     let _ = writeln!(std::io::stderr(), "{}", plain(&message, &[]));
@@ -44,6 +44,18 @@ pub fn complain(log: &Log, message: &str) {
     if let Ok(mut file) = options {
         let _ = file.write_all(entry(log.json, &message, SystemTime::now()).as_bytes());
     }
+}
+
+/// Text in which control characters are escaped, except those in `kept`. What containers choose (names of
+/// variables, files, processes) must neither steer the reader's terminal nor start a line of its own.
+#[must_use]
+pub fn plain<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
+    let is_plain = |c: char| !c.is_control() || kept.contains(&c);
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let escaped = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
+    text.chars().map(escaped).collect()
 }
 
 /// One line in the format of runc's log.
@@ -60,6 +72,13 @@ fn entry(json: bool, message: &str, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(plain("\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}", &[]), r"\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}");
+        assert_eq!(plain("a\r\nb\tc", &['\n', '\t']), "a\\r\nb\tc");
+        assert!(matches!(plain("/home/zoë", &[]), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn entries_look_like_those_of_runc() {

@@ -9,15 +9,15 @@ pub mod settings;
 
 pub mod policy;
 
-pub mod decision;
-
 pub mod config;
 
 pub mod rules;
 
-pub mod report;
 pub mod rewrite;
 
+pub mod nft;
+
+pub mod netlink;
 pub mod seal;
 
 pub mod audit;

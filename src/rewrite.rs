@@ -1,10 +1,14 @@
-//! Folds the rules over a document and proves every one of them on the bytes that come out. Whoever gets a
-//! `Rewritten` may use it; there is no way to get one in which a rule does not hold.
+//! Folds the rules over a document, proves every one of them on the bytes that come out, and says what was
+//! changed.
+//!
+//! A [`Rewritten`] in which a rule does not hold cannot be made. What was changed never contains the value of
+//! an environment variable: it goes into the record.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Change, Document, Edit, Kind, Unreadable, View};
-use crate::report::Applied;
 use crate::rules::mounts::{Pinned, pinned};
 use crate::rules::{RULES, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -15,9 +19,34 @@ pub struct Rewritten {
     /// Its new text; `None` when nothing had to change.
     pub text: Option<Vec<u8>>,
     /// What was changed.
-    pub applied: Vec<Applied>,
+    pub applied: Vec<AppliedChange>,
     /// What its bind mounts have to show once they are made.
     pub pinned: Vec<Pinned>,
+}
+
+/// One change and the rule that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedChange {
+    /// The rule's name.
+    pub rule: String,
+    /// Where, as an RFC 6901 pointer into the original document.
+    pub at: String,
+    /// What, in words.
+    pub says: String,
+}
+
+impl AppliedChange {
+    fn new(rule: &Rule, edit: &Edit) -> Self {
+        Self { rule: rule.name.to_owned(), at: edit.at.to_string(), says: edit.says.clone() }
+    }
+}
+
+/// The names of the rules that made these changes, each once, in their order.
+#[must_use]
+pub fn changed_by(changes: &[AppliedChange]) -> Vec<&str> {
+    let mut rules: Vec<&str> = changes.iter().map(|change| change.rule.as_str()).collect();
+    rules.dedup();
+    rules
 }
 
 /// Why a document cannot be made to hold.
@@ -58,7 +87,7 @@ impl From<Violation> for Refusal {
 /// A rule cannot be made to hold.
 pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewritten, Refusal> {
     let planned = plan(document.kind(), &view, subject)?;
-    let applied = planned.iter().map(|(rule, edit)| Applied::new(rule, edit)).collect();
+    let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
     let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
     if edits.iter().all(|edit| edit.change == Change::Note) {
         prove(document.kind(), &view, subject)?;

@@ -9,7 +9,8 @@ mod properties;
 use std::fs;
 use std::path::Path;
 
-use oci_isolate::seal::{self, Firewall, Sockets, Wanted};
+use oci_isolate::seal::{self, Desired, SocketOwner};
+use oci_isolate::settings::Firewall;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -57,10 +58,10 @@ fn seeds_hold() {
 fn recorded_answers_are_understood() {
     let recorded =
         |name: &str| fs::read(format!("{}/fuzz/seeds/netlink/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let wanted = Wanted { addresses: Vec::new(), firewall: Firewall::Required, allow: None };
+    let desired = Desired { addresses: Vec::new(), firewall: Firewall::Required, allow_list: None };
     let broken = |name: &str| {
         let seen = Answers::read(&recorded(name)).namespace().unwrap();
-        let broken = seal::broken(&seen, &wanted, Sockets::Own);
+        let broken = seal::defects(&seen, &desired, SocketOwner::Container);
         broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
     assert_eq!(broken("sealed"), "");

@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
-#[path = "seal/allow.rs"]
-mod allow;
+#[path = "seal/allow_list.rs"]
+mod allow_list;
 #[path = "seal/golden.rs"]
 mod golden;
 
@@ -19,8 +19,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use oci_isolate::seal::{Firewall, Foreign, Loaded, Sealed, Sockets, Wanted};
-use oci_isolate::seal::{addresses, is_host, join_user_namespace, look, netns_of, seal, verify};
+use oci_isolate::nft::{ForeignSocket, Loaded};
+use oci_isolate::seal::{
+    Desired, Sealed, SocketOwner, addresses, is_host, join_user_namespace, netns_of, observe, seal, verify,
+};
+use oci_isolate::settings::Firewall;
 
 /// A namespace that goes away with the value.
 struct Namespace(String);
@@ -64,15 +67,15 @@ impl Namespace {
     }
 
     fn seal_with(&self, addresses: &[&str]) -> Sealed {
-        seal(self.open().as_fd(), &wanted(addresses)).unwrap()
+        seal(self.open().as_fd(), &desired(addresses)).unwrap()
     }
 
     fn refusal(&self) -> String {
-        format!("{:#}", seal(self.open().as_fd(), &wanted(&[])).unwrap_err())
+        format!("{:#}", seal(self.open().as_fd(), &desired(&[])).unwrap_err())
     }
 
-    fn broken(&self) -> Vec<String> {
-        verify(self.open().as_fd()).unwrap().broken.iter().map(ToString::to_string).collect()
+    fn defects(&self) -> Vec<String> {
+        verify(self.open().as_fd()).unwrap().defects.iter().map(ToString::to_string).collect()
     }
 
     /// IP packets seen by a "host" that counts (ARP is not IP).
@@ -104,11 +107,11 @@ fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-fn wanted(addresses: &[&str]) -> Wanted {
-    Wanted {
+fn desired(addresses: &[&str]) -> Desired {
+    Desired {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         firewall: Firewall::Required,
-        allow: None,
+        allow_list: None,
     }
 }
 
@@ -262,7 +265,7 @@ fn dockers_dns_server_is_out_of_reach() {
     assert!(arrives(&container, "127.0.0.11:53", &dns));
     assert!(container.within(|| connect("127.0.0.11:53")).is_ok());
     let sealed = container.seal();
-    let of = |protocol, port| Foreign::Port { protocol, address: Some(ip("127.0.0.11")), port };
+    let of = |protocol, port| ForeignSocket::Port { protocol, address: Some(ip("127.0.0.11")), port };
     assert_eq!(sealed.foreign_blocked, [of(6, tcp), of(17, udp)]);
     for to in ["127.0.0.11:53".to_owned(), format!("127.0.0.11:{udp}")] {
         assert!(!arrives(&container, &to, &dns), "{to}");
@@ -371,14 +374,14 @@ fn programs_of_the_container_reach_each_other() {
         at_once(|| container.within(|| connect("127.0.0.1:1"))).unwrap_err(),
         ErrorKind::ConnectionRefused
     );
-    assert_eq!(container.broken(), Vec::<String>::new(), "sockets of the container's own are no reason");
+    assert_eq!(container.defects(), Vec::<String>::new(), "sockets of the container's own are no reason");
 }
 
 #[test]
 fn the_hosts_namespace_is_refused() {
     let own = netns_of("/proc/self/ns/net".as_ref()).unwrap();
     assert!(is_host(own.as_fd()).unwrap());
-    let error = seal(own.as_fd(), &wanted(&[])).unwrap_err().to_string();
+    let error = seal(own.as_fd(), &desired(&[])).unwrap_err().to_string();
     assert_eq!(error, "cannot seal the network namespace: it is the host's own");
     assert!(!is_host(Namespace::new().open().as_fd()).unwrap());
 }
@@ -407,7 +410,7 @@ fn what_is_no_network_namespace_is_refused() {
     File::create(&disguised).unwrap();
     run("mount", &["--bind", "/proc/self/ns/uts", disguised.to_str().unwrap()]);
     let netns = netns_of(&disguised).unwrap();
-    let error = seal(netns.as_fd(), &wanted(&[])).unwrap_err();
+    let error = seal(netns.as_fd(), &desired(&[])).unwrap_err();
     drop(netns);
     run("umount", &[disguised.to_str().unwrap()]);
     assert_eq!(error.to_string(), "cannot enter the network namespace");
@@ -446,12 +449,12 @@ fn tampering_has_a_name() {
     for (tamper, said) in cases {
         let container = Namespace::new();
         container.seal();
-        assert_eq!(container.broken(), Vec::<String>::new());
+        assert_eq!(container.defects(), Vec::<String>::new());
         container.sh(tamper);
-        let broken = container.broken();
+        let broken = container.defects();
         assert!(broken.iter().any(|reason| reason.contains(said)), "{tamper}: {broken:?}");
         container.seal();
-        assert_eq!(container.broken(), Vec::<String>::new(), "{tamper}: sealed again");
+        assert_eq!(container.defects(), Vec::<String>::new(), "{tamper}: sealed again");
     }
 }
 
@@ -461,7 +464,7 @@ fn tables_of_others_are_none_of_our_business() {
     container
         .sh("nft add table inet other; nft 'add chain inet other c { type filter hook output priority 0; }'");
     container.seal();
-    assert_eq!(container.broken(), Vec::<String>::new());
+    assert_eq!(container.defects(), Vec::<String>::new());
     assert!(container.sh("nft list tables").contains("inet other"));
 }
 
@@ -471,7 +474,7 @@ fn an_older_table_of_that_name_is_replaced() {
     container.sh("nft add table inet oci_isolate
         nft 'add chain inet oci_isolate output { type filter hook output priority 0; policy accept; }'");
     container.seal();
-    assert_eq!(container.broken(), Vec::<String>::new());
+    assert_eq!(container.defects(), Vec::<String>::new());
 }
 
 #[test]
@@ -494,7 +497,7 @@ fn a_foreign_ping_socket_costs_its_protocol() {
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM,socket.IPPROTO_ICMP); s.bind(('127.0.0.1',0)); print('x',flush=True)
 time.sleep(60)";
     let _child = python(&container, script);
-    assert_eq!(container.seal().foreign_blocked, [Foreign::Protocol(1)]);
+    assert_eq!(container.seal().foreign_blocked, [ForeignSocket::Protocol(1)]);
 }
 
 #[test]
@@ -516,7 +519,7 @@ fn a_foreign_packet_socket_is_refused_when_it_hears_loopback() {
 s=socket.socket(socket.AF_PACKET,socket.SOCK_DGRAM,socket.htons({protocol})); print('x',flush=True); time.sleep(60)"
         );
         let _child = python(&container, &script);
-        let sealed = seal(container.open().as_fd(), &wanted(&[]));
+        let sealed = seal(container.open().as_fd(), &desired(&[]));
         assert_eq!(sealed.is_err(), refused, "{sealed:?}");
     }
 }
@@ -564,8 +567,8 @@ fn thousands_of_links_and_addresses() {
     assert!(batch.wait().unwrap().success());
     let sealed = container.seal();
     assert_eq!((sealed.links_removed.len(), sealed.addresses_kept.len()), (2000, 5000));
-    assert_eq!(container.broken(), Vec::<String>::new());
-    assert_eq!(look(container.open().as_fd(), Sockets::Own).unwrap().links.len(), 1);
+    assert_eq!(container.defects(), Vec::<String>::new());
+    assert_eq!(observe(container.open().as_fd(), SocketOwner::Container).unwrap().links.len(), 1);
 }
 
 #[test]
@@ -580,7 +583,8 @@ fn hundreds_of_foreign_sockets() {
     assert_eq!(container.seal().foreign_blocked.len(), 1250);
     assert!(!arrives(&container, "127.0.0.1:4999", &udp[999]));
     assert!(container.within(|| connect("[::1]:4249")).is_err());
-    let Loaded::Present(table) = look(container.open().as_fd(), Sockets::Own).unwrap().table else {
+    let Loaded::Present(table) = observe(container.open().as_fd(), SocketOwner::Container).unwrap().table
+    else {
         panic!()
     };
     assert_eq!(table.sets.iter().map(|set| set.keys.len()).collect::<Vec<_>>(), [1000, 250]);
@@ -592,7 +596,7 @@ fn known_peers_are_reported_and_no_reason() {
     let (host, container) = (Namespace::new(), Namespace::new());
     plumb(&host, &container);
     container.sh("ip link");
-    let nsids = look(container.open().as_fd(), Sockets::Own).unwrap().nsids;
+    let nsids = observe(container.open().as_fd(), SocketOwner::Container).unwrap().nsids;
     assert_eq!(container.seal().nsids_left, nsids);
     assert!(!nsids.is_empty());
 }
@@ -603,8 +607,8 @@ fn the_namespace_of_a_user_namespace() {
     let holder = Killed(holder);
     let process = PathBuf::from(format!("/proc/{}", holder.0.id()));
     let netns = settled(&process);
-    seal(netns.as_fd(), &wanted(&["10.9.9.9"])).unwrap();
-    assert!(verify(netns.as_fd()).unwrap().broken.is_empty());
+    seal(netns.as_fd(), &desired(&["10.9.9.9"])).unwrap();
+    assert!(verify(netns.as_fd()).unwrap().defects.is_empty());
 }
 
 /// The network namespace of a process, once it is one of its own.
@@ -635,7 +639,7 @@ fn without_root() {
     let before: Vec<_> = before.into_iter().chain(nsenter).collect();
     let (_, said) = helper("helper_seal", &before, &[("OI_NETNS", &process), ("OI_JOIN", &process)]);
     assert!(said.contains("seal: Ok("), "{said}");
-    assert!(verify(netns.as_fd()).unwrap().broken.is_empty());
+    assert!(verify(netns.as_fd()).unwrap().defects.is_empty());
 }
 
 #[test]
@@ -688,6 +692,7 @@ fn helper_seal() {
     }
     let required = std::env::var_os("OI_REQUIRED").is_some();
     let firewall = if required { Firewall::Required } else { Firewall::IfAvailable };
-    let sealed = seal(netns.as_fd(), &Wanted { addresses: vec![ip("10.9.9.9")], firewall, allow: None });
+    let sealed =
+        seal(netns.as_fd(), &Desired { addresses: vec![ip("10.9.9.9")], firewall, allow_list: None });
     println!("seal: {:?}", sealed.map_err(|e| format!("{e:#}")));
 }

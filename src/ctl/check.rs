@@ -9,9 +9,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{print, print_json};
-use crate::decision::Decision;
+use crate::policy::Decision;
 use crate::prepare::{self, Bundle};
-use crate::report::Applied;
+use crate::rewrite::AppliedChange;
 use crate::rules::{self, SealHook};
 use crate::settings::Mode;
 
@@ -43,7 +43,7 @@ struct Verdict {
     /// Who asked for isolation, or why it is passed through; none where nobody knows.
     why: Option<String>,
     /// As they would stand in the record.
-    changes: Vec<Applied>,
+    changes: Vec<AppliedChange>,
     /// Rules whose answer is `allow`, by the settings or by default.
     waived: Vec<&'static str>,
     /// The end of the shim's error.
@@ -102,7 +102,7 @@ fn text(verdict: &Verdict) -> Result<String, std::fmt::Error> {
     if let Some(why) = &verdict.why {
         writeln!(text, "why        {why}")?;
     }
-    for Applied { rule, says, .. } in &verdict.changes {
+    for AppliedChange { rule, says, .. } in &verdict.changes {
         writeln!(text, "change     {rule}: {says}")?;
     }
     if !verdict.waived.is_empty() {

@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::process::{directory, state};
 use super::{print, print_json};
+use crate::complain::plain;
 use crate::record::{Hosts, Record};
-use crate::report::plain;
 
 pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     if json {

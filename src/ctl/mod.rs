@@ -32,8 +32,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
+use crate::complain::plain;
 use crate::record::{Place, Record};
-use crate::report::plain;
 use crate::{files, prepare};
 
 /// The most of an environment or a table of /proc that is read, in bytes.

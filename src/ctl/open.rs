@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 
 use super::survey::Survey;
 use super::verify::Broken;
+use crate::nft::{AllowList, Loaded};
 use crate::peers;
 use crate::prepare::name_servers;
 use crate::record::{Excluded, Opened, Place, Record};
-use crate::seal::{self, Allow, Loaded, Sockets, Wanted};
+use crate::seal::{self, Desired, SocketOwner};
 
 pub(super) fn look(
     place: &Place,
@@ -22,19 +23,19 @@ pub(super) fn look(
     netns: BorrowedFd<'_>,
     survey: &Survey,
 ) -> Result<Vec<Broken>> {
-    let seen = seal::look(netns.as_fd(), Sockets::Own)?;
+    let seen = seal::observe(netns.as_fd(), SocketOwner::Container)?;
     let sealed = record.sealed.as_ref();
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
     let owner = owner(place, record)?;
-    let allow = owner.as_ref().map(Owner::allow).transpose()?;
-    let wanted = Wanted { addresses, firewall: record.firewall, allow };
+    let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
+    let desired = Desired { addresses, firewall: record.firewall, allow_list };
     let mut found: Vec<_> =
-        seal::broken(&seen, &wanted, Sockets::Own).iter().map(ToString::to_string).collect();
+        seal::defects(&seen, &desired, SocketOwner::Container).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {
         let open = sealed.into_iter().flat_map(|sealed| &sealed.foreign_blocked);
         let open = open.filter(|socket| !table.blocks(socket));
         found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
-        if let (Some(owner), Some(wanted), Some(seen)) = (owner, wanted.allow, table.allows()) {
+        if let (Some(owner), Some(wanted), Some(seen)) = (owner, desired.allow_list, table.allow_list()) {
             found.extend(owner.strangers(&seen, &wanted, survey)?);
             found.extend(owner.excluded(&seen, process)?);
         }
@@ -63,17 +64,18 @@ fn owner(place: &Place, record: &Record) -> Result<Option<Owner>> {
 }
 
 impl Owner {
-    fn allow(&self) -> Result<Allow> {
+    fn allow(&self) -> Result<AllowList> {
         let peers = peers::wanted_of(&self.place, &self.record)?;
-        Ok(Allow { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
+        Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
     }
 
     /// Containers that are among the peers in the kernel and should not be: those of another job.
-    fn strangers(&self, seen: &Allow, wanted: &Allow, survey: &Survey) -> Result<Vec<String>> {
+    fn strangers(&self, seen: &AllowList, wanted: &AllowList, survey: &Survey) -> Result<Vec<String>> {
         if seen.peers.is_subset(&wanted.peers) {
             return Ok(Vec::new());
         }
-        let is_peer = |allow: &Allow, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
+        let is_peer =
+            |allow: &AllowList, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
         let mut found = Vec::new();
         for other in survey.opened()?.iter().filter(|other| other.place.record() != self.place.record()) {
             let addresses = other.addresses.iter();
@@ -86,7 +88,7 @@ impl Owner {
     }
 
     /// Addresses that are peers and must not be any more: the host's own, and name servers that it has got since.
-    fn excluded(&self, seen: &Allow, process: &Path) -> Result<Vec<String>> {
+    fn excluded(&self, seen: &AllowList, process: &Path) -> Result<Vec<String>> {
         let mut never: BTreeMap<IpAddr, Excluded> = BTreeMap::new();
         let mut add = |addresses: BTreeSet<IpAddr>, why| {
             never.extend(addresses.into_iter().map(|address| (address, why)));

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Which, find, load, print, print_json};
 use crate::audit::{self, Line};
-use crate::policy::Job;
+use crate::policy::{Job, Prefixes};
 use crate::record::{Opened, Place, Record};
 use crate::settings::Audit;
 use crate::{peers, policy, prepare};
@@ -45,12 +45,12 @@ pub(super) struct Change {
 struct Shown<'a> {
     id: &'a str,
     /// By address.
-    peers: &'a BTreeSet<IpNet>,
+    peers: &'a Prefixes,
     job: Option<&'a Job>,
     /// The addresses of the others of its job that run.
     members: Vec<Member>,
     /// What the kernel lets through: both, without overlap.
-    allowed: BTreeSet<IpNet>,
+    allowed: Prefixes,
 }
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
             show(&place, &load(&place)?, json)
         }
         Verb::Set(change) => put(change, |_, given| Ok(given)),
-        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().copied().chain(given).collect())),
+        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect())),
         Verb::Remove(change) => put(change, |peers, given| {
             if let Some(missing) = given.iter().find(|given| !peers.contains(given)) {
                 bail!("{missing} is not among its peers by address; see isolatectl peers show");
@@ -118,11 +118,11 @@ fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
 }
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
-fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpNet>>) -> Result<ExitCode> {
+fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<ExitCode> {
     let settings = prepare::settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
-        true => Vec::new(),
+        true => Prefixes::default(),
         false => policy::peers(&change.prefixes.join(","), bounds).map_err(anyhow::Error::msg)?,
     };
     let place = find(&change.which)?;
@@ -130,14 +130,14 @@ fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpN
     let mut record = load(&place)?;
     let before = record.clone();
     let opened = opened(&record)?;
-    let made = policy::without_overlap(make(&opened.peers, given)?);
+    let made = make(&opened.peers, given)?;
     if made.len() > policy::PEERS_LIMIT {
         bail!("{} peers are too many; at most {} are taken", made.len(), policy::PEERS_LIMIT);
     }
     if let Some((address, why)) = opened.excludes(made.iter()) {
         bail!("peer {address} is {why}");
     }
-    record.opened = Some(Opened { peers: made.into_iter().collect(), ..opened.clone() });
+    record.opened = Some(Opened { peers: made, ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
     place.update(&record)?;
     let settled = peers::settle(&place, &record);

@@ -10,9 +10,8 @@ use anyhow::Result;
 
 use super::id_of;
 use super::process::runs;
-use crate::decision::{self, Decision};
 use crate::invocation::Dialect;
-use crate::policy::glob;
+use crate::policy::{Decision, decide, glob};
 use crate::record::{Place, Process};
 use crate::runtime::Kept;
 use crate::settings::{Mode, Settings};
@@ -74,7 +73,7 @@ fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     // Names differ, so any of them finds it.
     let kept = Kept::read(Dialect::Runc, &root.join(&id)).transpose()?;
     let judged = kept.and_then(|kept| {
-        let why = match decision::decide(settings, &kept.annotations()?) {
+        let why = match decide(settings, &kept.annotations()?) {
             Decision::PassThrough(_) => return Ok(None),
             Decision::Isolate(policy) => {
                 format!("it was created isolated ({}) and has no record", policy.why)

@@ -16,8 +16,8 @@ use super::seen::TABLE;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, id_of, kept, open, print, print_json, strangers, users};
+use crate::complain::plain;
 use crate::record::{Place, Record};
-use crate::report::plain;
 use crate::seal::{self, Netns};
 use crate::settings::Credentials;
 

@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail};
 use super::pasta;
 use super::processes::numbers;
 use crate::policy::Ingress;
-use crate::seal::{self, Netns, Sockets};
+use crate::seal::{self, Netns, SocketOwner};
 
 /// Looks for it where the namespace has a tap device, and at what it was told.
 ///
 /// # Errors
 /// It leads past `ingress`; it is not known; the namespace or /proc cannot be looked at.
 pub fn check_carrier(netns: BorrowedFd<'_>, ingress: &[Ingress]) -> Result<()> {
-    let links = seal::look(netns, Sockets::Own)?.links;
+    let links = seal::observe(netns, SocketOwner::Container)?.links;
     let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };
     let netns = Netns::of(netns)?;
     let mut is_known = false;

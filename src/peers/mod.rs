@@ -17,14 +17,13 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ipnet::IpNet;
 
 pub use carrier::check_carrier;
 pub use names::{given, hosts_of};
 pub use processes::{against, in_network, init_of, inside, intruder, stranger, tenant};
 pub use wanted::{Part, is_allowed, wanted};
 
-use crate::policy::Job;
+use crate::policy::{Job, Prefixes};
 use crate::record::{Place, Process, Record};
 use crate::seal::{self, Netns};
 
@@ -157,7 +156,7 @@ pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
 ///
 /// # Errors
 /// It does not live, or another of its job lives and cannot be looked at.
-pub fn wanted_of(place: &Place, record: &Record) -> Result<BTreeSet<IpNet>> {
+pub fn wanted_of(place: &Place, record: &Record) -> Result<Prefixes> {
     let members = members(place, record)?;
     let index = members.iter().position(|member| member.place.record() == place.record());
     let index = index.with_context(|| format!("container {} does not run", record.id))?;

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{Nobodys, within, without_overlap};
+use crate::policy::{Prefixes, ReservedRanges, within};
 use crate::settings::PeerBounds;
 
 /// One of those that have a namespace of their own in a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Part {
     /// Peers by address, whoever else is in the job.
-    pub peers: BTreeSet<IpNet>,
+    pub peers: Prefixes,
     /// Within what others become its peers.
     pub bounds: PeerBounds,
     /// Nobody's peers.
@@ -21,22 +21,20 @@ pub struct Part {
     pub own: BTreeSet<IpAddr>,
 }
 
-/// The peers of the part at `index`: its own by address, and the addresses of all others that its bounds let in. None
-/// is within another. Neighbours stay two: the element of one that stays must not be replaced when another comes or goes.
+/// The peers of the part at `index`: its own by address, and the addresses of all others that its bounds let in.
 #[must_use]
-pub fn wanted(parts: &[Part], index: usize) -> BTreeSet<IpNet> {
-    let Some(part) = parts.get(index) else { return BTreeSet::new() };
-    let mut all: Vec<IpNet> = part.peers.iter().copied().collect();
+pub fn wanted(parts: &[Part], index: usize) -> Prefixes {
+    let Some(part) = parts.get(index) else { return Prefixes::default() };
     let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
     let addresses = others.flat_map(|(_, other)| &other.own).filter(|address| !part.never.contains(address));
-    all.extend(addresses.filter(|address| is_allowed(**address, &part.bounds)).map(|a| IpNet::from(*a)));
-    without_overlap(all).into_iter().collect()
+    let addresses = addresses.filter(|address| is_allowed(**address, &part.bounds));
+    part.peers.iter().copied().chain(addresses.map(|address| IpNet::from(*address))).collect()
 }
 
 /// Whether an address can be that of somebody's peer.
 #[must_use]
 pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
-    within(&IpNet::from(address), bounds).is_ok() && !Nobodys::all().has(address)
+    within(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
 }
 
 #[cfg(test)]
@@ -81,8 +79,8 @@ mod tests {
         for count in 2..parts.len() {
             let (before, after) = (wanted(&parts[..count], 0), wanted(&parts[..=count], 0));
             let joined: BTreeSet<IpNet> = [format!("10.0.0.{count}/32").parse().unwrap()].into();
-            assert_eq!(&after - &before, joined);
-            assert_eq!(&before - &after, BTreeSet::new());
+            assert_eq!(&*after - &*before, joined);
+            assert_eq!(&*before - &*after, BTreeSet::new());
         }
     }
 

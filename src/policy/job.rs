@@ -8,8 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::asked::shown;
-use super::{Annotation, only};
+use super::{Annotation, only, shown};
 
 /// A job. Containers with equal jobs are each other's peers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

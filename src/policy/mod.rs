@@ -1,26 +1,30 @@
-//! What an isolated container gets (`Policy`), and the words in which containers ask for it (`Annotation`).
+//! What an isolated container gets (`Policy`), the annotations that ask for it (`Annotation`), and the
+//! verdict on one container (`Decision`).
 
-mod asked;
+mod annotations;
+mod decide;
 mod job;
-mod near;
-mod never;
+mod misspelt;
 mod openings;
+mod prefixes;
+mod reserved;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub use asked::{
-    INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within, without_overlap,
-};
+pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within};
+pub use decide::{Decision, decide};
 pub use job::{Job, NAMESPACE};
-pub use near::ANNOTATIONS;
-pub(crate) use near::{misspelt, without_switch};
-pub use never::Nobodys;
+pub use misspelt::ANNOTATIONS;
+pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
+pub use prefixes::Prefixes;
+pub use reserved::ReservedRanges;
 
 use crate::settings::{Answer, Credentials, Family, Firewall};
 
-/// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off (`false`).
+/// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
+/// (`false`).
 pub const SWITCH: &str = "io.oci-isolate.network-isolation";
 
 /// One annotation of `config.json`.
@@ -66,6 +70,14 @@ pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Opti
     match &first.value {
         Some(value) => Ok(Some(value)),
         None => Err(format!("annotation {name} is not a string")),
+    }
+}
+
+/// As it was written, as far as it fits a line.
+fn shown(item: &str) -> String {
+    match item.char_indices().nth(64) {
+        Some((end, _)) => format!("{:?}...", &item[..end]),
+        None => format!("{item:?}"),
     }
 }
 

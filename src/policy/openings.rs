@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
+use super::prefixes::Prefixes;
 
 /// Everything that stays open for one container. Nothing, for most.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +15,8 @@ use super::Job;
 pub struct Openings {
     /// Connections to these ports are accepted and answered; the container starts none.
     pub ingress: Vec<Ingress>,
-    /// Any protocol, both directions. Host bits are zero; none is within another.
-    pub peers: Vec<IpNet>,
+    /// Any protocol, both directions.
+    pub peers: Prefixes,
     /// The containers with the same job are peers too.
     pub job: Option<Job>,
 }

@@ -27,10 +27,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::config::{self, Document, Kind, View};
-use crate::decision::{self, Decision};
 use crate::files::{self, Snapshot};
 use crate::peers;
-use crate::policy::Policy;
+use crate::policy::{self, Decision, Policy};
 use crate::record::Inode;
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, World, seccomp};
@@ -87,7 +86,7 @@ impl Bundle {
     /// They cannot be read with certainty.
     pub fn decide(&self, settings: &crate::settings::Settings) -> Result<Decision> {
         let annotations = self.certain(config::annotations(&self.config.bytes))?;
-        Ok(decision::decide(settings, &annotations))
+        Ok(policy::decide(settings, &annotations))
     }
 
     /// Makes the configuration of an isolated container; with a `hook` where there is no `start` to seal in.

@@ -45,8 +45,8 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     let identity = Netns::of(netns.as_fd())?;
     let verified = seal::verify(netns.as_fd())?;
     let tenant = peers::tenant(identity)?;
-    if let Some(tenant) = tenant.as_ref().filter(|_| verified.broken.is_empty()) {
-        check_openings(&path, tenant, verified.allow.is_some(), openings)?;
+    if let Some(tenant) = tenant.as_ref().filter(|_| verified.defects.is_empty()) {
+        check_openings(&path, tenant, verified.allow_list.is_some(), openings)?;
         if let Some(intruder) = peers::intruder(identity, None)? {
             bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", path.display());
         }
@@ -57,7 +57,7 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
     }
     if let Some(stranger) = peers::stranger(identity, None)? {
         // Of an isolated pod, maybe, in which something was changed since.
-        if let Some(broken) = verified.broken.first().filter(|_| tenant.is_some()) {
+        if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
             bail!("{RULE}: {} is not sealed any more: {broken}", path.display());
         }
         // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.

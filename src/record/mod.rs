@@ -24,7 +24,7 @@ pub use place::Place;
 
 use crate::files;
 use crate::policy::Job;
-use crate::report::Applied;
+use crate::rewrite::AppliedChange;
 use crate::rules::mounts::Pinned;
 use crate::seal::Sealed;
 use crate::settings::{Audit, Firewall};
@@ -67,7 +67,7 @@ pub struct Record {
     /// What stays open; nothing, for most.
     pub opened: Option<Opened>,
     /// What was changed in its `config.json`.
-    pub applied: Vec<Applied>,
+    pub applied: Vec<AppliedChange>,
     /// Rules whose promises were not made, because their answer was `allow`.
     pub waived: Vec<String>,
     /// Where decisions about it are written down by those who do not read the settings.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Inode;
-use crate::policy::Openings;
+use crate::policy::{Openings, Prefixes};
 use crate::settings::PeerBounds;
 
 /// What stays open.
@@ -19,7 +19,7 @@ pub struct Opened {
     /// What its annotations asked for.
     pub asked: Openings,
     /// Its peers by address: those of the annotation, until `isolatectl peers` says otherwise.
-    pub peers: BTreeSet<IpNet>,
+    pub peers: Prefixes,
     /// Within what others of its job become its peers.
     pub bounds: PeerBounds,
     /// Addresses that are never peers, as they were when it was sealed, and why.

@@ -2,7 +2,7 @@
 //! sealed by the last `createRuntime` hook, and the record is dropped by the last `poststop` hook (`run` deletes the
 //! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` goes.
 //!
-//! A new namespace in which something will stay open is closed by the very first hook, before any that plumbs
+//! A new namespace that will get an allow-list is put into lockdown by the very first hook, before any that plumbs
 //! (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an engine does so after
 //! `create`.
 
@@ -15,8 +15,8 @@ use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
     name: "seal-hook",
-    promise: "with run and restore, the last createRuntime hook seals the network namespace; one that stays open in part \
-              is closed by the first hook",
+    promise: "with run and restore, the last createRuntime hook seals the network namespace; one with openings \
+              is put into lockdown by the first hook",
     reference: "runtime-spec, config.md, \"POSIX-platform Hooks\"; runtime.md, \"Lifecycle\"",
     process: false,
     answers: &[Answer::Set],

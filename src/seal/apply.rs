@@ -1,4 +1,5 @@
-//! Carries out a plan. Decides nothing, and stops at the first step that fails, naming its object.
+//! Applies a plan, step by step. Stops at the first one that fails, and names its object. Must not decide
+//! anything.
 
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -9,52 +10,53 @@ use netlink_bindings::rt_link::{self, Ifinfomsg};
 use nix::errno::Errno;
 
 use super::firewall;
-use super::observe::{IFF_UP, LOOPBACK, Observation, Wires};
+use super::model::{LOOPBACK, Observation};
+use super::observe::IFF_UP;
 use super::plan::SealOp;
-use super::table::Table;
-use super::wire::{Batch, Wire};
+use crate::netlink::{Batch, Socket, Sockets};
+use crate::nft::Table;
 
 /// # Errors
 /// `cannot <verb> <object>: <cause>`; what came before in the plan stays done.
-pub(super) fn apply(plan: &[SealOp], wires: &mut Wires) -> Result<()> {
+pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
     for op in plan {
         match op {
-            SealOp::Load(table) => load(wires.firewall.as_mut(), table, firewall::load)?,
-            SealOp::Replace(table) => load(wires.firewall.as_mut(), table, firewall::replace)?,
-            SealOp::Remove(links) => remove(&mut wires.route, links)?,
-            SealOp::Down(index, name) => switch(&mut wires.route, *index, false)
+            SealOp::Load(table) => load(sockets.firewall.as_mut(), table, firewall::load)?,
+            SealOp::Replace(table) => load(sockets.firewall.as_mut(), table, firewall::replace)?,
+            SealOp::Remove(links) => remove(&mut sockets.route, links)?,
+            SealOp::Down(index, name) => switch(&mut sockets.route, *index, false)
                 .with_context(|| format!("cannot take link {name} down"))?,
             SealOp::LoopbackUp => {
-                switch(&mut wires.route, LOOPBACK, true).context("cannot bring lo up")?;
+                switch(&mut sockets.route, LOOPBACK, true).context("cannot bring lo up")?;
             }
-            SealOp::Keep(addresses) => keep(&mut wires.route, addresses)?,
+            SealOp::Keep(addresses) => keep(&mut sockets.route, addresses)?,
         }
     }
     Ok(())
 }
 
 fn load(
-    wire: Option<&mut Wire>,
+    socket: Option<&mut Socket>,
     table: &Table,
-    how: impl FnOnce(&mut Wire, &Table) -> Result<(), (String, Errno)>,
+    how: impl FnOnce(&mut Socket, &Table) -> Result<(), (String, Errno)>,
 ) -> Result<()> {
-    let wire = wire.context("cannot load the firewall: this kernel has no nf_tables")?;
-    how(wire, table)
+    let socket = socket.context("cannot load the firewall: this kernel has no nf_tables")?;
+    how(socket, table)
         .map_err(|(part, errno)| anyhow!(errno).context(format!("cannot load {part} of the firewall")))
 }
 
-/// Several links go in one step: the kernel waits for a grace period at every removal, some 10 ms each. They are put
-/// in a group of their own, and the group is removed. One link that cannot be removed keeps the whole group, so then
-/// they go one by one, and the one that fails is named.
-fn remove(wire: &mut Wire, links: &[(i32, String)]) -> Result<()> {
-    if links.len() > 1 && remove_as_group(wire, links).is_ok() {
+/// Several links are removed in one step, because the kernel waits for a grace period at every removal, some
+/// 10 ms each: they are put into a group, and the group is removed. If one link of the group cannot be
+/// removed, none is; then they are removed one by one, and the one that fails is named.
+fn remove(socket: &mut Socket, links: &[(i32, String)]) -> Result<()> {
+    if links.len() > 1 && remove_as_group(socket, links).is_ok() {
         return Ok(());
     }
     for (index, name) in links {
         let mut batch = Batch::default();
         batch.add(&rt_link::Request::new().op_dellink_do(&link(*index)));
-        match wire.tell(batch, 0) {
-            // Gone with its peer, or taken away by its owner.
+        match socket.send(batch, 0) {
+            // Removed with its peer, or by its owner.
             Ok(()) | Err((_, Errno::ENODEV)) => (),
             Err((_, errno)) => return Err(errno).with_context(|| format!("cannot remove link {name}")),
         }
@@ -62,7 +64,7 @@ fn remove(wire: &mut Wire, links: &[(i32, String)]) -> Result<()> {
     Ok(())
 }
 
-fn remove_as_group(wire: &mut Wire, links: &[(i32, String)]) -> Result<(), (usize, Errno)> {
+fn remove_as_group(socket: &mut Socket, links: &[(i32, String)]) -> Result<(), (usize, Errno)> {
     for links in links.chunks(BATCH) {
         let mut batch = Batch::default();
         for (index, _) in links {
@@ -71,25 +73,25 @@ fn remove_as_group(wire: &mut Wire, links: &[(i32, String)]) -> Result<(), (usiz
             batch.add(&request);
         }
         let last = batch.len() - 1;
-        wire.tell(batch, last)?;
+        socket.send(batch, last)?;
     }
     let mut request = rt_link::Request::new().op_dellink_do(&Ifinfomsg::new());
     request.encode().push_group(GROUP);
     let mut batch = Batch::default();
     batch.add(&request);
-    wire.tell(batch, 0)
+    socket.send(batch, 0)
 }
 
-fn switch(wire: &mut Wire, index: i32, up: bool) -> Result<(), Errno> {
+fn switch(socket: &mut Socket, index: i32, up: bool) -> Result<(), Errno> {
     let mut header = link(index);
     header.ifi_change = IFF_UP;
     header.ifi_flags = if up { IFF_UP } else { 0 };
     let mut batch = Batch::default();
     batch.add(&rt_link::Request::new().op_newlink_do(&header));
-    wire.tell(batch, 0).map_err(|(_, errno)| errno)
+    socket.send(batch, 0).map_err(|(_, errno)| errno)
 }
 
-fn keep(wire: &mut Wire, addresses: &[IpAddr]) -> Result<()> {
+fn keep(socket: &mut Socket, addresses: &[IpAddr]) -> Result<()> {
     for addresses in addresses.chunks(BATCH) {
         let mut batch = Batch::default();
         for address in addresses {
@@ -102,7 +104,7 @@ fn keep(wire: &mut Wire, addresses: &[IpAddr]) -> Result<()> {
             batch.add(&request);
         }
         let last = batch.len() - 1;
-        match wire.tell(batch, last) {
+        match socket.send(batch, last) {
             Ok(()) | Err((_, Errno::EEXIST)) => (),
             Err((position, errno)) => {
                 let address = addresses.get(position).unwrap_or(&addresses[0]);
@@ -113,18 +115,18 @@ fn keep(wire: &mut Wire, addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until every address on lo can be reached.
+/// Waits until every address on lo is reachable.
 ///
 /// # Errors
-/// One cannot, for seconds.
+/// One is not, for seconds.
 pub(super) fn settle(seen: &Observation) -> Result<()> {
     let on_lo = seen.addresses.iter().filter(|a| a.link == LOOPBACK && a.address.is_ipv6());
     on_lo.map(|a| a.address).try_for_each(routed)
 }
 
 /// The kernel makes a new IPv6 address local a moment later, in a work queue (`addrconf_dad_work` in
-/// net/ipv6/addrconf.c), and until then answers itself that the network is unreachable: so the address is believed once
-/// a datagram to it has arrived.
+/// net/ipv6/addrconf.c), and until then reports the network as unreachable. So the address counts once a
+/// datagram to it has arrived.
 fn routed(address: IpAddr) -> Result<()> {
     let arrives = || {
         let socket = UdpSocket::bind((address, 0))?;
@@ -154,7 +156,7 @@ fn link(index: i32) -> Ifinfomsg {
 /// The work queue takes microseconds when nothing is in its way.
 const ROUTE_PATIENCE: Duration = Duration::from_millis(1);
 const ROUTE_DEADLINE: Duration = Duration::from_secs(5);
-/// A number nobody uses, spelling "oci".
+/// An unused number, spelling "oci".
 const GROUP: u32 = 0x006f_6369;
 /// linux/if_addr.h: usable at once, no duplicate address detection.
 const IFA_F_NODAD: u8 = 2;
@@ -168,7 +170,7 @@ mod tests {
     /// In a new network namespace, on a thread that takes it along.
     fn in_a_new_namespace(ops: &[SealOp]) -> Option<String> {
         let run = || match nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
-            Ok(()) => apply(ops, &mut Wires::open().unwrap()).err().map(|error| format!("{error:#}")),
+            Ok(()) => apply(ops, &mut Sockets::open().unwrap()).err().map(|error| format!("{error:#}")),
             Err(errno) => Some(format!("skipped: {errno}")),
         };
         std::thread::scope(|scope| scope.spawn(run).join().unwrap())

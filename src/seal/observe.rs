@@ -1,6 +1,7 @@
-//! What is in the network namespace of the calling thread: links, addresses, sockets, our table, peer namespaces.
+//! Observes the network namespace of the calling thread: links, addresses, routes, foreign sockets, our
+//! table, ids of other namespaces.
 //!
-//! Reads only, and judges nothing.
+//! Must not change anything, and must not judge.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,107 +14,37 @@ use netlink_bindings::utils::find_attr;
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
-use super::sockets::{self, Foreign};
-use super::table::Table;
-use super::wire::Wire;
-use super::{Sockets, firewall, plan};
+use super::firewall;
+use super::foreign_sockets::{self, SocketCache};
+use super::model::{Address, Link, Observation, is_global};
+use crate::netlink::{Socket, Sockets};
+use crate::nft::Loaded;
 
-/// What is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Observation {
-    /// Every network device.
-    pub links: Vec<Link>,
-    /// Every address, loopback's own included.
-    pub addresses: Vec<Address>,
-    /// Whether lo may have IPv6 addresses.
-    pub ipv6: bool,
-    /// The inet sockets; empty when they are the container's own and were not looked for.
-    pub sockets: BTreeSet<Foreign>,
-    /// The table `inet oci_isolate`.
-    pub table: Loaded,
-    /// The next hops of its routes, of all tables.
-    pub gateways: BTreeSet<IpAddr>,
-    /// Ids under which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
-    pub nsids: Vec<i32>,
-}
-
-/// A network device.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Link {
-    /// lo has 1 in every namespace (`LOOPBACK_IFINDEX`, include/net/net_namespace.h).
-    pub index: i32,
-    /// Bytes that are not UTF-8 are replaced.
-    pub name: String,
-    /// `veth`, `macvlan`, ...; hardware has none.
-    pub kind: Option<String>,
-    /// IFF_UP.
-    pub up: bool,
-}
-
-/// An address of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// The link's index.
-    pub link: i32,
-    /// The address itself, never the peer's.
-    pub address: IpAddr,
-}
-
-/// What became of the question for our table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Loaded {
-    /// This kernel has no nf_tables.
-    Unavailable,
-    /// There is no table of that name.
-    #[default]
-    Absent,
-    /// As the kernel reports it.
-    Present(Table),
-}
-
-/// The sockets through which a namespace is observed and changed; they belong to that of the thread that opened them.
-pub(super) struct Wires {
-    pub(super) route: Wire,
-    /// None when the kernel has no such socket.
-    pub(super) firewall: Option<Wire>,
-    pub(super) sockets: sockets::Looks,
-}
-
-impl Wires {
-    pub(super) fn open() -> Result<Self> {
-        let route = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for links")?;
-        let firewall = match Wire::open(SockProtocol::NetlinkNetFilter) {
-            Ok(wire) => Some(wire),
-            Err(error) if firewall::is_unavailable(error) => None,
-            Err(error) => return Err(error).context("cannot open a socket for the firewall"),
-        };
-        Ok(Self { route, firewall, sockets: sockets::Looks::default() })
-    }
-}
-
+/// Foreign sockets are listed if there is a cache for them.
+///
 /// # Errors
-/// The kernel refuses one of the questions.
-pub(super) fn observe(wires: &mut Wires, whose: Sockets) -> Result<Observation> {
-    let (links, ipv6) = links(&mut wires.route).context("cannot list the links")?;
-    let addresses = addresses(&mut wires.route).context("cannot list the addresses")?;
-    let gateways = gateways(&mut wires.route).context("cannot list the routes")?;
-    let nsids = wires.route.ask(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
-    let table = match &mut wires.firewall {
-        Some(wire) => firewall::read(wire).context("cannot read table inet oci_isolate")?,
+/// The kernel refuses a request.
+pub(super) fn observe(sockets: &mut Sockets, foreign: Option<&mut SocketCache>) -> Result<Observation> {
+    let (links, ipv6) = links(&mut sockets.route).context("cannot list the links")?;
+    let addresses = addresses(&mut sockets.route).context("cannot list the addresses")?;
+    let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
+    let nsids = sockets.route.query(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
+    let table = match &mut sockets.firewall {
+        Some(socket) => firewall::read(socket).context("cannot read table inet oci_isolate")?,
         None => Loaded::Unavailable,
     };
-    let sockets = match whose {
-        Sockets::Foreign => sockets::observe(&mut wires.sockets)?,
-        Sockets::Own => BTreeSet::new(),
+    let sockets = match foreign {
+        Some(cache) => foreign_sockets::observe(&mut sockets.diag, cache)?,
+        None => BTreeSet::new(),
     };
     Ok(Observation { links, addresses, ipv6, sockets, table, gateways, nsids })
 }
 
 /// All links, and whether IPv6 is enabled on lo.
-fn links(wire: &mut Wire) -> Result<(Vec<Link>, bool), Errno> {
+fn links(socket: &mut Socket) -> Result<(Vec<Link>, bool), Errno> {
     let mut request = rt_link::Request::new().op_getlink_dump(&Ifinfomsg::new());
     request.encode().push_ext_mask(SKIP_STATISTICS);
-    let found = wire.ask(&request, |(header, attributes)| {
+    let found = socket.query(&request, |(header, attributes)| {
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         let link = Link {
             index: header.ifi_index,
@@ -131,25 +62,26 @@ fn links(wire: &mut Wire) -> Result<(Vec<Link>, bool), Errno> {
 }
 
 /// Every address here.
-pub(super) fn addresses(wire: &mut Wire) -> Result<Vec<Address>, Errno> {
-    wire.ask(&rt_addr::Request::new().op_getaddr_dump(&Ifaddrmsg::new()), |(header, attributes)| {
+pub(super) fn addresses(socket: &mut Socket) -> Result<Vec<Address>, Errno> {
+    socket.query(&rt_addr::Request::new().op_getaddr_dump(&Ifaddrmsg::new()), |(header, attributes)| {
         // On a point-to-point link IFA_ADDRESS is the peer's, IFA_LOCAL our own (rtnetlink(7)).
         let address = attributes.get_local().or_else(|_| attributes.get_address()).ok()?;
         Some(Address { link: header.ifa_index as i32, address })
     })
 }
 
-/// Those that mean something beyond this namespace, each once.
+/// The global ones, each once.
 pub(super) fn own_addresses() -> Result<Vec<IpAddr>> {
-    let mut wire = Wire::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
-    let found = addresses(&mut wire).context("cannot list the addresses")?;
-    let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| plan::is_global(*a)).collect();
+    let mut socket =
+        Socket::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
+    let found = addresses(&mut socket).context("cannot list the addresses")?;
+    let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| is_global(*a)).collect();
     Ok(global.into_iter().collect())
 }
 
 /// Every next hop here.
-pub(super) fn gateways(wire: &mut Wire) -> Result<BTreeSet<IpAddr>, Errno> {
-    Ok(wire.ask(&GetRoute, Some)?.into_iter().flatten().collect())
+pub(super) fn gateways(socket: &mut Socket) -> Result<BTreeSet<IpAddr>, Errno> {
+    Ok(socket.query(&GetRoute, Some)?.into_iter().flatten().collect())
 }
 
 /// `net.ipv6.conf.lo.disable_ipv6`, out of the array of all such settings.
@@ -158,14 +90,8 @@ fn disabled(conf: &[u8]) -> Option<bool> {
     Some(value.iter().any(|byte| *byte != 0))
 }
 
-impl Link {
-    /// Whether this is lo.
-    pub fn is_loopback(&self) -> bool {
-        self.index == LOOPBACK
-    }
-}
-
-/// RTM_GETROUTE (rtnetlink(7)). By hand, for a next hop stands in one of three attributes, and in an array of them.
+/// RTM_GETROUTE (rtnetlink(7)). By hand, because a next hop is in one of three attributes, one of them an
+/// array.
 struct GetRoute;
 
 impl NetlinkRequest for GetRoute {
@@ -185,8 +111,8 @@ impl NetlinkRequest for GetRoute {
     }
 }
 
-/// Of a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array of
-/// struct rtnexthop (8 bytes that begin with the length), each with such attributes.
+/// In a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array
+/// of struct rtnexthop (8 bytes that begin with the length), each with such attributes.
 fn next_hops(attributes: &[u8]) -> Vec<IpAddr> {
     let address = |bytes: &[u8]| match bytes.len() {
         4 => bytes.first_chunk::<4>().map(|a| IpAddr::from(*a)),
@@ -204,7 +130,7 @@ fn next_hops(attributes: &[u8]) -> Vec<IpAddr> {
     found
 }
 
-/// RTM_GETNSID (rtnetlink(7) lacks it; linux/net_namespace.h), for which netlink-bindings has nothing.
+/// RTM_GETNSID (linux/net_namespace.h; not in rtnetlink(7)), which netlink-bindings lacks.
 struct GetNsid;
 
 impl NetlinkRequest for GetNsid {
@@ -225,7 +151,6 @@ impl NetlinkRequest for GetNsid {
     }
 }
 
-pub(super) const LOOPBACK: i32 = 1;
 /// linux/if.h
 pub(super) const IFF_UP: u32 = 1;
 /// `RTEXT_FILTER_SKIP_STATS` of linux/rtnetlink.h.
@@ -240,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_settings_array_that_is_too_short_says_nothing() {
+    fn a_settings_array_that_is_too_short_has_no_value() {
         assert_eq!(disabled(&[0; 8]), None);
         assert_eq!(disabled(&[0; 108]), Some(false));
         let mut conf = [0; 108];

@@ -1,4 +1,7 @@
-//! What the files below `/proc/net` say of sockets (proc_net(5)).
+//! Reads and parses the files below `/proc/net` about sockets (proc_net(5)), of the calling thread's
+//! namespace.
+//!
+//! Must not guess: an unexpected format is `None` or an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,9 +10,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
 
-use super::sockets::{Foreign, at};
+use crate::nft::ForeignSocket;
 
-/// Of the thread's own namespace. A kernel without IPv6 has no file for it, and then nothing is in it.
+/// A file as a whole. A kernel without IPv6 has no file for it, which counts as an empty one.
 pub(super) fn read(file: &str) -> Result<String> {
     let path = format!("/proc/thread-self/net/{file}");
     let mut open = match File::open(&path) {
@@ -34,7 +37,7 @@ pub(super) fn read(file: &str) -> Result<String> {
 pub(super) fn count(protocols: &str) -> Option<BTreeMap<&str, u64>> {
     let mut lines = protocols.lines();
     lines.next()?.starts_with("protocol  size sockets").then_some(())?;
-    // A count is a sum over processors that is read without a lock, so it can be below zero for a moment.
+    // A count is a sum over processors that is read without a lock, so it can be negative for a moment.
     let parse = |text: &str| text.parse::<i64>().ok().map(|n| n.unsigned_abs());
     lines
         .map(|line| {
@@ -44,23 +47,26 @@ pub(super) fn count(protocols: &str) -> Option<BTreeMap<&str, u64>> {
         .collect()
 }
 
+/// How many sockets of any kind there are.
 pub(super) fn used(sockstat: &str) -> Option<u64> {
     sockstat.lines().next()?.strip_prefix("sockets: used ")?.parse().ok()
 }
 
 /// The local addresses and ports of a `/proc/net/{udp,raw,tcp}`-like file.
-pub(super) fn ports(text: &str, protocol: u8) -> Option<Vec<Foreign>> {
+pub(super) fn ports(text: &str, protocol: u8) -> Option<Vec<ForeignSocket>> {
     text.lines().skip(1).map(|line| local(line, protocol)).collect()
 }
 
-pub(super) fn listeners(text: &str) -> Result<Vec<Foreign>> {
+/// The listening sockets of a `/proc/net/tcp`-like file.
+pub(super) fn listeners(text: &str) -> Result<Vec<ForeignSocket>> {
     let listening = |line: &&str| line.split_ascii_whitespace().nth(3) == Some("0A");
     let found: Option<_> = text.lines().skip(1).filter(listening).map(|line| local(line, 6)).collect();
     found.context("cannot read /proc/net/tcp")
 }
 
-/// `  12: 0B00007F:8D4B 00000000:0000 0A ...`; addresses are printed as words in the byte order of the machine.
-fn local(line: &str, protocol: u8) -> Option<Foreign> {
+/// ` 12: 0B00007F:8D4B 00000000:0000 0A ...`; addresses are printed as words in the byte order of the
+/// machine.
+fn local(line: &str, protocol: u8) -> Option<ForeignSocket> {
     let (hex, port) = line.split_ascii_whitespace().nth(1)?.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let words: Option<Vec<[u8; 4]>> = (0..hex.len())
@@ -72,11 +78,12 @@ fn local(line: &str, protocol: u8) -> Option<Foreign> {
         4 => IpAddr::from(*bytes.first_chunk::<4>()?),
         _ => IpAddr::from(*bytes.first_chunk::<16>()?).to_canonical(),
     };
-    Some(at(protocol, address, port))
+    Some(ForeignSocket::at(protocol, address, port))
 }
 
-/// `sk RefCnt Type Proto Iface R ...`: a socket of protocol 0, or not running, hears nothing (Docker 28 announces
-/// addresses through such a one for some seconds); one of a device that is removed will not.
+/// Whether a packet socket receives frames of lo. `sk RefCnt Type Proto Iface R ...`: a socket of protocol 0,
+/// or one that is not running, receives nothing (Docker 28 has one for some seconds, to announce addresses);
+/// one of another device will not.
 pub(super) fn hears_loopback(packet: &str) -> bool {
     packet.lines().skip(1).any(|line| {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
@@ -100,8 +107,11 @@ mod tests {
     fn dockers_dns_server_is_read_as_the_kernel_prints_it() {
         let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n \
                     5141: 0B00007F:8D4B 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2\n";
-        let expected =
-            Foreign::Port { protocol: 17, address: Some(Ipv4Addr::new(127, 0, 0, 11).into()), port: 0x8d4b };
+        let expected = ForeignSocket::Port {
+            protocol: 17,
+            address: Some(Ipv4Addr::new(127, 0, 0, 11).into()),
+            port: 0x8d4b,
+        };
         assert_eq!(ports(text, 17), Some(vec![expected]));
     }
 

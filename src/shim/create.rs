@@ -10,13 +10,12 @@ use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays, given_back, joiners};
 use crate::audit::Line;
-use crate::decision::Decision;
 use crate::invocation::{Change, Verb};
 use crate::peers;
-use crate::policy::Policy;
+use crate::policy::{Decision, Policy};
 use crate::prepare::Bundle;
 use crate::record::{self, Excluded, Opened, Place, Process, Record};
-use crate::report;
+use crate::rewrite::changed_by;
 use crate::rules::{self, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
@@ -79,7 +78,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         let (name, path) = prepared.names;
         let namespace = prepared.before.path.clone();
         let (host_name, hosts) = peers::hosts_of(name, path, &id);
-        let peers = openings.peers.iter().copied().collect();
+        let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
@@ -115,10 +114,10 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     };
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
-    let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
+    let close = |path: &PathBuf| seal::lock_down(seal::netns_of(path)?.as_fd());
     let closed =
         prepared.before.path.as_ref().filter(|_| prepared.before.kept.is_some()).map_or(Ok(()), close);
-    let rules = report::rules(&record.applied);
+    let rules = changed_by(&record.applied);
     let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{Call, NOT_ISOLATED};
-use crate::decision::{self, Decision};
 use crate::invocation::Dialect;
+use crate::policy::{Decision, decide};
 use crate::record::{Place, Record};
 use crate::runtime::Kept;
 use crate::settings::{Mode, Settings};
@@ -59,7 +59,7 @@ pub(super) fn container(root: &Path, id: &OsStr) -> PathBuf {
 /// # Errors
 /// What the runtime keeps of it is not understood.
 fn isolated(settings: &Settings, kept: &Kept) -> Result<Option<String>> {
-    Ok(match decision::decide(settings, &kept.annotations()?) {
+    Ok(match decide(settings, &kept.annotations()?) {
         Decision::PassThrough(_) => None,
         Decision::Isolate(policy) => Some(format!(
             "it was created isolated ({}) and its record is gone; delete it and create it again",

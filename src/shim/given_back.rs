@@ -24,7 +24,7 @@ pub(super) fn give_back(place: &Place, record: &Record) -> Result<()> {
     let identity = Netns::of(netns.as_fd())?;
     let _lock = place.lock_peers()?;
     let vacant = || Ok(peers::stranger(identity, None)?.is_none() && !is_of_another(place, identity)?);
-    seal::reopen(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
+    seal::remove_table(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
 }
 
 /// Whether another isolated container has it; one whose record cannot be read may.

@@ -1,4 +1,4 @@
-//! What a runtime calls us for in the middle of `create`, `run` and `restore`: closing as the first hook of all where
+//! What a runtime calls us for in the middle of `create`, `run` and `restore`: lockdown as the first hook of all where
 //! something stays open, sealing as the last `createRuntime` hook, forgetting as a `poststop` hook. Hooks get the
 //! container's state on stdin (runtime-spec, config.md, "POSIX-platform Hooks").
 
@@ -21,11 +21,11 @@ use crate::seal;
 /// The largest state that is read, in bytes: it carries the annotations.
 const STATE_LIMIT: u64 = 128 << 20;
 
-/// The first hook: whatever is plumbed from now on meets a closed table.
-pub(super) fn close(record: &Path) -> Result<ExitCode> {
+/// The first hook: lockdown, before anything is plumbed.
+pub(super) fn lock_down(record: &Path) -> Result<ExitCode> {
     let (_, record, pid) = called(record)?;
     let netns = seal::netns_of(&process(pid))?;
-    seal::close(netns.as_fd()).with_context(|| format!("container {} not closed", record.id))?;
+    seal::lock_down(netns.as_fd()).with_context(|| format!("container {} not in lockdown", record.id))?;
     Ok(ExitCode::SUCCESS)
 }
 

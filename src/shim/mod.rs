@@ -63,7 +63,7 @@ struct Call<'a> {
 
 fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     if let Some(record) = &flags.close {
-        return hook::close(record);
+        return hook::lock_down(record);
     }
     if let Some(record) = &flags.seal {
         return hook::seal(record);

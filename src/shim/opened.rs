@@ -7,10 +7,11 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context, Result, bail};
 
 use super::sealing::process;
+use crate::nft::AllowList;
 use crate::peers::{self, is_allowed};
 use crate::prepare::name_servers;
 use crate::record::{Excluded, Opened, Place, Process, Record};
-use crate::seal::{self, Allow, Wanted};
+use crate::seal::{self, Desired};
 
 /// Seals and remembers. The program does not start before everybody's peers are in force.
 pub(super) fn seal(
@@ -27,9 +28,10 @@ pub(super) fn seal(
     }
     peers::check_carrier(netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
-    let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
+    let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.addresses.clone();
-    let sealed = seal::seal(netns, &Wanted { addresses, firewall: record.firewall, allow: Some(allow) })?;
+    let sealed =
+        seal::seal(netns, &Desired { addresses, firewall: record.firewall, allow_list: Some(allow) })?;
     if sealed.links_kept.is_empty() {
         bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));
     }

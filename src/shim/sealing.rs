@@ -14,7 +14,7 @@ use crate::audit::{self, Line};
 use crate::peers;
 use crate::record::{Place, Process, Record};
 use crate::rules::SEAL_FLAG;
-use crate::seal::{self, Netns, Wanted};
+use crate::seal::{self, Desired, Netns};
 
 /// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
 pub(super) const SEAL: Option<&str> = Some("seal");
@@ -61,10 +61,10 @@ fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
             bail!("the network namespace that it joins {why}");
         }
         let verified = seal::verify(netns.as_fd())?;
-        if let Some(broken) = verified.broken.first() {
+        if let Some(broken) = verified.defects.first() {
             bail!("the network namespace that it joins is not sealed any more: {broken}");
         }
-        if verified.allow.is_some() != record.opened.is_some() {
+        if verified.allow_list.is_some() != record.opened.is_some() {
             bail!("the network namespace that it joins is not as open as it was");
         }
         if record.job().is_some() {
@@ -75,8 +75,9 @@ fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
     } else if let Some(opened) = record.opened.take() {
         return opened::seal(place, record, opened, pid, netns.as_fd());
     } else {
-        let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall, allow: None };
-        record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
+        let (addresses, firewall) = (record.addresses.clone(), record.firewall);
+        let desired = Desired { addresses, firewall, allow_list: None };
+        record.sealed = Some(seal::seal(netns.as_fd(), &desired)?);
     }
     record.init = Some(Process::of(pid)?);
     place.update(&record)

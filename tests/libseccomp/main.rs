@@ -10,8 +10,7 @@ mod random;
 
 use filter::{Abi, Call, Filter, Library};
 use oci_isolate::config::{Document, Kind};
-use oci_isolate::decision::{Decision, decide};
-use oci_isolate::policy::{Annotation, SWITCH};
+use oci_isolate::policy::{Annotation, Decision, SWITCH, decide};
 use oci_isolate::rules::{CoreDumps, RULES, Subject, Violation, World};
 use oci_isolate::settings::Settings;
 use proptest::strategy::{Strategy, ValueTree};

@@ -4,8 +4,10 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use oci_isolate::nft::AllowList;
 use oci_isolate::policy::{Ingress, Protocol};
-use oci_isolate::seal::{Allow, Firewall, Wanted, close, seal};
+use oci_isolate::seal::{Desired, lock_down, seal};
+use oci_isolate::settings::Firewall;
 
 use super::{Namespace, UdpSocket, python};
 
@@ -25,8 +27,8 @@ fn is_as_written(name: &str, namespace: &Namespace) {
     assert!(listed == written, "{} is\n{written}\nand the kernel has\n{listed}", path.display());
 }
 
-fn wanted(allow: Option<Allow>) -> Wanted {
-    Wanted { addresses: vec![], firewall: Firewall::Required, allow }
+fn desired(allow_list: Option<AllowList>) -> Desired {
+    Desired { addresses: vec![], firewall: Firewall::Required, allow_list }
 }
 
 fn ingress() -> Vec<Ingress> {
@@ -43,26 +45,29 @@ fn ingress() -> Vec<Ingress> {
     ]
 }
 
-fn peers() -> Allow {
-    Allow {
-        peers: ["10.77.0.3/32", "10.78.0.0/24", "fd77::3/128"].map(|p| p.parse().unwrap()).into(),
+fn peers() -> AllowList {
+    AllowList {
+        peers: ["10.77.0.3/32", "10.78.0.0/24", "fd77::3/128"]
+            .map(|p| p.parse().unwrap())
+            .into_iter()
+            .collect(),
         never: ["10.77.0.1", "fd77::1"].map(|a| a.parse().unwrap()).into(),
-        ..Allow::default()
+        ..AllowList::default()
     }
 }
 
 #[test]
-fn golden_closed() {
+fn golden_sealed() {
     let container = Namespace::new();
     container.seal();
-    is_as_written("closed.nft", &container);
+    is_as_written("sealed.nft", &container);
 }
 
 #[test]
-fn golden_closing() {
+fn golden_lockdown() {
     let container = Namespace::new();
-    close(container.open().as_fd()).unwrap();
-    is_as_written("closing.nft", &container);
+    lock_down(container.open().as_fd()).unwrap();
+    is_as_written("lockdown.nft", &container);
 }
 
 #[test]
@@ -76,15 +81,15 @@ s=socket.socket(socket.AF_INET6,socket.SOCK_RAW,58); print('x',flush=True); time
     let _all = ["127.0.0.1:4000", "[::1]:4001", "0.0.0.0:4002"].map(bind);
     container.seal();
     is_as_written("foreign.nft", &container);
-    seal(container.open().as_fd(), &wanted(Some(peers()))).unwrap();
+    seal(container.open().as_fd(), &desired(Some(peers()))).unwrap();
     is_as_written("foreign-peers.nft", &container);
 }
 
-fn allow_lists() -> [(&'static str, Allow); 3] {
+fn allow_lists() -> [(&'static str, AllowList); 3] {
     [
-        ("ingress.nft", Allow { ingress: ingress(), ..Allow::default() }),
+        ("ingress.nft", AllowList { ingress: ingress(), ..AllowList::default() }),
         ("peers.nft", peers()),
-        ("ingress-peers.nft", Allow { ingress: ingress(), ..peers() }),
+        ("ingress-peers.nft", AllowList { ingress: ingress(), ..peers() }),
     ]
 }
 
@@ -92,7 +97,7 @@ fn allow_lists() -> [(&'static str, Allow); 3] {
 fn golden_allow_lists() {
     for (name, allow) in allow_lists() {
         let container = Namespace::new();
-        seal(container.open().as_fd(), &wanted(Some(allow))).unwrap();
+        seal(container.open().as_fd(), &desired(Some(allow))).unwrap();
         is_as_written(name, &container);
     }
 }
@@ -103,19 +108,19 @@ fn number(namespace: &Namespace) -> String {
 }
 
 #[test]
-fn a_closed_namespace_gets_the_same_table_by_additions_alone() {
+fn lockdown_grows_into_the_same_table_by_additions_alone() {
     for (name, allow) in allow_lists() {
         let container = Namespace::new();
-        close(container.open().as_fd()).unwrap();
+        lock_down(container.open().as_fd()).unwrap();
         let before = number(&container);
-        seal(container.open().as_fd(), &wanted(Some(allow))).unwrap();
+        seal(container.open().as_fd(), &desired(Some(allow))).unwrap();
         is_as_written(name, &container);
         assert_eq!(number(&container), before, "{name}");
     }
 }
 
 #[test]
-fn a_closed_namespace_whose_table_was_changed_gets_another_table() {
+fn lockdown_that_was_changed_is_replaced() {
     let changes = [
         "insert rule inet oci_isolate output accept",
         "add rule inet oci_isolate forward counter accept",
@@ -125,10 +130,10 @@ fn a_closed_namespace_whose_table_was_changed_gets_another_table() {
     ];
     for change in changes {
         let container = Namespace::new();
-        close(container.open().as_fd()).unwrap();
+        lock_down(container.open().as_fd()).unwrap();
         let before = number(&container);
         container.sh(&format!("nft '{change}'"));
-        seal(container.open().as_fd(), &wanted(Some(peers()))).unwrap();
+        seal(container.open().as_fd(), &desired(Some(peers()))).unwrap();
         is_as_written("peers.nft", &container);
         assert_ne!(number(&container), before, "{change}");
     }

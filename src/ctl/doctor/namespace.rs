@@ -10,8 +10,9 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
 use super::Finding;
+use crate::nft::AllowList;
 use crate::policy::{Ingress, Protocol};
-use crate::seal::{self, Allow, Wanted};
+use crate::seal::{self, Desired};
 use crate::settings::Firewall;
 
 pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
@@ -43,9 +44,9 @@ pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
 /// What it means that a namespace cannot be closed, where the settings do without a firewall too.
 fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     let says = format!("{error:#}");
-    let wanted = Wanted { addresses: vec![], firewall, allow: None };
+    let desired = Desired { addresses: vec![], firewall, allow_list: None };
     let goes_without = firewall == Firewall::IfAvailable
-        && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &wanted).is_ok());
+        && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &desired).is_ok());
     if goes_without {
         return Finding::warn("seal", says, "modprobe nf_tables: isolated containers have no firewall");
     }
@@ -54,22 +55,22 @@ fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
 }
 
 /// Of everything that an allow-list is made of: tracked connections, a port, a source, a peer.
-fn opened() -> Result<Allow> {
+fn opened() -> Result<AllowList> {
     let peer: IpNet = "192.0.2.0/24".parse()?;
     let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
-    Ok(Allow { ingress: vec![ingress], peers: [peer].into(), never: [].into() })
+    Ok(AllowList { ingress: vec![ingress], peers: [peer].into_iter().collect(), never: [].into() })
 }
 
-fn sealed_as(allow: Option<Allow>) -> Result<()> {
+fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
     let netns = empty_namespace()?;
-    let wanted = Wanted { addresses: vec![], firewall: Firewall::Required, allow };
-    seal::seal(netns.as_fd(), &wanted)?;
+    let desired = Desired { addresses: vec![], firewall: Firewall::Required, allow_list };
+    seal::seal(netns.as_fd(), &desired)?;
     let seen = seal::verify(netns.as_fd())?;
-    if !seen.broken.is_empty() {
-        let reasons: Vec<_> = seen.broken.iter().map(ToString::to_string).collect();
+    if !seen.defects.is_empty() {
+        let reasons: Vec<_> = seen.defects.iter().map(ToString::to_string).collect();
         bail!("the sealed network namespace does not hold: {}", reasons.join("; "));
     }
-    if seen.allow != wanted.allow {
+    if seen.allow_list != desired.allow_list {
         bail!("the sealed network namespace lets through what was not asked for");
     }
     Ok(())

@@ -1,34 +1,35 @@
-//! What has to be added to a table so that it is another one, if nothing has to go. Pure.
+//! What has to be added to a loaded table to make it another one, if nothing has to be removed.
 //!
-//! A loaded table that grows is there at once; one that is taken out is taken apart after a grace period of RCU, and to
-//! close the socket waits for that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
+//! Additions take effect at once. A removed table is freed after a grace period of RCU, and closing the
+//! socket waits for that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
 
-use super::table::{Chain, Expr, Set, Table};
+use super::expr::Expr;
+use super::table::{Chain, Set, Table};
 
-/// What is to be added.
+/// What has to be added.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Additions<'a> {
-    pub(super) sets: Vec<&'a Set>,
+pub(crate) struct Additions<'a> {
+    pub(crate) sets: Vec<&'a Set>,
     /// Without their rules.
-    pub(super) chains: Vec<&'a Chain>,
-    /// In the order in which they are to be added.
-    pub(super) rules: Vec<Added<'a>>,
+    pub(crate) chains: Vec<&'a Chain>,
+    /// In the order in which they have to be added.
+    pub(crate) rules: Vec<AddedRule<'a>>,
 }
 
-/// A rule that is to be added.
+/// A rule that has to be added.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Added<'a> {
-    pub(super) chain: &'a str,
-    /// Before which of the rules that are there, from 0; at the end of the chain without.
-    pub(super) before: Option<usize>,
-    pub(super) rule: &'a [Expr],
+pub(crate) struct AddedRule<'a> {
+    pub(crate) chain: &'a str,
+    /// The existing rule before which it is inserted, from 0; `None` is the end of the chain.
+    pub(crate) before: Option<usize>,
+    pub(crate) rule: &'a [Expr],
 }
 
 impl<'a> Additions<'a> {
     /// All of a table.
-    pub(super) fn all(table: &'a Table) -> Self {
+    pub(crate) fn all(table: &'a Table) -> Self {
         let rules = table.chains.iter().flat_map(|chain| {
-            chain.rules.iter().map(|rule| Added { chain: &chain.name, before: None, rule })
+            chain.rules.iter().map(|rule| AddedRule { chain: &chain.name, before: None, rule })
         });
         Self {
             sets: table.sets.iter().collect(),
@@ -39,8 +40,9 @@ impl<'a> Additions<'a> {
 }
 
 impl Table {
-    /// What makes this table that one; none if anything in it has to go or to change. A set cannot grow.
-    pub(super) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
+    /// What makes this table that one; `None` if anything in it has to be removed or changed. A set cannot
+    /// grow.
+    pub(crate) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
         let mut added = Additions::default();
         if self.flags != to.flags {
             return None;
@@ -66,7 +68,7 @@ impl Table {
                     next += 1;
                 } else {
                     let before = (next < there.len()).then_some(next);
-                    added.rules.push(Added { chain: &chain.name, before, rule });
+                    added.rules.push(AddedRule { chain: &chain.name, before, rule });
                 }
             }
             if next < there.len() {
@@ -83,14 +85,14 @@ impl Table {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::Allow;
-    use super::super::sockets::Foreign;
+    use super::super::allow_list::AllowList;
+    use super::super::foreign::ForeignSocket;
     use super::*;
 
-    fn allow() -> Allow {
-        Allow {
+    fn allow() -> AllowList {
+        AllowList {
             ingress: vec![],
-            peers: BTreeSet::from(["10.0.0.2/32".parse().unwrap()]),
+            peers: ["10.0.0.2/32".parse().unwrap()].into_iter().collect(),
             never: BTreeSet::new(),
         }
     }
@@ -101,7 +103,7 @@ mod tests {
         table.sets.extend(added.sets.iter().map(|set| (*set).clone()));
         table.chains.extend(added.chains.iter().map(|chain| Chain { rules: vec![], ..(*chain).clone() }));
         let before = table.clone();
-        for Added { chain, before: place, rule } in &added.rules {
+        for AddedRule { chain, before: place, rule } in &added.rules {
             let of = |table: &Table| table.chains.iter().position(|is| is.name == *chain).unwrap();
             let is = &before.chains[of(&before)].rules;
             let at = of(&table);
@@ -116,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn a_closing_table_grows_into_any_that_lets_something_through() {
-        let socket = Foreign::Port { protocol: 17, address: None, port: 53 };
+    fn lockdown_grows_into_any_allow_list() {
+        let socket = ForeignSocket::Port { protocol: 17, address: None, port: 53 };
         let ingress = vec![crate::policy::Ingress {
             protocol: crate::policy::Protocol::Tcp,
             first: 80,
@@ -126,28 +128,28 @@ mod tests {
         }];
         for foreign in [&[][..], &[socket]] {
             for ingress in [vec![], ingress.clone()] {
-                let to = Table::allowing(&Table::sealing(foreign), &Allow { ingress, ..allow() });
-                let added = Table::closing().additions(&to).unwrap();
-                assert_eq!(grown(&Table::closing(), &added), to);
+                let to = Table::sealed(foreign).with_allow_list(&AllowList { ingress, ..allow() });
+                let added = Table::lockdown().additions(&to).unwrap();
+                assert_eq!(grown(&Table::lockdown(), &added), to);
             }
         }
     }
 
     #[test]
     fn an_empty_table_grows_into_any() {
-        let to = Table::allowing(&Table::sealing([]), &allow());
+        let to = Table::sealed([]).with_allow_list(&allow());
         assert_eq!(Table::default().additions(&to), Some(Additions::all(&to)));
         assert_eq!(grown(&Table::default(), &Additions::all(&to)), to);
     }
 
     #[test]
     fn nothing_is_added_to_a_table_that_is_as_it_should_be() {
-        assert_eq!(Table::closing().additions(&Table::closing()), Some(Additions::default()));
+        assert_eq!(Table::lockdown().additions(&Table::lockdown()), Some(Additions::default()));
     }
 
     #[test]
-    fn a_table_of_which_something_has_to_go_does_not_grow() {
-        let to = Table::allowing(&Table::sealing([]), &allow());
+    fn a_table_of_which_something_has_to_be_removed_does_not_grow() {
+        let to = Table::sealed([]).with_allow_list(&allow());
         let changes: [fn(&mut Table); 7] = [
             |t| t.flags = 1,
             |t| t.chains[1].rules.push(vec![Expr::Accept]),
@@ -168,13 +170,13 @@ mod tests {
             },
         ];
         for change in changes {
-            let mut table = Table::closing();
+            let mut table = Table::lockdown();
             change(&mut table);
             assert_eq!(table.additions(&to), None, "{table:?}");
         }
-        // One that a set holds too much, or that nobody wants.
-        let with = |port| Table::sealing(&[Foreign::Port { protocol: 17, address: None, port }]);
+        // A set with a key too many, and a set too many.
+        let with = |port| Table::sealed(&[ForeignSocket::Port { protocol: 17, address: None, port }]);
         assert_eq!(with(1).additions(&with(2)), None);
-        assert_eq!(with(1).additions(&Table::sealing([])), None);
+        assert_eq!(with(1).additions(&Table::sealed([])), None);
     }
 }

@@ -1,6 +1,6 @@
-//! An expression of a rule between data and netlink: encode it for the kernel, decode what the kernel reports.
+//! Encodes an expression for the kernel, and decodes what the kernel reports.
 //!
-//! No judgement here; what it cannot decode becomes [`Expr::Other`] and so equals nothing. Wire format:
+//! What cannot be decoded becomes [`Expr::Other`], which equals nothing of ours. Must not judge. Wire format:
 //! linux/netfilter/nf_tables.h.
 
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use netlink_bindings::nftables::{
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 
-use super::table::{Compare, Expr};
+use super::expr::{Compare, Expr};
 
 pub(super) fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAttrs<P> {
     let element = list.nested_elem();
@@ -240,8 +240,8 @@ pub(super) fn text(text: &CStr) -> String {
 /// `NFT_CMP_*`.
 const COMPARE: [(Compare, u32); 4] =
     [(Compare::Equal, 0), (Compare::NotEqual, 1), (Compare::AtMost, 3), (Compare::AtLeast, 5)];
-/// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its source, the
-/// kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
+/// `NFTA_LOOKUP_*`. By hand: netlink-bindings 0.3.5 numbers them in another order than the kernel (its
+/// source, the kernel's Documentation/netlink/specs/nftables.yaml, has `set-id` before `sreg`).
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
 const LOOKUP_FLAGS: u16 = 5;
@@ -264,12 +264,12 @@ mod tests {
 
     #[test]
     fn every_expression_survives_the_way_to_netlink_and_back() {
-        let socket = super::super::sockets::Foreign::Protocol(1);
-        let mut allow = crate::seal::Allow::default();
+        let socket = super::super::ForeignSocket::Protocol(1);
+        let mut allow = super::super::AllowList::default();
         let from = Some("10.0.0.0/8".parse().unwrap());
         let protocol = crate::policy::Protocol::Udp;
         allow.ingress.push(crate::policy::Ingress { protocol, first: 1, last: 2, from });
-        let table = Table::sealing([&socket]).opened(Some(&allow));
+        let table = Table::sealed([&socket]).with_allow_list(&allow);
         for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
             let mut request = Request::new().op_newrule_do(&Nfgenmsg::new());
             let list = request.encode().nested_expressions();

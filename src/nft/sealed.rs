@@ -1,6 +1,6 @@
-//! The table of a namespace that is closed: nothing but loopback, and no foreign socket over that. Pure.
+//! *Sealed*: the table that lets nothing pass but loopback traffic, and none of that to foreign sockets.
 //!
-//! In the words of nft(8), with the sets and their rules left out when they are empty:
+//! In the notation of nft(8); sets without elements are left out, with their rules:
 //!
 //! ```text
 //! table inet oci_isolate {
@@ -30,26 +30,27 @@
 //! }
 //! ```
 //!
-//! -300 is before every translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output` sees where a program
-//! wants to go. `input` sees where the packet arrived after all translation, so a foreign socket is met by its
-//! real address and port. `postrouting` is for a translation that sends loopback traffic to an interface after
-//! `output` has accepted it. TCP is reset because an ICMP error is no more than a hint to a connect(2) in progress,
-//! which goes on for a second (tcp(7), "Error handling"). lo always has index 1 (`LOOPBACK_IFINDEX`).
+//! -300 is before all address translation (Docker's rules for 127.0.0.11 are at -100, dstnat), so `output`
+//! sees the destination that the program asked for. `input` sees the destination after translation, so a
+//! foreign socket is matched by its real address and port. `postrouting` catches a translation that sends
+//! loopback traffic to a link after `output` has accepted it. TCP is reset because an ICMP error is only a
+//! hint to a connect(2) in progress, which continues for a second (tcp(7), "Error handling"). lo always has
+//! index 1 (`LOOPBACK_IFINDEX`).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Allow;
-use super::sockets::Foreign;
-use super::steps::{
-    FAMILIES, META_IIF, META_L4PROTO, META_OIF, NETWORK, SET_CONSTANT, TCP, UDP, equals, in_set, interface,
-    meta, port, protocol,
+use super::expr::{
+    Compare, Expr, META_IIF, META_L4PROTO, META_OIF, NETWORK, SET_CONSTANT, TCP, UDP, equals, in_set,
+    interface, meta, port, protocol,
 };
-use super::table::{Base, Chain, Compare, Expr, Set, Table};
+use super::family::FAMILIES;
+use super::foreign::ForeignSocket;
+use super::table::{Base, Chain, Set, Table};
 
 impl Table {
-    /// The table for a namespace with these foreign sockets.
-    pub fn sealing<'a>(foreign: impl IntoIterator<Item = &'a Foreign>) -> Self {
+    /// For a namespace with these foreign sockets.
+    pub fn sealed<'a>(foreign: impl IntoIterator<Item = &'a ForeignSocket>) -> Self {
         let mut keys: [BTreeSet<Vec<u8>>; 4] = Default::default();
         for (set, key) in foreign.into_iter().filter_map(key_of) {
             keys[set].insert(key);
@@ -57,16 +58,17 @@ impl Table {
         Self::with_keys(keys)
     }
 
-    /// The table that this one should be, given what its sets say it blocks and what is to be let through.
-    pub fn intended(&self, allow: Option<&Allow>) -> Self {
+    /// Made anew, blocking what this one blocks.
+    pub(super) fn sealed_again(&self) -> Self {
         let keys = SETS.map(|(name, ..)| {
             self.sets.iter().find(|set| set.name == name).map(|set| set.keys.clone()).unwrap_or_default()
         });
-        Self::with_keys(keys).opened(allow)
+        Self::with_keys(keys)
     }
 
-    /// The intended table, and these sockets as well.
-    pub fn blocking_also(&self, foreign: &[Foreign], allow: Option<&Allow>) -> Self {
+    /// Made anew, blocking what this one blocks and these sockets. Keys that are not of their set's length
+    /// are dropped.
+    pub(super) fn sealed_also(&self, foreign: &[ForeignSocket]) -> Self {
         let mut keys = SETS.map(|_| BTreeSet::new());
         for (position, (name, ..)) in SETS.iter().enumerate() {
             for set in self.sets.iter().filter(|set| set.name == *name) {
@@ -77,19 +79,11 @@ impl Table {
         for (set, key) in foreign.iter().filter_map(key_of) {
             keys[set].insert(key);
         }
-        Self::with_keys(keys).opened(allow)
-    }
-
-    /// This closed table, or the one that allows something in its place.
-    pub fn opened(self, allow: Option<&Allow>) -> Self {
-        match allow {
-            Some(allow) => Self::allowing(&self, allow),
-            None => self,
-        }
+        Self::with_keys(keys)
     }
 
     /// Whether the sets hold this socket (127.0.0.11 is blocked by a rule of its own).
-    pub fn blocks(&self, foreign: &Foreign) -> bool {
+    pub fn blocks(&self, foreign: &ForeignSocket) -> bool {
         key_of(foreign).is_some_and(|(set, key)| {
             self.sets.iter().any(|s| s.name == SETS[set].0 && s.keys.contains(&key))
         })
@@ -133,9 +127,10 @@ impl Table {
     }
 }
 
-/// Name, key type, key length, and the steps that load and look up such a key. A key fills registers of four bytes, 8
-/// and on; one that begins a register of sixteen bytes goes by that one's number (8 is 1, 12 is 2), because that is how
-/// the kernel reports it (`nft_dump_register` in net/netfilter/nf_tables_api.c).
+/// Name, key type, key length, and the expressions that load and look up such a key. A key fills registers of
+/// four bytes, from 8 on; one at the start of a register of sixteen bytes has that register's number (8 is 1,
+/// 12 is 2), because that is how the kernel reports it (`nft_dump_register` in
+/// net/netfilter/nf_tables_api.c).
 type SetKind = (&'static str, u32, u32, fn(&str) -> Vec<Expr>);
 
 const SETS: [SetKind; 4] = [
@@ -153,10 +148,10 @@ const SETS: [SetKind; 4] = [
     ("foreign_protocols", 12, 1, |set| vec![meta(META_L4PROTO, 1), in_set(1, set)]),
 ];
 
-/// Which set blocks it and by which key; none for what the loopback interface itself would have to go for.
-fn key_of(foreign: &Foreign) -> Option<(usize, Vec<u8>)> {
+/// Which set blocks it, and by which key; `None` if blocking it would take all loopback traffic.
+fn key_of(foreign: &ForeignSocket) -> Option<(usize, Vec<u8>)> {
     match *foreign {
-        Foreign::Port { protocol, address, port } => {
+        ForeignSocket::Port { protocol, address, port } => {
             let address = address.map(|a| a.to_canonical());
             let (set, mut key) = match address {
                 Some(IpAddr::V4(a)) => (0, a.octets().to_vec()),
@@ -168,8 +163,8 @@ fn key_of(foreign: &Foreign) -> Option<(usize, Vec<u8>)> {
             key.extend([0, 0]);
             Some((set, key))
         }
-        Foreign::Protocol(TCP | UDP) | Foreign::Packet => None,
-        Foreign::Protocol(protocol) => Some((3, vec![protocol])),
+        ForeignSocket::Protocol(TCP | UDP) | ForeignSocket::Packet => None,
+        ForeignSocket::Protocol(protocol) => Some((3, vec![protocol])),
     }
 }
 
@@ -196,7 +191,7 @@ const fn concat_type(parts: &[u32]) -> u32 {
     all
 }
 
-/// dockerd's DNS server inside the namespace, and therefore every container's: blocked whoever listens there.
+/// dockerd's DNS server inside the namespace; blocked in every container, whatever listens there.
 const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const REFUSE: &str = "refuse";
 const FIRST: i32 = -300;
@@ -204,19 +199,10 @@ const LAST: i32 = 300;
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Difference;
     use super::*;
 
-    fn socket(address: &str, port: u16) -> Foreign {
-        Foreign::Port { protocol: UDP, address: address.parse().ok(), port }
-    }
-
-    #[test]
-    fn the_table_for_the_time_of_plumbing_is_not_taken_for_a_sealed_one() {
-        let closing = Table::closing();
-        let said: Vec<_> = closing.differs(&closing.intended(None)).iter().map(ToString::to_string).collect();
-        assert_eq!(said[0], "chain input has 3 rules instead of 2");
-        assert_eq!(closing.allows(), None);
+    fn socket(address: &str, port: u16) -> ForeignSocket {
+        ForeignSocket::Port { protocol: UDP, address: address.parse().ok(), port }
     }
 
     #[test]
@@ -226,9 +212,9 @@ mod tests {
             socket("::1", 53),
             socket("", 53),
             socket("::ffff:10.0.0.1", 53),
-            Foreign::Protocol(1),
+            ForeignSocket::Protocol(1),
         ];
-        let table = Table::sealing(&all);
+        let table = Table::sealed(&all);
         assert_eq!(
             table.sets.iter().map(|s| (s.name.as_str(), s.keys.len())).collect::<Vec<_>>(),
             [("foreign4", 2), ("foreign6", 1), ("foreign_any", 1), ("foreign_protocols", 1)]
@@ -241,49 +227,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_blocked_is_never_called_blocked() {
-        for foreign in [Foreign::Protocol(TCP), Foreign::Protocol(UDP), Foreign::Packet] {
-            assert!(!Table::sealing([&foreign]).blocks(&foreign));
+        for foreign in [ForeignSocket::Protocol(TCP), ForeignSocket::Protocol(UDP), ForeignSocket::Packet] {
+            assert!(!Table::sealed([&foreign]).blocks(&foreign));
         }
-    }
-
-    #[test]
-    fn without_foreign_sockets_there_is_no_set() {
-        let table = Table::sealing([]);
-        assert!(table.sets.is_empty());
-        assert_eq!(table.intended(None), table);
-    }
-
-    #[test]
-    fn every_change_has_a_name() {
-        let intact = Table::sealing(&[socket("", 53)]);
-        let said = |change: fn(&mut Table)| {
-            let mut table = intact.clone();
-            change(&mut table);
-            let found = table.differs(&table.intended(None));
-            found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        assert_eq!(said(|_| ()), "");
-        assert_eq!(said(|t| t.flags = 1), "it is dormant");
-        assert_eq!(said(|t| drop(t.chains.remove(0))), "chain forward is missing");
-        assert_eq!(
-            said(|t| t.chains[2].base.as_mut().unwrap().policy = 1),
-            "type, hook, priority or policy of chain output was changed"
-        );
-        assert_eq!(said(|t| t.chains[1].rules[0] = vec![Expr::Accept]), "rule 1 of chain input was changed");
-        assert_eq!(
-            said(|t| t.chains[2].rules.insert(0, vec![Expr::Other("counter".into()), Expr::Accept])),
-            "chain output has 5 rules instead of 4; rule 1 of chain output was changed"
-        );
-        assert_eq!(said(|t| t.sets[0].flags = 0), "set foreign_any was changed");
-        let extra = |t: &mut Table| t.chains.push(Chain { name: "x".into(), base: None, rules: vec![] });
-        assert_eq!(said(extra), "chain x is not ours");
-    }
-
-    #[test]
-    fn an_emptied_set_is_a_change_of_the_rules() {
-        let mut table = Table::sealing(&[socket("", 53)]);
-        table.sets[0].keys.clear();
-        let found = table.differs(&table.intended(None));
-        assert!(found.contains(&Difference::Set("foreign_any".into())), "{found:?}");
     }
 }

@@ -1,13 +1,15 @@
-//! One netlink socket: requests out, answers back, errors by number.
+//! A netlink socket: sends requests, receives the replies, reports errors by number.
 //!
-//! Messages are encoded and decoded by `netlink-bindings`; this file only frames and carries them. It never waits: the
-//! kernel handles a request inside send(2) and queues the answer before that returns, and each recv(2) of a dump
-//! queues the next part before it returns (netlink(7); `netlink_recvmsg` in net/netlink/af_netlink.c). So it reads
-//! with `MSG_DONTWAIT`, and a missing answer is an error instead of a hang.
+//! Messages are encoded and decoded by `netlink-bindings`; this file only frames and carries them. It must
+//! not wait: the kernel handles a request inside send(2) and queues the answer before that returns, and each
+//! recv(2) of a dump queues the next part before it returns (netlink(7); `netlink_recvmsg` in
+//! net/netlink/af_netlink.c). So it reads with `MSG_DONTWAIT`, and a missing answer is an error instead of a
+//! hang.
 //!
-//! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no nf_tables" and
-//! "not allowed" one; it does not see that a reply above 8 KiB was cut, waits for ever for a lost one, hides `NLM_F_DUMP_INTR`, and
-//! asks for one acknowledgement a message, which overruns the receive buffer from some 270 messages on.
+//! Why not `netlink-socket2` 0.3.5: it turns every error of socket(2) into EPERM, which would make "no
+//! nf_tables" and "not allowed" one; it does not notice that a reply above 8 KiB was truncated, waits for
+//! ever for a lost one, hides `NLM_F_DUMP_INTR`, and asks for one acknowledgement a message, which overruns
+//! the receive buffer from some 270 messages on.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -19,27 +21,28 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
 };
 
-pub(super) struct Wire {
+/// It belongs to the network namespace of the thread that opened it.
+pub(crate) struct Socket {
     fd: OwnedFd,
     buffer: Vec<u8>,
     seq: u32,
 }
 
-impl Wire {
+impl Socket {
     /// A socket in the network namespace of the calling thread.
-    pub(super) fn open(protocol: SockProtocol) -> Result<Self, Errno> {
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Self::over)
+    pub(crate) fn open(protocol: SockProtocol) -> Result<Self, Errno> {
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Self::from_fd)
     }
 
-    /// Whoever is at the other end of the socket answers.
-    pub(super) fn over(fd: OwnedFd) -> Self {
+    /// Over a socket whose other end gives the replies.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, buffer: vec![0; RECEIVE], seq: 1 }
     }
 
-    /// Asks and gathers what `keep` makes of each reply, for single requests and dumps alike.
+    /// Sends one request, a dump or not, and collects what `keep` makes of each reply.
     ///
-    /// A dump that the kernel marks as inconsistent is asked for again, and `EINTR` if it never settles.
-    pub(super) fn ask<R: NetlinkRequest, T>(
+    /// A dump that the kernel marks as inconsistent is repeated; `EINTR` if it stays so.
+    pub(crate) fn query<R: NetlinkRequest, T>(
         &mut self,
         request: &R,
         keep: impl Fn(R::ReplyType<'_>) -> Option<T>,
@@ -48,7 +51,7 @@ impl Wire {
             let mut batch = Batch::default();
             batch.add(request);
             let mut kept = Vec::new();
-            let last = self.send(&mut batch, 0)?;
+            let last = self.transmit(&mut batch, 0)?;
             let torn = self.receive(last, last, |payload| kept.extend(keep(R::decode_reply(payload))));
             if !torn.map_err(|(_, errno)| errno)? {
                 return Ok(kept);
@@ -57,24 +60,24 @@ impl Wire {
         Err(Errno::EINTR)
     }
 
-    /// Sends a batch in one write; the message at `acknowledged` is the only one that is answered when all is well.
+    /// Sends a batch in one write. Only the message at `acknowledged` is answered on success.
     ///
     /// The error is that of the first message that failed, with its position in the batch.
-    pub(super) fn tell(&mut self, mut batch: Batch, acknowledged: usize) -> Result<(), (usize, Errno)> {
+    pub(crate) fn send(&mut self, mut batch: Batch, acknowledged: usize) -> Result<(), (usize, Errno)> {
         let first = self.seq;
-        let last = self.send(&mut batch, acknowledged).map_err(|errno| (0, errno))?;
+        let last = self.transmit(&mut batch, acknowledged).map_err(|errno| (0, errno))?;
         self.receive(first, last, |_| ())
             .map_err(|(seq, errno)| (seq.wrapping_sub(first) as usize, errno))?;
         Ok(())
     }
 
     /// Returns the sequence number whose acknowledgement ends the exchange.
-    fn send(&mut self, batch: &mut Batch, acknowledged: usize) -> Result<u32, Errno> {
+    fn transmit(&mut self, batch: &mut Batch, acknowledged: usize) -> Result<u32, Errno> {
         let first = self.seq;
         batch.number(first, acknowledged);
         self.seq = first.wrapping_add(batch.starts.len() as u32);
         let sent = match send(self.fd.as_raw_fd(), &batch.bytes, MsgFlags::empty()) {
-            Err(Errno::EMSGSIZE) => self.send_large(&batch.bytes)?,
+            Err(Errno::EMSGSIZE) => self.transmit_large(&batch.bytes)?,
             sent => sent?,
         };
         if sent != batch.bytes.len() {
@@ -83,23 +86,24 @@ impl Wire {
         Ok(first.wrapping_add(acknowledged as u32))
     }
 
-    /// A batch is one datagram, and that has to fit into the socket's buffer (net.core.wmem_default, 208 KiB; the kernel
-    /// doubles what it is given, and takes more than net.core.wmem_max only from CAP_NET_ADMIN of the host).
-    fn send_large(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+    /// A batch is one datagram, and that has to fit into the socket's buffer (net.core.wmem_default, 208 KiB;
+    /// the kernel doubles what it is given, and takes more than net.core.wmem_max only from CAP_NET_ADMIN of
+    /// the host).
+    fn transmit_large(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         if setsockopt(&self.fd, sockopt::SndBufForce, &bytes.len()).is_err() {
             setsockopt(&self.fd, sockopt::SndBuf, &bytes.len())?;
         }
         send(self.fd.as_raw_fd(), bytes, MsgFlags::empty())
     }
 
-    /// Reads until `last` is answered; true if a dump was torn by a concurrent change.
+    /// Receives until `last` is acknowledged; true if a dump was torn by a concurrent change.
     fn receive(&mut self, first: u32, last: u32, mut each: impl FnMut(&[u8])) -> Result<bool, (u32, Errno)> {
         let mut torn = false;
         loop {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
             let length =
                 recv(self.fd.as_raw_fd(), &mut self.buffer, flags).map_err(|errno| (first, errno))?;
-            // MSG_TRUNC: the true length, so a reply that was cut is seen. A cut reply is no reply.
+            // MSG_TRUNC: the true length, so a truncated reply is noticed, and an error.
             let mut rest = self.buffer.get(..length).ok_or((first, Errno::EMSGSIZE))?;
             while let Some((header, payload, next)) = split(rest) {
                 rest = next;
@@ -127,15 +131,15 @@ impl Wire {
     }
 }
 
-/// Messages that go out in one write.
+/// Messages that are sent in one write.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     bytes: Vec<u8>,
     starts: Vec<usize>,
 }
 
 impl Batch {
-    pub(super) fn add<R: NetlinkRequest>(&mut self, request: &R) {
+    pub(crate) fn add<R: NetlinkRequest>(&mut self, request: &R) {
         let Protocol::Raw { request_type, .. } = request.protocol() else {
             unreachable!("no request of ours is generic netlink")
         };
@@ -150,7 +154,7 @@ impl Batch {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }
 

@@ -1,7 +1,6 @@
 //! Namespaces that keep their links: ports that are answered, peers, and nothing else. A bridge with a gateway, the
 //! container, a peer and another; behind the gateway an "internet".
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
@@ -9,8 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use oci_isolate::policy::{Ingress, Protocol};
-use oci_isolate::seal::{Allow, Firewall, Sealed, Wanted, close, peers, seal, set_peers, verify};
+use oci_isolate::nft::AllowList;
+use oci_isolate::policy::{Ingress, Prefixes, Protocol};
+use oci_isolate::seal::{
+    Desired, Sealed, SocketOwner, defects, lock_down, netns_of, observe, peers, seal, set_peers, verify,
+};
+use oci_isolate::settings::Firewall;
 
 use super::{Namespace, arrives, at_once, connect, ip};
 
@@ -71,7 +74,7 @@ impl Net {
         ));
     }
 
-    fn seal(&self, allow: &Allow) -> Sealed {
+    fn seal(&self, allow: &AllowList) -> Sealed {
         seal(self.container.open().as_fd(), &opened(allow)).unwrap()
     }
 
@@ -80,25 +83,25 @@ impl Net {
     }
 }
 
-fn prefixes(text: &[&str]) -> BTreeSet<IpNet> {
+fn prefixes(text: &[&str]) -> Prefixes {
     text.iter().map(|prefix| prefix.parse().unwrap()).collect()
 }
 
-fn opened(allow: &Allow) -> Wanted {
-    Wanted { addresses: vec![], firewall: Firewall::IfAvailable, allow: Some(allow.clone()) }
+fn opened(allow: &AllowList) -> Desired {
+    Desired { addresses: vec![], firewall: Firewall::IfAvailable, allow_list: Some(allow.clone()) }
 }
 
-fn to_peers(peers: &[&str]) -> Allow {
-    Allow { peers: prefixes(peers), ..Allow::default() }
+fn to_peers(peers: &[&str]) -> AllowList {
+    AllowList { peers: prefixes(peers), ..AllowList::default() }
 }
 
-fn port(protocol: Protocol, port: u16, from: Option<&str>) -> Allow {
+fn port(protocol: Protocol, port: u16, from: Option<&str>) -> AllowList {
     let from = from.map(|from| from.parse().unwrap());
-    Allow { ingress: vec![Ingress { protocol, first: port, last: port, from }], ..Allow::default() }
+    AllowList { ingress: vec![Ingress { protocol, first: port, last: port, from }], ..AllowList::default() }
 }
 
 fn broken(container: &Namespace) -> Vec<String> {
-    verify(container.open().as_fd()).unwrap().broken.iter().map(ToString::to_string).collect()
+    verify(container.open().as_fd()).unwrap().defects.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -303,7 +306,7 @@ P"#;
 #[test]
 fn errors_that_path_mtu_needs_get_through() {
     let peers = to_peers(&["10.88.0.2/32", "fd88::2/128"]);
-    let both = Allow { peers: peers.peers.clone(), ..port(Protocol::Tcp, 8080, None) };
+    let both = AllowList { peers: peers.peers.clone(), ..port(Protocol::Tcp, 8080, None) };
     for allow in [port(Protocol::Tcp, 8080, None), peers, both] {
         let net = Net::new();
         net.gateway.sh("ip link set i0 mtu 1300; ip link set br0 mtu 1500");
@@ -378,11 +381,11 @@ fn errors_about_what_was_not_sent_to_a_peer_get_nowhere() {
 }
 
 #[test]
-fn no_packet_between_close_and_seal() {
+fn no_packet_between_lockdown_and_seal() {
     let (host, container) = (Namespace::new(), Namespace::new());
-    close(container.open().as_fd()).unwrap();
+    lock_down(container.open().as_fd()).unwrap();
     let rules = container.sh("nft list ruleset");
-    close(container.open().as_fd()).unwrap();
+    lock_down(container.open().as_fd()).unwrap();
     assert_eq!(container.sh("nft -a list ruleset").lines().count(), rules.lines().count());
     super::plumb(&host, &container);
     let server = container.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
@@ -393,8 +396,8 @@ fn no_packet_between_close_and_seal() {
     let server = container.within(|| UdpSocket::bind("0.0.0.0:54").unwrap());
     assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
     assert!(arrives(&host, "10.77.0.2:54", &server));
-    let own = oci_isolate::seal::netns_of("/proc/self/ns/net".as_ref()).unwrap();
-    for refused in [close(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]))] {
+    let own = netns_of("/proc/self/ns/net".as_ref()).unwrap();
+    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]))] {
         assert!(format!("{:#}", refused.unwrap_err()).ends_with(": the network namespace is the host's own"));
     }
 }
@@ -443,11 +446,11 @@ fn a_change_of_peers_costs_those_that_stay_not_one_packet() {
 fn tens_of_thousands_of_peers() {
     let net = Net::new();
     net.seal(&to_peers(&["10.77.0.3/32"]));
-    let many = |n: u32| -> BTreeSet<IpNet> {
+    let many = |n: u32| -> Prefixes {
         let four = (0..n).map(|i| IpNet::from(IpAddr::from((0x0a80_0000 + i).to_be_bytes())));
         let six = (0..n / 10)
             .map(|i| IpNet::from(IpAddr::from((0xfd55_u128 << 112 | u128::from(i)).to_be_bytes())));
-        four.chain(six).chain(prefixes(&["10.77.0.3/32"])).collect()
+        four.chain(six).chain(["10.77.0.3/32".parse().unwrap()]).collect()
     };
     let netns = net.container.open();
     for n in [10_000, 100_000, 10_000] {
@@ -457,7 +460,7 @@ fn tens_of_thousands_of_peers() {
         assert_eq!(peers(netns.as_fd()).unwrap(), many(n));
     }
     let start = std::time::Instant::now();
-    let one: BTreeSet<_> = many(10_000).into_iter().chain(prefixes(&["10.99.0.0/24"])).collect();
+    let one = many(10_000).iter().copied().chain(["10.99.0.0/24".parse().unwrap()]).collect();
     set_peers(netns.as_fd(), &one).unwrap();
     println!("one more: {:?}", start.elapsed());
     assert_eq!(broken(&net.container), Vec::<String>::new());
@@ -465,13 +468,13 @@ fn tens_of_thousands_of_peers() {
     assert!(net.container.within(|| connect("10.77.0.3:80")).is_ok());
     assert!(net.container.within(|| connect("10.77.0.4:80")).is_err());
     let start = std::time::Instant::now();
-    net.seal(&Allow { peers: many(10_000), ..Allow::default() });
+    net.seal(&AllowList { peers: many(10_000), ..AllowList::default() });
     println!("sealed with 10000: {:?}", start.elapsed());
 }
 
 #[test]
 fn an_allow_list_that_was_tampered_with_has_a_name() {
-    let allow = Allow { peers: prefixes(&["10.77.0.0/24"]), ..port(Protocol::Tcp, 8080, None) };
+    let allow = AllowList { peers: prefixes(&["10.77.0.0/24"]), ..port(Protocol::Tcp, 8080, None) };
     let cases = [
         (
             "nft add element inet oci_isolate peers4 '{ 10.99.0.0/16 }'",
@@ -501,19 +504,17 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
     for (tamper, said) in cases {
         net.seal(&allow);
         net.container.sh(tamper);
-        let seen =
-            oci_isolate::seal::look(net.container.open().as_fd(), oci_isolate::seal::Sockets::Own).unwrap();
-        let broken = oci_isolate::seal::broken(&seen, &opened(&allow), oci_isolate::seal::Sockets::Own);
-        let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        assert!(broken.iter().any(|reason| reason.contains(said)), "{tamper}: {broken:?}");
+        let seen = observe(net.container.open().as_fd(), SocketOwner::Container).unwrap();
+        let found = defects(&seen, &opened(&allow), SocketOwner::Container);
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|reason| reason.contains(said)), "{tamper}: {found:?}");
         net.seal(&allow);
-        assert_eq!(super::allow::broken(&net.container), Vec::<String>::new(), "{tamper}: sealed again");
+        assert_eq!(broken(&net.container), Vec::<String>::new(), "{tamper}: sealed again");
     }
-    let closed = Wanted { allow: None, ..opened(&allow) };
-    let seen =
-        oci_isolate::seal::look(net.container.open().as_fd(), oci_isolate::seal::Sockets::Own).unwrap();
-    assert!(!oci_isolate::seal::broken(&seen, &closed, oci_isolate::seal::Sockets::Own).is_empty());
-    assert_eq!(verify(net.container.open().as_fd()).unwrap().allow.unwrap().ingress, allow.ingress);
+    let closed = Desired { allow_list: None, ..opened(&allow) };
+    let seen = observe(net.container.open().as_fd(), SocketOwner::Container).unwrap();
+    assert!(!defects(&seen, &closed, SocketOwner::Container).is_empty());
+    assert_eq!(verify(net.container.open().as_fd()).unwrap().allow_list.unwrap().ingress, allow.ingress);
     net.container.sh("nft flush chain inet oci_isolate output");
     assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain output has 0 rules"));
     let closed = Namespace::new();

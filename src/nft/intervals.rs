@@ -1,29 +1,15 @@
-//! Prefixes as the elements of an nftables interval set: each is a start and, unless it goes on to the last address
-//! there is, an end, which is the first address behind it. Pure.
+//! Prefixes as the elements of an interval set: each is a start and, unless it reaches to the last address,
+//! an end, which is the first address behind it.
 //!
-//! A prefix within another is left out, because elements must not overlap. Neighbours are *not* made one: the element
-//! of a peer that stays is then not touched when another beside it comes or goes.
+//! The prefixes must not overlap ([`crate::policy::Prefixes`]), because intervals of a set must not.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
-use super::steps::{address, octets};
+use super::expr::{address, octets};
 use super::table::Set;
-
-/// Without host bits, and without those that another contains.
-pub(super) fn minimal(prefixes: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
-    let mut sorted: Vec<_> = prefixes.iter().map(IpNet::trunc).collect();
-    sorted.sort_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
-    let mut kept: Vec<IpNet> = Vec::new();
-    for prefix in sorted {
-        if !kept.last().is_some_and(|last| last.contains(&prefix)) {
-            kept.push(prefix);
-        }
-    }
-    kept.into_iter().collect()
-}
 
 /// The first and the last address.
 pub(super) fn range_of(prefix: &IpNet) -> (IpAddr, IpAddr) {
@@ -44,8 +30,8 @@ pub(super) fn elements<'a>(
     (starts, ends)
 }
 
-/// The prefixes that a set holds, whoever filled it; what is no address is left out.
-pub(super) fn read(set: &Set, ipv4: bool) -> BTreeSet<IpNet> {
+/// Inverse of [`elements`], for any content of a set; what is not an address is left out.
+pub(super) fn parse(set: &Set, ipv4: bool) -> BTreeSet<IpNet> {
     let mut found = BTreeSet::new();
     for start in &set.keys {
         let end = set
@@ -94,22 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn what_another_contains_is_left_out_and_neighbours_stay_two() {
-        let all = ["10.0.0.0/24", "10.0.0.7/32", "10.0.1.0/32", "10.0.1.1/32", "fd00::5/64", "fd00::1/128"];
-        let kept = ["10.0.0.0/24", "10.0.1.0/32", "10.0.1.1/32", "fd00::/64"];
-        assert_eq!(minimal(&prefixes(&all)), prefixes(&kept));
-    }
-
-    #[test]
-    fn elements_are_read_back() {
+    fn elements_are_parsed_back() {
         let all = prefixes(&["0.0.0.0/8", "10.0.1.0/32", "10.0.1.1/32", "10.0.2.0/23", "255.255.255.255/32"]);
         let (keys, ends) = elements(all.iter());
         assert_eq!((keys.len(), ends.len()), (5, 4));
         let set = Set { name: String::new(), key_type: 7, key_length: 4, flags: 4, keys, ends };
-        assert_eq!(read(&set, true), all);
+        assert_eq!(parse(&set, true), all);
         let all = prefixes(&["fd00::/64", "fd00:0:0:1::/64", "ff00::/8"]);
         let (keys, ends) = elements(all.iter());
         let set = Set { name: String::new(), key_type: 8, key_length: 16, flags: 4, keys, ends };
-        assert_eq!(read(&set, false), all);
+        assert_eq!(parse(&set, false), all);
     }
 }

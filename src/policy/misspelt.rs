@@ -1,7 +1,7 @@
-//! Annotations that are meant for us and are none of ours. An annotation that is misspelt is silently none,
-//! and somebody believes to be isolated.
+//! Misspelt annotations of ours, and openings without the switch. Ignored, they would leave a container open that
+//! its author believes to be isolated.
 
-use super::asked::{INGRESS, JOB, PEERS};
+use super::annotations::{INGRESS, JOB, PEERS};
 use super::{Annotation, SWITCH, only};
 
 /// Every annotation that containers have of us.

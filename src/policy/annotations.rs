@@ -1,4 +1,4 @@
-//! The words in which a container asks for openings, and whether the settings let it have them.
+//! The annotations in which a container asks for openings, and whether the settings allow them.
 //!
 //! ```text
 //! io.oci-isolate.ingress   8080/tcp, 9000-9010/udp, 8443 from 10.0.0.0/24
@@ -6,14 +6,15 @@
 //! io.oci-isolate.job       train-7
 //! ```
 //!
-//! What cannot be meant is an error that names the annotation, the item and why; nothing is guessed and
-//! nothing is left out.
+//! An invalid value is an error that names the annotation, the item and why; nothing is guessed and nothing is
+//! left out.
 
 use ipnet::IpNet;
 
-use super::never::Nobodys;
 use super::openings::{Ingress, Openings, Protocol};
-use super::{Annotation, job, only};
+use super::prefixes::Prefixes;
+use super::reserved::ReservedRanges;
+use super::{Annotation, job, only, shown};
 use crate::settings::{PeerBounds, Settings};
 
 /// The annotation that asks for ports that are answered.
@@ -65,33 +66,23 @@ pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
         peers: given
             .peers
             .as_deref()
-            .map_or(Ok(vec![]), |list| peers(list, &settings.peers))
+            .map_or(Ok(Prefixes::default()), |list| peers(list, &settings.peers))
             .map_err(named("peers"))?,
         job: given.job.as_deref().map(job::name).transpose().map_err(named("job"))?,
     })
 }
 
-/// Reads a comma-separated list of peers within bounds; the result is sorted, and none is within another.
+/// Reads a comma-separated list of peers within bounds.
 ///
 /// # Errors
 /// An item cannot be meant or is out of bounds; there is none, or too many.
-pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Vec<IpNet>, String> {
-    let nobodys = Nobodys::all();
-    let found = items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, nobodys));
-    Ok(without_overlap(found.collect::<Result<Vec<_>, _>>()?))
+pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Prefixes, String> {
+    let reserved = ReservedRanges::all();
+    items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, reserved)).collect()
 }
 
-/// Sorts them, and drops those that are within another.
-#[must_use]
-pub fn without_overlap(mut prefixes: Vec<IpNet>) -> Vec<IpNet> {
-    // The wider of two that begin alike comes first.
-    prefixes.sort();
-    prefixes.dedup_by(|next, kept| kept.contains(&*next));
-    prefixes
-}
-
-fn peer(item: &str, bounds: &PeerBounds, nobodys: &Nobodys) -> Result<IpNet, String> {
-    let prefix = prefix(item, nobodys)?;
+fn peer(item: &str, bounds: &PeerBounds, reserved: &ReservedRanges) -> Result<IpNet, String> {
+    let prefix = prefix(item, reserved)?;
     within(&prefix, bounds).map_err(|why| format!("{} {why}", shown(item)))?;
     Ok(prefix)
 }
@@ -109,8 +100,8 @@ pub fn within(prefix: &IpNet, bounds: &PeerBounds) -> Result<(), String> {
 }
 
 fn ingress(list: &str) -> Result<Vec<Ingress>, String> {
-    let nobodys = Nobodys::all();
-    let found = items(list, INGRESS_LIMIT)?.into_iter().map(|item| port(item, nobodys));
+    let reserved = ReservedRanges::all();
+    let found = items(list, INGRESS_LIMIT)?.into_iter().map(|item| port(item, reserved));
     let mut found = found.collect::<Result<Vec<_>, _>>()?;
     found.sort_by_key(|ports| (ports.protocol, ports.from, ports.first, ports.last));
     // Ranges that overlap or meet become one.
@@ -126,13 +117,13 @@ fn ingress(list: &str) -> Result<Vec<Ingress>, String> {
 }
 
 /// `PORT[-PORT][/tcp|/udp] [from PREFIX]`
-fn port(item: &str, nobodys: &Nobodys) -> Result<Ingress, String> {
+fn port(item: &str, reserved: &ReservedRanges) -> Result<Ingress, String> {
     let quoted = shown(item);
     let mut words = item.split_ascii_whitespace();
     let ports = words.next().unwrap_or_default();
     let from = match (words.next(), words.next(), words.next()) {
         (None, ..) => None,
-        (Some("from"), Some(from), None) => Some(prefix(from, nobodys)?),
+        (Some("from"), Some(from), None) => Some(prefix(from, reserved)?),
         _ => return Err(format!("{quoted} is not PORT[-PORT][/tcp|/udp] [from PREFIX]")),
     };
     let (ports, protocol) = match ports.split_once('/') {
@@ -153,7 +144,7 @@ fn port(item: &str, nobodys: &Nobodys) -> Result<Ingress, String> {
 }
 
 /// An address or a prefix that somebody outside can have.
-fn prefix(item: &str, nobodys: &Nobodys) -> Result<IpNet, String> {
+fn prefix(item: &str, reserved: &ReservedRanges) -> Result<IpNet, String> {
     let quoted = shown(item);
     let (address, length) = match item.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -173,7 +164,7 @@ fn prefix(item: &str, nobodys: &Nobodys) -> Result<IpNet, String> {
     if prefix.trunc() != prefix {
         return Err(format!("{quoted} has host bits set; write {} or {address}", prefix.trunc()));
     }
-    match nobodys.overlaps(&prefix) {
+    match reserved.overlaps(&prefix) {
         None => Ok(prefix),
         Some((never, what)) if never.contains(&prefix) => Err(format!("{quoted} is {what}")),
         Some((never, what)) => Err(format!("{quoted} contains {never}, {what}; name smaller prefixes")),
@@ -200,14 +191,6 @@ fn items(list: &str, limit: usize) -> Result<Vec<&str>, String> {
 fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     digits.then(|| text.parse().ok()).flatten()
-}
-
-/// As it was written, as far as it fits a line.
-pub(super) fn shown(item: &str) -> String {
-    match item.char_indices().nth(64) {
-        Some((end, _)) => format!("{:?}...", &item[..end]),
-        None => format!("{item:?}"),
-    }
 }
 
 #[cfg(test)]

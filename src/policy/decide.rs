@@ -1,9 +1,9 @@
-//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome carries
-//! its why.
+//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome
+//! carries its why.
 //!
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
-use crate::policy::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
+use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Settings};
 
 /// What happens to a container that an engine wants created.
@@ -242,7 +242,7 @@ mod tests {
     fn what_is_asked_for_is_in_the_policy() {
         let asked = [(SWITCH, ""), ("io.oci-isolate.peers", "10.0.0.1"), ("io.oci-isolate.job", "train")];
         let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked)) else { panic!() };
-        assert_eq!(policy.openings.peers, ["10.0.0.1/32".parse().unwrap()]);
+        assert_eq!(*policy.openings.peers, ["10.0.0.1/32".parse().unwrap()].into());
         assert_eq!((policy.openings.job, policy.openings.ingress.len()), (Some(job("train")), 0));
     }
 }

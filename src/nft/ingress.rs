@@ -1,24 +1,25 @@
-//! The rules of ports that are answered: who may connect, and that nothing but the replies leaves. Pure.
+//! The rules of an open port: who may connect to it, and that nothing but replies leaves.
 //!
-//! A connection that came in over a link is marked, and only the reply direction of one with the mark may leave. Why
-//! the mark: a program can make an entry over lo whose reply leads out. It binds a socket to an address that is not its
-//! own (IPV6_FREEBIND), sends to its own port over lo, and "answers" from there. No helper is ever assigned.
+//! An inbound connection is marked, and only the reply direction of a marked connection may leave. Without
+//! the mark a program could create an entry over lo whose replies lead out: it binds a socket to an address
+//! that is not its own (IPV6_FREEBIND), sends to its own port over lo, and "replies" from there. No
+//! connection tracking helper is assigned.
 
 use ipnet::IpNet;
 
-use super::prefixes::range_of;
-use super::steps::{
-    CT_DIRECTION, CT_MARK, ESTABLISHED, Family, NETWORK, TCP, UDP, address, compare, ct, equals, octets,
-    port, protocol, state,
+use super::expr::{
+    CT_DIRECTION, CT_MARK, Compare, ESTABLISHED, Expr, NETWORK, TCP, UDP, address, compare, ct, equals,
+    octets, port, protocol, state,
 };
-use super::table::{Compare, Expr};
+use super::family::IpFamily;
+use super::intervals::range_of;
 use crate::policy::{Ingress, Protocol};
 
 /// `ip saddr 10.0.0.0-10.0.0.255 tcp dport 8080-8090 ct direction original ct mark set 0x6f636969 accept`
 pub(super) fn arriving(ingress: &Ingress) -> Vec<Expr> {
     let mut rule = Vec::new();
     if let Some(from) = &ingress.from {
-        let family = Family::of(from.addr());
+        let family = IpFamily::of(from.addr());
         let (first, last) = range_of(from);
         rule.extend(family.is());
         rule.push(family.address(NETWORK, family.source));
@@ -37,8 +38,8 @@ pub(super) fn arriving(ingress: &Ingress) -> Vec<Expr> {
     rule
 }
 
-/// The other way round: what values it finds make the very same rule, or it is none of ours.
-pub(super) fn read(rule: &[Expr]) -> Option<Ingress> {
+/// Inverse of [`arriving`]: parses a rule; `None` unless encoding the result gives the same rule again.
+pub(super) fn parse(rule: &[Expr]) -> Option<Ingress> {
     let values = rule.iter().filter_map(|expr| match expr {
         Expr::Compare { value, .. } => Some(value.as_slice()),
         _ => None,
@@ -71,7 +72,7 @@ pub(super) fn replies() -> Vec<Expr> {
     [is_reply, state(ESTABLISHED), vec![Expr::Accept]].concat()
 }
 
-/// "ocii", and nobody else's.
+/// "ocii".
 const MARK: u32 = 0x6f63_6969;
 
 #[cfg(test)]
@@ -79,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_that_is_not_quite_one_of_ours_is_none() {
+    fn a_rule_with_an_expression_too_few_is_not_one_of_ours() {
         let from = Some("10.0.0.0/24".parse().unwrap());
         let rule = arriving(&Ingress { protocol: Protocol::Tcp, first: 8080, last: 8090, from });
-        assert!(read(&rule).is_some());
+        assert!(parse(&rule).is_some());
         for left_out in 0..rule.len() {
             let mut rule = rule.clone();
             rule.remove(left_out);
-            assert_eq!(read(&rule), None, "without step {left_out}");
+            assert_eq!(parse(&rule), None, "without expression {left_out}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses that are nobody's peer, whatever the settings say.
+//! Address ranges that are never peers, whatever the settings say.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use ipnet::IpNet;
 
 /// A prefix, and what it is.
-type Never = (&'static str, &'static str);
+type Reserved = (&'static str, &'static str);
 
 /// Addresses that do not name one neighbour, or lead somewhere else (IANA special-purpose registries, RFC 6890).
-const SPECIAL: [Never; 14] = [
+const SPECIAL: [Reserved; 14] = [
     ("0.0.0.0/8", "unspecified"),
     ("127.0.0.0/8", "loopback"),
     ("169.254.0.0/16", "link-local, with the metadata services of most clouds"),
@@ -30,7 +30,7 @@ const SPECIAL: [Never; 14] = [
 /// Metadata services of clouds elsewhere than in 169.254.0.0/16: EC2 User Guide, "Access instance metadata" (and the
 /// EKS Pod Identity agent, fd00:ec2::23); Google Cloud, "Metadata server"; Azure, "What is IP address 168.63.129.16?";
 /// Alibaba Cloud, "Instance metadata"; Oracle Cloud, "Getting Instance Metadata".
-const METADATA: [Never; 5] = [
+const METADATA: [Reserved; 5] = [
     ("fd00:ec2::/32", "the metadata service of AWS"),
     ("fd20:ce::254/128", "the metadata service of Google Cloud"),
     ("168.63.129.16/32", "the metadata service of Azure"),
@@ -38,17 +38,17 @@ const METADATA: [Never; 5] = [
     ("fd00:c1::a9fe:a9fe/128", "the metadata service of Oracle Cloud"),
 ];
 
-/// Which prefixes are nobody's peer.
+/// Prefixes that are never peers.
 #[derive(Debug)]
-pub struct Nobodys(Vec<(IpNet, &'static str)>);
+pub struct ReservedRanges(Vec<(IpNet, &'static str)>);
 
-impl Nobodys {
+impl ReservedRanges {
     /// All of them. They are parsed once: in a job of 100, 20,000 addresses are held against them at each change.
     #[must_use]
     pub fn all() -> &'static Self {
-        static ALL: LazyLock<Nobodys> = LazyLock::new(|| {
+        static ALL: LazyLock<ReservedRanges> = LazyLock::new(|| {
             let parsed = SPECIAL.iter().chain(&METADATA);
-            Nobodys(parsed.filter_map(|(prefix, what)| Some((prefix.parse().ok()?, *what))).collect())
+            ReservedRanges(parsed.filter_map(|(prefix, what)| Some((prefix.parse().ok()?, *what))).collect())
         });
         &ALL
     }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_prefix_of_the_lists_is_one() {
-        let all = Nobodys::all();
+        let all = ReservedRanges::all();
         assert_eq!(all.0.len(), SPECIAL.len() + METADATA.len());
         assert!(all.0.iter().all(|(prefix, _)| prefix.trunc() == *prefix));
     }

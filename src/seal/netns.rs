@@ -1,7 +1,7 @@
-//! Network namespaces as files: open one safely, know it again, do something inside.
+//! Network namespaces as files: opens one safely, identifies it, runs work inside.
 //!
-//! The calling thread never changes its network namespace: work inside one happens on a thread of its own that ends
-//! with it. Nothing here changes a namespace.
+//! Must not change the network namespace of the calling thread: work inside one runs on a thread of its own,
+//! which ends with it. Must not change anything in a namespace.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{FsType, fstatfs};
 use serde::{Deserialize, Serialize};
 
-/// What makes a namespace that namespace as long as it lives (namespaces(7), "The /proc/pid/ns/ directory").
+/// The identity of a namespace for as long as it exists (namespaces(7), "The /proc/pid/ns/ directory").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netns {
     /// Device of nsfs.
@@ -39,22 +39,24 @@ impl Netns {
     }
 }
 
-/// Opens a namespace file (`/run/netns/x`, `/proc/PID/ns/net`) or, given `/proc/PID`, the network namespace of it.
+/// Opens a namespace file (`/run/netns/x`, `/proc/PID/ns/net`) or, given `/proc/PID`, the network namespace
+/// of it.
 ///
-/// The file is looked at before it is opened for good, so a FIFO or a device in its place does nothing. A bind-mounted
-/// namespace does not tell its type to safe code; one of another type is refused by setns(2) when it is entered.
+/// The file is examined before it is opened for reading, so a FIFO or a device in its place does nothing.
+/// Safe code cannot ask a bind-mounted namespace for its type; setns(2) refuses one of another type when it
+/// is entered.
 ///
 /// # Errors
-/// It cannot be opened, or is not a namespace, or says that it is one of another type.
+/// It cannot be opened, is not a namespace, or is known to be of another type.
 pub fn netns_of(path: &Path) -> Result<File> {
-    let looked = open(path, OFlag::O_PATH)
+    let found = open(path, OFlag::O_PATH)
         .with_context(|| format!("cannot open network namespace {}", path.display()))?;
-    let looked = match looked.metadata() {
+    let found = match found.metadata() {
         Ok(meta) if meta.is_dir() => return netns_of(&path.join("ns/net")),
-        _ => looked,
+        _ => found,
     };
-    let kind = fstatfs(&looked).with_context(|| format!("cannot look at {}", path.display()))?;
-    let through = format!("/proc/self/fd/{}", looked.as_raw_fd());
+    let kind = fstatfs(&found).with_context(|| format!("cannot look at {}", path.display()))?;
+    let through = format!("/proc/self/fd/{}", found.as_raw_fd());
     let name = std::fs::read_link(&through).unwrap_or_default();
     let other_type =
         name.to_str().is_some_and(|n| n.ends_with(']') && n.contains(":[") && !n.starts_with("net:["));
@@ -68,7 +70,8 @@ pub fn netns_of(path: &Path) -> Result<File> {
 /// Whether this is the network namespace of the caller, or the machine's own.
 ///
 /// # Errors
-/// It cannot be told: `/proc/self/ns/net` cannot be read, the namespace cannot be entered, `/proc/sys` is not there.
+/// It cannot be determined: `/proc/self/ns/net` cannot be read, the namespace cannot be entered, `/proc/sys`
+/// is missing.
 pub fn is_host(netns: BorrowedFd<'_>) -> Result<bool> {
     Ok(is_own(netns)? || inside(netns, here_is_initial)?)
 }
@@ -81,11 +84,11 @@ pub(super) fn is_own(netns: BorrowedFd<'_>) -> Result<bool> {
 
 /// Whether the calling thread is in the machine's own network namespace.
 ///
-/// `/proc/1/ns/net` would be the obvious thing to compare with, but to look at it takes ptrace rights over process 1
-/// (namespaces(7)): root with fewer capabilities has none, a rootless user never; and in a pid namespace process 1
-/// is somebody else. The kernel says it by itself: `netdev_max_backlog` is one of the settings that only the initial
-/// network namespace has, `somaxconn` one that each has (`net_core_table` and `netns_core_table` in
-/// net/core/sysctl_net_core.c), and `/proc/sys/net` shows those of the thread that looks.
+/// Comparing with `/proc/1/ns/net` would need ptrace rights over process 1 (namespaces(7)), which root with
+/// fewer capabilities and rootless users lack, and in a pid namespace process 1 is another process. The
+/// sysctls tell it: `netdev_max_backlog` is one that only the initial network namespace has, `somaxconn` one
+/// that each has (`net_core_table` and `netns_core_table` in net/core/sysctl_net_core.c), and `/proc/sys/net`
+/// shows those of the thread that reads.
 pub(super) fn here_is_initial() -> Result<bool> {
     let core = Path::new("/proc/sys/net/core");
     let has = |setting: &str| core.join(setting).try_exists();
@@ -99,7 +102,8 @@ pub(super) fn here_is_initial() -> Result<bool> {
 
 /// Runs `work` inside the network namespace, on a thread of its own, and waits for it.
 ///
-/// Waits without a deadline: what runs here are system calls that the kernel answers within the call (see wire.rs).
+/// Waits without a deadline: what runs here are system calls that the kernel answers within the call
+/// ([`crate::netlink`]).
 pub(super) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let enter = || -> Result<T> {
         setns(netns, CloneFlags::CLONE_NEWNET).context("cannot enter the network namespace")?;
@@ -112,10 +116,11 @@ pub(super) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Resu
     })
 }
 
-/// Joins the user namespace of a process (`/proc/PID`), to get the right to seal its network namespace when rootless.
+/// Joins the user namespace of a process (`/proc/PID`), which gives a rootless caller the right to seal its
+/// network namespace.
 ///
-/// For a child process of its own that is still single-threaded: there is no way back (setns(2), `CLONE_NEWUSER`).
-/// A process that is in that user namespace already is left as it is.
+/// For a child process that is still single-threaded: it cannot be undone (setns(2), `CLONE_NEWUSER`). Does
+/// nothing in a process that is in that user namespace already.
 ///
 /// # Errors
 /// The namespace cannot be opened or entered.

@@ -1,0 +1,72 @@
+//! What differs between IPv4 and IPv6 in a rule: types, lengths, offsets, and the names of the sets.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::expr::{Expr, META_NFPROTO, equals, meta};
+use super::table::Set;
+
+/// What differs between the families.
+pub(crate) struct IpFamily {
+    nfproto: u8,
+    key_type: u32,
+    length: u32,
+    /// Offsets of the addresses in the header.
+    pub(crate) source: u32,
+    pub(crate) destination: u32,
+    /// The names of its sets.
+    pub(crate) peers: &'static str,
+    pub(crate) never: &'static str,
+}
+
+/// IPv4 and IPv6.
+pub(crate) const FAMILIES: [IpFamily; 2] = [
+    IpFamily {
+        nfproto: 2,
+        key_type: 7,
+        length: 4,
+        source: 12,
+        destination: 16,
+        peers: "peers4",
+        never: "never4",
+    },
+    IpFamily {
+        nfproto: 10,
+        key_type: 8,
+        length: 16,
+        source: 8,
+        destination: 24,
+        peers: "peers6",
+        never: "never6",
+    },
+];
+
+impl IpFamily {
+    pub(crate) fn is_ipv4(&self) -> bool {
+        self.length == 4
+    }
+
+    pub(crate) fn of(address: IpAddr) -> &'static Self {
+        &FAMILIES[usize::from(address.is_ipv6())]
+    }
+
+    /// A set of its addresses.
+    pub(crate) fn set(
+        &self,
+        name: &str,
+        flags: u32,
+        keys: BTreeSet<Vec<u8>>,
+        ends: BTreeSet<Vec<u8>>,
+    ) -> Set {
+        Set { name: name.into(), key_type: self.key_type, key_length: self.length, flags, keys, ends }
+    }
+
+    pub(crate) fn is(&self) -> Vec<Expr> {
+        vec![meta(META_NFPROTO, 1), equals(1, &[self.nfproto])]
+    }
+
+    /// Loads the address at that offset of a header.
+    pub(crate) fn address(&self, base: u32, offset: u32) -> Expr {
+        Expr::Payload { base, offset, length: self.length, register: 1 }
+    }
+}

@@ -1,0 +1,260 @@
+//! The messages of nf_tables about our table: requests encoded, replies decoded.
+//!
+//! What cannot be decoded becomes something that equals nothing of ours: [`Expr::Other`], or a flag that no
+//! set of ours has. Must not judge. Wire format: linux/netfilter/nf_tables.h; transactions:
+//! net/netfilter/nfnetlink.c.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
+use netlink_bindings::nftables::{
+    IterableChainAttrs, IterableRuleAttrs, IterableSetAttrs, IterableSetelemAttrs, IterableSetelemListAttrs,
+    Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelsetelemDo, OpDeltableDo, OpGetchainDump, OpGetgenDo,
+    OpGetruleDump, OpGetsetDump, OpGetsetelemDump, OpGettableDo, OpNewchainDo, OpNewruleDo, OpNewsetDo,
+    OpNewsetelemDo, OpNewtableDo, PushSetelemListElemAttrs, Request, SetelemAttrs, SetelemListElemAttrs,
+};
+use netlink_bindings::traits::Pusher;
+use netlink_bindings::utils::parse_be_u32;
+
+use super::codec::{decode_element, encode, text, value};
+use super::expr::{Expr, SET_INTERVAL};
+use super::table::{Base, Chain, Set, Table};
+
+type Keys = BTreeSet<Vec<u8>>;
+/// A key, and whether it is the end of an interval; `None` for an element that is not of our making.
+type Element = Option<(Vec<u8>, bool)>;
+
+/// Begins a transaction; with a generation it happens only if the firewall is still in that state.
+pub(crate) fn begin(generation: Option<u32>) -> OpBatchBeginDo<'static> {
+    let mut request = Request::new().op_batch_begin_do(&transaction());
+    if let Some(generation) = generation {
+        request.encode().push_genid(generation);
+    }
+    request
+}
+
+pub(crate) fn end() -> OpBatchEndDo<'static> {
+    Request::new().op_batch_end_do(&transaction())
+}
+
+pub(crate) fn new_table(table: &Table) -> OpNewtableDo<'static> {
+    let mut request = Request::new().set_create().set_excl().op_newtable_do(&INET);
+    request.encode().push_name_bytes(NAME).push_flags(table.flags);
+    request
+}
+
+pub(crate) fn delete_table() -> OpDeltableDo<'static> {
+    let mut request = Request::new().op_deltable_do(&INET);
+    request.encode().push_name_bytes(NAME);
+    request
+}
+
+/// A chain without its rules.
+pub(crate) fn new_chain(chain: &Chain) -> OpNewchainDo<'static> {
+    let mut request = Request::new().set_create().op_newchain_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(chain.name.as_bytes());
+    if let Some(base) = &chain.base {
+        let hook = encoder.nested_hook().push_num(base.hook).push_priority(base.priority).end_nested();
+        drop(hook.push_policy(base.policy).push_type_bytes(base.kind.as_bytes()));
+    } else {
+        drop(encoder);
+    }
+    request
+}
+
+/// A rule at the end of the chain, or before the rule with that handle.
+pub(crate) fn new_rule(chain: &str, before: Option<u64>, rule: &[Expr]) -> OpNewruleDo<'static> {
+    let request = Request::new().set_create();
+    // Without NLM_F_APPEND it goes before the rule at the position.
+    let request = if before.is_none() { request.set_append() } else { request };
+    let mut request = request.op_newrule_do(&INET);
+    let mut list = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.as_bytes());
+    if let Some(handle) = before {
+        list = list.push_position(handle);
+    }
+    drop(rule.iter().fold(list.nested_expressions(), encode).end_nested());
+    request
+}
+
+/// A set without its elements. The id names it within the transaction.
+pub(crate) fn new_set(id: u32, set: &Set) -> OpNewsetDo<'static> {
+    let mut request = Request::new().set_create().op_newset_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(set.name.as_bytes());
+    let encoder = encoder.push_flags(set.flags).push_key_type(set.key_type).push_key_len(set.key_length);
+    let encoder = encoder.push_id(id);
+    // The size of an interval set is left open, because its elements change.
+    match (set.keys.len(), set.flags & SET_INTERVAL) {
+        (0, _) | (_, SET_INTERVAL) => drop(encoder),
+        (size, _) => drop(encoder.nested_desc().push_size(size as u32).end_nested()),
+    }
+    request
+}
+
+/// Elements, as many messages as they take. The id is that of a set which is made in the same transaction.
+pub(crate) fn new_elements(
+    id: Option<u32>,
+    set: &str,
+    keys: &Keys,
+    ends: &Keys,
+) -> Vec<OpNewsetelemDo<'static>> {
+    let message = |elements: &[(&Vec<u8>, bool)]| {
+        let mut request = Request::new().set_create().op_newsetelem_do(&INET);
+        let mut encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+        if let Some(id) = id {
+            encoder = encoder.push_set_id(id);
+        }
+        drop(elements.iter().fold(encoder.nested_elements(), push_element).end_nested());
+        request
+    };
+    ordered(keys, ends).chunks(ELEMENTS).map(message).collect()
+}
+
+pub(crate) fn delete_elements(set: &str, keys: &Keys, ends: &Keys) -> Vec<OpDelsetelemDo<'static>> {
+    let message = |elements: &[(&Vec<u8>, bool)]| {
+        let mut request = Request::new().op_delsetelem_do(&INET);
+        let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+        drop(elements.iter().fold(encoder.nested_elements(), push_element).end_nested());
+        request
+    };
+    ordered(keys, ends).chunks(ELEMENTS).map(message).collect()
+}
+
+/// In order, an end before a start with the same key, as nft(8) sends them.
+fn ordered<'a>(keys: &'a Keys, ends: &'a Keys) -> Vec<(&'a Vec<u8>, bool)> {
+    let all = keys.iter().map(|key| (key, false)).chain(ends.iter().map(|key| (key, true)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(key, is_end)| (*key, !is_end));
+    all
+}
+
+fn push_element<P: Pusher>(
+    list: PushSetelemListElemAttrs<P>,
+    (key, is_end): &(&Vec<u8>, bool),
+) -> PushSetelemListElemAttrs<P> {
+    let element = list.nested_elem().nested_key().push_value(key).end_nested();
+    if *is_end { element.push_flags(&INTERVAL_END.to_be_bytes()) } else { element }.end_nested()
+}
+
+/// The number of this state of the namespace's firewall, which every change increments.
+pub(crate) fn get_generation() -> OpGetgenDo<'static> {
+    Request::new().op_getgen_do(&INET)
+}
+
+pub(crate) fn get_table() -> OpGettableDo<'static> {
+    let mut request = Request::new().op_gettable_do(&INET);
+    request.encode().push_name_bytes(NAME);
+    request
+}
+
+/// The chains of all tables: the kernel has no filter for them.
+pub(crate) fn dump_chains() -> OpGetchainDump<'static> {
+    Request::new().op_getchain_dump(&INET)
+}
+
+pub(crate) fn dump_rules() -> OpGetruleDump<'static> {
+    let mut request = Request::new().op_getrule_dump(&INET);
+    request.encode().push_table_bytes(NAME);
+    request
+}
+
+pub(crate) fn dump_sets() -> OpGetsetDump<'static> {
+    let mut request = Request::new().op_getset_dump(&INET);
+    request.encode().push_table_bytes(NAME);
+    request
+}
+
+pub(crate) fn dump_elements(set: &str) -> OpGetsetelemDump<'static> {
+    let mut request = Request::new().op_getsetelem_dump(&INET);
+    request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+    request
+}
+
+/// A chain of our table, without its rules.
+pub(crate) fn chain(chain: &IterableChainAttrs<'_>) -> Option<Chain> {
+    (chain.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+    let base = chain.get_hook().ok().map(|hook| Base {
+        kind: chain.get_type().map(text).unwrap_or_default(),
+        hook: hook.get_num().unwrap_or(u32::MAX),
+        priority: hook.get_priority().unwrap_or(i32::MAX),
+        policy: chain.get_policy().unwrap_or(u32::MAX),
+        flags: chain.get_flags().unwrap_or(0) & !CHAIN_BASE,
+    });
+    Some(Chain { name: chain.get_name().map(text).unwrap_or_default(), base, rules: vec![] })
+}
+
+/// A rule of our table, and its chain. The kernel filters the dump; this is for those that ignore the filter.
+pub(crate) fn rule(rule: &IterableRuleAttrs<'_>) -> Option<(String, Vec<Expr>)> {
+    (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+    let expressions = rule.get_expressions().ok();
+    let decoded = expressions.map(|list| list.map(decode_element).collect()).unwrap_or_default();
+    Some((text(rule.get_chain().ok()?), decoded))
+}
+
+/// The chain of a rule of our table, and the rule's handle.
+pub(crate) fn handle(rule: &IterableRuleAttrs<'_>) -> Option<(String, u64)> {
+    (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+    Some((text(rule.get_chain().ok()?), rule.get_handle().ok()?))
+}
+
+/// A set of our table, without its elements.
+pub(crate) fn set(set: &IterableSetAttrs<'_>) -> Option<Set> {
+    (set.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+    let (key_type, key_length) = (set.get_key_type().unwrap_or(0), set.get_key_len().unwrap_or(0));
+    let name = text(set.get_name().ok()?);
+    let flags = set.get_flags().unwrap_or(0);
+    Some(Set { name, key_type, key_length, flags, keys: BTreeSet::new(), ends: BTreeSet::new() })
+}
+
+/// Adds the elements of one reply to their set.
+pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Element>) {
+    for element in elements {
+        match element {
+            Some((key, true)) => set.ends.insert(key),
+            Some((key, false)) => set.keys.insert(key),
+            None => {
+                set.flags |= SET_OTHER;
+                false
+            }
+        };
+    }
+}
+
+/// The elements in one reply.
+pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Element>> {
+    let element = |element| match element {
+        Ok(SetelemListElemAttrs::Elem(element)) => plain_key(element),
+        Err(_) => None,
+    };
+    Some(part.get_elements().ok()?.map(element).collect())
+}
+
+/// An element with more than a key (a time limit, a comment) is not one of ours.
+fn plain_key(element: IterableSetelemAttrs<'_>) -> Element {
+    let mut key = None;
+    let mut is_end = false;
+    for attribute in element {
+        match attribute.ok()? {
+            SetelemAttrs::Key(data) => key = value(data),
+            SetelemAttrs::Flags(flags) if parse_be_u32(flags) == Some(INTERVAL_END) => is_end = true,
+            _ => return None,
+        }
+    }
+    Some((key?, is_end))
+}
+
+fn transaction() -> Nfgenmsg {
+    let mut header = Nfgenmsg::new();
+    header.set_res_id(NFNL_SUBSYS_NFTABLES);
+    header
+}
+
+const NAME: &[u8] = Table::NAME.as_bytes();
+/// `NFPROTO_INET` of linux/netfilter.h.
+const INET: Nfgenmsg = Nfgenmsg { nfgen_family: 1, version: 0, _res_id_be: 0 };
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+/// Elements in one message: the length of an attribute has 16 bits.
+const ELEMENTS: usize = 500;
+const CHAIN_BASE: u32 = 1;
+/// Not a flag of the kernel's: the set has an element that is not of our making, so the set is not either.
+const SET_OTHER: u32 = 1 << 31;
+const INTERVAL_END: u32 = 1;

@@ -1,0 +1,29 @@
+//! The table `inet oci_isolate` of nftables as data: which one a namespace gets, how two of them differ, and
+//! the messages that load and list it.
+//!
+//! A namespace is in one of four states: *absent* (no table), *lockdown* (before an engine plumbs: nothing
+//! passes), *sealed* (loopback only), *allow-list* (ports and peers). Pure: sends and receives nothing, and
+//! knows nothing of containers.
+
+mod additions;
+mod allow_list;
+mod codec;
+mod difference;
+mod expr;
+mod family;
+mod foreign;
+mod ingress;
+mod intended;
+mod intervals;
+mod lockdown;
+pub(crate) mod messages;
+mod sealed;
+mod table;
+
+pub(crate) use additions::{AddedRule, Additions};
+pub use allow_list::AllowList;
+pub(crate) use allow_list::{ElementChange, peer_changes};
+pub use difference::Difference;
+pub use expr::{Compare, Expr};
+pub use foreign::ForeignSocket;
+pub use table::{Base, Chain, Loaded, Set, Table};

@@ -1,0 +1,81 @@
+//! Reads and changes the peers of an allow-list that is in force, in the network namespace of the calling
+//! thread.
+//!
+//! A transaction contains only the elements that join or leave, so one that stays is in the set at every
+//! moment, on every kernel (before Linux 6.18 a lookup can miss both generations of an element that is
+//! removed and added in one transaction). It is for one state of the firewall (`NFNL_BATCH_GENID`), and is
+//! repeated if that has changed.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+
+use super::firewall;
+use super::observe::gateways;
+use super::plan::forbidden_peer;
+use crate::netlink::Sockets;
+use crate::nft::{AllowList, Loaded, Table, peer_changes};
+use crate::policy::Prefixes;
+
+pub(super) fn read(sockets: &mut Sockets) -> Result<Prefixes> {
+    Ok(allow_list(sockets)?.1.peers)
+}
+
+pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        match attempt(sockets, peers)? {
+            Ok(()) => return Ok(()),
+            Err(Errno::ERESTART) => (),
+            Err(Errno::EMSGSIZE) => bail!(
+                "they do not fit into one transaction (raise net.core.wmem_max, or use CAP_NET_ADMIN of the host)"
+            ),
+            Err(errno) => return Err(anyhow!(errno).context("the kernel does not take them")),
+        }
+    }
+    bail!("the firewall of the namespace does not come to rest")
+}
+
+fn attempt(sockets: &mut Sockets, peers: &Prefixes) -> Result<Result<(), Errno>> {
+    let generation = generation(sockets)?;
+    let (table, allow) = allow_list(sockets)?;
+    let intended = table.intended(Some(&allow));
+    if let Some(difference) = table.differs(&intended).first() {
+        bail!("table inet {} was changed: {difference}", Table::NAME);
+    }
+    if let Some(peer) = forbidden_peer(peers, &allow.never) {
+        bail!("{peer} is a gateway or an address of the host; leave it out");
+    }
+    let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
+    let came_later = |a: &&IpAddr| !allow.never.contains(a) && peers.iter().any(|peer| peer.contains(*a));
+    if let Some(gateway) = gateways.iter().find(came_later) {
+        bail!("{gateway} became a gateway after the start; leave it out");
+    }
+    let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
+    let changes = peer_changes(&allow.peers, peers);
+    if changes.is_empty() {
+        return Ok(Ok(()));
+    }
+    Ok(firewall::change(socket, generation, &changes))
+}
+
+fn generation(sockets: &mut Sockets) -> Result<u32> {
+    let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
+    firewall::generation(socket).context("cannot ask for the state of the firewall")
+}
+
+fn allow_list(sockets: &mut Sockets) -> Result<(Table, AllowList)> {
+    let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
+    match firewall::read(socket).context("cannot read table inet oci_isolate")? {
+        Loaded::Present(table) => {
+            let allow =
+                table.allow_list().context("the container was started with no port and no peer open")?;
+            Ok((table, allow))
+        }
+        Loaded::Absent => bail!("table inet {} is not loaded", Table::NAME),
+        Loaded::Unavailable => bail!("this kernel has no nf_tables"),
+    }
+}
+
+/// How often another process may be faster.
+const ATTEMPTS: usize = 64;
