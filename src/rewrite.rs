@@ -114,8 +114,13 @@ pub(crate) fn plan(
     subject: &Subject,
 ) -> Result<Vec<(&'static Rule, Edit)>, Violation> {
     let mut planned = Vec::new();
-    for rule in rules_for(kind, subject) {
-        planned.extend(rule.edits(view, subject)?.into_iter().map(|edit| (rule, edit)));
+    for (at, rule) in rules_for(kind, subject).enumerate() {
+        let edits = rule.edits(view, subject).map_err(|why| {
+            // What comes first in the list is said first, also of rules that only refuse and so plan nothing.
+            let before = rules_for(kind, subject).take(at).filter(|rule| rule.only_refuses(&subject.policy));
+            before.filter_map(|rule| (rule.holds)(view, subject).err()).next().unwrap_or(why)
+        })?;
+        planned.extend(edits.into_iter().map(|edit| (rule, edit)));
     }
     Ok(planned)
 }

@@ -187,10 +187,14 @@ impl Rule {
     /// # Errors
     /// No edit can make it true.
     pub fn edits(&self, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-        match (self.answer(&subject.policy), self.refused_by) {
-            (Answer::Allow, _) | (Answer::Refuse, RefusedBy::Holds) => Ok(Vec::new()),
-            _ => (self.plan)(view, subject),
-        }
+        let plans = self.answer(&subject.policy) != Answer::Allow && !self.only_refuses(&subject.policy);
+        if plans { (self.plan)(view, subject) } else { Ok(Vec::new()) }
+    }
+
+    /// Whether the rule refuses every violation and edits nothing.
+    #[must_use]
+    pub fn only_refuses(&self, policy: &Policy) -> bool {
+        self.refused_by == RefusedBy::Holds && self.answer(policy) == Answer::Refuse
     }
 }
 
