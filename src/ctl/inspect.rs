@@ -36,7 +36,9 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     match &record.sealed {
-        None if record.joins_sealed => writeln!(text, "seal       joins a namespace that was sealed before")?,
+        None if record.network.is_joined() => {
+            writeln!(text, "seal       joins a namespace that was sealed before")?
+        }
         None => writeln!(text, "seal       not yet")?,
         Some(sealed) => {
             writeln!(text, "seal       namespace net:[{}]", sealed.netns.ino)?;

@@ -167,7 +167,7 @@ fn opened(record: &Record) -> Result<&Opened> {
             record.id
         );
     };
-    if record.joins_sealed {
+    if record.network.is_joined() {
         bail!("container {} shares the network of another; name that one", record.id);
     }
     match record.init {

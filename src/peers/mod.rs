@@ -26,6 +26,7 @@ pub use wanted::{Part, is_allowed, wanted};
 
 use crate::policy::Job;
 use crate::record::{Place, Process, Record};
+use crate::rules::Network;
 use crate::seal::{self, Netns};
 
 /// A live container with a namespace of its own that is opened in part.
@@ -94,8 +95,11 @@ fn in_namespace(init: Process, netns: Netns) -> Option<File> {
 /// A container that lives and has joined this open namespace.
 fn heir(netns: Netns) -> Result<Option<(Place, Record, Process, File)>> {
     let joined = |place: Place| {
-        let record =
-            place.load().ok().flatten().filter(|record| record.joins_sealed && record.opened.is_some())?;
+        let record = place
+            .load()
+            .ok()
+            .flatten()
+            .filter(|record| record.network.is_joined() && record.opened.is_some())?;
         let init = record.init?;
         let file = in_namespace(init, netns)?;
         Some((place, record, init, file))
@@ -141,7 +145,7 @@ pub fn members(place: &Place, record: &Record) -> Result<Vec<Member>> {
 /// # Errors
 /// Records cannot be listed, or it is gone.
 pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
-    if !record.joins_sealed {
+    if !record.network.is_joined() {
         return Ok(None);
     }
     let init = record.init.context("it is not sealed yet")?;
@@ -199,7 +203,10 @@ fn hand_over(record: &Record) -> Result<()> {
     if let Some(its) = &mut heir.opened {
         (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
     }
-    (heir.sealed, heir.joins_sealed) = (Some(sealed.clone()), false);
+    heir.sealed = Some(sealed.clone());
+    if let Network::Joined { at } = heir.network {
+        heir.network = Network::SealedInPlace { at };
+    }
     place.update(&heir)
 }
 

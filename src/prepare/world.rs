@@ -35,7 +35,6 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     let wants_cover = sources.values().any(|source| source.sockets.len() + source.fifos.len() > 0);
     Ok(World {
-        keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         user: shared(view, LinuxNamespaceType::User, pods)?,

@@ -11,7 +11,6 @@ mod place;
 
 use std::fs::File;
 use std::io::Read;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,12 +24,13 @@ pub use place::Place;
 use crate::files;
 use crate::policy::Job;
 use crate::report::Applied;
+use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::seal::Sealed;
 use crate::settings::{Audit, Firewall};
 
 /// Of records that this version reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,14 +56,10 @@ pub struct Record {
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
-    /// Whether the container joins a namespace that was sealed before.
-    pub joins_sealed: bool,
-    /// Whether it is given a network namespace by path that is sealed in place.
-    pub kept: bool,
+    /// What became of the network that its engine had in mind.
+    pub network: Network,
     /// Whether it is in a user namespace that confines: no id in it is the machine's root.
     pub confined: bool,
-    /// The addresses of the network that the container does not get; it keeps them on `lo`.
-    pub addresses: Vec<IpAddr>,
     /// What stays open; nothing, for most.
     pub opened: Option<Opened>,
     /// What was changed in its `config.json`.
@@ -155,9 +151,9 @@ impl Record {
         self.opened.as_ref()?.asked.job.as_ref()
     }
 
-    /// The network namespace that it was given by path and that outlives it, if there is one.
+    /// The network namespace that it was given by path, in which something is open for it and that outlives it.
     #[must_use]
     pub fn given_namespace(&self) -> Option<&Path> {
-        self.opened.as_ref()?.namespace.as_deref()
+        self.opened.as_ref().and(self.network.given())
     }
 }

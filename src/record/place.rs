@@ -118,7 +118,10 @@ impl Place {
             Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
         };
         if let Some(version) = version.filter(|version| *version != VERSION) {
-            bail!("the record {} is of version {version}, not {VERSION}", self.record.display());
+            bail!(
+                "the record {} is of version {version}, not {VERSION}; delete the container and create it again",
+                self.record.display()
+            );
         }
         read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
     }

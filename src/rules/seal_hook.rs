@@ -9,7 +9,7 @@
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
-use super::{Network, Rule, Subject, Violation, network};
+use super::{RequestedNetwork, Rule, Subject, Violation, requested_network};
 use crate::config::{Change, Edit, Hooks, Pointer, View};
 use crate::settings::Answer;
 
@@ -96,7 +96,7 @@ fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violati
 /// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
 /// engine has made is closed before the runtime is called.
 fn closes(view: &View, subject: &Subject) -> Result<bool, Violation> {
-    Ok(!subject.policy.openings.is_empty() && matches!(network(view)?, Network::New(_)))
+    Ok(!subject.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {

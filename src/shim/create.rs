@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::prepare::Bundle;
 use crate::record::{self, Excluded, Opened, Place, Process, Record};
 use crate::report;
-use crate::rules::{self, SealHook};
+use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
 use crate::settings::Consent;
@@ -77,13 +77,12 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        let namespace = prepared.before.path.clone();
         let (host_name, hosts) = peers::hosts_of(name, path, &id);
         let peers = openings.peers.iter().copied().collect();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        Opened { asked: openings, peers, bounds, never, namespace, host_name, hosts }
+        Opened { asked: openings, peers, bounds, never, host_name, hosts }
     });
     if prepared.subject.world.empty.is_some() {
         place.make_empty_directory()?;
@@ -105,19 +104,21 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         waived,
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
-        joins_sealed: prepared.subject.joins_sealed,
-        kept: prepared.before.kept.is_some(),
+        network: prepared.subject.network,
         confined: prepared.subject.world.confined,
-        addresses: prepared.before.addresses,
         opened,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
     place.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
-    let close = |path: &PathBuf| seal::close(seal::netns_of(path)?.as_fd());
-    let closed =
-        prepared.before.path.as_ref().filter(|_| prepared.before.kept.is_some()).map_or(Ok(()), close);
+    let closed = match &record.network {
+        Network::SealedInPlace { at } => {
+            let netns = prepared.netns.as_ref().with_context(|| format!("{} is not open", at.display()));
+            netns.and_then(|netns| seal::close(netns.as_fd()))
+        }
+        Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
+    };
     let rules = report::rules(&record.applied);
     let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));

@@ -43,7 +43,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         answers,
     };
     let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
-    let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
+    let subject = Subject { policy, network: record.network.clone(), world, hook: None };
 
     // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
     rules::check_core_dumps(&subject)?;

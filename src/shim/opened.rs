@@ -28,7 +28,7 @@ pub(super) fn seal(
     peers::check_carrier(netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
-    let addresses = record.addresses.clone();
+    let addresses = record.network.addresses().to_vec();
     let sealed = seal::seal(netns, &Wanted { addresses, firewall: record.firewall, allow: Some(allow) })?;
     if sealed.links_kept.is_empty() {
         bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));

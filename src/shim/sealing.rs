@@ -1,7 +1,7 @@
 //! Seals the container of a record: its namespace, what is remembered of that, and the line in the audit log.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,7 @@ use super::opened;
 use crate::audit::{self, Line};
 use crate::peers;
 use crate::record::{Place, Process, Record};
-use crate::rules::SEAL_FLAG;
+use crate::rules::{Network, SEAL_FLAG};
 use crate::seal::{self, Netns, Wanted};
 
 /// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
@@ -51,35 +51,45 @@ pub(super) fn seal_container(place: &Place, record: Record, pid: u32) -> Result<
 
 fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
     let netns = seal::netns_of(&process(pid))?;
-    if record.joins_sealed {
-        // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
-        let _lock = place.lock_peers()?;
-        if seal::is_host(netns.as_fd())? {
-            bail!("its network namespace is the host's");
+    match (&record.network, &record.opened) {
+        (Network::Joined { .. }, _) => join(place, record, pid, netns.as_fd()),
+        (_, Some(opened)) => {
+            let opened = opened.clone();
+            opened::seal(place, record, opened, pid, netns.as_fd())
         }
-        if let Some(why) = peers::against(Netns::of(netns.as_fd())?, pid)? {
-            bail!("the network namespace that it joins {why}");
-        }
-        let verified = seal::verify(netns.as_fd())?;
-        if let Some(broken) = verified.broken.first() {
-            bail!("the network namespace that it joins is not sealed any more: {broken}");
-        }
-        if verified.allow.is_some() != record.opened.is_some() {
-            bail!("the network namespace that it joins is not as open as it was");
-        }
-        if record.job().is_some() {
+        (network, None) => {
+            let addresses = network.addresses().to_vec();
+            let wanted = Wanted { addresses, firewall: record.firewall, allow: None };
+            record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
             record.init = Some(Process::of(pid)?);
-            place.update(&record)?;
-            return peers::settle(place, &record).context("cannot join the job");
+            place.update(&record)
         }
-    } else if let Some(opened) = record.opened.take() {
-        return opened::seal(place, record, opened, pid, netns.as_fd());
-    } else {
-        let wanted = Wanted { addresses: record.addresses.clone(), firewall: record.firewall, allow: None };
-        record.sealed = Some(seal::seal(netns.as_fd(), &wanted)?);
+    }
+}
+
+/// Looks at the namespace that a container joins, and changes nothing in it but who is a peer of whom.
+fn join(place: &Place, mut record: Record, pid: u32, netns: BorrowedFd<'_>) -> Result<()> {
+    // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
+    let _lock = place.lock_peers()?;
+    if seal::is_host(netns)? {
+        bail!("its network namespace is the host's");
+    }
+    if let Some(why) = peers::against(Netns::of(netns)?, pid)? {
+        bail!("the network namespace that it joins {why}");
+    }
+    let verified = seal::verify(netns)?;
+    if let Some(broken) = verified.broken.first() {
+        bail!("the network namespace that it joins is not sealed any more: {broken}");
+    }
+    if verified.allow.is_some() != record.opened.is_some() {
+        bail!("the network namespace that it joins is not as open as it was");
     }
     record.init = Some(Process::of(pid)?);
-    place.update(&record)
+    place.update(&record)?;
+    match record.job() {
+        Some(_) => peers::settle(place, &record).context("cannot join the job"),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn process(pid: u32) -> PathBuf {

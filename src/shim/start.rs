@@ -16,6 +16,7 @@ use crate::files;
 use crate::peers;
 use crate::prepare::Opened;
 use crate::record::{Inode, Process, Record};
+use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::runtime::Kept;
 use crate::seal::{self, Netns};
@@ -117,7 +118,13 @@ fn check_pinned(record: &Record, pid: u32) -> Result<()> {
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
 /// container was created, and another may have joined since.
 fn check_alone(record: &Record, pid: u32) -> Result<()> {
-    if record.joins_sealed || (record.opened.is_none() && !record.kept) {
+    let was_looked_at = match record.network {
+        Network::New | Network::Replaced { .. } => record.opened.is_some(),
+        Network::SealedInPlace { .. } => true,
+        // Others of its own kind are in there; `sealing` looks for who is not.
+        Network::Joined { .. } => false,
+    };
+    if !was_looked_at {
         return Ok(());
     }
     let netns = Netns::of(seal::netns_of(&sealing::process(pid))?.as_fd())?;

@@ -160,7 +160,7 @@ fn cover(index: usize, places: &[String], subject: &Subject) -> Edit {
 
 /// Whether a volume belongs to the container's own pod, all of which is in one sealed network.
 pub(super) fn is_of_pod(view: &View, source: &Source, subject: &Subject) -> bool {
-    subject.joins_sealed && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
+    subject.network.is_joined() && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
 }
 
 /// The directory of the pod, told by the hosts file that kubelet gives to each of its containers.
