@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod credentials;
 mod devices;
 mod masked_paths;
+mod mount;
 pub mod mounts;
 mod namespace;
 mod namespaces;

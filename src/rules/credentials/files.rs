@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Change, Edit, Pointer, View};
-use crate::rules::mounts::{clean, is_within};
+use crate::rules::mount::{clean, is_within};
 use crate::rules::{Rule, Subject, Violation};
 use crate::settings::Answer;
 
