@@ -18,11 +18,13 @@ pub mod rules;
 pub mod report;
 pub mod rewrite;
 
+pub mod files;
+pub mod proc;
+
 pub mod seal;
 
 pub mod audit;
 pub mod complain;
-pub mod files;
 pub mod runtime;
 
 pub mod record;

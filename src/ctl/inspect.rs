@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::process::{directory, state};
 use super::{print, print_json};
 use crate::record::{Hosts, Record};
 use crate::report::plain;
@@ -20,8 +19,9 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
     writeln!(text, "bundle     {}", record.bundle.display())?;
     writeln!(text, "asked by   {}", record.why)?;
     if let Some(init) = record.init {
-        let state = state(&directory(init.pid)).filter(|_| init.lives());
-        writeln!(text, "init       {}, {}", init.pid, state.as_deref().unwrap_or("ended"))?;
+        let status = init.dir().status().ok().filter(|_| init.runs());
+        let state = status.as_ref().and_then(|status| status.field("State"));
+        writeln!(text, "init       {}, {}", init.pid, state.unwrap_or("ended"))?;
     }
     for applied in &record.applied {
         writeln!(text, "changed    {}: {}", applied.rule, plain(&applied.says, &[]))?;

@@ -4,6 +4,8 @@
 //! command line that it does not know; 3: a bundle that would be passed through.
 
 mod ask;
+mod broken;
+mod case;
 mod check;
 mod descriptors;
 mod devices;
@@ -17,6 +19,7 @@ mod mounted;
 mod open;
 mod peers;
 mod process;
+mod rooted;
 pub mod seen;
 mod strangers;
 mod survey;
@@ -32,7 +35,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot, Store};
 use crate::report::plain;
 use crate::{files, prepare};
 
@@ -100,7 +103,7 @@ pub fn main() -> ExitCode {
         Verb::Check(what) => check::check(what, json),
         Verb::Doctor(arguments) => doctor::doctor(arguments, json),
         Verb::Install(arguments) => install::install(arguments, json),
-        Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
+        Verb::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
         Verb::Peers(verb) => peers::peers(verb, json),
         Verb::Verify { all: true, .. } => verify_all(json),
         Verb::Verify { which: Some(which), .. } => verify_one(which, json),
@@ -114,15 +117,15 @@ pub fn main() -> ExitCode {
 
 fn verify_all(json: bool) -> Result<ExitCode> {
     let settings = prepare::settings(None)?;
-    let (places, unrecorded) = (&Place::all()?, &unrecorded::all(&settings)?);
-    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
 fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
     let settings = prepare::settings(None)?;
-    let (places, unrecorded) = match find(which) {
-        Ok(place) => (vec![place], Vec::new()),
+    let (slots, unrecorded) = match find(which) {
+        Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
             let mut unrecorded = unrecorded::all(&settings)?;
             unrecorded
@@ -133,8 +136,8 @@ fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
             (Vec::new(), unrecorded)
         }
     };
-    let (places, unrecorded) = (&places, &unrecorded);
-    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+    let (slots, unrecorded) = (&slots, &unrecorded);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// Containers that should have a record. To list needs no settings that can be used.
@@ -143,36 +146,37 @@ fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.
-fn find(Which { id, root }: &Which) -> Result<Place> {
+fn find(Which { id, root }: &Which) -> Result<Slot> {
     let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
-    let begins = |place: &Place| id_of(place).starts_with(id) && !id.is_empty();
-    let is_in = |place: &Place| root.as_deref().is_none_or(|root| place.root() == root);
-    let mut found: Vec<_> = Place::all()?.into_iter().filter(|place| begins(place) && is_in(place)).collect();
+    let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
+    let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);
+    let mut found: Vec<_> =
+        Store::ours().slots()?.into_iter().filter(|slot| begins(slot) && is_in(slot)).collect();
     // Who gives all of an id means no longer one.
-    if found.iter().any(|place| id_of(place) == *id) {
-        found.retain(|place| id_of(place) == *id);
+    if found.iter().any(|slot| id_of(slot) == *id) {
+        found.retain(|slot| id_of(slot) == *id);
     }
     let Some(last) = found.pop() else { bail!("container {id} is not isolated, or not here") };
-    let all = |shown: fn(&Place) -> String| {
+    let all = |shown: fn(&Slot) -> String| {
         let others: Vec<String> = found.iter().map(shown).collect();
         format!("{} and {}", others.join(", "), shown(&last))
     };
     if found.is_empty() {
         Ok(last)
-    } else if found.iter().all(|place| id_of(place) == id_of(&last)) {
+    } else if found.iter().all(|slot| id_of(slot) == id_of(&last)) {
         bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
     } else {
         bail!("{id} is the beginning of {}; give more of the id", all(id_of))
     }
 }
 
-fn load(place: &Place) -> Result<Record> {
-    place.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(place)))
+fn load(slot: &Slot) -> Result<Record> {
+    slot.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(slot)))
 }
 
 /// The container's id, which is the name of its record.
-fn id_of(place: &Place) -> String {
-    place.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn id_of(slot: &Slot) -> String {
+    slot.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn shown(path: &Path) -> String {

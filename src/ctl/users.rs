@@ -1,21 +1,20 @@
 //! Whether the users of a container are the machine's: what is promised of a user namespace is not true where the
 //! machine's root is in it.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
 use super::read;
+use crate::proc::Dir;
 
 /// A line of a map: the first id inside, the first outside as the reader's namespace counts, and how many.
 type Line = [u64; 3];
 
 /// The maps of a process in which the machine's root is, as `uid_map maps 0 to 0`. Ids are followed as far as our own
 /// namespace says.
-pub(super) fn of_machine(process: &Path) -> Result<Vec<String>> {
+pub(super) fn of_machine(process: &Dir) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for map in ["uid_map", "gid_map"] {
-        let ours = lines(&read(&Path::new("/proc/self").join(map))?);
+        let ours = lines(&read(&Dir::ours().join(map))?);
         let theirs = lines(&read(&process.join(map))?);
         let (ours, theirs) = ours.zip(theirs).with_context(|| format!("cannot understand {map}"))?;
         let roots = roots(&ours);

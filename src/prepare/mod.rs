@@ -31,7 +31,7 @@ use crate::decision::{self, Decision};
 use crate::files::{self, Snapshot};
 use crate::peers;
 use crate::policy::Policy;
-use crate::record::Inode;
+use crate::proc::Inode;
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, seccomp};
 use crate::seal::OpenNetns;
@@ -115,9 +115,9 @@ impl Bundle {
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
-        let meta = std::fs::metadata(&path);
-        let meta = meta.with_context(|| format!("cannot look at the root {}", path.display()))?;
-        Ok((path, Inode::from(&meta)))
+        let root = Inode::of(&path);
+        let root = root.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        Ok((path, root))
     }
 
     fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::config::View;
 use crate::peers;
 use crate::policy::Openings;
-use crate::record::Record;
+use crate::record::{Record, Store};
 use crate::rules::{self, Network, RequestedNetwork};
 use crate::seal::{self, OpenNetns};
 
@@ -36,10 +36,11 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
         return replaced();
     }
     let verified = seal::verify(netns.as_fd())?;
-    let tenant = peers::tenant(netns.id())?;
+    let store = Store::ours();
+    let tenant = store.tenant_of(netns.id())?;
     if let Some(tenant) = tenant.as_ref().filter(|_| verified.broken.is_empty()) {
         check_openings(&at, tenant, verified.allow.is_some(), openings)?;
-        if let Some(intruder) = peers::intruder(netns.id(), None)? {
+        if let Some(intruder) = peers::intruder(&store, netns.id(), None)? {
             bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", at.display());
         }
         return Ok((Network::Joined { at }, Some(netns)));

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Inode;
 use crate::policy::Openings;
+use crate::proc::Inode;
 use crate::settings::PeerBounds;
 
 /// What stays open.

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::enter::{self, Netns};
+use crate::proc::{self, Inode};
 
 /// An open network namespace, and which one it is.
 #[derive(Debug)]
@@ -25,6 +26,14 @@ impl OpenNetns {
         let file = enter::netns_of(path)?;
         let id = Netns::of(file.as_fd())?;
         Ok(Self { file, id })
+    }
+
+    /// Opens the namespace of a process.
+    ///
+    /// # Errors
+    /// It has ended, or may not be looked at.
+    pub fn of(process: &proc::Dir) -> Result<Self> {
+        Self::at(process.path())
     }
 
     /// Which namespace it is.
@@ -45,5 +54,11 @@ impl OpenNetns {
 impl AsFd for OpenNetns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+impl From<Netns> for Inode {
+    fn from(Netns { dev, ino }: Netns) -> Self {
+        Self { dev, ino }
     }
 }

@@ -15,7 +15,7 @@ use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::{Call, descriptors, environment_strays, found};
-use crate::audit::Line;
+use crate::audit::{Line, Outcome};
 use crate::config::{Document, Kind, View};
 use crate::files;
 use crate::invocation::Change;
@@ -85,7 +85,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         }
     }
     let rules = rules.iter().map(String::as_str).collect();
-    call.audit(Line { decision: "filtered", why: Some(&record.why), rules, ..Line::default() })?;
+    call.audit(Line { why: Some(&record.why), rules, ..Line::of(Outcome::Filtered) })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 
