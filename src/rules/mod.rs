@@ -34,7 +34,7 @@ pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
 pub use mounts::{Source, Sources};
 pub use namespace::{Network, RequestedNetwork, of_a_pinned_pod, requested_network};
-pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
+pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, HOOK_FLAGS, SEAL_FLAG, SealHook};
 
 /// One promise.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +103,7 @@ pub struct Subject {
     pub hook: Option<SealHook>,
 }
 
-/// What rules have to know of the machine; looked up by `prepare::world`, since rules look at nothing but documents.
+/// What rules have to know of the machine; looked up by [`crate::prepare`], since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     /// Whose the pid namespace is that the document names by path, if it does.

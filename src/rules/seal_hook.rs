@@ -32,6 +32,9 @@ pub const FORGET_FLAG: &str = "--isolate-forget=";
 /// The leading flag that makes the shim the first hook; its value is the record's path.
 pub const CLOSE_FLAG: &str = "--isolate-close=";
 
+/// The flags of all our hooks.
+pub const HOOK_FLAGS: [&str; 3] = [CLOSE_FLAG, SEAL_FLAG, FORGET_FLAG];
+
 /// What the hooks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealHook {
@@ -46,7 +49,7 @@ pub struct SealHook {
 /// Whether this is one of our hooks, of whatever container.
 fn is_ours(hook: &Hook) -> bool {
     let flag = hook.args().as_deref().and_then(|args| args.get(1));
-    flag.is_some_and(|flag| [SEAL_FLAG, FORGET_FLAG, CLOSE_FLAG].iter().any(|ours| flag.starts_with(ours)))
+    flag.is_some_and(|flag| HOOK_FLAGS.iter().any(|ours| flag.starts_with(ours)))
 }
 
 impl SealHook {
