@@ -1,13 +1,13 @@
 //! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
-//! (`prepare`), and that writes nothing.
+//! ([`crate::prepare`]), and that writes nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::exit::Exit;
 use super::{print, print_json};
 use crate::audit::Outcome;
 use crate::decision::Decision;
@@ -15,9 +15,6 @@ use crate::prepare::{self, Bundle};
 use crate::report::Applied;
 use crate::rules::{self, SealHook};
 use crate::settings::Mode;
-
-/// For programs that tell a container which is passed through from one that is isolated.
-const PASSED_THROUGH: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct What {
@@ -50,7 +47,7 @@ struct Verdict {
     refusal: Option<String>,
 }
 
-pub(super) fn check(what: &What, json: bool) -> Result<ExitCode> {
+pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
     let mut verdict = Verdict {
         bundle: std::path::absolute(&what.bundle)?,
         decision: Outcome::Refused,
@@ -69,9 +66,9 @@ pub(super) fn check(what: &What, json: bool) -> Result<ExitCode> {
         print(&text(&verdict)?)?
     }
     Ok(match verdict.decision {
-        Outcome::Isolated => ExitCode::SUCCESS,
-        Outcome::PassedThrough => ExitCode::from(PASSED_THROUGH),
-        _ => ExitCode::FAILURE,
+        Outcome::Isolated => Exit::Ok,
+        Outcome::PassedThrough => Exit::PassedThrough,
+        _ => Exit::Failed,
     })
 }
 

@@ -1,18 +1,18 @@
 //! `isolatectl inspect`: one record, for a person or as it is.
 
 use std::fmt::{Display, Write};
-use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::exit::Exit;
 use super::{print, print_json};
 use crate::record::{Hosts, Record};
 use crate::report::plain;
 
-pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
+pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
     if json {
         print_json(record)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Ok);
     }
     let mut text = String::new();
     writeln!(text, "container  {}", record.id)?;
@@ -53,7 +53,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 fn line<T: Display>(text: &mut String, head: &str, items: &[T]) -> std::fmt::Result {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
+use super::exit::Exit;
 use super::unrecorded::Unrecorded;
 use super::{id_of, print, print_json};
 use crate::record::{Record, Slot, Store};
@@ -17,13 +17,13 @@ struct Line {
     id: String,
     root: PathBuf,
     bundle: Option<PathBuf>,
-    state: State,
+    state: RecordState,
     pid: Option<u32>,
 }
 
 /// What a container's record says beside what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum RecordState {
     /// Its program may run.
     Sealed,
     /// It is not sealed yet.
@@ -38,7 +38,7 @@ enum State {
     Unrecorded,
 }
 
-impl State {
+impl RecordState {
     fn word(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
@@ -51,20 +51,25 @@ impl State {
     }
 }
 
-impl Serialize for State {
+impl Serialize for RecordState {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.word())
     }
 }
 
-pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<ExitCode> {
-    let of_unrecorded =
-        |Unrecorded { id, root, pid, .. }| Line { id, root, bundle: None, state: State::Unrecorded, pid };
+pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
+    let of_unrecorded = |Unrecorded { id, root, pid, .. }| Line {
+        id,
+        root,
+        bundle: None,
+        state: RecordState::Unrecorded,
+        pid,
+    };
     let recorded = Store::ours().iter()?.map(|(slot, record)| line(&slot, record));
     let lines: Vec<Line> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
     if json {
         print_json(&lines)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Ok);
     }
     let width = lines.iter().map(|line| line.id.len()).chain([2]).max().unwrap_or(2);
     let mut text = format!("{:width$}  {:10}  {:>8}  ROOT\n", "ID", "STATE", "PID");
@@ -73,20 +78,20 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<ExitCode> 
         writeln!(text, "{:width$}  {:10}  {pid:>8}  {}", line.id, line.state.word(), line.root.display())?;
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 fn line(slot: &Slot, record: Result<Record>) -> Line {
     let root = slot.root().to_owned();
     let Ok(record) = record else {
-        return Line { id: id_of(slot), root, bundle: None, state: State::Unreadable, pid: None };
+        return Line { id: id_of(slot), root, bundle: None, state: RecordState::Unreadable, pid: None };
     };
     let alive = record.init.filter(|init| init.runs());
     let state = match (slot.has_container(), record.init, alive) {
-        (false, ..) => State::Absent,
-        (true, None, _) => State::Created,
-        (true, Some(_), Some(_)) => State::Sealed,
-        (true, Some(_), None) => State::Stopped,
+        (false, ..) => RecordState::Absent,
+        (true, None, _) => RecordState::Created,
+        (true, Some(_), Some(_)) => RecordState::Sealed,
+        (true, Some(_), None) => RecordState::Stopped,
     };
     let pid = alive.map(|init| init.pid);
     Line { id: record.id, root, bundle: Some(record.bundle), state, pid }

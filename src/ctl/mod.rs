@@ -1,7 +1,6 @@
 //! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
 //! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
-//! people, `--json` for programs. Exit status 0: all is well; 1: something does not hold, is refused or went wrong; 2: a
-//! command line that it does not know; 3: a bundle that would be passed through.
+//! people, `--json` for programs.
 
 mod ask;
 mod broken;
@@ -10,6 +9,7 @@ mod check;
 mod descriptors;
 mod devices;
 mod doctor;
+mod exit;
 mod inspect;
 mod install;
 mod kept;
@@ -34,6 +34,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+
+use exit::Exit;
 
 use crate::record::{Record, Slot, Store};
 use crate::report::plain;
@@ -96,7 +98,16 @@ pub fn command() -> clap::Command {
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    match Arguments::try_parse() {
+        Ok(arguments) => answer(&arguments).into(),
+        Err(asked) => {
+            let _ = asked.print();
+            if asked.use_stderr() { Exit::Usage } else { Exit::Ok }.into()
+        }
+    }
+}
+
+fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
         Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
@@ -111,18 +122,18 @@ pub fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
-        ExitCode::FAILURE
+        Exit::Failed
     })
 }
 
-fn verify_all(json: bool) -> Result<ExitCode> {
+fn verify_all(json: bool) -> Result<Exit> {
     let settings = prepare::settings(None)?;
     let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
     verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
-fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
+fn verify_one(which: &Which, json: bool) -> Result<Exit> {
     let settings = prepare::settings(None)?;
     let (slots, unrecorded) = match find(which) {
         Ok(slot) => (vec![slot], Vec::new()),

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::exit::Exit;
 use super::{Which, find, load, print, print_json};
 use crate::audit::{self, Line, Outcome};
 use crate::policy::Job;
@@ -59,7 +59,7 @@ struct Member {
     addresses: BTreeSet<std::net::IpAddr>,
 }
 
-pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
+pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
     match verb {
         Verb::Show(which) => {
             let slot = find(which)?;
@@ -77,7 +77,7 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
     }
 }
 
-fn settle(which: &Which) -> Result<ExitCode> {
+fn settle(which: &Which) -> Result<Exit> {
     let settings = prepare::settings(None)?;
     let slot = find(which)?;
     let _lock = slot.lock_peers()?;
@@ -85,10 +85,10 @@ fn settle(which: &Which) -> Result<ExitCode> {
     opened(&record)?;
     peers::settle(&slot, &record)?;
     write_down(&settings.audit, &slot, &record)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
-fn show(slot: &Slot, record: &Record, json: bool) -> Result<ExitCode> {
+fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
     let others = peers::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
     let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
@@ -101,7 +101,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<ExitCode> {
     };
     if json {
         print_json(&shown)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Ok);
     }
     let mut text = String::new();
     for peer in shown.peers {
@@ -114,11 +114,11 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
-fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpNet>>) -> Result<ExitCode> {
+fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpNet>>) -> Result<Exit> {
     let settings = prepare::settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
@@ -146,7 +146,7 @@ fn put(change: &Change, make: fn(&BTreeSet<IpNet>, Vec<IpNet>) -> Result<Vec<IpN
         peers::settle(&slot, &before).context("cannot take back what failed")?;
         return Err(error);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 /// One line with the peers by address that the container has from now on.

@@ -1,4 +1,4 @@
-//! What there is to say against the files that a process of a container sees: what is mounted (`mounted`), the nodes in
+//! What there is to say against the files that a process of a container sees: what is mounted ([`mounted`]), the nodes in
 //! `/dev`, and the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
 
 use std::collections::BTreeSet;

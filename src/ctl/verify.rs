@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::broken::Broken;
+use super::exit::Exit;
 use super::members::members;
 use super::process::Looker;
 use super::survey::Survey;
@@ -34,7 +34,7 @@ pub(super) struct Wanted<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<ExitCode> {
+pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<Exit> {
     let survey = Survey::new()?;
     let recorded = wanted.slots.iter().filter_map(|slot| verdict(slot, wanted.credentials, &survey));
     let verdicts: Vec<_> = recorded.chain(wanted.unrecorded.iter().map(of_unrecorded)).collect();
@@ -51,7 +51,7 @@ pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<ExitCode> {
         }
         print(&text)?;
     }
-    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Exit::ok_if(all_hold))
 }
 
 fn of_unrecorded(found: &Unrecorded) -> Verdict {
