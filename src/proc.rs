@@ -72,7 +72,7 @@ impl Process {
     #[must_use]
     pub fn runs(self) -> bool {
         let is_it = |stat: &Stat| stat.start == self.start && !stat.has_ended();
-        self.pid != std::process::id() && self.dir().stat().is_some_and(|stat| is_it(&stat))
+        self.pid != std::process::id() && self.dir().stat().is_ok_and(|stat| is_it(&stat))
     }
 
     /// Its directory in /proc, which is another process' once it does not run any more.
@@ -176,14 +176,14 @@ impl Dir {
     /// Whether it is gone, or waits to be reaped.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.stat().is_none_or(|stat| stat.has_ended())
+        self.stat().map_or(true, |stat| stat.has_ended())
     }
 
-    fn stat(&self) -> Option<Stat> {
+    fn stat(&self) -> io::Result<Stat> {
         // One read of all of it: a file of /proc has no size to go by.
         let mut text = [0; 1024];
-        let length = File::open(self.join("stat")).ok()?.read(&mut text).ok()?;
-        Stat::of(&text[..length])
+        let length = File::open(self.join("stat"))?.read(&mut text)?;
+        Stat::of(&text[..length]).ok_or(io::ErrorKind::InvalidData.into())
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     check_kept(call, &record, init)?;
     check_rootfs(&record, init)?;
     check_pinned(&record, init)?;
-    let init = Init::open(init).context("its init process is gone")?;
+    let init = Init::open(init)?;
     check_alone(&record, &init)?;
     sealing::seal_at_start(&slot, record, &init)?;
     call.runtime.exec(call.args, &[])
@@ -53,7 +53,7 @@ fn init_process(record: &Record) -> Result<Process> {
     let pid = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
     let pid = pid.filter(|pid| *pid > 1);
     let pid = pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))?;
-    Process::of(pid).with_context(|| format!("its init process {pid} is gone or out of reach"))
+    Process::of(pid).with_context(|| format!("its init process {pid} is gone"))
 }
 
 /// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps

@@ -1,5 +1,5 @@
 //! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
-//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by `prepare::homes`.
+//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::prepare`].
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ const POINTERS: [(&str, bool); 17] = [
     ("RCLONE_CONFIG", false),
 ];
 
-/// What `prepare::homes` found.
+/// What [`crate::prepare`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialFiles {
     /// Paths in the container, without links.
