@@ -1,7 +1,7 @@
 //! The program that carries a tap device's traffic from user space, as rootless Podman has one (pasta,
 //! slirp4netns): it is not in the namespace, and may lead past the firewall in there.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -9,16 +9,16 @@ use anyhow::{Result, bail};
 use super::pasta;
 use crate::policy::Ingress;
 use crate::proc::{Dir, Inode};
-use crate::seal::{self, Netns, Sockets};
+use crate::seal::{self, OpenNetns, Sockets};
 
 /// Looks for it where the namespace has a tap device, and at what it was told.
 ///
 /// # Errors
 /// It leads past `ingress`; it is not known; the namespace or /proc cannot be looked at.
-pub fn check_carrier(netns: BorrowedFd<'_>, ingress: &[Ingress]) -> Result<()> {
-    let links = seal::look(netns, Sockets::Own)?.links;
+pub fn check_carrier(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
+    let links = seal::look(netns.as_fd(), Sockets::Own)?.links;
     let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };
-    let netns = Netns::of(netns)?.into();
+    let netns = netns.id().into();
     let mut is_known = false;
     for (_, process) in Dir::all()? {
         let name = process.comm();

@@ -24,7 +24,7 @@ pub use processes::{against, in_network, inside, intruder, stranger};
 pub use wanted::{Part, is_allowed, wanted};
 
 use crate::policy::Job;
-use crate::record::{Init, Record, Recorded, Slot};
+use crate::record::{InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
 use crate::seal::{self, Netns, OpenNetns};
 
@@ -36,7 +36,7 @@ pub struct Member {
     /// Its record.
     pub record: Record,
     /// Its own, or where it has ended, that of a container which has joined its namespace.
-    init: Init,
+    init: InitProcess,
     part: Part,
 }
 
@@ -50,7 +50,7 @@ impl Member {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
         let init = match record.live_in(sealed.netns) {
             Some(init) => Some(init),
-            None => slot.store().heir_of(sealed.netns)?.map(|(_, init)| init),
+            None => Store::of(&slot).heir_of(sealed.netns)?.map(|(_, init)| init),
         };
         let Some(init) = init else { return Ok(None) };
         let own = match seal::addresses(Some(init.netns.as_fd())) {
@@ -89,7 +89,7 @@ impl Member {
 /// Somebody lives and cannot be looked at.
 pub fn members(slot: &Slot, record: &Record) -> Result<Vec<Member>> {
     let records = match record.job() {
-        Some(job) => slot.store().members_of(job, slot)?,
+        Some(job) => Store::of(slot).members_of(job, slot)?,
         None => vec![(slot.clone(), record.clone())],
     };
     let members = records.into_iter().map(|(slot, record)| Member::of(slot, record));
@@ -106,7 +106,7 @@ pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
     }
     let init = record.init.context("it is not sealed yet")?;
     let netns = OpenNetns::of(&init.dir())?;
-    let owner = slot.store().owner_of(netns.id())?;
+    let owner = Store::of(slot).owner_of(netns.id())?;
     owner.map(Some).context("the container whose namespace it joins is gone")
 }
 
@@ -152,7 +152,7 @@ pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
 /// The namespace is another's from now on, of those who joined it and live, if there is one.
 fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
-    let Some(((slot, mut heir), _)) = slot.store().heir_of(sealed.netns)? else { return Ok(()) };
+    let Some(((slot, mut heir), _)) = Store::of(slot).heir_of(sealed.netns)? else { return Ok(()) };
     if let Some(its) = &mut heir.opened {
         (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
     }
@@ -200,7 +200,7 @@ fn check_names(members: &[Member]) -> Result<()> {
 fn write_names(job: &Job, members: &[Member], of: &Slot) -> Result<()> {
     let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
-    for (slot, record) in of.store().members_of(job, of)? {
+    for (slot, record) in Store::of(of).members_of(job, of)? {
         let Some(file) = names::file_of(&record).filter(|_| record.lives()) else {
             continue;
         };

@@ -102,7 +102,7 @@ impl Members {
         let own = Dir::ours().ns("pid").ok();
         let mut members = Self { pid_namespaces: Vec::new(), creators: Vec::new() };
         for (_, record) in store.readable()? {
-            let init = record.init_process().and_then(|init| init.ns("pid").ok());
+            let init = record.init_dir().and_then(|init| init.ns("pid").ok());
             members.pid_namespaces.extend(init.filter(|init| Some(*init) != own));
             members.creators.extend(record.creator.runs().then_some(record.creator.pid));
         }

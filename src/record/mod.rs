@@ -77,14 +77,14 @@ pub struct Record {
 
 /// The init process of a container, and the network namespace that it is in.
 #[derive(Debug)]
-pub struct Init {
+pub struct InitProcess {
     /// The process.
     pub process: Process,
     /// Its namespace.
     pub netns: OpenNetns,
 }
 
-impl Init {
+impl InitProcess {
     /// Opens the namespace of a process.
     ///
     /// # Errors
@@ -115,8 +115,8 @@ impl Record {
 
     /// Its init process and its network namespace, if it lives and is in this one.
     #[must_use]
-    pub fn live_in(&self, netns: Netns) -> Option<Init> {
-        Init::open(self.init?).ok().filter(|init| init.netns.id() == netns)
+    pub fn live_in(&self, netns: Netns) -> Option<InitProcess> {
+        InitProcess::open(self.init?).ok().filter(|init| init.netns.id() == netns)
     }
 
     /// Whether a namespace was sealed for it.
@@ -128,7 +128,7 @@ impl Record {
     /// Its init process as far as there is one: the one that was sealed, or before that the one in the file that the runtime
     /// wrote, if it is in the container's root file system.
     #[must_use]
-    pub fn init_process(&self) -> Option<Dir> {
+    pub fn init_dir(&self) -> Option<Dir> {
         if let Some(init) = self.init {
             return init.runs().then(|| init.dir());
         }

@@ -14,10 +14,9 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::store::Store;
 use super::{Record, VERSION};
 use crate::files;
-use crate::proc::{Inode, Process};
+use crate::proc::Process;
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
@@ -127,23 +126,8 @@ impl Slot {
         !matches!(std::fs::symlink_metadata(&self.record), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 
-    /// The records beside it.
-    #[must_use]
-    pub fn store(&self) -> Store {
-        Store::at(&self.state)
-    }
-
-    /// The slot of the same container below another path of the same root (a bind mount), if that has a record.
-    ///
-    /// # Errors
-    /// Records cannot be listed.
-    pub fn by_another_path(&self) -> Result<Option<Self>> {
-        let inode = |root: &Path| Inode::of(root).ok();
-        let Some(root) = inode(self.root()) else { return Ok(None) };
-        let is_same = |other: &Self| {
-            other.container.file_name() == self.container.file_name() && inode(other.root()) == Some(root)
-        };
-        Ok(self.store().slots()?.into_iter().find(is_same))
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// The container's id.

@@ -27,8 +27,9 @@ use anyhow::{Context, Result};
 
 use super::directory::state_dir;
 use super::slot::{Slot, records_of};
-use super::{Init, Record};
+use super::{InitProcess, Record};
 use crate::policy::Job;
+use crate::proc::Inode;
 use crate::seal::{Netns, OpenNetns};
 
 /// The records below one state directory.
@@ -47,8 +48,10 @@ impl Store {
         Self { state: state_dir() }
     }
 
-    pub(super) fn at(state: &Path) -> Self {
-        Self { state: state.to_owned() }
+    /// The one that a slot is of: a hook, whose environment is not the engine's, is told of a slot.
+    #[must_use]
+    pub fn of(slot: &Slot) -> Self {
+        Self { state: slot.state().to_owned() }
     }
 
     /// Whether there may be any record: where all have been dropped, so has their directory.
@@ -91,6 +94,18 @@ impl Store {
         entries.filter_map(|entry| Slot::of(root, &id(entry.file_name())?)).collect()
     }
 
+    /// Where a record is of the same container below another path of the same root (a bind mount).
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn by_another_path(&self, slot: &Slot) -> Result<Option<Slot>> {
+        let Ok(root) = Inode::of(slot.root()) else { return Ok(None) };
+        let is_same = |other: &Slot| {
+            other.id() == slot.id() && Inode::of(other.root()).is_ok_and(|others| others == root)
+        };
+        Ok(self.slots()?.into_iter().find(is_same))
+    }
+
     /// All records, those that cannot be read with the reason. One that is dropped meanwhile is left out.
     ///
     /// # Errors
@@ -131,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// A directory cannot be listed.
-    pub fn heir_of(&self, netns: Netns) -> Result<Option<(Recorded, Init)>> {
+    pub fn heir_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
         let mut joined =
             self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some());
         Ok(joined.find_map(|(slot, record)| record.live_in(netns).map(|init| ((slot, record), init))))

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::{Call, NOT_ISOLATED};
 use crate::decision::{self, Decision};
 use crate::invocation::Dialect;
-use crate::record::{Record, Slot};
+use crate::record::{Record, Slot, Store};
 use crate::runtime::Kept;
 use crate::settings::{Mode, Settings};
 
@@ -37,7 +37,7 @@ pub(super) fn record(call: &Call) -> Result<Option<(Slot, Record)>> {
         call.audit_passed_through(NOT_ISOLATED);
         return Ok(None);
     };
-    let other = slot.map(|slot| slot.by_another_path()).transpose()?.flatten();
+    let other = slot.map(|slot| Store::of(&slot).by_another_path(&slot)).transpose()?.flatten();
     if let Some(other) = other
         && let Some(record) = other.load()?
     {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Error, Result};
 
 use crate::peers;
-use crate::record::{Record, Slot};
+use crate::record::{Record, Slot, Store};
 use crate::seal::{self, OpenNetns};
 
 /// Takes the table out of the namespace of a container that is gone, if nobody is in it and it is no other's. Its own
@@ -23,6 +23,6 @@ pub(super) fn give_back(slot: &Slot, record: &Record) -> Result<()> {
     let Ok(netns) = OpenNetns::at(path) else { return Ok(()) };
     let _lock = slot.lock_peers()?;
     let is_empty = || Ok::<_, Error>(peers::stranger(netns.id(), None)?.is_none());
-    let vacant = || Ok(is_empty()? && !slot.store().may_be_of_another(netns.id(), slot)?);
+    let vacant = || Ok(is_empty()? && !Store::of(slot).may_be_of_another(netns.id(), slot)?);
     seal::reopen(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
 }

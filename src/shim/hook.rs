@@ -16,7 +16,7 @@ use super::sealing::{self, SEAL};
 use crate::audit::{self, Line, Outcome};
 use crate::peers;
 use crate::proc::Process;
-use crate::record::{Init, Record, Slot};
+use crate::record::{InitProcess, Record, Slot};
 use crate::seal;
 
 /// The largest state that is read, in bytes: it carries the annotations.
@@ -45,7 +45,7 @@ pub(super) fn seal(record: &Path) -> Result<ExitCode> {
 
 /// The container for which a hook is called, and its init process; a user who is not root is in its user namespace
 /// from then on.
-fn called(record: &Path) -> Result<(Slot, Record, Init)> {
+fn called(record: &Path) -> Result<(Slot, Record, InitProcess)> {
     let state = state()?;
     let slot = Slot::at(record)?;
     let Some(record) = slot.load()? else { bail!("there is no record {}", record.display()) };
@@ -57,7 +57,7 @@ fn called(record: &Path) -> Result<(Slot, Record, Init)> {
     if !geteuid().is_root() {
         seal::join_user_namespace(process.dir().path())?;
     }
-    Ok((slot, record, Init::open(process)?))
+    Ok((slot, record, InitProcess::open(process)?))
 }
 
 /// The container's state. It is read to its end before anything else: crun dies of a hook that does not (SIGPIPE).

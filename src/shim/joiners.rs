@@ -37,7 +37,7 @@ pub(super) fn check(call: &Call, bundle: &Bundle) -> Result<()> {
         return Ok(());
     }
     for (slot, record) in store.readable()? {
-        let Some(init) = record.init_process() else { continue };
+        let Some(init) = record.init_dir() else { continue };
         let has = |file: &str, it| init.ns(file).is_ok_and(|own| own == it);
         if let Some((word, ..)) = named.iter().find(|(_, file, it)| has(file, *it)) {
             bail!(

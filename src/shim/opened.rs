@@ -9,22 +9,22 @@ use anyhow::{Context, Result, bail};
 use crate::peers::{self, is_allowed};
 use crate::prepare::name_servers;
 use crate::proc::Dir;
-use crate::record::{Excluded, Init, Opened, Record, Slot};
+use crate::record::{Excluded, InitProcess, Opened, Record, Slot};
 use crate::seal::{self, Allow, Wanted};
 
 /// Seals and remembers. The program does not start before everybody's peers are in force.
-pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &Init) -> Result<()> {
+pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &InitProcess) -> Result<()> {
     let _lock = slot.lock_peers()?;
-    let netns = init.netns.as_fd();
     exclude(&mut opened, &init.process.dir())?;
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
         bail!("peer {address} is {why}");
     }
-    peers::check_carrier(netns, &opened.asked.ingress)?;
+    peers::check_carrier(&init.netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = Allow { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
-    let sealed = seal::seal(netns, &Wanted { addresses, firewall: record.firewall, allow: Some(allow) })?;
+    let wanted = Wanted { addresses, firewall: record.firewall, allow: Some(allow) };
+    let sealed = seal::seal(init.netns.as_fd(), &wanted)?;
     if sealed.links_kept.is_empty() {
         bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));
     }

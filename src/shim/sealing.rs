@@ -11,7 +11,7 @@ use serde_json::json;
 use super::opened;
 use crate::audit::{self, Line, Outcome};
 use crate::peers;
-use crate::record::{Init, Record, Slot};
+use crate::record::{InitProcess, Record, Slot, Store};
 use crate::rules::{Network, SEAL_FLAG};
 use crate::seal::{self, Wanted};
 
@@ -20,7 +20,7 @@ pub(super) const SEAL: Option<&str> = Some("seal");
 
 /// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
 /// from which there is no way back: then a child does it, which is the hook by another caller.
-pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &Init) -> Result<()> {
+pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     if geteuid().is_root() {
         return seal_container(slot, record, init);
     }
@@ -41,13 +41,13 @@ pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &Init) -> Result<
 }
 
 /// Seals the network namespace of an isolated container's init process, remembers what that did, and writes it down.
-pub(super) fn seal_container(slot: &Slot, record: Record, init: &Init) -> Result<()> {
+pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     let created = record.clone();
     seal_namespace(slot, record, init)?;
     audit::write(&created.audit, &Line { verb: SEAL, ..created.audit_line(slot, Outcome::Sealed) })
 }
 
-fn seal_namespace(slot: &Slot, mut record: Record, init: &Init) -> Result<()> {
+fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     match (&record.network, &record.opened) {
         (Network::Joined { .. }, _) => join(slot, record, init),
         (_, Some(opened)) => {
@@ -65,13 +65,13 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &Init) -> Result<()> {
 }
 
 /// Looks at the namespace that a container joins, and changes nothing in it but who is a peer of whom.
-fn join(slot: &Slot, mut record: Record, init: &Init) -> Result<()> {
+fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
     let _lock = slot.lock_peers()?;
     if init.netns.is_host()? {
         bail!("its network namespace is the host's");
     }
-    if let Some(why) = peers::against(&slot.store(), init.netns.id(), init.process.pid)? {
+    if let Some(why) = peers::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
         bail!("the network namespace that it joins {why}");
     }
     let verified = seal::verify(init.netns.as_fd())?;

@@ -15,7 +15,7 @@ use crate::files;
 use crate::peers;
 use crate::prepare::Opened;
 use crate::proc::Process;
-use crate::record::{Init, Record};
+use crate::record::{InitProcess, Record};
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::runtime::Kept;
@@ -29,7 +29,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     check_kept(call, &record, init)?;
     check_rootfs(&record, init)?;
     check_pinned(&record, init)?;
-    let init = Init::open(init)?;
+    let init = InitProcess::open(init)?;
     check_alone(&record, &init)?;
     sealing::seal_at_start(&slot, record, &init)?;
     call.runtime.exec(call.args, &[])
@@ -120,7 +120,7 @@ fn check_pinned(record: &Record, init: Process) -> Result<()> {
 
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
 /// container was created, and another may have joined since.
-fn check_alone(record: &Record, init: &Init) -> Result<()> {
+fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
     let was_looked_at = match record.network {
         Network::New | Network::Replaced { .. } => record.opened.is_some(),
         Network::SealedInPlace { .. } => true,

@@ -10,6 +10,7 @@ pub(super) mod network_fs;
 pub(super) mod options;
 pub(super) mod overlay;
 mod pinned;
+mod pod;
 pub(super) mod propagation;
 mod root;
 pub(super) mod sockets;
