@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::proc::{Dir, Inode};
 use crate::record::Store;
@@ -34,7 +34,7 @@ pub fn inside(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
 pub fn in_network(netns: Netns) -> Result<BTreeSet<u32>> {
     let mut found = inside("net", netns.into())?;
     if !found.is_empty() {
-        let own = Dir::ours().ns("net").context("cannot look at /proc/self/ns/net")?;
+        let own = Dir::ours().ns("net")?;
         let is_in_ours = |thread: Dir| thread.ns("net").is_ok_and(|netns| netns == own);
         found.retain(|pid| !Dir::of(*pid).threads().any(is_in_ours));
     }

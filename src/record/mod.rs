@@ -12,7 +12,7 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
@@ -132,9 +132,20 @@ impl Record {
         if let Some(init) = self.init {
             return init.runs().then(|| init.dir());
         }
-        let text = files::read(self.pid_file.as_deref()?, 64).ok()?.bytes;
-        let init = Dir::of(std::str::from_utf8(&text).ok()?.trim().parse().ok()?);
+        let init = Dir::of(self.created_pid().ok()?);
         (init.root().ok()? == self.rootfs).then_some(init)
+    }
+
+    /// The pid of the init process, from the file that the runtime wrote at `create`.
+    ///
+    /// # Errors
+    /// There is no such file, or no pid in it.
+    pub fn created_pid(&self) -> Result<u32> {
+        let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
+        let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
+        let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        let pid = pid.filter(|pid| *pid > 1);
+        pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
     }
 
     /// What the audit log says of it, but for the verb.

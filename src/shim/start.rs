@@ -11,7 +11,6 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::{Call, found, sealing};
-use crate::files;
 use crate::peers;
 use crate::prepare::Opened;
 use crate::proc::Process;
@@ -25,7 +24,8 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
     if record.init.is_some() && has_started(call)? {
         return call.runtime.exec(call.args, &[]);
     }
-    let init = init_process(&record)?;
+    let pid = record.created_pid()?;
+    let init = Process::of(pid).with_context(|| format!("its init process {pid} is gone"))?;
     check_kept(call, &record, init)?;
     check_rootfs(&record, init)?;
     check_pinned(&record, init)?;
@@ -44,16 +44,6 @@ fn has_started(call: &Call) -> Result<bool> {
     let state: Option<Value> = serde_json::from_slice(&state).ok();
     let status = state.as_ref().and_then(|state| state.get("status")?.as_str());
     Ok(matches!(status, Some("running" | "paused" | "stopped")))
-}
-
-/// The init process, by the file that the runtime wrote at `create`.
-fn init_process(record: &Record) -> Result<Process> {
-    let Some(path) = &record.pid_file else { bail!("it was not made by create, so it cannot be started") };
-    let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
-    let pid = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-    let pid = pid.filter(|pid| *pid > 1);
-    let pid = pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))?;
-    Process::of(pid).with_context(|| format!("its init process {pid} is gone"))
 }
 
 /// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps

@@ -1,5 +1,7 @@
 //! Processes as /proc shows them: which one it is, whether it has ended, in which namespaces it is. Reads only.
 
+mod id_map;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
 use serde::{Deserialize, Serialize};
+
+pub use id_map::{ID_MAPS, IdRange};
 
 use crate::files;
 
