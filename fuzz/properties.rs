@@ -12,7 +12,7 @@ use oci_isolate::nft::ForeignSocket;
 use oci_isolate::policy::{Decision, Policy, decide};
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
 use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
-use oci_isolate::rules::{self, RULES, SealHook, Subject, World};
+use oci_isolate::rules::{self, Network, RULES, SealHook, Subject, World};
 use oci_isolate::seal::{Observation, replay};
 use oci_isolate::settings::{Answer, Mode, Settings};
 use serde_json::{Value, json};
@@ -289,7 +289,7 @@ fn subject(hooked: bool) -> Subject {
     settings.rules = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
     let Decision::Isolate(policy) = decide(&settings, &[]) else { panic!("not isolated") };
     let hook = SealHook { program: "/shim".into(), record: "/run/oci-isolate/web.json".into(), seals: true };
-    Subject { policy, joins_sealed: false, world: World::default(), hook: hooked.then_some(hook) }
+    Subject { policy, network: Network::New, world: World::default(), hook: hooked.then_some(hook) }
 }
 
 /// Where two documents differ. A list that has changed is one place, because what stands behind an item that goes

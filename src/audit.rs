@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::{getppid, getuid};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::settings::Audit;
 
@@ -31,18 +31,62 @@ const SETTLE: Duration = Duration::from_millis(2);
 /// What stands in the place of what was cut.
 const CUT: &str = "[...]";
 
+/// What came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words of docs/audit.md")]
+pub enum Outcome {
+    Isolated,
+    Sealed,
+    Filtered,
+    Changed,
+    Deleted,
+    PassedThrough,
+    Refused,
+}
+
+impl Outcome {
+    /// The word for it, in the audit log and in the output of `isolatectl check`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Sealed => "sealed",
+            Self::Filtered => "filtered",
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::PassedThrough => "passed-through",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
 /// What was decided of whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[allow(missing_docs, reason = "the words of docs/audit.md")]
 pub struct Line<'a> {
     pub verb: Option<&'a str>,
     pub id: &'a str,
     pub root: Option<&'a Path>,
     pub bundle: Option<&'a Path>,
-    pub decision: &'static str,
+    pub decision: Outcome,
     pub why: Option<&'a str>,
     pub rules: Vec<&'a str>,
     pub runtime: Option<&'a Path>,
+}
+
+impl Line<'_> {
+    /// A line that says no more than this.
+    #[must_use]
+    pub fn of(decision: Outcome) -> Self {
+        let (verb, id, root, bundle) = (None, "", None, None);
+        Self { verb, id, root, bundle, decision, why: None, rules: Vec::new(), runtime: None }
+    }
 }
 
 #[derive(Serialize)]
@@ -52,7 +96,7 @@ struct Entry<'a> {
     id: String,
     root: Option<String>,
     bundle: Option<String>,
-    decision: &'static str,
+    decision: Outcome,
     why: Option<String>,
     rules: &'a [&'a str],
     runtime: Option<String>,
@@ -151,15 +195,28 @@ mod tests {
             bundle: Some(Path::new(&long)),
             why: Some(&long),
             runtime: Some(Path::new(&long)),
-            decision: "isolated",
             rules,
-            ..Line::default()
+            ..Line::of(Outcome::Isolated)
         };
         let text = text(&line, SystemTime::UNIX_EPOCH);
         assert!(text.len() <= LIMIT && text.ends_with("}\n"), "{}", text.len());
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry["id"].as_str().unwrap().ends_with(CUT));
         assert_eq!(entry["time"], "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_outcome_is_in_the_page() {
+        use Outcome::{Changed, Deleted, Filtered, Isolated, PassedThrough, Refused, Sealed};
+        let page = include_str!("../docs/audit.md");
+        let row = page.lines().find(|line| line.starts_with("| `decision` |")).unwrap();
+        let named: Vec<&str> = row.split('`').skip(3).step_by(2).filter(|word| *word != "exec").collect();
+        let all = [Isolated, Sealed, Filtered, Changed, Deleted, PassedThrough, Refused];
+        let words = all.map(|outcome| match outcome {
+            // A new one has to be in the list.
+            Isolated | Sealed | Filtered | Changed | Deleted | PassedThrough | Refused => outcome.word(),
+        });
+        assert_eq!(named, words);
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub mod rules;
 
 pub mod rewrite;
 
+pub mod files;
+pub mod proc;
+
 pub mod nft;
 
 pub mod netlink;
@@ -22,7 +25,6 @@ pub mod seal;
 
 pub mod audit;
 pub mod complain;
-pub mod files;
 pub mod runtime;
 
 pub mod record;

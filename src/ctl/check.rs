@@ -1,22 +1,20 @@
 //! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
-//! (`prepare`), and that writes nothing.
+//! ([`crate::prepare`]), and that writes nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::exit::Exit;
 use super::{print, print_json};
+use crate::audit::Outcome;
 use crate::policy::Decision;
 use crate::prepare::{self, Bundle};
 use crate::rewrite::AppliedChange;
 use crate::rules::{self, SealHook};
 use crate::settings::Mode;
-
-/// For programs that tell a container which is passed through from one that is isolated.
-const PASSED_THROUGH: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct What {
@@ -34,12 +32,11 @@ pub(super) struct What {
     always: bool,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Verdict {
     bundle: PathBuf,
-    /// `isolated`, `passed-through` or `refused`.
-    decision: &'static str,
+    decision: Outcome,
     /// Who asked for isolation, or why it is passed through; none where nobody knows.
     why: Option<String>,
     /// As they would stand in the record.
@@ -50,11 +47,18 @@ struct Verdict {
     refusal: Option<String>,
 }
 
-pub(super) fn check(what: &What, json: bool) -> Result<ExitCode> {
-    let mut verdict = Verdict { bundle: std::path::absolute(&what.bundle)?, ..Verdict::default() };
-    if let Err(refusal) = judge(what, &mut verdict) {
-        verdict.decision = "refused";
-        verdict.refusal = Some(format!("{refusal:#}"));
+pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
+    let mut verdict = Verdict {
+        bundle: std::path::absolute(&what.bundle)?,
+        decision: Outcome::Refused,
+        why: None,
+        changes: Vec::new(),
+        waived: Vec::new(),
+        refusal: None,
+    };
+    match judge(what, &mut verdict) {
+        Ok(decision) => verdict.decision = decision,
+        Err(refusal) => verdict.refusal = Some(format!("{refusal:#}")),
     }
     if json {
         print_json(&verdict)?
@@ -62,15 +66,15 @@ pub(super) fn check(what: &What, json: bool) -> Result<ExitCode> {
         print(&text(&verdict)?)?
     }
     Ok(match verdict.decision {
-        "isolated" => ExitCode::SUCCESS,
-        "passed-through" => ExitCode::from(PASSED_THROUGH),
-        _ => ExitCode::FAILURE,
+        Outcome::Isolated => Exit::Ok,
+        Outcome::PassedThrough => Exit::PassedThrough,
+        _ => Exit::Failed,
     })
 }
 
 /// # Errors
 /// What the shim would say.
-fn judge(what: &What, verdict: &mut Verdict) -> Result<()> {
+fn judge(what: &What, verdict: &mut Verdict) -> Result<Outcome> {
     let mut settings = prepare::settings(what.settings.as_deref())?;
     if what.always {
         settings.mode = Mode::Always;
@@ -80,8 +84,8 @@ fn judge(what: &What, verdict: &mut Verdict) -> Result<()> {
     match bundle.decide(&settings)? {
         Decision::Refuse(why) => anyhow::bail!(why),
         Decision::PassThrough(why) => {
-            verdict.decision = "passed-through";
             verdict.why = Some(why.to_owned());
+            Ok(Outcome::PassedThrough)
         }
         Decision::Isolate(policy) => {
             verdict.why = Some(policy.why.clone());
@@ -89,16 +93,15 @@ fn judge(what: &What, verdict: &mut Verdict) -> Result<()> {
             // As at create: a hook is only added for what stays open. It has no record here.
             let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
             verdict.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
-            verdict.decision = "isolated";
+            Ok(Outcome::Isolated)
         }
     }
-    Ok(())
 }
 
 fn text(verdict: &Verdict) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     writeln!(text, "bundle     {}", verdict.bundle.display())?;
-    writeln!(text, "decision   {}", verdict.decision.replace('-', " "))?;
+    writeln!(text, "decision   {}", verdict.decision.word().replace('-', " "))?;
     if let Some(why) = &verdict.why {
         writeln!(text, "why        {why}")?;
     }

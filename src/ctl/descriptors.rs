@@ -2,29 +2,29 @@
 //! namespaces, devices.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::stat::stat;
 
+use super::case::Case;
 use super::devices::unusual;
-use super::process::Case;
 use super::read;
+use crate::proc::Dir;
 
 /// How long a socket may be in no table: one that was made and not bound yet, or whose peer is gone.
 const PASSING: Duration = Duration::from_millis(50);
 
 /// The sockets of the host's network namespace, and of that of `init`.
 pub(super) struct Sockets<'a> {
-    init: PathBuf,
+    init: Dir,
     hosts: &'a BTreeSet<u64>,
     own: BTreeSet<u64>,
 }
 
 impl<'a> Sockets<'a> {
-    pub(super) fn listed(init: &Path, hosts: &'a BTreeSet<u64>) -> Result<Self> {
-        Ok(Self { init: init.to_owned(), hosts, own: listed(init)? })
+    pub(super) fn listed(init: &Dir, hosts: &'a BTreeSet<u64>) -> Result<Self> {
+        Ok(Self { init: init.clone(), hosts, own: listed(init)? })
     }
 
     pub(super) fn look(&mut self, case: &mut Case) -> Result<()> {
@@ -84,7 +84,7 @@ const TABLES: [(&str, usize); 14] = [
 ];
 
 /// The inodes of all sockets that the network namespace of a process lists.
-pub(super) fn listed(process: &Path) -> Result<BTreeSet<u64>> {
+pub(super) fn listed(process: &Dir) -> Result<BTreeSet<u64>> {
     let mut listed = BTreeSet::new();
     for (table, column) in TABLES {
         let path = process.join("net").join(table);
@@ -99,7 +99,7 @@ pub(super) fn listed(process: &Path) -> Result<BTreeSet<u64>> {
 }
 
 /// What the descriptors of a process are, by number.
-fn descriptors(process: &Path) -> Result<BTreeMap<u32, String>> {
+fn descriptors(process: &Dir) -> Result<BTreeMap<u32, String>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(process.join("fd")).context("cannot list descriptors")? {
         let entry = entry.context("cannot list descriptors")?;

@@ -6,9 +6,9 @@
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
+use super::broken::Broken;
 use super::members::own_groups;
 use super::read;
-use super::verify::Broken;
 use crate::config::DeviceAccess;
 use crate::prepare::drivers_of;
 use crate::rules::{allowed_against, is_usual};

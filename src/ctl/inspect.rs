@@ -1,27 +1,27 @@
 //! `isolatectl inspect`: one record, for a person or as it is.
 
 use std::fmt::{Display, Write};
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::process::{directory, state};
+use super::exit::Exit;
 use super::{print, print_json};
 use crate::complain::plain;
 use crate::record::{Hosts, Record};
 
-pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
+pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
     if json {
         print_json(record)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Ok);
     }
     let mut text = String::new();
     writeln!(text, "container  {}", record.id)?;
     writeln!(text, "bundle     {}", record.bundle.display())?;
     writeln!(text, "asked by   {}", record.why)?;
     if let Some(init) = record.init {
-        let state = state(&directory(init.pid)).filter(|_| init.lives());
-        writeln!(text, "init       {}, {}", init.pid, state.as_deref().unwrap_or("ended"))?;
+        let status = init.dir().status().ok().filter(|_| init.runs());
+        let state = status.as_ref().and_then(|status| status.field("State"));
+        writeln!(text, "init       {}, {}", init.pid, state.unwrap_or("ended"))?;
     }
     for applied in &record.applied {
         writeln!(text, "changed    {}: {}", applied.rule, plain(&applied.says, &[]))?;
@@ -36,7 +36,9 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     match &record.sealed {
-        None if record.joins_sealed => writeln!(text, "seal       joins a namespace that was sealed before")?,
+        None if record.network.is_joined() => {
+            writeln!(text, "seal       joins a namespace that was sealed before")?
+        }
         None => writeln!(text, "seal       not yet")?,
         Some(sealed) => {
             writeln!(text, "seal       namespace net:[{}]", sealed.netns.ino)?;
@@ -51,7 +53,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 fn line<T: Display>(text: &mut String, head: &str, items: &[T]) -> std::fmt::Result {

@@ -1,15 +1,15 @@
 //! What the runtime itself keeps of a container against what its record says: the init process, and annotations that
 //! the runtime has acted on.
 
+use super::broken::Broken;
 use super::id_of;
-use super::verify::Broken;
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot};
 use crate::rules::runtime_annotations;
 use crate::runtime::{Kept, dialect_of};
 
 /// `init` is the init process that was sealed. A runtime that keeps nothing that we know has nothing to compare.
-pub(super) fn look(place: &Place, record: &Record, init: u32) -> Vec<Broken> {
-    let container = place.root().join(id_of(place));
+pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
+    let container = slot.root().join(id_of(slot));
     let looked = Kept::read(dialect_of(&record.runtime), &container).and_then(|kept| {
         let Some(kept) = kept else { return Ok(Vec::new()) };
         let mut found = Vec::new();

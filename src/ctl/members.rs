@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::process::{directory, has_ended, member, namespace};
 use super::{read, read_bytes};
 use crate::prepare::{Mount, mounts};
+use crate::proc::{Dir, Inode};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
 /// unified hierarchy beside version 1) have it in the engine's group.
@@ -30,7 +30,7 @@ pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>>
 }
 
 /// Who is in which namespace, of the kinds that lead into a container.
-pub(super) struct Processes(BTreeMap<(&'static str, u64, u64), BTreeSet<u32>>);
+pub(super) struct Processes(BTreeMap<(&'static str, Inode), BTreeSet<u32>>);
 
 /// The kinds of namespaces in which strangers are looked for.
 pub(super) const KINDS: [&str; 5] = ["net", "pid", "ipc", "mnt", "user"];
@@ -39,12 +39,10 @@ impl Processes {
     /// Looks at all processes, in one pass over /proc. Those that may not be looked at are not ours.
     pub(super) fn all() -> Result<Self> {
         let mut found: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
-        for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
-            let entry = entry.context("cannot list /proc")?;
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        for (pid, process) in Dir::all()? {
             for kind in KINDS {
-                if let Ok((dev, ino)) = namespace(&entry.path(), kind) {
-                    found.entry((kind, dev, ino)).or_default().insert(pid);
+                if let Ok(namespace) = process.ns(kind) {
+                    found.entry((kind, namespace)).or_default().insert(pid);
                 }
             }
         }
@@ -53,29 +51,22 @@ impl Processes {
 
     /// All that were in the same namespace of this kind as `init`; none when that is the host's.
     pub(super) fn beside(&self, init: u32, kind: &'static str) -> Result<BTreeSet<u32>> {
-        let own = namespace(Path::new("/proc/self"), kind)?;
-        let (dev, ino) = namespace(&directory(init), kind)?;
-        let found = self.0.get(&(kind, dev, ino)).filter(|_| own != (dev, ino));
+        let namespace = Dir::of(init).ns(kind)?;
+        let is_hosts = Dir::ours().ns(kind)? == namespace;
+        let found = self.0.get(&(kind, namespace)).filter(|_| !is_hosts);
         let mut found = found.cloned().unwrap_or_default();
         // A zombie is in no control group any more.
-        found.retain(|pid| !has_ended(&directory(*pid)));
+        found.retain(|pid| !Dir::of(*pid).has_ended());
         Ok(found)
     }
-}
-
-/// The parent of a process, if it is in our pid namespace and has not ended.
-pub(super) fn parent(pid: u32) -> Result<Option<u32>> {
-    let status = read(&directory(pid).join("status"))?;
-    let parent = member(&status, "PPid").and_then(|parent| parent.parse().ok());
-    Ok(parent.filter(|parent| *parent != 0))
 }
 
 /// The container's own control groups: controllers and directory. One that its parent is in, too, it has inherited: without
 /// the right to make some (rootless), a runtime leaves it where its caller is.
 pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
-    let of = |pid| read(&directory(pid).join("cgroup")).map(|text| groups(&text));
+    let of = |pid| read(&Dir::of(pid).join("cgroup")).map(|text| groups(&text));
     // One that has ended has handed its child on.
-    let inherited = parent(init)?.and_then(|parent| of(parent).ok()).unwrap_or_default();
+    let inherited = Dir::of(init).parent()?.and_then(|parent| of(parent).ok()).unwrap_or_default();
     let mut own = Vec::new();
     for (controllers, path) in of(init)?.into_iter().filter(|group| !inherited.contains(group)) {
         let found = hierarchies(&controllers, Path::new(&path))?;

@@ -1,13 +1,15 @@
 //! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
 //! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
-//! people, `--json` for programs. Exit status 0: all is well; 1: something does not hold, is refused or went wrong; 2: a
-//! command line that it does not know; 3: a bundle that would be passed through.
+//! people, `--json` for programs.
 
 mod ask;
+mod broken;
+mod case;
 mod check;
 mod descriptors;
 mod devices;
 mod doctor;
+mod exit;
 mod inspect;
 mod install;
 mod kept;
@@ -17,6 +19,7 @@ mod mounted;
 mod open;
 mod peers;
 mod process;
+mod rooted;
 pub mod seen;
 mod strangers;
 mod survey;
@@ -32,8 +35,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
+use exit::Exit;
+
 use crate::complain::plain;
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot, Store};
 use crate::{files, prepare};
 
 /// The most of an environment or a table of /proc that is read, in bytes.
@@ -93,14 +98,23 @@ pub fn command() -> clap::Command {
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    match Arguments::try_parse() {
+        Ok(arguments) => answer(&arguments).into(),
+        Err(asked) => {
+            let _ = asked.print();
+            if asked.use_stderr() { Exit::Usage } else { Exit::Ok }.into()
+        }
+    }
+}
+
+fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
         Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
         Verb::Check(what) => check::check(what, json),
         Verb::Doctor(arguments) => doctor::doctor(arguments, json),
         Verb::Install(arguments) => install::install(arguments, json),
-        Verb::Inspect(which) => find(which).and_then(|place| inspect::inspect(&load(&place)?, json)),
+        Verb::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
         Verb::Peers(verb) => peers::peers(verb, json),
         Verb::Verify { all: true, .. } => verify_all(json),
         Verb::Verify { which: Some(which), .. } => verify_one(which, json),
@@ -108,21 +122,21 @@ pub fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
-        ExitCode::FAILURE
+        Exit::Failed
     })
 }
 
-fn verify_all(json: bool) -> Result<ExitCode> {
+fn verify_all(json: bool) -> Result<Exit> {
     let settings = prepare::settings(None)?;
-    let (places, unrecorded) = (&Place::all()?, &unrecorded::all(&settings)?);
-    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
-fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
+fn verify_one(which: &Which, json: bool) -> Result<Exit> {
     let settings = prepare::settings(None)?;
-    let (places, unrecorded) = match find(which) {
-        Ok(place) => (vec![place], Vec::new()),
+    let (slots, unrecorded) = match find(which) {
+        Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
             let mut unrecorded = unrecorded::all(&settings)?;
             unrecorded
@@ -133,8 +147,8 @@ fn verify_one(which: &Which, json: bool) -> Result<ExitCode> {
             (Vec::new(), unrecorded)
         }
     };
-    let (places, unrecorded) = (&places, &unrecorded);
-    verify::verify(&verify::Wanted { places, unrecorded, credentials: &settings.credentials }, json)
+    let (slots, unrecorded) = (&slots, &unrecorded);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// Containers that should have a record. To list needs no settings that can be used.
@@ -143,36 +157,37 @@ fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.
-fn find(Which { id, root }: &Which) -> Result<Place> {
+fn find(Which { id, root }: &Which) -> Result<Slot> {
     let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
-    let begins = |place: &Place| id_of(place).starts_with(id) && !id.is_empty();
-    let is_in = |place: &Place| root.as_deref().is_none_or(|root| place.root() == root);
-    let mut found: Vec<_> = Place::all()?.into_iter().filter(|place| begins(place) && is_in(place)).collect();
+    let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
+    let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);
+    let mut found: Vec<_> =
+        Store::ours().slots()?.into_iter().filter(|slot| begins(slot) && is_in(slot)).collect();
     // Who gives all of an id means no longer one.
-    if found.iter().any(|place| id_of(place) == *id) {
-        found.retain(|place| id_of(place) == *id);
+    if found.iter().any(|slot| id_of(slot) == *id) {
+        found.retain(|slot| id_of(slot) == *id);
     }
     let Some(last) = found.pop() else { bail!("container {id} is not isolated, or not here") };
-    let all = |shown: fn(&Place) -> String| {
+    let all = |shown: fn(&Slot) -> String| {
         let others: Vec<String> = found.iter().map(shown).collect();
         format!("{} and {}", others.join(", "), shown(&last))
     };
     if found.is_empty() {
         Ok(last)
-    } else if found.iter().all(|place| id_of(place) == id_of(&last)) {
+    } else if found.iter().all(|slot| id_of(slot) == id_of(&last)) {
         bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
     } else {
         bail!("{id} is the beginning of {}; give more of the id", all(id_of))
     }
 }
 
-fn load(place: &Place) -> Result<Record> {
-    place.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(place)))
+fn load(slot: &Slot) -> Result<Record> {
+    slot.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(slot)))
 }
 
 /// The container's id, which is the name of its record.
-fn id_of(place: &Place) -> String {
-    place.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn id_of(slot: &Slot) -> String {
+    slot.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn shown(path: &Path) -> String {

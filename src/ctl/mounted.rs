@@ -7,12 +7,13 @@ use anyhow::Result;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
+use super::case::Case;
 use super::devices::unusual;
-use super::process::Case;
 use super::read_bytes;
+use super::rooted::{is, shows};
 use super::survey::{Mounts, Survey};
-use super::tree::{is, shows};
 use crate::prepare::{self, Mount, Opened};
+use crate::proc::Inode;
 use crate::record::Record;
 use crate::rules::credentials;
 use crate::rules::mounts::{Class, FileSystem};
@@ -155,7 +156,7 @@ fn sockets(case: &mut Case, survey: &Survey, root: &Opened, mounts: &[Mount]) ->
             let Some(below) = below.filter(|below| !below.as_os_str().is_empty()) else { continue };
             let path = mount.point().join(below);
             let Ok(stat) = root.within(&path, PATH).and_then(|opened| opened.stat()) else { continue };
-            if (stat.st_dev, stat.st_ino) == bound.inode {
+            if Inode::from(&stat) == bound.inode {
                 case.thing("mount-sockets", path.display(), "is a socket of the host");
             }
         }

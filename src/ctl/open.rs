@@ -3,30 +3,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 
+use super::broken::Broken;
 use super::survey::Survey;
-use super::verify::Broken;
 use crate::nft::{AllowList, Loaded};
 use crate::peers;
 use crate::prepare::name_servers;
-use crate::record::{Excluded, Opened, Place, Record};
-use crate::seal::{self, Desired, SocketOwner};
+use crate::proc::Dir;
+use crate::record::{Excluded, Opened, Record, Slot};
+use crate::seal::{self, Desired, OpenNetns, SocketOwner};
 
 pub(super) fn look(
-    place: &Place,
+    slot: &Slot,
     record: &Record,
-    process: &Path,
-    netns: BorrowedFd<'_>,
+    process: &Dir,
+    netns: &OpenNetns,
     survey: &Survey,
 ) -> Result<Vec<Broken>> {
     let seen = seal::observe(netns.as_fd(), SocketOwner::Container)?;
     let sealed = record.sealed.as_ref();
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
-    let owner = owner(place, record)?;
+    let owner = owner(slot, record)?;
     let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
     let desired = Desired { addresses, firewall: record.firewall, allow_list };
     let mut found: Vec<_> =
@@ -45,27 +45,27 @@ pub(super) fn look(
 
 /// A container for which something is open in a namespace.
 struct Owner {
-    place: Place,
+    slot: Slot,
     record: Record,
     opened: Opened,
 }
 
 /// None where nothing should be open. Of a container that joins another's namespace, what is open is for that one.
-fn owner(place: &Place, record: &Record) -> Result<Option<Owner>> {
+fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
     let Some(opened) = &record.opened else { return Ok(None) };
-    let (place, record, opened) = match peers::owner(record)? {
-        None => (place.clone(), record.clone(), opened.clone()),
-        Some((place, owner)) => {
+    let (slot, record, opened) = match peers::owner(slot, record)? {
+        None => (slot.clone(), record.clone(), opened.clone()),
+        Some((slot, owner)) => {
             let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
-            (place, owner, opened)
+            (slot, owner, opened)
         }
     };
-    Ok(Some(Owner { place, record, opened }))
+    Ok(Some(Owner { slot, record, opened }))
 }
 
 impl Owner {
     fn allow(&self) -> Result<AllowList> {
-        let peers = peers::wanted_of(&self.place, &self.record)?;
+        let peers = peers::wanted_of(&self.slot, &self.record)?;
         Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
     }
 
@@ -77,7 +77,7 @@ impl Owner {
         let is_peer =
             |allow: &AllowList, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
         let mut found = Vec::new();
-        for other in survey.opened()?.iter().filter(|other| other.place.record() != self.place.record()) {
+        for other in survey.opened()?.iter().filter(|other| other.slot.record() != self.slot.record()) {
             let addresses = other.addresses.iter();
             let addresses = addresses.filter(|address| is_peer(seen, address) && !is_peer(wanted, address));
             let job = other.record.job().map_or("no job".into(), |job| format!("job {job}"));
@@ -88,7 +88,7 @@ impl Owner {
     }
 
     /// Addresses that are peers and must not be any more: the host's own, and name servers that it has got since.
-    fn excluded(&self, seen: &AllowList, process: &Path) -> Result<Vec<String>> {
+    fn excluded(&self, seen: &AllowList, process: &Dir) -> Result<Vec<String>> {
         let mut never: BTreeMap<IpAddr, Excluded> = BTreeMap::new();
         let mut add = |addresses: BTreeSet<IpAddr>, why| {
             never.extend(addresses.into_iter().map(|address| (address, why)));

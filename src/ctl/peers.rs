@@ -3,16 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use ipnet::IpNet;
 use serde::Serialize;
 
+use super::exit::Exit;
 use super::{Which, find, load, print, print_json};
-use crate::audit::{self, Line};
+use crate::audit::{self, Line, Outcome};
 use crate::policy::{Job, Prefixes};
-use crate::record::{Opened, Place, Record};
+use crate::record::{Opened, Record, Slot};
 use crate::settings::Audit;
 use crate::{peers, policy, prepare};
 
@@ -59,11 +58,11 @@ struct Member {
     addresses: BTreeSet<std::net::IpAddr>,
 }
 
-pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
+pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
     match verb {
         Verb::Show(which) => {
-            let place = find(which)?;
-            show(&place, &load(&place)?, json)
+            let slot = find(which)?;
+            show(&slot, &load(&slot)?, json)
         }
         Verb::Set(change) => put(change, |_, given| Ok(given)),
         Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect())),
@@ -77,31 +76,31 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<ExitCode> {
     }
 }
 
-fn settle(which: &Which) -> Result<ExitCode> {
+fn settle(which: &Which) -> Result<Exit> {
     let settings = prepare::settings(None)?;
-    let place = find(which)?;
-    let _lock = place.lock_peers()?;
-    let record = load(&place)?;
+    let slot = find(which)?;
+    let _lock = slot.lock_peers()?;
+    let record = load(&slot)?;
     opened(&record)?;
-    peers::settle(&place, &record)?;
-    write_down(&settings.audit, &place, &record)?;
-    Ok(ExitCode::SUCCESS)
+    peers::settle(&slot, &record)?;
+    write_down(&settings.audit, &slot, &record)?;
+    Ok(Exit::Ok)
 }
 
-fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
+fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
-    let others = peers::members(place, record)?.into_iter().filter(|m| m.place.record() != place.record());
+    let others = peers::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
     let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
     let shown = Shown {
         id: &record.id,
         peers: &opened.peers,
         job: record.job(),
         members: others.collect(),
-        allowed: peers::wanted_of(place, record)?,
+        allowed: peers::wanted_of(slot, record)?,
     };
     if json {
         print_json(&shown)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Ok);
     }
     let mut text = String::new();
     for peer in shown.peers {
@@ -114,20 +113,20 @@ fn show(place: &Place, record: &Record, json: bool) -> Result<ExitCode> {
         }
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
-fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<ExitCode> {
+fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
     let settings = prepare::settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
         true => Prefixes::default(),
         false => policy::peers(&change.prefixes.join(","), bounds).map_err(anyhow::Error::msg)?,
     };
-    let place = find(&change.which)?;
-    let _lock = place.lock_peers()?;
-    let mut record = load(&place)?;
+    let slot = find(&change.which)?;
+    let _lock = slot.lock_peers()?;
+    let mut record = load(&slot)?;
     let before = record.clone();
     let opened = opened(&record)?;
     let made = make(&opened.peers, given)?;
@@ -139,24 +138,23 @@ fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Re
     }
     record.opened = Some(Opened { peers: made, ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
-    place.update(&record)?;
-    let settled = peers::settle(&place, &record);
-    if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &place, &record)) {
-        place.update(&before).context("cannot take back what failed")?;
-        peers::settle(&place, &before).context("cannot take back what failed")?;
+    slot.update(&record)?;
+    let settled = peers::settle(&slot, &record);
+    if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &slot, &record)) {
+        slot.update(&before).context("cannot take back what failed")?;
+        peers::settle(&slot, &before).context("cannot take back what failed")?;
         return Err(error);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 /// One line with the peers by address that the container has from now on.
-fn write_down(audit: &Audit, place: &Place, record: &Record) -> Result<()> {
-    let peers: Vec<String> = opened(record)?.peers.iter().map(IpNet::to_string).collect();
+fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
+    let peers: Vec<String> = opened(record)?.peers.iter().map(ToString::to_string).collect();
     let why =
         format!("isolatectl peers: {}", if peers.is_empty() { "none".into() } else { peers.join(", ") });
-    let (verb, root, bundle) = (Some("peers"), Some(place.root()), Some(&*record.bundle));
-    let (id, decision) = (&*record.id, "changed");
-    audit::write(audit, &Line { verb, id, root, bundle, decision, why: Some(&why), ..Line::default() })
+    let line = record.audit_line(slot, Outcome::Changed);
+    audit::write(audit, &Line { verb: Some("peers"), why: Some(&why), ..line })
 }
 
 /// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
@@ -167,12 +165,12 @@ fn opened(record: &Record) -> Result<&Opened> {
             record.id
         );
     };
-    if record.joins_sealed {
+    if record.network.is_joined() {
         bail!("container {} shares the network of another; name that one", record.id);
     }
     match record.init {
         None => bail!("container {} is not started yet", record.id),
-        Some(init) if !init.lives() => bail!("container {} does not run any more", record.id),
+        Some(init) if !init.runs() => bail!("container {} does not run any more", record.id),
         Some(_) => Ok(opened),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::members::{members, parent};
-use super::process::{directory, has_ended, namespace};
+use super::broken::Broken;
+use super::members::members;
 use super::survey::Survey;
-use super::verify::Broken;
 use crate::peers::in_network;
-use crate::record::Place;
+use crate::proc::Dir;
+use crate::record::Slot;
 use crate::seal::Netns;
 
 /// Which rule a stranger in a namespace of a kind stands against.
@@ -30,7 +30,7 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// Looks at a container, whose processes are `own`.
 pub(super) fn look(
     survey: &Survey,
-    place: &Place,
+    slot: &Slot,
     init: u32,
     netns: Netns,
     own: &BTreeSet<u32>,
@@ -51,7 +51,7 @@ pub(super) fn look(
             std::thread::sleep(BETWEEN);
         }
         let mut known = members(init, &survey.processes)?;
-        for other in survey.beside(place, netns)? {
+        for other in survey.beside(slot, netns)? {
             let others = members(other, &survey.processes);
             known.extend(others.context("cannot look at the other containers of its pod")?);
         }
@@ -59,7 +59,7 @@ pub(super) fn look(
     }
     if found.iter().any(|(_, kind, _)| *kind == "net") {
         // Without an engine's own processes, of which a thread is there.
-        let inside = in_network(netns.dev, netns.ino)?;
+        let inside = in_network(netns)?;
         found.retain(|(_, kind, pid)| *kind != "net" || inside.contains(pid));
     }
     let broken = |(rule, kind, pid)| {
@@ -70,11 +70,11 @@ pub(super) fn look(
 
 /// Whether the namespace is its parent's, too: rootless engines have all their containers in one user namespace.
 fn is_inherited(init: u32, kind: &str) -> Result<bool> {
-    Ok(parent(init)?.is_some_and(|parent| is_beside(parent, init, kind)))
+    Ok(Dir::of(init).parent()?.is_some_and(|parent| is_beside(parent, init, kind)))
 }
 
 /// Whether a process has not ended and is in the same namespace as another one.
 fn is_beside(pid: u32, other: u32, kind: &str) -> bool {
-    let of = |pid| namespace(&directory(pid), kind).ok();
-    of(pid).is_some_and(|it| of(other) == Some(it)) && !has_ended(&directory(pid))
+    let of = |pid| Dir::of(pid).ns(kind).ok();
+    of(pid).is_some_and(|it| of(other) == Some(it)) && !Dir::of(pid).has_ended()
 }

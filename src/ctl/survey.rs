@@ -4,8 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -13,13 +12,13 @@ use nix::sys::stat::FileStat;
 
 use super::descriptors::listed;
 use super::members::Processes;
-use super::process::{directory, runs};
 use super::{read, read_bytes};
 use crate::peers::Member;
 use crate::prepare;
-use crate::record::{Place, Process, Record};
+use crate::proc::{Dir, Inode, Process};
+use crate::record::{Record, Recorded, Slot, Store};
 use crate::rules::mounts::SYSTEM_DIRECTORIES;
-use crate::seal::{self, Netns};
+use crate::seal::{Netns, OpenNetns};
 
 /// The machine as it was when `verify` began.
 pub(super) struct Survey {
@@ -40,7 +39,7 @@ pub(super) struct Mounts {
     /// Peer groups.
     groups: BTreeSet<String>,
     /// The directories of the system, by device and inode.
-    systems: BTreeMap<(u64, u64), &'static str>,
+    systems: BTreeMap<Inode, &'static str>,
 }
 
 /// A socket to which a process of the host's network namespace is bound.
@@ -49,12 +48,12 @@ pub(super) struct Bound {
     pub(super) device: String,
     pub(super) path: PathBuf,
     /// By stat(2).
-    pub(super) inode: (u64, u64),
+    pub(super) inode: Inode,
 }
 
 /// A container that lives with something open in a namespace of its own.
 pub(super) struct Open {
-    pub(super) place: Place,
+    pub(super) slot: Slot,
     pub(super) record: Record,
     pub(super) addresses: BTreeSet<IpAddr>,
 }
@@ -74,7 +73,7 @@ impl Survey {
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             processes: Processes::all()?,
-            sockets: listed(Path::new("/proc/self"))?,
+            sockets: listed(&Dir::ours())?,
             mounts: Mounts::of_host()?,
             bound: OnceCell::new(),
             records: OnceCell::new(),
@@ -83,22 +82,20 @@ impl Survey {
     }
 
     /// The init processes of the other isolated containers in the same network namespace: those of a pod.
-    pub(super) fn beside(&self, place: &Place, netns: Netns) -> Result<Vec<u32>> {
+    pub(super) fn beside(&self, slot: &Slot, netns: Netns) -> Result<Vec<u32>> {
         let all = known(&self.records, lives)?;
-        let others = all.iter().filter(|other| other.record != place.record() && other.netns == netns);
-        Ok(others.filter(|other| runs(other.init)).map(|other| other.init.pid).collect())
+        let others = all.iter().filter(|other| other.record != slot.record() && other.netns == netns);
+        Ok(others.filter(|other| other.init.runs()).map(|other| other.init.pid).collect())
     }
 
     /// The containers in whose namespaces something is open.
     pub(super) fn opened(&self) -> Result<&[Open]> {
         known(&self.opened, || {
-            let of = |place: Place| {
-                // One that cannot be read is named on its own.
-                let record = place.load().ok().flatten()?;
-                let member = Member::of(place.clone(), record.clone()).ok().flatten()?;
-                Some(Open { place, record, addresses: member.own().clone() })
+            let of = |(slot, record): Recorded| {
+                let member = Member::of(slot.clone(), record.clone()).ok().flatten()?;
+                Some(Open { slot, record, addresses: member.own().clone() })
             };
-            Ok(Place::all()?.into_iter().filter_map(of).collect())
+            Ok(Store::ours().readable()?.filter_map(of).collect())
         })
     }
 
@@ -122,14 +119,13 @@ fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> R
     }
 }
 
-/// One that cannot be read is named on its own, and vouches for nobody.
 fn lives() -> Result<Vec<Lives>> {
-    let of = |place: Place| {
-        let init = place.load().ok().flatten()?.init.filter(|init| runs(*init))?;
-        let netns = Netns::of(seal::netns_of(&directory(init.pid)).ok()?.as_fd()).ok()?;
-        Some(Lives { record: place.record().to_owned(), init, netns })
+    let of = |(slot, record): Recorded| {
+        let init = record.init.filter(|init| init.runs())?;
+        let netns = OpenNetns::of(&init.dir()).ok()?.id();
+        Some(Lives { record: slot.record().to_owned(), init, netns })
     };
-    Ok(Place::all()?.into_iter().filter_map(of).collect())
+    Ok(Store::ours().readable()?.filter_map(of).collect())
 }
 
 impl Mounts {
@@ -146,13 +142,13 @@ impl Mounts {
         let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
         let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
         let systems = SYSTEM_DIRECTORIES.into_iter().rev();
-        let systems = systems.filter_map(|path| Some((inode(Path::new(path))?, path))).collect();
+        let systems = systems.filter_map(|path| Some((Inode::of(Path::new(path)).ok()?, path))).collect();
         Self { kernels, groups, systems, text }
     }
 
     /// The system directory that a path of the host is, maybe another path to it.
     pub(super) fn system(&self, path: &Path) -> Option<&'static str> {
-        self.systems.get(&inode(path)?).copied()
+        self.systems.get(&Inode::of(path).ok()?).copied()
     }
 
     /// Whether a file system of the kernel is the instance that the host has mounted.
@@ -167,7 +163,7 @@ impl Mounts {
 
     /// The system directory that something is.
     pub(super) fn is_system(&self, stat: &FileStat) -> Option<&'static str> {
-        self.systems.get(&(stat.st_dev, stat.st_ino)).copied()
+        self.systems.get(&Inode::from(stat)).copied()
     }
 
     fn bound(&self, path: &Path) -> Option<Bound> {
@@ -178,10 +174,6 @@ impl Mounts {
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;
         let inside = mount.root().join(below);
-        Some(Bound { device: mount.device.to_owned(), path: inside, inode: (meta.dev(), meta.ino()) })
+        Some(Bound { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
     }
-}
-
-fn inode(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }

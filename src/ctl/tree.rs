@@ -1,4 +1,4 @@
-//! What there is to say against the files that a process of a container sees: what is mounted (`mounted`), the nodes in
+//! What there is to say against the files that a process of a container sees: what is mounted ([`mounted`]), the nodes in
 //! `/dev`, and the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
 
 use std::collections::BTreeSet;
@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag, makedev};
+use nix::sys::stat::SFlag;
 
+use super::case::Case;
 use super::devices::unusual;
 use super::mounted;
-use super::process::Case;
+use super::rooted::{is, shows, there};
 use super::survey::Survey;
 use crate::prepare::Opened;
 use crate::record::Record;
@@ -70,29 +70,4 @@ fn nodes(root: &Opened) -> Result<BTreeSet<(PathBuf, String)>> {
         }
     }
     Ok(found)
-}
-
-/// Whether there is something to read: neither nothing, nor /dev/null, nor an empty directory, which is what runtimes
-/// mask with.
-pub(super) fn shows(root: &Opened, path: &str) -> Result<bool> {
-    let Some(opened) = there(root, path)? else { return Ok(false) };
-    let stat = opened.stat()?;
-    if !is(&stat, SFlag::S_IFDIR) {
-        return Ok(!is(&stat, SFlag::S_IFCHR) || stat.st_rdev != makedev(1, 3));
-    }
-    let open = root.within(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
-    let names = open.and_then(|directory| directory.names(1));
-    Ok(!names.with_context(|| format!("cannot list its {path}"))?.is_empty())
-}
-
-fn there(root: &Opened, path: &str) -> Result<Option<Opened>> {
-    match root.within(path, OFlag::O_PATH) {
-        Ok(opened) => Ok(Some(opened)),
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
-        Err(errno) => Err(errno).with_context(|| format!("cannot look at its {path}")),
-    }
-}
-
-pub(super) fn is(stat: &FileStat, kind: SFlag) -> bool {
-    stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }

@@ -2,17 +2,15 @@
 //! enters them finds nothing to go by. They are looked for where runtimes and engines keep their containers.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::id_of;
-use super::process::runs;
 use crate::invocation::Dialect;
 use crate::policy::{Decision, decide, glob};
-use crate::record::{Place, Process};
+use crate::proc::{Inode, Process};
+use crate::record::{Slot, Store};
 use crate::runtime::Kept;
 use crate::settings::{Mode, Settings};
 
@@ -46,19 +44,19 @@ const ROOTS: [(&str, &str); 10] = [
 pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
     // What the settings isolate without being asked may have been there before them.
     let settings = Settings { mode: Mode::Annotation, ..settings.clone() };
-    let recorded = Place::all()?;
-    let known = recorded.iter().map(|place| place.root().to_owned());
+    let recorded = Store::ours().slots()?;
+    let known = recorded.iter().map(|slot| slot.root().to_owned());
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let own = runtime_dir.iter().flat_map(|dir| ["runc", "crun", "youki"].map(|name| dir.join(name)));
     let roots = known.chain(ROOTS.iter().flat_map(|(pattern, _)| matching(pattern))).chain(own);
     let roots: BTreeSet<PathBuf> = roots.filter_map(|root| std::fs::canonicalize(root).ok()).collect();
     // A record may know the same root by another path (a bind mount).
     let recorded: BTreeSet<_> =
-        recorded.iter().filter_map(|place| Some((inode(place.root())?, id_of(place)))).collect();
+        recorded.iter().filter_map(|slot| Some((Inode::of(slot.root()).ok()?, id_of(slot)))).collect();
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for root in roots {
-        let Some(number) = inode(&root).filter(|number| seen.insert(*number)) else { continue };
+        let Some(number) = Inode::of(&root).ok().filter(|number| seen.insert(*number)) else { continue };
         for id in names(&root) {
             if !recorded.contains(&(number, id.clone())) {
                 found.extend(look(&settings, &root, id));
@@ -69,7 +67,7 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
 }
 
 fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
-    let place = Place::of(root, &id)?;
+    let slot = Slot::of(root, &id)?;
     // Names differ, so any of them finds it.
     let kept = Kept::read(Dialect::Runc, &root.join(&id)).transpose()?;
     let judged = kept.and_then(|kept| {
@@ -83,7 +81,7 @@ fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
         let init = kept.init()?;
         let start = init.start.map_or_else(|| Process::of(init.pid).map(|process| process.start), Ok);
         // One that has ended does nothing any more.
-        let lives = start.is_ok_and(|start| runs(Process { pid: init.pid, start }));
+        let lives = start.is_ok_and(|start| Process { pid: init.pid, start }.runs());
         Ok(lives.then_some((Some(init.pid), why)))
     });
     let (pid, why) = match judged {
@@ -91,7 +89,7 @@ fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
         Err(error) => (None, format!("it has no record, and what the runtime keeps is unclear: {error:#}")),
     };
     // One that is being created has its record first, and one that is deleted has it last.
-    (!place.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, why })
+    (!slot.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, why })
 }
 
 /// The directories that a pattern stands for.
@@ -118,8 +116,4 @@ fn names(directory: &Path) -> Vec<String> {
         directories.filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
     names.sort();
     names
-}
-
-fn inode(path: impl AsRef<OsStr>) -> Option<(u64, u64)> {
-    std::fs::metadata(Path::new(path.as_ref())).ok().map(|meta| (meta.dev(), meta.ino()))
 }

@@ -3,22 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::broken::Broken;
+use super::exit::Exit;
 use super::members::members;
-use super::process::{Looker, directory, runs};
-use super::seen::TABLE;
+use super::process::Looker;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, id_of, kept, open, print, print_json, strangers, users};
-use crate::complain::plain;
-use crate::record::{Place, Record};
-use crate::seal::{self, Netns};
+use crate::record::{Record, Slot};
+use crate::seal::OpenNetns;
 use crate::settings::Credentials;
 
 #[derive(Serialize)]
@@ -29,31 +27,16 @@ struct Verdict {
     broken: BTreeSet<Broken>,
 }
 
-/// A promise that does not hold.
-#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Broken {
-    rule: &'static str,
-    why: String,
-}
-
-impl Broken {
-    /// `rule` is a name of [`TABLE`].
-    pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
-        debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
-        Self { rule, why: plain(&why.into(), &[]).into_owned() }
-    }
-}
-
 /// What is looked at: records, and containers that should have one.
 pub(super) struct Wanted<'a> {
-    pub(super) places: &'a [Place],
+    pub(super) slots: &'a [Slot],
     pub(super) unrecorded: &'a [Unrecorded],
     pub(super) credentials: &'a Credentials,
 }
 
-pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<ExitCode> {
+pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<Exit> {
     let survey = Survey::new()?;
-    let recorded = wanted.places.iter().filter_map(|place| verdict(place, wanted.credentials, &survey));
+    let recorded = wanted.slots.iter().filter_map(|slot| verdict(slot, wanted.credentials, &survey));
     let verdicts: Vec<_> = recorded.chain(wanted.unrecorded.iter().map(of_unrecorded)).collect();
     let all_hold = verdicts.iter().all(|verdict| verdict.holds);
     if json {
@@ -68,7 +51,7 @@ pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<ExitCode> {
         }
         print(&text)?;
     }
-    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Exit::ok_if(all_hold))
 }
 
 fn of_unrecorded(found: &Unrecorded) -> Verdict {
@@ -77,43 +60,42 @@ fn of_unrecorded(found: &Unrecorded) -> Verdict {
 }
 
 /// None for a record that went away meanwhile: its container was deleted.
-fn verdict(place: &Place, credentials: &Credentials, survey: &Survey) -> Option<Verdict> {
-    let broken = match place.load() {
+fn verdict(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<Verdict> {
+    let broken = match slot.load() {
         Ok(record) => {
             let record = record?;
-            look(place, &record, credentials, survey)
+            look(slot, &record, credentials, survey)
                 .unwrap_or_else(|error| [Broken::new("verify", format!("{error:#}"))].into())
         }
         Err(error) => [Broken::new("record", format!("{error:#}"))].into(),
     };
-    let (id, root) = (id_of(place), place.root().to_owned());
+    let (id, root) = (id_of(slot), slot.root().to_owned());
     Some(Verdict { id, root, holds: broken.is_empty(), broken })
 }
 
 fn look(
-    place: &Place,
+    slot: &Slot,
     record: &Record,
     credentials: &Credentials,
     survey: &Survey,
 ) -> Result<BTreeSet<Broken>> {
     let stands = |why: String| Ok(BTreeSet::from([Broken::new("record", why)]));
-    if !place.has_container() {
+    if !slot.has_container() {
         return stands("the runtime has no container of that id".into());
     }
     let Some(init) = record.init else { return stands("it is not sealed yet: it was not started".into()) };
-    let process = directory(init.pid);
-    if !runs(init) {
+    let process = init.dir();
+    if !init.runs() {
         return stands(format!("it is stopped: its init process {} has ended", init.pid));
     }
-    let netns = seal::netns_of(&process)?;
-    let identity = Netns::of(netns.as_fd())?;
+    let netns = OpenNetns::of(&process)?;
     let mut broken = BTreeSet::new();
-    if record.sealed.as_ref().is_some_and(|sealed| sealed.netns != identity) {
+    if record.sealed.as_ref().is_some_and(|sealed| sealed.netns != netns.id()) {
         let why = format!("process {} left the namespace that was sealed", init.pid);
         broken.insert(Broken::new("network-namespace", why));
     }
-    broken.extend(kept::look(place, record, init.pid));
-    broken.extend(open::look(place, record, &process, netns.as_fd(), survey)?);
+    broken.extend(kept::look(slot, record, init.pid));
+    broken.extend(open::look(slot, record, &process, &netns, survey)?);
     if record.confined {
         let maps = users::of_machine(&process)?.into_iter();
         broken.extend(maps.map(|map| {
@@ -122,9 +104,9 @@ fn look(
         }));
     }
     let members = members(init.pid, &survey.processes)?;
-    broken.extend(strangers::look(survey, place, init.pid, identity, &members)?);
+    broken.extend(strangers::look(survey, slot, init.pid, netns.id(), &members)?);
     broken.extend(devices::allowed(init.pid)?);
-    let mut looker = Looker::new(&process, identity, credentials, record, survey)?;
+    let mut looker = Looker::new(&process, netns.id(), credentials, record, survey)?;
     for pid in members {
         broken.extend(looker.look(pid)?);
     }

@@ -1,30 +1,29 @@
 //! The program that carries a tap device's traffic from user space, as rootless Podman has one (pasta,
 //! slirp4netns): it is not in the namespace, and may lead past the firewall in there.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::pasta;
-use super::processes::numbers;
 use crate::policy::Ingress;
-use crate::seal::{self, Netns, SocketOwner};
+use crate::proc::{Dir, Inode};
+use crate::seal::{self, OpenNetns, SocketOwner};
 
 /// Looks for it where the namespace has a tap device, and at what it was told.
 ///
 /// # Errors
 /// It leads past `ingress`; it is not known; the namespace or /proc cannot be looked at.
-pub fn check_carrier(netns: BorrowedFd<'_>, ingress: &[Ingress]) -> Result<()> {
-    let links = seal::observe(netns, SocketOwner::Container)?.links;
+pub fn check_carrier(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
+    let links = seal::observe(netns.as_fd(), SocketOwner::Container)?.links;
     let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };
-    let netns = Netns::of(netns)?;
+    let netns = netns.id().into();
     let mut is_known = false;
-    for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
-        let process = entry.context("cannot list /proc")?.path();
-        let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    for (_, process) in Dir::all()? {
+        let name = process.comm();
         let is_pasta = name.starts_with("pasta") || name.starts_with("passt");
-        if !is_pasta && name.trim_end() != "slirp4netns" {
+        if !is_pasta && name != "slirp4netns" {
             continue;
         }
         let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
@@ -45,11 +44,11 @@ pub fn check_carrier(netns: BorrowedFd<'_>, ingress: &[Ingress]) -> Result<()> {
 }
 
 /// Whether an argument names the namespace: by its path, by a path with `--netns=`, or by a process in it.
-fn is_of(argument: &str, netns: Netns) -> bool {
+fn is_of(argument: &str, netns: Inode) -> bool {
     let named = argument.strip_prefix("--netns=").unwrap_or(argument);
-    let is_it = |numbers| numbers == Some((netns.dev, netns.ino));
-    match named.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => is_it(numbers(&Path::new("/proc").join(named).join("ns/net"))),
-        false => named.starts_with('/') && is_it(numbers(Path::new(named))),
-    }
+    let found = match named.parse() {
+        Ok(pid) => Dir::of(pid).ns("net").ok(),
+        Err(_) => Inode::of(Path::new(named)).ok().filter(|_| named.starts_with('/')),
+    };
+    found == Some(netns)
 }

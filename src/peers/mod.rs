@@ -11,32 +11,31 @@ mod processes;
 mod wanted;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 pub use carrier::check_carrier;
 pub use names::{given, hosts_of};
-pub use processes::{against, in_network, init_of, inside, intruder, stranger, tenant};
+pub use processes::{against, in_network, inside, intruder, stranger};
 pub use wanted::{Part, is_allowed, wanted};
 
 use crate::policy::{Job, Prefixes};
-use crate::record::{Place, Process, Record};
-use crate::seal::{self, Netns};
+use crate::record::{InitProcess, Record, Recorded, Slot, Store};
+use crate::rules::Network;
+use crate::seal::{self, Netns, OpenNetns};
 
 /// A live container with a namespace of its own that is opened in part.
 #[derive(Debug)]
 pub struct Member {
-    /// Its record's place.
-    pub place: Place,
+    /// Where its record is kept.
+    pub slot: Slot,
     /// Its record.
     pub record: Record,
-    /// Itself, or where it has ended, whoever else keeps its namespace.
-    init: Process,
-    netns: File,
+    /// Its own, or where it has ended, that of a container which has joined its namespace.
+    init: InitProcess,
     part: Part,
 }
 
@@ -46,24 +45,23 @@ impl Member {
     ///
     /// # Errors
     /// Its addresses cannot be read although it lives.
-    pub fn of(place: Place, record: Record) -> Result<Option<Self>> {
+    pub fn of(slot: Slot, record: Record) -> Result<Option<Self>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
-        let itself = record.init.and_then(|init| Some((init, in_namespace(init, sealed.netns)?)));
-        let found = match itself {
-            Some(found) => Some(found),
-            None => heir(sealed.netns)?.map(|(_, _, init, netns)| (init, netns)),
+        let init = match record.live_in(sealed.netns) {
+            Some(init) => Some(init),
+            None => Store::of(&slot).heir_of(sealed.netns)?.map(|(_, init)| init),
         };
-        let Some((init, netns)) = found else { return Ok(None) };
-        let own = match seal::addresses(Some(netns.as_fd())) {
+        let Some(init) = init else { return Ok(None) };
+        let own = match seal::addresses(Some(init.netns.as_fd())) {
             Ok(own) => own.into_iter().collect(),
-            Err(_) if !init.lives() => return Ok(None),
+            Err(_) if !init.process.runs() => return Ok(None),
             Err(error) => {
                 return Err(error.context(format!("cannot tell the addresses of container {}", record.id)));
             }
         };
         let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
         let part = Part { peers, bounds, never: opened.excluded(), own };
-        Ok(Some(Self { place, record, init, netns, part }))
+        Ok(Some(Self { slot, record, init, part }))
     }
 
     /// Its addresses.
@@ -84,54 +82,16 @@ impl Member {
     }
 }
 
-/// The namespace of a process that lives, if it is this one.
-fn in_namespace(init: Process, netns: Netns) -> Option<File> {
-    let file = seal::netns_of(Path::new(&format!("/proc/{}", init.pid))).ok()?;
-    (Netns::of(file.as_fd()).ok()? == netns && init.lives()).then_some(file)
-}
-
-/// A container that lives and has joined this open namespace.
-fn heir(netns: Netns) -> Result<Option<(Place, Record, Process, File)>> {
-    let joined = |place: Place| {
-        let record =
-            place.load().ok().flatten().filter(|record| record.joins_sealed && record.opened.is_some())?;
-        let init = record.init?;
-        let file = in_namespace(init, netns)?;
-        Some((place, record, init, file))
-    };
-    Ok(Place::all()?.into_iter().find_map(joined))
-}
-
-/// The records of the job of this container, of those that live or not, and with namespaces of their own or not.
-///
-/// A pod's job is one of its own engine too: a namespace that somebody gives a container of another engine by an annotation
-/// is not one of this cluster. Engines are told apart by their roots of the runtime (`/run/containerd/runc/k8s.io`,
-/// `/var/run/docker/runtime-runc/moby`).
-fn records(of: &Place, job: &Job) -> Result<Vec<(Place, Record)>> {
-    let mut found = Vec::new();
-    for place in Place::all()? {
-        if job.namespace.is_some() && place.root() != of.root() {
-            continue;
-        }
-        // One that cannot be read is of nobody: its container is neither started nor entered.
-        let Some(record) = place.load().ok().flatten() else { continue };
-        if record.job() == Some(job) {
-            found.push((place, record));
-        }
-    }
-    Ok(found)
-}
-
 /// The members of the job of this container, and itself; of a container without a job, itself alone.
 ///
 /// # Errors
 /// Somebody lives and cannot be looked at.
-pub fn members(place: &Place, record: &Record) -> Result<Vec<Member>> {
+pub fn members(slot: &Slot, record: &Record) -> Result<Vec<Member>> {
     let records = match record.job() {
-        Some(job) => records(place, job)?,
-        None => vec![(place.clone(), record.clone())],
+        Some(job) => Store::of(slot).members_of(job, slot)?,
+        None => vec![(slot.clone(), record.clone())],
     };
-    let members = records.into_iter().map(|(place, record)| Member::of(place, record));
+    let members = records.into_iter().map(|(slot, record)| Member::of(slot, record));
     members.filter_map(Result::transpose).collect()
 }
 
@@ -139,16 +99,13 @@ pub fn members(place: &Place, record: &Record) -> Result<Vec<Member>> {
 ///
 /// # Errors
 /// Records cannot be listed, or it is gone.
-pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
-    if !record.joins_sealed {
+pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
+    if !record.network.is_joined() {
         return Ok(None);
     }
     let init = record.init.context("it is not sealed yet")?;
-    let netns = Netns::of(seal::netns_of(Path::new(&format!("/proc/{}", init.pid)))?.as_fd())?;
-    let owns = |record: &Record| record.sealed.as_ref().map(|sealed| sealed.netns) == Some(netns);
-    let places = Place::all()?.into_iter();
-    let all = places.filter_map(|place| Some((place.clone(), place.load().ok().flatten()?)));
-    let owner = all.filter(|(_, record)| owns(record)).max_by_key(|(_, record)| record.lives());
+    let netns = OpenNetns::of(&init.dir())?;
+    let owner = Store::of(slot).owner_of(netns.id())?;
     owner.map(Some).context("the container whose namespace it joins is gone")
 }
 
@@ -156,21 +113,21 @@ pub fn owner(record: &Record) -> Result<Option<(Place, Record)>> {
 ///
 /// # Errors
 /// It does not live, or another of its job lives and cannot be looked at.
-pub fn wanted_of(place: &Place, record: &Record) -> Result<Prefixes> {
-    let members = members(place, record)?;
-    let index = members.iter().position(|member| member.place.record() == place.record());
+pub fn wanted_of(slot: &Slot, record: &Record) -> Result<Prefixes> {
+    let members = members(slot, record)?;
+    let index = members.iter().position(|member| member.slot.record() == slot.record());
     let index = index.with_context(|| format!("container {} does not run", record.id))?;
     let parts: Vec<Part> = members.into_iter().map(|member| member.part).collect();
     Ok(wanted(&parts, index))
 }
 
 /// Puts the peers and the names in force that the records say, for this container and all of its job. The caller holds
-/// [`Place::lock_peers`].
+/// [`Slot::lock_peers`].
 ///
 /// # Errors
 /// The set of one that lives cannot be changed, or two have the same host name.
-pub fn settle(place: &Place, record: &Record) -> Result<()> {
-    put(&members(place, record)?, place, record)
+pub fn settle(slot: &Slot, record: &Record) -> Result<()> {
+    put(&members(slot, record)?, slot, record)
 }
 
 /// Drops the record of a container that is gone; before, whoever joined its open namespace has that for its own, else its
@@ -178,44 +135,47 @@ pub fn settle(place: &Place, record: &Record) -> Result<()> {
 ///
 /// # Errors
 /// The set of one that lives cannot be changed; the record then stays. The state directory cannot be written.
-pub fn leave(place: &Place, record: Option<&Record>) -> Result<()> {
+pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
     let creator = record.map(|record| record.creator);
-    let Some(record) = record.filter(|record| record.opened.is_some()) else { return place.forget(creator) };
-    let _lock = place.lock_peers()?;
-    hand_over(record)?;
+    let Some(record) = record.filter(|record| record.opened.is_some()) else { return slot.forget(creator) };
+    let _lock = slot.lock_peers()?;
+    hand_over(slot, record)?;
     if record.job().is_some() {
-        let mut members = members(place, record)?;
-        members.retain(|member| member.place.record() != place.record());
-        put(&members, place, record)?;
+        let mut members = members(slot, record)?;
+        members.retain(|member| member.slot.record() != slot.record());
+        put(&members, slot, record)?;
     }
-    place.forget(creator)
+    slot.forget(creator)
 }
 
 /// The namespace is another's from now on, of those who joined it and live, if there is one.
-fn hand_over(record: &Record) -> Result<()> {
+fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
-    let Some((place, mut heir, ..)) = heir(sealed.netns)? else { return Ok(()) };
+    let Some(((slot, mut heir), _)) = Store::of(slot).heir_of(sealed.netns)? else { return Ok(()) };
     if let Some(its) = &mut heir.opened {
         (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
     }
-    (heir.sealed, heir.joins_sealed) = (Some(sealed.clone()), false);
-    place.update(&heir)
+    heir.sealed = Some(sealed.clone());
+    if let Network::Joined { at } = heir.network {
+        heir.network = Network::SealedInPlace { at };
+    }
+    slot.update(&heir)
 }
 
-fn put(members: &[Member], place: &Place, record: &Record) -> Result<()> {
+fn put(members: &[Member], slot: &Slot, record: &Record) -> Result<()> {
     check_names(members)?;
     let parts: Vec<Part> = members.iter().map(|member| member.part.clone()).collect();
     for (index, member) in members.iter().enumerate() {
-        let done = seal::set_peers(member.netns.as_fd(), &wanted(&parts, index));
+        let done = seal::set_peers(member.init.netns.as_fd(), &wanted(&parts, index));
         // It may have ended meanwhile.
         if let Err(error) = done
-            && member.init.lives()
+            && member.init.process.runs()
         {
             return Err(error.context(format!("cannot set the peers of container {}", member.record.id)));
         }
     }
     match record.job() {
-        Some(job) => write_names(job, members, place),
+        Some(job) => write_names(job, members, slot),
         None => Ok(()),
     }
 }
@@ -236,25 +196,22 @@ fn check_names(members: &[Member]) -> Result<()> {
 }
 
 /// Every container of the job that lives finds all others in its file, also those that share a namespace.
-fn write_names(job: &Job, members: &[Member], of: &Place) -> Result<()> {
+fn write_names(job: &Job, members: &[Member], of: &Slot) -> Result<()> {
     let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
-    for (place, record) in records(of, job)? {
+    for (slot, record) in Store::of(of).members_of(job, of)? {
         let Some(file) = names::file_of(&record).filter(|_| record.lives()) else {
             continue;
         };
         if !done.insert(file.to_owned()) {
             continue;
         }
-        let own = record.init.and_then(|init| {
-            let netns = seal::netns_of(Path::new(&format!("/proc/{}", init.pid))).ok()?;
-            Netns::of(netns.as_fd()).ok()
-        });
+        let own = record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
         let others = named.iter().filter(|(netns, _)| *netns != own);
         let lines: BTreeSet<&str> = others.flat_map(|(_, lines)| lines).map(String::as_str).collect();
         // Of another container it is that one's affair, and it is told when it starts.
         if let Err(error) = names::write(&record, &lines)
-            && place.record() == of.record()
+            && slot.record() == of.record()
         {
             return Err(error);
         }

@@ -17,7 +17,8 @@ use anyhow::{Context, Result, bail};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::config::View;
-use crate::record::{Hosts, Inode, Record};
+use crate::proc::Inode;
+use crate::record::{Hosts, Record};
 
 const HOSTS: &str = "/etc/hosts";
 
@@ -103,7 +104,7 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     let file = options.open(path).with_context(|| format!("cannot open {shown}"))?;
     let meta = file.metadata().with_context(|| format!("cannot look at {shown}"))?;
     let inode = Inode::from(&meta);
-    let hosts = std::fs::metadata(PathBuf::from(HOSTS)).ok().map(|meta| Inode::from(&meta));
+    let hosts = Inode::of(Path::new(HOSTS)).ok();
     if !meta.is_file() || hosts == Some(inode) {
         bail!("{shown} is the host's own or no regular file");
     }

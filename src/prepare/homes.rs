@@ -1,5 +1,5 @@
 //! Looks up which of the places that programs read credentials from are there, in the root file system and in what is
-//! mounted over it (`prepare::tree`). The places are `rules::credentials::places`.
+//! mounted over it ([`super::tree`]). The places are [`crate::rules::credentials::places`].
 //!
 //! Only what is there at `create` can be masked; a file that comes later comes from the container itself, or through a
 //! volume that another process fills while it runs.

@@ -12,7 +12,9 @@ mod mountinfo;
 pub mod name_servers;
 mod network;
 mod open;
+mod prober;
 mod root;
+mod root_source;
 mod search;
 mod settings;
 mod sources;
@@ -30,12 +32,12 @@ use crate::config::{self, Document, Kind, View};
 use crate::files::{self, Snapshot};
 use crate::peers;
 use crate::policy::{self, Decision, Policy};
-use crate::record::Inode;
+use crate::proc::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject, World, seccomp};
+use crate::rules::{SealHook, Subject, seccomp};
+use crate::seal::OpenNetns;
 
 pub(crate) use mountinfo::{Mount, mounts};
-pub use network::Before;
 pub(crate) use open::Opened;
 pub use settings::settings;
 pub use world::{core_dumps, drivers_of, is_initial};
@@ -54,8 +56,8 @@ pub struct Bundle {
 pub struct Prepared {
     /// The root file system.
     pub rootfs: Inode,
-    /// The network that the container would have had.
-    pub before: Before,
+    /// The network namespace that the container gets, if it was there before it ([`crate::rules::Network::given`]).
+    pub netns: Option<OpenNetns>,
     /// Of a member of a job: its host name, and what is mounted at its `/etc/hosts`.
     pub names: (Option<String>, Option<PathBuf>),
     /// Where something is open to peers: the name servers that the container finds.
@@ -96,28 +98,27 @@ impl Bundle {
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
         let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
-        let before = network::before(&view, &policy.openings)?;
+        let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let world = world::look(&view, &self.path, &root, before.netns.or(before.kept))?;
-        let world = World { keeps_network: before.kept.is_some(), ..world };
+        let world = world::look(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,
             false => BTreeSet::new(),
         };
-        let subject = Subject { policy, joins_sealed: before.netns.is_some(), world, hook };
+        let subject = Subject { policy, network, world, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
         let names = names.unwrap_or_default();
-        Ok(Prepared { rootfs, before, names, name_servers, names_what_it_denies, subject, rewritten })
+        Ok(Prepared { rootfs, netns, names, name_servers, names_what_it_denies, subject, rewritten })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
-        let meta = std::fs::metadata(&path);
-        let meta = meta.with_context(|| format!("cannot look at the root {}", path.display()))?;
-        Ok((path, Inode::from(&meta)))
+        let root = Inode::of(&path);
+        let root = root.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        Ok((path, root))
     }
 
     fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {

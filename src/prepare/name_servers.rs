@@ -14,6 +14,7 @@ use nix::sys::stat::SFlag;
 use super::Opened;
 use crate::config::View;
 use crate::files;
+use crate::proc;
 
 /// Where the host's name servers are, and whose file it is. All that are there are read, because the first
 /// one may name only a stub on the loopback.
@@ -57,7 +58,7 @@ fn is_absent(error: &anyhow::Error) -> bool {
 ///
 /// # Errors
 /// There is such a file, and it cannot be read.
-pub fn of_process(process: &Path) -> Result<BTreeSet<IpAddr>> {
+pub fn of_process(process: &proc::Dir) -> Result<BTreeSet<IpAddr>> {
     let root = Opened::root_of(process).context("cannot open the root of the init process")?;
     read(root.within(RESOLV_CONF, OFlag::O_PATH))
 }

@@ -1,64 +1,57 @@
-//! The network that the container would have had.
+//! Decides what becomes of the network that the engine had in mind: the one place where a [`Network`] is made.
 
-use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use crate::config::View;
 use crate::peers;
 use crate::policy::Openings;
-use crate::record::Record;
-use crate::rules::{self, Network};
-use crate::seal::{self, Netns};
-
-/// The network that the container would have had.
-#[derive(Debug, Default)]
-pub struct Before {
-    /// The namespace that it joins, when that is another isolated container's.
-    pub netns: Option<Netns>,
-    /// The engine's namespace, when it is kept and sealed in place.
-    pub kept: Option<Netns>,
-    /// Where the namespace is that is joined or kept.
-    pub path: Option<PathBuf>,
-    /// The addresses that mean something beyond the namespace.
-    pub addresses: Vec<IpAddr>,
-}
+use crate::record::{Record, Store};
+use crate::rules::{self, Network, RequestedNetwork};
+use crate::seal::{self, OpenNetns};
 
 /// A program that resolves its own host name gets an address of the network that the engine prepared, so the container
 /// keeps those. The namespace of another isolated container that lives is joined: members of a pod reach each other through
 /// it. Where something stays open, the engine's own is kept, and so is that of a pod which no container of its own holds.
-pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
-    let path = match rules::network(view)? {
-        Network::New(_) => return Ok(Before::default()),
-        Network::Host => return Ok(Before { addresses: seal::addresses(None)?, ..Before::default() }),
-        Network::At(_, path) => path,
+///
+/// With it comes the namespace that the container gets if it was there before: by this handle it was checked, and is
+/// closed.
+///
+/// # Errors
+/// The namespace cannot be looked at, or the container may not have it.
+pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Option<OpenNetns>)> {
+    let at = match rules::requested_network(view)? {
+        RequestedNetwork::New(_) => return Ok((Network::New, None)),
+        RequestedNetwork::Host => return Ok((Network::Replaced { addresses: seal::addresses(None)? }, None)),
+        RequestedNetwork::At(_, path) => path,
     };
-    let netns = seal::netns_of(&path)?;
-    if seal::is_host(netns.as_fd())? {
+    let netns = OpenNetns::at(&at)?;
+    let replaced = || Ok((Network::Replaced { addresses: seal::addresses(Some(netns.as_fd()))? }, None));
+    if netns.is_host()? {
         if !openings.is_empty() {
-            bail!("{RULE}: {} is the host's, and nothing can be opened in that", path.display());
+            bail!("{RULE}: {} is the host's, and nothing can be opened in that", at.display());
         }
-        return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
+        return replaced();
     }
-    let identity = Netns::of(netns.as_fd())?;
     let verified = seal::verify(netns.as_fd())?;
-    let tenant = peers::tenant(identity)?;
+    let store = Store::ours();
+    let tenant = store.tenant_of(netns.id())?;
     if let Some(tenant) = tenant.as_ref().filter(|_| verified.defects.is_empty()) {
-        check_openings(&path, tenant, verified.allow_list.is_some(), openings)?;
-        if let Some(intruder) = peers::intruder(identity, None)? {
-            bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", path.display());
+        check_openings(&at, tenant, verified.allow_list.is_some(), openings)?;
+        if let Some(intruder) = peers::intruder(&store, netns.id(), None)? {
+            bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", at.display());
         }
-        return Ok(Before { netns: Some(identity), path: Some(path), ..Before::default() });
+        return Ok((Network::Joined { at }, Some(netns)));
     }
     if openings.is_empty() && !rules::of_a_pinned_pod(view) {
-        return Ok(Before { addresses: seal::addresses(Some(netns.as_fd()))?, ..Before::default() });
+        return replaced();
     }
-    if let Some(stranger) = peers::stranger(identity, None)? {
+    if let Some(stranger) = peers::stranger(netns.id(), None)? {
         // Of an isolated pod, maybe, in which something was changed since.
         if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
-            bail!("{RULE}: {} is not sealed any more: {broken}", path.display());
+            bail!("{RULE}: {} is not sealed any more: {broken}", at.display());
         }
         // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.
         let way_out = match stranger.ends_with("(rootlessport)") {
@@ -69,11 +62,11 @@ pub(super) fn before(view: &View, openings: &Openings) -> Result<Before> {
         };
         bail!(
             "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is {} for it{way_out}",
-            path.display(),
+            at.display(),
             if openings.is_empty() { "sealed" } else { "opened" },
         );
     }
-    Ok(Before { kept: Some(identity), path: Some(path), ..Before::default() })
+    Ok((Network::SealedInPlace { at }, Some(netns)))
 }
 
 /// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.

@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::FsFlags;
 
+use crate::proc;
 use crate::rules::mounts::FileSystem;
 
 /// An open file that closes with us.
@@ -43,8 +44,8 @@ impl Opened {
         open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    /// The root directory of a process of the machine, by its directory in /proc.
-    pub(crate) fn root_of(process: &Path) -> nix::Result<Self> {
+    /// The root directory of a process of the machine.
+    pub(crate) fn root_of(process: &proc::Dir) -> nix::Result<Self> {
         open(&process.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 

@@ -5,14 +5,12 @@
 //! within another and gave it that one's root is taken for the machine.
 
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::config::{IdMapping, View};
-
-/// The kinds of ids: the map of a process, and that of a document.
-const MAPS: [&str; 2] = ["uid_map", "gid_map"];
+use crate::proc::{Dir, ID_MAPS, IdRange};
 
 /// What a container's user namespace is.
 pub(super) enum Namespace<'v> {
@@ -30,8 +28,8 @@ pub(super) enum Namespace<'v> {
 /// A map cannot be read.
 pub(super) fn confines(namespace: &Namespace, view: &View) -> Result<bool> {
     let linux = view.linux.as_ref();
-    for (index, map) in MAPS.into_iter().enumerate() {
-        let roots = roots(&read(Path::new("/proc/self"), map)?);
+    for (index, map) in ID_MAPS.into_iter().enumerate() {
+        let roots: Vec<u64> = IdRange::roots(&Dir::ours().id_map(map)?).collect();
         let ids: Vec<Range<u64>> = match namespace {
             Namespace::Ours => roots.iter().map(|root| *root..root + 1).collect(),
             Namespace::New => {
@@ -45,11 +43,11 @@ pub(super) fn confines(namespace: &Namespace, view: &View) -> Result<bool> {
             }
             Namespace::At(path) => {
                 let Some(process) = process_of(path) else { return Ok(false) };
-                let lines = read(process, map)?;
-                if lines.is_empty() || lines.iter().any(|line| line.outside >= UNMAPPED) {
+                let ranges = process.id_map(map)?;
+                if ranges.is_empty() || ranges.iter().any(|range| range.outside >= UNMAPPED) {
                     return Ok(false);
                 }
-                lines.iter().map(|line| line.outside..line.outside + line.size).collect()
+                ranges.iter().map(|range| range.outside..range.outside + range.size).collect()
             }
         };
         if roots.iter().any(|root| ids.iter().any(|ids| ids.contains(root))) {
@@ -62,42 +60,8 @@ pub(super) fn confines(namespace: &Namespace, view: &View) -> Result<bool> {
 /// What a map says of an id that is none in the reader's namespace.
 const UNMAPPED: u64 = 0xffff_ffff;
 
-/// A line of a process' map.
-struct Line {
-    inside: u64,
-    outside: u64,
-    size: u64,
-}
-
-fn read(process: &Path, map: &str) -> Result<Vec<Line>> {
-    let path = process.join(map);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let line = |line: &str| {
-        let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().ok());
-        let mut next = || numbers.next().flatten();
-        Some(Line { inside: next()?, outside: next()?, size: next()? })
-    };
-    let lines: Option<Vec<Line>> = text.lines().map(line).collect();
-    lines.with_context(|| format!("cannot understand {}", path.display()))
-}
-
-/// The ids of the map's namespace that are the root of the one around it.
-fn roots(lines: &[Line]) -> Vec<u64> {
-    lines.iter().filter(|line| line.outside == 0 && line.size > 0).map(|line| line.inside).collect()
-}
-
-/// The directory of a process in `/proc/PID/ns/user`.
-fn process_of(path: &Path) -> Option<&Path> {
-    let names: Vec<&str> = path
-        .components()
-        .map(|component| match component {
-            Component::RootDir => Some("/"),
-            Component::Normal(name) => name.to_str(),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    let is_pid = |pid: &str| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
-    matches!(names[..], ["/", "proc", pid, "ns", "user"] if is_pid(pid))
-        .then(|| path.parent()?.parent())
-        .flatten()
+/// The process of `/proc/PID/ns/user`.
+fn process_of(path: &Path) -> Option<Dir> {
+    let pid = path.to_str()?.strip_prefix("/proc/")?.strip_suffix("/ns/user")?;
+    pid.bytes().all(|byte| byte.is_ascii_digit()).then(|| pid.parse().ok().map(Dir::of)).flatten()
 }

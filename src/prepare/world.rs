@@ -1,8 +1,6 @@
 //! Looks up on this machine what the rules have to know of it for one document. Reads only.
 
-use std::io::ErrorKind;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,10 +11,11 @@ use super::users::{self, Namespace};
 use super::{homes, sources};
 use crate::config::{Mount, View};
 use crate::peers;
+use crate::proc::{Dir, Inode};
 use crate::record;
 use crate::rules::mounts::{Node, is_bind};
 use crate::rules::{self, CoreDumps, Drivers, Shared, Sources, World, is_default};
-use crate::seal::{self, Netns};
+use crate::seal::{Netns, OpenNetns};
 
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
 /// is going to be. The root file system `root` and the `bundle` are absolute.
@@ -35,7 +34,6 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     let wants_cover = sources.values().any(|source| source.sockets.len() + source.fifos.len() > 0);
     Ok(World {
-        keeps_network: false,
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         user: shared(view, LinuxNamespaceType::User, pods)?,
@@ -77,16 +75,10 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
     let process = path.parent().and_then(Path::parent);
     let within = match (pods, process.filter(|process| process.parent() == Some(Path::new("/proc")))) {
         (None, _) => false,
-        (Some(pods), Some(process)) => {
-            let theirs = seal::netns_of(process).and_then(|netns| Netns::of(netns.as_fd()));
-            theirs.is_ok_and(|theirs| theirs == pods)
-        }
+        (Some(pods), Some(process)) => OpenNetns::at(process).is_ok_and(|theirs| theirs.id() == pods),
         (Some(pods), None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
     };
-    let own = || {
-        let ours = || number(Path::new(&format!("/proc/self/ns/{kind}"))).ok();
-        number(path).is_ok_and(|it| Some(it) == ours())
-    };
+    let own = || Inode::of(path).is_ok_and(|it| Dir::ours().ns(kind).is_ok_and(|ours| ours == it));
     Ok(match within {
         true => Shared::WithinPod,
         false if own() => Shared::Hosts,
@@ -97,11 +89,12 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
 /// Whether nobody is in a namespace but processes of that network namespace. One that has ended meanwhile, or waits to be
 /// reaped, is in none.
 fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
-    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
-    let inside = peers::inside(&format!("ns/{kind}"), meta.dev(), meta.ino())?;
-    let is_pods = |pid: &u32| match std::fs::metadata(format!("/proc/{pid}/ns/net")) {
-        Ok(meta) => (meta.dev(), meta.ino()) == (pods.dev, pods.ino),
-        Err(error) => error.kind() == ErrorKind::NotFound,
+    let inside = peers::inside(&kind.to_string(), number(path)?)?;
+    let is_pods = |pid: &u32| match Dir::of(*pid).ns("net") {
+        Ok(netns) => netns == pods.into(),
+        Err(error) => {
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+        }
     };
     Ok(inside.iter().all(is_pods))
 }
@@ -120,9 +113,8 @@ fn users<'v>(view: &'v View) -> Result<Namespace<'v>> {
 const OURS: &str = "/proc/self/ns/user";
 
 /// A namespace by device and inode.
-fn number(path: &Path) -> Result<(u64, u64)> {
-    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
-    Ok((meta.dev(), meta.ino()))
+fn number(path: &Path) -> Result<Inode> {
+    Inode::of(path).with_context(|| format!("cannot look at {}", path.display()))
 }
 
 /// Whether a user namespace is the machine's.
@@ -132,8 +124,7 @@ fn number(path: &Path) -> Result<(u64, u64)> {
 pub fn is_initial(path: &Path) -> Result<bool> {
     /// linux/nsfs.h, USER_NS_INIT_INO
     const INITIAL: u64 = 0xEFFF_FFFD;
-    let meta = std::fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()));
-    meta.map(|meta| meta.ino() == INITIAL)
+    Ok(number(path)?.ino == INITIAL)
 }
 
 /// The drivers of the device numbers that the document names.

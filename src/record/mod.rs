@@ -7,30 +7,31 @@
 mod directory;
 mod lock;
 mod opened;
-mod place;
+mod slot;
+mod store;
 
-use std::fs::File;
-use std::io::Read;
-use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use opened::{Excluded, Hosts, Opened};
-pub use place::Place;
+pub use slot::Slot;
+pub use store::{Recorded, Store};
 
+use crate::audit::{Line, Outcome};
 use crate::files;
 use crate::policy::Job;
+use crate::proc::{Dir, Inode, Process};
 use crate::rewrite::AppliedChange;
+use crate::rules::Network;
 use crate::rules::mounts::Pinned;
-use crate::seal::Sealed;
+use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall};
 
 /// Of records that this version reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ pub struct Record {
     pub runtime: PathBuf,
     /// The bundle, absolute.
     pub bundle: PathBuf,
-    /// The root file system: the init process is told by it.
+    /// The root file system, by which the init process is identified.
     pub rootfs: Inode,
     /// What its bind mounts have to show when it is started.
     pub pinned: Vec<Pinned>,
@@ -56,14 +57,10 @@ pub struct Record {
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
-    /// Whether the container joins a namespace that was sealed before.
-    pub joins_sealed: bool,
-    /// Whether it is given a network namespace by path that is sealed in place.
-    pub kept: bool,
+    /// What became of the network that its engine had in mind.
+    pub network: Network,
     /// Whether it is in a user namespace that confines: no id in it is the machine's root.
     pub confined: bool,
-    /// The addresses of the network that the container does not get; it keeps them on `lo`.
-    pub addresses: Vec<IpAddr>,
     /// What stays open; nothing, for most.
     pub opened: Option<Opened>,
     /// What was changed in its `config.json`.
@@ -78,67 +75,34 @@ pub struct Record {
     pub sealed: Option<Sealed>,
 }
 
-/// A file by device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "stat(2)'s names")]
-pub struct Inode {
-    pub dev: u64,
-    pub ino: u64,
+/// The init process of a container, and the network namespace that it is in.
+#[derive(Debug)]
+pub struct InitProcess {
+    /// The process.
+    pub process: Process,
+    /// Its namespace.
+    pub netns: OpenNetns,
 }
 
-impl From<&std::fs::Metadata> for Inode {
-    fn from(meta: &std::fs::Metadata) -> Self {
-        Self { dev: meta.dev(), ino: meta.ino() }
-    }
-}
-
-/// A process, told from a later one of the same pid by its start time (proc_pid_stat(5), field 22).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the struct's own words")]
-pub struct Process {
-    pub pid: u32,
-    pub start: u64,
-}
-
-impl Process {
-    /// This process.
+impl InitProcess {
+    /// Opens the namespace of a process.
     ///
     /// # Errors
-    /// /proc is not there.
-    pub fn this() -> Result<Self> {
-        Self::of(std::process::id())
+    /// It has ended, or may not be looked at.
+    pub fn open(process: Process) -> Result<Self> {
+        let netns = OpenNetns::of(&process.dir())?;
+        // In this order: a process that still runs had the pid all the time, so what was opened is its own.
+        if !process.runs() {
+            bail!("process {} has ended", process.pid);
+        }
+        Ok(Self { process, netns })
     }
-
-    /// The process of this pid.
-    ///
-    /// # Errors
-    /// It is gone.
-    pub fn of(pid: u32) -> Result<Self> {
-        let start = start_time(pid).with_context(|| format!("cannot read /proc/{pid}/stat"))?;
-        Ok(Self { pid, start })
-    }
-
-    /// Whether it has not ended.
-    #[must_use]
-    pub fn lives(self) -> bool {
-        self.pid != std::process::id() && start_time(self.pid) == Some(self.start)
-    }
-}
-
-fn start_time(pid: u32) -> Option<u64> {
-    // One read of all of it: a file of /proc has no size to go by.
-    let mut stat = [0; 1024];
-    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
-    let stat = &stat[..length];
-    // The second field is the command in parentheses, which may hold anything but is the last to have one.
-    let behind = &stat[stat.iter().rposition(|b| *b == b')')? + 1..];
-    std::str::from_utf8(behind).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 impl Record {
     /// Removes what its creator left in the bundle if it was killed while it made the container.
     pub fn sweep(&self) {
-        if !self.creator.lives() {
+        if !self.creator.runs() {
             files::sweep(&self.bundle.join("config.json"), self.creator.pid);
         }
     }
@@ -146,7 +110,49 @@ impl Record {
     /// Whether it was sealed and its init process has not ended.
     #[must_use]
     pub fn lives(&self) -> bool {
-        self.init.is_some_and(Process::lives)
+        self.init.is_some_and(Process::runs)
+    }
+
+    /// Its init process and its network namespace, if it lives and is in this one.
+    #[must_use]
+    pub fn live_in(&self, netns: Netns) -> Option<InitProcess> {
+        InitProcess::open(self.init?).ok().filter(|init| init.netns.id() == netns)
+    }
+
+    /// Whether a namespace was sealed for it.
+    #[must_use]
+    pub fn owns(&self, netns: Netns) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.netns == netns)
+    }
+
+    /// Its init process as far as there is one: the one that was sealed, or before that the one in the file that the runtime
+    /// wrote, if it is in the container's root file system.
+    #[must_use]
+    pub fn init_dir(&self) -> Option<Dir> {
+        if let Some(init) = self.init {
+            return init.runs().then(|| init.dir());
+        }
+        let init = Dir::of(self.created_pid().ok()?);
+        (init.root().ok()? == self.rootfs).then_some(init)
+    }
+
+    /// The pid of the init process, from the file that the runtime wrote at `create`.
+    ///
+    /// # Errors
+    /// There is no such file, or no pid in it.
+    pub fn created_pid(&self) -> Result<u32> {
+        let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
+        let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
+        let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        let pid = pid.filter(|pid| *pid > 1);
+        pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
+    }
+
+    /// What the audit log says of it, but for the verb.
+    #[must_use]
+    pub fn audit_line<'a>(&'a self, slot: &'a Slot, decision: Outcome) -> Line<'a> {
+        let (root, bundle, why) = (Some(slot.root()), Some(&*self.bundle), Some(&*self.why));
+        Line { id: &self.id, root, bundle, why, ..Line::of(decision) }
     }
 
     /// Its job, if it has one.
@@ -155,9 +161,9 @@ impl Record {
         self.opened.as_ref()?.asked.job.as_ref()
     }
 
-    /// The network namespace that it was given by path and that outlives it, if there is one.
+    /// The network namespace that it was given by path, in which something is open for it and that outlives it.
     #[must_use]
     pub fn given_namespace(&self) -> Option<&Path> {
-        self.opened.as_ref()?.namespace.as_deref()
+        self.opened.as_ref().and(self.network.given())
     }
 }

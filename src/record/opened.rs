@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Inode;
 use crate::policy::{Openings, Prefixes};
+use crate::proc::Inode;
 use crate::settings::PeerBounds;
 
 /// What stays open.
@@ -24,8 +24,6 @@ pub struct Opened {
     pub bounds: PeerBounds,
     /// Addresses that are never peers, as they were when it was sealed, and why.
     pub never: BTreeMap<IpAddr, Excluded>,
-    /// The namespace that it was given by path and that is not its own.
-    pub namespace: Option<PathBuf>,
     /// By what the others of its job call it.
     pub host_name: Option<String>,
     /// Where it finds the others of its job by name.

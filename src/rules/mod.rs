@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod credentials;
 mod devices;
 mod masked_paths;
+mod mount;
 pub mod mounts;
 mod namespace;
 mod namespaces;
@@ -32,8 +33,8 @@ pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
 pub use mounts::{Source, Sources};
-pub use namespace::{Network, network, of_a_pinned_pod};
-pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG, SealHook};
+pub use namespace::{Network, RequestedNetwork, of_a_pinned_pod, requested_network};
+pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, HOOK_FLAGS, SEAL_FLAG, SealHook};
 
 /// One promise.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +110,8 @@ pub const RULES: &[Rule] = &[
 pub struct Subject {
     /// What was asked for.
     pub policy: Policy,
-    /// Whether the network namespace that the document names by path is one that was sealed: then it is kept.
-    pub joins_sealed: bool,
+    /// What becomes of the network that the document asks for.
+    pub network: Network,
     /// What was looked up on this machine.
     pub world: World,
     /// The hooks: those that seal and forget, for `run` and `restore`, which leave no room between create and start; and
@@ -118,12 +119,9 @@ pub struct Subject {
     pub hook: Option<SealHook>,
 }
 
-/// What rules have to know of the machine; looked up by `prepare::world`, since rules look at nothing but documents.
+/// What rules have to know of the machine; looked up by [`crate::prepare`], since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
-    /// Whether the network namespace that the document names by path is kept and sealed in place, since something stays
-    /// open in it, or it is a pod's.
-    pub keeps_network: bool,
     /// Whose the pid namespace is that the document names by path, if it does.
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.

@@ -1,9 +1,11 @@
 //! `network-namespace`: the container gets a network namespace of its own, made empty by the runtime, or joins one
 //! that was sealed before. Where something stays open, the engine's namespace is kept and sealed in place instead.
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxNamespaceType;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Subject, Violation};
@@ -50,9 +52,59 @@ fn net_device<'v>(view: &'v View) -> Option<&'v str> {
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// The network that a container would get.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What becomes of the network that the engine had in mind. [`crate::prepare`] decides it at `create`, and the record keeps
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Network {
+    /// The runtime makes a new namespace, as it was told.
+    New,
+    /// A new namespace takes the place of the host's, or of one that is given by path.
+    Replaced {
+        /// The addresses of the one that is replaced; the container keeps them on `lo`.
+        addresses: Vec<IpAddr>,
+    },
+    /// The container joins the namespace of another isolated container, which is sealed.
+    Joined {
+        /// The path that its configuration gives.
+        at: PathBuf,
+    },
+    /// The namespace that is given by path is kept, and sealed in place: something stays open in it, or it is a pod's.
+    SealedInPlace {
+        /// The path that its configuration gives.
+        at: PathBuf,
+    },
+}
+
+impl Network {
+    /// Whether the container joins a namespace that was sealed for another.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        matches!(self, Self::Joined { .. })
+    }
+
+    /// The path of the namespace that the container gets and that was there before it.
+    #[must_use]
+    pub fn given(&self) -> Option<&Path> {
+        match self {
+            Self::New | Self::Replaced { .. } => None,
+            Self::Joined { at } | Self::SealedInPlace { at } => Some(at),
+        }
+    }
+
+    /// The addresses that the container keeps on `lo` of a network that it does not get.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Replaced { addresses } => addresses,
+            Self::New | Self::Joined { .. } | Self::SealedInPlace { .. } => &[],
+        }
+    }
+}
+
+/// The network that a configuration asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestedNetwork {
     /// The caller's, since no namespace is given.
     Host,
     /// That of a new namespace, by the entry with this index.
@@ -65,13 +117,13 @@ pub enum Network {
 ///
 /// # Errors
 /// There is no `linux` section, or several network namespaces.
-pub fn network(view: &View) -> Result<Network, Violation> {
+pub fn requested_network(view: &View) -> Result<RequestedNetwork, Violation> {
     let Some(linux) = &view.linux else {
         return Err(Violation::of(&RULE, "there is no linux section, so no namespace can be given"));
     };
     let entries = linux.namespaces.iter().flatten().enumerate();
     let mut entries = entries.filter(|(_, n)| n.typ() == LinuxNamespaceType::Network);
-    let Some((index, entry)) = entries.next() else { return Ok(Network::Host) };
+    let Some((index, entry)) = entries.next() else { return Ok(RequestedNetwork::Host) };
     if entries.next().is_some() {
         return Err(Violation::of(
             &RULE,
@@ -80,24 +132,24 @@ pub fn network(view: &View) -> Result<Network, Violation> {
     }
     // runc and crun take an empty path for none.
     let path = entry.path().as_ref().filter(|path| !path.as_os_str().is_empty());
-    Ok(path.map_or(Network::New(index), |path| Network::At(index, path.clone())))
+    Ok(path.map_or(RequestedNetwork::New(index), |path| RequestedNetwork::At(index, path.clone())))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    Ok(match network(view)? {
-        Network::Host if of_a_pod(view) => return Err(Violation::of(&RULE, HOST_NETWORK)),
-        Network::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
-        Network::Host => vec![Edit {
+    Ok(match requested_network(view)? {
+        RequestedNetwork::Host if of_a_pod(view) => return Err(Violation::of(&RULE, HOST_NETWORK)),
+        RequestedNetwork::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
+        RequestedNetwork::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
             change: Change::Append(json!({"type": "network"})),
             says: "added an empty network namespace in place of the host's".into(),
         }],
-        Network::At(index, _) if !stays(subject) => vec![Edit {
+        RequestedNetwork::At(index, path) if !stays(&path, subject) => vec![Edit {
             at: Pointer::to(&NAMESPACES).item(index).member("path"),
             change: Change::Remove,
             says: "replaced the network namespace given by path by an empty one".into(),
         }],
-        Network::New(_) | Network::At(..) => Vec::new(),
+        RequestedNetwork::New(_) | RequestedNetwork::At(..) => Vec::new(),
     })
 }
 
@@ -120,20 +172,20 @@ pub fn of_a_pinned_pod(view: &View) -> bool {
 }
 
 fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    match network(view)? {
-        Network::Host if of_a_pod(view) => Err(Violation::of(&RULE, HOST_NETWORK)),
-        Network::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
-        Network::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
-        Network::At(_, path) if !stays(subject) => {
+    match requested_network(view)? {
+        RequestedNetwork::Host if of_a_pod(view) => Err(Violation::of(&RULE, HOST_NETWORK)),
+        RequestedNetwork::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
+        RequestedNetwork::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
+        RequestedNetwork::At(_, path) if !stays(&path, subject) => {
             Err(Violation::of(&RULE, format!("the network namespace {} was not sealed", path.display())))
         }
-        Network::New(_) | Network::At(..) => Ok(()),
+        RequestedNetwork::New(_) | RequestedNetwork::At(..) => Ok(()),
     }
 }
 
-/// Whether the namespace that is named by path is the container's.
-fn stays(subject: &Subject) -> bool {
-    subject.joins_sealed || subject.world.keeps_network
+/// Whether a namespace that is named by path is the container's.
+fn stays(path: &Path, subject: &Subject) -> bool {
+    subject.network.given() == Some(path)
 }
 
 fn opened_host() -> Violation {

@@ -9,7 +9,7 @@
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
-use super::{Network, RefusedBy, Rule, Subject, Violation, network};
+use super::{RefusedBy, RequestedNetwork, Rule, Subject, Violation, requested_network};
 use crate::config::{Change, Edit, Hooks, Pointer, View};
 use crate::settings::Answer;
 
@@ -33,6 +33,9 @@ pub const FORGET_FLAG: &str = "--isolate-forget=";
 /// The leading flag that makes the shim the first hook; its value is the record's path.
 pub const CLOSE_FLAG: &str = "--isolate-close=";
 
+/// The flags of all our hooks.
+pub const HOOK_FLAGS: [&str; 3] = [CLOSE_FLAG, SEAL_FLAG, FORGET_FLAG];
+
 /// What the hooks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealHook {
@@ -47,7 +50,7 @@ pub struct SealHook {
 /// Whether this is one of our hooks, of whatever container.
 fn is_ours(hook: &Hook) -> bool {
     let flag = hook.args().as_deref().and_then(|args| args.get(1));
-    flag.is_some_and(|flag| [SEAL_FLAG, FORGET_FLAG, CLOSE_FLAG].iter().any(|ours| flag.starts_with(ours)))
+    flag.is_some_and(|flag| HOOK_FLAGS.iter().any(|ours| flag.starts_with(ours)))
 }
 
 impl SealHook {
@@ -97,7 +100,7 @@ fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violati
 /// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
 /// engine has made is closed before the runtime is called.
 fn closes(view: &View, subject: &Subject) -> Result<bool, Violation> {
-    Ok(!subject.policy.openings.is_empty() && matches!(network(view)?, Network::New(_)))
+    Ok(!subject.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
 }
 
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {

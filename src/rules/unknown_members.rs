@@ -1,4 +1,4 @@
-//! `unknown-members`: a member that is in no table of `config::members` is one that nobody has judged. A
+//! `unknown-members`: a member that is in no table of [`crate::config::members`] is one that nobody has judged. A
 //! runtime that is newer than the tables may read it.
 
 use super::{RefusedBy, Rule, Subject, Violation, no_edits};

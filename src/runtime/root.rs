@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use nix::unistd::{AccessFlags, access, geteuid, getuid};
 
 use crate::invocation::Dialect;
+use crate::proc::{Dir, IdRange};
 
 /// Whether runc would keep its state below `$XDG_RUNTIME_DIR` (rootless_linux.go, shouldHonorXDGRuntimeDir): not root, or
 /// root of a user namespace that a user made for himself.
@@ -26,8 +27,8 @@ pub fn runtime_dir() -> Option<OsString> {
 
 /// user_namespaces(7): in the initial one, all ids map to themselves.
 fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    let all = IdRange { inside: 0, outside: 0, size: u64::from(u32::MAX) };
+    !Dir::ours().id_map("uid_map").is_ok_and(|map| map == [all])
 }
 
 /// The directory in which this runtime keeps its containers, absolute and without links: `--root`, or the runtime's

@@ -12,6 +12,7 @@ mod foreign_sockets;
 mod model;
 mod netns;
 mod observe;
+mod open_netns;
 mod plan;
 mod proc_net;
 #[doc(hidden)]
@@ -27,6 +28,7 @@ use nix::errno::Errno;
 
 pub use model::{Address, Desired, Link, Observation, Sealed, SocketOwner};
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
+pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
 
 use crate::netlink::Sockets;

@@ -4,19 +4,20 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays, given_back, joiners};
-use crate::audit::Line;
+use crate::audit::{Line, Outcome};
 use crate::invocation::{Change, Verb};
 use crate::peers;
 use crate::policy::{Decision, Policy};
 use crate::prepare::Bundle;
-use crate::record::{self, Excluded, Opened, Place, Process, Record};
+use crate::proc::Process;
+use crate::record::{self, Excluded, Opened, Record, Slot};
 use crate::rewrite::changed_by;
-use crate::rules::{self, SealHook};
+use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
 use crate::settings::Consent;
@@ -30,8 +31,8 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
         Decision::PassThrough(why) => {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
-            if let Some(place) = call.place()? {
-                place.forget_stale()?;
+            if let Some(slot) = call.slot()? {
+                slot.forget_stale()?;
             }
             call.runtime.exec(call.args, &[])
         }
@@ -39,7 +40,7 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
 }
 
 fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
-    let Some(place) = call.place()? else { bail!("a container cannot have that id") };
+    let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
         bail!(
@@ -57,7 +58,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let strays = [environment_strays(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
-    let hook = hooked.then(|| seal_hook(&place, !sealed_by_start)).transpose()?;
+    let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
     let prepared = bundle.prepare(policy, hook)?;
     let program = call.runtime.path();
     let libseccomp = Libseccomp::of(call.runtime, record::about_runtime(program).as_deref())?;
@@ -66,7 +67,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let mut args = call.args.to_vec();
     let mut pid_file = call.invocation.pid_file.as_deref().map(std::path::absolute).transpose()?;
     if sealed_by_start && pid_file.is_none() {
-        let ours = place.pid_file();
+        let ours = slot.pid_file();
         args = call.invocation.rewritten(call.args, &[Change::PidFile(ours.as_os_str())]);
         pid_file = Some(ours);
     }
@@ -76,19 +77,18 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        let namespace = prepared.before.path.clone();
         let (host_name, hosts) = peers::hosts_of(name, path, &id);
         let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        Opened { asked: openings, peers, bounds, never, namespace, host_name, hosts }
+        Opened { asked: openings, peers, bounds, never, host_name, hosts }
     });
     if prepared.subject.world.empty.is_some() {
-        place.make_empty_directory()?;
+        slot.make_empty_directory()?;
     }
     if prepared.subject.world.empty_file.is_some() {
-        place.make_empty_file()?;
+        slot.make_empty_file()?;
     }
     let record = Record {
         version: record::VERSION,
@@ -104,21 +104,23 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         waived,
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
-        joins_sealed: prepared.subject.joins_sealed,
-        kept: prepared.before.kept.is_some(),
+        network: prepared.subject.network,
         confined: prepared.subject.world.confined,
-        addresses: prepared.before.addresses,
         opened,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
-    place.claim(&record)?;
+    slot.claim(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
-    let close = |path: &PathBuf| seal::lock_down(seal::netns_of(path)?.as_fd());
-    let closed =
-        prepared.before.path.as_ref().filter(|_| prepared.before.kept.is_some()).map_or(Ok(()), close);
+    let closed = match &record.network {
+        Network::SealedInPlace { at } => {
+            let netns = prepared.netns.as_ref().with_context(|| format!("{} is not open", at.display()));
+            netns.and_then(|netns| seal::lock_down(netns.as_fd()))
+        }
+        Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
+    };
     let rules = changed_by(&record.applied);
-    let line = Line { decision: "isolated", why: Some(&record.why), rules, ..Line::default() };
+    let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {
@@ -126,14 +128,14 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         Err(error) => error,
     };
     // The container was not created, so it must not look as if it was.
-    place.forget(Some(record.creator))?;
-    given_back::give_back(&place, &record)?;
+    slot.forget(Some(record.creator))?;
+    given_back::give_back(&slot, &record)?;
     Err(failed)
 }
 
-fn seal_hook(place: &Place, seals: bool) -> Result<SealHook> {
+fn seal_hook(slot: &Slot, seals: bool) -> Result<SealHook> {
     let program = std::env::current_exe().context("cannot tell our own path")?;
     let utf8 =
         |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
-    Ok(SealHook { program: utf8(program.into())?, record: utf8(place.record().into())?, seals })
+    Ok(SealHook { program: utf8(program.into())?, record: utf8(slot.record().into())?, seals })
 }

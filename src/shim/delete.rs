@@ -8,38 +8,37 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Call, given_back};
-use crate::audit::Line;
+use crate::audit::{Line, Outcome};
 use crate::peers;
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot, Store};
 
 pub(super) fn delete(call: &Call) -> Result<ExitCode> {
-    let places = if call.invocation.regex {
-        Place::all_of(&call.root()?)
+    let slots = if call.invocation.regex {
+        Store::ours().slots_of(&call.root()?)
     } else {
-        call.place()?.filter(Place::is_there).into_iter().collect()
+        call.slot()?.filter(Slot::is_there).into_iter().collect()
     };
-    if places.is_empty() {
+    if slots.is_empty() {
         match call.runtime.exec(call.args, &[])? {}
     }
     // Another container may take the id as soon as the runtime is done.
-    let with_record = |place: Place| (place.load().ok().flatten(), place);
-    let places: Vec<(Option<Record>, Place)> = places.into_iter().map(with_record).collect();
+    let with_record = |slot: Slot| (slot.load().ok().flatten(), slot);
+    let slots: Vec<(Option<Record>, Slot)> = slots.into_iter().map(with_record).collect();
     let status = call.runtime.run(call.args)?;
     if status.success() {
-        for (record, place) in
-            places.iter().filter(|(_, place)| !call.invocation.regex || !place.has_container())
+        for (record, slot) in slots.iter().filter(|(_, slot)| !call.invocation.regex || !slot.has_container())
         {
             // The hook of `run` may have been here before.
-            let was_there = place.is_there();
+            let was_there = slot.is_there();
             if let Some(record) = record {
                 record.sweep();
             }
-            peers::leave(place, record.as_ref())?;
+            peers::leave(slot, record.as_ref())?;
             if was_there && !call.invocation.regex {
                 // It is gone in any case.
-                let _ = call.audit(Line { decision: "deleted", ..Line::default() });
+                let _ = call.audit(Line::of(Outcome::Deleted));
             }
-            record.as_ref().map_or(Ok(()), |record| given_back::give_back(place, record))?;
+            record.as_ref().map_or(Ok(()), |record| given_back::give_back(slot, record))?;
         }
     }
     // A shell's convention for a runtime that was killed.

@@ -15,7 +15,7 @@ use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::{Call, descriptors, environment_strays, found, words};
-use crate::audit::Line;
+use crate::audit::{Line, Outcome};
 use crate::config::{Document, Kind, View};
 use crate::files;
 use crate::invocation::Change;
@@ -43,7 +43,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         answers,
     };
     let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
-    let subject = Subject { policy, joins_sealed: record.joins_sealed, world, hook: None };
+    let subject = Subject { policy, network: record.network.clone(), world, hook: None };
 
     // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
     rules::check_core_dumps(&subject)?;
@@ -68,7 +68,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let changes: Vec<Change> =
         set.into_iter().chain(removed.into_iter().map(|(_, given)| Change::Drop(given))).collect();
     let rules = rules.iter().map(String::as_str).collect();
-    call.audit(Line { decision: "filtered", why: Some(&record.why), rules, ..Line::default() })?;
+    call.audit(Line { why: Some(&record.why), rules, ..Line::of(Outcome::Filtered) })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 

@@ -24,11 +24,27 @@ pub(super) struct Flags {
     pub(super) forget: Option<PathBuf>,
 }
 
+/// What a flag sets.
+enum Sets {
+    /// Nothing else: the flag is a whole word.
+    Always,
+    /// A path, which is behind its `=`.
+    Path(fn(&mut Flags) -> &mut Option<PathBuf>),
+}
+
+/// All flags; docs/man/oci-isolate.8.md has the same. No flag loosens: there is no `--isolate=annotation`.
+const FLAGS: [(&str, Sets); 5] = [
+    ("--isolate=always", Sets::Always),
+    ("--isolate-config=", Sets::Path(|flags| &mut flags.config)),
+    (CLOSE_FLAG, Sets::Path(|flags| &mut flags.close)),
+    (SEAL_FLAG, Sets::Path(|flags| &mut flags.seal)),
+    (FORGET_FLAG, Sets::Path(|flags| &mut flags.forget)),
+];
+
 /// Splits the leading flags from the runtime's arguments.
 ///
 /// # Errors
-/// A flag that begins with `--isolate` and is none, or has no value. No flag loosens: there is no
-/// `--isolate=annotation`.
+/// A flag that begins with `--isolate` is not in [`FLAGS`], or has no value.
 pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
     let mut flags = Flags::default();
     let mut rest = args;
@@ -36,21 +52,7 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
         if !first.as_bytes().starts_with(b"--isolate") {
             break;
         }
-        let value = |flag: &str| {
-            let value = first.as_bytes().strip_prefix(flag.as_bytes())?;
-            (!value.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(value)))
-        };
-        if first == "--isolate=always" {
-            flags.always = true;
-        } else if let Some(path) = value("--isolate-config=") {
-            flags.config = Some(path);
-        } else if let Some(path) = value(CLOSE_FLAG) {
-            flags.close = Some(path);
-        } else if let Some(path) = value(SEAL_FLAG) {
-            flags.seal = Some(path);
-        } else if let Some(path) = value(FORGET_FLAG) {
-            flags.forget = Some(path);
-        } else {
+        if !FLAGS.iter().any(|(flag, sets)| set(first, flag, sets, &mut flags)) {
             bail!("{first:?} is no flag of ours; there are --isolate=always and --isolate-config=PATH");
         }
         rest = behind;
@@ -58,9 +60,20 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
     Ok((flags, rest))
 }
 
+/// Whether a word is this flag, which then has been set.
+fn set(word: &OsStr, flag: &str, sets: &Sets, flags: &mut Flags) -> bool {
+    match (sets, word.as_bytes().strip_prefix(flag.as_bytes())) {
+        (Sets::Always, Some([])) => flags.always = true,
+        (Sets::Path(place), Some(path @ [_, ..])) => *place(flags) = Some(OsStr::from_bytes(path).into()),
+        _ => return false,
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::HOOK_FLAGS;
 
     fn args(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
@@ -82,18 +95,33 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_is_in_the_manual() {
-        let source = include_str!("flags.rs").split("#[cfg(test)]").next().unwrap();
-        let literals = source.split('"').skip(1).step_by(2).chain([SEAL_FLAG, FORGET_FLAG]);
-        let flags: Vec<_> =
-            literals.filter(|text| text.starts_with("--isolate") && *text != "--isolate").collect();
-        assert!(flags.contains(&"--isolate=always"), "{flags:?}");
-        for flag in flags {
-            let page = include_str!("../../docs/man/oci-isolate.8.md");
-            assert!(
-                page.contains(&format!("**{flag}**")),
-                "add an entry **{flag}** to docs/man/oci-isolate.8.md, FLAGS"
-            );
+    fn the_manual_has_every_flag_and_no_other() {
+        let page = include_str!("../../docs/man/oci-isolate.8.md");
+        let section = page.split("# FLAGS\n").nth(1).unwrap().split("\n# ").next().unwrap();
+        let named: Vec<&str> = section.split("**").filter(|text| text.starts_with("--isolate")).collect();
+        assert_eq!(named, FLAGS.map(|(flag, _)| flag), "docs/man/oci-isolate.8.md, FLAGS");
+    }
+
+    #[test]
+    fn every_flag_is_understood_and_sets_what_is_its_own() {
+        let read_all = |flags: &[&str]| {
+            let words = flags
+                .iter()
+                .map(|flag| if flag.ends_with('=') { format!("{flag}/x") } else { (*flag).into() });
+            let words: Vec<_> = words.map(OsString::from).collect();
+            let (flags, rest) = read(&words).unwrap();
+            assert!(rest.is_empty());
+            flags
+        };
+        let all = read_all(&FLAGS.map(|(flag, _)| flag));
+        let x = || Some("/x".into());
+        assert_eq!(all, Flags { always: true, config: x(), close: x(), seal: x(), forget: x() });
+        for (flag, _) in FLAGS {
+            assert_eq!(read_all(&[flag, flag]), read_all(&[flag]), "{flag}");
+            assert_ne!(read_all(&[flag]), Flags::default(), "{flag}");
+        }
+        for ours in HOOK_FLAGS {
+            assert!(FLAGS.iter().any(|(flag, _)| *flag == ours), "{ours}");
         }
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::{Call, NOT_ISOLATED};
 use crate::invocation::Dialect;
 use crate::policy::{Decision, decide};
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot, Store};
 use crate::runtime::Kept;
 use crate::settings::{Mode, Settings};
 
@@ -18,12 +18,12 @@ use crate::settings::{Mode, Settings};
 ///
 /// # Errors
 /// It is isolated and has no record, the settings isolate all and it has none, or it cannot be told.
-pub(super) fn record(call: &Call) -> Result<Option<(Place, Record)>> {
-    let place = call.place()?;
-    if let Some(place) = &place
-        && let Some(record) = place.load()?
+pub(super) fn record(call: &Call) -> Result<Option<(Slot, Record)>> {
+    let slot = call.slot()?;
+    if let Some(slot) = &slot
+        && let Some(record) = slot.load()?
     {
-        return Ok(Some((place.clone(), record)));
+        return Ok(Some((slot.clone(), record)));
     }
     if call.settings.mode == Mode::Always {
         bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
@@ -37,7 +37,7 @@ pub(super) fn record(call: &Call) -> Result<Option<(Place, Record)>> {
         call.audit_passed_through(NOT_ISOLATED);
         return Ok(None);
     };
-    let other = place.map(|place| place.by_another_path()).transpose()?.flatten();
+    let other = slot.map(|slot| Store::of(&slot).by_another_path(&slot)).transpose()?.flatten();
     if let Some(other) = other
         && let Some(record) = other.load()?
     {
@@ -76,7 +76,7 @@ fn isolated(settings: &Settings, kept: &Kept) -> Result<Option<String>> {
 pub(super) fn check_kept(settings: &Settings, dialect: Dialect, root: &Path, word: &str) -> Result<()> {
     let container = container(root, word.as_ref());
     // Most words are none.
-    if !container.is_dir() || Place::of(root, word).is_some_and(|place| place.is_there()) {
+    if !container.is_dir() || Slot::of(root, word).is_some_and(|slot| slot.is_there()) {
         return Ok(());
     }
     let kept = Kept::read(dialect, &container).ok().flatten();

@@ -3,11 +3,11 @@
 
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
 use crate::peers;
-use crate::record::{Place, Record};
-use crate::seal::{self, Netns};
+use crate::record::{Record, Slot, Store};
+use crate::seal::{self, OpenNetns};
 
 /// Takes the table out of the namespace of a container that is gone, if nobody is in it and it is no other's. Its own
 /// record is gone, or does not count.
@@ -17,24 +17,12 @@ use crate::seal::{self, Netns};
 ///
 /// # Errors
 /// It cannot be looked at. The table then stays, and everything is closed for whoever joins.
-pub(super) fn give_back(place: &Place, record: &Record) -> Result<()> {
+pub(super) fn give_back(slot: &Slot, record: &Record) -> Result<()> {
     let Some(path) = record.given_namespace() else { return Ok(()) };
     // The namespace went before the container.
-    let Ok(netns) = seal::netns_of(path) else { return Ok(()) };
-    let identity = Netns::of(netns.as_fd())?;
-    let _lock = place.lock_peers()?;
-    let vacant = || Ok(peers::stranger(identity, None)?.is_none() && !is_of_another(place, identity)?);
+    let Ok(netns) = OpenNetns::at(path) else { return Ok(()) };
+    let _lock = slot.lock_peers()?;
+    let is_empty = || Ok::<_, Error>(peers::stranger(netns.id(), None)?.is_none());
+    let vacant = || Ok(is_empty()? && !Store::of(slot).may_be_of_another(netns.id(), slot)?);
     seal::remove_table(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
-}
-
-/// Whether another isolated container has it; one whose record cannot be read may.
-fn is_of_another(place: &Place, netns: Netns) -> Result<bool> {
-    let has = |other: &Place| {
-        let Ok(record) = other.load() else { return true };
-        let Some(record) = record else { return false };
-        let given = record.given_namespace();
-        let given = given.and_then(|path| Netns::of(seal::netns_of(path).ok()?.as_fd()).ok());
-        given == Some(netns) || record.sealed.is_some_and(|sealed| sealed.netns == netns)
-    };
-    Ok(Place::all()?.iter().any(|other| other.record() != place.record() && has(other)))
 }

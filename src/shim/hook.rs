@@ -12,10 +12,11 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 
 use super::given_back;
-use super::sealing::{self, SEAL, process};
-use crate::audit::{self, Line};
+use super::sealing::{self, SEAL};
+use crate::audit::{self, Line, Outcome};
 use crate::peers;
-use crate::record::{Place, Record};
+use crate::proc::Process;
+use crate::record::{InitProcess, Record, Slot};
 use crate::seal;
 
 /// The largest state that is read, in bytes: it carries the annotations.
@@ -23,43 +24,41 @@ const STATE_LIMIT: u64 = 128 << 20;
 
 /// The first hook: lockdown, before anything is plumbed.
 pub(super) fn lock_down(record: &Path) -> Result<ExitCode> {
-    let (_, record, pid) = called(record)?;
-    let netns = seal::netns_of(&process(pid))?;
-    seal::lock_down(netns.as_fd()).with_context(|| format!("container {} not in lockdown", record.id))?;
+    let (_, record, init) = called(record)?;
+    seal::lock_down(init.netns.as_fd())
+        .with_context(|| format!("container {} not in lockdown", record.id))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The `createRuntime` hook.
 pub(super) fn seal(record: &Path) -> Result<ExitCode> {
-    let (place, record, pid) = called(record)?;
-    let (id, audit, bundle) = (record.id.clone(), record.audit.clone(), record.bundle.clone());
-    let sealed =
-        sealing::seal_container(&place, record, pid).with_context(|| format!("container {id} not sealed"));
+    let (slot, record, init) = called(record)?;
+    let created = record.clone();
+    let sealed = sealing::seal_container(&slot, record, &init);
+    let sealed = sealed.with_context(|| format!("container {} not sealed", created.id));
     sealed.inspect_err(|error| {
-        let (root, bundle, decision, why) =
-            (Some(place.root()), Some(&*bundle), "refused", format!("{error:#}"));
-        let line = Line { verb: SEAL, id: &id, root, bundle, decision, why: Some(&why), ..Line::default() };
+        let (line, why) = (created.audit_line(&slot, Outcome::Refused), format!("{error:#}"));
         // It is refused in any case.
-        let _ = audit::write(&audit, &line);
+        let _ = audit::write(&created.audit, &Line { verb: SEAL, why: Some(&why), ..line });
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The container for which a hook is called, and its init process; a user who is not root is in its user namespace
 /// from then on.
-fn called(record: &Path) -> Result<(Place, Record, u32)> {
+fn called(record: &Path) -> Result<(Slot, Record, InitProcess)> {
     let state = state()?;
-    let place = Place::at(record)?;
-    let Some(record) = place.load()? else { bail!("there is no record {}", record.display()) };
+    let slot = Slot::at(record)?;
+    let Some(record) = slot.load()? else { bail!("there is no record {}", record.display()) };
     if *state.id() != record.id {
         bail!("the state is container {}'s, the record {}'s", state.id(), record.id);
     }
     let pid = state.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
-    let pid = pid.context("the container's state has no pid")?;
+    let process = Process::of(pid.context("the container's state has no pid")?)?;
     if !geteuid().is_root() {
-        seal::join_user_namespace(&process(pid))?;
+        seal::join_user_namespace(process.dir().path())?;
     }
-    Ok((place, record, pid))
+    Ok((slot, record, InitProcess::open(process)?))
 }
 
 /// The container's state. It is read to its end before anything else: crun dies of a hook that does not (SIGPIPE).
@@ -72,15 +71,15 @@ fn state() -> Result<State> {
 /// The `poststop` hook.
 pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
-    let place = Place::at(record)?;
-    let record = place.load().ok().flatten();
-    peers::leave(&place, record.as_ref())?;
+    let slot = Slot::at(record)?;
+    let record = slot.load().ok().flatten();
+    peers::leave(&slot, record.as_ref())?;
     if let Some(record) = record {
-        let (verb, root, bundle) = (Some("delete"), Some(place.root()), Some(&*record.bundle));
-        let line = Line { verb, id: &record.id, root, bundle, decision: "deleted", ..Line::default() };
+        let line = record.audit_line(&slot, Outcome::Deleted);
+        let line = Line { verb: Some("delete"), why: None, ..line };
         // It is gone in any case.
         let _ = audit::write(&record.audit, &line);
-        given_back::give_back(&place, &record)?;
+        given_back::give_back(&slot, &record)?;
     }
     Ok(ExitCode::SUCCESS)
 }

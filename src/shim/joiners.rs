@@ -3,15 +3,13 @@
 //!
 //! It costs one system call where there is no isolated container, and otherwise what [`config::joined`] and the records cost.
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 
 use super::Call;
 use crate::config;
-use crate::peers;
 use crate::prepare::Bundle;
-use crate::record::{Inode, Place};
+use crate::proc::{Dir, Inode};
+use crate::record::Store;
 use crate::settings::Consent;
 
 /// By which the kernel has them in `/proc/PID/ns`. What is not here says names or clocks only.
@@ -23,29 +21,29 @@ const KINDS: [(&str, &str); 5] =
 /// # Errors
 /// It names such a namespace.
 pub(super) fn check(call: &Call, bundle: &Bundle) -> Result<()> {
-    if call.settings.joiners == Consent::Allow || !Place::is_any() {
+    let store = Store::ours();
+    if call.settings.joiners == Consent::Allow || !store.is_any() {
         return Ok(());
     }
-    let inode = |path: &Path| std::fs::metadata(path).ok().map(|meta| Inode::from(&meta));
     let named = |(word, path): (String, String)| {
         let (word, file) = KINDS.iter().find(|(known, _)| *known == word)?;
         // Runtimes stand in the bundle.
-        let it = inode(&bundle.path.join(path))?;
+        let it = Inode::of(&bundle.path.join(path)).ok()?;
         // The machine's own is no isolated container's.
-        (inode(&Path::new("/proc/self/ns").join(file)) != Some(it)).then_some((*word, *file, it))
+        (Dir::ours().ns(file).ok() != Some(it)).then_some((*word, *file, it))
     };
     let named: Vec<_> = config::joined(&bundle.config.bytes).into_iter().filter_map(named).collect();
     if named.is_empty() {
         return Ok(());
     }
-    for place in Place::all()? {
-        let Some(pid) = peers::init_of(&place) else { continue };
-        let has = |file: &str, it| inode(Path::new(&format!("/proc/{pid}/ns/{file}"))) == Some(it);
+    for (slot, record) in store.readable()? {
+        let Some(init) = record.init_dir() else { continue };
+        let has = |file: &str, it| init.ns(file).is_ok_and(|own| own == it);
         if let Some((word, ..)) = named.iter().find(|(_, file, it)| has(file, *it)) {
             bail!(
                 "it would join the {word} namespace of isolated container {}; give it the annotation as well, or set \
                  joiners = \"allow\"",
-                place.id().display()
+                slot.id().display()
             );
         }
     }

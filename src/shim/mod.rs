@@ -24,11 +24,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::audit::{self, Line};
+use crate::audit::{self, Line, Outcome};
 use crate::complain::{Log, complain};
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
 use crate::prepare;
-use crate::record::Place;
+use crate::record::Slot;
 use crate::rules::credentials;
 use crate::runtime::{self, Runtime};
 use crate::settings::{Credentials, Mode, Settings};
@@ -113,7 +113,7 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
 /// Writes down that a call was refused of which no more is known.
 fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
     let (text, runtime) = (format!("{why:#}"), Some(runtime.path()));
-    let line = Line { decision: "refused", why: Some(&text), runtime, ..Line::default() };
+    let line = Line { why: Some(&text), runtime, ..Line::of(Outcome::Refused) };
     // It is refused in any case.
     let _ = audit::write(&settings.audit, &line);
     why
@@ -154,10 +154,10 @@ fn never(never: std::convert::Infallible) -> ExitCode {
 }
 
 impl Call<'_> {
-    /// The place of the container's record; `None` when no container can have that id.
-    fn place(&self) -> Result<Option<Place>> {
+    /// The slot of the container's record; `None` when no container can have that id.
+    fn slot(&self) -> Result<Option<Slot>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
-        Ok(Place::of(&self.root()?, id))
+        Ok(Slot::of(&self.root()?, id))
     }
 
     /// Writes down what was decided. The line says the rest of this call by itself.
@@ -177,7 +177,7 @@ impl Call<'_> {
     /// The same for what passes through, if that is wanted. It passes through in any case.
     fn audit_passed_through(&self, why: &str) {
         if self.settings.audit.passed_through {
-            let _ = self.audit(Line { decision: "passed-through", why: Some(why), ..Line::default() });
+            let _ = self.audit(Line { why: Some(why), ..Line::of(Outcome::PassedThrough) });
         }
     }
 
@@ -185,7 +185,7 @@ impl Call<'_> {
     fn audit_refused(&self, error: &anyhow::Error) {
         if self.invocation.verb != Verb::Delete {
             let why = format!("{error:#}");
-            let _ = self.audit(Line { decision: "refused", why: Some(&why), ..Line::default() });
+            let _ = self.audit(Line { why: Some(&why), ..Line::of(Outcome::Refused) });
         }
     }
 

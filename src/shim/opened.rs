@@ -2,36 +2,30 @@
 //! others learn of it.
 
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
 
-use super::sealing::process;
 use crate::nft::AllowList;
 use crate::peers::{self, is_allowed};
 use crate::prepare::name_servers;
-use crate::record::{Excluded, Opened, Place, Process, Record};
+use crate::proc::Dir;
+use crate::record::{Excluded, InitProcess, Opened, Record, Slot};
 use crate::seal::{self, Desired};
 
 /// Seals and remembers. The program does not start before everybody's peers are in force.
-pub(super) fn seal(
-    place: &Place,
-    mut record: Record,
-    mut opened: Opened,
-    pid: u32,
-    netns: BorrowedFd<'_>,
-) -> Result<()> {
-    let _lock = place.lock_peers()?;
-    exclude(&mut opened, pid)?;
+pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &InitProcess) -> Result<()> {
+    let _lock = slot.lock_peers()?;
+    exclude(&mut opened, &init.process.dir())?;
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
         bail!("peer {address} is {why}");
     }
-    peers::check_carrier(netns, &opened.asked.ingress)?;
+    peers::check_carrier(&init.netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
-    let addresses = record.addresses.clone();
-    let sealed =
-        seal::seal(netns, &Desired { addresses, firewall: record.firewall, allow_list: Some(allow) })?;
+    let addresses = record.network.addresses().to_vec();
+    let wanted = Desired { addresses, firewall: record.firewall, allow_list: Some(allow) };
+    let sealed = seal::seal(init.netns.as_fd(), &wanted)?;
     if sealed.links_kept.is_empty() {
         bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));
     }
@@ -48,13 +42,13 @@ pub(super) fn seal(
     }
     record.opened = Some(opened);
     record.sealed = Some(sealed);
-    record.init = Some(Process::of(pid)?);
-    place.update(&record)?;
-    let settled = peers::settle(place, &record).context("cannot join the job");
+    record.init = Some(init.process);
+    slot.update(&record)?;
+    let settled = peers::settle(slot, &record).context("cannot join the job");
     if settled.is_err() {
         // It is not started, so it is no member until it is deleted: its name must not stop those that come.
         (record.init, record.sealed) = (None, None);
-        place.update(&record)?;
+        slot.update(&record)?;
     }
     settled
 }
@@ -62,9 +56,9 @@ pub(super) fn seal(
 /// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless
 /// engine, which is as near. The name servers of the container are looked at again, for Docker writes them
 /// after `create`.
-fn exclude(opened: &mut Opened, pid: u32) -> Result<()> {
+fn exclude(opened: &mut Opened, init: &Dir) -> Result<()> {
     if opened.asked.has_peers() {
-        let own = name_servers::of_process(&process(pid))?;
+        let own = name_servers::of_process(init)?;
         opened.never.extend(own.into_iter().map(|server| (server, Excluded::OwnNameServer)));
         opened
             .never

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::found;
 use crate::invocation::{self, Dialect, Reach, Why};
-use crate::record::Place;
+use crate::record::Store;
 use crate::runtime;
 use crate::settings::Settings;
 
@@ -29,12 +29,13 @@ pub(super) fn check(settings: &Settings, dialect: Dialect, args: &[OsString], wh
         found::check_kept(settings, dialect, &root, word)?;
     }
     if reach == Reach::Refused
-        && let Some(place) = Place::all()?.iter().find(|place| words.iter().any(|word| place.id() == *word))
+        && let Some(slot) =
+            Store::ours().slots()?.iter().find(|slot| words.iter().any(|word| slot.id() == *word))
     {
         bail!(
             "container {} is isolated, and what this call does to it is not known ({why}); delete it and create it \
              again, or do it in a container that is not isolated",
-            place.id().display()
+            slot.id().display()
         );
     }
     Ok(())

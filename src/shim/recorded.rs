@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::{Call, answer};
 use crate::invocation::{self, Dialect, Reach, Reading, Verb};
-use crate::record::{Place, Record};
+use crate::record::{Record, Slot};
 use crate::runtime::{self, Runtime};
 use crate::settings::Settings;
 
@@ -63,8 +63,8 @@ fn named(args: &[OsString]) -> Option<Record> {
     for dialect in [Dialect::Runc, Dialect::Crun, Dialect::Youki] {
         let given = invocation::globals(dialect, args).root;
         let Ok(root) = runtime::state_root(dialect, given.as_deref().map(Path::new)) else { continue };
-        let places = args.iter().filter_map(|word| Place::of(&root, word.to_str()?));
-        let records = places.filter_map(|place| place.load().ok().flatten());
+        let slots = args.iter().filter_map(|word| Slot::of(&root, word.to_str()?));
+        let records = slots.filter_map(|slot| slot.load().ok().flatten());
         found.extend(records.filter(|record| runtime::dialect_of(&record.runtime) == dialect));
     }
     let record = found.pop()?;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -10,24 +9,25 @@ use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::opened;
-use crate::audit::{self, Line};
+use crate::audit::{self, Line, Outcome};
 use crate::peers;
-use crate::record::{Place, Process, Record};
-use crate::rules::SEAL_FLAG;
-use crate::seal::{self, Desired, Netns};
+use crate::record::{InitProcess, Record, Slot, Store};
+use crate::rules::{Network, SEAL_FLAG};
+use crate::seal::{self, Desired};
 
 /// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
 pub(super) const SEAL: Option<&str> = Some("seal");
 
 /// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
 /// from which there is no way back: then a child does it, which is the hook by another caller.
-pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<()> {
+pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     if geteuid().is_root() {
-        return seal_container(place, record, pid);
+        return seal_container(slot, record, init);
     }
-    let state = json!({"ociVersion": "1.0.2", "id": record.id, "status": "created", "pid": pid, "bundle": record.bundle});
+    let (id, pid, bundle) = (&record.id, init.process.pid, &record.bundle);
+    let state = json!({"ociVersion": "1.0.2", "id": id, "status": "created", "pid": pid, "bundle": bundle});
     let mut flag = OsString::from(SEAL_FLAG);
-    flag.push(place.record());
+    flag.push(slot.record());
     let child = Command::new("/proc/self/exe").arg(flag).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.context("cannot run ourselves")?;
     let stdin = child.stdin.take().context("cannot write to ourselves")?;
@@ -41,48 +41,50 @@ pub(super) fn seal_at_start(place: &Place, record: Record, pid: u32) -> Result<(
 }
 
 /// Seals the network namespace of an isolated container's init process, remembers what that did, and writes it down.
-pub(super) fn seal_container(place: &Place, record: Record, pid: u32) -> Result<()> {
-    let (id, why) = (record.id.clone(), record.why.clone());
-    let (audit, bundle) = (record.audit.clone(), record.bundle.clone());
-    seal_namespace(place, record, pid)?;
-    let (id, root, bundle, why) = (&*id, Some(place.root()), Some(&*bundle), Some(&*why));
-    audit::write(&audit, &Line { verb: SEAL, id, root, bundle, decision: "sealed", why, ..Line::default() })
+pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
+    let created = record.clone();
+    seal_namespace(slot, record, init)?;
+    audit::write(&created.audit, &Line { verb: SEAL, ..created.audit_line(slot, Outcome::Sealed) })
 }
 
-fn seal_namespace(place: &Place, mut record: Record, pid: u32) -> Result<()> {
-    let netns = seal::netns_of(&process(pid))?;
-    if record.joins_sealed {
-        // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
-        let _lock = place.lock_peers()?;
-        if seal::is_host(netns.as_fd())? {
-            bail!("its network namespace is the host's");
+fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
+    match (&record.network, &record.opened) {
+        (Network::Joined { .. }, _) => join(slot, record, init),
+        (_, Some(opened)) => {
+            let opened = opened.clone();
+            opened::seal(slot, record, opened, init)
         }
-        if let Some(why) = peers::against(Netns::of(netns.as_fd())?, pid)? {
-            bail!("the network namespace that it joins {why}");
+        (network, None) => {
+            let addresses = network.addresses().to_vec();
+            let wanted = Desired { addresses, firewall: record.firewall, allow_list: None };
+            record.sealed = Some(seal::seal(init.netns.as_fd(), &wanted)?);
+            record.init = Some(init.process);
+            slot.update(&record)
         }
-        let verified = seal::verify(netns.as_fd())?;
-        if let Some(broken) = verified.defects.first() {
-            bail!("the network namespace that it joins is not sealed any more: {broken}");
-        }
-        if verified.allow_list.is_some() != record.opened.is_some() {
-            bail!("the network namespace that it joins is not as open as it was");
-        }
-        if record.job().is_some() {
-            record.init = Some(Process::of(pid)?);
-            place.update(&record)?;
-            return peers::settle(place, &record).context("cannot join the job");
-        }
-    } else if let Some(opened) = record.opened.take() {
-        return opened::seal(place, record, opened, pid, netns.as_fd());
-    } else {
-        let (addresses, firewall) = (record.addresses.clone(), record.firewall);
-        let desired = Desired { addresses, firewall, allow_list: None };
-        record.sealed = Some(seal::seal(netns.as_fd(), &desired)?);
     }
-    record.init = Some(Process::of(pid)?);
-    place.update(&record)
 }
 
-pub(super) fn process(pid: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}"))
+/// Looks at the namespace that a container joins, and changes nothing in it but who is a peer of whom.
+fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
+    // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
+    let _lock = slot.lock_peers()?;
+    if init.netns.is_host()? {
+        bail!("its network namespace is the host's");
+    }
+    if let Some(why) = peers::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
+        bail!("the network namespace that it joins {why}");
+    }
+    let verified = seal::verify(init.netns.as_fd())?;
+    if let Some(broken) = verified.defects.first() {
+        bail!("the network namespace that it joins is not sealed any more: {broken}");
+    }
+    if verified.allow_list.is_some() != record.opened.is_some() {
+        bail!("the network namespace that it joins is not as open as it was");
+    }
+    record.init = Some(init.process);
+    slot.update(&record)?;
+    match record.job() {
+        Some(_) => peers::settle(slot, &record).context("cannot join the job"),
+        None => Ok(()),
+    }
 }

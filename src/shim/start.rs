@@ -2,7 +2,6 @@
 //! and the runtime goes on only when everything holds. A program that has started is left alone.
 
 use std::convert::Infallible;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -12,25 +11,27 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::{Call, found, sealing};
-use crate::files;
 use crate::peers;
 use crate::prepare::Opened;
-use crate::record::{Inode, Process, Record};
+use crate::proc::Process;
+use crate::record::{InitProcess, Record};
+use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::runtime::Kept;
-use crate::seal::{self, Netns};
 
 pub(super) fn start(call: &Call) -> Result<Infallible> {
-    let Some((place, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
+    let Some((slot, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
     if record.init.is_some() && has_started(call)? {
         return call.runtime.exec(call.args, &[]);
     }
-    let pid = init_pid(&record)?;
-    check_kept(call, &record, pid)?;
-    check_rootfs(&record, pid)?;
-    check_pinned(&record, pid)?;
-    check_alone(&record, pid)?;
-    sealing::seal_at_start(&place, record, pid)?;
+    let pid = record.created_pid()?;
+    let init = Process::of(pid).with_context(|| format!("its init process {pid} is gone"))?;
+    check_kept(call, &record, init)?;
+    check_rootfs(&record, init)?;
+    check_pinned(&record, init)?;
+    let init = InitProcess::open(init)?;
+    check_alone(&record, &init)?;
+    sealing::seal_at_start(&slot, record, &init)?;
     call.runtime.exec(call.args, &[])
 }
 
@@ -45,57 +46,50 @@ fn has_started(call: &Call) -> Result<bool> {
     Ok(matches!(status, Some("running" | "paused" | "stopped")))
 }
 
-/// The pid of the init process, from the file that the runtime wrote at `create`.
-fn init_pid(record: &Record) -> Result<u32> {
-    let Some(path) = &record.pid_file else { bail!("it was not made by create, so it cannot be started") };
-    let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
-    let pid = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-    pid.filter(|pid| *pid > 1)
-        .with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
-}
-
 /// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps
 /// itself.
-fn check_kept(call: &Call, record: &Record, pid: u32) -> Result<()> {
+fn check_kept(call: &Call, record: &Record, process: Process) -> Result<()> {
     let root = call.root()?;
     let kept = Kept::read(call.runtime.dialect(), &found::container(&root, &call.invocation.id));
     let init = kept.and_then(|kept| kept.context("the runtime has no state of it")?.init());
     let ask = |_| Kept::ask(call.runtime, &root, &call.invocation.id)?.init();
     let init = init.or_else(ask).context("cannot tell its init process")?;
-    if init.pid != pid {
+    if init.pid != process.pid {
         let file = record.pid_file.as_deref().unwrap_or(Path::new(""));
         bail!(
-            "{} names process {pid}, and its init process is {}; give each container a pid file of its own",
+            "{} names process {}, and its init process is {}; give each container a pid file of its own",
             file.display(),
+            process.pid,
             init.pid
         );
     }
-    if init.start.is_some_and(|start| Process::of(pid).is_ok_and(|process| process.start != start)) {
-        bail!("its init process {pid} is gone (another process has its pid)");
+    if init.start.is_some_and(|start| process.start != start) {
+        bail!("its init process {} is gone (another process has its pid)", process.pid);
     }
     Ok(())
 }
 
 /// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
 /// container's root file system already.
-fn check_rootfs(record: &Record, pid: u32) -> Result<()> {
-    let root = format!("/proc/{pid}/root/");
-    match std::fs::metadata(Path::new(&root)) {
-        Ok(meta) if Inode::from(&meta) == record.rootfs => Ok(()),
+fn check_rootfs(record: &Record, init: Process) -> Result<()> {
+    let pid = init.pid;
+    match init.dir().root() {
+        Ok(root) if root == record.rootfs => Ok(()),
         Ok(_) => bail!("process {pid} is not its init process (its root is another file system)"),
         Err(error) => {
-            Err(error).with_context(|| format!("its init process {pid} is gone or out of reach ({root})"))
+            let gone = || format!("its init process {pid} is gone or out of reach (/proc/{pid}/root/)");
+            Err(error).with_context(gone)
         }
     }
 }
 
 /// A source that was judged may have been another file when the runtime mounted it: another container that can write a
 /// directory above it may exchange it for a link.
-fn check_pinned(record: &Record, pid: u32) -> Result<()> {
+fn check_pinned(record: &Record, init: Process) -> Result<()> {
     if record.pinned.is_empty() {
         return Ok(());
     }
-    let root = Opened::root_of(&sealing::process(pid)).context("cannot open its root directory")?;
+    let root = Opened::root_of(&init.dir()).context("cannot open its root directory")?;
     for Pinned { destination, source, dev, ino } in &record.pinned {
         let found = root.within(destination, OFlag::O_PATH).and_then(|opened| opened.stat());
         match found {
@@ -116,12 +110,17 @@ fn check_pinned(record: &Record, pid: u32) -> Result<()> {
 
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
 /// container was created, and another may have joined since.
-fn check_alone(record: &Record, pid: u32) -> Result<()> {
-    if record.joins_sealed || (record.opened.is_none() && !record.kept) {
+fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
+    let was_looked_at = match record.network {
+        Network::New | Network::Replaced { .. } => record.opened.is_some(),
+        Network::SealedInPlace { .. } => true,
+        // Others of its own kind are in there; `sealing` looks for who is not.
+        Network::Joined { .. } => false,
+    };
+    if !was_looked_at {
         return Ok(());
     }
-    let netns = Netns::of(seal::netns_of(&sealing::process(pid))?.as_fd())?;
-    match peers::stranger(netns, Some(pid))? {
+    match peers::stranger(init.netns.id(), Some(init.process.pid))? {
         None => Ok(()),
         Some(stranger) => bail!(
             "{stranger} is in its network namespace, and nothing is {} for it",

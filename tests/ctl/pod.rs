@@ -11,7 +11,8 @@ fn a_container_that_joined_a_sealed_namespace_holds_and_so_does_the_first() {
     let namespaces = json!([{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"},
         {"type": "network", "path": format!("/proc/{}/ns/net", sealed.pid("web"))}]);
     sealed.start("member", |config| put(config, "/linux/namespaces", namespaces));
-    assert_eq!(sealed.host.read_record("member")["joins_sealed"], json!(true));
+    let at = format!("/proc/{}/ns/net", sealed.pid("web"));
+    assert_eq!(sealed.host.read_record("member")["network"], json!({"joined": {"at": at}}));
     sealed.holds(&["member", "web"]);
 
     let inspect = sealed.ctl(&["inspect", "member"]).must();
@@ -55,8 +56,10 @@ fn the_namespaces_that_crio_keeps_for_a_pod_are_sealed_in_place_and_shared() {
     for id in ["one", "two"] {
         sealed.start(id, join(&sealed, true));
     }
-    let joins = |id| sealed.host.read_record(id)["joins_sealed"].clone();
-    assert_eq!((joins("one"), joins("two")), (json!(false), json!(true)));
+    let network = |id| sealed.host.read_record(id)["network"].clone();
+    let (first, other) =
+        (json!({"sealed-in-place": {"at": "/run/netns/pod"}}), json!({"joined": {"at": "/run/netns/pod"}}));
+    assert_eq!((network("one"), network("two")), (first.clone(), other));
     let all = links();
     assert!(!all.contains("eth0") && all.contains("10.88.0.2/32"), "{all}");
     let same = "for kind in net ipc; do stat -Lc %i /proc/$A/ns/$kind /proc/$B/ns/$kind; done | uniq | wc -l";
@@ -67,7 +70,7 @@ fn the_namespaces_that_crio_keeps_for_a_pod_are_sealed_in_place_and_shared() {
     // kubelet makes a new container when one has ended. Nobody has a record of the namespace then: it is sealed anew.
     sealed.sh("for id in one two; do $SHIM --root $R delete -f $id; done").must();
     sealed.start("three", join(&sealed, true));
-    assert_eq!(joins("three"), json!(false));
+    assert_eq!(network("three"), first);
     sealed.holds(&["three"]);
 }
 
@@ -120,7 +123,7 @@ fn what_is_open_in_a_pod_of_crio_outlives_the_container_that_was_first() {
         sealed.sh(&script).must();
     };
     let delete = |id: &str| sealed.sh(&format!("$SHIM --root $R delete {id}")).must();
-    let joins = |id: &str| sealed.host.read_record(id)["joins_sealed"].as_bool().unwrap();
+    let joins = |id: &str| sealed.host.read_record(id)["network"]["joined"].is_object();
     let table = || sealed.sh("ip netns exec pod nft list ruleset").must();
 
     // The first ends while the second runs: what is open is the second's as soon as the first is deleted.

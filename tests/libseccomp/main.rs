@@ -11,7 +11,7 @@ mod random;
 use filter::{Abi, Call, Filter, Library};
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Annotation, Decision, SWITCH, decide};
-use oci_isolate::rules::{CoreDumps, RULES, Subject, Violation, World};
+use oci_isolate::rules::{CoreDumps, Network, RULES, Subject, Violation, World};
 use oci_isolate::settings::Settings;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -33,7 +33,7 @@ fn isolated(text: &str) -> Result<String, Violation> {
 fn isolated_on(text: &str, world: World) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
     let Decision::Isolate(policy) = decide(&Settings::default(), &yes) else { unreachable!() };
-    let subject = Subject { policy, joins_sealed: false, world, hook: None };
+    let subject = Subject { policy, network: Network::New, world, hook: None };
     let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
     let edits = (rule.plan)(&document.view().unwrap(), &subject).unwrap();

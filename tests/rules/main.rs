@@ -15,7 +15,7 @@ use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
 use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{CredentialFiles, RULES, Rule, Source, Subject, World};
+use oci_isolate::rules::{CredentialFiles, Network, RULES, Rule, Source, Subject, World};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -338,7 +338,7 @@ fn nothing_is_opened_in_the_host_s_network_namespace() {
     let why = "network-namespace: the network namespace is the host's, and nothing can be opened in that; drop --network=host";
     assert_eq!(applied(cases.rule(), &json!({"linux": {}}), &subject).map(drop), Err(why.to_owned()));
     let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});
-    subject.world.keeps_network = true;
+    subject.network = Network::SealedInPlace { at: "/run/netns/x".into() };
     assert_eq!(applied(cases.rule(), &at, &subject).unwrap().0, at);
 }
 

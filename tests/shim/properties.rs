@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
-use oci_isolate::rules::{RULES, SealHook, Subject, World};
+use oci_isolate::rules::{Network, RULES, SealHook, Subject, World};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
@@ -19,7 +19,7 @@ use test_support::recorded::spec::differences;
 /// Stands in every value of a variable.
 const VALUE: &str = "c0ffee";
 
-fn subject(joins_sealed: bool, hooked: bool) -> Subject {
+fn subject(joins: bool, hooked: bool) -> Subject {
     // What would be refused is taken away, so that every configuration that can be read is made to hold.
     let strips = RULES.iter().filter(|rule| rule.answers[0] == Answer::Refuse);
     let mut answers: BTreeMap<_, _> = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
@@ -37,7 +37,8 @@ fn subject(joins_sealed: bool, hooked: bool) -> Subject {
         record: "/run/oci-isolate/containers/run/runc/web.json".into(),
         seals: true,
     };
-    Subject { policy, joins_sealed, world: World::default(), hook: hooked.then_some(hook) }
+    let network = if joins { Network::Joined { at: "/run/netns/x".into() } } else { Network::New };
+    Subject { policy, network, world: World::default(), hook: hooked.then_some(hook) }
 }
 
 /// Of a document's text: what rewriting makes of it.
@@ -273,10 +274,9 @@ proptest! {
             prop_assert!((rule.holds)(&view, &subject).is_ok(), "{}", rule.name);
         }
         prop_assert_eq!(networks(&after), 1);
-        if !joins {
-            let network = after["linux"]["namespaces"].as_array().unwrap().iter().find(|n| n["type"] == "network");
-            prop_assert!(matches!(network.unwrap()["path"].as_str(), None | Some("")), "{after}");
-        }
+        let network = after["linux"]["namespaces"].as_array().unwrap().iter().find(|n| n["type"] == "network");
+        let path = network.unwrap()["path"].as_str().filter(|path| !path.is_empty());
+        prop_assert!(path.is_none() || joins && path == Some("/run/netns/x"), "{after}");
     }
 
     #[test]

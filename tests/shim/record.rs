@@ -21,12 +21,12 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     host.config(&isolated());
     host.shim(&["create", "--pid-file", "/x/pid", "web"]).must();
     let record = host.read_record("web");
-    assert_eq!(record["version"], json!(2));
+    assert_eq!(record["version"], json!(3));
     assert_eq!(record["id"], json!("web"));
     assert_eq!(record["bundle"], json!(host.at("bundle")));
     assert_eq!(record["pid_file"], json!("/x/pid"));
     assert_eq!(record["why"], json!("annotation io.oci-isolate.network-isolation"));
-    assert_eq!(record["joins_sealed"], json!(false));
+    assert_eq!(record["network"], json!("new"));
     assert_eq!(record["sealed"], json!(null));
     let root = fs::metadata(host.at("bundle/rootfs")).unwrap();
     assert_eq!(record["rootfs"], json!({"dev": root.dev(), "ino": root.ino()}));
@@ -233,8 +233,13 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
             format!("cannot understand the record {path}: missing field `version` at line 1 column 2"),
         ),
         (good[..good.len() / 2].into(), String::new()),
-        (good.replace("\"version\":2", "\"version\":1"), format!("the record {path} is of version 1, not 2")),
-        (good.replace("\"version\":2", "\"version\":2,\"more\":0"), String::new()),
+        (
+            good.replace("\"version\":3", "\"version\":2")
+                .replace("\"network\":\"new\"", "\"joins_sealed\":false"),
+            format!("the record {path} is of version 2, not 3; delete the container and create it again"),
+        ),
+        (good.replace("\"version\":3", "\"version\":3,\"more\":0"), String::new()),
+        (good.replace("\"network\":\"new\"", "\"network\":{\"replaced\":{}}"), String::new()),
         (
             "\u{0}".repeat(100),
             format!("cannot understand the record {path}: expected value at line 1 column 1"),

@@ -8,9 +8,9 @@ use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
 use crate::ctl::ask;
-use crate::ctl::install::containerd::{FILE, disabled, given, plugin, read, way_of};
-use crate::ctl::install::imports::{imports, listed};
-use crate::ctl::install::tables::{at, strings};
+use crate::ctl::install::containerd::{disabled, given, plugin, way_of};
+use crate::ctl::install::imports::{FILE, imports, listed};
+use crate::ctl::install::tables::{at, read, strings};
 use crate::policy::{self, SWITCH};
 use crate::settings::{Mode, Settings};
 

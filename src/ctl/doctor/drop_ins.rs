@@ -7,8 +7,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::{Finding, is_shim, unusable};
 use crate::ctl::ask;
-use crate::ctl::install::containerd::read;
-use crate::ctl::install::tables::{at, strings};
+use crate::ctl::install::tables::{at, read, strings};
 use crate::ctl::install::{crio as crio_files, podman as podman_lists, podman_files};
 
 pub(super) fn podman(root: &Path, shim: &Path) -> Finding {

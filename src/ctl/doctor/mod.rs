@@ -12,11 +12,11 @@ mod namespace;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::exit::Exit;
 use super::install::NAME;
 use super::{print, print_json};
 
@@ -61,7 +61,7 @@ impl Finding {
     }
 }
 
-pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<ExitCode> {
+pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<Exit> {
     let root = &arguments.config_root;
     let shim = std::env::current_exe()?.with_file_name(NAME);
     let (settings, mut findings) = host::settings();
@@ -78,7 +78,7 @@ pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<ExitCode> {
         print(&findings.iter().map(|finding| line(finding, colour)).collect::<String>())?;
     }
     let fails = findings.iter().any(|finding| finding.state == State::Fail);
-    Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(Exit::ok_if(!fails))
 }
 
 fn line(finding: &Finding, colour: bool) -> String {

@@ -10,13 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
-use super::imports::{check_imported, drop_in, imports, own_file_of};
-use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
+use super::imports::{FILE, check_imported, drop_in, imports, own_file_of};
+use super::tables::{at, extend, make, parse, put_back, read, set, strings, take_out, written};
 use super::{ANNOTATIONS, Edited, Wanted};
 use crate::ctl::ask;
-use crate::files::{self, SMALL_LIMIT};
 
-pub(in crate::ctl) const FILE: &str = "/etc/containerd/config.toml";
 const RUNC: &str = "io.containerd.runc.v2";
 
 pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
@@ -214,15 +212,6 @@ fn way(version: i64) -> [&'static str; 3] {
 /// The same in a file that may be imported by one of another version.
 pub(in crate::ctl) fn way_of(document: &DocumentMut, version: i64) -> [&'static str; 3] {
     way(given(document).unwrap_or(version))
-}
-
-pub(in crate::ctl) fn read(file: &Path) -> Result<DocumentMut> {
-    if !file.exists() {
-        return Ok(DocumentMut::new());
-    }
-    let bytes = files::read(file, SMALL_LIMIT)?.bytes;
-    let text = String::from_utf8(bytes).with_context(|| format!("cannot understand {}", file.display()))?;
-    parse(&text).with_context(|| format!("cannot understand {}", file.display()))
 }
 
 const DEFAULT: &str = "default_runtime_name";

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml_edit::{DocumentMut, Item, Table};
 
-use super::containerd::read;
 use super::podman::file_name;
-use super::tables::{at, make, parse, put_back, set, take_out, written};
+use super::tables::{at, make, parse, put_back, read, set, take_out, written};
 use super::{Edited, Wanted};
 
 pub(in crate::ctl) const DIRECTORY: &str = "/etc/crio/crio.conf.d";

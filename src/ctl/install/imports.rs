@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
-use super::containerd::{FILE, read};
-use super::tables::strings;
+use super::tables::{read, strings};
+
+/// containerd's own file.
+pub(in crate::ctl) const FILE: &str = "/etc/containerd/config.toml";
 
 /// containerd's own file, where another one beside it is meant.
 pub(super) fn own_file_of(file: &Path) -> Result<Option<DocumentMut>> {

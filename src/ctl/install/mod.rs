@@ -15,12 +15,12 @@ pub(super) mod podman_files;
 pub(super) mod tables;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use nix::unistd::{AccessFlags, access};
 
+use super::exit::Exit;
 use super::{print, print_json};
 use change::Change;
 
@@ -95,7 +95,7 @@ struct Edited {
     behind: Option<PathBuf>,
 }
 
-pub(super) fn install(arguments: &Arguments, json: bool) -> Result<ExitCode> {
+pub(super) fn install(arguments: &Arguments, json: bool) -> Result<Exit> {
     let wanted = wanted(arguments)?;
     let edited = edited(arguments, &wanted)?;
     let _lock = if arguments.dry_run { None } else { change::lock(&edited.file)? };
@@ -107,7 +107,7 @@ pub(super) fn install(arguments: &Arguments, json: bool) -> Result<ExitCode> {
     }
     let note = if arguments.uninstall { None } else { behind::note(&wanted.path, edited.behind.as_deref())? };
     say(arguments, &change, note, json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Ok)
 }
 
 fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {

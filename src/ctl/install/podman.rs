@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use toml_edit::{Array, DocumentMut, Item, Value};
 
-use super::containerd::read;
 use super::podman_files::{DIRECTORY, files};
-use super::tables::{at, extend, make, parse, put_back, set, strings, take_out, written};
+use super::tables::{at, extend, make, parse, put_back, read, set, strings, take_out, written};
 use super::{Edited, NAME, Wanted};
 
 /// Lists of runtimes: which of them write their errors as JSON, and which do without control groups; with what Podman

@@ -1,7 +1,24 @@
 //! TOML documents whose comments, order and spaces stay.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
+
+use crate::files::{self, SMALL_LIMIT};
+
+/// The document in a file; an empty one where there is no file.
+///
+/// # Errors
+/// It cannot be read, or is not TOML.
+pub(in crate::ctl) fn read(file: &Path) -> Result<DocumentMut> {
+    if !file.exists() {
+        return Ok(DocumentMut::new());
+    }
+    let bytes = files::read(file, SMALL_LIMIT)?.bytes;
+    let text = String::from_utf8(bytes).with_context(|| format!("cannot understand {}", file.display()))?;
+    parse(&text).with_context(|| format!("cannot understand {}", file.display()))
+}
 
 /// Reads a document.
 ///

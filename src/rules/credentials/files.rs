@@ -1,5 +1,5 @@
 //! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
-//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by `prepare::homes`.
+//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::prepare`].
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Change, Edit, Pointer, View};
-use crate::rules::mounts::{clean, is_within};
+use crate::rules::mount::{clean, is_within};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -43,7 +43,7 @@ const POINTERS: [(&str, bool); 17] = [
     ("RCLONE_CONFIG", false),
 ];
 
-/// What `prepare::homes` found.
+/// What [`crate::prepare`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialFiles {
     /// Paths in the container, without links.

@@ -6,7 +6,7 @@
 use super::places::{IN_HOMES, Masked, Place};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::policy::glob;
-use crate::rules::mounts::{clean, is_bind, is_within};
+use crate::rules::mount::{clean, is_bind, is_within};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 

@@ -1,5 +1,5 @@
 //! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`Source`, looked
-//! at by `shim::sources`). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
+//! at by [`crate::prepare`]). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
 
 pub(super) mod data_channels;
 mod file_system;
@@ -10,6 +10,7 @@ pub(super) mod network_fs;
 pub(super) mod options;
 pub(super) mod overlay;
 mod pinned;
+mod pod;
 pub(super) mod propagation;
 mod root;
 pub(super) mod sockets;
@@ -20,10 +21,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::mount::{has, options};
 use super::{Rule, Subject, Violation, credentials};
 use crate::config::{Change, Edit, Mount, Pointer, View};
 use crate::settings::Answer;
 
+pub use super::mount::{clean, is_bind, is_within};
 pub use file_system::{Class, FileSystem};
 pub use known_options::{KNOWN, Known, Value};
 pub use layers::of_option as layers_of;
@@ -114,12 +117,6 @@ pub enum Node {
     Unclear(String),
 }
 
-/// Whether a runtime binds it: an option says so, and then the type does not matter, or the type (crun).
-#[must_use]
-pub fn is_bind(mount: &Mount) -> bool {
-    mount.kind.as_deref() == Some("bind") || has(mount, &["bind", "rbind"])
-}
-
 /// The paths of the host that a mount leads to: the source of a bind mount, the directories of an overlay.
 #[must_use]
 pub fn sources<'m>(mount: &'m Mount) -> Vec<Cow<'m, str>> {
@@ -138,14 +135,6 @@ pub fn copies_up(mount: &Mount) -> bool {
     !is_bind(mount) && has(mount, &["tmpcopyup"])
 }
 
-pub(super) fn options<'m>(mount: &'m Mount) -> impl Iterator<Item = &'m str> {
-    mount.options.iter().flatten().map(|option| &**option)
-}
-
-fn has(mount: &Mount, words: &[&str]) -> bool {
-    options(mount).any(|option| words.contains(&option))
-}
-
 /// Of `ro` and `rw` the last counts, and `rrw` takes every `ro` away.
 fn is_readonly(mount: &Mount) -> bool {
     !has(mount, &["rrw"])
@@ -153,27 +142,6 @@ fn is_readonly(mount: &Mount) -> bool {
             .filter(|option| matches!(*option, "ro" | "rw" | "rro"))
             .last()
             .is_some_and(|o| o != "rw")
-}
-
-/// A path without empty components, `.` and `..`, as runtimes clean destinations.
-#[must_use]
-pub fn clean(path: &str) -> String {
-    let mut kept = Vec::new();
-    for component in path.split('/') {
-        match component {
-            "" | "." => {}
-            ".." => drop(kept.pop()),
-            name => kept.push(name),
-        }
-    }
-    format!("/{}", kept.join("/"))
-}
-
-/// Whether the path is `directory` or lies below it; both clean.
-#[must_use]
-pub fn is_within(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
@@ -242,17 +210,6 @@ fn none(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn destinations_are_cleaned_as_runtimes_clean_them() {
-        for (path, is) in
-            [("/proc/", "/proc"), ("//a/./b/../c", "/a/c"), ("a", "/a"), ("/../..", "/"), ("", "/")]
-        {
-            assert_eq!(clean(path), is, "{path}");
-        }
-        assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/"));
-        assert!(!is_within("/ab", "/a"));
-    }
 
     #[test]
     fn binds_are_told_by_type_or_option_and_overlays_lead_to_their_directories() {

@@ -10,7 +10,7 @@
 
 use serde_json::json;
 
-use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, sockets, stays};
+use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, pod, stays};
 use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -93,7 +93,7 @@ pub(super) fn obstacle(
         Some(real) if real.contains([':', ',', '\\']) => {
             Some("its path has a character that options separate by")
         }
-        Some(_) if sockets::is_of_pod(view, source, subject) => Some("it is the pod's own"),
+        Some(_) if pod::is_of_pod(view, source, subject) => Some("it is the pod's own"),
         Some(real) if renewed(real) => Some("kubelet renews it"),
         Some(_) => None,
     }

@@ -11,8 +11,8 @@
 use serde_json::json;
 
 use super::{
-    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal, root,
-    shown, stays, system,
+    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal, pod,
+    root, shown, stays, system,
 };
 use crate::config::{Change, Edit, Json, Mount, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
@@ -119,7 +119,7 @@ fn seen(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Resul
     let fifos = source.fifos.iter().filter(|_| readonly);
     let mut all = source.sockets.iter().chain(fifos).peekable();
     if all.peek().is_none()
-        || is_of_pod(view, source, subject)
+        || pod::is_of_pod(view, source, subject)
         || overlay::becomes_overlay(view, mount, source, subject)
     {
         return Ok(Vec::new());
@@ -157,21 +157,4 @@ fn cover(index: usize, places: &[String], subject: &Subject) -> Edit {
         change: Change::Follow(Json::of(&places.iter().map(over).collect::<Vec<_>>())),
         says: format!("covered {}", places.join(", ")),
     }
-}
-
-/// Whether a volume belongs to the container's own pod, all of which is in one sealed network.
-pub(super) fn is_of_pod(view: &View, source: &Source, subject: &Subject) -> bool {
-    subject.joins_sealed && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
-}
-
-/// The directory of the pod, told by the hosts file that kubelet gives to each of its containers.
-fn pod(view: &View) -> Option<String> {
-    let hosts = view.mounts.iter().flatten().find(|mount| &*mount.destination == "/etc/hosts")?;
-    Some(hosts.source.as_deref()?.strip_suffix("/etc-hosts")?.to_owned())
-}
-
-/// Sockets in an emptyDir are the pod's own: its containers talk through them, and all are in one sealed network.
-fn is_empty_dir_of(pod: &str, source: &Source) -> bool {
-    let volumes = format!("{pod}/volumes/kubernetes.io~empty-dir/");
-    source.real.to_str().is_some_and(|real| real.starts_with(&volumes))
 }

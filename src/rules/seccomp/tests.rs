@@ -7,7 +7,7 @@ use super::lists::{CLOSED, Listed, PROTOCOLS, SOCKETS};
 use super::*;
 use crate::config::{Document, Kind};
 use crate::policy::{Openings, Policy};
-use crate::rules::{CoreDumps, World};
+use crate::rules::{CoreDumps, Network, World};
 use crate::settings::{Credentials, Firewall, Settings};
 
 fn subject(settings: &str) -> Subject {
@@ -15,7 +15,7 @@ fn subject(settings: &str) -> Subject {
     let (credentials, answers) = (Credentials::default(), std::collections::BTreeMap::new());
     let (firewall, openings) = (Firewall::Required, Openings::default());
     let policy = Policy { why: "a test".into(), firewall, credentials, families, openings, answers };
-    Subject { policy, joins_sealed: false, world: World::default(), hook: None }
+    Subject { policy, network: Network::New, world: World::default(), hook: None }
 }
 
 fn planned(text: &str, subject: &Subject) -> Result<(String, Vec<Edit>), Violation> {

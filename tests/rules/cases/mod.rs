@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{RULES, Rule, SealHook, Source, Sources, Subject, World};
+use oci_isolate::rules::{Network, RULES, Rule, SealHook, Source, Sources, Subject, World};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl Cases {
             answers: BTreeMap::new(),
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };
-        Subject { policy, joins_sealed: false, world: self.world.clone(), hook: Some(hook) }
+        Subject { policy, network: Network::New, world: self.world.clone(), hook: Some(hook) }
     }
 
     /// The subject for which the rule changes what it would refuse, or leave.

@@ -1,7 +1,7 @@
-//! Where records are, and what may happen to them: claimed before a container is created, read, updated, dropped. Every
-//! change happens under a lock, and a file is replaced in one step.
+//! The slot of one record: claimed before its container is created, read, updated, dropped. Every change happens under a
+//! lock, and a file is replaced in one step.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{Inode, Process, Record, VERSION};
+use super::{Record, VERSION};
 use crate::files;
+use crate::proc::Process;
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
@@ -29,16 +30,16 @@ struct Versioned {
     version: u32,
 }
 
-/// The place of one container's record.
+/// The slot of one container's record, whether there is one in it or not.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Slot {
     state: PathBuf,
     container: PathBuf,
     record: PathBuf,
 }
 
-impl Place {
-    /// The place for the container `id` below a runtime's `root` (absolute); `None` for an id that no container can
+impl Slot {
+    /// The slot of the container `id` below a runtime's `root` (absolute); `None` for an id that no container can
     /// have, because it is not the name of a file.
     #[must_use]
     pub fn of(root: &Path, id: &str) -> Option<Self> {
@@ -50,19 +51,11 @@ impl Place {
         })
     }
 
-    /// The places of all records of a runtime's `root`.
-    #[must_use]
-    pub fn all_of(root: &Path) -> Vec<Self> {
-        let entries = std::fs::read_dir(records_of(&state_dir(), root)).into_iter().flatten().flatten();
-        let id = |name: OsString| name.to_str().and_then(|name| Some(name.strip_suffix(".json")?.to_owned()));
-        entries.filter_map(|entry| Self::of(root, &id(entry.file_name())?)).collect()
-    }
-
-    /// The place of the record with this path, for a hook that was given it: a hook's environment is not the engine's,
+    /// The slot of the record with this path, for a hook that was given it: a hook's environment is not the engine's,
     /// so the state directory is read from the path.
     ///
     /// # Errors
-    /// It is not a path that [`Place::of`] makes.
+    /// It is not a path that [`Slot::of`] makes.
     pub fn at(record: &Path) -> Result<Self> {
         let containers = record.ancestors().filter(|dir| dir.ends_with("oci-isolate/containers")).last();
         let split = containers.and_then(|dir| Some((dir.parent()?, record.strip_prefix(dir).ok()?)));
@@ -118,7 +111,10 @@ impl Place {
             Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
         };
         if let Some(version) = version.filter(|version| *version != VERSION) {
-            bail!("the record {} is of version {version}, not {VERSION}", self.record.display());
+            bail!(
+                "the record {} is of version {version}, not {VERSION}; delete the container and create it again",
+                self.record.display()
+            );
         }
         read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
     }
@@ -130,49 +126,8 @@ impl Place {
         !matches!(std::fs::symlink_metadata(&self.record), Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 
-    /// Whether there may be any record: where all have been dropped, so has their directory.
-    #[must_use]
-    pub fn is_any() -> bool {
-        state_dir().join("containers").exists()
-    }
-
-    /// The places of all records.
-    ///
-    /// # Errors
-    /// A directory cannot be listed.
-    pub fn all() -> Result<Vec<Self>> {
-        let mut found = Vec::new();
-        let mut directories = vec![state_dir().join("containers")];
-        while let Some(directory) = directories.pop() {
-            let entries = match std::fs::read_dir(&directory) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                entries => entries.with_context(|| format!("cannot list {}", directory.display()))?,
-            };
-            for entry in entries {
-                let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
-                let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    directories.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "json") {
-                    found.push(Self::at(&path)?);
-                }
-            }
-        }
-        found.sort_by(|a, b| a.record.cmp(&b.record));
-        Ok(found)
-    }
-
-    /// The place of the same container below another path of the same root (a bind mount), if that has a record.
-    ///
-    /// # Errors
-    /// Records cannot be listed.
-    pub fn by_another_path(&self) -> Result<Option<Self>> {
-        let inode = |root: &Path| std::fs::metadata(root).ok().map(|meta| Inode::from(&meta));
-        let Some(root) = inode(self.root()) else { return Ok(None) };
-        let is_same = |other: &Self| {
-            other.container.file_name() == self.container.file_name() && inode(other.root()) == Some(root)
-        };
-        Ok(Self::all()?.into_iter().find(is_same))
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// The container's id.
@@ -250,7 +205,7 @@ impl Place {
         let stale = self.load().ok().flatten()?;
         stale.sweep();
         let creator = stale.creator;
-        creator.lives().then(|| format!("it is being created by process {}", creator.pid))
+        creator.runs().then(|| format!("it is being created by process {}", creator.pid))
     }
 
     fn write(&self, record: &Record) -> Result<()> {
@@ -287,6 +242,6 @@ impl Place {
     }
 }
 
-fn records_of(state: &Path, root: &Path) -> PathBuf {
+pub(super) fn records_of(state: &Path, root: &Path) -> PathBuf {
     state.join("containers").join(root.strip_prefix("/").unwrap_or(root))
 }

@@ -1,0 +1,183 @@
+//! All records of a state directory, and what is asked of them together.
+//!
+//! The container of a record that cannot be read is neither started nor entered, and what it has is unknown. So that it never
+//! makes a claim good and never frees what may be its own:
+//!
+//! | question | a record that cannot be read |
+//! |---|---|
+//! | which container owns a namespace, lives in it, has joined it ([`owner_of`], [`tenant_of`], [`heir_of`]) | is none of them |
+//! | which are the members of a job ([`members_of`]) | is no member |
+//! | which processes are of isolated containers, which namespaces are theirs ([`readable`]) | has none that are known |
+//! | whether another container may have a namespace ([`may_be_of_another`]) | may have it |
+//! | what containers there are ([`iter`]) | is there, with the reason |
+//!
+//! [`owner_of`]: Store::owner_of
+//! [`tenant_of`]: Store::tenant_of
+//! [`heir_of`]: Store::heir_of
+//! [`members_of`]: Store::members_of
+//! [`readable`]: Store::readable
+//! [`may_be_of_another`]: Store::may_be_of_another
+//! [`iter`]: Store::iter
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::directory::state_dir;
+use super::slot::{Slot, records_of};
+use super::{InitProcess, Record};
+use crate::policy::Job;
+use crate::proc::Inode;
+use crate::seal::{Netns, OpenNetns};
+
+/// The records below one state directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    state: PathBuf,
+}
+
+/// A record and where it is kept.
+pub type Recorded = (Slot, Record);
+
+impl Store {
+    /// That of the caller: root's, or a user's own.
+    #[must_use]
+    pub fn ours() -> Self {
+        Self { state: state_dir() }
+    }
+
+    /// The one that a slot is of: a hook, whose environment is not the engine's, is told of a slot.
+    #[must_use]
+    pub fn of(slot: &Slot) -> Self {
+        Self { state: slot.state().to_owned() }
+    }
+
+    /// Whether there may be any record: where all have been dropped, so has their directory.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.state.join("containers").exists()
+    }
+
+    /// Where all records are, in the order of their paths.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn slots(&self) -> Result<Vec<Slot>> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.state.join("containers")];
+        while let Some(directory) = directories.pop() {
+            let entries = match std::fs::read_dir(&directory) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.with_context(|| format!("cannot list {}", directory.display()))?,
+            };
+            for entry in entries {
+                let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "json") {
+                    found.push(Slot::at(&path)?);
+                }
+            }
+        }
+        found.sort_by(|a, b| a.record().cmp(b.record()));
+        Ok(found)
+    }
+
+    /// Where the records of a runtime's `root` are.
+    #[must_use]
+    pub fn slots_of(&self, root: &Path) -> Vec<Slot> {
+        let entries = std::fs::read_dir(records_of(&self.state, root)).into_iter().flatten().flatten();
+        let id = |name: OsString| name.to_str().and_then(|name| Some(name.strip_suffix(".json")?.to_owned()));
+        entries.filter_map(|entry| Slot::of(root, &id(entry.file_name())?)).collect()
+    }
+
+    /// Where a record is of the same container below another path of the same root (a bind mount).
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn by_another_path(&self, slot: &Slot) -> Result<Option<Slot>> {
+        let Ok(root) = Inode::of(slot.root()) else { return Ok(None) };
+        let is_same = |other: &Slot| {
+            other.id() == slot.id() && Inode::of(other.root()).is_ok_and(|others| others == root)
+        };
+        Ok(self.slots()?.into_iter().find(is_same))
+    }
+
+    /// All records, those that cannot be read with the reason. One that is dropped meanwhile is left out.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn iter(&self) -> Result<impl Iterator<Item = (Slot, Result<Record>)> + use<>> {
+        let load = |slot: Slot| slot.load().transpose().map(|record| (slot, record));
+        Ok(self.slots()?.into_iter().filter_map(load))
+    }
+
+    /// The records that can be read.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn readable(&self) -> Result<impl Iterator<Item = Recorded> + use<>> {
+        Ok(self.iter()?.filter_map(|(slot, record)| Some((slot, record.ok()?))))
+    }
+
+    /// The container for which a namespace was sealed; of several that have ended or not, one that lives.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn owner_of(&self, netns: Netns) -> Result<Option<Recorded>> {
+        let owners = self.readable()?.filter(|(_, record)| record.owns(netns));
+        Ok(owners.max_by_key(|(_, record)| record.lives()))
+    }
+
+    /// The container that lives in a namespace: the one for which it was sealed, or else one that joined it.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn tenant_of(&self, netns: Netns) -> Result<Option<Record>> {
+        let tenants = self.readable()?.map(|(_, record)| record);
+        let tenants = tenants.filter(|record| record.live_in(netns).is_some());
+        Ok(tenants.max_by_key(|record| record.sealed.is_some()))
+    }
+
+    /// A container that lives and has joined a namespace in which something is open.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn heir_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
+        let mut joined =
+            self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some());
+        Ok(joined.find_map(|(slot, record)| record.live_in(netns).map(|init| ((slot, record), init))))
+    }
+
+    /// The containers of the job of the one at `of`, itself among them: whether they live or not, and whether they have a
+    /// namespace of their own or not.
+    ///
+    /// A pod's job is one of its own engine too: a namespace that is claimed for a container of another engine by an
+    /// annotation is not one of this cluster. Engines are distinguished by their roots of the runtime
+    /// (`/run/containerd/runc/k8s.io`, `/var/run/docker/runtime-runc/moby`).
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn members_of(&self, job: &Job, of: &Slot) -> Result<Vec<Recorded>> {
+        let is_of_engine = |slot: &Slot| job.namespace.is_none() || slot.root() == of.root();
+        let members =
+            self.readable()?.filter(|(slot, record)| is_of_engine(slot) && record.job() == Some(job));
+        Ok(members.collect())
+    }
+
+    /// Whether a namespace is, or may be, that of a container other than the one at `this`.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn may_be_of_another(&self, netns: Netns, this: &Slot) -> Result<bool> {
+        let may_have = |record: Result<Record>| {
+            let Ok(record) = record else { return true };
+            let given = || OpenNetns::at(record.given_namespace()?).ok();
+            record.owns(netns) || given().is_some_and(|given| given.id() == netns)
+        };
+        Ok(self.iter()?.any(|(slot, record)| slot.record() != this.record() && may_have(record)))
+    }
+}
