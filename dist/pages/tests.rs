@@ -91,3 +91,12 @@ fn markdown_becomes_requests_of_man_7() {
     assert!(out.starts_with(roff), "{out}");
     assert!(out.ends_with(".TP\n\\fBk\\fR\nv\n.TP\n\\fBt\\fR\nd\n"), "{out}");
 }
+
+#[test]
+fn every_page_has_all_that_it_includes() {
+    for page in PAGES {
+        let text = page.text().unwrap();
+        assert!(!text.contains("<!--"), "{}: {text}", page.name);
+    }
+    assert!(page("isolatectl").contains("isolatectl verify --all; echo $?"));
+}
