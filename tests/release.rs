@@ -1,6 +1,7 @@
 //! What `hack/release` says of its files, and that `hack/verify-release` refuses every release but the one that was signed.
 //!
 //! By the same functions that make a real release, on a small one. Needs openssl and jq.
+//! The changelog and the DaemonSet are of the version that would be released.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
@@ -231,4 +232,15 @@ fn the_vex_file_has_every_vulnerability_of_the_page() {
             "{impact}"
         );
     }
+}
+
+#[test]
+fn the_changelog_and_the_daemonset_have_the_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let read = |name: &str| fs::read_to_string(project().join(name)).unwrap();
+    assert!(read("CHANGELOG.md").contains(&format!("\n## [{version}] - 20")), "add a section [{version}]");
+    assert!(
+        read("hack/kubernetes/daemonset.yaml")
+            .contains(&format!("image: docker.io/library/oci-isolate-node:{version}\n"))
+    );
 }
