@@ -69,7 +69,8 @@ impl Page {
     fn roff(&self, date: &str) -> Result<String, Box<dyn Error>> {
         let version = concat!("oci-isolate ", env!("CARGO_PKG_VERSION"));
         let title = self.name.to_uppercase();
-        let head = format!(".TH \"{title}\" {} {date} \"{version}\"\n", self.section);
+        // Long paths cannot be broken, and a line with one cannot be filled up to the margin.
+        let head = format!(".TH \"{title}\" {} {date} \"{version}\"\n.ad l\n", self.section);
         Ok(head + &roff::of(&self.text()?))
     }
 }
