@@ -1,8 +1,8 @@
 //! Writes the manual pages and the shells' completions into a directory: `cargo run --example pages -- DIR`.
 //!
 //! Nothing that is known to the source is written twice: commands and flags of isolatectl come from its clap
-//! definition, rules from docs/rules.md, settings from dist/config.toml. The tests below see to it that a flag,
-//! a setting, an annotation or a variable without a page fails.
+//! definition, its examples from docs/isolatectl.md, rules from docs/rules.md, settings from dist/config.toml. The
+//! tests below see to it that a flag, a setting, an annotation or a variable without a page fails.
 
 #![allow(clippy::print_stdout, reason = "it says what it wrote")]
 
@@ -58,13 +58,19 @@ impl Page {
         if text.contains(RULES) {
             text = text.replace(RULES, &read("docs/rules.md")?);
         }
+        if text.contains(EXAMPLES) {
+            let page = read("docs/isolatectl.md")?;
+            let (_, sections) = page.split_once("\n## ").ok_or("docs/isolatectl.md has no section")?;
+            text = text.replace(EXAMPLES, &format!("## {sections}"));
+        }
         Ok(text.replace(COMMANDS, &command::markdown(&oci_isolate::ctl::command())))
     }
 
     fn roff(&self, date: &str) -> Result<String, Box<dyn Error>> {
         let version = concat!("oci-isolate ", env!("CARGO_PKG_VERSION"));
         let title = self.name.to_uppercase();
-        let head = format!(".TH \"{title}\" {} {date} \"{version}\"\n", self.section);
+        // Long paths cannot be broken, and a line with one cannot be filled up to the margin.
+        let head = format!(".TH \"{title}\" {} {date} \"{version}\"\n.ad l\n", self.section);
         Ok(head + &roff::of(&self.text()?))
     }
 }
@@ -79,6 +85,7 @@ fn date() -> Result<String, Box<dyn Error>> {
 }
 
 const COMMANDS: &str = "<!-- commands -->\n";
+const EXAMPLES: &str = "<!-- isolatectl -->\n";
 const RULES: &str = "<!-- rules -->\n";
 const SETTINGS: &str = "<!-- settings -->\n";
 

@@ -91,3 +91,31 @@ fn markdown_becomes_requests_of_man_7() {
     assert!(out.starts_with(roff), "{out}");
     assert!(out.ends_with(".TP\n\\fBk\\fR\nv\n.TP\n\\fBt\\fR\nd\n"), "{out}");
 }
+
+#[test]
+fn every_page_has_all_that_it_includes() {
+    for page in PAGES {
+        let text = page.text().unwrap();
+        assert!(!text.contains("<!--"), "{}: {text}", page.name);
+    }
+    assert!(page("isolatectl").contains("isolatectl verify --all; echo $?"));
+}
+
+#[test]
+fn every_test_binary_is_in_the_readme_of_tests() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let readme = fs::read_to_string(tests.join("README.md")).unwrap();
+    let mut rows: Vec<_> =
+        readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    rows.retain(|row| !["lib", "pages", "crio"].contains(row));
+    rows.sort_unstable();
+    let binary = |path: PathBuf| {
+        let is_one =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
+        is_one.then(|| path.file_stem().unwrap().to_str().unwrap().to_owned())
+    };
+    let entries = fs::read_dir(&tests).unwrap().map(|entry| entry.unwrap().path());
+    let mut binaries: Vec<_> = entries.filter_map(binary).collect();
+    binaries.sort_unstable();
+    assert_eq!(rows, binaries, "tests/README.md has a row for each test binary");
+}

@@ -40,12 +40,14 @@ mod tests {
     #[test]
     fn the_manual_has_every_exit_status_and_no_other() {
         let meaning = |exit: Exit| match exit {
-            Exit::Ok => "All is well; of **check**, the container would be isolated.",
-            Exit::Failed => {
-                "Something does not hold, would be refused, could not be looked at, is not running, or went wrong."
+            Exit::Ok => {
+                "Success: everything that was checked holds; for `check`, the container would be isolated."
             }
-            Exit::Usage => "The command line is not known.",
-            Exit::PassedThrough => "Of **check**, the container would be passed through.",
+            Exit::Failed => {
+                "Something does not hold, could not be checked, is not running, would be refused, or went wrong."
+            }
+            Exit::Usage => "Unknown command line.",
+            Exit::PassedThrough => "`check` only: the container would be passed through.",
         };
         let all = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::PassedThrough];
         let wanted: Vec<_> =

@@ -4,9 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
-#[path = "seal/allow_list.rs"]
 mod allow_list;
-#[path = "seal/golden.rs"]
 mod golden;
 
 use std::fs::File;
