@@ -181,3 +181,103 @@ impl Store {
         Ok(self.iter()?.any(|(slot, record)| slot.record() != this.record() && may_have(record)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::record::VERSION;
+
+    const NETNS: Netns = Netns { dev: 4, ino: 7 };
+
+    fn record(id: &str) -> Value {
+        json!({
+            "version": VERSION, "id": id, "runtime": "/usr/bin/runc", "bundle": "/b", "rootfs": {"dev": 1, "ino": 2},
+            "pinned": [], "pid_file": null, "creator": {"pid": 1, "start": u64::MAX}, "why": "test",
+            "firewall": "required", "network": "new", "confined": false, "opened": null, "applied": [], "waived": [],
+            "audit": {"file": null, "required": false, "passed-through": false}, "init": null, "sealed": null,
+        })
+    }
+
+    fn sealed(mut record: Value) -> Value {
+        record["sealed"] = json!({
+            "netns": NETNS, "links-removed": [], "links-kept": [], "own": [], "gateways": [], "links-left": [],
+            "addresses-kept": [], "addresses-skipped": [], "foreign-blocked": [], "nsids-left": [], "firewall": true,
+        });
+        record
+    }
+
+    fn of_job(mut record: Value, namespace: Option<&str>) -> Value {
+        record["opened"] = json!({
+            "asked": {"ingress": [], "peers": [], "job": {"namespace": namespace, "name": "train"}}, "peers": [],
+            "bounds": {"within": [], "widest": [24, 64]}, "never": {}, "host-name": null, "hosts": {"left": "test"},
+        });
+        record
+    }
+
+    /// A store with these texts as records, by root and id.
+    fn store(texts: &[(&str, &str, String)]) -> (tempfile::TempDir, Store, Vec<Slot>) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("oci-isolate");
+        let slot = |(root, id, text): &(&str, &str, String)| {
+            let below = state.join("containers").join(root);
+            std::fs::create_dir_all(&below).unwrap();
+            let path = below.join(format!("{id}.json"));
+            std::fs::write(&path, text).unwrap();
+            Slot::at(&path).unwrap()
+        };
+        let slots: Vec<Slot> = texts.iter().map(slot).collect();
+        let store = Store::of(&slots[0]);
+        (dir, store, slots)
+    }
+
+    fn ids<'r>(records: impl IntoIterator<Item = &'r Recorded>) -> Vec<&'r str> {
+        records.into_iter().map(|(_, record)| &*record.id).collect()
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_there_and_makes_no_claim_good() {
+        let good = sealed(record("a")).to_string();
+        let (_dir, store, slots) =
+            store(&[("run/runc", "a", good), ("run/runc", "b", "{\"version\":2}".into())]);
+        let all: Vec<_> = store.iter().unwrap().map(|(_, record)| record.map(|record| record.id)).collect();
+        assert_eq!(all[0].as_ref().unwrap(), "a");
+        let why = all[1].as_ref().unwrap_err().to_string();
+        assert!(why.ends_with("is of version 2, not 3; delete the container and create it again"), "{why}");
+        assert_eq!(ids(&store.readable().unwrap().collect::<Vec<_>>()), ["a"]);
+        assert_eq!(ids(&store.owner_of(NETNS).unwrap()), ["a"]);
+        let other = Netns { ino: 8, ..NETNS };
+        assert!(store.owner_of(other).unwrap().is_none());
+        // Its init process does not live.
+        assert!(store.tenant_of(NETNS).unwrap().is_none() && store.heir_of(NETNS).unwrap().is_none());
+        // What cannot be read may have any.
+        assert!(store.may_be_of_another(other, &slots[0]).unwrap());
+        std::fs::remove_file(slots[1].record()).unwrap();
+        assert!(!store.may_be_of_another(other, &slots[0]).unwrap());
+        assert!(!store.may_be_of_another(NETNS, &slots[0]).unwrap());
+        assert!(store.may_be_of_another(NETNS, &slots[1]).unwrap());
+    }
+
+    #[test]
+    fn the_job_of_a_pod_is_one_of_its_own_engine() {
+        let of = |id, namespace| of_job(record(id), namespace).to_string();
+        let (_dir, store, slots) = store(&[
+            ("run/runc", "a", of("a", Some("team"))),
+            ("run/runc", "b", of("b", Some("team"))),
+            ("run/runc", "c", of("c", Some("other"))),
+            ("run/crun", "d", of("d", Some("team"))),
+            ("run/runc", "e", of("e", None)),
+            ("run/crun", "f", of("f", None)),
+            ("run/crun", "g", record("g").to_string()),
+            ("run/runc", "h", "{".into()),
+        ]);
+        let members = |slot: &Slot| {
+            let record = slot.load().unwrap().unwrap();
+            ids(&store.members_of(record.job().unwrap(), slot).unwrap()).join(" ")
+        };
+        assert_eq!(members(&slots[0]), "a b");
+        assert_eq!(members(&slots[2]), "c");
+        assert_eq!(members(&slots[4]), "f e");
+    }
+}

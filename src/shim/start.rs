@@ -111,13 +111,13 @@ fn check_pinned(record: &Record, init: Process) -> Result<()> {
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
 /// container was created, and another may have joined since.
 fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
-    let was_looked_at = match record.network {
+    let must_be_alone = match record.network {
         Network::New | Network::Replaced { .. } => record.opened.is_some(),
         Network::SealedInPlace { .. } => true,
-        // Others of its own kind are in there; `sealing` looks for who is not.
+        // Other isolated containers are in it; `sealing` looks for any other process.
         Network::Joined { .. } => false,
     };
-    if !was_looked_at {
+    if !must_be_alone {
         return Ok(());
     }
     match peers::stranger(init.netns.id(), Some(init.process.pid))? {
