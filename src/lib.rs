@@ -33,5 +33,4 @@ pub mod peers;
 
 pub mod prepare;
 
-pub mod ctl;
 pub mod shim;

@@ -29,6 +29,11 @@ const PAGES: [Page; 4] = [
     Page { name: "oci-isolate-rules", section: 7 },
 ];
 
+/// The project's directory.
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: pages DIR")?);
     fs::create_dir_all(&directory)?;
@@ -38,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", path.display());
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut command = oci_isolate::ctl::command();
+        let mut command = isolatectl::command();
         println!("{}", clap_complete::generate_to(shell, &mut command, "isolatectl", &directory)?.display());
     }
     Ok(())
@@ -47,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 impl Page {
     /// The page's Markdown, with what the source knows put in.
     fn text(&self) -> Result<String, Box<dyn Error>> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = project();
         let read = |name: &str| {
             fs::read_to_string(root.join(name)).map_err(|error| format!("cannot read {name}: {error}"))
         };
@@ -63,7 +68,7 @@ impl Page {
             let (_, sections) = page.split_once("\n## ").ok_or("docs/isolatectl.md has no section")?;
             text = text.replace(EXAMPLES, &format!("## {sections}"));
         }
-        Ok(text.replace(COMMANDS, &command::markdown(&oci_isolate::ctl::command())))
+        Ok(text.replace(COMMANDS, &command::markdown(&isolatectl::command())))
     }
 
     fn roff(&self, date: &str) -> Result<String, Box<dyn Error>> {

@@ -22,7 +22,7 @@ fn every_command_and_flag_says_what_it_does() {
         command.get_subcommands().for_each(|below| silent(below, missing));
     }
     let mut missing = Vec::new();
-    let mut command = oci_isolate::ctl::command();
+    let mut command = isolatectl::command();
     command.build();
     silent(&command, &mut missing);
     assert!(missing.is_empty(), "add a /// line, which becomes its text in isolatectl(8), to {missing:?}");
@@ -31,7 +31,7 @@ fn every_command_and_flag_says_what_it_does() {
 #[test]
 fn every_command_and_flag_is_in_isolatectl_8() {
     let page = Page { name: "isolatectl", section: 8 }.roff("2026-01-01").unwrap();
-    let command = oci_isolate::ctl::command();
+    let command = isolatectl::command();
     for verb in command.get_subcommands() {
         assert!(page.contains(&format!(".SS {}", verb.get_name())), "{}", verb.get_name());
         for flag in verb.get_arguments().filter_map(|argument| argument.get_long()) {
@@ -64,7 +64,8 @@ fn every_annotation_and_variable_in_the_source_is_in_oci_isolate_8() {
         }
     }
     let mut source = String::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
+    sources(&project().join("src"), &mut source);
+    sources(&project().join("crates/isolatectl/src"), &mut source);
     let page = page("oci-isolate");
     let annotations = source.match_indices("\"io.oci-isolate.").map(|(at, _)| {
         let name = &source[at + 1..];
@@ -103,7 +104,7 @@ fn every_page_has_all_that_it_includes() {
 
 #[test]
 fn every_test_binary_is_in_the_readme_of_tests() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let tests = project().join("tests");
     let readme = fs::read_to_string(tests.join("README.md")).unwrap();
     let mut rows: Vec<_> =
         readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();

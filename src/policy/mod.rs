@@ -82,7 +82,8 @@ fn shown(item: &str) -> String {
 }
 
 /// Whether the whole text matches the pattern, in which `*` stands for any characters, also none.
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

@@ -37,8 +37,8 @@ use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, seccomp};
 use crate::seal::OpenNetns;
 
-pub(crate) use mountinfo::{Mount, mounts};
-pub(crate) use open::Opened;
+pub use mountinfo::{Mount, mounts};
+pub use open::Opened;
 pub use settings::settings;
 pub use world::{core_dumps, drivers_of, is_initial};
 

@@ -9,21 +9,21 @@ use nix::sys::stat::makedev;
 use crate::rules::mounts::layers_of;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
-pub(crate) struct Mount<'l> {
+pub struct Mount<'l> {
     /// Which file system, by the number that it has as long as it is mounted.
-    pub(crate) device: &'l str,
+    pub device: &'l str,
     root: &'l [u8],
     point: &'l [u8],
     options: &'l [u8],
     /// Such as `shared:2`.
     propagation: Vec<&'l [u8]>,
     /// The file system's name.
-    pub(crate) kind: &'l str,
+    pub kind: &'l str,
     of_file_system: &'l [u8],
 }
 
 /// Every mount in the text. A line that is none is left out.
-pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
     text.split(|byte| *byte == b'\n').filter_map(Mount::read)
 }
 
@@ -45,29 +45,29 @@ impl<'l> Mount<'l> {
     }
 
     /// What of its file system is mounted.
-    pub(crate) fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         unescaped(self.root)
     }
 
     /// Where.
-    pub(crate) fn point(&self) -> PathBuf {
+    pub fn point(&self) -> PathBuf {
         unescaped(self.point)
     }
 
     /// The mount, or all of its file system.
-    pub(crate) fn is_readonly(&self) -> bool {
+    pub fn is_readonly(&self) -> bool {
         [self.options, self.of_file_system].iter().any(|options| has(options, "ro"))
     }
 
     /// The directories that an overlay is made of, without the backslashes that separate them.
-    pub(crate) fn layers(&self) -> Vec<String> {
+    pub fn layers(&self) -> Vec<String> {
         let options = self.of_file_system.split(|byte| *byte == b',').map(unescaped);
         let layers = options.filter_map(|option| option.to_str().map(layers_of)).flatten();
         layers.filter(|layer| !layer.contains('\\')).collect()
     }
 
     /// The number of the peer group that it shares mounts with (`shared`), or gets them from (`master`).
-    pub(crate) fn group(&self, how: &str) -> Option<&'l str> {
+    pub fn group(&self, how: &str) -> Option<&'l str> {
         let number = |field: &&'l [u8]| str::from_utf8(field).ok()?.strip_prefix(how)?.strip_prefix(':');
         self.propagation.iter().find_map(number)
     }
@@ -80,7 +80,7 @@ impl<'l> Mount<'l> {
     }
 
     /// Whether the file system, whoever mounts it, has an option.
-    pub(crate) fn has(&self, option: &str) -> bool {
+    pub fn has(&self, option: &str) -> bool {
         has(self.of_file_system, option)
     }
 }

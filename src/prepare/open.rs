@@ -18,7 +18,7 @@ use crate::proc;
 use crate::rules::mounts::FileSystem;
 
 /// An open file that closes with us.
-pub(crate) struct Opened(RawFd);
+pub struct Opened(RawFd);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -45,12 +45,12 @@ impl Opened {
     }
 
     /// The root directory of a process of the machine.
-    pub(crate) fn root_of(process: &proc::Dir) -> nix::Result<Self> {
+    pub fn root_of(process: &proc::Dir) -> nix::Result<Self> {
         open(&process.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
     /// The file at a path in this directory as a process would find it whose root it is.
-    pub(crate) fn within(&self, path: impl AsRef<Path>, flags: OFlag) -> nix::Result<Self> {
+    pub fn within(&self, path: impl AsRef<Path>, flags: OFlag) -> nix::Result<Self> {
         let path = path.as_ref().strip_prefix("/").unwrap_or(path.as_ref());
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
@@ -76,12 +76,13 @@ impl Opened {
         open(self.link().as_path(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    pub(crate) fn stat(&self) -> nix::Result<FileStat> {
+    /// What kind of file it is (fstat(2)).
+    pub fn stat(&self) -> nix::Result<FileStat> {
         fstat(self.0)
     }
 
     /// What is in this directory under a name; links are not followed.
-    pub(crate) fn stat_of(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<FileStat> {
+    pub fn stat_of(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<FileStat> {
         fstatat(Some(self.0), name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
@@ -96,7 +97,7 @@ impl Opened {
     }
 
     /// Whether it is mounted read-only.
-    pub(crate) fn is_readonly(&self) -> nix::Result<bool> {
+    pub fn is_readonly(&self) -> nix::Result<bool> {
         statfs(self.link().as_path()).map(|found| found.flags().contains(FsFlags::ST_RDONLY))
     }
 
@@ -129,7 +130,7 @@ impl Opened {
     }
 
     /// Names in this directory, which has to be open for reading; at most `limit`.
-    pub(crate) fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
+    pub fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
         Ok(self.entries(limit)?.into_iter().map(|(name, _)| name).collect())
     }
 

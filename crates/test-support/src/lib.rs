@@ -26,6 +26,7 @@ pub mod said;
 pub mod world;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The annotation that asks for isolation, as `key=value`.
@@ -71,9 +72,16 @@ pub fn shim() -> PathBuf {
     std::env::var_os("OCI_ISOLATE_TEST_SHIM").map_or_else(|| program("oci-isolate"), PathBuf::from)
 }
 
-/// `isolatectl`, built with the tests.
+/// `isolatectl`. It is another package's, so that cargo does not build it for every test: it is brought up to date first.
 #[must_use]
 pub fn isolatectl() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = ["build", "--quiet", "--locked", "--package", "isolatectl"];
+        let status = Command::new(cargo).args(build).current_dir(project()).status().unwrap();
+        assert!(status.success(), "isolatectl was not built");
+    });
     program("isolatectl")
 }
 

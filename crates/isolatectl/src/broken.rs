@@ -1,0 +1,21 @@
+//! What `verify` says of a promise that does not hold.
+
+use serde::Serialize;
+
+use super::seen::TABLE;
+use oci_isolate::complain::plain;
+
+/// A promise that does not hold.
+#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Broken {
+    pub(super) rule: &'static str,
+    pub(super) why: String,
+}
+
+impl Broken {
+    /// `rule` is a name of [`TABLE`].
+    pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
+        debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
+        Self { rule, why: plain(&why.into(), &[]).into_owned() }
+    }
+}

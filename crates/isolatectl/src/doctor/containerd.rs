@@ -1,0 +1,144 @@
+//! containerd: whether a handler of the CRI plugin is ours, and whether annotations of pods reach it. Without
+//! `pod_annotations` the shim sees none, and a pod that asks for isolation starts open.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use toml_edit::DocumentMut;
+
+use super::{Finding, is_shim, unusable};
+use crate::ask;
+use crate::install::containerd::{disabled, given, plugin, way_of};
+use crate::install::imports::{FILE, imports, listed};
+use crate::install::tables::{at, read, strings};
+use oci_isolate::policy::{self, SWITCH};
+use oci_isolate::settings::{Mode, Settings};
+
+pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+    let file = root.join(&FILE[1..]);
+    let version = ask::version(Path::new("containerd"));
+    if version.is_none() && !file.exists() {
+        return vec![Finding::ok("containerd", "not there")];
+    }
+    let major = version.as_deref().and_then(ask::major);
+    let mut found =
+        vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
+    let findings = read(&file).and_then(|main| match disabled(&main) {
+        Some(why) => Ok(vec![Finding::ok(CHECK, format!("{}: {why}, so no pods run here", file.display()))]),
+        None => judge(root, &file, main, major, shim, settings),
+    });
+    found.extend(findings.unwrap_or_else(|error| {
+        let what = "correct it: whether pods would be isolated cannot be told";
+        vec![Finding::fail(CHECK, format!("{error:#}"), what)]
+    }));
+    found
+}
+
+fn judge(
+    root: &Path,
+    file: &Path,
+    main: DocumentMut,
+    major: Option<u32>,
+    shim: &Path,
+    settings: &Settings,
+) -> Result<Vec<Finding>> {
+    let ours = handlers(root, file, main, major, shim)?;
+    if !ours.is_empty() {
+        return Ok(ours.iter().map(|handler| judged(handler, settings)).collect());
+    }
+    let shown = file.display();
+    // Where `containerd config default` of 2.2 and later looks; a file that does not say so imports nothing.
+    for other in listed(&root.join("etc/containerd/conf.d"), ".toml") {
+        if !ours_in(&[read(&other)?], 3, shim).is_empty() {
+            let says = format!("{} has oci-isolate, and {shown} does not import it", other.display());
+            let what = format!("add imports = [\"/etc/containerd/conf.d/*.toml\"] to {shown}");
+            return Ok(vec![Finding::fail(CHECK, says, what)]);
+        }
+    }
+    let says = format!("no handler of {shown} is oci-isolate");
+    Ok(vec![Finding::warn(CHECK, says, "isolatectl install containerd")])
+}
+
+/// A handler that is the shim.
+struct Handler {
+    name: String,
+    binary: String,
+    pod_annotations: Vec<String>,
+}
+
+fn judged(handler: &Handler, settings: &Settings) -> Finding {
+    let (name, what) = (&handler.name, "isolatectl install containerd, with --name where it has another");
+    if let Some(why) = unusable(Path::new(&handler.binary)) {
+        return Finding::fail(CHECK, format!("handler {name}: {why}"), what);
+    }
+    let arrives = |annotation: &str| handler.pod_annotations.iter().any(|glob| passes(glob, annotation));
+    let switches = [SWITCH].into_iter().chain(settings.annotations.iter().map(String::as_str));
+    let missing: Vec<_> = switches.filter(|switch| !arrives(switch)).collect();
+    if settings.mode == Mode::Annotation && !missing.is_empty() {
+        let says = format!(
+            "handler {name} has no pod_annotations that match {}: pods that ask for isolation would start open",
+            missing.join(", ")
+        );
+        return Finding::fail(CHECK, says, what);
+    }
+    Finding::ok(CHECK, format!("handler {name} is {}, and annotations reach it", handler.binary))
+}
+
+/// containerd's own match (path.Match), of which only stars are known here: they do not go beyond a slash.
+fn passes(glob: &str, annotation: &str) -> bool {
+    let parts = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let (globs, names) = (parts(glob), parts(annotation));
+    globs.len() == names.len() && globs.iter().zip(&names).all(|(glob, name)| policy::glob(glob, name))
+}
+
+fn handlers(
+    root: &Path,
+    file: &Path,
+    main: DocumentMut,
+    major: Option<u32>,
+    shim: &Path,
+) -> Result<Vec<Handler>> {
+    let version = match given(&main) {
+        _ if main.is_empty() => return Ok(vec![]),
+        Some(version @ 2..=4) => version,
+        other => bail!(
+            "cannot understand {}: its version is {}, and 2, 3 and 4 are known",
+            file.display(),
+            other.unwrap_or(1)
+        ),
+    };
+    let mut whole: Vec<DocumentMut> =
+        imports(root, file, &main)?.into_iter().map(|(_, document)| document).chain([main]).collect();
+    if version == 2 && major.is_none_or(|major| major < 2) {
+        // containerd 1.x takes the whole section from the last file that has one (measured with 1.6.20).
+        whole.retain(|document| at(document, &["plugins", plugin(2)]).is_some());
+        whole.truncate(1);
+    }
+    Ok(ours_in(&whole, version, shim))
+}
+
+/// Handlers that are the shim, of files of which the first wins.
+fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
+    let find = |keys: &[&str]| {
+        whole.iter().find_map(|document| {
+            at(document, &[&way_of(document, version)[..], &["runtimes"], keys].concat())
+        })
+    };
+    let tables = whole.iter().filter_map(|document| {
+        at(document, &[&way_of(document, version)[..], &["runtimes"]].concat())?.as_table_like()
+    });
+    let mut names: Vec<&str> = tables.flat_map(|table| table.iter().map(|(name, _)| name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let ours = |name: &str| {
+        let binary = find(&[name, "options", "BinaryName"])?.as_str()?;
+        is_shim(Path::new(binary), shim).then(|| Handler {
+            name: name.to_owned(),
+            binary: binary.to_owned(),
+            pod_annotations: strings(find(&[name, "pod_annotations"])),
+        })
+    };
+    names.into_iter().filter_map(ours).collect()
+}
+
+const CHECK: &str = "containerd-config";

@@ -1,0 +1,86 @@
+//! Docker: whether annotations reach a runtime, and whether daemon.json has ours.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Finding, is_shim, unusable};
+use crate::ask;
+use crate::install::docker::FILE;
+use oci_isolate::files;
+use oci_isolate::settings::{Mode, Settings};
+
+/// The first version with `docker run --annotation` (docs/engines.md).
+const ANNOTATIONS: u32 = 24;
+
+pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+    let file = root.join(&FILE[1..]);
+    let version = ["dockerd", "docker"].into_iter().find_map(|program| ask::version(Path::new(program)));
+    if version.is_none() && !file.exists() {
+        return vec![Finding::ok("docker", "not there")];
+    }
+    let runtimes = runtimes(&file, shim);
+    let always = settings.mode == Mode::Always
+        || runtimes.as_ref().is_ok_and(|ours| !ours.is_empty() && ours.iter().all(|ours| ours.always));
+    let mut found = vec![match version.as_deref().map(|said| (said, ask::major(said))) {
+        None => Finding::ok("docker", "no program of that name says its version"),
+        Some((said, Some(major))) if major < ANNOTATIONS && !always => Finding::warn(
+            "docker",
+            format!("{said}: annotations do not reach a runtime before version {ANNOTATIONS}"),
+            "isolatectl install docker --always, which isolates every container of that runtime",
+        ),
+        Some((said, _)) => Finding::ok("docker", said),
+    }];
+    let shown = file.display();
+    match runtimes {
+        Err(why) => found.push(Finding::fail(
+            "docker-config",
+            format!("cannot understand {shown}: {why}"),
+            "correct it: dockerd does not start with it",
+        )),
+        Ok(ours) if ours.is_empty() => found.push(Finding::warn(
+            "docker-config",
+            format!("no runtime of {shown} is oci-isolate"),
+            "isolatectl install docker",
+        )),
+        Ok(ours) => found.extend(ours.into_iter().map(|ours| match unusable(&ours.path) {
+            Some(why) => Finding::fail(
+                "docker-config",
+                format!("runtime {} of {shown}: {why}", ours.name),
+                "isolatectl install docker",
+            ),
+            None => Finding::ok(
+                "docker-config",
+                format!("runtime {} of {shown} is {}", ours.name, ours.path.display()),
+            ),
+        })),
+    }
+    found
+}
+
+/// A runtime that is the shim.
+struct Ours {
+    name: String,
+    path: PathBuf,
+    always: bool,
+}
+
+fn runtimes(file: &Path, shim: &Path) -> Result<Vec<Ours>, String> {
+    if !file.exists() {
+        return Ok(vec![]);
+    }
+    let read = files::read(file, files::SMALL_LIMIT).map_err(|error| format!("{error:#}"))?;
+    if read.bytes.trim_ascii().is_empty() {
+        return Ok(vec![]);
+    }
+    let document: Value = serde_json::from_slice(&read.bytes).map_err(|error| error.to_string())?;
+    let ours = |(name, runtime): (&String, &Value)| {
+        // Docker 23 has runtimes of containerd's, with options.
+        let path = runtime.get("path").or(runtime.pointer("/options/BinaryName"))?.as_str()?;
+        let arguments = runtime.get("runtimeArgs").and_then(Value::as_array);
+        let always = arguments.is_some_and(|all| all.iter().any(|one| one == "--isolate=always"));
+        is_shim(Path::new(path), shim).then(|| Ours { name: name.clone(), path: path.into(), always })
+    };
+    let runtimes = document.get("runtimes").and_then(Value::as_object);
+    Ok(runtimes.into_iter().flatten().filter_map(ours).collect())
+}

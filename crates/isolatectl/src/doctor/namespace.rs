@@ -1,0 +1,86 @@
+//! Seals network namespaces that were made for that and end with it, as containers' are sealed: what the kernel lacks
+//! shows here and not at the first container. The caller's namespace is not touched.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, anyhow, bail};
+use ipnet::IpNet;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+
+use super::Finding;
+use oci_isolate::nft::AllowList;
+use oci_isolate::policy::{Ingress, Protocol};
+use oci_isolate::seal::{self, Desired};
+use oci_isolate::settings::Firewall;
+
+pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
+    let closed = sealed_as(None);
+    if let Err(error) = &closed
+        && error.chain().any(|cause| cause.downcast_ref() == Some(&Errno::EPERM))
+    {
+        // What cannot be looked at does not hold, as in `verify`.
+        let what = "run this as root, with CAP_SYS_ADMIN and CAP_NET_ADMIN";
+        return vec![Finding::fail("seal", format!("not tried: {error:#}"), what)];
+    }
+    let closed = match closed {
+        Ok(()) => Finding::ok("seal", "a new network namespace was closed with nf_tables and verified"),
+        Err(error) => lacking(&error, firewall),
+    };
+    let opened = match opened().and_then(|allow| sealed_as(Some(allow))) {
+        Ok(()) => {
+            Finding::ok("allow-list", "a new network namespace was opened for a port and a peer and verified")
+        }
+        Err(error) => Finding::warn(
+            "allow-list",
+            format!("{error:#}"),
+            "modprobe -a nf_conntrack nft_ct nft_fib_inet, or do without ingress, peers and jobs",
+        ),
+    };
+    vec![closed, opened]
+}
+
+/// What it means that a namespace cannot be closed, where the settings do without a firewall too.
+fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
+    let says = format!("{error:#}");
+    let desired = Desired { addresses: vec![], firewall, allow_list: None };
+    let goes_without = firewall == Firewall::IfAvailable
+        && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &desired).is_ok());
+    if goes_without {
+        return Finding::warn("seal", says, "modprobe nf_tables: isolated containers have no firewall");
+    }
+    let what = "modprobe nf_tables, or set firewall = \"if-available\" in the settings: no isolated container starts";
+    Finding::fail("seal", says, what)
+}
+
+/// Of everything that an allow-list is made of: tracked connections, a port, a source, a peer.
+fn opened() -> Result<AllowList> {
+    let peer: IpNet = "192.0.2.0/24".parse()?;
+    let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
+    Ok(AllowList { ingress: vec![ingress], peers: [peer].into_iter().collect(), never: [].into() })
+}
+
+fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
+    let netns = empty_namespace()?;
+    let desired = Desired { addresses: vec![], firewall: Firewall::Required, allow_list };
+    seal::seal(netns.as_fd(), &desired)?;
+    let seen = seal::verify(netns.as_fd())?;
+    if !seen.defects.is_empty() {
+        let reasons: Vec<_> = seen.defects.iter().map(ToString::to_string).collect();
+        bail!("the sealed network namespace does not hold: {}", reasons.join("; "));
+    }
+    if seen.allow_list != desired.allow_list {
+        bail!("the sealed network namespace lets through what was not asked for");
+    }
+    Ok(())
+}
+
+/// A network namespace of a thread that has ended: the file alone keeps it.
+fn empty_namespace() -> Result<File> {
+    let made = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+        File::open("/proc/thread-self/ns/net").context("cannot open a network namespace")
+    });
+    made.join().map_err(|_| anyhow!("cannot make a network namespace: the thread panicked"))?
+}

@@ -1,0 +1,99 @@
+//! CRI-O: a handler in crio.conf.d (crio.conf(5)).
+//!
+//! `allowed_annotations` is not for ours: it holds names out of a list that CRI-O knows, it does not start with any
+//! other (`validateAllowedAndGenerateDisallowedAnnotations`, pkg/config/config.go), and annotations that are not in
+//! that list reach every runtime (`SpecAddAnnotations`, internal/factory/container/container.go).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::podman::file_name;
+use super::tables::{at, make, parse, put_back, read, set, take_out, written};
+use super::{Edited, Wanted};
+
+pub(crate) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
+const RUNTIME: [&str; 2] = ["crio", "runtime"];
+
+/// What is taken from the handler that is the default: how a container is watched, and what CRI-O does for it.
+const COPIED: [&str; 6] = [
+    "monitor_path",
+    "monitor_cgroup",
+    "monitor_env",
+    "monitor_exec_cgroup",
+    "allowed_annotations",
+    "privileged_without_host_devices",
+];
+
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+    let file = config.map_or_else(|| Path::new(DIRECTORY).join(file_name(name, "conf")), Path::to_owned);
+    let mut model = None;
+    let others: Vec<_> = files(Path::new("/"))
+        .into_iter()
+        .filter(|other| *other != file)
+        .chain(config.map(PathBuf::from))
+        .collect();
+    let documents = others.iter().map(|file| read(file)).collect::<Result<Vec<DocumentMut>>>()?;
+    let find = |path: &[&str]| {
+        documents.iter().rev().find_map(|document| at(document, &[&RUNTIME[..], path].concat()))
+    };
+    let default = find(&[DEFAULT]).and_then(Item::as_str).filter(|default| *default != name);
+    // crun is the default since 1.31, runc was before; the one that is configured.
+    for default in default.into_iter().chain(["crun", "runc"]) {
+        model = model.or_else(|| find(&["runtimes", default])?.clone().into_table().ok());
+    }
+    let model = model.unwrap_or_default();
+    let behind = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
+    Ok(Edited {
+        file,
+        behind,
+        add: Box::new(move |text, wanted| add(text, wanted, &model)),
+        remove: Box::new(remove),
+    })
+}
+
+fn add(text: &str, wanted: &Wanted, model: &Table) -> Result<String> {
+    let mut document = parse(text)?;
+    if wanted.default {
+        set(make(&mut document, &RUNTIME)?, DEFAULT, wanted.name.as_str());
+    }
+    let handler = make(&mut document, &[&RUNTIME[..], &["runtimes", &wanted.name]].concat())?;
+    set(handler, "runtime_path", wanted.path.display().to_string());
+    set(handler, "runtime_type", "oci");
+    for key in COPIED {
+        if let Some(item) = model.get(key).filter(|_| !handler.contains_key(key)) {
+            handler.insert(key, item.clone());
+        }
+    }
+    written(&document, text)
+}
+
+fn remove(text: &str, name: &str, before: &str) -> Result<String> {
+    let (mut document, before) = (parse(text)?, parse(before)?);
+    let handler = [&RUNTIME[..], &["runtimes", name]].concat();
+    if at(&document, &handler).is_none() {
+        return Ok(text.to_owned());
+    }
+    let default = [&RUNTIME[..], &[DEFAULT]].concat();
+    if at(&document, &default).and_then(Item::as_str) == Some(name) {
+        put_back(&mut document, &default, at(&before, &default));
+    }
+    take_out(&mut document, &handler, &before);
+    written(&document, text)
+}
+
+/// What CRI-O reads below `root`, in its order; the last one wins.
+pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    found.sort();
+    found.insert(0, root.join("etc/crio/crio.conf"));
+    found
+}
+
+const DEFAULT: &str = "default_runtime";

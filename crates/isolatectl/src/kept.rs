@@ -1,0 +1,33 @@
+//! What the runtime itself keeps of a container against what its record says: the init process, and annotations that
+//! the runtime has acted on.
+
+use super::broken::Broken;
+use super::id_of;
+use oci_isolate::record::{Record, Slot};
+use oci_isolate::rules::runtime_annotations;
+use oci_isolate::runtime::{Kept, dialect_of};
+
+/// `init` is the init process that was sealed. A runtime that keeps nothing that we know has nothing to compare.
+pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
+    let container = slot.root().join(id_of(slot));
+    let looked = Kept::read(dialect_of(&record.runtime), &container).and_then(|kept| {
+        let Some(kept) = kept else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        let started = kept.init()?.pid;
+        if started != init {
+            let why = format!("the runtime's init process is {started}, and process {init} was sealed");
+            found.push(Broken::new("record", why));
+        }
+        for annotation in kept.annotations()? {
+            if runtime_annotations::is_against(
+                &annotation.name,
+                annotation.value.as_deref().unwrap_or_default(),
+            ) {
+                let why = format!("the runtime has been given annotation {:?}", annotation.name);
+                found.push(Broken::new("runtime-annotations", why));
+            }
+        }
+        Ok(found)
+    });
+    looked.unwrap_or_else(|error| vec![Broken::new("record", format!("{error:#}"))])
+}

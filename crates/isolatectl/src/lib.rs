@@ -1,0 +1,223 @@
+//! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
+//! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
+//! people, `--json` for programs.
+
+mod ask;
+mod broken;
+mod case;
+mod check;
+mod descriptors;
+mod devices;
+mod doctor;
+mod exit;
+mod inspect;
+mod install;
+mod kept;
+mod list;
+mod members;
+mod mounted;
+mod open;
+mod peers;
+mod process;
+mod rooted;
+pub mod seen;
+mod strangers;
+mod survey;
+mod tree;
+mod unrecorded;
+mod users;
+mod verify;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+use oci_isolate::complain::plain;
+use oci_isolate::record::{Record, Slot, Store};
+use oci_isolate::{files, prepare};
+
+/// The most of an environment or a table of /proc that is read, in bytes.
+const LIMIT: u64 = 64 << 20;
+
+/// Looks at containers that oci-isolate has isolated.
+#[derive(Debug, Parser)]
+#[command(name = "isolatectl", version)]
+struct Arguments {
+    /// One JSON document on stdout instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Lists isolated containers: id, runtime root, state of their init process
+    List,
+    /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
+    Check(check::What),
+    /// Looks at what isolation takes on this host: settings, runtime, kernel, engines; changes nothing
+    Doctor(doctor::Arguments),
+    /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
+    Install(install::Arguments),
+    /// Prints the record of a container: what was changed and what the seal did
+    Inspect(Which),
+    /// Prints or changes who a running container's peers are
+    #[command(subcommand)]
+    Peers(peers::Verb),
+    /// Looks at a running container from outside and says what does not hold
+    Verify {
+        #[command(flatten)]
+        which: Option<Which>,
+        /// Every isolated container
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The container's id, or the beginning of one
+    id: String,
+    /// The runtime's root, when several runtimes have a container of that id
+    #[arg(long)]
+    root: Option<PathBuf>,
+}
+
+/// The command line, for its manual page and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::try_parse() {
+        Ok(arguments) => answer(&arguments).into(),
+        Err(asked) => {
+            let _ = asked.print();
+            if asked.use_stderr() { Exit::Usage } else { Exit::Ok }.into()
+        }
+    }
+}
+
+fn answer(arguments: &Arguments) -> Exit {
+    let json = arguments.json;
+    let done = match &arguments.verb {
+        Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
+        Verb::Check(what) => check::check(what, json),
+        Verb::Doctor(arguments) => doctor::doctor(arguments, json),
+        Verb::Install(arguments) => install::install(arguments, json),
+        Verb::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
+        Verb::Peers(verb) => peers::peers(verb, json),
+        Verb::Verify { all: true, .. } => verify_all(json),
+        Verb::Verify { which: Some(which), .. } => verify_one(which, json),
+        Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
+    };
+    done.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
+        Exit::Failed
+    })
+}
+
+fn verify_all(json: bool) -> Result<Exit> {
+    let settings = prepare::settings(None)?;
+    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+}
+
+/// One without a record is found by all of its id.
+fn verify_one(which: &Which, json: bool) -> Result<Exit> {
+    let settings = prepare::settings(None)?;
+    let (slots, unrecorded) = match find(which) {
+        Ok(slot) => (vec![slot], Vec::new()),
+        Err(error) => {
+            let mut unrecorded = unrecorded::all(&settings)?;
+            unrecorded
+                .retain(|found| found.id == which.id && which.root.as_ref().is_none_or(|r| *r == found.root));
+            if unrecorded.is_empty() {
+                return Err(error);
+            }
+            (Vec::new(), unrecorded)
+        }
+    };
+    let (slots, unrecorded) = (&slots, &unrecorded);
+    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+}
+
+/// Containers that should have a record. To list needs no settings that can be used.
+fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
+    unrecorded::all(&prepare::settings(None).unwrap_or_default())
+}
+
+/// The container that is meant. Its record may still turn out to be unreadable.
+fn find(Which { id, root }: &Which) -> Result<Slot> {
+    let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
+    let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
+    let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);
+    let mut found: Vec<_> =
+        Store::ours().slots()?.into_iter().filter(|slot| begins(slot) && is_in(slot)).collect();
+    // Who gives all of an id means no longer one.
+    if found.iter().any(|slot| id_of(slot) == *id) {
+        found.retain(|slot| id_of(slot) == *id);
+    }
+    let Some(last) = found.pop() else { bail!("container {id} is not isolated, or not here") };
+    let all = |shown: fn(&Slot) -> String| {
+        let others: Vec<String> = found.iter().map(shown).collect();
+        format!("{} and {}", others.join(", "), shown(&last))
+    };
+    if found.is_empty() {
+        Ok(last)
+    } else if found.iter().all(|slot| id_of(slot) == id_of(&last)) {
+        bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
+    } else {
+        bail!("{id} is the beginning of {}; give more of the id", all(id_of))
+    }
+}
+
+fn load(slot: &Slot) -> Result<Record> {
+    slot.load()?.with_context(|| format!("container {} was deleted meanwhile", id_of(slot)))
+}
+
+/// The container's id, which is the name of its record.
+fn id_of(slot: &Slot) -> String {
+    slot.record().file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Prints for a program.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    write(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints for a person.
+fn print(text: &str) -> Result<()> {
+    write(&plain(text, &['\n', '\t']))
+}
+
+/// A reader that has gone away (`| head`) is no error.
+fn write(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&read_bytes(path)?).into_owned())
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    Ok(files::read(path, LIMIT)?.bytes)
+}

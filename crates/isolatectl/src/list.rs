@@ -1,0 +1,98 @@
+//! `isolatectl list`: records against reality.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Serialize, Serializer};
+
+use super::exit::Exit;
+use super::unrecorded::Unrecorded;
+use super::{id_of, print, print_json};
+use oci_isolate::record::{Record, Slot, Store};
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Line {
+    id: String,
+    root: PathBuf,
+    bundle: Option<PathBuf>,
+    state: RecordState,
+    pid: Option<u32>,
+}
+
+/// What a container's record says beside what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RecordState {
+    /// Its program may run.
+    Sealed,
+    /// It is not sealed yet.
+    Created,
+    /// Its init process has ended.
+    Stopped,
+    /// The runtime has no such container: a create failed and left the record, which the next one of that id replaces.
+    Absent,
+    /// Start and exec are refused.
+    Unreadable,
+    /// It runs, was created isolated and has no record.
+    Unrecorded,
+}
+
+impl RecordState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Created => "created",
+            Self::Stopped => "stopped",
+            Self::Absent => "absent",
+            Self::Unreadable => "unreadable",
+            Self::Unrecorded => "unrecorded",
+        }
+    }
+}
+
+impl Serialize for RecordState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
+    let of_unrecorded = |Unrecorded { id, root, pid, .. }| Line {
+        id,
+        root,
+        bundle: None,
+        state: RecordState::Unrecorded,
+        pid,
+    };
+    let recorded = Store::ours().iter()?.map(|(slot, record)| line(&slot, record));
+    let lines: Vec<Line> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
+    if json {
+        print_json(&lines)?;
+        return Ok(Exit::Ok);
+    }
+    let width = lines.iter().map(|line| line.id.len()).chain([2]).max().unwrap_or(2);
+    let mut text = format!("{:width$}  {:10}  {:>8}  ROOT\n", "ID", "STATE", "PID");
+    for line in &lines {
+        let pid = line.pid.map_or("-".to_owned(), |pid| pid.to_string());
+        writeln!(text, "{:width$}  {:10}  {pid:>8}  {}", line.id, line.state.word(), line.root.display())?;
+    }
+    print(&text)?;
+    Ok(Exit::Ok)
+}
+
+fn line(slot: &Slot, record: Result<Record>) -> Line {
+    let root = slot.root().to_owned();
+    let Ok(record) = record else {
+        return Line { id: id_of(slot), root, bundle: None, state: RecordState::Unreadable, pid: None };
+    };
+    let alive = record.init.filter(|init| init.runs());
+    let state = match (slot.has_container(), record.init, alive) {
+        (false, ..) => RecordState::Absent,
+        (true, None, _) => RecordState::Created,
+        (true, Some(_), Some(_)) => RecordState::Sealed,
+        (true, Some(_), None) => RecordState::Stopped,
+    };
+    let pid = alive.map(|init| init.pid);
+    Line { id: record.id, root, bundle: Some(record.bundle), state, pid }
+}

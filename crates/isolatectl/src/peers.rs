@@ -1,0 +1,176 @@
+//! `isolatectl peers`: who a running container's peers are by address, and other ones for it, in one step. Those of its
+//! job are its job's.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::{Which, find, load, print, print_json};
+use oci_isolate::audit::{self, Line, Outcome};
+use oci_isolate::policy::{Job, Prefixes};
+use oci_isolate::record::{Opened, Record, Slot};
+use oci_isolate::settings::Audit;
+use oci_isolate::{peers, policy, prepare};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Prints the peers of a container
+    Show(Which),
+    /// Makes these its peers by address, and no others
+    Set(Change),
+    /// Makes these its peers as well
+    Add(Change),
+    /// Takes these of its peers away, as they were given
+    Remove(Change),
+    /// Puts in force what the addresses of its job's members are now, for all of the job
+    ///
+    /// The engine calls no runtime when it connects or disconnects a network (docker network connect).
+    Settle(Which),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Change {
+    #[command(flatten)]
+    which: Which,
+    /// Addresses and prefixes
+    prefixes: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown<'a> {
+    id: &'a str,
+    /// By address.
+    peers: &'a Prefixes,
+    job: Option<&'a Job>,
+    /// The addresses of the others of its job that run.
+    members: Vec<Member>,
+    /// What the kernel lets through: both, without overlap.
+    allowed: Prefixes,
+}
+
+#[derive(Serialize)]
+struct Member {
+    id: String,
+    addresses: BTreeSet<std::net::IpAddr>,
+}
+
+pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
+    match verb {
+        Verb::Show(which) => {
+            let slot = find(which)?;
+            show(&slot, &load(&slot)?, json)
+        }
+        Verb::Set(change) => put(change, |_, given| Ok(given)),
+        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect())),
+        Verb::Remove(change) => put(change, |peers, given| {
+            if let Some(missing) = given.iter().find(|given| !peers.contains(given)) {
+                bail!("{missing} is not among its peers by address; see isolatectl peers show");
+            }
+            Ok(peers.iter().filter(|peer| !given.contains(peer)).copied().collect())
+        }),
+        Verb::Settle(which) => settle(which),
+    }
+}
+
+fn settle(which: &Which) -> Result<Exit> {
+    let settings = prepare::settings(None)?;
+    let slot = find(which)?;
+    let _lock = slot.lock_peers()?;
+    let record = load(&slot)?;
+    opened(&record)?;
+    peers::settle(&slot, &record)?;
+    write_down(&settings.audit, &slot, &record)?;
+    Ok(Exit::Ok)
+}
+
+fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
+    let opened = opened(record)?;
+    let others = peers::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
+    let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
+    let shown = Shown {
+        id: &record.id,
+        peers: &opened.peers,
+        job: record.job(),
+        members: others.collect(),
+        allowed: peers::wanted_of(slot, record)?,
+    };
+    if json {
+        print_json(&shown)?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = String::new();
+    for peer in shown.peers {
+        writeln!(text, "{peer}")?;
+    }
+    for Member { id, addresses } in &shown.members {
+        let job = shown.job.map(Job::to_string).unwrap_or_default();
+        for address in addresses {
+            writeln!(text, "{address}  {id}, of job {job}")?;
+        }
+    }
+    print(&text)?;
+    Ok(Exit::Ok)
+}
+
+/// Makes the peers by address what `change` makes of them and of those that are given.
+fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
+    let settings = prepare::settings(None)?;
+    let bounds = &settings.peers;
+    let given = match change.prefixes.is_empty() {
+        true => Prefixes::default(),
+        false => policy::peers(&change.prefixes.join(","), bounds).map_err(anyhow::Error::msg)?,
+    };
+    let slot = find(&change.which)?;
+    let _lock = slot.lock_peers()?;
+    let mut record = load(&slot)?;
+    let before = record.clone();
+    let opened = opened(&record)?;
+    let made = make(&opened.peers, given)?;
+    if made.len() > policy::PEERS_LIMIT {
+        bail!("{} peers are too many; at most {} are taken", made.len(), policy::PEERS_LIMIT);
+    }
+    if let Some((address, why)) = opened.excludes(made.iter()) {
+        bail!("peer {address} is {why}");
+    }
+    record.opened = Some(Opened { peers: made, ..opened.clone() });
+    // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
+    slot.update(&record)?;
+    let settled = peers::settle(&slot, &record);
+    if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &slot, &record)) {
+        slot.update(&before).context("cannot take back what failed")?;
+        peers::settle(&slot, &before).context("cannot take back what failed")?;
+        return Err(error);
+    }
+    Ok(Exit::Ok)
+}
+
+/// One line with the peers by address that the container has from now on.
+fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
+    let peers: Vec<String> = opened(record)?.peers.iter().map(ToString::to_string).collect();
+    let why =
+        format!("isolatectl peers: {}", if peers.is_empty() { "none".into() } else { peers.join(", ") });
+    let line = record.audit_line(slot, Outcome::Changed);
+    audit::write(audit, &Line { verb: Some("peers"), why: Some(&why), ..line })
+}
+
+/// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
+fn opened(record: &Record) -> Result<&Opened> {
+    let Some(opened) = &record.opened else {
+        bail!(
+            "container {} was created without ports, peers and job, so its network namespace is closed; create it again",
+            record.id
+        );
+    };
+    if record.network.is_joined() {
+        bail!("container {} shares the network of another; name that one", record.id);
+    }
+    match record.init {
+        None => bail!("container {} is not started yet", record.id),
+        Some(init) if !init.runs() => bail!("container {} does not run any more", record.id),
+        Some(_) => Ok(opened),
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is in a container's namespaces and not in the container: a process that was put there from outside, or another
+//! container that is not isolated and was told to join.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::broken::Broken;
+use super::members::members;
+use super::survey::Survey;
+use oci_isolate::peers::in_network;
+use oci_isolate::proc::Dir;
+use oci_isolate::record::Slot;
+use oci_isolate::seal::Netns;
+
+/// Which rule a stranger in a namespace of a kind stands against.
+const RULES: [(&str, &str); 5] = [
+    ("network-namespace", "net"),
+    ("host-pid", "pid"),
+    ("host-ipc", "ipc"),
+    ("namespaces", "mnt"),
+    ("namespaces", "user"),
+];
+
+/// A runtime that enters a container is in its namespaces for a moment before it is in its control groups.
+const TRIES: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// Looks at a container, whose processes are `own`.
+pub(super) fn look(
+    survey: &Survey,
+    slot: &Slot,
+    init: u32,
+    netns: Netns,
+    own: &BTreeSet<u32>,
+) -> Result<Vec<Broken>> {
+    let mut found = Vec::new();
+    for (rule, kind) in RULES {
+        if kind == "user" && is_inherited(init, kind)? {
+            continue;
+        }
+        found.extend(survey.processes.beside(init, kind)?.difference(own).map(|pid| (rule, kind, *pid)));
+    }
+    for nth in 0..TRIES {
+        // To look at the others of a pod takes time, and most have their namespaces for themselves.
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        if nth > 0 {
+            std::thread::sleep(BETWEEN);
+        }
+        let mut known = members(init, &survey.processes)?;
+        for other in survey.beside(slot, netns)? {
+            let others = members(other, &survey.processes);
+            known.extend(others.context("cannot look at the other containers of its pod")?);
+        }
+        found.retain(|(_, kind, pid)| !known.contains(pid) && is_beside(*pid, init, kind));
+    }
+    if found.iter().any(|(_, kind, _)| *kind == "net") {
+        // Without an engine's own processes, of which a thread is there.
+        let inside = in_network(netns)?;
+        found.retain(|(_, kind, pid)| *kind != "net" || inside.contains(pid));
+    }
+    let broken = |(rule, kind, pid)| {
+        Broken::new(rule, format!("process {pid} is in its {kind} namespace and not in the container"))
+    };
+    Ok(found.into_iter().map(broken).collect())
+}
+
+/// Whether the namespace is its parent's, too: rootless engines have all their containers in one user namespace.
+fn is_inherited(init: u32, kind: &str) -> Result<bool> {
+    Ok(Dir::of(init).parent()?.is_some_and(|parent| is_beside(parent, init, kind)))
+}
+
+/// Whether a process has not ended and is in the same namespace as another one.
+fn is_beside(pid: u32, other: u32, kind: &str) -> bool {
+    let of = |pid| Dir::of(pid).ns(kind).ok();
+    of(pid).is_some_and(|it| of(other) == Some(it)) && !Dir::of(pid).has_ended()
+}

@@ -1,0 +1,179 @@
+//! What `verify` has to know of the whole machine, whichever containers it looks at: who is in which namespace, which
+//! sockets and mounts the host has, which records live. It is looked up once for all of them. Reads only.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::sys::stat::FileStat;
+
+use super::descriptors::listed;
+use super::members::Processes;
+use super::{read, read_bytes};
+use oci_isolate::peers::Member;
+use oci_isolate::prepare;
+use oci_isolate::proc::{Dir, Inode, Process};
+use oci_isolate::record::{Record, Recorded, Slot, Store};
+use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
+use oci_isolate::seal::{Netns, OpenNetns};
+
+/// The machine as it was when `verify` began.
+pub(super) struct Survey {
+    pub(super) processes: Processes,
+    /// The sockets of the host's network namespace, by inode.
+    pub(super) sockets: BTreeSet<u64>,
+    pub(super) mounts: Mounts,
+    bound: OnceCell<Vec<Bound>>,
+    records: OnceCell<Vec<Lives>>,
+    opened: OnceCell<Vec<Open>>,
+}
+
+/// The mounts of the host, as far as it matters that they are its.
+pub(super) struct Mounts {
+    text: Vec<u8>,
+    /// File systems by kind and device.
+    kernels: BTreeSet<(String, String)>,
+    /// Peer groups.
+    groups: BTreeSet<String>,
+    /// The directories of the system, by device and inode.
+    systems: BTreeMap<Inode, &'static str>,
+}
+
+/// A socket to which a process of the host's network namespace is bound.
+pub(super) struct Bound {
+    /// The number of its file system in mountinfo, and its path in that.
+    pub(super) device: String,
+    pub(super) path: PathBuf,
+    /// By stat(2).
+    pub(super) inode: Inode,
+}
+
+/// A container that lives with something open in a namespace of its own.
+pub(super) struct Open {
+    pub(super) slot: Slot,
+    pub(super) record: Record,
+    pub(super) addresses: BTreeSet<IpAddr>,
+}
+
+/// A container that lives, and the network namespace that it is in.
+struct Lives {
+    record: PathBuf,
+    init: Process,
+    netns: Netns,
+}
+
+impl Survey {
+    /// Looks at all processes once.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            processes: Processes::all()?,
+            sockets: listed(&Dir::ours())?,
+            mounts: Mounts::of_host()?,
+            bound: OnceCell::new(),
+            records: OnceCell::new(),
+            opened: OnceCell::new(),
+        })
+    }
+
+    /// The init processes of the other isolated containers in the same network namespace: those of a pod.
+    pub(super) fn beside(&self, slot: &Slot, netns: Netns) -> Result<Vec<u32>> {
+        let all = known(&self.records, lives)?;
+        let others = all.iter().filter(|other| other.record != slot.record() && other.netns == netns);
+        Ok(others.filter(|other| other.init.runs()).map(|other| other.init.pid).collect())
+    }
+
+    /// The containers in whose namespaces something is open.
+    pub(super) fn opened(&self) -> Result<&[Open]> {
+        known(&self.opened, || {
+            let of = |(slot, record): Recorded| {
+                let member = Member::of(slot.clone(), record.clone()).ok().flatten()?;
+                Some(Open { slot, record, addresses: member.own().clone() })
+            };
+            Ok(Store::ours().readable()?.filter_map(of).collect())
+        })
+    }
+
+    /// The sockets of the host that have a path. One whose path leads to something else by now, or that was bound elsewhere
+    /// than in the host's mount namespace, is not among them.
+    pub(super) fn bound(&self) -> Result<&[Bound]> {
+        known(&self.bound, || {
+            let text = read(Path::new("/proc/self/net/unix"))?;
+            let paths = text.lines().filter_map(|line| Some(Path::new(&line[line.find(" /")? + 1..])));
+            let paths: BTreeSet<&Path> = paths.collect();
+            Ok(paths.into_iter().filter_map(|path| self.mounts.bound(path)).collect())
+        })
+    }
+}
+
+/// What is in the cell, or is put there.
+fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> Result<&[T]> {
+    match cell.get() {
+        Some(known) => Ok(known),
+        None => find().map(|found| &**cell.get_or_init(|| found)),
+    }
+}
+
+fn lives() -> Result<Vec<Lives>> {
+    let of = |(slot, record): Recorded| {
+        let init = record.init.filter(|init| init.runs())?;
+        let netns = OpenNetns::of(&init.dir()).ok()?.id();
+        Some(Lives { record: slot.record().to_owned(), init, netns })
+    };
+    Ok(Store::ours().readable()?.filter_map(of).collect())
+}
+
+impl Mounts {
+    fn of_host() -> Result<Self> {
+        read_bytes(Path::new("/proc/self/mountinfo")).map(Self::of)
+    }
+
+    /// By the text of the host's mountinfo.
+    pub(super) fn of(text: Vec<u8>) -> Self {
+        /// Each of their instances has a number of its own, by the namespace that it shows.
+        const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
+        let all = || prepare::mounts(&text);
+        let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
+        let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
+        let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
+        let systems = SYSTEM_DIRECTORIES.into_iter().rev();
+        let systems = systems.filter_map(|path| Some((Inode::of(Path::new(path)).ok()?, path))).collect();
+        Self { kernels, groups, systems, text }
+    }
+
+    /// The system directory that a path of the host is, maybe another path to it.
+    pub(super) fn system(&self, path: &Path) -> Option<&'static str> {
+        self.systems.get(&Inode::of(path).ok()?).copied()
+    }
+
+    /// Whether a file system of the kernel is the instance that the host has mounted.
+    pub(super) fn has(&self, kind: &str, device: &str) -> bool {
+        self.kernels.contains(&(kind.to_owned(), device.to_owned()))
+    }
+
+    /// Whether a peer group is one of the host's mounts.
+    pub(super) fn has_group(&self, number: &str) -> bool {
+        self.groups.contains(number)
+    }
+
+    /// The system directory that something is.
+    pub(super) fn is_system(&self, stat: &FileStat) -> Option<&'static str> {
+        self.systems.get(&Inode::from(stat)).copied()
+    }
+
+    fn bound(&self, path: &Path) -> Option<Bound> {
+        let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
+        let path = std::fs::canonicalize(path).ok()?;
+        // Of two mounts at one point the later one is seen.
+        let around = prepare::mounts(&self.text).filter(|mount| path.starts_with(mount.point()));
+        let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
+        let below = path.strip_prefix(mount.point()).ok()?;
+        let inside = mount.root().join(below);
+        Some(Bound { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
+    }
+}

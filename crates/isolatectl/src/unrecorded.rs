@@ -1,0 +1,119 @@
+//! Containers that were created isolated, by what the runtime itself keeps of them, and have no record: whatever starts or
+//! enters them finds nothing to go by. They are looked for where runtimes and engines keep their containers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::id_of;
+use oci_isolate::invocation::Dialect;
+use oci_isolate::policy::{Decision, decide, glob};
+use oci_isolate::proc::{Inode, Process};
+use oci_isolate::record::{Slot, Store};
+use oci_isolate::runtime::Kept;
+use oci_isolate::settings::{Mode, Settings};
+
+/// A container that runs and has no record.
+pub(super) struct Unrecorded {
+    pub(super) id: String,
+    /// The runtime's root.
+    pub(super) root: PathBuf,
+    pub(super) pid: Option<u32>,
+    pub(super) why: String,
+}
+
+/// Where containers are kept by default, and by whom; `*` stands for any characters of one name.
+const ROOTS: [(&str, &str); 10] = [
+    ("/run/runc", "runc, CRI-O, Podman with runc"),
+    ("/run/crun", "crun, CRI-O, Podman with crun"),
+    ("/run/youki", "youki"),
+    ("/run/containerd/runc/*", "containerd: k8s.io, default and other namespaces"),
+    ("/run/docker/runtime-*/*", "Docker: moby"),
+    ("/run/user/*/runc", "runc and Podman without root"),
+    ("/run/user/*/crun", "crun and Podman without root"),
+    ("/run/user/*/youki", "youki without root"),
+    ("/run/user/*/containerd/runc/*", "containerd without root"),
+    ("/run/user/*/docker/runtime-*/*", "Docker without root"),
+];
+
+/// All of them, of those that we may look at.
+///
+/// # Errors
+/// Records cannot be listed.
+pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
+    // What the settings isolate without being asked may have been there before them.
+    let settings = Settings { mode: Mode::Annotation, ..settings.clone() };
+    let recorded = Store::ours().slots()?;
+    let known = recorded.iter().map(|slot| slot.root().to_owned());
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let own = runtime_dir.iter().flat_map(|dir| ["runc", "crun", "youki"].map(|name| dir.join(name)));
+    let roots = known.chain(ROOTS.iter().flat_map(|(pattern, _)| matching(pattern))).chain(own);
+    let roots: BTreeSet<PathBuf> = roots.filter_map(|root| std::fs::canonicalize(root).ok()).collect();
+    // A record may know the same root by another path (a bind mount).
+    let recorded: BTreeSet<_> =
+        recorded.iter().filter_map(|slot| Some((Inode::of(slot.root()).ok()?, id_of(slot)))).collect();
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for root in roots {
+        let Some(number) = Inode::of(&root).ok().filter(|number| seen.insert(*number)) else { continue };
+        for id in names(&root) {
+            if !recorded.contains(&(number, id.clone())) {
+                found.extend(look(&settings, &root, id));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
+    let slot = Slot::of(root, &id)?;
+    // Names differ, so any of them finds it.
+    let kept = Kept::read(Dialect::Runc, &root.join(&id)).transpose()?;
+    let judged = kept.and_then(|kept| {
+        let why = match decide(settings, &kept.annotations()?) {
+            Decision::PassThrough(_) => return Ok(None),
+            Decision::Isolate(policy) => {
+                format!("it was created isolated ({}) and has no record", policy.why)
+            }
+            Decision::Refuse(why) => format!("it has no record, and would be refused: {why}"),
+        };
+        let init = kept.init()?;
+        let start = init.start.map_or_else(|| Process::of(init.pid).map(|process| process.start), Ok);
+        // One that has ended does nothing any more.
+        let lives = start.is_ok_and(|start| Process { pid: init.pid, start }.runs());
+        Ok(lives.then_some((Some(init.pid), why)))
+    });
+    let (pid, why) = match judged {
+        Ok(judged) => judged?,
+        Err(error) => (None, format!("it has no record, and what the runtime keeps is unclear: {error:#}")),
+    };
+    // One that is being created has its record first, and one that is deleted has it last.
+    (!slot.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, why })
+}
+
+/// The directories that a pattern stands for.
+fn matching(pattern: &str) -> Vec<PathBuf> {
+    pattern.split('/').skip(1).fold(vec![PathBuf::from("/")], |above, part| {
+        let below = |above: PathBuf| -> Vec<PathBuf> {
+            match part.contains('*') {
+                false => vec![above.join(part)],
+                true => {
+                    let names = names(&above).into_iter().filter(|name| glob(part, name));
+                    names.map(|name| above.join(name)).collect()
+                }
+            }
+        };
+        above.into_iter().flat_map(below).collect()
+    })
+}
+
+/// The directories in a directory; none in one that is not there, or not ours to look at.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> =
+        directories.filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,20 @@
+//! Whether the users of a container are the machine's: what is promised of a user namespace is not true where the
+//! machine's root is in it.
+
+use anyhow::Result;
+
+use oci_isolate::proc::{Dir, ID_MAPS, IdRange};
+
+/// The maps of a process in which the machine's root is, as `uid_map has it as 0`. Ids are followed as far as our own
+/// namespace says.
+pub(super) fn of_machine(process: &Dir) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for map in ID_MAPS {
+        let (ours, theirs) = (Dir::ours().id_map(map)?, process.id_map(map)?);
+        for root in IdRange::roots(&ours) {
+            let inside = theirs.iter().filter_map(|range| range.inside_of(root));
+            found.extend(inside.map(|id| format!("{map} has it as {id}")));
+        }
+    }
+    Ok(found)
+}
