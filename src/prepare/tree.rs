@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::path::Path;
 
 use nix::dir::Type;
@@ -14,7 +15,7 @@ use super::open::Opened;
 use super::root::Root;
 use crate::config::{Mount, View};
 use crate::rules::Sources;
-use crate::rules::mounts::{self, clean, is_bind, is_within};
+use crate::rules::mounts::{self, clean, is_bind};
 
 /// As many links are followed (linux/namei.h, MAXSYMLINKS).
 const LINKS: usize = 40;
@@ -26,6 +27,8 @@ const MADE_EMPTY: [&str; 8] =
 pub(super) struct Tree<'a> {
     /// The root file system first.
     layers: Vec<Mounted<'a>>,
+    /// The last mount at each path, by its index among the layers: there may be very many.
+    last: BTreeMap<String, usize>,
 }
 
 /// A mount, or the root file system.
@@ -72,15 +75,35 @@ pub(super) fn is_missing(errno: Errno) -> bool {
 
 impl<'a> Tree<'a> {
     pub(super) fn new(view: &'a View, root: &'a Root, sources: &'a Sources) -> Self {
-        let mut tree =
-            Self { layers: vec![Mounted { at: "/".into(), content: Content::Root(&root.opened) }] };
+        let mut tree = Self { layers: Vec::new(), last: BTreeMap::new() };
+        tree.mount("/".into(), Content::Root(&root.opened));
         for mount in view.mounts.iter().flatten() {
             let at = tree.destination(&clean(&mount.destination));
             if let Some(content) = content(mount, sources) {
-                tree.layers.push(Mounted { at, content });
+                tree.mount(at, content);
             }
         }
         tree
+    }
+
+    fn mount(&mut self, at: String, content: Content<'a>) {
+        self.last.insert(at.clone(), self.layers.len());
+        self.layers.push(Mounted { at, content });
+    }
+
+    /// The mount that a path shows: of those at the path and at the directories above it, the last.
+    fn shown(&self, path: &str) -> Option<&Mounted<'a>> {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at.max(1)]);
+        let last = above.chain([path]).filter_map(|at| self.last.get(at)).max()?;
+        self.layers.get(*last)
+    }
+
+    /// Where something is mounted below a directory, by the rest of the path.
+    fn below<'t>(&'t self, directory: &str) -> impl Iterator<Item = &'t str> + use<'t, 'a> {
+        let start = format!("{}/", directory.trim_end_matches('/'));
+        let from = (Bound::Excluded(start.as_str()), Bound::Unbounded);
+        let points = self.last.range::<str, _>(from).map(|(at, _)| at.as_str());
+        points.map_while(move |at| at.strip_prefix(&*start))
     }
 
     /// The bind mounts of directories, and overlays: where they are, in the order in which they are mounted.
@@ -105,7 +128,7 @@ impl<'a> Tree<'a> {
             Err(errno) if is_missing(errno) => (path.to_owned(), errno),
             Err(errno) => return Err(errno),
         };
-        let is_made = self.layers.iter().any(|mounted| is_within(&mounted.at, &path));
+        let is_made = self.last.contains_key(&path) || self.below(&path).next().is_some();
         if is_made { Ok(Found { path, opened: None }) } else { Err(errno) }
     }
 
@@ -130,11 +153,8 @@ impl<'a> Tree<'a> {
             let named = entries.into_iter().filter_map(|(name, kind)| Some((name.into_string().ok()?, kind)));
             names.extend(named.map(|(name, kind)| (name, matches!(kind, None | Some(Type::Directory)))));
         }
-        for mounted in &self.layers {
-            let Some(below) = mounted.at.strip_prefix(directory.trim_end_matches('/')) else { continue };
-            let name = below.strip_prefix('/').and_then(|below| below.split('/').next());
-            names.extend(name.filter(|name| !name.is_empty()).map(|name| (name.to_owned(), true)));
-        }
+        let mounted = self.below(directory).filter_map(|below| below.split('/').next());
+        names.extend(mounted.map(|name| (name.to_owned(), true)));
         Ok(Names::All(names))
     }
 
@@ -152,8 +172,7 @@ impl<'a> Tree<'a> {
 
     /// The same in each layer of an overlay.
     fn each(&self, path: &str, flags: OFlag) -> impl Iterator<Item = nix::Result<Opened>> {
-        // The last mount that covers a path is the one that is seen.
-        let mounted = self.layers.iter().rev().find(|mounted| is_within(path, &mounted.at));
+        let mounted = self.shown(path);
         let below = |mounted: &Mounted| path[mounted.at.trim_end_matches('/').len()..].to_owned();
         let mut results = Vec::new();
         match mounted.map(|mounted| (below(mounted), &mounted.content)) {

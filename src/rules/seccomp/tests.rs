@@ -387,11 +387,12 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
     assert_eq!(checked(&open, &waived), Ok(()));
     let (ours, _) = planned("{}", &dumps_to_a_program("")).unwrap();
     assert_eq!(rules(&ours, "prlimit64"), ["ERRNO 0 1&ffffffff=4 2 NE 0"]);
-    // Of a pointer of x32 the filter sees half.
+    // Of a pointer of x32, which other machines do not list, the filter sees half.
     for text in [&out, &ours] {
         assert!(!text.contains("X32"), "{text}");
     }
-    let x32 = ours.replace("\"SCMP_ARCH_X86\"", "\"x32\"");
+    let native = format!("\"{}\"", super::ARCHITECTURES[0]);
+    let x32 = ours.replace(&native, "\"x32\"");
     let why = checked(&x32, &dumps_to_a_program("")).unwrap_err().to_string();
     assert_eq!(why, "seccomp: x32 is among the architectures");
 }
