@@ -8,11 +8,4 @@
 pub mod request;
 pub mod status;
 
-// pub mod plan;
-
-// pub mod engine;
-
-// pub mod tree;
-
-// pub mod check;
-// pub mod cli;
+pub mod plan;

@@ -5,6 +5,7 @@ mod hosting;
 mod json;
 mod lists;
 mod model;
+mod ranges;
 mod refused;
 mod training;
 mod transform;
@@ -21,6 +22,8 @@ pub use hosting::{
 };
 #[cfg(test)]
 pub(crate) use model::answer;
+pub use model::source;
+pub use ranges::{CategoricalRange, ParameterRange, ParameterRanges, Scaling};
 pub use refused::{Refusals, Refused};
 pub use training::{
     AlgorithmSpecification, Channel, CheckpointConfig, CompressionType, DataSource, Distribution, InputMode,
@@ -34,8 +37,8 @@ pub use transform::{
     TransformS3DataSource,
 };
 pub use tuning::{
-    CategoricalRange, Definition, EarlyStopping, Objective, ObjectiveType, ParameterRange, ParameterRanges,
-    ResourceLimits, Scaling, Strategy, TunedAlgorithm, TuningConfig, TuningJob,
+    Definition, EarlyStopping, Objective, ObjectiveType, ResourceLimits, Strategy, TunedAlgorithm,
+    TuningConfig, TuningJob,
 };
 pub use uri::{MOST_OF_KEY, S3Uri};
 

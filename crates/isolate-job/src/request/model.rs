@@ -63,6 +63,12 @@ pub(super) fn model() -> &'static Model {
     &MODEL
 }
 
+/// Which description of the API the types are from.
+#[must_use]
+pub fn source() -> &'static str {
+    &model().source
+}
+
 /// What was found in a document.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -85,7 +91,7 @@ pub(super) fn request(operation: &str, value: &Json) -> Found {
 #[cfg(test)]
 pub(crate) fn answer(operation: &str, text: &str) -> Vec<Refused> {
     let mut walk = Walk { found: Found::default(), lists: false };
-    walk.value(&model().operations[operation], &serde_json::from_str(text).unwrap(), &At::ROOT);
+    walk.value(&model().operations[operation], &serde_json::from_str(text).expect("JSON"), &At::ROOT);
     walk.found.refused
 }
 

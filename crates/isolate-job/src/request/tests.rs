@@ -300,7 +300,6 @@ fn what_types_do_not_say_is_refused_by_path() {
     for (pointer, to, expected) in [
         ("/Strategy", json!("Bayesian"), "Strategy: Bayesian is not supported; give Random or Grid"),
         ("/Strategy", json!("Hyperband"), "Strategy: Hyperband is not supported"),
-        ("/Strategy", json!("Grid"), "ParameterRanges: Grid"),
         ("/TrainingJobEarlyStoppingType", json!("Auto"), "TrainingJobEarlyStoppingType: Auto"),
         ("/ResourceLimits/MaxNumberOfTrainingJobs", Value::Null, "MaxNumberOfTrainingJobs: is missing"),
         ("/ResourceLimits/MaxParallelTrainingJobs", json!(90), "MaxParallelTrainingJobs: 90 at a time"),
@@ -319,6 +318,11 @@ fn what_types_do_not_say_is_refused_by_path() {
     ] {
         assert_refused(TUNING, &format!("{config}{pointer}"), to, expected);
     }
+    let mut grid = value(TUNING);
+    grid["HyperParameterTuningJobConfig"]["Strategy"] = json!("Grid");
+    let said = refused(&serde_json::to_vec(&grid).unwrap());
+    assert!(said.len() == 2 && said[0].contains("Grid tries all 2 combinations; leave it out"), "{said:?}");
+    assert!(said[1].contains("give the numbers as CategoricalParameterRanges"), "{said:?}");
     assert_refused(
         TUNING,
         "/TrainingJobDefinition/OutputDataConfig/S3OutputPath",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::ranges::ParameterRanges;
 use super::refused::Refused;
 use super::training::{
     Channel, CheckpointConfig, InputMode, MetricDefinition, OutputDataConfig, ResourceConfig,
@@ -90,51 +91,6 @@ pub enum EarlyStopping {
     Auto,
 }
 
-/// What hyperparameters are chosen from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[allow(missing_docs, reason = "the names are the API's")]
-pub struct ParameterRanges {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub integer_parameter_ranges: Vec<ParameterRange>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub continuous_parameter_ranges: Vec<ParameterRange>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub categorical_parameter_ranges: Vec<CategoricalRange>,
-}
-
-/// Numbers from one to another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-#[allow(missing_docs, reason = "the names are the API's")]
-pub struct ParameterRange {
-    pub name: String,
-    pub min_value: String,
-    pub max_value: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scaling_type: Option<Scaling>,
-}
-
-/// How numbers are spread over a range.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are the API's")]
-pub enum Scaling {
-    #[default]
-    Auto,
-    Linear,
-    Logarithmic,
-    ReverseLogarithmic,
-}
-
-/// One of these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-#[allow(missing_docs, reason = "the names are the API's")]
-pub struct CategoricalRange {
-    pub name: String,
-    pub values: Vec<String>,
-}
-
 /// What all training jobs of a tuning job have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -173,6 +129,9 @@ pub struct TunedAlgorithm {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metric_definitions: Vec<MetricDefinition>,
 }
+
+/// As many training jobs has a tuning job at most.
+const MOST_JOBS: u64 = 750;
 
 /// As the API bounds ParameterRanges altogether.
 const MOST_RANGES: usize = 30;
@@ -218,6 +177,9 @@ impl TuningJob {
             (Strategy::Random, None) => {
                 no(".ResourceLimits.MaxNumberOfTrainingJobs", "is missing; Random tries as many".to_owned());
             }
+            (Strategy::Random, Some(most)) if u64::from(most) > MOST_JOBS => {
+                no(".ResourceLimits.MaxNumberOfTrainingJobs", format!("{most}; the most is {MOST_JOBS}"));
+            }
             (Strategy::Random, Some(most)) if limits.max_parallel_training_jobs > most => {
                 let why = format!("{} at a time of {most}; give no more", limits.max_parallel_training_jobs);
                 no(".ResourceLimits.MaxParallelTrainingJobs", why);
@@ -245,6 +207,26 @@ impl TuningJob {
                 );
             }
         }
+        for (list, whole, all) in [
+            ("IntegerParameterRanges", true, &ranges.integer_parameter_ranges),
+            ("ContinuousParameterRanges", false, &ranges.continuous_parameter_ranges),
+        ] {
+            for (index, range) in all.iter().enumerate() {
+                if let Err(why) = range.bounds(whole) {
+                    no(&format!(".ParameterRanges.{list}[{index}]"), why);
+                }
+            }
+        }
+        if let (Strategy::Grid, grid, given) =
+            (config.strategy, ranges.grid(), limits.max_number_of_training_jobs)
+        {
+            if grid > MOST_JOBS {
+                no(".ParameterRanges", format!("Grid tries {grid} combinations; the most is {MOST_JOBS}"));
+            } else if given.is_some_and(|given| u64::from(given) != grid) {
+                let why = format!("Grid tries all {grid} combinations; leave it out");
+                no(".ResourceLimits.MaxNumberOfTrainingJobs", why);
+            }
+        }
         if config.strategy == Strategy::Grid && ranges.categorical_parameter_ranges.len() < names.len() {
             let why =
                 "Grid tries all values of categorical ranges; give the numbers as CategoricalParameterRanges";
@@ -262,21 +244,3 @@ impl TuningJob {
 
 /// The hyperparameter by which SageMaker says the objective's name to a program.
 const OBJECTIVE: &str = "_tuning_objective_metric";
-
-impl ParameterRanges {
-    /// The names of all hyperparameters, with their places.
-    fn names(&self) -> Vec<(String, &str)> {
-        let mut names = Vec::new();
-        let mut add = |list: &str, index: usize, name| names.push((format!("{list}[{index}]"), name));
-        for (index, range) in self.integer_parameter_ranges.iter().enumerate() {
-            add("IntegerParameterRanges", index, range.name.as_str());
-        }
-        for (index, range) in self.continuous_parameter_ranges.iter().enumerate() {
-            add("ContinuousParameterRanges", index, range.name.as_str());
-        }
-        for (index, range) in self.categorical_parameter_ranges.iter().enumerate() {
-            add("CategoricalParameterRanges", index, range.name.as_str());
-        }
-        names
-    }
-}

@@ -81,12 +81,6 @@ pub enum Exit {
     NotUploaded = 4,
 }
 
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
 /// A text without what is of no use in a status, and of some to a terminal.
 fn plain(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };

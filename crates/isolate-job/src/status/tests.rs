@@ -177,6 +177,8 @@ fn an_answer_with_a_stranger_is_noticed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Wherever a job is sent, its status is an answer of the API's type, and one that has ended stays so.
     #[test]
     fn any_walk_gives_answers(steps in prop::collection::vec(0usize..ALL.len(), 0..20), message in ".{0,40}") {
