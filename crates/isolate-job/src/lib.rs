@@ -9,3 +9,5 @@ pub mod request;
 pub mod status;
 
 pub mod plan;
+
+pub mod tree;
