@@ -10,4 +10,9 @@ pub mod status;
 
 pub mod plan;
 
+pub mod engine;
+
 pub mod tree;
+
+pub mod check;
+pub mod cli;
