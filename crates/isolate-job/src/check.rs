@@ -1,4 +1,4 @@
-//! What a request would do: what would be moved, started and opened, and under which session policy. Nothing happens.
+//! What a request would do: transfers, session policies, container command lines, and what stays open. Nothing is started.
 
 use serde_json::{Map, Value, json};
 
@@ -54,9 +54,9 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
             isolated(definition.enable_network_isolation, at)?;
             let config = &job.data.hyper_parameter_tuning_job_config;
             let name = &job.data.hyper_parameter_tuning_job_name;
-            let chooser = crate::plan::Chooser::new(config, 0);
-            let (count, mut chooser) = (chooser.jobs(), chooser);
-            let chosen = chooser.next().unwrap_or_default();
+            let sampler = crate::plan::Sampler::new(config, 0);
+            let (count, mut sampler) = (sampler.jobs(), sampler);
+            let chosen = sampler.next().unwrap_or_default();
             let request = job.data.training_job(&job.given, &format!("{name}-001"), &chosen);
             let first = crate::request::read_training(Value::Object(request).to_string().as_bytes())?;
             let mut report = training(&first, host)?;
@@ -101,7 +101,10 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     let mode = job.data.algorithm_specification.training_input_mode;
     for channel in &job.data.input_data_config {
         if channel.mode(mode) == crate::request::InputMode::FastFile {
-            report.notes.push(format!("channel {} is staged whole: FastFile as File", channel.channel_name));
+            report.notes.push(format!(
+                "channel {} uses FastFile; its files are staged before the container starts, as in File mode",
+                channel.channel_name
+            ));
         }
     }
     if job.data.enable_inter_container_traffic_encryption {
@@ -193,7 +196,7 @@ impl Report {
         section("moves", self.steps.iter().map(|(step, _)| shown(step)).collect());
         let policies = self.steps.iter().filter(|(_, policy)| !policy.is_null());
         section(
-            "under the role, cut down by a session policy for each step",
+            "session policy of each step",
             policies.map(|(step, policy)| format!("{}: {policy}", titled(step))).collect(),
         );
         let command = |argv: &Argv| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
@@ -252,17 +255,17 @@ fn shown(step: &Step) -> String {
 
 fn form(form: Form) -> &'static str {
     match form {
-        Form::Prefix(Distribution::FullyReplicated) => "all objects whose keys begin so",
+        Form::Prefix(Distribution::FullyReplicated) => "all objects with this key prefix",
         Form::Prefix(Distribution::ShardedByS3Key) => {
-            "objects whose keys begin so, dealt out to the containers"
+            "objects with this key prefix, sharded over the containers"
         }
-        Form::Manifest(Distribution::FullyReplicated) => "the objects that this manifest names",
+        Form::Manifest(Distribution::FullyReplicated) => "the objects in this manifest",
         Form::Manifest(Distribution::ShardedByS3Key) => {
-            "the objects that this manifest names, dealt out to the containers"
+            "the objects in this manifest, sharded over the containers"
         }
         Form::Object => "one object",
         Form::Archive => "tar.gz",
-        Form::Tree => "an object for each file",
+        Form::Tree => "one object per file",
     }
 }
 

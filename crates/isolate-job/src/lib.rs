@@ -1,9 +1,8 @@
-//! `isolate-job`: SageMaker's jobs and models on isolated containers of this host. It moves the data; the container
-//! has no network and no credential.
+//! `isolate-job`: runs SageMaker's jobs and models in isolated containers of this host. It transfers the data; the
+//! container has neither network nor credentials.
 //!
 //! The rooms stand in the order in which data flows; each may use only what stands above it. The first group is
-//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Nothing in here opens a
-//! socket.
+//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Nothing opens a socket.
 
 pub mod request;
 pub mod status;

@@ -95,7 +95,7 @@ fn a_document_that_is_refused_says_every_path_and_exits_with_2() {
     assert_eq!(lines.len(), 3, "{said}");
     assert!(lines.iter().all(|line| line.starts_with("isolate-job: -: ")), "{said}");
     assert!(
-        said.contains("RoleARN: is no member of CreateTrainingJobRequest; it is written RoleArn"),
+        said.contains("RoleARN: is not a member of CreateTrainingJobRequest; did you mean RoleArn?"),
         "{said}"
     );
     assert!(said.contains("CheckpointConfig.S3Uri: \"results\" does not match"), "{said}");
@@ -139,7 +139,7 @@ fn what_cannot_be_read_exits_with_1_and_what_is_no_command_line_with_2() {
 fn a_state_directory_that_engines_would_take_apart_is_refused() {
     let output = check(TRAINING, &["--state", "/srv/a,readonly"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("is no path that an engine takes as a whole"));
+    assert!(text(&output.stderr).contains("cannot be passed to an engine"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What engines answer.
+//! Parses the output of engine commands.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -111,8 +111,8 @@ pub fn inspected(answer: &str) -> Result<Inspected, BadAnswer> {
 }
 
 impl Inspected {
-    /// Whether the engine has made what was asked for. Anybody who reaches the engine may have made a container of this name, and an
-    /// engine may ignore a flag: it is looked at before it is started.
+    /// Checks that the container has the runtime, the annotations, the host name and the network that were requested. It is done before
+    /// the container is started: another client may have created a container of this name, and an engine may ignore a flag.
     ///
     /// # Errors
     /// What differs.

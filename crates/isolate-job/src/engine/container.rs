@@ -1,4 +1,4 @@
-//! How an isolated container is created.
+//! The `create` command line of an isolated container.
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ pub enum Network {
     None,
     /// The other containers of its job.
     Job,
-    /// Whoever asks its port 8080, by a port of the host's loopback.
+    /// Port 8080 is published on the host's loopback address.
     Serve,
 }
 
@@ -155,7 +155,7 @@ impl Container {
         if self.network == Network::Serve {
             flag("publish", "127.0.0.1::8080".to_owned());
         }
-        // Values in a file: a command line is anybody's to read.
+        // In a file: command lines are visible to other users.
         flag("env-file", whole(&self.env_file)?);
         for (source, target) in &self.mounts {
             flag("mount", format!("type=bind,source={},target={}", whole(source)?, whole(target)?));
@@ -199,8 +199,6 @@ fn whole(path: &str) -> Result<String, String> {
     if path.starts_with('/') && path.chars().all(is_plain) {
         Ok(path.to_owned())
     } else {
-        Err(format!(
-            "{path:?} is no path that an engine takes as a whole; choose one without , : = and quotation marks"
-        ))
+        Err(format!("{path:?} cannot be passed to an engine; choose a path without , : = or quotation marks"))
     }
 }

@@ -1,5 +1,5 @@
-//! The command lines of Docker and Podman, and what their answers mean. An engine is asked by its own program only: by
-//! words that cannot be taken for flags, and through exit statuses, ids and JSON, never through text for people.
+//! Command lines of Docker and Podman, and the parsing of their output. Only exit statuses, ids and JSON are relied on, never
+//! human-readable text, and no value from a request can be taken for a flag.
 
 mod answer;
 mod container;

@@ -1,4 +1,4 @@
-//! Whether an engine can pass annotations to a runtime.
+//! Whether the installed engine can pass annotations to a runtime.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ const LEAST_PODMAN: u32 = 4;
 /// The version, by what the engine answers to `version`.
 ///
 /// # Errors
-/// Nobody answers, another engine does, or one that is too old.
+/// No daemon, another engine than configured, or too old a version.
 pub fn accept(kind: Kind, answer: &str) -> Result<String, Refused> {
     let read: Answer = serde_json::from_str(answer.trim())
         .map_err(|error| Refused(format!("the engine's answer to `version` is not JSON: {error}")))?;
@@ -63,7 +63,7 @@ pub fn accept(kind: Kind, answer: &str) -> Result<String, Refused> {
         (Kind::Podman, true) => read.server.or(read.client).map(|side| side.version).unwrap_or_default(),
     };
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    let Some(major) = major else { return Err(Refused(format!("{version:?} is no version"))) };
+    let Some(major) = major else { return Err(Refused(format!("{version:?} is not a version"))) };
     match kind {
         Kind::Docker if major < LEAST_DOCKER => Err(Refused(format!(
             "Docker {version} cannot pass annotations to a runtime; install Docker {LEAST_DOCKER} or later, or Podman \

@@ -1,4 +1,4 @@
-//! What a container finds below /opt/ml/input/config.
+//! The configuration files below /opt/ml/input/config, and the container's environment.
 
 use serde_json::{Map, Value, json};
 

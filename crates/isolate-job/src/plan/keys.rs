@@ -1,5 +1,5 @@
-//! Keys to files. A key is data that whoever may write to the bucket has chosen: one that would not be a file of its own
-//! below the channel is an error that names it, and nothing is moved.
+//! Object keys to file paths. Keys are untrusted: a key that is not a valid and unique path below the channel's directory is
+//! an error that names the key, and nothing is downloaded.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Manifests: a list of objects in an object.
+//! Manifest files: ManifestFile and AugmentedManifestFile.
 
 use std::fmt;
 
@@ -80,7 +80,7 @@ pub enum Attribute {
 /// Reads the attributes that were asked for out of an AugmentedManifestFile, line by line and in their order.
 ///
 /// # Errors
-/// A line that is no object, that lacks an attribute, or whose `-ref` is no S3 URI.
+/// A line that is no object, that lacks an attribute, or whose `-ref` is not an S3 URI.
 pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, BadManifest> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(index, line): (usize, &str)| {

@@ -1,4 +1,4 @@
-//! Metrics out of the lines that a program logs.
+//! Metric values, extracted from log lines by MetricDefinitions.
 
 use regex_lite::Regex;
 
@@ -14,7 +14,7 @@ pub struct Metrics {
 
 /// The last value of a metric.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Final {
+pub struct MetricValue {
     /// Its name.
     pub name: String,
     /// Its value.
@@ -48,11 +48,11 @@ impl Metrics {
 
     /// The last value of each that had one.
     #[must_use]
-    pub fn last(&self) -> Vec<Final> {
+    pub fn last(&self) -> Vec<MetricValue> {
         let found = self.defined.iter().zip(&self.last);
         found
             .filter_map(|((name, _), last)| {
-                last.map(|(value, line)| Final { name: name.clone(), value, line })
+                last.map(|(value, line)| MetricValue { name: name.clone(), value, line })
             })
             .collect()
     }
@@ -79,7 +79,7 @@ mod tests {
         ] {
             metrics.line(line);
         }
-        let found = |name: &str, value, line| Final { name: name.to_owned(), value, line };
+        let found = |name: &str, value, line| MetricValue { name: name.to_owned(), value, line };
         assert_eq!(metrics.last(), [found("loss", 0.001, 3), found("accuracy", 0.75, 1)]);
     }
 }

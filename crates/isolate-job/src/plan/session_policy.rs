@@ -1,5 +1,5 @@
-//! The session policy of a step: an IAM policy by which even the role of the job reaches only what this step is about.
-//! AssumeRole cuts the role's own rights down to it; it grants none that the role has not.
+//! The session policy of a step: an IAM policy that limits the job's role to the objects of this step. AssumeRole intersects it with
+//! the role's own policies; it never adds a permission.
 
 use std::fmt;
 use std::fmt::Write as _;

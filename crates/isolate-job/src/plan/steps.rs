@@ -1,4 +1,4 @@
-//! The steps in which data is moved, each by a process of its own: one channel in, one result out.
+//! The transfer steps of a job, each run by its own process: one channel in, or one result out.
 
 use super::session_policy::Access;
 use crate::request::{

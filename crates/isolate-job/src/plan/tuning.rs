@@ -1,4 +1,4 @@
-//! Hyperparameters of a tuning job's training jobs: at random, or all of a grid. One seed gives one sequence.
+//! Hyperparameters of the training jobs of a tuning job: random search or grid search. The same seed gives the same sequence.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::request::{ParameterRange, ParameterRanges, Scaling, Strategy, TuningC
 
 /// Chooses hyperparameters, one set for each training job; an iterator that ends.
 #[derive(Debug)]
-pub struct Chooser<'c> {
+pub struct Sampler<'c> {
     ranges: &'c ParameterRanges,
     is_grid: bool,
     next: u64,
@@ -14,7 +14,7 @@ pub struct Chooser<'c> {
     random: SplitMix,
 }
 
-impl<'c> Chooser<'c> {
+impl<'c> Sampler<'c> {
     /// A seed of the request's own goes before the one given.
     #[must_use]
     pub fn new(config: &'c TuningConfig, seed: u64) -> Self {
@@ -60,7 +60,7 @@ impl<'c> Chooser<'c> {
     }
 }
 
-impl Iterator for Chooser<'_> {
+impl Iterator for Sampler<'_> {
     type Item = BTreeMap<String, String>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,4 +1,4 @@
-//! JSON as it is written: every member in its place, those that stand twice too, which a map would lose.
+//! JSON with its members in order and duplicates kept, which a map would lose.
 
 use std::fmt;
 

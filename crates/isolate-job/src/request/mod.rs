@@ -1,12 +1,13 @@
-//! The SageMaker API's requests as data. A document is read strictly: what is of a wrong type, out of bounds, unknown,
-//! given twice or not supported refuses it, by its path and with what to do instead.
+//! Requests of the SageMaker API as data. Reading is strict: a member that is unknown, duplicate, unsupported, of the wrong
+//! type or out of bounds refuses the document; the error has the member's path and says what to do.
 
-mod hosting;
 mod json;
-mod lists;
+mod members;
+
 mod model;
 mod ranges;
 mod refused;
+mod schema;
 mod training;
 mod transform;
 mod tuning;
@@ -17,14 +18,14 @@ use serde_json::{Map, Value};
 
 use json::Json;
 
-pub use hosting::{
+pub use model::{
     ContainerDefinition, ContainerMode, Model, ModelDataSource, S3ModelDataSource, S3ModelDataType,
 };
-#[cfg(test)]
-pub(crate) use model::answer;
-pub use model::source;
 pub use ranges::{CategoricalRange, ParameterRange, ParameterRanges, Scaling};
 pub use refused::{Refusals, Refused};
+#[cfg(test)]
+pub(crate) use schema::answer;
+pub use schema::source;
 pub use training::{
     AlgorithmSpecification, Channel, CheckpointConfig, CompressionType, DataSource, Distribution, InputMode,
     MetricDefinition, OutputCompression, OutputDataConfig, RecordWrapper, RemoteDebugConfig, ResourceConfig,
@@ -92,10 +93,10 @@ pub fn read(text: &[u8]) -> Result<Request, Refusals> {
         Some("CreateTransformJob") => transform(json).map(Request::Transform),
         Some("CreateTrainingJob") => training(json).map(Request::Training),
         Some("CreateHyperParameterTuningJob") => tuning(json).map(Request::Tuning),
-        Some("CreateModel") => hosting(json).map(Request::Model),
+        Some("CreateModel") => model(json).map(Request::Model),
         _ => {
             let names = NAMES.map(|(name, _)| name).join(", ");
-            Err(Refused::new("", format!("cannot tell what is asked for; give one of {names}")).into())
+            Err(Refused::new("", format!("cannot tell which request this is; give one of {names}")).into())
         }
     }
 }
@@ -112,7 +113,7 @@ fn training(json: Json) -> Result<Document<TrainingJob>, Refusals> {
     typed("CreateTrainingJob", json, TrainingJob::refused)
 }
 
-fn hosting(json: Json) -> Result<Document<Model>, Refusals> {
+fn model(json: Json) -> Result<Document<Model>, Refusals> {
     typed("CreateModel", json, Model::refused)
 }
 
@@ -148,7 +149,7 @@ fn typed<T: DeserializeOwned>(
     json: Json,
     check: fn(&T) -> Vec<Refused>,
 ) -> Result<Document<T>, Refusals> {
-    let found = model::request(operation, &json);
+    let found = schema::request(operation, &json);
     if !found.refused.is_empty() {
         return Err(Refusals(found.refused));
     }

@@ -1,249 +1,129 @@
-//! The types of the SageMaker API as botocore describes them (`sagemaker.json`, which `hack/sagemaker-model` writes), and
-//! whether a value is of one: types, members, bounds, patterns and enumerations.
+//! CreateModel, and the checks beyond its schema.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use regex_lite::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::json::Json;
-use super::lists::{self, Verdict};
-use super::refused::{At, Refused, shortened};
+use super::refused::Refused;
+use super::training::{CompressionType, Tag, VpcConfig, check_environment, check_image, check_uri};
 
-static MODEL: LazyLock<Model> =
-    LazyLock::new(|| serde_json::from_str(include_str!("sagemaker.json")).expect("it is tested"));
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Model {
-    pub(super) source: String,
-    /// `CreateTrainingJob` and the type of its request; `DescribeTrainingJob` and the type of its answer.
-    pub(super) operations: BTreeMap<String, String>,
-    pub(super) shapes: BTreeMap<String, Shape>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Shape {
-    #[serde(rename = "type")]
-    pub(super) kind: Kind,
-    min: Option<i64>,
-    max: Option<i64>,
-    pub(super) pattern: Option<String>,
-    #[serde(rename = "enum", default)]
-    words: Vec<String>,
+/// CreateModel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Model {
+    /// Unique on this host.
+    pub model_name: String,
+    /// What is run.
+    pub primary_container: ContainerDefinition,
+    /// On whose behalf data is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_role_arn: Option<String>,
+    /// Kept with the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// Through which network data is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_config: Option<VpcConfig>,
+    /// Whether the container is isolated.
     #[serde(default)]
-    required: Vec<String>,
-    /// Of a structure, with their types.
-    #[serde(default)]
-    pub(super) members: BTreeMap<String, String>,
-    /// Of a list.
-    pub(super) member: Option<String>,
-    key: Option<String>,
-    pub(super) value: Option<String>,
+    pub enable_network_isolation: bool,
 }
 
-#[derive(Debug, Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    Structure,
-    List,
-    Map,
-    String,
-    Integer,
-    Long,
-    Float,
-    Double,
-    Boolean,
-    Timestamp,
+/// An image and the model that it serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub struct ContainerDefinition {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_hostname: Option<String>,
+    pub image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ContainerMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_data_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_data_source: Option<ModelDataSource>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
 }
 
-pub(super) fn model() -> &'static Model {
-    &MODEL
+/// How many models a container serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub enum ContainerMode {
+    SingleModel,
+    MultiModel,
 }
 
-/// Which description of the API the types are from.
-#[must_use]
-pub fn source() -> &'static str {
-    &model().source
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub struct ModelDataSource {
+    #[serde(rename = "S3DataSource")]
+    pub s3_data_source: S3ModelDataSource,
 }
 
-/// What was found in a document.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) refused: Vec<Refused>,
-    /// Paths of members that change nothing here, each with its why.
-    pub(super) without_effect: Vec<(String, &'static str)>,
+/// Objects of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub struct S3ModelDataSource {
+    pub s3_uri: String,
+    pub s3_data_type: S3ModelDataType,
+    pub compression_type: CompressionType,
 }
 
-/// As many reasons are said of one document.
-const MOST: usize = 20;
-
-/// Looks at the request of an operation: each member is of its type and on one of the three lists.
-pub(super) fn request(operation: &str, value: &Json) -> Found {
-    let mut walk = Walk { found: Found::default(), lists: true };
-    walk.value(&model().operations[operation], value, &At::ROOT);
-    walk.found
+/// What a URI means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub enum S3ModelDataType {
+    S3Prefix,
+    S3Object,
 }
 
-/// Looks at the answer to an operation.
-#[cfg(test)]
-pub(crate) fn answer(operation: &str, text: &str) -> Vec<Refused> {
-    let mut walk = Walk { found: Found::default(), lists: false };
-    walk.value(&model().operations[operation], &serde_json::from_str(text).expect("JSON"), &At::ROOT);
-    walk.found.refused
-}
-
-struct Walk {
-    found: Found,
-    /// Whether members have to be on a list. Below one without effect they need not.
-    lists: bool,
-}
-
-impl Walk {
-    fn refuse(&mut self, at: &At, why: impl Into<String>) {
-        if self.found.refused.len() < MOST {
-            self.found.refused.push(at.refuse(why));
+impl Model {
+    /// What is wrong with it, beyond its types.
+    pub(super) fn refused(&self) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        let container = &self.primary_container;
+        check_image(&container.image, "PrimaryContainer.Image", &mut refused);
+        check_environment(&container.environment, "PrimaryContainer.Environment", &mut refused);
+        if let Some(url) = &container.model_data_url {
+            check_uri(url, "PrimaryContainer.ModelDataUrl", &mut refused);
         }
-    }
-
-    fn value(&mut self, name: &str, value: &Json, at: &At) {
-        let shape = &model().shapes[name];
-        match (shape.kind, value) {
-            (Kind::Structure, Json::Object(members)) => self.structure(name, shape, members, at),
-            (Kind::List, Json::List(items)) => {
-                self.within(shape, items.len() as i64, "items", at);
-                for (index, item) in items.iter().enumerate() {
-                    self.value(shape.member.as_deref().unwrap_or_default(), item, &at.item(index));
-                }
+        let mut no =
+            |path: &str, why: &str| refused.push(Refused::new(format!("PrimaryContainer{path}"), why));
+        if container.mode == Some(ContainerMode::MultiModel) {
+            no(".Mode", "one model is served by a container; give SingleModel");
+        }
+        if container.model_data_url.is_some() && container.model_data_source.is_some() {
+            no("", "has ModelDataUrl and ModelDataSource; give one of them");
+        }
+        let has_data = container.model_data_url.is_some() || container.model_data_source.is_some();
+        let Some(source) = container.model_data_source.as_ref().map(|source| &source.s3_data_source) else {
+            if has_data && self.execution_role_arn.is_none() {
+                refused.push(Refused::new(
+                    "ExecutionRoleArn",
+                    "is missing; the model's data is read as that role",
+                ));
             }
-            (Kind::Map, Json::Object(entries)) => self.map(shape, entries, at),
-            (Kind::String, Json::Text(text)) => self.text(name, shape, text, at),
-            (Kind::Integer | Kind::Long, Json::Number(number)) => match number.as_i64() {
-                Some(number) if shape.kind == Kind::Long || i32::try_from(number).is_ok() => {
-                    self.within(shape, number, "", at);
-                }
-                _ => self.refuse(at, format!("{number} is not an integer that fits; give a whole number")),
-            },
-            (Kind::Float | Kind::Double | Kind::Timestamp, Json::Number(_))
-            | (Kind::Boolean, Json::Boolean(_)) => {}
-            (_, Json::Null) => self.refuse(at, "is null; leave the member out"),
-            (kind, other) => {
-                self.refuse(at, format!("is {}; expected {}", other.kind(), expected(kind)));
+            return refused;
+        };
+        let at = ".ModelDataSource.S3DataSource";
+        match (source.s3_data_type, source.compression_type) {
+            (S3ModelDataType::S3Prefix, CompressionType::Gzip) => {
+                no(&format!("{at}.CompressionType"), "an archive is one object; give S3DataType S3Object");
             }
-        }
-    }
-
-    fn structure(&mut self, name: &str, shape: &Shape, members: &[(String, Json)], at: &At) {
-        for (index, (member, value)) in members.iter().enumerate() {
-            let here = at.member(member);
-            let Some(below) = shape.members.get(member) else {
-                let near = shape.members.keys().find(|known| known.eq_ignore_ascii_case(member));
-                let hint = near.map_or(String::new(), |near| format!("; it is written {near}"));
-                self.refuse(&here, format!("is no member of {name}{hint}"));
-                continue;
-            };
-            if members[..index].iter().any(|(other, _)| other == member) {
-                self.refuse(&here, "stands twice; remove one");
-                continue;
+            (S3ModelDataType::S3Prefix, CompressionType::None) if !source.s3_uri.ends_with('/') => {
+                no(&format!("{at}.S3Uri"), "is a prefix of a directory; end it with a slash");
             }
-            match if self.lists { lists::verdict(name, member) } else { Verdict::Taken } {
-                Verdict::Taken => self.value(below, value, &here),
-                Verdict::WithoutEffect(why) => {
-                    self.found.without_effect.push((here.to_string(), why));
-                    self.lists = false;
-                    self.value(below, value, &here);
-                    self.lists = true;
-                }
-                Verdict::Refused(why) => self.refuse(&here, format!("is not supported: {why}")),
-            }
+            _ => {}
         }
-        let needed = if self.lists { lists::needed(name) } else { &[] };
-        for required in shape.required.iter().map(String::as_str).chain(needed.iter().copied()) {
-            if !members.iter().any(|(member, _)| member == required) {
-                self.refuse(&at.member(required), "is missing");
-            }
+        if self.execution_role_arn.is_none() {
+            refused
+                .push(Refused::new("ExecutionRoleArn", "is missing; the model's data is read as that role"));
         }
+        check_uri(&source.s3_uri, &format!("PrimaryContainer{at}.S3Uri"), &mut refused);
+        refused
     }
-
-    fn map(&mut self, shape: &Shape, entries: &[(String, Json)], at: &At) {
-        self.within(shape, entries.len() as i64, "entries", at);
-        for (index, (key, value)) in entries.iter().enumerate() {
-            let here = at.key(key);
-            if entries[..index].iter().any(|(other, _)| other == key) {
-                self.refuse(&here, "stands twice; remove one");
-                continue;
-            }
-            let key_shape = shape.key.as_deref().unwrap_or_default();
-            self.text(key_shape, &model().shapes[key_shape], key, &here);
-            self.value(shape.value.as_deref().unwrap_or_default(), value, &here);
-        }
-    }
-
-    fn text(&mut self, name: &str, shape: &Shape, text: &str, at: &At) {
-        if !self.within(shape, text.chars().count() as i64, "characters", at) {
-            return;
-        }
-        if text.contains('\0') {
-            self.refuse(at, "contains a NUL character");
-        }
-        if !shape.words.is_empty() && !shape.words.iter().any(|word| word == text) {
-            self.refuse(at, format!("{:?} is not one of {}", shortened(text), some(&shape.words)));
-        }
-        if let Some(pattern) = &shape.pattern
-            && !is_match(name, pattern, text)
-        {
-            self.refuse(at, format!("{:?} does not match {pattern}", shortened(text)));
-        }
-    }
-
-    fn within(&mut self, shape: &Shape, number: i64, of: &str, at: &At) -> bool {
-        let of = if of.is_empty() { String::new() } else { format!(" {of}") };
-        let (min, max) = (shape.min.unwrap_or(i64::MIN), shape.max.unwrap_or(i64::MAX));
-        if number < min {
-            self.refuse(at, format!("{number}{of}; the least is {min}"));
-        } else if number > max {
-            self.refuse(at, format!("{number}{of}; the most is {max}"));
-        }
-        (min..=max).contains(&number)
-    }
-}
-
-fn expected(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Structure | Kind::Map => "an object",
-        Kind::List => "a list",
-        Kind::String => "a string",
-        Kind::Integer | Kind::Long => "an integer",
-        Kind::Float | Kind::Double | Kind::Timestamp => "a number",
-        Kind::Boolean => "true or false",
-    }
-}
-
-/// The words of an enumeration, as many as an error has room for.
-fn some(words: &[String]) -> String {
-    const MOST: usize = 8;
-    let more = if words.len() > MOST { format!(" or {} more", words.len() - MOST) } else { String::new() };
-    format!("{}{more}", words[..words.len().min(MOST)].join(", "))
-}
-
-/// Whether all of the text matches, as SageMaker does it.
-fn is_match(name: &str, pattern: &str, text: &str) -> bool {
-    // Unicode classes: letters, separators and numbers, which std knows.
-    if matches!(name, "TagKey" | "TagValue") {
-        let is_space = |c: char| c.is_whitespace() && !c.is_control();
-        return text.chars().all(|c| c.is_alphanumeric() || is_space(c) || "_.:/=+-@".contains(c));
-    }
-    // What matches everything, or everything on one line, needs no program.
-    match pattern {
-        ".*" => !text.contains('\n'),
-        "[\\S\\s]*" => true,
-        _ => regex(pattern).is_some_and(|regex| regex.is_match(text)),
-    }
-}
-
-/// A pattern that cannot be compiled is no pattern of a member that is taken (a test).
-pub(super) fn regex(pattern: &str) -> Option<Regex> {
-    Regex::new(&format!("^(?:{pattern})$")).ok()
 }

@@ -1,4 +1,4 @@
-//! The ranges that hyperparameters are chosen from.
+//! Parameter ranges of tuning jobs.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Why a document is refused: where, and what to do.
+//! Why a document is refused: the path of a member, and what to do.
 
 use std::fmt;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::lists::{LISTS, Verdict, needed, verdict};
-use super::model::{Kind, model, regex};
+use super::members::{LISTS, Verdict, needed, verdict};
+use super::schema::{Kind, regex, schema};
 use super::*;
 
 const TRAINING: &str = include_str!("tests/training.json");
@@ -49,10 +49,10 @@ fn assert_refused(text: &str, pointer: &str, to: Value, expected: &str) {
 /// Structures of the requests, as far as they are taken.
 fn reached() -> BTreeSet<&'static str> {
     let mut reached = BTreeSet::new();
-    let requests = model().operations.iter().filter(|(operation, _)| operation.starts_with("Create"));
+    let requests = schema().operations.iter().filter(|(operation, _)| operation.starts_with("Create"));
     let mut next: Vec<&str> = requests.map(|(_, shape)| shape.as_str()).collect();
     while let Some(name) = next.pop() {
-        let shape = &model().shapes[name];
+        let shape = &schema().shapes[name];
         next.extend(shape.member.as_deref().into_iter().chain(shape.value.as_deref()));
         if shape.kind == Kind::Structure && reached.insert(name) {
             let taken = shape.members.iter().filter(|(member, _)| verdict(name, member) == Verdict::Taken);
@@ -74,18 +74,18 @@ fn every_member_is_on_exactly_one_list() {
         let (inert, against) = (lists.without_effect.iter(), lists.refused.iter());
         let mut listed: Vec<&str> = lists.taken.to_vec();
         listed.extend(inert.chain(against).map(|(member, _)| *member));
-        for member in model().shapes[name].members.keys() {
+        for member in schema().shapes[name].members.keys() {
             let times = listed.iter().filter(|listed| *listed == member).count();
             complaints.extend((times != 1).then(|| format!("{name}.{member} is on {times} lists")));
         }
-        let strangers = listed.iter().filter(|member| !model().shapes[name].members.contains_key(**member));
+        let strangers = listed.iter().filter(|member| !schema().shapes[name].members.contains_key(**member));
         complaints.extend(strangers.map(|member| format!("{name} has no member {member}")));
         taken += lists.taken.len();
         without_effect += lists.without_effect.len();
         refused += lists.refused.len();
     }
-    let all: usize = reached().iter().map(|name| model().shapes[*name].members.len()).sum();
-    println!("{}: {taken} taken, {without_effect} without effect, {refused} refused", model().source);
+    let all: usize = reached().iter().map(|name| schema().shapes[*name].members.len()).sum();
+    println!("{}: {taken} taken, {without_effect} without effect, {refused} refused", schema().source);
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert_eq!(taken + without_effect + refused, all);
     let reached: Vec<_> = reached().into_iter().collect();
@@ -106,8 +106,8 @@ fn what_is_needed_is_taken() {
 #[test]
 fn the_patterns_of_what_is_taken_can_be_tried() {
     for name in reached() {
-        for (member, below) in &model().shapes[name].members {
-            let pattern = model().shapes[below].pattern.as_ref();
+        for (member, below) in &schema().shapes[name].members {
+            let pattern = schema().shapes[below].pattern.as_ref();
             if verdict(name, member) == Verdict::Taken && !["TagKey", "TagValue"].contains(&below.as_str()) {
                 assert!(pattern.is_none_or(|pattern| regex(pattern).is_some()), "{below}: {pattern:?}");
             }
@@ -207,11 +207,11 @@ fn what_types_do_not_say_is_refused_by_path() {
     let channel = "/InputDataConfig/1";
     let source = "/InputDataConfig/1/DataSource/S3DataSource";
     for (pointer, to, expected) in [
-        ("/Nonsense".to_owned(), json!(1), "Nonsense: is no member of CreateTrainingJobRequest"),
+        ("/Nonsense".to_owned(), json!(1), "Nonsense: is not a member of CreateTrainingJobRequest"),
         (
             "/rolearn".to_owned(),
             json!("x"),
-            "rolearn: is no member of CreateTrainingJobRequest; it is written RoleArn",
+            "rolearn: is not a member of CreateTrainingJobRequest; did you mean RoleArn?",
         ),
         ("/TrainingJobName".to_owned(), json!("-a"), "TrainingJobName: \"-a\" does not match"),
         (
@@ -225,21 +225,17 @@ fn what_types_do_not_say_is_refused_by_path() {
         (
             "/AlgorithmSpecification/TrainingImage".to_owned(),
             json!("--privileged"),
-            "is no reference of an image",
+            "is not an image reference",
         ),
         ("/AlgorithmSpecification/ContainerEntrypoint/0".to_owned(), json!(""), "is empty"),
         ("/AlgorithmSpecification/AlgorithmName".to_owned(), json!("x"), "AlgorithmName: is not supported"),
         ("/AlgorithmSpecification/MetricDefinitions/0/Regex".to_owned(), json!("a=(?=b)(.)"), "look-around"),
         ("/AlgorithmSpecification/MetricDefinitions/0/Regex".to_owned(), json!("loss"), "has no group"),
-        (
-            format!("{channel}/ChannelName"),
-            json!("train"),
-            "InputDataConfig[1].ChannelName: is there already",
-        ),
+        (format!("{channel}/ChannelName"), json!("train"), "InputDataConfig[1].ChannelName: is a duplicate"),
         (
             format!("{channel}/ChannelName"),
             json!(".."),
-            "InputDataConfig[1].ChannelName: is no name of a directory",
+            "InputDataConfig[1].ChannelName: is not a directory name",
         ),
         (
             format!("{channel}/ChannelName"),
@@ -253,7 +249,7 @@ fn what_types_do_not_say_is_refused_by_path() {
         (
             format!("{source}/S3Uri"),
             json!("https://a/b"),
-            "InputDataConfig[1].DataSource.S3DataSource.S3Uri: is no S3",
+            "InputDataConfig[1].DataSource.S3DataSource.S3Uri: is not an S3 URI",
         ),
         (format!("{source}/S3Uri"), json!("data"), "DataSource.S3DataSource.S3Uri: \"data\" does not match"),
         (format!("{source}/S3DataType"), json!("AugmentedManifestFile"), "S3DataSource.S3DataType: "),
@@ -306,7 +302,7 @@ fn what_types_do_not_say_is_refused_by_path() {
         (
             "/ParameterRanges/CategoricalParameterRanges/0/Name",
             json!("depth"),
-            "Ranges[0].Name: is there already",
+            "Ranges[0].Name: is a duplicate",
         ),
         (
             "/ParameterRanges/CategoricalParameterRanges/0/Name",
@@ -327,7 +323,7 @@ fn what_types_do_not_say_is_refused_by_path() {
         TUNING,
         "/TrainingJobDefinition/OutputDataConfig/S3OutputPath",
         json!("https://a/b"),
-        "TrainingJobDefinition.OutputDataConfig.S3OutputPath: is no S3 URI",
+        "TrainingJobDefinition.OutputDataConfig.S3OutputPath: is not an S3 URI",
     );
     for (pointer, to) in [
         ("/BatchStrategy", json!("MultiRecord")),
@@ -363,9 +359,9 @@ fn twenty_one_channels_are_refused() {
 #[test]
 fn members_and_keys_that_stand_twice_are_refused() {
     let text = TRAINING.trim_end().trim_end_matches('}').to_owned() + ",\"RoleArn\":\"x\"}";
-    assert_eq!(refused(text.as_bytes()), ["RoleArn: stands twice; remove one"]);
+    assert_eq!(refused(text.as_bytes()), ["RoleArn: is given twice; remove one"]);
     let text = TRAINING.replace("\"Environment\": {", "\"Environment\": {\"A\": \"1\", \"A\": \"2\",");
-    assert_eq!(refused(text.as_bytes()), ["Environment[\"A\"]: stands twice; remove one"]);
+    assert_eq!(refused(text.as_bytes()), ["Environment[\"A\"]: is given twice; remove one"]);
 }
 
 #[test]
@@ -375,7 +371,7 @@ fn what_is_no_document_is_refused() {
         ("", "not JSON"),
         ("{} {}", "not JSON: trailing characters"),
         ("[]", "the document is a list"),
-        ("{}", "cannot tell what is asked for; give one of TransformJobName, TrainingJobName"),
+        ("{}", "cannot tell which request this is; give one of TransformJobName, TrainingJobName"),
         ("{\"TrainingJobName\": \"\\ud800\"}", "not JSON"),
         (deep.as_str(), "not JSON: recursion limit"),
     ] {

@@ -1,4 +1,4 @@
-//! CreateTrainingJob as data, and what its types do not say.
+//! CreateTrainingJob, and the checks beyond its schema.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -360,7 +360,7 @@ impl CheckpointConfig {
             _ => false,
         };
         if !is_plain || is_taken {
-            let why = "is no place for checkpoints; leave it out (/opt/ml/checkpoints), or give a directory of its own \
+            let why = "cannot hold checkpoints; leave it out (/opt/ml/checkpoints), or give a directory of its own \
                        with plain characters, such as /checkpoints";
             refused.push(Refused::new(format!("{path}.LocalPath"), why));
         }
@@ -392,7 +392,7 @@ pub(super) fn check_image(image: &str, path: &str, refused: &mut Vec<Refused>) {
     if !image.starts_with(|c: char| c.is_ascii_alphanumeric()) || !image.bytes().all(is_plain) {
         refused.push(Refused::new(
             path,
-            "is no reference of an image; give REGISTRY/NAME:TAG or NAME@sha256:DIGEST",
+            "is not an image reference; give REGISTRY/NAME:TAG or NAME@sha256:DIGEST",
         ));
     }
 }
@@ -425,10 +425,8 @@ pub(super) fn check_metrics(metrics: &[MetricDefinition], path: &str, refused: &
             )),
         }
         if metrics[..index].iter().any(|other| other.name == metric.name) {
-            refused.push(Refused::new(
-                format!("{path}[{index}].Name"),
-                "is there already; name each metric once",
-            ));
+            refused
+                .push(Refused::new(format!("{path}[{index}].Name"), "is a duplicate; name each metric once"));
         }
     }
 }
@@ -439,10 +437,10 @@ pub(super) fn check_channels(channels: &[Channel], job: InputMode, path: &str, r
         let here = format!("{path}[{index}]");
         let mut no = |member: &str, why: &str| refused.push(Refused::new(format!("{here}.{member}"), why));
         if matches!(channel.channel_name.as_str(), "." | "..") {
-            no("ChannelName", "is no name of a directory; give another one");
+            no("ChannelName", "is not a directory name; give another one");
         }
         if !names.insert(channel.channel_name.as_str()) {
-            no("ChannelName", "is there already; name each channel once");
+            no("ChannelName", "is a duplicate; name each channel once");
         }
         if channel.mode(job) == InputMode::Pipe {
             let member = if channel.input_mode.is_some() { "InputMode" } else { "ChannelName" };

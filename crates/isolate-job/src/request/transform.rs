@@ -1,4 +1,4 @@
-//! CreateTransformJob as data, and what its types do not say.
+//! CreateTransformJob, and the checks beyond its schema.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! CreateHyperParameterTuningJob as data, and what its types do not say.
+//! CreateHyperParameterTuningJob, and the checks beyond its schema.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -196,7 +196,7 @@ impl TuningJob {
             if !seen.insert(*name) {
                 no(
                     &format!(".ParameterRanges.{path}.Name"),
-                    "is there already; give one range for each".to_owned(),
+                    "is a duplicate; give one range for each".to_owned(),
                 );
             }
             if self.training_job_definition.static_hyper_parameters.contains_key(*name) || *name == OBJECTIVE

@@ -1,4 +1,4 @@
-//! `s3://BUCKET/KEY`: a bucket, and a key or the beginning of keys, as it stands: nothing in a key is decoded.
+//! `s3://BUCKET/KEY`. The key is taken literally: nothing is decoded or normalised.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl S3Uri {
     /// Another scheme, no bucket, a bucket by access point, a key that S3 does not have.
     pub fn read(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("s3://") else {
-            return Err("is no S3 URI; give s3://BUCKET/KEY".to_owned());
+            return Err("is not an S3 URI; give s3://BUCKET/KEY".to_owned());
         };
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.starts_with("arn:") {
@@ -29,7 +29,7 @@ impl S3Uri {
         }
         let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if !(3..=255).contains(&bucket.len()) || !bucket.bytes().all(is_name) {
-            return Err(format!("{bucket:?} is no name of a bucket; give s3://BUCKET/KEY"));
+            return Err(format!("{bucket:?} is not a bucket name; give s3://BUCKET/KEY"));
         }
         if key.len() > MOST_OF_KEY {
             return Err(format!("the key has {} bytes; the most is {MOST_OF_KEY}", key.len()));
@@ -40,7 +40,7 @@ impl S3Uri {
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
     }
 
-    /// What stands below, with exactly one slash between.
+    /// The URI of a key below this one, with exactly one slash between.
     #[must_use]
     pub fn below(&self, name: &str) -> Self {
         let key = self.key.trim_end_matches('/');

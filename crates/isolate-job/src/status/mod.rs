@@ -1,5 +1,5 @@
-//! The states of jobs and models, and what `Describe` answers of them: botocore's members, times as the wire has them
-//! (seconds since 1970). A change that is no transition is an error; whatever a container wrote into a reason is bounded.
+//! States of jobs and models, serialised as the `Describe` operations answer them; timestamps are seconds since 1970, as on the
+//! wire. An invalid transition is an error, and text from containers is bounded.
 
 mod model;
 mod reason;
@@ -75,7 +75,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the document is refused; nothing was started.
     Refused = 2,
-    /// The job is Stopped, by whoever or by its time.
+    /// The job is Stopped, on request or by its time limit.
     Stopped = 3,
     /// The container has completed, its results are not uploaded; they are kept.
     NotUploaded = 4,

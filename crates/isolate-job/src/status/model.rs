@@ -1,4 +1,4 @@
-//! DescribeModel. A model has no states: it is there.
+//! DescribeModel. A model has no states.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! FailureReason: whose error it was, and what is known of it, in at most 1024 characters.
+//! FailureReason: a prefix for the party at fault, and at most 1024 characters.
 
 use super::plain;
 

@@ -1,4 +1,4 @@
-//! A training job's states, and DescribeTrainingJob.
+//! The states of a training job, and DescribeTrainingJob.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! A transform job's states, and DescribeTransformJob.
+//! The states of a transform job, and DescribeTransformJob.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

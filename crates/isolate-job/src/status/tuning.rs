@@ -1,4 +1,4 @@
-//! A tuning job's states and counters, and DescribeHyperParameterTuningJob.
+//! The states and counters of a tuning job, and DescribeHyperParameterTuningJob.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The content of a file that may have holes. They are zeros, and are not read.
+//! The content of a file that may be sparse. Holes are zeros, and are not read.
 
 use std::fs::File;
 use std::io::{self, Read};

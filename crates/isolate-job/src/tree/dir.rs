@@ -1,5 +1,4 @@
-//! A directory as a descriptor. Every name is resolved beneath it, through no symbolic link and into no other mount, by
-//! the kernel (openat2).
+//! A directory handle. The kernel resolves every name below it (openat2), without following symbolic links or entering mounts.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -81,12 +80,12 @@ impl Dir {
                 Err(errno) => return Err(Error::of(path)(errno)),
             };
             directory = directory.sub_or_errno(segment).map_err(|errno| match errno {
-                Errno::NOTDIR => Error::refused(path, "leads through a file"),
-                Errno::LOOP => Error::refused(path, "leads through a symbolic link"),
+                Errno::NOTDIR => Error::refused(path, "has a parent that is a file"),
+                Errno::LOOP => Error::refused(path, "has a parent that is a symbolic link"),
                 errno => Error::of(path)(errno),
             })?;
             if is_new {
-                // The umask has no say: whoever the container runs as has to read it.
+                // Independent of the umask: the container may run as another user.
                 rustix::fs::fchmod(&directory.0, OPEN).map_err(Error::of(path))?;
                 made += 1;
             }
@@ -218,7 +217,7 @@ impl Seen {
 /// The directory above and the name of a path whose segments are names.
 pub(super) fn split(path: &str) -> Result<(&str, &str), Error> {
     if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) || path.contains('\0') {
-        return Err(Error::refused(path, "is no path beneath the directory"));
+        return Err(Error::refused(path, "is not a path below the directory"));
     }
     Ok(path.rsplit_once('/').unwrap_or((".", path)))
 }

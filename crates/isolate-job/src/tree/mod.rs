@@ -1,5 +1,5 @@
-//! Files beneath a directory, and nowhere else. Names come from keys, archives and containers: none of them leads out, by
-//! whatever links, and what cannot be a file is an error that names it. What is staged appears all at once.
+//! Files below a directory, and nowhere else. Names come from keys, archives and containers and are untrusted: none can escape, and
+//! an invalid one is an error that names it. A staged directory appears in one step.
 
 mod content;
 mod dir;

@@ -1,5 +1,5 @@
-//! A tar.gz of what a container wrote. Links are stored and never followed, files with several names are there once,
-//! FIFOs, sockets and devices are left out and named.
+//! Creates a tar.gz of a directory that a container wrote. Symbolic links are stored and never followed, hard links are stored
+//! once, FIFOs, sockets and device nodes are skipped and reported.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! A directory that is being filled. It stands under another name until it is whole, and so does each of its files.
+//! A directory under construction. It has a temporary name until it is complete, and so does each of its files.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -48,7 +48,7 @@ impl<'q> Stage<'q> {
         let temporary = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = self.temporary.beneath(&temporary, flags, FILE).map_err(Error::of(path))?;
-        // The umask has no say: whoever the container runs as has to read it.
+        // Independent of the umask: the container may run as another user.
         rustix::fs::fchmod(&file, FILE).map_err(Error::of(path))?;
         Ok(StagedFile { stage: self, path: path.to_owned(), temporary, file: file.into(), size })
     }
@@ -90,7 +90,7 @@ impl<'q> Stage<'q> {
         rustix::fs::renameat(parent, from.as_str(), parent, self.name.as_str()).map_err(
             |errno| match errno {
                 Errno::NOTEMPTY | Errno::EXIST => {
-                    Error::refused(&self.name, "is there already and has content")
+                    Error::refused(&self.name, "already exists and is not empty")
                 }
                 errno => error(errno),
             },
@@ -146,7 +146,7 @@ impl StagedFile<'_> {
         let (above, name) = split(&self.path)?;
         let above = self.stage.make(above)?;
         self.stage.temporary.rename(&self.temporary, &above, name).map_err(|errno| match errno {
-            Errno::EXIST => Error::refused(&self.path, "is there already"),
+            Errno::EXIST => Error::refused(&self.path, "already exists"),
             errno => Error::of(&self.path)(errno),
         })
     }

@@ -174,53 +174,62 @@ fn names_that_lead_out_are_refused() {
     for (path, expected) in [
         ("/etc/cron.d/x", "is an absolute path"),
         ("//x", "is an absolute path"),
-        ("../secret", "leads out"),
-        ("a/../../secret", "leads out"),
-        ("a/..", "leads out"),
-        ("..", "leads out"),
-        ("./../secret", "leads out"),
-        ("a//b", "is no path"),
-        ("a/./b", "is no path"),
+        ("../secret", "leaves the directory"),
+        ("a/../../secret", "leaves the directory"),
+        ("a/..", "leaves the directory"),
+        ("..", "leaves the directory"),
+        ("./../secret", "leaves the directory"),
+        ("a//b", "is not a valid path"),
+        ("a/./b", "is not a valid path"),
     ] {
         assert_refused(&[file(path, "x")], expected);
         assert_refused(&[raw(EntryType::Directory, path.as_bytes(), b"", b"")], expected);
     }
-    assert_refused(&[raw(EntryType::Regular, b"a\xff", b"", b"")], "is a name that is not UTF-8");
+    assert_refused(&[raw(EntryType::Regular, b"a\xff", b"", b"")], "is not UTF-8");
     let long = raw(EntryType::GNULongName, b"././@LongLink", b"", "n".repeat(256).as_bytes());
-    assert_refused(&[long, file("short", "x")], "begins a name that is too long");
+    assert_refused(&[long, file("short", "x")], "is the beginning of a name that is too long");
     let deep = raw(EntryType::GNULongName, b"././@LongLink", b"", "n/".repeat(600).as_bytes());
-    assert_refused(&[deep, file("short", "x")], "begins a name that is too long");
+    assert_refused(&[deep, file("short", "x")], "is the beginning of a name that is too long");
     let pax = raw(EntryType::XHeader, b"pax", b"", b"18 path=../secret\n");
-    assert_refused(&[pax, file("short", "x")], "leads out");
+    assert_refused(&[pax, file("short", "x")], "leaves the directory");
     let nul = raw(EntryType::XHeader, b"pax", b"", b"12 path=a\0b\n");
-    assert_refused(&[nul, file("short", "x")], "is no path");
+    assert_refused(&[nul, file("short", "x")], "is not a valid path");
 }
 
 #[test]
 fn links_that_lead_out_are_refused() {
     for target in ["/etc/passwd", "..", "../secret", "a/../../secret", "./../x", "a/..", ""] {
-        assert_refused(&[link("a", target)], "is a link out");
+        assert_refused(&[link("a", target)], "is a link that leaves the directory");
     }
-    assert_refused(&[link("d/a", "../../secret")], "is a link out");
+    assert_refused(&[link("d/a", "../../secret")], "is a link that leaves the directory");
     // Down a link and up again is somewhere else than it reads.
-    assert_refused(&[link("m/n", ".."), link("z", "m/n/../secret")], "\"z\": is a link out");
-    assert_refused(&[raw(EntryType::Link, b"a", b"../secret", b"")], "is a link out");
-    assert_refused(&[raw(EntryType::Link, b"a", b"/etc/passwd", b"")], "is a link out");
-    assert_refused(&[raw(EntryType::Link, b"a", b"none", b"")], "is a link to what is not in the archive");
+    assert_refused(
+        &[link("m/n", ".."), link("z", "m/n/../secret")],
+        "\"z\": is a link that leaves the directory",
+    );
+    assert_refused(&[raw(EntryType::Link, b"a", b"../secret", b"")], "is a link that leaves the directory");
+    assert_refused(&[raw(EntryType::Link, b"a", b"/etc/passwd", b"")], "is a link that leaves the directory");
+    assert_refused(
+        &[raw(EntryType::Link, b"a", b"none", b"")],
+        "is a hard link to a file that does not precede it",
+    );
     assert_refused(
         &[link("l", "x"), raw(EntryType::Link, b"a", b"l", b"")],
-        "is a hard link to what is no file",
+        "is a hard link to something other than a file",
     );
     // Through a link, where it leads beneath, too.
-    assert_refused(&[link("d", "e"), file("d/x", "x")], "leads through a symbolic link");
-    assert_refused(&[file("e/y", ""), link("d", "e"), file("d/x", "x")], "leads through a symbolic link");
+    assert_refused(&[link("d", "e"), file("d/x", "x")], "has a parent that is a symbolic link");
+    assert_refused(
+        &[file("e/y", ""), link("d", "e"), file("d/x", "x")],
+        "has a parent that is a symbolic link",
+    );
     assert_refused(&[link("d", "x"), file("d", "x")], "is in the archive twice");
     assert_refused(&[link("d", "x"), link("d", "y")], "is in the archive twice");
     assert_refused(&[file("d", "x"), file("d", "y")], "is in the archive twice");
-    assert_refused(&[file("d", "x"), file("d/x", "y")], "leads through a file");
+    assert_refused(&[file("d", "x"), file("d/x", "y")], "has a parent that is a file");
     assert_refused(&[file("d/x", "x"), file("d", "y")], "is in the archive twice");
     let dir = raw(EntryType::Directory, b"d", b"", b"");
-    assert_refused(&[link("d", "."), dir], "leads through a symbolic link");
+    assert_refused(&[link("d", "."), dir], "has a parent that is a symbolic link");
 }
 
 #[test]
@@ -229,8 +238,11 @@ fn what_is_neither_file_nor_directory_nor_link_is_refused() {
     assert_refused(&[raw(EntryType::Block, b"sda", b"", b"")], "is a device node");
     assert_refused(&[raw(EntryType::Fifo, b"fifo", b"", b"")], "is a FIFO");
     assert_refused(&[raw(EntryType::GNUSparse, b"sparse", b"", b"")], "create it without --sparse");
-    assert_refused(&[raw(EntryType::new(b'M'), b"multi", b"", b"")], "is of a kind that is not known");
-    assert_refused(&[raw(EntryType::Directory, b"d", b"", b"content")], "has content and is no file");
+    assert_refused(&[raw(EntryType::new(b'M'), b"multi", b"", b"")], "is of an unknown type");
+    assert_refused(
+        &[raw(EntryType::Directory, b"d", b"", b"content")],
+        "has content but is not a regular file",
+    );
 }
 
 #[test]
@@ -305,7 +317,7 @@ fn bombs_are_stopped_by_the_quota_before_they_are_written() {
     assert_eq!(listing(&place.path().join("in")).len(), 256);
     // A thousandth of its size as an archive: zeros behind the end, and a name without an end.
     for (head, expected) in [
-        ([file("a", ""), vec![0; 1024]].concat(), "goes on behind its end"),
+        ([file("a", ""), vec![0; 1024]].concat(), "has data after its end"),
         (
             {
                 let mut header = Header::new_gnu();
@@ -390,7 +402,7 @@ fn a_hostile_tree_is_packed_without_following_or_opening_anything() {
     // A link out, which a container may leave, is not taken in again.
     let (_place, dir) = beneath();
     let error = unpack(Cursor::new(bytes), &dir, &Quota::new(PLENTY)).unwrap_err();
-    assert_eq!(error.to_string(), "\"leak\": is a link out");
+    assert_eq!(error.to_string(), "\"leak\": is a link that leaves the directory");
 }
 
 #[test]
@@ -400,7 +412,7 @@ fn names_that_no_key_can_have_fail_by_name() {
     let (place, dir) = beneath();
     fs::write(place.path().join("in").join(OsStr::from_bytes(b"a\xffb")), "").unwrap();
     let error = pack(&dir, Vec::new(), &Quota::new(PLENTY)).unwrap_err();
-    assert!(error.to_string().contains("\"a\u{fffd}b\": is a name that is not UTF-8"), "{error}");
+    assert!(error.to_string().contains("\"a\u{fffd}b\": is not UTF-8"), "{error}");
 
     let (place, dir) = beneath();
     let mut deep = place.path().join("in");
@@ -409,7 +421,7 @@ fn names_that_no_key_can_have_fail_by_name() {
     }
     fs::create_dir_all(deep).unwrap();
     let error = pack(&dir, Vec::new(), &Quota::new(PLENTY)).unwrap_err();
-    assert!(error.to_string().contains("begins a path of more than 1024 bytes"), "{error}");
+    assert!(error.to_string().contains("is the beginning of a path of more than 1024 bytes"), "{error}");
 }
 
 #[test]
@@ -470,7 +482,7 @@ fn what_was_left_of_an_earlier_attempt_is_gone() {
     half.write_at(b"x", 0).unwrap();
     std::mem::forget(half);
     std::mem::forget(old);
-    // Something that nobody made honestly: removing does not follow it.
+    // Removing does not follow links.
     symlink(place.path(), place.path().join("in/train~partial/files/out")).unwrap();
     let dir = Dir::open(&place.path().join("in")).unwrap();
     fs::create_dir(place.path().join("in/train")).unwrap();
@@ -513,11 +525,19 @@ fn what_is_there_already_is_not_replaced() {
     let quota = Quota::new(PLENTY);
     let stage = Stage::begin(dir, "train", &quota).unwrap();
     stage.file("a", 0).unwrap().finish().unwrap();
-    assert!(stage.file("a", 0).unwrap().finish().unwrap_err().to_string().contains("is there already"));
-    assert!(stage.file("a/b", 0).unwrap().finish().unwrap_err().to_string().contains("leads through a file"));
+    assert!(stage.file("a", 0).unwrap().finish().unwrap_err().to_string().contains("already exists"));
+    assert!(
+        stage
+            .file("a/b", 0)
+            .unwrap()
+            .finish()
+            .unwrap_err()
+            .to_string()
+            .contains("has a parent that is a file")
+    );
     fs::create_dir(place.path().join("in/train")).unwrap();
     fs::write(place.path().join("in/train/mine"), "").unwrap();
-    assert!(stage.publish().unwrap_err().to_string().contains("is there already and has content"));
+    assert!(stage.publish().unwrap_err().to_string().contains("already exists and is not empty"));
 }
 
 #[test]
@@ -529,7 +549,7 @@ fn no_path_of_a_staged_file_leads_out() {
         assert!(stage.file(path, 0).is_err(), "{path:?}");
         assert!(stage.directory(path).is_err(), "{path:?}");
     }
-    // A link that somebody else put there is not followed, in whichever place it stands.
+    // A link that another process put there is not followed.
     let files = place.path().join("in/train~partial/files");
     symlink(place.path(), files.join("link")).unwrap();
     symlink(place.path().join("secret"), files.join("leaf")).unwrap();

@@ -1,6 +1,6 @@
-//! A tar.gz of somebody else into a directory. Every name is checked, what leads out or is no file, directory or link is
-//! refused by its name, and all of it is bounded by the quota: content, number of entries, and the archive's own
-//! headers, which `tar`'s iterator would read into memory at whatever length they say.
+//! Extracts an untrusted tar.gz. Every name is validated: an entry that escapes the directory, or is not a file, directory or
+//! link, is refused by name. The quota bounds content, number of entries and the archive's own headers (the `tar` crate's iterator
+//! would read long-name headers into memory whole).
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -55,7 +55,7 @@ pub fn unpack(archive: impl Read, into: &Dir, quota: &Quota) -> Result<(), Error
                     link: link.unwrap_or_default(),
                 };
                 if std::str::from_utf8(&path).is_err() {
-                    return Err(Error::refused(&entry.name, "is a name that is not UTF-8"));
+                    return Err(Error::refused(&entry.name, "is not UTF-8"));
                 }
                 // Before POSIX, a slash at the end was what made a directory.
                 if entry.kind == EntryType::Regular && entry.size == 0 && entry.name.ends_with('/') {
@@ -64,7 +64,7 @@ pub fn unpack(archive: impl Read, into: &Dir, quota: &Quota) -> Result<(), Error
                 if !matches!(entry.kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
                     && entry.size > 0
                 {
-                    return Err(entry.refused("has content and is no file"));
+                    return Err(entry.refused("has content but is not a regular file"));
                 }
                 entry.unpack(&mut archive, into, quota)?;
             }
@@ -73,7 +73,7 @@ pub fn unpack(archive: impl Read, into: &Dir, quota: &Quota) -> Result<(), Error
     // To the end, where the checksum is.
     let behind = io::copy(&mut (&mut archive).take(MOST_BEHIND + 1), &mut io::sink()).map_err(broken)?;
     if behind > MOST_BEHIND {
-        return Err(Error::refused("", "the archive goes on behind its end"));
+        return Err(Error::refused("", "the archive has data after its end"));
     }
     Ok(())
 }
@@ -139,7 +139,7 @@ struct Extended {
 impl Extended {
     /// Records `LENGTH KEY=VALUE\n` (POSIX, pax, "pax Extended Header").
     fn pax(&mut self, text: &[u8]) -> Result<(), Error> {
-        let bad = || broken(io::Error::other("a pax header is no list of records"));
+        let bad = || broken(io::Error::other("a pax header is not a list of records"));
         let mut rest = text;
         while !rest.is_empty() {
             let space = rest.iter().position(|byte| *byte == b' ').ok_or_else(bad)?;
@@ -187,7 +187,7 @@ impl Entry {
         if self.kind == EntryType::Directory {
             let (directory, made) = into.make(path)?;
             quota.entries(made).map_err(|error| Error::system(path, error))?;
-            // Whoever stages has to be able to go on in it.
+            // Later entries have to be created in it.
             let mode = Mode::from_raw_mode(self.mode | 0o700);
             return rustix::fs::fchmod(directory.descriptor(), mode).map_err(Error::of(path));
         }
@@ -201,13 +201,17 @@ impl Entry {
                 done.map_err(|errno| self.at(errno))
             }
             EntryType::Link => {
-                let first = std::str::from_utf8(&self.link).map_err(|_| self.refused("is a link out"))?;
-                let first = self::path(first).ok().flatten().ok_or_else(|| self.refused("is a link out"))?;
+                let first = std::str::from_utf8(&self.link)
+                    .map_err(|_| self.refused("is a link that leaves the directory"))?;
+                let first = self::path(first)
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| self.refused("is a link that leaves the directory"))?;
                 let (first_above, first) = split(first)?;
-                let missing = |_| self.refused("is a link to what is not in the archive before it");
+                let missing = |_| self.refused("is a hard link to a file that does not precede it");
                 let first_above = into.sub_or_errno(first_above).map_err(missing)?;
                 if first_above.look(first).map_err(missing)?.kind() != FileType::RegularFile {
-                    return Err(self.refused("is a hard link to what is no file"));
+                    return Err(self.refused("is a hard link to something other than a file"));
                 }
                 let (from, to) = (first_above.descriptor(), above_dir.descriptor());
                 rustix::fs::linkat(from, first, to, name, AtFlags::empty()).map_err(|errno| self.at(errno))
@@ -215,7 +219,7 @@ impl Entry {
             EntryType::GNUSparse => Err(self.refused(SPARSE)),
             EntryType::Char | EntryType::Block => Err(self.refused("is a device node")),
             EntryType::Fifo => Err(self.refused("is a FIFO")),
-            _ => Err(self.refused("is of a kind that is not known")),
+            _ => Err(self.refused("is of an unknown type")),
         }
     }
 
@@ -242,7 +246,7 @@ impl Entry {
             _ => Error::system(&self.name, error),
         })?;
         pad(archive, self.size)?;
-        // The umask has no say, and neither has what is not a permission.
+        // Independent of the umask; without setuid and the like.
         rustix::fs::fchmod(&file, mode).map_err(Error::of(&self.name))?;
         let mtime = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.mtime));
         let _ = mtime.map(|mtime| file.set_modified(mtime));
@@ -252,9 +256,9 @@ impl Entry {
     /// Where a symbolic link leads, if that is beneath the directory: up first, no further than there is, and then down. After
     /// a name, `..` would lead wherever that name does, which may be a link.
     fn target(&self, above: &str) -> Result<&str, Error> {
-        let out = || self.refused("is a link out");
-        let target =
-            std::str::from_utf8(&self.link).map_err(|_| self.refused("is a link to what is not UTF-8"))?;
+        let out = || self.refused("is a link that leaves the directory");
+        let target = std::str::from_utf8(&self.link)
+            .map_err(|_| self.refused("is a link whose target is not UTF-8"))?;
         if target.is_empty() || target.starts_with('/') || target.contains('\0') {
             return Err(out());
         }
@@ -282,13 +286,13 @@ fn path(name: &str) -> Result<Option<&str>, Error> {
         return Ok(None);
     }
     if path.split('/').any(|segment| segment == "..") {
-        return Err(Error::refused(name, "leads out"));
+        return Err(Error::refused(name, "leaves the directory"));
     }
-    split(path).map_err(|_| Error::refused(name, "is no path"))?;
+    split(path).map_err(|_| Error::refused(name, "is not a valid path"))?;
     if path.len() > MOST_OF_PATH || path.split('/').any(|segment| segment.len() > 255) {
         return Err(Error::refused(
             &path.chars().take(64).collect::<String>(),
-            "begins a name that is too long",
+            "is the beginning of a name that is too long",
         ));
     }
     Ok(Some(path))

@@ -1,5 +1,5 @@
-//! Everything beneath a directory that a container wrote, in the order of names. Nothing is opened but regular files and
-//! directories, whatever becomes of a name meanwhile: what was looked at is what is read.
+//! Walks a directory that a container wrote, sorted by name. Only regular files and directories are opened, and the file that
+//! was inspected is the file that is read, even if its name is replaced meanwhile.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -77,21 +77,21 @@ fn below(
     for name in directory.names().map_err(Error::of(above))? {
         let name = name.into_string().map_err(|name| {
             let shown = format!("{above}{}", name.to_string_lossy());
-            Error::refused(&shown, "is a name that is not UTF-8; rename it")
+            Error::refused(&shown, "is not UTF-8; rename it")
         })?;
         let path = format!("{above}{name}");
         if path.len() > MOST_OF_PATH {
             let shown: String = path.chars().take(64).collect();
             return Err(Error::refused(
                 &shown,
-                format!("begins a path of more than {MOST_OF_PATH} bytes; shorten it"),
+                format!("is the beginning of a path of more than {MOST_OF_PATH} bytes; shorten it"),
             ));
         }
         let seen = match directory.look(&name) {
             Ok(seen) => seen,
             // Removed since it was listed.
             Err(Errno::NOENT) => continue,
-            Err(Errno::XDEV) => return Err(Error::refused(&path, "is a mount of its own")),
+            Err(Errno::XDEV) => return Err(Error::refused(&path, "is a mount point")),
             Err(errno) => return Err(Error::of(&path)(errno)),
         };
         let is_directory = seen.kind() == FileType::Directory;

@@ -42,7 +42,7 @@ fn share(range: ParameterRange, whole: bool, below: f64) -> f64 {
         false => ParameterRanges { continuous_parameter_ranges: vec![range], ..Default::default() },
     };
     let config = config(Strategy::Random, 20_000, ranges);
-    let values: Vec<f64> = Chooser::new(&config, 1).map(|chosen| chosen["x"].parse().unwrap()).collect();
+    let values: Vec<f64> = Sampler::new(&config, 1).map(|chosen| chosen["x"].parse().unwrap()).collect();
     values.iter().filter(|value| **value < below).count() as f64 / values.len() as f64
 }
 
@@ -55,9 +55,9 @@ fn a_grid_is_every_combination_once() {
     let categorical_parameter_ranges = vec![values("a", &["1", "2"]), values("b", &["x", "y", "z"])];
     let config =
         config(Strategy::Grid, 0, ParameterRanges { categorical_parameter_ranges, ..Default::default() });
-    let chooser = Chooser::new(&config, 9);
-    assert_eq!(chooser.jobs(), 6);
-    let all: Vec<_> = chooser.map(|chosen| format!("{}{}", chosen["a"], chosen["b"])).collect();
+    let sampler = Sampler::new(&config, 9);
+    assert_eq!(sampler.jobs(), 6);
+    let all: Vec<_> = sampler.map(|chosen| format!("{}{}", chosen["a"], chosen["b"])).collect();
     assert_eq!(all, ["1x", "1y", "1z", "2x", "2y", "2z"]);
 }
 
@@ -86,7 +86,7 @@ fn one_seed_gives_one_sequence_in_every_version() {
     };
     let mut config = config(Strategy::Random, 3, ranges);
     let sequence = |config: &TuningConfig, seed| -> Vec<_> {
-        Chooser::new(config, seed).map(|chosen| chosen["x"].clone()).collect()
+        Sampler::new(config, seed).map(|chosen| chosen["x"].clone()).collect()
     };
     assert_eq!(sequence(&config, 0), ["883311", "431528", "26433"]);
     assert_ne!(sequence(&config, 0), sequence(&config, 1));
@@ -118,7 +118,7 @@ proptest! {
                 false => ParameterRanges { continuous_parameter_ranges: vec![range], ..Default::default() },
             };
             let config = config(Strategy::Random, 20, ranges);
-            for chosen in Chooser::new(&config, seed) {
+            for chosen in Sampler::new(&config, seed) {
                 let value: f64 = chosen["x"].parse().unwrap();
                 prop_assert!((min..=max).contains(&value), "{value} in {min}..={max}");
             }
@@ -132,7 +132,7 @@ proptest! {
             values: (0..*size).map(|value| value.to_string()).collect(),
         }).collect();
         let config = config(Strategy::Grid, 0, ParameterRanges { categorical_parameter_ranges, ..Default::default() });
-        let all: BTreeSet<_> = Chooser::new(&config, 0).collect();
+        let all: BTreeSet<_> = Sampler::new(&config, 0).collect();
         prop_assert_eq!(all.len(), sizes.iter().product::<usize>());
     }
 }

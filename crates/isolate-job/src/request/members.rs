@@ -1,5 +1,5 @@
-//! Every member of the requests is on one of three lists: taken, without effect here, or refused with what to do
-//! instead. None is ignored in silence; a test counts them against botocore's description.
+//! Every member of the requests is on exactly one of three lists: supported, without effect, or refused with a reason. A test
+//! counts them against botocore's model.
 
 /// What is done with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,20 +53,18 @@ const fn all(name: &'static str, taken: &'static [&'static str]) -> Lists {
     Lists { name, taken, without_effect: &[], refused: &[] }
 }
 
-const SPOT: &str = "the capacity of this host is not interrupted; the job runs as one on demand";
-const EXPERIMENT: &str = "there is no experiment tracking; the status has it";
-const RETRY: &str = "what failed on the platform's side is taken up again by the platform; the status has it";
-const VOLUME_KEY: &str =
-    "the disk is the host's; keep the state directory on an encrypted file system and leave it out";
-const HUB: &str = "models and data sets of a SageMaker hub are not reached; copy the data to Amazon S3";
-const MODEL_TERMS: &str =
-    "terms of use are accepted with models of JumpStart, which are not reached; leave it out";
-const PACKAGE: &str = "algorithms and model packages are AWS's own; name an image";
-const PULL: &str = "images are pulled by the engine; log it in to the registry and leave it out";
-const RULES: &str = "rule evaluation jobs are not run; leave it out";
-const INSTANCES: &str = "containers of one kind run on this host; give InstanceType and InstanceCount";
-const DEFINITIONS: &str = "one TrainingJobDefinition is tuned; give TrainingJobDefinition";
-const FILTER: &str = "records are not filtered or joined; leave it out";
+const SPOT: &str = "there is no spot capacity; the job runs on demand";
+const EXPERIMENT: &str = "experiments are not tracked; the value is kept in the status";
+const RETRY: &str = "platform errors are retried independently of it; the value is kept in the status";
+const VOLUME_KEY: &str = "volumes are not encrypted by this program; put the state directory on an encrypted file system and leave it out";
+const HUB: &str = "SageMaker hubs are not supported; copy the data to Amazon S3";
+const MODEL_TERMS: &str = "it applies to JumpStart models only, which are not supported; leave it out";
+const PACKAGE: &str = "SageMaker's algorithms and model packages are not available; name an image";
+const PULL: &str = "the engine pulls images with its own registry login; leave it out";
+const RULES: &str = "rules are not evaluated; leave it out";
+const INSTANCES: &str = "give InstanceType and InstanceCount instead";
+const DEFINITIONS: &str = "give a single TrainingJobDefinition instead";
+const FILTER: &str = "records are neither filtered nor joined; leave it out";
 
 pub(super) const LISTS: &[Lists] = &[
     // CreateTrainingJob.
@@ -92,20 +90,20 @@ pub(super) const LISTS: &[Lists] = &[
         ],
         without_effect: &[
             ("EnableManagedSpotTraining", SPOT),
-            ("DebugHookConfig", "tensors are not collected; the status has it"),
+            ("DebugHookConfig", "tensors are not collected; the value is kept in the status"),
             ("ExperimentConfig", EXPERIMENT),
-            ("ProfilerConfig", "there is no profiler; the status has it"),
+            ("ProfilerConfig", "jobs are not profiled; the value is kept in the status"),
             ("RetryStrategy", RETRY),
-            ("InfraCheckConfig", "the host is not AWS's to check; the status has it"),
+            ("InfraCheckConfig", "instances are not checked; the value is kept in the status"),
         ],
         refused: &[
             ("DebugRuleConfigurations", RULES),
             ("ProfilerRuleConfigurations", RULES),
             (
                 "TensorBoardOutputConfig",
-                "TensorBoard's data is not uploaded apart; write it to /opt/ml/output/data",
+                "TensorBoard data is not uploaded separately; write it to /opt/ml/output/data",
             ),
-            ("ServerlessJobConfig", "serverless jobs are AWS's own; name an image"),
+            ("ServerlessJobConfig", "serverless jobs are not supported; name an image"),
             ("MlflowConfig", "an isolated container does not reach an MLflow server; leave it out"),
             ("ModelPackageConfig", PACKAGE),
         ],
@@ -119,7 +117,10 @@ pub(super) const LISTS: &[Lists] = &[
             "ContainerEntrypoint",
             "ContainerArguments",
         ],
-        without_effect: &[("EnableSageMakerMetricsTimeSeries", "metrics are read from the logs at the end")],
+        without_effect: &[(
+            "EnableSageMakerMetricsTimeSeries",
+            "metrics are not published as a time series; final values are in the status",
+        )],
         refused: &[("AlgorithmName", PACKAGE), ("TrainingImageConfig", PULL)],
     },
     all("MetricDefinition", &["Name", "Regex"]),
@@ -163,24 +164,21 @@ pub(super) const LISTS: &[Lists] = &[
     Lists {
         name: "ResourceConfig",
         taken: &["InstanceType", "InstanceCount", "VolumeSizeInGB"],
-        without_effect: &[("KeepAlivePeriodInSeconds", "containers start at once; nothing is kept warm")],
+        without_effect: &[("KeepAlivePeriodInSeconds", "there are no warm pools")],
         refused: &[
             ("VolumeKmsKeyId", VOLUME_KEY),
             ("InstanceGroups", INSTANCES),
-            ("TrainingPlanArn", "capacity is this host's; leave it out"),
-            ("InstancePlacementConfig", "capacity is this host's; leave it out"),
+            ("TrainingPlanArn", "capacity is this host; leave it out"),
+            ("InstancePlacementConfig", "capacity is this host; leave it out"),
             ("InstancePreferences", INSTANCES),
-            ("SelectedInstanceType", "it is answered, not asked for; give InstanceType"),
-            ("SelectedInstanceCount", "it is answered, not asked for; give InstanceCount"),
+            ("SelectedInstanceType", "it is read-only; give InstanceType"),
+            ("SelectedInstanceCount", "it is read-only; give InstanceCount"),
         ],
     },
     Lists {
         name: "StoppingCondition",
         taken: &["MaxRuntimeInSeconds"],
-        without_effect: &[
-            ("MaxWaitTimeInSeconds", SPOT),
-            ("MaxPendingTimeInSeconds", "a job is not queued; it starts or is refused"),
-        ],
+        without_effect: &[("MaxWaitTimeInSeconds", SPOT), ("MaxPendingTimeInSeconds", "jobs are not queued")],
         refused: &[],
     },
     Lists {
@@ -188,7 +186,7 @@ pub(super) const LISTS: &[Lists] = &[
         taken: &["Subnets"],
         without_effect: &[(
             "SecurityGroupIds",
-            "groups are kept in the status; what filters is what the subnet's network namespace has",
+            "security groups are not enforced; the value is kept in the status",
         )],
         refused: &[],
     },
@@ -208,7 +206,7 @@ pub(super) const LISTS: &[Lists] = &[
         ],
         without_effect: &[],
         refused: &[
-            ("Containers", "pipelines of containers are not run; give PrimaryContainer"),
+            ("Containers", "inference pipelines are not supported; give PrimaryContainer"),
             ("InferenceExecutionConfig", "it belongs to Containers; give PrimaryContainer"),
         ],
     },
@@ -218,11 +216,14 @@ pub(super) const LISTS: &[Lists] = &[
         without_effect: &[],
         refused: &[
             ("ImageConfig", PULL),
-            ("AdditionalModelDataSources", "one model is loaded; put it all below one prefix"),
+            (
+                "AdditionalModelDataSources",
+                "a single model data source is supported; put all files below one prefix",
+            ),
             ("ModelPackageName", PACKAGE),
             ("InferenceSpecificationName", PACKAGE),
-            ("MultiModelConfig", "one model is served by a container; create one for each"),
-            ("ContainerMetricsConfig", "metrics of the container are not collected; leave it out"),
+            ("MultiModelConfig", "multi-model endpoints are not supported; create one model for each"),
+            ("ContainerMetricsConfig", "container metrics are not collected; leave it out"),
         ],
     },
     all("ModelDataSource", &["S3DataSource"]),
@@ -233,9 +234,9 @@ pub(super) const LISTS: &[Lists] = &[
         refused: &[
             ("ModelAccessConfig", MODEL_TERMS),
             ("HubAccessConfig", HUB),
-            ("ManifestS3Uri", "a manifest of the model is not read; leave it out"),
-            ("ETag", "it is answered, not asked for; leave it out"),
-            ("ManifestEtag", "it is answered, not asked for; leave it out"),
+            ("ManifestS3Uri", "model manifests are not supported; leave it out"),
+            ("ETag", "it is read-only; leave it out"),
+            ("ManifestEtag", "it is read-only; leave it out"),
         ],
     },
     // CreateHyperParameterTuningJob.
@@ -250,8 +251,8 @@ pub(super) const LISTS: &[Lists] = &[
         without_effect: &[],
         refused: &[
             ("TrainingJobDefinitions", DEFINITIONS),
-            ("WarmStartConfig", "earlier tuning jobs are not read; leave it out"),
-            ("Autotune", "ranges are not chosen for you; give ParameterRanges"),
+            ("WarmStartConfig", "warm start is not supported; leave it out"),
+            ("Autotune", "ranges are not chosen automatically; give ParameterRanges"),
         ],
     },
     Lists {
@@ -266,8 +267,11 @@ pub(super) const LISTS: &[Lists] = &[
         ],
         without_effect: &[],
         refused: &[
-            ("StrategyConfig", "it belongs to Hyperband; choose Random or Grid and leave it out"),
-            ("TuningJobCompletionCriteria", "all jobs of a tuning job are run; give MaxNumberOfTrainingJobs"),
+            ("StrategyConfig", "it applies to Hyperband only; leave it out"),
+            (
+                "TuningJobCompletionCriteria",
+                "completion criteria are not supported; give MaxNumberOfTrainingJobs",
+            ),
         ],
     },
     all("HyperParameterTuningJobObjective", &["Type", "MetricName"]),
@@ -276,7 +280,7 @@ pub(super) const LISTS: &[Lists] = &[
         name: "ParameterRanges",
         taken: &["IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges"],
         without_effect: &[],
-        refused: &[("AutoParameters", "ranges are not chosen for you; give a range for each")],
+        refused: &[("AutoParameters", "ranges are not chosen automatically; give a range for each")],
     },
     all("IntegerParameterRange", &["Name", "MinValue", "MaxValue", "ScalingType"]),
     all("ContinuousParameterRange", &["Name", "MinValue", "MaxValue", "ScalingType"]),
@@ -305,7 +309,10 @@ pub(super) const LISTS: &[Lists] = &[
                 "it belongs to TrainingJobDefinitions; give HyperParameterTuningJobObjective",
             ),
             ("HyperParameterRanges", "it belongs to TrainingJobDefinitions; give ParameterRanges"),
-            ("HyperParameterTuningResourceConfig", "instances are not chosen for you; give ResourceConfig"),
+            (
+                "HyperParameterTuningResourceConfig",
+                "instances are not chosen automatically; give ResourceConfig",
+            ),
         ],
     },
     Lists {
@@ -332,7 +339,7 @@ pub(super) const LISTS: &[Lists] = &[
             "Tags",
         ],
         without_effect: &[("ExperimentConfig", EXPERIMENT)],
-        refused: &[("DataCaptureConfig", "requests are not captured; leave it out")],
+        refused: &[("DataCaptureConfig", "data capture is not supported; leave it out")],
     },
     all("ModelClientConfig", &["InvocationsTimeoutInSeconds", "InvocationsMaxRetries"]),
     all("TransformInput", &["DataSource", "ContentType", "CompressionType", "SplitType"]),
@@ -342,7 +349,7 @@ pub(super) const LISTS: &[Lists] = &[
     Lists {
         name: "TransformResources",
         taken: &["InstanceType", "InstanceCount"],
-        without_effect: &[("TransformAmiVersion", "the host's own system is used")],
+        without_effect: &[("TransformAmiVersion", "there is no AMI; the host's system is used")],
         refused: &[("VolumeKmsKeyId", VOLUME_KEY)],
     },
     Lists {
