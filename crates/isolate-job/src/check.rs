@@ -98,6 +98,11 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     report.steps = with_policies(steps, &job.data.role_arn)?;
     report.start(of_training(&job.data, &host.state), host)?;
     report.subnets(job.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
+    if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Manifest(_))) {
+        report.notes.push(
+            "objects in a manifest are read under a session policy for the manifest's prefix".to_owned(),
+        );
+    }
     let mode = job.data.algorithm_specification.training_input_mode;
     for channel in &job.data.input_data_config {
         if channel.mode(mode) == crate::request::InputMode::FastFile {
@@ -137,7 +142,7 @@ fn with_policies(steps: Vec<Step>, role: &str) -> Result<Vec<(Step, Value)>, Ref
     let grantee = Grantee::of_role(role);
     let policy = |step: Step| {
         let text = session_policy(&grantee, &step.accesses, step.kms.as_deref())
-            .map_err(|error| no(format!("{}: {error}", step.name)))?;
+            .map_err(|error| Refused { path: step.member.clone(), why: error.to_string() })?;
         let policy = serde_json::from_str(&text).map_err(|error| no(error.to_string()))?;
         Ok((step, policy))
     };
@@ -217,6 +222,7 @@ impl Report {
             json!({
                 "name": step.name,
                 "direction": match step.direction { Direction::In => "in", Direction::Out => "out" },
+                "member": step.member,
                 "uri": step.uri.to_string(),
                 "form": form(step.form),
                 "directory": step.directory,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::json;
 
 use crate::check::{self, Host};
 use crate::engine::{Engine, Kind};
@@ -84,6 +85,11 @@ fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(refusals) => {
+            if json {
+                let all: Vec<_> =
+                    refusals.0.iter().map(|one| json!({ "path": one.path, "why": one.why })).collect();
+                print(&format!("{:#}\n", json!({ "refused": all })))?;
+            }
             for refused in &refusals.0 {
                 complain(&format!("{}: {refused}", request.display()));
             }

@@ -153,15 +153,3 @@ fn the_shim_depends_on_nothing_of_this_crate() {
     // The other way round, too: nothing of this crate's is the shim's.
     assert!(!tree("isolate-job", &[]).contains("oci-isolate"));
 }
-
-#[test]
-fn the_features_of_what_the_shim_links_are_its_own() {
-    // As they are when the shim is built (`hack/build` builds the root package), without this crate's wishes.
-    let cargo = std::env::var_os("CARGO").unwrap();
-    let words =
-        ["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"];
-    let output = Command::new(cargo).args(words).args(["--package", "oci-isolate"]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let flate2: Vec<_> = text.lines().filter(|line| line.starts_with("flate2 ")).collect();
-    assert!(flate2.iter().all(|line| !line.contains("zlib-rs")), "{flate2:?}");
-}

@@ -105,6 +105,25 @@ fn a_document_that_is_refused_says_every_path_and_exits_with_2() {
 }
 
 #[test]
+fn refusals_are_json_too() {
+    let output = check(&TRAINING.replace("\"RoleArn\"", "\"RoleARN\""), &["--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(said["refused"][0]["path"], "RoleARN");
+    assert_eq!(said["refused"][1], json!({ "path": "RoleArn", "why": "is missing" }));
+}
+
+#[test]
+fn a_session_policy_that_is_too_long_is_refused_by_the_member() {
+    let long = format!("s3://data/{}", "k".repeat(950));
+    let said = refused(&TRAINING.replace("s3://data/boston/train", &long));
+    assert!(
+        said.contains("InputDataConfig[0].DataSource.S3DataSource.S3Uri: the session policy has "),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_not_isolated_is_refused() {
     for (document, path) in [
         (TRAINING, "EnableNetworkIsolation"),

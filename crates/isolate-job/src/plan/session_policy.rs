@@ -13,6 +13,8 @@ use crate::request::S3Uri;
 pub enum Access {
     /// All objects whose keys begin so are listed and read.
     Prefix(S3Uri),
+    /// Objects with this key prefix are read, and not listed: a manifest names them.
+    Below(S3Uri),
     /// One object is read.
     Object(S3Uri),
     /// One object is written.
@@ -83,6 +85,7 @@ pub fn session_policy(
                 statements.push(list);
                 reads.push(objects(uri, "*"));
             }
+            Access::Below(uri) => reads.push(objects(uri, "*")),
             Access::Object(uri) => reads.push(objects(uri, "")),
             Access::Write(uri) => writes.push(objects(uri, "")),
             Access::WriteBelow(uri) => writes.push(objects(uri, "*")),
@@ -219,6 +222,14 @@ mod tests {
         let policy = policy(&[Access::Write(uri("s3://results/model.tar.gz"))], None);
         assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws-us-gov:s3:::results/model.tar.gz"]));
         assert_eq!(policy["Statement"][1]["Condition"]["StringLike"]["kms:ViaService"], "s3.*");
+    }
+
+    #[test]
+    fn objects_of_a_manifest_are_read_and_not_listed() {
+        let policy = policy(&[Access::Below(uri("s3://data/p"))], None);
+        assert_eq!(policy["Statement"][0]["Action"], "s3:GetObject");
+        assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws-us-gov:s3:::data/p*"]));
+        assert_eq!(policy["Statement"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::request::{
 pub struct Step {
     /// `channel train`, `model`, `output`, `checkpoints`.
     pub name: String,
+    /// The member of the request that names the place in Amazon S3.
+    pub member: String,
     /// Into the container or out of it.
     pub direction: Direction,
     /// What is in Amazon S3.
@@ -54,12 +56,13 @@ pub enum Form {
 /// A URI that is none, which a request that was read does not have.
 pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
-    for channel in &job.input_data_config {
+    for (index, channel) in job.input_data_config.iter().enumerate() {
         let source = channel.source();
         let directory = format!("/opt/ml/input/data/{}", channel.channel_name);
         let name = format!("channel {}", channel.channel_name);
         let distribution = source.s3_data_distribution_type.unwrap_or_default();
-        steps.push(channel_step(name, &source.s3_uri, source.s3_data_type, distribution, directory)?);
+        let member = format!("InputDataConfig[{index}].DataSource.S3DataSource.S3Uri");
+        steps.push(channel_step(name, member, &source.s3_uri, source.s3_data_type, distribution, directory)?);
     }
     let output = &job.output_data_config;
     if let Some(checkpoints) = &job.checkpoint_config {
@@ -68,6 +71,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
         let below = folder(&uri);
         steps.push(Step {
             name: "checkpoints".to_owned(),
+            member: "CheckpointConfig.S3Uri".to_owned(),
             direction: Direction::In,
             uri: below.clone(),
             form: Form::Prefix(Distribution::FullyReplicated),
@@ -77,6 +81,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
         });
         steps.push(Step {
             name: "checkpoints".to_owned(),
+            member: "CheckpointConfig.S3Uri".to_owned(),
             direction: Direction::Out,
             uri: below.clone(),
             form: Form::Tree,
@@ -98,6 +103,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
         };
         steps.push(Step {
             name: name.to_owned(),
+            member: "OutputDataConfig.S3OutputPath".to_owned(),
             direction: Direction::Out,
             uri: uri.clone(),
             form,
@@ -128,12 +134,17 @@ pub fn of_model(model: &Model) -> Result<Vec<Step>, String> {
         }
         (None, None) => return Ok(Vec::new()),
     };
+    let member = match &container.model_data_url {
+        Some(_) => "PrimaryContainer.ModelDataUrl",
+        None => "PrimaryContainer.ModelDataSource.S3DataSource.S3Uri",
+    };
     let access = match form {
         Form::Prefix(_) => Access::Prefix(uri.clone()),
         _ => Access::Object(uri.clone()),
     };
     Ok(vec![Step {
         name: "model".to_owned(),
+        member: member.to_owned(),
         direction: Direction::In,
         uri,
         form,
@@ -153,6 +164,7 @@ pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
     let requests = "/invocations".to_owned();
     let input = channel_step(
         "input".to_owned(),
+        "TransformInput.DataSource.S3DataSource.S3Uri".to_owned(),
         &source.s3_uri,
         source.s3_data_type,
         distribution,
@@ -161,6 +173,7 @@ pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
     let uri = folder(&S3Uri::read(&job.transform_output.s3_output_path)?);
     let output = Step {
         name: "output".to_owned(),
+        member: "TransformOutput.S3OutputPath".to_owned(),
         direction: Direction::Out,
         uri: uri.clone(),
         form: Form::Tree,
@@ -173,6 +186,7 @@ pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
 
 fn channel_step(
     name: String,
+    member: String,
     uri: &str,
     kind: S3DataType,
     distribution: Distribution,
@@ -183,7 +197,16 @@ fn channel_step(
         S3DataType::ManifestFile => (Form::Manifest(distribution), Access::Object(uri.clone())),
         _ => (Form::Prefix(distribution), Access::Prefix(uri.clone())),
     };
-    Ok(Step { name, direction: Direction::In, uri, form, directory, accesses: vec![access], kms: None })
+    Ok(Step {
+        name,
+        member,
+        direction: Direction::In,
+        uri,
+        form,
+        directory,
+        accesses: vec![access],
+        kms: None,
+    })
 }
 
 /// With a slash at its end, so that what begins alike is not meant.

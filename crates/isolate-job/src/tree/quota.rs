@@ -11,6 +11,11 @@ pub struct Quota(AtomicU64);
 const BLOCK: u64 = 4096;
 
 impl Quota {
+    /// What a file of this size takes.
+    pub(super) fn of_file(size: u64) -> u64 {
+        size.saturating_add(BLOCK)
+    }
+
     /// So many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
@@ -25,6 +30,11 @@ impl Quota {
         let take = |left: u64| left.checked_sub(bytes);
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map(drop).map_err(|_| io::ErrorKind::QuotaExceeded.into())
+    }
+
+    /// Gives back what was taken for content that is gone.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Takes the room for so many files or directories.

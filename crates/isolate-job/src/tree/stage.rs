@@ -43,14 +43,22 @@ impl<'q> Stage<'q> {
     /// There is no room, or the path is none.
     pub fn file(&self, path: &str, size: u64) -> Result<StagedFile<'_>, Error> {
         split(path)?;
-        let room = self.quota.entries(1).and_then(|()| self.quota.bytes(size));
-        room.map_err(|error| Error::system(path, error))?;
+        let room = Quota::of_file(size);
+        self.quota.bytes(room).map_err(|error| Error::system(path, error))?;
         let temporary = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let file = self.temporary.beneath(&temporary, flags, FILE).map_err(Error::of(path))?;
+        let opened = self.temporary.beneath(&temporary, flags, FILE);
+        let file = opened.inspect_err(|_| self.quota.give_back(room)).map_err(Error::of(path))?;
         // Independent of the umask: the container may run as another user.
         rustix::fs::fchmod(&file, FILE).map_err(Error::of(path))?;
-        Ok(StagedFile { stage: self, path: path.to_owned(), temporary, file: file.into(), size })
+        Ok(StagedFile {
+            stage: self,
+            path: path.to_owned(),
+            temporary,
+            file: file.into(),
+            size,
+            is_complete: false,
+        })
     }
 
     /// A directory, with those above it.
@@ -114,6 +122,7 @@ pub struct StagedFile<'s> {
     temporary: String,
     file: File,
     size: u64,
+    is_complete: bool,
 }
 
 impl StagedFile<'_> {
@@ -136,7 +145,7 @@ impl StagedFile<'_> {
     ///
     /// # Errors
     /// It is shorter than was said, there is one of its name already, or the system's.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), Error> {
         let system = |error| Error::system(&self.path, error);
         let length = self.file.metadata().map_err(system)?.len();
         if length != self.size {
@@ -148,18 +157,21 @@ impl StagedFile<'_> {
         self.stage.temporary.rename(&self.temporary, &above, name).map_err(|errno| match errno {
             Errno::EXIST => Error::refused(&self.path, "already exists"),
             errno => Error::of(&self.path)(errno),
-        })
+        })?;
+        self.is_complete = true;
+        Ok(())
     }
 }
 
 impl Drop for StagedFile<'_> {
+    /// A file that is not complete is removed, and its room is there for the next attempt.
     fn drop(&mut self) {
-        // Gone already when it has become whole; and all of the rest goes with the directory.
-        let _ = rustix::fs::unlinkat(
-            self.stage.temporary.descriptor(),
-            self.temporary.as_str(),
-            AtFlags::empty(),
-        );
+        if !self.is_complete {
+            let temporary = self.stage.temporary.descriptor();
+            // If it fails, the file is removed with the directory.
+            let _ = rustix::fs::unlinkat(temporary, self.temporary.as_str(), AtFlags::empty());
+            self.stage.quota.give_back(Quota::of_file(self.size));
+        }
     }
 }
 

@@ -568,7 +568,14 @@ fn a_full_volume_is_an_error_before_anything_is_written() {
     let stage = Stage::begin(dir, "train", &quota).unwrap();
     let error = stage.file("big", 1 << 40).unwrap_err();
     assert_eq!(error.to_string(), "\"big\": insufficient disk space; give a larger VolumeSizeInGB");
-    stage.file("small", 100).unwrap();
+    // What is given up makes room for the next attempt.
+    for _ in 0..10 {
+        drop(stage.file("small", 5000).unwrap());
+    }
+    stage.file("small", 5000).unwrap().finish().unwrap_err();
+    let kept = stage.file("empty", 0).unwrap();
+    kept.finish().unwrap();
+    stage.file("small", 5000).unwrap_err();
 }
 
 #[test]
