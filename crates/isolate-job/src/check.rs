@@ -1,0 +1,286 @@
+//! What a request would do: transfers, session policies, container command lines, and what stays open. Nothing is started.
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::{Argv, Container, Engine, Network, of_model, of_training};
+use crate::plan::{
+    Direction, Form, Grantee, Step, session_policy, steps_of_model, steps_of_training, steps_of_transform,
+};
+use crate::request::{Distribution, Document, Refusals, Refused, Request, source};
+
+/// What a request would do.
+#[derive(Debug)]
+pub struct Report {
+    operation: &'static str,
+    name: String,
+    steps: Vec<(Step, Value)>,
+    /// Command lines.
+    starts: Vec<Argv>,
+    opened: Vec<String>,
+    notes: Vec<String>,
+    without_effect: Vec<(String, &'static str)>,
+}
+
+/// Where things would be.
+#[derive(Debug)]
+pub struct Host {
+    /// What starts containers.
+    pub engine: Engine,
+    /// The directory of jobs.
+    pub state: String,
+}
+
+/// Reads a request and says what it would do.
+///
+/// # Errors
+/// Every reason why it would be refused.
+pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
+    match crate::request::read(text)? {
+        Request::Training(job) => training(&job, host),
+        Request::Model(model) => {
+            isolated(model.data.enable_network_isolation, "EnableNetworkIsolation")?;
+            let role = model.data.execution_role_arn.as_deref().unwrap_or_default();
+            let steps = steps_of_model(&model.data).map_err(no)?;
+            let container = of_model(&model.data, &host.state);
+            let mut report = Report::new("CreateModel", &model.data.model_name, &model.without_effect);
+            report.steps = with_policies(steps, role)?;
+            report.start(vec![container], host)?;
+            report.subnets(model.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
+            Ok(report)
+        }
+        Request::Tuning(job) => {
+            let definition = &job.data.training_job_definition;
+            let at = "TrainingJobDefinition.EnableNetworkIsolation";
+            isolated(definition.enable_network_isolation, at)?;
+            let config = &job.data.hyper_parameter_tuning_job_config;
+            let name = &job.data.hyper_parameter_tuning_job_name;
+            let sampler = crate::plan::Sampler::new(config, 0);
+            let (count, mut sampler) = (sampler.jobs(), sampler);
+            let chosen = sampler.next().unwrap_or_default();
+            let request = job.data.training_job(&job.given, &format!("{name}-001"), &chosen);
+            let first = crate::request::read_training(Value::Object(request).to_string().as_bytes())?;
+            let mut report = training(&first, host)?;
+            report.operation = "CreateHyperParameterTuningJob";
+            report.name.clone_from(name);
+            report.without_effect.clone_from(&job.without_effect);
+            let parallel = config.resource_limits.max_parallel_training_jobs;
+            report.notes.insert(
+                0,
+                format!(
+                    "{count} training jobs, {parallel} at a time, by {:?}; the first is shown",
+                    config.strategy
+                ),
+            );
+            Ok(report)
+        }
+        Request::Transform(job) => {
+            let mut report =
+                Report::new("CreateTransformJob", &job.data.transform_job_name, &job.without_effect);
+            // The role is the model's, which is not in this document.
+            report.steps = steps_of_transform(&job.data)
+                .map_err(no)?
+                .into_iter()
+                .map(|step| (step, Value::Null))
+                .collect();
+            let model = &job.data.model_name;
+            report
+                .notes
+                .push(format!("the container, its isolation and the role are those of model {model}"));
+            Ok(report)
+        }
+    }
+}
+
+fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<Report, Refusals> {
+    isolated(job.data.enable_network_isolation, "EnableNetworkIsolation")?;
+    let steps = steps_of_training(&job.data).map_err(no)?;
+    let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
+    report.steps = with_policies(steps, &job.data.role_arn)?;
+    report.start(of_training(&job.data, &host.state), host)?;
+    report.subnets(job.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
+    if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Manifest(_))) {
+        report.notes.push(
+            "objects in a manifest are read under a session policy for the manifest's prefix".to_owned(),
+        );
+    }
+    let mode = job.data.algorithm_specification.training_input_mode;
+    for channel in &job.data.input_data_config {
+        if channel.mode(mode) == crate::request::InputMode::FastFile {
+            report.notes.push(format!(
+                "channel {} uses FastFile; its files are staged before the container starts, as in File mode",
+                channel.channel_name
+            ));
+        }
+    }
+    if job.data.enable_inter_container_traffic_encryption {
+        report
+            .notes
+            .push("traffic between containers does not leave this host, and is not encrypted".to_owned());
+    }
+    let seconds = job.data.stopping_condition.max_runtime_in_seconds;
+    report.notes.push(format!("stopped after {seconds} s"));
+    Ok(report)
+}
+
+/// A container that is not isolated is not started by oversight.
+fn isolated(asked: bool, path: &str) -> Result<(), Refusals> {
+    if asked {
+        return Ok(());
+    }
+    Err(Refused {
+        path: path.to_owned(),
+        why: "is not true; every container is isolated here, give true".to_owned(),
+    }
+    .into())
+}
+
+fn no(why: String) -> Refusals {
+    Refused { path: String::new(), why }.into()
+}
+
+fn with_policies(steps: Vec<Step>, role: &str) -> Result<Vec<(Step, Value)>, Refusals> {
+    let grantee = Grantee::of_role(role);
+    let policy = |step: Step| {
+        let text = session_policy(&grantee, &step.accesses, step.kms.as_deref())
+            .map_err(|error| Refused { path: step.member.clone(), why: error.to_string() })?;
+        let policy = serde_json::from_str(&text).map_err(|error| no(error.to_string()))?;
+        Ok((step, policy))
+    };
+    steps.into_iter().map(policy).collect()
+}
+
+impl Report {
+    fn new(operation: &'static str, name: &str, without_effect: &[(String, &'static str)]) -> Self {
+        Self {
+            operation,
+            name: name.to_owned(),
+            steps: Vec::new(),
+            starts: Vec::new(),
+            opened: Vec::new(),
+            notes: Vec::new(),
+            without_effect: without_effect.to_vec(),
+        }
+    }
+
+    fn start(&mut self, containers: Vec<Container>, host: &Host) -> Result<(), Refusals> {
+        self.opened.push(match containers.first().map(|container| container.network) {
+            Some(Network::Job) => {
+                format!("the {} containers reach each other, and nothing else", containers.len())
+            }
+            Some(Network::Serve) => {
+                "a port of 127.0.0.1 leads to port 8080 of the container; it reaches nothing".to_owned()
+            }
+            Some(Network::None) | None => "nothing: the container has no network".to_owned(),
+        });
+        if containers.first().is_some_and(|container| container.network == Network::Job) {
+            self.starts.push(host.engine.create_network(&self.name));
+        }
+        for container in containers {
+            self.starts.push(container.create(&host.engine).map_err(no)?);
+        }
+        Ok(())
+    }
+
+    fn subnets(&mut self, subnets: Option<&[String]>) {
+        self.opened.push(match subnets {
+            Some(subnets) => format!("data is moved through {}", subnets.join(", ")),
+            None => "data is moved through this host's own network".to_owned(),
+        });
+    }
+
+    /// For a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!("{} {}", self.operation, self.name)];
+        let mut section = |title: &str, items: Vec<String>| {
+            if !items.is_empty() {
+                lines.push(format!("\n{title}"));
+                lines.extend(items.iter().map(|item| format!("  {item}")));
+            }
+        };
+        section("moves", self.steps.iter().map(|(step, _)| shown(step)).collect());
+        let policies = self.steps.iter().filter(|(_, policy)| !policy.is_null());
+        section(
+            "session policy of each step",
+            policies.map(|(step, policy)| format!("{}: {policy}", titled(step))).collect(),
+        );
+        let command = |argv: &Argv| argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        section("starts", self.starts.iter().map(command).collect());
+        section("opens", self.opened.clone());
+        section("notes", self.notes.clone());
+        section(
+            "members without effect",
+            self.without_effect.iter().map(|(path, why)| format!("{path}: {why}")).collect(),
+        );
+        lines.join("\n") + "\n"
+    }
+
+    /// For a program.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let step = |(step, policy): &(Step, Value)| {
+            json!({
+                "name": step.name,
+                "direction": match step.direction { Direction::In => "in", Direction::Out => "out" },
+                "member": step.member,
+                "uri": step.uri.to_string(),
+                "form": form(step.form),
+                "directory": step.directory,
+                "kms_key_id": step.kms,
+                "session_policy": policy,
+            })
+        };
+        let without_effect: Map<_, _> =
+            self.without_effect.iter().map(|(path, why)| (path.clone(), json!(why))).collect();
+        json!({
+            "api": source(),
+            "operation": self.operation,
+            "name": self.name,
+            "moves": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "starts": self.starts,
+            "opens": self.opened,
+            "notes": self.notes,
+            "without_effect": without_effect,
+        })
+    }
+}
+
+fn titled(step: &Step) -> String {
+    match step.direction {
+        Direction::In => format!("{} in", step.name),
+        Direction::Out => format!("{} out", step.name),
+    }
+}
+
+fn shown(step: &Step) -> String {
+    let key = step.kms.as_ref().map_or(String::new(), |key| format!(", encrypted with {key}"));
+    let (from, to) = (step.uri.to_string(), step.directory.clone());
+    let (from, to) = if step.direction == Direction::In { (from, to) } else { (to, from) };
+    format!("{}: {from} -> {to} ({}{key})", step.name, form(step.form))
+}
+
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Prefix(Distribution::FullyReplicated) => "all objects with this key prefix",
+        Form::Prefix(Distribution::ShardedByS3Key) => {
+            "objects with this key prefix, sharded over the containers"
+        }
+        Form::Manifest(Distribution::FullyReplicated) => "the objects in this manifest",
+        Form::Manifest(Distribution::ShardedByS3Key) => {
+            "the objects in this manifest, sharded over the containers"
+        }
+        Form::Object => "one object",
+        Form::Archive => "tar.gz",
+        Form::Tree => "one object per file",
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&b);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}

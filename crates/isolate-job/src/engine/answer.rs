@@ -1,0 +1,150 @@
+//! Parses the output of engine commands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Container, Engine, Kind};
+
+/// An answer that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadAnswer(String);
+
+impl fmt::Display for BadAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadAnswer {}
+
+fn bad(what: &str, answer: &str) -> BadAnswer {
+    BadAnswer(format!(
+        "the engine's answer is not {what}: {:?}",
+        answer.chars().take(200).collect::<String>()
+    ))
+}
+
+/// The id that `create` answers, in its last line: what a registry or a deprecation has to say may come before.
+///
+/// # Errors
+/// Something else.
+pub fn id(answer: &str) -> Result<String, BadAnswer> {
+    let last = answer.trim_end().lines().next_back().unwrap_or_default().trim();
+    let is_id = last.len() == 64 && last.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { Ok(last.to_owned()) } else { Err(bad("an id", answer)) }
+}
+
+/// The ids that `ps` answers.
+///
+/// # Errors
+/// Something else.
+pub fn ids(answer: &str) -> Result<Vec<String>, BadAnswer> {
+    answer.lines().map(id).collect()
+}
+
+/// The exit status that `wait` answers.
+///
+/// # Errors
+/// Something else.
+pub fn exit_code(answer: &str) -> Result<i64, BadAnswer> {
+    answer.trim().parse().map_err(|_| bad("an exit status", answer))
+}
+
+/// What `inspect` answers, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Inspected {
+    /// Of the container.
+    pub id: String,
+    /// Where it is.
+    pub state: State,
+    host_config: HostConfig,
+    config: Config,
+    /// Podman's place for the runtime.
+    #[serde(rename = "OCIRuntime")]
+    oci_runtime: Option<String>,
+}
+
+/// Where a container is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct State {
+    /// `created`, `running`, `exited`, ...
+    pub status: String,
+    /// Its first process; 0 when it does not run.
+    pub pid: i64,
+    /// Of its first process, when it has ended.
+    pub exit_code: i64,
+    /// Whether it ran out of memory.
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    runtime: Option<String>,
+    network_mode: String,
+    /// Docker's place for annotations.
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    hostname: String,
+    /// Podman's.
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Reads what `inspect` answers of one container.
+///
+/// # Errors
+/// Something else, or of several.
+pub fn inspected(answer: &str) -> Result<Inspected, BadAnswer> {
+    let all: Vec<Inspected> =
+        serde_json::from_str(answer).map_err(|error| bad(&format!("a container ({error})"), answer))?;
+    let [one] = <[_; 1]>::try_from(all).map_err(|_| bad("one container", answer))?;
+    Ok(one)
+}
+
+impl Inspected {
+    /// Checks that the container has the runtime, the annotations, the host name and the network that were requested. It is done before
+    /// the container is started: another client may have created a container of this name, and an engine may ignore a flag.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn is(&self, container: &Container, engine: &Engine) -> Result<(), String> {
+        let name = container.name();
+        let runtime = self.oci_runtime.as_deref().or(self.host_config.runtime.as_deref()).unwrap_or_default();
+        if runtime != engine.runtime {
+            return Err(format!("container {name} has the runtime {runtime:?}, not {:?}", engine.runtime));
+        }
+        let found = match engine.kind {
+            Kind::Docker => &self.host_config.annotations,
+            Kind::Podman => &self.config.annotations,
+        };
+        let found = |name: &str| found.as_ref().and_then(|annotations| annotations.get(name));
+        for (annotation, value) in container.annotations() {
+            if found(annotation) != Some(&value) {
+                return Err(format!("container {name} does not have the annotation {annotation}={value}"));
+            }
+        }
+        if self.config.hostname != container.hostname {
+            let other = &self.config.hostname;
+            return Err(format!(
+                "container {name} has the host name {other:?}, not {:?}",
+                container.hostname
+            ));
+        }
+        if container.network == super::Network::None && self.host_config.network_mode != "none" {
+            return Err(format!(
+                "container {name} has the network {:?}, not none",
+                self.host_config.network_mode
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Manifest files: ManifestFile and AugmentedManifestFile.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::request::S3Uri;
+
+/// A ManifestFile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// What every entry is appended to.
+    pub prefix: S3Uri,
+    /// The ends of keys, which are paths of files, too.
+    pub entries: Vec<String>,
+}
+
+/// A manifest that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadManifest(String);
+
+impl fmt::Display for BadManifest {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadManifest {}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Item {
+    Prefix(Prefix),
+    Entry(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prefix {
+    prefix: String,
+}
+
+const FORM: &str = "a manifest is [{\"prefix\": \"s3://BUCKET/PREFIX\"}, \"END OF A KEY\", ...]";
+
+/// Reads a manifest.
+///
+/// # Errors
+/// Another form than the documented one.
+pub fn manifest(text: &[u8]) -> Result<Manifest, BadManifest> {
+    let bad = |why: String| BadManifest(format!("{why}; {FORM}"));
+    let items: Vec<Item> =
+        serde_json::from_slice(text).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    let mut items = items.into_iter();
+    let Some(Item::Prefix(Prefix { prefix })) = items.next() else {
+        return Err(bad("its first item is not the prefix".to_owned()));
+    };
+    let prefix = S3Uri::read(&prefix).map_err(|why| bad(format!("its prefix {prefix:?} {why}")))?;
+    let entries = items.enumerate().map(|(index, item)| match item {
+        Item::Entry(entry) if entry.is_empty() => Err(bad(format!("item {} is empty", index + 1))),
+        Item::Entry(entry) => Ok(entry),
+        Item::Prefix(_) => Err(bad(format!("item {} is a second prefix", index + 1))),
+    });
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    if entries.is_empty() {
+        return Err(bad("it names no object".to_owned()));
+    }
+    Ok(Manifest { prefix, entries })
+}
+
+/// The value of an attribute in a line of an AugmentedManifestFile.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// `NAME-ref`: an object.
+    Object(S3Uri),
+    /// Any other: the value itself.
+    Value(Value),
+}
+
+/// Reads the attributes that were asked for out of an AugmentedManifestFile, line by line and in their order.
+///
+/// # Errors
+/// A line that is no object, that lacks an attribute, or whose `-ref` is not an S3 URI.
+pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, BadManifest> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let read = |(index, line): (usize, &str)| {
+        let bad = |why: String| BadManifest(format!("line {}: {why}", index + 1));
+        let record: Map<String, Value> =
+            serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let attribute = |name: &String| {
+            let value = record.get(name).ok_or_else(|| bad(format!("has no attribute {name:?}")))?;
+            match (name.ends_with("-ref"), value) {
+                (true, Value::String(uri)) => S3Uri::read(uri)
+                    .map(Attribute::Object)
+                    .map_err(|why| bad(format!("{name:?}: {uri:?} {why}"))),
+                (true, _) => Err(bad(format!("{name:?} is no string"))),
+                (false, value) => Ok(Attribute::Value(value.clone())),
+            }
+        };
+        names.iter().map(attribute).collect()
+    };
+    lines.map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_a_prefix_and_ends_of_keys() {
+        let read = manifest(b"[{\"prefix\": \"s3://data/p/\"}, \"a\", \"b/c\"]").unwrap();
+        assert_eq!((read.prefix.to_string().as_str(), read.entries.len()), ("s3://data/p/", 2));
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused_with_its_form() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "[\"a\"]",
+            "[{\"prefix\": \"s3://data/p/\"}]",
+            "[{\"prefix\": \"s3://data/p/\"}, \"\"]",
+            "[{\"prefix\": \"s3://data/p/\"}, 7]",
+            "[{\"prefix\": \"s3://data/p/\"}, {\"prefix\": \"s3://data/q/\"}]",
+            "[{\"prefix\": \"data\"}, \"a\"]",
+            "[{\"prefix\": \"s3://data/p/\", \"x\": 1}, \"a\"]",
+        ] {
+            let error = manifest(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with(FORM), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_objects_or_values_in_the_order_that_was_asked_for() {
+        let text = "{\"source-ref\": \"s3://data/a.png\", \"label\": 3, \"more\": {}}\n\n";
+        let names = ["label".to_owned(), "source-ref".to_owned()];
+        let object = Attribute::Object(S3Uri::read("s3://data/a.png").unwrap());
+        assert_eq!(augmented(text, &names).unwrap(), [[Attribute::Value(json!(3)), object]]);
+        for text in
+            ["{}", "[]", "{\"label\": 1, \"source-ref\": 7}", "{\"label\": 1, \"source-ref\": \"/etc\"}"]
+        {
+            let error = augmented(&format!("\n{text}"), &names).unwrap_err().to_string();
+            assert!(error.starts_with("line 2: "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Files below a directory, and nowhere else. Names come from keys, archives and containers and are untrusted: none can escape, and
+//! an invalid one is an error that names it. A staged directory appears in one step.
+
+mod content;
+mod dir;
+mod pack;
+mod quota;
+mod stage;
+mod unpack;
+mod walk;
+
+use std::{fmt, io};
+
+pub use dir::Dir;
+pub use pack::{Packed, pack};
+pub use quota::Quota;
+pub use stage::{Stage, StagedFile};
+pub use unpack::unpack;
+pub use walk::{Entry, Kind, Skipped, walk};
+
+/// What went wrong, with a name.
+#[derive(Debug)]
+pub struct Error {
+    /// The file, as it was called below the directory.
+    pub name: String,
+    /// What went wrong with it.
+    pub cause: Cause,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub enum Cause {
+    /// Something that the data's owner has to change.
+    Refused(String),
+    /// More data than the job's volume holds.
+    Full,
+    /// The system's error.
+    System(io::Error),
+}
+
+impl Error {
+    fn refused(name: &str, why: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), cause: Cause::Refused(why.into()) }
+    }
+
+    fn of(name: &str) -> impl Fn(rustix::io::Errno) -> Self {
+        move |errno| Self::system(name, errno.into())
+    }
+
+    fn system(name: &str, error: io::Error) -> Self {
+        // The quota speaks through writers as an error of the system, and so does a disk.
+        let cause = match error.kind() {
+            io::ErrorKind::QuotaExceeded => Cause::Full,
+            _ => Cause::System(error),
+        };
+        Self { name: name.to_owned(), cause }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        if !self.name.is_empty() {
+            write!(formatter, "{:?}: ", self.name)?;
+        }
+        match &self.cause {
+            Cause::Refused(why) => formatter.write_str(why),
+            Cause::Full => formatter.write_str("insufficient disk space; give a larger VolumeSizeInGB"),
+            Cause::System(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! A directory under construction. It has a temporary name until it is complete, and so does each of its files.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::dir::split;
+use super::{Dir, Error, Quota};
+
+/// A directory to be.
+#[derive(Debug)]
+pub struct Stage<'q> {
+    parent: Dir,
+    name: String,
+    /// What will be the directory.
+    files: Dir,
+    /// Files that are not whole.
+    temporary: Dir,
+    quota: &'q Quota,
+    next: AtomicU64,
+}
+
+impl<'q> Stage<'q> {
+    /// Begins, with nothing: what an earlier attempt left is removed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn begin(parent: Dir, name: &str, quota: &'q Quota) -> Result<Self, Error> {
+        let partial = partial(name);
+        parent.remove(&partial)?;
+        let (files, _) = parent.make(&format!("{partial}/files"))?;
+        let (temporary, _) = parent.make(&format!("{partial}/temporary"))?;
+        Ok(Self { parent, name: name.to_owned(), files, temporary, quota, next: AtomicU64::new(0) })
+    }
+
+    /// A new file of this size. It appears when it is whole.
+    ///
+    /// # Errors
+    /// There is no room, or the path is none.
+    pub fn file(&self, path: &str, size: u64) -> Result<StagedFile<'_>, Error> {
+        split(path)?;
+        let room = Quota::of_file(size);
+        self.quota.bytes(room).map_err(|error| Error::system(path, error))?;
+        let temporary = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let opened = self.temporary.beneath(&temporary, flags, FILE);
+        let file = opened.inspect_err(|_| self.quota.give_back(room)).map_err(Error::of(path))?;
+        // Independent of the umask: the container may run as another user.
+        rustix::fs::fchmod(&file, FILE).map_err(Error::of(path))?;
+        Ok(StagedFile {
+            stage: self,
+            path: path.to_owned(),
+            temporary,
+            file: file.into(),
+            size,
+            is_complete: false,
+        })
+    }
+
+    /// A directory, with those above it.
+    ///
+    /// # Errors
+    /// There is no room, or a name on the way is a file.
+    pub fn directory(&self, path: &str) -> Result<(), Error> {
+        split(path)?;
+        self.make(path).map(drop)
+    }
+
+    fn make(&self, path: &str) -> Result<Dir, Error> {
+        let (directory, made) = self.files.make(path)?;
+        self.quota.entries(made).map_err(|error| Error::system(path, error))?;
+        Ok(directory)
+    }
+
+    /// Unpacks an archive into it.
+    ///
+    /// # Errors
+    /// See [`super::unpack()`].
+    pub fn unpack(&self, archive: impl Read) -> Result<(), Error> {
+        super::unpack(archive, &self.files, self.quota)
+    }
+
+    /// It is whole: written to the disk, and under its name, where nothing but an empty directory was.
+    ///
+    /// # Errors
+    /// There is something under its name, or the system's.
+    pub fn publish(self) -> Result<(), Error> {
+        let error = Error::of(&self.name);
+        rustix::fs::syncfs(self.files.descriptor()).map_err(&error)?;
+        let partial = partial(&self.name);
+        // A directory replaces an empty one, in one step.
+        let from = format!("{partial}/files");
+        let parent = self.parent.descriptor();
+        rustix::fs::renameat(parent, from.as_str(), parent, self.name.as_str()).map_err(
+            |errno| match errno {
+                Errno::NOTEMPTY | Errno::EXIST => {
+                    Error::refused(&self.name, "already exists and is not empty")
+                }
+                errno => error(errno),
+            },
+        )?;
+        self.parent.remove(&partial)
+    }
+}
+
+/// The name until it is whole. No channel can have it: names of channels have no tilde.
+fn partial(name: &str) -> String {
+    format!("{name}~partial")
+}
+
+const FILE: Mode = Mode::from_raw_mode(0o644);
+
+/// A file that is being written, by one or by several at a time.
+#[derive(Debug)]
+pub struct StagedFile<'s> {
+    stage: &'s Stage<'s>,
+    path: String,
+    temporary: String,
+    file: File,
+    size: u64,
+    is_complete: bool,
+}
+
+impl StagedFile<'_> {
+    /// Writes a part.
+    ///
+    /// # Errors
+    /// The part is beyond the size that was said; the system's.
+    pub fn write_at(&self, content: &[u8], offset: u64) -> Result<(), Error> {
+        let end = offset.checked_add(content.len() as u64);
+        if end.is_none_or(|end| end > self.size) {
+            return Err(Error::refused(
+                &self.path,
+                format!("has more than the {} bytes it was said to have", self.size),
+            ));
+        }
+        self.file.write_all_at(content, offset).map_err(|error| Error::system(&self.path, error))
+    }
+
+    /// It is whole and appears. Whether each byte was written is the writer's to know; its size is looked at.
+    ///
+    /// # Errors
+    /// It is shorter than was said, there is one of its name already, or the system's.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let system = |error| Error::system(&self.path, error);
+        let length = self.file.metadata().map_err(system)?.len();
+        if length != self.size {
+            let why = format!("has {length} of the {} bytes it was said to have", self.size);
+            return Err(Error::refused(&self.path, why));
+        }
+        let (above, name) = split(&self.path)?;
+        let above = self.stage.make(above)?;
+        self.stage.temporary.rename(&self.temporary, &above, name).map_err(|errno| match errno {
+            Errno::EXIST => Error::refused(&self.path, "already exists"),
+            errno => Error::of(&self.path)(errno),
+        })?;
+        self.is_complete = true;
+        Ok(())
+    }
+}
+
+impl Drop for StagedFile<'_> {
+    /// A file that is not complete is removed, and its room is there for the next attempt.
+    fn drop(&mut self) {
+        if !self.is_complete {
+            let temporary = self.stage.temporary.descriptor();
+            // If it fails, the file is removed with the directory.
+            let _ = rustix::fs::unlinkat(temporary, self.temporary.as_str(), AtFlags::empty());
+            self.stage.quota.give_back(Quota::of_file(self.size));
+        }
+    }
+}
+
+/// Copies exactly so many bytes.
+pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {
+    let copied = io::copy(&mut from.take(size), to)?;
+    if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
