@@ -1,5 +1,5 @@
-//! Walks the list of rules: one without a section in docs/rules.md, a case that it changes, and a case in which it
-//! does not hold, does not get in.
+//! Walks the list of rules and fails for a rule without a section in docs/rules.md, without a case that it changes, or
+//! without a case in which it does not hold.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
