@@ -1,5 +1,5 @@
-//! What is on no list does not reach an isolated container. Each hole is shown open with the bare runtime and closed behind
-//! the shim, on runc and crun of Debian 12 and of the second Debian.
+//! Anything on no list does not reach an isolated container. Each hole is shown open with the bare runtime and closed
+//! behind the shim, with runc and crun of Debian 12 and of the second Debian.
 //!
 //! Needs root and what `hack/engines` installs.
 

@@ -1,5 +1,5 @@
-//! Core dumps that the kernel hands to a socket, whatever the limit (since Linux 6.16). A crate of its own, since core_pattern
-//! is the machine's and whatever else is isolated meanwhile would be refused.
+//! Core dumps that the kernel sends to a socket, whatever the limit (since Linux 6.16). This is a crate of its own, since
+//! core_pattern belongs to the machine, and all other isolated containers are refused meanwhile.
 //!
 //! Needs root and what `hack/engines` installs.
 

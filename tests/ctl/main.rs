@@ -1,4 +1,4 @@
-//! `isolatectl` as an operator meets it: real containers of runc behind the shim, sabotaged from outside.
+//! `isolatectl` as an operator uses it: real containers of runc behind the shim, sabotaged from outside.
 //!
 //! Everything happens on throw-away hosts (`test_support::recorded`). The tests need root, runc, `ip` and `nft`.
 

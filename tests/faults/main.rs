@@ -1,6 +1,6 @@
-//! What happens when the machine gives less than it should: no memory, no descriptors, no room, no /proc, signals at any
-//! moment, engines that are killed. An isolated container works or does not start; its config.json is the old or the new
-//! one; nobody who comes next is held up by what was left.
+//! Faults of the machine: no memory, no descriptors, no disk space, no /proc, signals at any moment, engines that are
+//! killed. An isolated container works or does not start, its config.json is the old or the new one, and leftovers do not
+//! block later containers.
 //!
 //! `kill -9` at each system call of the shim is in `tests/shim/crash.rs`, a state directory that cannot be written in
 //! `tests/shim/state.rs`. Needs root and what `hack/engines` installs.

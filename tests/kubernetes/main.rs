@@ -1,5 +1,6 @@
-//! Pods, as kubelet asks containerd's CRI plugin for them: 1.6 and 2.x, real CNI, real runc, and a client made from the
-//! API's protobuf file. `hack/engines` and `hack/kubernetes/prepare` install what is needed; the tests need root.
+//! Pods, with the requests that kubelet sends to containerd's CRI plugin: 1.6 and 2.x, real CNI, real runc, and a client
+//! generated from the API's protobuf file. `hack/engines` and `hack/kubernetes/prepare` install what is needed; the tests
+//! need root.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]

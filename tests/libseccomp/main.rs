@@ -1,6 +1,6 @@
-//! What the rule `seccomp` promises, decided by the real library: profiles before and after the rule go through
-//! libseccomp as runc and crun put them there, and the filters that come out are run, instruction by instruction, on
-//! calls of all three architectures.
+//! The promises of the rule `seccomp`, decided by the real library. Profiles before and after the rule are loaded into
+//! libseccomp as runc and crun load them, and the resulting filters are run, instruction by instruction, on calls of all
+//! three architectures.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "how many of the random profiles could be loaded is worth knowing")]

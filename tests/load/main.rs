@@ -1,5 +1,5 @@
-//! Many containers at once and in a row leave nothing behind, by `hack/load` in small; by hand it takes ten times as
-//! many and compares with bare runc. Needs root and what `hack/engines` installs.
+//! Many containers, at once and in a row, leave nothing behind: a small run of `hack/load`, which by hand starts ten times
+//! as many and compares with bare runc. Needs root and what `hack/engines` installs.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]

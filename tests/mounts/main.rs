@@ -1,5 +1,5 @@
-//! Mounts, credential files, arguments and inherited descriptors on real containers: each way is shown open with bare
-//! runc first and closed behind the shim then, and what ordinary containers need is shown to go through.
+//! Mounts, credential files, arguments and inherited descriptors on real containers: each way is first shown open with
+//! bare runc and then closed behind the shim, and what ordinary containers need is shown to work.
 //!
 //! Needs root and what `hack/engines` installs.
 

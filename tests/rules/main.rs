@@ -1,5 +1,5 @@
-//! Walks the list of rules: one without a section in docs/rules.md, a case that it changes, and a case in which it
-//! does not hold, does not get in.
+//! Walks the list of rules and fails for a rule without a section in docs/rules.md, without a case that it changes, or
+//! without a case in which it does not hold.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
@@ -70,9 +70,14 @@ fn whole(name: &str, document: &Value) -> Value {
 fn every_rule_has_cases_and_every_case_a_rule() {
     let rules: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
     let cases: Vec<_> = cases();
-    let named: BTreeSet<_> = cases.iter().map(|cases| cases.rule).collect();
-    assert_eq!(rules, named);
-    assert_eq!(rules.len(), cases.len());
+    let mut named = BTreeSet::new();
+    for Cases { rule, .. } in &cases {
+        assert!(rules.contains(rule), "tests/rules/cases/ has cases for {rule}, which is no rule");
+        assert!(named.insert(*rule), "tests/rules/cases/ has cases for rule {rule} twice");
+    }
+    for rule in rules {
+        assert!(named.contains(rule), "no cases for rule {rule}: add one to tests/rules/cases/");
+    }
     for cases in cases {
         let Cases { rule, golden, broken, refused, noted, .. } = &cases;
         if ONLY_REPORT.contains(rule) {
@@ -363,12 +368,12 @@ fn credential_files_that_could_not_be_looked_for_are_refused_and_those_that_were
 /// What docs/rules.md has to say of the places that are masked for one reason, on one line.
 fn documented(masked: Masked) -> String {
     let words = match masked {
-        Masked::Always => "Whatever is in it",
-        Masked::Ecr => "A registry login, when it names Amazon ECR",
-        Masked::CodeArtifact => "A login, when it names AWS CodeArtifact or CodeCommit",
-        Masked::Eks => "A kubeconfig, when it names Amazon EKS",
-        Masked::S3a => "A configuration of Hadoop, when it has keys of its S3 file systems",
-        Masked::Credential => "What holds a credential, by the patterns of `credentials-env`",
+        Masked::Always => "Masked whatever the content",
+        Masked::Ecr => "A registry login, if it names Amazon ECR",
+        Masked::CodeArtifact => "A login, if it names AWS CodeArtifact or CodeCommit",
+        Masked::Eks => "A kubeconfig, if it names Amazon EKS",
+        Masked::S3a => "A configuration of Hadoop, if it has keys of its S3 file systems",
+        Masked::Credential => "Files that contain a credential, by the patterns of `credentials-env`",
     };
     let quoted = |paths: Vec<&str>| format!("`{}`", paths.join("`, `"));
     let of = |places: &[Place]| -> Vec<&str> {

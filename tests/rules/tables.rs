@@ -22,10 +22,11 @@ fn the_page_of_members_is_the_table() {
     let (path, found) = page("docs/members.md");
     let mut text = String::from(
         "# Members\n\n\
-         Every member of `config.json` that a Linux runtime is known to read, and who judges it: a section of\n\
-         [rules.md](rules.md), or nobody, since it cannot lead out of the container. A member that is not here is refused\n\
-         ([unknown-members](rules.md#unknown-members)). The file of `exec --process` is what stands below `process`. This page\n\
-         is written from the tables in `src/config/members` (`OCI_ISOLATE_TEST_BLESS=1 cargo test --test rules members`).\n\n\
+         Every member of `config.json` that a Linux runtime is known to read, with the rule that judges it (a section of\n\
+         [rules.md](rules.md)), or with the reason why it cannot lead out of the container. A member that is not here is\n\
+         refused ([unknown-members](rules.md#unknown-members)). The file of `exec --process` has the members below `process`.\n\
+         This page is written from the tables in `src/config/members`\n\
+         (`OCI_ISOLATE_TEST_BLESS=1 cargo test --test rules members`).\n\n\
          | member | judged by |\n|---|---|\n",
     );
     for (member, judge) in members() {

@@ -1,6 +1,6 @@
-//! The seal on real namespaces. Each test makes its own, the "host" included; the machine's own is never touched.
+//! The seal on real namespaces. Each test makes its own, including the "host"; the machine's own is never touched.
 //!
-//! Every claim shows the way open first and closed afterwards. Needs root, `ip`, `nft` and `python3`.
+//! Every claim is shown open first and closed afterwards. Needs root, `ip`, `nft` and `python3`.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 

@@ -1,8 +1,8 @@
-//! The shim as an engine meets it: its argv, its files, what it execs, what it says when it refuses.
+//! The shim as an engine sees it: its argv, its files, what it execs, what it prints when it refuses.
 //!
-//! A recording runtime stands where runc would (`recorder`), and real runc and crun do in `real_runtimes` and
-//! `real_isolation`. Everything happens in throw-away namespaces, so that no test sees another one or the machine's
-//! own `/run/oci-isolate`. The tests need root.
+//! A recording runtime takes the place of runc (`recorder`); `real_runtimes` and `real_isolation` use real runc and crun.
+//! Everything happens in throw-away namespaces, so that no test sees another one or the machine's own
+//! `/run/oci-isolate`. The tests need root.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 

@@ -1,7 +1,7 @@
-//! Ordinary programs of Debian in isolated containers, with what Docker gives to any container and with default
-//! settings: they work as they do without isolation, and SDKs find no credential. `hack/workloads` makes the tree.
+//! Ordinary programs of Debian in isolated containers, with Docker's defaults and with default settings: they work as
+//! without isolation, and SDKs find no credential. `hack/workloads` makes the tree.
 //!
-//! Every test runs its container both ways, so that what fails without isolation is not taken for isolation's doing.
+//! Every test runs its container both ways, so that a failure without isolation is not attributed to isolation.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stdout, reason = "how long an SDK took is asked for")]
