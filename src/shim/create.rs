@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays, given_back, joiners};
 use crate::audit::{Line, Outcome};
+use crate::bundle::Bundle;
 use crate::invocation::{Change, Verb};
-use crate::peers;
+use crate::job;
 use crate::policy::{Decision, Policy};
-use crate::prepare::Bundle;
 use crate::proc::Process;
 use crate::record::{self, Excluded, Opened, Record, Slot};
 use crate::rewrite::changed_by;
@@ -77,7 +77,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        let (host_name, hosts) = peers::hosts_of(name, path, &id);
+        let (host_name, hosts) = job::hosts_of(name, path, &id);
         let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{Call, given_back};
 use crate::audit::{Line, Outcome};
-use crate::peers;
+use crate::job;
 use crate::record::{Record, Slot, Store};
 
 pub(super) fn delete(call: &Call) -> Result<ExitCode> {
@@ -33,7 +33,7 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
             if let Some(record) = record {
                 record.sweep();
             }
-            peers::leave(slot, record.as_ref())?;
+            job::leave(slot, record.as_ref())?;
             if was_there && !call.invocation.regex {
                 // It is gone in any case.
                 let _ = call.audit(Line::of(Outcome::Deleted));

@@ -16,11 +16,11 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use super::{Call, descriptors, environment_strays, found, words};
 use crate::audit::{Line, Outcome};
+use crate::bundle;
 use crate::config::{Document, Kind, View};
 use crate::files;
 use crate::invocation::Change;
 use crate::policy::{Openings, Policy};
-use crate::prepare;
 use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, Subject, World};
 
@@ -42,7 +42,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         openings: Openings::default(),
         answers,
     };
-    let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
+    let world = World { confined: record.confined, core_dumps: bundle::core_dumps(), ..World::default() };
     let subject = Subject { policy, network: record.network.clone(), world, hook: None };
 
     // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.

@@ -14,7 +14,7 @@ use oci_spec::runtime::State;
 use super::given_back;
 use super::sealing::{self, SEAL};
 use crate::audit::{self, Line, Outcome};
-use crate::peers;
+use crate::job;
 use crate::proc::Process;
 use crate::record::{InitProcess, Record, Slot};
 use crate::seal;
@@ -73,7 +73,7 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
     let slot = Slot::at(record)?;
     let record = slot.load().ok().flatten();
-    peers::leave(&slot, record.as_ref())?;
+    job::leave(&slot, record.as_ref())?;
     if let Some(record) = record {
         let line = record.audit_line(&slot, Outcome::Deleted);
         let line = Line { verb: Some("delete"), why: None, ..line };

@@ -6,8 +6,8 @@
 use anyhow::{Result, bail};
 
 use super::Call;
+use crate::bundle::Bundle;
 use crate::config;
-use crate::prepare::Bundle;
 use crate::proc::{Dir, Inode};
 use crate::record::Store;
 use crate::settings::Consent;

@@ -25,9 +25,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::audit::{self, Line, Outcome};
-use crate::complain::{Log, complain};
+use crate::bundle;
+use crate::diagnostics::{Log, report};
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
-use crate::prepare;
 use crate::record::Slot;
 use crate::rules::credentials;
 use crate::runtime::{self, Runtime};
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     match flags::read(&args).and_then(|(flags, args)| story(&flags, args, &mut log)) {
         Ok(code) => code,
         Err(error) => {
-            complain(&log, &format!("{error:#}"));
+            report(&log, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -121,7 +121,7 @@ fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow
 
 /// The settings, with what the flags add to them.
 fn usable(flags: &Flags) -> Result<Settings> {
-    let mut settings = prepare::settings(flags.config.as_deref())?;
+    let mut settings = bundle::settings(flags.config.as_deref())?;
     if flags.always {
         settings.mode = Mode::Always;
     }

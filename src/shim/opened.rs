@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bundle::name_servers;
+use crate::job::{self, is_allowed};
 use crate::nft::AllowList;
-use crate::peers::{self, is_allowed};
-use crate::prepare::name_servers;
 use crate::proc::Dir;
 use crate::record::{Excluded, InitProcess, Opened, Record, Slot};
 use crate::seal::{self, Desired};
@@ -20,7 +20,7 @@ pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &I
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
         bail!("peer {address} is {why}");
     }
-    peers::check_carrier(&init.netns, &opened.asked.ingress)?;
+    job::check_carrier(&init.netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
@@ -44,7 +44,7 @@ pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &I
     record.sealed = Some(sealed);
     record.init = Some(init.process);
     slot.update(&record)?;
-    let settled = peers::settle(slot, &record).context("cannot join the job");
+    let settled = job::settle(slot, &record).context("cannot join the job");
     if settled.is_err() {
         // It is not started, so it is no member until it is deleted: its name must not stop those that come.
         (record.init, record.sealed) = (None, None);

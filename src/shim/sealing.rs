@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::opened;
 use crate::audit::{self, Line, Outcome};
-use crate::peers;
+use crate::job;
 use crate::record::{InitProcess, Record, Slot, Store};
 use crate::rules::{Network, SEAL_FLAG};
 use crate::seal::{self, Desired};
@@ -71,7 +71,7 @@ fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     if init.netns.is_host()? {
         bail!("its network namespace is the host's");
     }
-    if let Some(why) = peers::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
+    if let Some(why) = job::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
         bail!("the network namespace that it joins {why}");
     }
     let verified = seal::verify(init.netns.as_fd())?;
@@ -84,7 +84,7 @@ fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     record.init = Some(init.process);
     slot.update(&record)?;
     match record.job() {
-        Some(_) => peers::settle(slot, &record).context("cannot join the job"),
+        Some(_) => job::settle(slot, &record).context("cannot join the job"),
         None => Ok(()),
     }
 }

@@ -11,8 +11,8 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::{Call, found, sealing};
-use crate::peers;
-use crate::prepare::Opened;
+use crate::bundle::Opened;
+use crate::job;
 use crate::proc::Process;
 use crate::record::{InitProcess, Record};
 use crate::rules::Network;
@@ -120,7 +120,7 @@ fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
     if !must_be_alone {
         return Ok(());
     }
-    match peers::stranger(init.netns.id(), Some(init.process.pid))? {
+    match job::stranger(init.netns.id(), Some(init.process.pid))? {
         None => Ok(()),
         Some(stranger) => bail!(
             "{stranger} is in its network namespace, and nothing is {} for it",

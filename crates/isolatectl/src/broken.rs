@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::seen::TABLE;
-use oci_isolate::complain::plain;
+use oci_isolate::diagnostics::escape_controls;
 
 /// A promise that does not hold.
 #[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,6 @@ impl Broken {
     /// `rule` is a name of [`TABLE`].
     pub(super) fn new(rule: &'static str, why: impl Into<String>) -> Self {
         debug_assert!(TABLE.iter().any(|row| row.rule == rule), "{rule} is not in the table");
-        Self { rule, why: plain(&why.into(), &[]).into_owned() }
+        Self { rule, why: escape_controls(&why.into(), &[]).into_owned() }
     }
 }

@@ -1,5 +1,5 @@
 //! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
-//! ([`oci_isolate::prepare`]), and that writes nothing.
+//! ([`oci_isolate::bundle`]), and that writes nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::audit::Outcome;
+use oci_isolate::bundle::{self, Bundle};
 use oci_isolate::policy::Decision;
-use oci_isolate::prepare::{self, Bundle};
 use oci_isolate::rewrite::AppliedChange;
 use oci_isolate::rules::{self, SealHook};
 use oci_isolate::settings::Mode;
@@ -75,7 +75,7 @@ pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
 /// # Errors
 /// What the shim would say.
 fn judge(what: &What, verdict: &mut Verdict) -> Result<Outcome> {
-    let mut settings = prepare::settings(what.settings.as_deref())?;
+    let mut settings = bundle::settings(what.settings.as_deref())?;
     if what.always {
         settings.mode = Mode::Always;
     }

@@ -9,8 +9,8 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 use super::broken::Broken;
 use super::members::own_groups;
 use super::read;
+use oci_isolate::bundle::drivers_of;
 use oci_isolate::config::DeviceAccess;
-use oci_isolate::prepare::drivers_of;
 use oci_isolate::rules::{allowed_against, is_usual};
 
 /// tun: runc to 1.1 allows it to every container (libcontainer/specconv). Without CAP_NET_ADMIN it makes no device.

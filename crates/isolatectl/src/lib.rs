@@ -37,9 +37,9 @@ use clap::{Parser, Subcommand};
 
 use exit::Exit;
 
-use oci_isolate::complain::plain;
+use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::record::{Record, Slot, Store};
-use oci_isolate::{files, prepare};
+use oci_isolate::{bundle, files};
 
 /// The most of an environment or a table of /proc that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
@@ -121,20 +121,20 @@ fn answer(arguments: &Arguments) -> Exit {
         Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
+        let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(&format!("{error:#}"), &[]));
         Exit::Failed
     })
 }
 
 fn verify_all(json: bool) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+    let settings = bundle::settings(None)?;
     let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
     verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
 fn verify_one(which: &Which, json: bool) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+    let settings = bundle::settings(None)?;
     let (slots, unrecorded) = match find(which) {
         Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
@@ -153,7 +153,7 @@ fn verify_one(which: &Which, json: bool) -> Result<Exit> {
 
 /// Containers that should have a record. To list needs no settings that can be used.
 fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
-    unrecorded::all(&prepare::settings(None).unwrap_or_default())
+    unrecorded::all(&bundle::settings(None).unwrap_or_default())
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.
@@ -201,7 +201,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 
 /// Prints for a person.
 fn print(text: &str) -> Result<()> {
-    write(&plain(text, &['\n', '\t']))
+    write(&escape_controls(text, &['\n', '\t']))
 }
 
 /// A reader that has gone away (`| head`) is no error.

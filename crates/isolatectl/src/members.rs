@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{read, read_bytes};
-use oci_isolate::prepare::{Mount, mounts};
+use oci_isolate::bundle::{Mount, mounts};
 use oci_isolate::proc::{Dir, Inode};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the

@@ -12,7 +12,7 @@ use super::devices::unusual;
 use super::read_bytes;
 use super::rooted::{is, shows};
 use super::survey::{Mounts, Survey};
-use oci_isolate::prepare::{self, Mount, Opened};
+use oci_isolate::bundle::{self, Mount, Opened};
 use oci_isolate::proc::Inode;
 use oci_isolate::record::Record;
 use oci_isolate::rules::credentials;
@@ -24,7 +24,7 @@ const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW);
 pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &Opened) -> Result<()> {
     let own_groups = record.confined || !case.is_in_ours("cgroup")?;
     let text = read_bytes(&case.process.join("mountinfo"))?;
-    let mounts: Vec<Mount> = prepare::mounts(&text).collect();
+    let mounts: Vec<Mount> = bundle::mounts(&text).collect();
     let terminals = mounts.iter().rfind(|mount| mount.kind == "devpts" && mount.point() == *"/dev/pts");
     let terminals = terminals.map(|mount| mount.device);
     for mount in &mounts {
@@ -174,7 +174,7 @@ mod tests {
             Mounts::of(b"1 0 0:5 / /proc rw - proc proc rw\n2 0 0:6 / /m rw - mqueue mqueue rw\n".to_vec());
         let judged = |confined, line: &str| {
             let text = format!("9 8 {line} rw\n");
-            let mount = prepare::mounts(text.as_bytes()).next().unwrap();
+            let mount = bundle::mounts(text.as_bytes()).next().unwrap();
             let found = of_kind(&mount, &mount.point(), confined, &hosts, Some("0:70"));
             found.map_or(String::new(), |(rule, is)| format!("{rule} {is}"))
         };

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 
 use super::broken::Broken;
 use super::survey::Survey;
+use oci_isolate::bundle::name_servers;
+use oci_isolate::job;
 use oci_isolate::nft::{AllowList, Loaded};
-use oci_isolate::peers;
-use oci_isolate::prepare::name_servers;
 use oci_isolate::proc::Dir;
 use oci_isolate::record::{Excluded, Opened, Record, Slot};
 use oci_isolate::seal::{self, Desired, OpenNetns, SocketOwner};
@@ -53,7 +53,7 @@ struct Owner {
 /// None where nothing should be open. Of a container that joins another's namespace, what is open is for that one.
 fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
     let Some(opened) = &record.opened else { return Ok(None) };
-    let (slot, record, opened) = match peers::owner(slot, record)? {
+    let (slot, record, opened) = match job::owner(slot, record)? {
         None => (slot.clone(), record.clone(), opened.clone()),
         Some((slot, owner)) => {
             let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
@@ -65,7 +65,7 @@ fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
 
 impl Owner {
     fn allow(&self) -> Result<AllowList> {
-        let peers = peers::wanted_of(&self.slot, &self.record)?;
+        let peers = job::wanted_of(&self.slot, &self.record)?;
         Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
     }
 

@@ -13,7 +13,7 @@ use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::policy::{Job, Prefixes};
 use oci_isolate::record::{Opened, Record, Slot};
 use oci_isolate::settings::Audit;
-use oci_isolate::{peers, policy, prepare};
+use oci_isolate::{bundle, job, policy};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -77,26 +77,26 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
 }
 
 fn settle(which: &Which) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+    let settings = bundle::settings(None)?;
     let slot = find(which)?;
     let _lock = slot.lock_peers()?;
     let record = load(&slot)?;
     opened(&record)?;
-    peers::settle(&slot, &record)?;
+    job::settle(&slot, &record)?;
     write_down(&settings.audit, &slot, &record)?;
     Ok(Exit::Ok)
 }
 
 fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
-    let others = peers::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
+    let others = job::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
     let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
     let shown = Shown {
         id: &record.id,
         peers: &opened.peers,
         job: record.job(),
         members: others.collect(),
-        allowed: peers::wanted_of(slot, record)?,
+        allowed: job::wanted_of(slot, record)?,
     };
     if json {
         print_json(&shown)?;
@@ -118,7 +118,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
 fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+    let settings = bundle::settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
         true => Prefixes::default(),
@@ -139,10 +139,10 @@ fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Re
     record.opened = Some(Opened { peers: made, ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
     slot.update(&record)?;
-    let settled = peers::settle(&slot, &record);
+    let settled = job::settle(&slot, &record);
     if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &slot, &record)) {
         slot.update(&before).context("cannot take back what failed")?;
-        peers::settle(&slot, &before).context("cannot take back what failed")?;
+        job::settle(&slot, &before).context("cannot take back what failed")?;
         return Err(error);
     }
     Ok(Exit::Ok)

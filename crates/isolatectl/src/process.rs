@@ -9,7 +9,7 @@ use super::case::Case;
 use super::descriptors::Sockets;
 use super::survey::Survey;
 use super::{read, read_bytes, tree};
-use oci_isolate::prepare::{self, is_initial};
+use oci_isolate::bundle::{self, is_initial};
 use oci_isolate::proc::{Dir, Inode, Status};
 use oci_isolate::record::Record;
 use oci_isolate::rules::{CoreDumps, capabilities, credentials};
@@ -51,7 +51,7 @@ impl<'a> Looker<'a> {
             survey,
             sockets: Sockets::listed(init, &survey.sockets)?,
             inherited_filters: parent.and_then(|status| filters(&status)).unwrap_or_default(),
-            dumps: prepare::core_dumps() == CoreDumps::Program,
+            dumps: bundle::core_dumps() == CoreDumps::Program,
             mounts: BTreeSet::new(),
         })
     }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
-use oci_isolate::prepare::Opened;
+use oci_isolate::bundle::Opened;
 
 /// Whether there is something to read: neither nothing, nor /dev/null, nor an empty directory, which is what runtimes
 /// mask with.

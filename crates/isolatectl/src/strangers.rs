@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::broken::Broken;
 use super::members::members;
 use super::survey::Survey;
-use oci_isolate::peers::in_network;
+use oci_isolate::job::in_network;
 use oci_isolate::proc::Dir;
 use oci_isolate::record::Slot;
 use oci_isolate::seal::Netns;

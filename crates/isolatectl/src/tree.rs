@@ -15,7 +15,7 @@ use super::devices::unusual;
 use super::mounted;
 use super::rooted::{is, shows, there};
 use super::survey::Survey;
-use oci_isolate::prepare::Opened;
+use oci_isolate::bundle::Opened;
 use oci_isolate::record::Record;
 use oci_isolate::rules::{MASKED, READONLY, credentials};
 

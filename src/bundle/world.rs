@@ -10,7 +10,7 @@ use super::root::Root;
 use super::users::{self, Namespace};
 use super::{homes, sources};
 use crate::config::{Mount, View};
-use crate::peers;
+use crate::job;
 use crate::proc::{Dir, Inode};
 use crate::record;
 use crate::rules::mounts::{Node, is_bind};
@@ -89,7 +89,7 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
 /// Whether nobody is in a namespace but processes of that network namespace. One that has ended meanwhile, or waits to be
 /// reaped, is in none.
 fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
-    let inside = peers::inside(&kind.to_string(), number(path)?)?;
+    let inside = job::inside(&kind.to_string(), number(path)?)?;
     let is_pods = |pid: &u32| match Dir::of(*pid).ns("net") {
         Ok(netns) => netns == pods.into(),
         Err(error) => {

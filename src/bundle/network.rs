@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::config::View;
-use crate::peers;
+use crate::job;
 use crate::policy::Openings;
 use crate::record::{Record, Store};
 use crate::rules::{self, Network, RequestedNetwork};
@@ -40,7 +40,7 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
     let tenant = store.tenant_of(netns.id())?;
     if let Some(tenant) = tenant.as_ref().filter(|_| verified.defects.is_empty()) {
         check_openings(&at, tenant, verified.allow_list.is_some(), openings)?;
-        if let Some(intruder) = peers::intruder(&store, netns.id(), None)? {
+        if let Some(intruder) = job::intruder(&store, netns.id(), None)? {
             bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", at.display());
         }
         return Ok((Network::Joined { at }, Some(netns)));
@@ -48,7 +48,7 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
     if openings.is_empty() && !rules::of_a_pinned_pod(view) {
         return replaced();
     }
-    if let Some(stranger) = peers::stranger(netns.id(), None)? {
+    if let Some(stranger) = job::stranger(netns.id(), None)? {
         // Of an isolated pod, maybe, in which something was changed since.
         if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
             bail!("{RULE}: {} is not sealed any more: {broken}", at.display());

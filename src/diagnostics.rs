@@ -34,9 +34,9 @@ impl Log {
 
 /// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit
 /// status still tells.
-pub fn complain(log: &Log, message: &str) {
+pub fn report(log: &Log, message: &str) {
     let message = format!("oci-isolate: {}", message.replace('\n', " "));
-    let _ = writeln!(std::io::stderr(), "{}", plain(&message, &[]));
+    let _ = writeln!(std::io::stderr(), "{}", escape_controls(&message, &[]));
     let Some(path) = &log.path else { return };
     // O_NONBLOCK: a FIFO that nobody reads must not hold up the engine.
     let options =
@@ -49,7 +49,7 @@ pub fn complain(log: &Log, message: &str) {
 /// Text in which control characters are escaped, except those in `kept`. What containers choose (names of
 /// variables, files, processes) must neither steer the reader's terminal nor start a line of its own.
 #[must_use]
-pub fn plain<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
+pub fn escape_controls<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
     let is_plain = |c: char| !c.is_control() || kept.contains(&c);
     if text.chars().all(is_plain) {
         return text.into();
@@ -75,9 +75,12 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        assert_eq!(plain("\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}", &[]), r"\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}");
-        assert_eq!(plain("a\r\nb\tc", &['\n', '\t']), "a\\r\nb\tc");
-        assert!(matches!(plain("/home/zoë", &[]), Cow::Borrowed(_)));
+        assert_eq!(
+            escape_controls("\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}", &[]),
+            r"\u{1b}]0;a\u{7}\n\u{9b}2J\u{7f}"
+        );
+        assert_eq!(escape_controls("a\r\nb\tc", &['\n', '\t']), "a\\r\nb\tc");
+        assert!(matches!(escape_controls("/home/zoë", &[]), Cow::Borrowed(_)));
     }
 
     #[test]
@@ -94,8 +97,8 @@ mod tests {
     fn a_message_is_one_line_in_the_log_and_is_appended() {
         let dir = tempfile::tempdir().unwrap();
         let log = Log { path: Some(dir.path().join("log.json")), json: true };
-        complain(&log, "first\nline");
-        complain(&log, "second");
+        report(&log, "first\nline");
+        report(&log, "second");
         let text = std::fs::read_to_string(dir.path().join("log.json")).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
@@ -104,6 +107,6 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_opened_is_passed_over() {
-        complain(&Log { path: Some("/nonexistent/log".into()), json: false }, "still said on stderr");
+        report(&Log { path: Some("/nonexistent/log".into()), json: false }, "still said on stderr");
     }
 }
