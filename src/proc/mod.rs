@@ -49,12 +49,12 @@ impl From<&FileStat> for Inode {
 /// A process, distinguished from a later one of the same pid by its start time (proc_pid_stat(5), field 22).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the struct's own words")]
-pub struct Process {
+pub struct ProcessId {
     pub pid: u32,
     pub start: u64,
 }
 
-impl Process {
+impl ProcessId {
     /// This process.
     ///
     /// # Errors
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_and_was_not_reaped_does_not_run() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let process = Process::of(child.id()).unwrap();
+        let process = ProcessId::of(child.id()).unwrap();
         assert!(process.runs() && !process.dir().has_ended());
-        assert!(!Process { start: process.start + 1, ..process }.runs());
+        assert!(!ProcessId { start: process.start + 1, ..process }.runs());
         drop(child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(10);
         while !process.dir().has_ended() && Instant::now() < deadline {
@@ -251,11 +251,11 @@ mod tests {
         }
         let state = process.dir().status().unwrap().field("State").unwrap().to_owned();
         assert_eq!(state, "Z (zombie)");
-        assert_eq!(Process::of(process.pid).unwrap(), process);
+        assert_eq!(ProcessId::of(process.pid).unwrap(), process);
         assert!(!process.runs() && process.dir().has_ended());
         child.wait().unwrap();
         assert!(!process.runs() && process.dir().has_ended());
-        assert!(Process::of(process.pid).is_err());
+        assert!(ProcessId::of(process.pid).is_err());
     }
 
     #[test]

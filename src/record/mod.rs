@@ -23,7 +23,7 @@ pub use store::{Recorded, Store};
 use crate::audit::{Line, Outcome};
 use crate::files;
 use crate::policy::Job;
-use crate::proc::{Dir, Inode, Process};
+use crate::proc::{Dir, Inode, ProcessId};
 use crate::rewrite::AppliedChange;
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
@@ -52,7 +52,7 @@ pub struct Record {
     /// Where the runtime writes the pid of the init process; not with `run` and `restore`.
     pub pid_file: Option<PathBuf>,
     /// Who creates the container; the process becomes the runtime.
-    pub creator: Process,
+    pub creator: ProcessId,
     /// Who asked for isolation.
     pub why: String,
     /// Whether the firewall table may be missing.
@@ -70,7 +70,7 @@ pub struct Record {
     /// Where decisions about it are written down by those who do not read the settings.
     pub audit: Audit,
     /// The init process, once the container was sealed.
-    pub init: Option<Process>,
+    pub init: Option<ProcessId>,
     /// What the seal found and did, once there is one.
     pub sealed: Option<Sealed>,
 }
@@ -79,7 +79,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct InitProcess {
     /// The process.
-    pub process: Process,
+    pub process: ProcessId,
     /// Its namespace.
     pub netns: OpenNetns,
 }
@@ -89,7 +89,7 @@ impl InitProcess {
     ///
     /// # Errors
     /// It has ended, or may not be looked at.
-    pub fn open(process: Process) -> Result<Self> {
+    pub fn open(process: ProcessId) -> Result<Self> {
         let netns = OpenNetns::of(&process.dir())?;
         // In this order: a process that still runs had the pid all the time, so what was opened is its own.
         if !process.runs() {
@@ -110,7 +110,7 @@ impl Record {
     /// Whether it was sealed and its init process has not ended.
     #[must_use]
     pub fn lives(&self) -> bool {
-        self.init.is_some_and(Process::runs)
+        self.init.is_some_and(ProcessId::runs)
     }
 
     /// Its init process and its network namespace, if it lives and is in this one.

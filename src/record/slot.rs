@@ -16,7 +16,7 @@ use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{Record, VERSION};
 use crate::files;
-use crate::proc::Process;
+use crate::proc::ProcessId;
 
 /// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
@@ -177,7 +177,7 @@ impl Slot {
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget(&self, creator: Option<Process>) -> Result<()> {
+    pub fn forget(&self, creator: Option<ProcessId>) -> Result<()> {
         let _lock = self.lock()?;
         let is_anothers = |record: Record| creator.is_some_and(|creator| creator != record.creator);
         if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.remove() }

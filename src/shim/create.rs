@@ -14,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::invocation::{Change, Verb};
 use crate::job;
 use crate::policy::{Decision, Policy};
-use crate::proc::Process;
+use crate::proc::ProcessId;
 use crate::record::{self, Excluded, Opened, Record, Slot};
 use crate::rewrite::changed_by;
 use crate::rules::{self, Network, SealHook};
@@ -92,7 +92,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     }
     let record = Record {
         version: record::VERSION,
-        creator: Process::this()?,
+        creator: ProcessId::this()?,
         init: None,
         sealed: None,
         id,

@@ -15,7 +15,7 @@ use super::given_back;
 use super::sealing::{self, SEAL};
 use crate::audit::{self, Line, Outcome};
 use crate::job;
-use crate::proc::Process;
+use crate::proc::ProcessId;
 use crate::record::{InitProcess, Record, Slot};
 use crate::seal;
 
@@ -54,7 +54,7 @@ fn called(record: &Path) -> Result<(Slot, Record, InitProcess)> {
         bail!("the state is container {}'s, the record {}'s", state.id(), record.id);
     }
     let pid = state.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
-    let process = Process::of(pid.context("the container's state has no pid")?)?;
+    let process = ProcessId::of(pid.context("the container's state has no pid")?)?;
     if !geteuid().is_root() {
         seal::join_user_namespace(process.dir().path())?;
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Call, found, sealing};
 use crate::bundle::Opened;
 use crate::job;
-use crate::proc::Process;
+use crate::proc::ProcessId;
 use crate::record::{InitProcess, Record};
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
@@ -25,7 +25,7 @@ pub(super) fn start(call: &Call) -> Result<Infallible> {
         return call.runtime.exec(call.args, &[]);
     }
     let pid = record.created_pid()?;
-    let init = Process::of(pid).with_context(|| format!("its init process {pid} is gone"))?;
+    let init = ProcessId::of(pid).with_context(|| format!("its init process {pid} is gone"))?;
     check_kept(call, &record, init)?;
     check_rootfs(&record, init)?;
     check_pinned(&record, init)?;
@@ -48,7 +48,7 @@ fn has_started(call: &Call) -> Result<bool> {
 
 /// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps
 /// itself.
-fn check_kept(call: &Call, record: &Record, process: Process) -> Result<()> {
+fn check_kept(call: &Call, record: &Record, process: ProcessId) -> Result<()> {
     let root = call.root()?;
     let kept = Kept::read(call.runtime.dialect(), &found::container(&root, &call.invocation.id));
     let init = kept.and_then(|kept| kept.context("the runtime has no state of it")?.init());
@@ -71,7 +71,7 @@ fn check_kept(call: &Call, record: &Record, process: Process) -> Result<()> {
 
 /// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
 /// container's root file system already.
-fn check_rootfs(record: &Record, init: Process) -> Result<()> {
+fn check_rootfs(record: &Record, init: ProcessId) -> Result<()> {
     let pid = init.pid;
     match init.dir().root() {
         Ok(root) if root == record.rootfs => Ok(()),
@@ -85,7 +85,7 @@ fn check_rootfs(record: &Record, init: Process) -> Result<()> {
 
 /// A source that was judged may have been another file when the runtime mounted it: another container that can write a
 /// directory above it may exchange it for a link.
-fn check_pinned(record: &Record, init: Process) -> Result<()> {
+fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
     if record.pinned.is_empty() {
         return Ok(());
     }

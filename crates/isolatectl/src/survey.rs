@@ -15,7 +15,7 @@ use super::members::Processes;
 use super::{read, read_bytes};
 use oci_isolate::bundle;
 use oci_isolate::job::Member;
-use oci_isolate::proc::{Dir, Inode, Process};
+use oci_isolate::proc::{Dir, Inode, ProcessId};
 use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
 use oci_isolate::seal::{Netns, OpenNetns};
@@ -61,7 +61,7 @@ pub(super) struct Open {
 /// A container that lives, and the network namespace that it is in.
 struct Lives {
     record: PathBuf,
-    init: Process,
+    init: ProcessId,
     netns: Netns,
 }
 

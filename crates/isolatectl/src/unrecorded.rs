@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::id_of;
 use oci_isolate::invocation::Dialect;
 use oci_isolate::policy::{Decision, decide, glob};
-use oci_isolate::proc::{Inode, Process};
+use oci_isolate::proc::{Inode, ProcessId};
 use oci_isolate::record::{Slot, Store};
 use oci_isolate::runtime::Kept;
 use oci_isolate::settings::{Mode, Settings};
@@ -79,9 +79,9 @@ fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
             Decision::Refuse(why) => format!("it has no record, and would be refused: {why}"),
         };
         let init = kept.init()?;
-        let start = init.start.map_or_else(|| Process::of(init.pid).map(|process| process.start), Ok);
+        let start = init.start.map_or_else(|| ProcessId::of(init.pid).map(|process| process.start), Ok);
         // One that has ended does nothing any more.
-        let lives = start.is_ok_and(|start| Process { pid: init.pid, start }.runs());
+        let lives = start.is_ok_and(|start| ProcessId { pid: init.pid, start }.runs());
         Ok(lives.then_some((Some(init.pid), why)))
     });
     let (pid, why) = match judged {
