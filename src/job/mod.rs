@@ -49,7 +49,7 @@ impl Member {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
         let init = match record.live_in(sealed.netns) {
             Some(init) => Some(init),
-            None => Store::of(&slot).heir_of(sealed.netns)?.map(|(_, init)| init),
+            None => Store::of(&slot).successor_of(sealed.netns)?.map(|(_, init)| init),
         };
         let Some(init) = init else { return Ok(None) };
         let own = match seal::addresses(Some(init.netns.as_fd())) {
@@ -137,7 +137,7 @@ pub fn settle(slot: &Slot, record: &Record) -> Result<()> {
 /// The set of one that lives cannot be changed; the record then stays. The state directory cannot be written.
 pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
     let creator = record.map(|record| record.creator);
-    let Some(record) = record.filter(|record| record.opened.is_some()) else { return slot.forget(creator) };
+    let Some(record) = record.filter(|record| record.opened.is_some()) else { return slot.remove(creator) };
     let _lock = slot.lock_peers()?;
     hand_over(slot, record)?;
     if record.job().is_some() {
@@ -145,21 +145,21 @@ pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
         members.retain(|member| member.slot.record() != slot.record());
         put(&members, slot, record)?;
     }
-    slot.forget(creator)
+    slot.remove(creator)
 }
 
 /// The namespace is another's from now on, of those who joined it and live, if there is one.
 fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
-    let Some(((slot, mut heir), _)) = Store::of(slot).heir_of(sealed.netns)? else { return Ok(()) };
-    if let Some(its) = &mut heir.opened {
+    let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
+    if let Some(its) = &mut successor.opened {
         (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
     }
-    heir.sealed = Some(sealed.clone());
-    if let Network::Joined { at } = heir.network {
-        heir.network = Network::SealedInPlace { at };
+    successor.sealed = Some(sealed.clone());
+    if let Network::Joined { at } = successor.network {
+        successor.network = Network::SealedInPlace { at };
     }
-    slot.update(&heir)
+    slot.update(&successor)
 }
 
 fn put(members: &[Member], slot: &Slot, record: &Record) -> Result<()> {

@@ -5,8 +5,8 @@
 //! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
 
 mod directory;
+mod granted_openings;
 mod lock;
-mod opened;
 mod slot;
 mod store;
 
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
-pub use opened::{Excluded, Hosts, Opened};
+pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
@@ -62,7 +62,7 @@ pub struct Record {
     /// Whether it is in a user namespace that confines: no id in it is the machine's root.
     pub confined: bool,
     /// What stays open; nothing, for most.
-    pub opened: Option<Opened>,
+    pub opened: Option<GrantedOpenings>,
     /// What was changed in its `config.json`.
     pub applied: Vec<AppliedChange>,
     /// Rules whose promises were not made, because their answer was `allow`.

@@ -153,7 +153,7 @@ impl Slot {
     ///
     /// # Errors
     /// A container of that id exists or is being created, or the state directory cannot be written.
-    pub fn claim(&self, record: &Record) -> Result<()> {
+    pub fn create(&self, record: &Record) -> Result<()> {
         let _lock = self.lock()?;
         if let Some(why) = self.taken() {
             bail!("{why}");
@@ -177,10 +177,10 @@ impl Slot {
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget(&self, creator: Option<ProcessId>) -> Result<()> {
+    pub fn remove(&self, creator: Option<ProcessId>) -> Result<()> {
         let _lock = self.lock()?;
         let is_anothers = |record: Record| creator.is_some_and(|creator| creator != record.creator);
-        if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.remove() }
+        if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.delete_files() }
     }
 
     /// Drops a record that a failed create left behind, since a container that is not isolated takes its id. Where a
@@ -188,12 +188,12 @@ impl Slot {
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget_stale(&self) -> Result<()> {
+    pub fn remove_stale(&self) -> Result<()> {
         if !self.is_there() {
             return Ok(());
         }
         let _lock = self.lock()?;
-        if self.taken().is_none() { self.remove() } else { Ok(()) }
+        if self.taken().is_none() { self.delete_files() } else { Ok(()) }
     }
 
     /// Why a new container cannot have the id, if so.
@@ -212,7 +212,7 @@ impl Slot {
         files::write(&self.record, &serde_json::to_vec(record)?, 0o600)
     }
 
-    fn remove(&self) -> Result<()> {
+    fn delete_files(&self) -> Result<()> {
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
             files::remove(path)?;
         }

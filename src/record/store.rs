@@ -5,7 +5,7 @@
 //!
 //! | question | a record that cannot be read |
 //! |---|---|
-//! | which container owns a namespace, lives in it, has joined it ([`owner_of`], [`tenant_of`], [`heir_of`]) | is none of them |
+//! | which container owns a namespace, lives in it, has joined it ([`owner_of`], [`tenant_of`], [`successor_of`]) | is none of them |
 //! | which are the members of a job ([`members_of`]) | is no member |
 //! | which processes are of isolated containers, which namespaces are theirs ([`readable`]) | has none that are known |
 //! | whether another container may have a namespace ([`may_be_of_another`]) | may have it |
@@ -13,7 +13,7 @@
 //!
 //! [`owner_of`]: Store::owner_of
 //! [`tenant_of`]: Store::tenant_of
-//! [`heir_of`]: Store::heir_of
+//! [`successor_of`]: Store::successor_of
 //! [`members_of`]: Store::members_of
 //! [`readable`]: Store::readable
 //! [`may_be_of_another`]: Store::may_be_of_another
@@ -56,7 +56,7 @@ impl Store {
 
     /// Whether there may be any record: where all have been dropped, so has their directory.
     #[must_use]
-    pub fn is_any(&self) -> bool {
+    pub fn may_have_records(&self) -> bool {
         self.state.join("containers").exists()
     }
 
@@ -146,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// A directory cannot be listed.
-    pub fn heir_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
+    pub fn successor_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
         let mut joined =
             self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some());
         Ok(joined.find_map(|(slot, record)| record.live_in(netns).map(|init| ((slot, record), init))))
@@ -250,7 +250,7 @@ mod tests {
         let other = Netns { ino: 8, ..NETNS };
         assert!(store.owner_of(other).unwrap().is_none());
         // Its init process does not live.
-        assert!(store.tenant_of(NETNS).unwrap().is_none() && store.heir_of(NETNS).unwrap().is_none());
+        assert!(store.tenant_of(NETNS).unwrap().is_none() && store.successor_of(NETNS).unwrap().is_none());
         // What cannot be read may have any.
         assert!(store.may_be_of_another(other, &slots[0]).unwrap());
         std::fs::remove_file(slots[1].record()).unwrap();

@@ -15,7 +15,7 @@ use crate::invocation::{Change, Verb};
 use crate::job;
 use crate::policy::{Decision, Policy};
 use crate::proc::ProcessId;
-use crate::record::{self, Excluded, Opened, Record, Slot};
+use crate::record::{self, Excluded, GrantedOpenings, Record, Slot};
 use crate::rewrite::changed_by;
 use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
@@ -32,7 +32,7 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
             if let Some(slot) = call.slot()? {
-                slot.forget_stale()?;
+                slot.remove_stale()?;
             }
             call.runtime.exec(call.args, &[])
         }
@@ -82,7 +82,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        Opened { asked: openings, peers, bounds, never, host_name, hosts }
+        GrantedOpenings { asked: openings, peers, bounds, never, host_name, hosts }
     });
     if prepared.subject.world.empty.is_some() {
         slot.make_empty_directory()?;
@@ -110,7 +110,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
-    slot.claim(&record)?;
+    slot.create(&record)?;
     // What the engine has plumbed already is closed before the runtime knows of it.
     let closed = match &record.network {
         Network::SealedInPlace { at } => {
@@ -128,7 +128,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         Err(error) => error,
     };
     // The container was not created, so it must not look as if it was.
-    slot.forget(Some(record.creator))?;
+    slot.remove(Some(record.creator))?;
     given_back::give_back(&slot, &record)?;
     Err(failed)
 }

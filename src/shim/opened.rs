@@ -10,11 +10,16 @@ use crate::bundle::name_servers;
 use crate::job::{self, is_allowed};
 use crate::nft::AllowList;
 use crate::proc::Dir;
-use crate::record::{Excluded, InitProcess, Opened, Record, Slot};
+use crate::record::{Excluded, GrantedOpenings, InitProcess, Record, Slot};
 use crate::seal::{self, Desired};
 
 /// Seals and remembers. The program does not start before everybody's peers are in force.
-pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &InitProcess) -> Result<()> {
+pub(super) fn seal(
+    slot: &Slot,
+    mut record: Record,
+    mut opened: GrantedOpenings,
+    init: &InitProcess,
+) -> Result<()> {
     let _lock = slot.lock_peers()?;
     exclude(&mut opened, &init.process.dir())?;
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
@@ -56,7 +61,7 @@ pub(super) fn seal(slot: &Slot, mut record: Record, mut opened: Opened, init: &I
 /// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless
 /// engine, which is as near. The name servers of the container are looked at again, for Docker writes them
 /// after `create`.
-fn exclude(opened: &mut Opened, init: &Dir) -> Result<()> {
+fn exclude(opened: &mut GrantedOpenings, init: &Dir) -> Result<()> {
     if opened.asked.has_peers() {
         let own = name_servers::of_process(init)?;
         opened.never.extend(own.into_iter().map(|server| (server, Excluded::OwnNameServer)));
@@ -69,7 +74,7 @@ fn exclude(opened: &mut Opened, init: &Dir) -> Result<()> {
 }
 
 /// What its annotations ask for, in a word each.
-fn asked(opened: &Opened) -> String {
+fn asked(opened: &GrantedOpenings) -> String {
     let asked = &opened.asked;
     let words = [
         (!asked.ingress.is_empty(), "ingress"),

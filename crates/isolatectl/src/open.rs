@@ -13,7 +13,7 @@ use oci_isolate::bundle::name_servers;
 use oci_isolate::job;
 use oci_isolate::nft::{AllowList, Loaded};
 use oci_isolate::proc::Dir;
-use oci_isolate::record::{Excluded, Opened, Record, Slot};
+use oci_isolate::record::{Excluded, GrantedOpenings, Record, Slot};
 use oci_isolate::seal::{self, Desired, OpenNetns, SocketOwner};
 
 pub(super) fn look(
@@ -47,7 +47,7 @@ pub(super) fn look(
 struct Owner {
     slot: Slot,
     record: Record,
-    opened: Opened,
+    opened: GrantedOpenings,
 }
 
 /// None where nothing should be open. Of a container that joins another's namespace, what is open is for that one.

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::{Which, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::policy::{Job, Prefixes};
-use oci_isolate::record::{Opened, Record, Slot};
+use oci_isolate::record::{GrantedOpenings, Record, Slot};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, job, policy};
 
@@ -136,7 +136,7 @@ fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Re
     if let Some((address, why)) = opened.excludes(made.iter()) {
         bail!("peer {address} is {why}");
     }
-    record.opened = Some(Opened { peers: made, ..opened.clone() });
+    record.opened = Some(GrantedOpenings { peers: made, ..opened.clone() });
     // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
     slot.update(&record)?;
     let settled = job::settle(&slot, &record);
@@ -158,7 +158,7 @@ fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
 }
 
 /// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
-fn opened(record: &Record) -> Result<&Opened> {
+fn opened(record: &Record) -> Result<&GrantedOpenings> {
     let Some(opened) = &record.opened else {
         bail!(
             "container {} was created without ports, peers and job, so its network namespace is closed; create it again",

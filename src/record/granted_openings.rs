@@ -15,7 +15,7 @@ use crate::settings::PeerBounds;
 /// What stays open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Opened {
+pub struct GrantedOpenings {
     /// What its annotations asked for.
     pub asked: Openings,
     /// Its peers by address: those of the annotation, until `isolatectl peers` says otherwise.
@@ -52,7 +52,7 @@ impl fmt::Display for Excluded {
     }
 }
 
-impl Opened {
+impl GrantedOpenings {
     /// The addresses that are never peers.
     #[must_use]
     pub fn excluded(&self) -> BTreeSet<IpAddr> {
