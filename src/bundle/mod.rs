@@ -101,7 +101,7 @@ impl Bundle {
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
         let world = world::look(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
-        let names = policy.openings.job.is_some().then(|| job::given(&view, &self.path));
+        let names = policy.openings.job.is_some().then(|| job::host_name_and_file(&view, &self.path));
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,
             false => BTreeSet::new(),

@@ -40,28 +40,28 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
     let tenant = store.tenant_of(netns.id())?;
     if let Some(tenant) = tenant.as_ref().filter(|_| verified.defects.is_empty()) {
         check_openings(&at, tenant, verified.allow_list.is_some(), openings)?;
-        if let Some(intruder) = job::intruder(&store, netns.id(), None)? {
-            bail!("{RULE}: {intruder} is in {}, and is not of an isolated container", at.display());
+        if let Some(outsider) = job::process_outside_containers(&store, netns.id(), None)? {
+            bail!("{RULE}: {outsider} is in {}, and is not of an isolated container", at.display());
         }
         return Ok((Network::Joined { at }, Some(netns)));
     }
     if openings.is_empty() && !rules::of_a_pinned_pod(view) {
         return replaced();
     }
-    if let Some(stranger) = job::stranger(netns.id(), None)? {
+    if let Some(foreign) = job::foreign_process(netns.id(), None)? {
         // Of an isolated pod, maybe, in which something was changed since.
         if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
             bail!("{RULE}: {} is not sealed any more: {broken}", at.display());
         }
         // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.
-        let way_out = match stranger.ends_with("(rootlessport)") {
+        let way_out = match foreign.ends_with("(rootlessport)") {
             true => {
                 "; use --network=pasta, or before Podman 5 --network=slirp4netns:port_handler=slirp4netns"
             }
             false => "",
         };
         bail!(
-            "{RULE}: {stranger} is in {}, and is not of an isolated container; nothing is {} for it{way_out}",
+            "{RULE}: {foreign} is in {}, and is not of an isolated container; nothing is {} for it{way_out}",
             at.display(),
             if openings.is_empty() { "sealed" } else { "opened" },
         );

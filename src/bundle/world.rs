@@ -89,7 +89,7 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
 /// Whether nobody is in a namespace but processes of that network namespace. One that has ended meanwhile, or waits to be
 /// reaped, is in none.
 fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
-    let inside = job::inside(&kind.to_string(), number(path)?)?;
+    let inside = job::processes_in(&kind.to_string(), number(path)?)?;
     let is_pods = |pid: &u32| match Dir::of(*pid).ns("net") {
         Ok(netns) => netns == pods.into(),
         Err(error) => {

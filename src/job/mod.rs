@@ -4,11 +4,11 @@
 //! the old one in one step, under one lock for the host. So no update is lost, whoever starts, dies or is asked at the
 //! same time, and whoever died without being deleted is out with the next change.
 
-mod carrier;
-mod names;
+mod hosts_file;
 mod pasta;
+mod peer_sets;
 mod processes;
-mod wanted;
+mod user_mode_network;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,10 +17,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-pub use carrier::check_carrier;
-pub use names::{given, hosts_of};
-pub use processes::{against, in_network, inside, intruder, stranger};
-pub use wanted::{Part, is_allowed, wanted};
+pub use hosts_file::{host_name_and_file, usable_names};
+pub use peer_sets::{Participant, is_allowed, peers_of};
+pub use processes::{
+    foreign_process, process_outside_containers, processes_in, processes_in_netns, why_not_joinable,
+};
+pub use user_mode_network::check_user_mode_network;
 
 use crate::policy::{Job, Prefixes};
 use crate::record::{InitProcess, Record, Recorded, Slot, Store};
@@ -29,17 +31,17 @@ use crate::seal::{self, Netns, OpenNetns};
 
 /// A live container with a namespace of its own that is opened in part.
 #[derive(Debug)]
-pub struct Member {
+pub struct JobMember {
     /// Where its record is kept.
     pub slot: Slot,
     /// Its record.
     pub record: Record,
     /// Its own, or where it has ended, that of a container which has joined its namespace.
     init: InitProcess,
-    part: Part,
+    part: Participant,
 }
 
-impl Member {
+impl JobMember {
     /// Looks at a container. `None`: it is closed, joins another's namespace or is not sealed yet, or neither it lives nor
     /// anybody who joined it.
     ///
@@ -60,7 +62,7 @@ impl Member {
             }
         };
         let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
-        let part = Part { peers, bounds, never: opened.excluded(), own };
+        let part = Participant { peers, bounds, never: opened.excluded(), own };
         Ok(Some(Self { slot, record, init, part }))
     }
 
@@ -77,7 +79,8 @@ impl Member {
     /// The lines by which others find it, and whose files need none of them.
     fn lines(&self) -> (Option<Netns>, Vec<String>) {
         let own = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds));
-        let lines = self.host_name().map(|name| own.map(|address| names::line(*address, name)).collect());
+        let lines =
+            self.host_name().map(|name| own.map(|address| hosts_file::line(*address, name)).collect());
         (self.record.sealed.as_ref().map(|sealed| sealed.netns), lines.unwrap_or_default())
     }
 }
@@ -86,12 +89,12 @@ impl Member {
 ///
 /// # Errors
 /// Somebody lives and cannot be looked at.
-pub fn members(slot: &Slot, record: &Record) -> Result<Vec<Member>> {
+pub fn members(slot: &Slot, record: &Record) -> Result<Vec<JobMember>> {
     let records = match record.job() {
         Some(job) => Store::of(slot).members_of(job, slot)?,
         None => vec![(slot.clone(), record.clone())],
     };
-    let members = records.into_iter().map(|(slot, record)| Member::of(slot, record));
+    let members = records.into_iter().map(|(slot, record)| JobMember::of(slot, record));
     members.filter_map(Result::transpose).collect()
 }
 
@@ -113,12 +116,12 @@ pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
 ///
 /// # Errors
 /// It does not live, or another of its job lives and cannot be looked at.
-pub fn wanted_of(slot: &Slot, record: &Record) -> Result<Prefixes> {
+pub fn desired_peers(slot: &Slot, record: &Record) -> Result<Prefixes> {
     let members = members(slot, record)?;
     let index = members.iter().position(|member| member.slot.record() == slot.record());
     let index = index.with_context(|| format!("container {} does not run", record.id))?;
-    let parts: Vec<Part> = members.into_iter().map(|member| member.part).collect();
-    Ok(wanted(&parts, index))
+    let parts: Vec<Participant> = members.into_iter().map(|member| member.part).collect();
+    Ok(peers_of(&parts, index))
 }
 
 /// Puts the peers and the names in force that the records say, for this container and all of its job. The caller holds
@@ -162,11 +165,11 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     slot.update(&successor)
 }
 
-fn put(members: &[Member], slot: &Slot, record: &Record) -> Result<()> {
+fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
     check_names(members)?;
-    let parts: Vec<Part> = members.iter().map(|member| member.part.clone()).collect();
+    let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
     for (index, member) in members.iter().enumerate() {
-        let done = seal::set_peers(member.init.netns.as_fd(), &wanted(&parts, index));
+        let done = seal::set_peers(member.init.netns.as_fd(), &peers_of(&parts, index));
         // It may have ended meanwhile.
         if let Err(error) = done
             && member.init.process.runs()
@@ -180,10 +183,11 @@ fn put(members: &[Member], slot: &Slot, record: &Record) -> Result<()> {
     }
 }
 
-fn check_names(members: &[Member]) -> Result<()> {
+fn check_names(members: &[JobMember]) -> Result<()> {
     for (index, member) in members.iter().enumerate() {
         let Some(name) = member.host_name() else { continue };
-        let same = |other: &&Member| other.host_name().is_some_and(|other| other.eq_ignore_ascii_case(name));
+        let same =
+            |other: &&JobMember| other.host_name().is_some_and(|other| other.eq_ignore_ascii_case(name));
         if let Some(other) = members[..index].iter().find(same) {
             bail!(
                 "containers {} and {} of the job have the same host name, {name}; give each its own (--hostname)",
@@ -196,11 +200,11 @@ fn check_names(members: &[Member]) -> Result<()> {
 }
 
 /// Every container of the job that lives finds all others in its file, also those that share a namespace.
-fn write_names(job: &Job, members: &[Member], of: &Slot) -> Result<()> {
-    let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(Member::lines).collect();
+fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
+    let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(JobMember::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
     for (slot, record) in Store::of(of).members_of(job, of)? {
-        let Some(file) = names::file_of(&record).filter(|_| record.lives()) else {
+        let Some(file) = hosts_file::file_of(&record).filter(|_| record.lives()) else {
             continue;
         };
         if !done.insert(file.to_owned()) {
@@ -210,7 +214,7 @@ fn write_names(job: &Job, members: &[Member], of: &Slot) -> Result<()> {
         let others = named.iter().filter(|(netns, _)| *netns != own);
         let lines: BTreeSet<&str> = others.flat_map(|(_, lines)| lines).map(String::as_str).collect();
         // Of another container it is that one's affair, and it is told when it starts.
-        if let Err(error) = names::write(&record, &lines)
+        if let Err(error) = hosts_file::write(&record, &lines)
             && slot.record() == of.record()
         {
             return Err(error);

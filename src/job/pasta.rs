@@ -12,7 +12,7 @@ use crate::policy::{Ingress, Protocol};
 
 /// What an option means here.
 #[derive(Clone, Copy)]
-enum Does {
+enum OptionEffect {
     /// Nothing: it is about the tap device, or about pasta itself. Has no value.
     Nothing,
     /// The same with a value.
@@ -25,11 +25,11 @@ enum Does {
     NoSplice,
 }
 
-use Does::{Inward, NoSplice, Nothing, Outward, Value};
+use OptionEffect::{Inward, NoSplice, Nothing, Outward, Value};
 
 /// Long name, short name or 0, meaning. `--conf-path`, by which forwards change later, and `--splice-only`
 /// are left out.
-const OPTIONS: &[(&str, u8, Does)] = &[
+const OPTIONS: &[(&str, u8, OptionEffect)] = &[
     ("tcp-ports", b't', Inward(Protocol::Tcp)),
     ("udp-ports", b'u', Inward(Protocol::Udp)),
     ("tcp-ns", b'T', Outward),
@@ -90,8 +90,8 @@ const OPTIONS: &[(&str, u8, Does)] = &[
 
 /// Why a namespace that pasta carries with these arguments (without its own name) would be more open than
 /// `ingress`; `None` when it would not.
-pub(super) fn leads_past(arguments: &[&str], ingress: &[Ingress]) -> Option<String> {
-    let given = match given(arguments) {
+pub(super) fn bypass(arguments: &[&str], ingress: &[Ingress]) -> Option<String> {
+    let given = match parse(arguments) {
         Ok(given) => given,
         Err(option) => return Some(format!("option {option} of pasta is not known; drop it")),
     };
@@ -126,7 +126,7 @@ pub(super) fn leads_past(arguments: &[&str], ingress: &[Ingress]) -> Option<Stri
 
 /// The options that are given, as getopt_long(3) reads them, but for abbreviations; the first that is not
 /// known.
-fn given<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, Does, &'a str)>, String> {
+fn parse<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, OptionEffect, &'a str)>, String> {
     let mut found = Vec::new();
     let mut rest = arguments.iter().copied();
     while let Some(argument) = rest.next() {
@@ -192,7 +192,7 @@ mod tests {
         let by_podman = "--dns-forward 169.254.1.1 -T none -U none --no-map-gw --quiet --netns /n \
                          --map-guest-addr 169.254.1.2";
         let all = format!("--config-net {options} {by_podman}");
-        leads_past(&all.split_whitespace().collect::<Vec<_>>(), &open())
+        bypass(&all.split_whitespace().collect::<Vec<_>>(), &open())
     }
 
     fn open() -> Vec<Ingress> {
@@ -252,7 +252,7 @@ mod tests {
             let why = judged(options).unwrap_or_default();
             assert!(why.contains(named), "{options}: {why}");
         }
-        let by_default = leads_past(&["--netns", "/n"], &open()).unwrap();
+        let by_default = bypass(&["--netns", "/n"], &open()).unwrap();
         assert!(by_default.contains("(-T auto)"), "{by_default}");
     }
 

@@ -19,7 +19,7 @@ const BETWEEN: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// /proc cannot be listed.
-pub fn inside(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
+pub fn processes_in(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
     let is_in = |process: &Dir| process.ns(kind).is_ok_and(|own| own == namespace);
     Ok(Dir::all()?.into_iter().filter(|(_, process)| is_in(process)).map(|(pid, _)| pid).collect())
 }
@@ -31,8 +31,8 @@ pub fn inside(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
 ///
 /// # Errors
 /// /proc cannot be listed.
-pub fn in_network(netns: Netns) -> Result<BTreeSet<u32>> {
-    let mut found = inside("net", netns.into())?;
+pub fn processes_in_netns(netns: Netns) -> Result<BTreeSet<u32>> {
+    let mut found = processes_in("net", netns.into())?;
     if !found.is_empty() {
         let own = Dir::ours().ns("net")?;
         let is_in_ours = |thread: Dir| thread.ns("net").is_ok_and(|netns| netns == own);
@@ -46,14 +46,14 @@ pub fn in_network(netns: Netns) -> Result<BTreeSet<u32>> {
 ///
 /// # Errors
 /// /proc cannot be listed.
-pub fn stranger(netns: Netns, init: Option<u32>) -> Result<Option<String>> {
-    let found = in_network(netns)?;
-    Ok(found.into_iter().find(|pid| Some(*pid) != init).map(shown))
+pub fn foreign_process(netns: Netns, init: Option<u32>) -> Result<Option<String>> {
+    let found = processes_in_netns(netns)?;
+    Ok(found.into_iter().find(|pid| Some(*pid) != init).map(describe))
 }
 
 /// A process by its pid and name. One that was started as /proc/self/exe is `exe` for the kernel (rootlessport of
 /// Podman 5).
-fn shown(pid: u32) -> String {
+fn describe(pid: u32) -> String {
     let process = Dir::of(pid);
     let name = process.comm();
     let program = std::fs::read_link(process.join("exe")).ok().filter(|_| name == "exe");
@@ -70,20 +70,20 @@ fn shown(pid: u32) -> String {
 ///
 /// # Errors
 /// Records or /proc cannot be listed.
-pub fn intruder(store: &Store, netns: Netns, init: Option<u32>) -> Result<Option<String>> {
+pub fn process_outside_containers(store: &Store, netns: Netns, init: Option<u32>) -> Result<Option<String>> {
     let mut found = None;
     for nth in 0..TRIES {
         if nth > 0 {
             std::thread::sleep(BETWEEN);
         }
-        let members = Members::of_all(store)?;
-        let mut inside = in_network(netns)?.into_iter();
+        let members = IsolatedProcesses::of_all(store)?;
+        let mut inside = processes_in_netns(netns)?.into_iter();
         found = inside.find(|pid| Some(*pid) != init && !members.have(*pid) && is_there(*pid));
         if found.is_none() {
             break;
         }
     }
-    Ok(found.map(shown))
+    Ok(found.map(describe))
 }
 
 /// Whether it has not ended: what waits to be reaped does nothing any more.
@@ -92,12 +92,12 @@ fn is_there(pid: u32) -> bool {
 }
 
 /// By what processes of isolated containers are told.
-struct Members {
+struct IsolatedProcesses {
     pid_namespaces: Vec<Inode>,
     creators: Vec<u32>,
 }
 
-impl Members {
+impl IsolatedProcesses {
     fn of_all(store: &Store) -> Result<Self> {
         let own = Dir::ours().ns("pid").ok();
         let mut members = Self { pid_namespaces: Vec::new(), creators: Vec::new() };
@@ -130,10 +130,10 @@ impl Members {
 ///
 /// # Errors
 /// Records or /proc cannot be listed.
-pub fn against(store: &Store, netns: Netns, init: u32) -> Result<Option<String>> {
+pub fn why_not_joinable(store: &Store, netns: Netns, init: u32) -> Result<Option<String>> {
     if store.tenant_of(netns)?.is_none() {
         return Ok(Some("is no isolated container's any more".into()));
     }
-    let intruder = intruder(store, netns, Some(init))?;
+    let intruder = process_outside_containers(store, netns, Some(init))?;
     Ok(intruder.map(|who| format!("has {who} in it, which is not of an isolated container")))
 }

@@ -77,7 +77,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        let (host_name, hosts) = job::hosts_of(name, path, &id);
+        let (host_name, hosts) = job::usable_names(name, path, &id);
         let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();

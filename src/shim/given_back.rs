@@ -22,7 +22,7 @@ pub(super) fn give_back(slot: &Slot, record: &Record) -> Result<()> {
     // The namespace went before the container.
     let Ok(netns) = OpenNetns::at(path) else { return Ok(()) };
     let _lock = slot.lock_peers()?;
-    let is_empty = || Ok::<_, Error>(job::stranger(netns.id(), None)?.is_none());
+    let is_empty = || Ok::<_, Error>(job::foreign_process(netns.id(), None)?.is_none());
     let vacant = || Ok(is_empty()? && !Store::of(slot).may_be_of_another(netns.id(), slot)?);
     seal::remove_table(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
 }

@@ -25,7 +25,7 @@ pub(super) fn seal(
     if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
         bail!("peer {address} is {why}");
     }
-    job::check_carrier(&init.netns, &opened.asked.ingress)?;
+    job::check_user_mode_network(&init.netns, &opened.asked.ingress)?;
     let peers = opened.peers.clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();

@@ -71,7 +71,7 @@ fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     if init.netns.is_host()? {
         bail!("its network namespace is the host's");
     }
-    if let Some(why) = job::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
+    if let Some(why) = job::why_not_joinable(&Store::of(slot), init.netns.id(), init.process.pid)? {
         bail!("the network namespace that it joins {why}");
     }
     let verified = seal::verify(init.netns.as_fd())?;

@@ -120,10 +120,10 @@ fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
     if !must_be_alone {
         return Ok(());
     }
-    match job::stranger(init.netns.id(), Some(init.process.pid))? {
+    match job::foreign_process(init.netns.id(), Some(init.process.pid))? {
         None => Ok(()),
-        Some(stranger) => bail!(
-            "{stranger} is in its network namespace, and nothing is {} for it",
+        Some(foreign) => bail!(
+            "{foreign} is in its network namespace, and nothing is {} for it",
             if record.opened.is_some() { "opened" } else { "sealed" }
         ),
     }

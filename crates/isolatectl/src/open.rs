@@ -65,7 +65,7 @@ fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
 
 impl Owner {
     fn allow(&self) -> Result<AllowList> {
-        let peers = job::wanted_of(&self.slot, &self.record)?;
+        let peers = job::desired_peers(&self.slot, &self.record)?;
         Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
     }
 

@@ -96,7 +96,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
         peers: &opened.peers,
         job: record.job(),
         members: others.collect(),
-        allowed: job::wanted_of(slot, record)?,
+        allowed: job::desired_peers(slot, record)?,
     };
     if json {
         print_json(&shown)?;

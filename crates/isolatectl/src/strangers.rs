@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 use super::broken::Broken;
 use super::members::members;
 use super::survey::Survey;
-use oci_isolate::job::in_network;
+use oci_isolate::job::processes_in_netns;
 use oci_isolate::proc::Dir;
 use oci_isolate::record::Slot;
 use oci_isolate::seal::Netns;
 
-/// Which rule a stranger in a namespace of a kind stands against.
+/// The rule that a foreign process in a namespace of a kind violates.
 const RULES: [(&str, &str); 5] = [
     ("network-namespace", "net"),
     ("host-pid", "pid"),
@@ -59,7 +59,7 @@ pub(super) fn look(
     }
     if found.iter().any(|(_, kind, _)| *kind == "net") {
         // Without an engine's own processes, of which a thread is there.
-        let inside = in_network(netns)?;
+        let inside = processes_in_netns(netns)?;
         found.retain(|(_, kind, pid)| *kind != "net" || inside.contains(pid));
     }
     let broken = |(rule, kind, pid)| {

@@ -14,7 +14,7 @@ use super::descriptors::listed;
 use super::members::Processes;
 use super::{read, read_bytes};
 use oci_isolate::bundle;
-use oci_isolate::job::Member;
+use oci_isolate::job::JobMember;
 use oci_isolate::proc::{Dir, Inode, ProcessId};
 use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
@@ -92,7 +92,7 @@ impl Survey {
     pub(super) fn opened(&self) -> Result<&[Open]> {
         known(&self.opened, || {
             let of = |(slot, record): Recorded| {
-                let member = Member::of(slot.clone(), record.clone()).ok().flatten()?;
+                let member = JobMember::of(slot.clone(), record.clone()).ok().flatten()?;
                 Some(Open { slot, record, addresses: member.own().clone() })
             };
             Ok(Store::ours().readable()?.filter_map(of).collect())

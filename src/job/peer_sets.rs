@@ -10,7 +10,7 @@ use crate::settings::PeerBounds;
 
 /// One of those that have a namespace of their own in a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct Participant {
     /// Peers by address, whoever else is in the job.
     pub peers: Prefixes,
     /// Within what others become its peers.
@@ -23,7 +23,7 @@ pub struct Part {
 
 /// The peers of the part at `index`: its own by address, and the addresses of all others that its bounds let in.
 #[must_use]
-pub fn wanted(parts: &[Part], index: usize) -> Prefixes {
+pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
     let Some(part) = parts.get(index) else { return Prefixes::default() };
     let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
     let addresses = others.flat_map(|(_, other)| &other.own).filter(|address| !part.never.contains(address));
@@ -41,14 +41,14 @@ pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
 mod tests {
     use super::*;
 
-    fn part(peers: &[&str], own: &[&str]) -> Part {
+    fn part(peers: &[&str], own: &[&str]) -> Participant {
         let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
         let own = own.iter().map(|address| address.parse().unwrap()).collect();
-        Part { peers, own, ..Part::default() }
+        Participant { peers, own, ..Participant::default() }
     }
 
-    fn shown(parts: &[Part], index: usize) -> Vec<String> {
-        wanted(parts, index).iter().map(ToString::to_string).collect()
+    fn shown(parts: &[Participant], index: usize) -> Vec<String> {
+        peers_of(parts, index).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -77,7 +77,7 @@ mod tests {
         let addresses: Vec<String> = (0..32).map(|n| format!("10.0.0.{n}")).collect();
         let parts: Vec<_> = addresses.iter().map(|address| part(&["10.0.1.0/25"], &[address])).collect();
         for count in 2..parts.len() {
-            let (before, after) = (wanted(&parts[..count], 0), wanted(&parts[..=count], 0));
+            let (before, after) = (peers_of(&parts[..count], 0), peers_of(&parts[..=count], 0));
             let joined: BTreeSet<IpNet> = [format!("10.0.0.{count}/32").parse().unwrap()].into();
             assert_eq!(&*after - &*before, joined);
             assert_eq!(&*before - &*after, BTreeSet::new());
@@ -97,6 +97,6 @@ mod tests {
     #[test]
     fn a_hundred_are_each_others() {
         let parts: Vec<_> = (0..100u8).map(|n| part(&[], &[&format!("10.0.0.{}", 2 * n + 1)])).collect();
-        assert!((0..100).all(|index| wanted(&parts, index).len() == 99));
+        assert!((0..100).all(|index| peers_of(&parts, index).len() == 99));
     }
 }

@@ -15,7 +15,7 @@ use crate::seal::{self, OpenNetns, SocketOwner};
 ///
 /// # Errors
 /// It leads past `ingress`; it is not known; the namespace or /proc cannot be looked at.
-pub fn check_carrier(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
+pub fn check_user_mode_network(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
     let links = seal::observe(netns.as_fd(), SocketOwner::Container)?.links;
     let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };
     let netns = netns.id().into();
@@ -33,7 +33,7 @@ pub fn check_carrier(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
             continue;
         }
         is_known = true;
-        if is_pasta && let Some(why) = pasta::leads_past(&arguments, ingress) {
+        if is_pasta && let Some(why) = pasta::bypass(&arguments, ingress) {
             bail!("{why}");
         }
     }

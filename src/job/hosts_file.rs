@@ -30,7 +30,7 @@ const LIMIT: u64 = 1 << 20;
 
 /// The host name and the source of the mount at `/etc/hosts` that a configuration has.
 #[must_use]
-pub fn given(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
+pub fn host_name_and_file(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
     let mut mounts = view.mounts.iter().flatten().filter(|mount| &*mount.destination == HOSTS);
     let source = mounts.next_back().and_then(|mount| mount.source.as_deref());
     (view.hostname.as_deref().map(str::to_owned), source.map(|source| bundle.join(source)))
@@ -42,7 +42,7 @@ pub fn given(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
 /// An engine keeps that file in a directory of the container or of its pod: `containers/ID` (Docker), `ID/userdata`
 /// (Podman, CRI-O), `sandboxes/ID` (containerd), `pods/UID` (kubelet), `etchosts/NAMESPACE/ID` (nerdctl).
 #[must_use]
-pub fn hosts_of(name: Option<String>, path: Option<PathBuf>, id: &str) -> (Option<String>, Hosts) {
+pub fn usable_names(name: Option<String>, path: Option<PathBuf>, id: &str) -> (Option<String>, Hosts) {
     let name = name.filter(|name| is_name(name));
     let Some(path) = path else { return (name, Hosts::Left("nothing is mounted at /etc/hosts".into())) };
     let engines =
