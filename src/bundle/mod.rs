@@ -5,22 +5,22 @@
 //! Reads only: nothing is made, locked or written here, and nothing is taken from the calling process' environment or
 //! descriptors, which are the shim's.
 
-mod bound;
-mod homes;
-mod mounted;
+mod credential_files;
+mod host_facts;
+mod mount_sources;
+mod mount_table;
 mod mountinfo;
 pub mod name_servers;
 mod network;
-mod open;
+mod path_fd;
 mod prober;
-mod root;
+mod root_fs;
 mod root_source;
-mod search;
 mod settings;
-mod sources;
+mod socket_search;
 mod tree;
-mod users;
-mod world;
+mod unix_socket;
+mod user_namespace;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -37,10 +37,10 @@ use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{SealHook, Subject, seccomp};
 use crate::seal::OpenNetns;
 
-pub use mountinfo::{Mount, mounts};
-pub use open::Opened;
-pub use settings::settings;
-pub use world::{core_dumps, drivers_of, is_initial};
+pub use host_facts::{core_dumps, drivers_of, is_initial};
+pub use mountinfo::{MountInfo, parse_mountinfo};
+pub use path_fd::PathFd;
+pub use settings::load_settings;
 
 /// A bundle as an engine hands it over.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let world = world::look(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let world = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = policy.openings.job.is_some().then(|| job::host_name_and_file(&view, &self.path));
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,

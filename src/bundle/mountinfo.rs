@@ -9,7 +9,7 @@ use nix::sys::stat::makedev;
 use crate::rules::mounts::layers_of;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
-pub struct Mount<'l> {
+pub struct MountInfo<'l> {
     /// Which file system, by the number that it has as long as it is mounted.
     pub device: &'l str,
     root: &'l [u8],
@@ -23,11 +23,11 @@ pub struct Mount<'l> {
 }
 
 /// Every mount in the text. A line that is none is left out.
-pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
-    text.split(|byte| *byte == b'\n').filter_map(Mount::read)
+pub fn parse_mountinfo(text: &[u8]) -> impl Iterator<Item = MountInfo<'_>> {
+    text.split(|byte| *byte == b'\n').filter_map(MountInfo::read)
 }
 
-impl<'l> Mount<'l> {
+impl<'l> MountInfo<'l> {
     pub(super) fn read(line: &'l [u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = str::from_utf8(fields.next()?).ok()?;
@@ -114,13 +114,13 @@ mod tests {
         let text =
             b"36 35 98:0 /sub /mnt1\\0402 rw,noatime master:1 shared:2 - ext3 /dev/root ro,errors=continue\n\
                      37 35 0:5 / /srv/pr\xffoc rw - proc proc rw\nnot a mount\n";
-        let [one, two] = mounts(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
+        let [one, two] = parse_mountinfo(text).collect::<Vec<_>>().try_into().ok().expect("there are two");
         assert_eq!((one.root(), one.point(), one.kind), ("/sub".into(), "/mnt1 2".into(), "ext3"));
         assert_eq!((one.device, one.group("shared"), one.group("master")), ("98:0", Some("2"), Some("1")));
         assert_eq!((two.group("shared"), two.group("master")), (None, None));
         assert!(one.is_readonly() && one.has("errors=continue") && !one.has("noatime"));
         let text = br"312 281 0:119 / /m rw - overlay overlay rw,lowerdir=l\134:b:/tmp/l\134\054a,upperdir=/u,redirect_dir=on";
-        let layers: Vec<_> = mounts(text).flat_map(|mount| mount.layers()).collect();
+        let layers: Vec<_> = parse_mountinfo(text).flat_map(|mount| mount.layers()).collect();
         assert_eq!(layers, ["l:b", "/tmp/l,a", "/u"]);
         assert!(!two.is_readonly() && two.kind == "proc");
         assert_eq!(two.point(), PathBuf::from(OsString::from_vec(b"/srv/pr\xffoc".into())));

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use super::Opened;
+use super::PathFd;
 use crate::config::View;
 use crate::files;
 use crate::proc;
@@ -59,7 +59,7 @@ fn is_absent(error: &anyhow::Error) -> bool {
 /// # Errors
 /// There is such a file, and it cannot be read.
 pub fn of_process(process: &proc::Dir) -> Result<BTreeSet<IpAddr>> {
-    let root = Opened::root_of(process).context("cannot open the root of the init process")?;
+    let root = PathFd::root_of(process).context("cannot open the root of the init process")?;
     read(root.within(RESOLV_CONF, OFlag::O_PATH))
 }
 
@@ -72,12 +72,12 @@ pub(super) fn of_bundle(view: &View, bundle: &Path, root: &Path) -> Result<BTree
         let Some(source) = mount.source.as_deref() else { continue };
         let source = bundle.join(source);
         let source = if below.as_os_str().is_empty() { source } else { source.join(below) };
-        return read(Opened::plain(&source));
+        return read(PathFd::plain(&source));
     }
-    read(Opened::plain(root).and_then(|root| root.within(RESOLV_CONF, OFlag::O_PATH)))
+    read(PathFd::plain(root).and_then(|root| root.within(RESOLV_CONF, OFlag::O_PATH)))
 }
 
-fn read(file: nix::Result<Opened>) -> Result<BTreeSet<IpAddr>> {
+fn read(file: nix::Result<PathFd>) -> Result<BTreeSet<IpAddr>> {
     let context = "cannot read the /etc/resolv.conf of the container, and its name servers must not be peers";
     let file = match file {
         // A link that leads out of the container's file system ends in it, mostly in nothing.

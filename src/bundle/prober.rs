@@ -10,10 +10,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::mounted::{Mounted, Table};
-use super::open::Opened;
-use super::root::Root;
-use super::search::{Search, Searched};
+use super::mount_table::{HostMount, MountTable};
+use super::path_fd::PathFd;
+use super::root_fs::RootFs;
+use super::socket_search::{SearchTarget, SocketSearch};
 use crate::rules::Source;
 use crate::rules::mounts::{Class, FileSystem, Node, SYSTEM_DIRECTORIES};
 
@@ -24,23 +24,23 @@ const STACKED: usize = 2;
 
 /// What directories of this machine are, by device and inode.
 #[derive(Default)]
-struct Known {
-    directories: Option<Directories>,
+struct KnownDirectories {
+    directories: Option<HostDirectories>,
     dev: Option<Option<u64>>,
 }
 
-struct Directories {
+struct HostDirectories {
     system: BTreeMap<(u64, u64), &'static str>,
     homes: Option<(u64, u64)>,
 }
 
-impl Known {
-    fn directories(&mut self) -> &Directories {
+impl KnownDirectories {
+    fn directories(&mut self) -> &HostDirectories {
         self.directories.get_or_insert_with(|| {
             // Of two names for one directory (/var/run) the first is the one that is said.
             let names = SYSTEM_DIRECTORIES.iter().rev();
             let system = names.filter_map(|path| Some((identity(path)?, *path))).collect();
-            Directories { system, homes: identity(HOMES) }
+            HostDirectories { system, homes: identity(HOMES) }
         })
     }
 
@@ -57,36 +57,41 @@ fn identity(path: &str) -> Option<(u64, u64)> {
 
 /// What is looked up once for all sources, when the first needs it.
 pub(super) struct Prober<'a> {
-    pub(super) root: &'a Root,
-    pub(super) search: Search,
-    known: Known,
-    mounted: Option<Table>,
+    pub(super) root: &'a RootFs,
+    pub(super) search: SocketSearch,
+    known: KnownDirectories,
+    mounted: Option<MountTable>,
     /// By device.
     file_systems: BTreeMap<u64, FileSystem>,
 }
 
 impl<'a> Prober<'a> {
-    pub(super) fn new(root: &'a Root) -> Self {
-        let (known, file_systems) = (Known::default(), BTreeMap::new());
-        Self { root, search: Search::new(), known, mounted: None, file_systems }
+    pub(super) fn new(root: &'a RootFs) -> Self {
+        let (known, file_systems) = (KnownDirectories::default(), BTreeMap::new());
+        Self { root, search: SocketSearch::new(), known, mounted: None, file_systems }
     }
 
     /// What is at a path; with the sockets in it, if it is to be searched for them.
-    pub(super) fn look(&mut self, path: &Path, searched: bool) -> Result<Source> {
+    pub(super) fn probe(&mut self, path: &Path, searched: bool) -> Result<Source> {
         let shown = || format!("cannot look at {}", path.display());
-        let opened = match Opened::plain(path) {
+        let opened = match PathFd::plain(path) {
             Ok(opened) => opened,
             Err(errno) => return Ok(self.unopened(path, errno)),
         };
         let stat = opened.stat().with_context(shown)?;
-        let mut source = self.seen(&opened, &stat, 0).with_context(shown)?;
+        let mut source = self.inspect(&opened, &stat, 0).with_context(shown)?;
         // A directory of the system is refused for what it is, and one of another machine is not searched: that may
         // take as long as the other machine likes.
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
         if searched && source.node == Node::Directory && source.system.is_none() && !foreign {
             let (bound, real, below) = (opened.link(), &*source.real, &*source.below);
-            let found =
-                self.search.of(&Searched { opened: &opened, bound: &bound, real, below, hidden: &[] })?;
+            let found = self.search.run(&SearchTarget {
+                opened: &opened,
+                bound: &bound,
+                real,
+                below,
+                hidden: &[],
+            })?;
             source.sockets = found.sockets.into_iter().collect();
             source.fifos = found.fifos.into_iter().collect();
             source.searched = found.complete;
@@ -104,7 +109,7 @@ impl<'a> Prober<'a> {
         let mut source = Source::new(PathBuf::new(), node, FileSystem::none());
         if source.node == Node::Missing {
             // An earlier mount may bring it into being.
-            let there = path.ancestors().skip(1).find_map(|ancestor| Opened::plain(ancestor).ok());
+            let there = path.ancestors().skip(1).find_map(|ancestor| PathFd::plain(ancestor).ok());
             source.in_rootfs =
                 there.and_then(|there| there.path().ok()).is_some_and(|real| self.is_in_rootfs(&real));
             source.real = path.to_owned();
@@ -113,7 +118,7 @@ impl<'a> Prober<'a> {
     }
 
     /// What an open file is; `depth` overlays lie upon it.
-    pub(super) fn seen(&mut self, opened: &Opened, stat: &FileStat, depth: usize) -> Result<Source> {
+    pub(super) fn inspect(&mut self, opened: &PathFd, stat: &FileStat, depth: usize) -> Result<Source> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
         let mut source = Source::new(real, node(stat), file_system);
@@ -133,7 +138,7 @@ impl<'a> Prober<'a> {
         Ok(source)
     }
 
-    fn file_system(&mut self, opened: &Opened, stat: &FileStat) -> Result<FileSystem> {
+    fn file_system(&mut self, opened: &PathFd, stat: &FileStat) -> Result<FileSystem> {
         if let Some(known) = self.file_systems.get(&stat.st_dev) {
             return Ok(known.clone());
         }
@@ -152,7 +157,9 @@ impl<'a> Prober<'a> {
     /// What a file on an overlay of the host is in each of its layers. The overlay that the machine itself lives on is what
     /// its paths say.
     pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
-        let Some(mount) = self.mounted()?.of(real).filter(Mounted::is_overlay) else { return Ok(Vec::new()) };
+        let Some(mount) = self.mounted()?.of(real).filter(HostMount::is_overlay) else {
+            return Ok(Vec::new());
+        };
         let inside = mount.inside(real);
         let unclear =
             |layer: &str, why: &str| vec![Source::new(layer, Node::Unclear(why.into()), FileSystem::none())];
@@ -165,7 +172,7 @@ impl<'a> Prober<'a> {
         let layers: Vec<_> = below.map(|layer| (mount.places_of(&layer), layer)).collect();
         let mut sources = Vec::new();
         for (places, layer) in layers {
-            let opened = places.iter().map(|place| Opened::plain(place)).reduce(|found, next| found.or(next));
+            let opened = places.iter().map(|place| PathFd::plain(place)).reduce(|found, next| found.or(next));
             match (Path::new(&layer).is_absolute(), opened) {
                 (_, Some(Ok(top))) => sources.extend(self.in_layer(&top, &inside, depth)?),
                 (true, Some(Err(errno))) => return Ok(unclear(&layer, &errno.desc().to_lowercase())),
@@ -175,20 +182,20 @@ impl<'a> Prober<'a> {
         Ok(sources)
     }
 
-    fn in_layer(&mut self, top: &Opened, inside: &Path, depth: usize) -> Result<Option<Source>> {
+    fn in_layer(&mut self, top: &PathFd, inside: &Path, depth: usize) -> Result<Option<Source>> {
         let opened = match top.within(inside, OFlag::O_PATH) {
             Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
         let stat = opened.stat()?;
-        self.seen(&opened, &stat, depth + 1).map(Some)
+        self.inspect(&opened, &stat, depth + 1).map(Some)
     }
 
-    pub(super) fn mounted(&mut self) -> Result<&Table> {
+    pub(super) fn mounted(&mut self) -> Result<&MountTable> {
         match &mut self.mounted {
             Some(table) => Ok(table),
-            none => Ok(none.insert(Table::read()?)),
+            none => Ok(none.insert(MountTable::read()?)),
         }
     }
 }

@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use super::mounted::Mounted;
-use super::open::Opened;
+use super::mount_table::HostMount;
+use super::path_fd::PathFd;
 use super::prober::{Prober, node};
-use super::search::{Found, Searched};
+use super::socket_search::{SearchResult, SearchTarget};
 use crate::config::View;
 use crate::record;
 use crate::rules::Source;
@@ -29,7 +29,7 @@ impl Prober<'_> {
     pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<Source> {
         let root = self.root;
         let shown = || format!("cannot look at the root {}", root.path.display());
-        let mut source = self.seen_root().with_context(shown)?;
+        let mut source = self.inspect_root().with_context(shown)?;
         source.in_rootfs = false;
         source.holds = holds(&root.path, bundle);
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
@@ -42,15 +42,15 @@ impl Prober<'_> {
         Ok(source)
     }
 
-    fn seen_root(&mut self) -> Result<Source> {
+    fn inspect_root(&mut self) -> Result<Source> {
         let root = self.root;
         let stat = root.opened.stat()?;
         let table = self.mounted()?;
         // A file that has one path only is what its path says; the directories of the system need not be looked at.
         let is_only =
-            |mount: &Mounted| mount.device() == stat.st_dev && table.is_only_path(mount, &root.path);
+            |mount: &HostMount| mount.device() == stat.st_dev && table.is_only_path(mount, &root.path);
         let Some(mount) = table.of(&root.path).filter(is_only) else {
-            return self.seen(&root.opened, &stat, 0);
+            return self.inspect(&root.opened, &stat, 0);
         };
         let mut source = Source::new(&root.path, node(&stat), mount.file_system());
         let named = |directory: &&&str| root.path.as_os_str() == **directory;
@@ -64,28 +64,28 @@ impl Prober<'_> {
 
     /// Sockets in the root. In an overlay those of lower layers are nobody's, so that of the upper one the files are
     /// looked for and the processes by the overlay: only there is a socket the one to which a process is bound.
-    fn sockets_of_root(&mut self, view: &View, source: &Source) -> Result<Found> {
+    fn sockets_of_root(&mut self, view: &View, source: &Source) -> Result<SearchResult> {
         let root = self.root;
         let hidden: Vec<&str> =
             HIDING.iter().filter(|hiding| hides(view, hiding)).map(|(at, _)| &at[1..]).collect();
         let device = root.opened.stat()?.st_dev;
-        let is_overlay = |mount: &Mounted| mount.is_overlay() && mount.device() == device;
+        let is_overlay = |mount: &HostMount| mount.is_overlay() && mount.device() == device;
         let mut upper = None;
         if let Some(mount) = self.mounted()?.of(&root.path).filter(is_overlay) {
-            let Some(layer) = mount.upper() else { return Ok(Found::nothing()) };
+            let Some(layer) = mount.upper() else { return Ok(SearchResult::nothing()) };
             // Where it cannot be had, all of the overlay is searched.
-            let layer = mount.places_of(&layer).iter().find_map(|place| Opened::plain(place).ok());
+            let layer = mount.places_of(&layer).iter().find_map(|place| PathFd::plain(place).ok());
             let inside = layer.map(|layer| layer.within(mount.inside(&root.path), OFlag::O_PATH));
             upper = match inside {
-                Some(Err(Errno::ENOENT)) => return Ok(Found::nothing()),
+                Some(Err(Errno::ENOENT)) => return Ok(SearchResult::nothing()),
                 inside => inside.transpose()?,
             };
         }
         let opened = upper.as_ref().unwrap_or(&root.opened);
         let bound = root.opened.link();
         let searched =
-            Searched { opened, bound: &bound, real: &root.path, below: &source.below, hidden: &hidden };
-        self.search.of(&searched)
+            SearchTarget { opened, bound: &bound, real: &root.path, below: &source.below, hidden: &hidden };
+        self.search.run(&searched)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{files, policy, rules};
 ///
 /// # Errors
 /// They cannot be read, or something in them is wrong.
-pub fn settings(flag: Option<&Path>) -> Result<Settings> {
+pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
     let named =
         flag.map(PathBuf::from).or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
     let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));

@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use super::open::Opened;
-use super::root::Root;
+use super::path_fd::PathFd;
+use super::root_fs::RootFs;
 use crate::config::{Mount, View};
 use crate::rules::Sources;
 use crate::rules::mounts::{self, clean, is_bind, is_within};
@@ -25,40 +25,40 @@ const MADE_EMPTY: [&str; 8] =
 /// The container's root file system and its mounts.
 pub(super) struct Tree<'a> {
     /// The root file system first.
-    layers: Vec<Mounted<'a>>,
+    layers: Vec<Layer<'a>>,
 }
 
 /// A mount, or the root file system.
-struct Mounted<'a> {
+struct Layer<'a> {
     /// Where it is, with all links resolved.
     at: String,
     content: Content<'a>,
 }
 
 enum Content<'a> {
-    Root(&'a Opened),
+    Root(&'a PathFd),
     /// A directory or a file of the machine; an overlay has several, of which the first that has a path counts.
-    Of(Vec<Source<'a>>),
+    Of(Vec<LayerSource<'a>>),
     Empty,
     /// It cannot be told.
     Unclear,
 }
 
-struct Source<'a> {
+struct LayerSource<'a> {
     path: &'a Path,
-    opened: OnceCell<nix::Result<Opened>>,
+    opened: OnceCell<nix::Result<PathFd>>,
 }
 
 /// What is at a path.
-pub(super) struct Found {
+pub(super) struct Resolved {
     /// The path without links.
     pub(super) path: String,
     /// `None` for a directory that the runtime will make, since something is mounted below.
-    pub(super) opened: Option<Opened>,
+    pub(super) opened: Option<PathFd>,
 }
 
 /// The names in a directory.
-pub(super) enum Names {
+pub(super) enum DirectoryNames {
     /// Each with whether it is a directory; a link is none.
     All(BTreeMap<String, bool>),
     /// There are more than were asked for.
@@ -71,13 +71,12 @@ pub(super) fn is_missing(errno: Errno) -> bool {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(view: &'a View, root: &'a Root, sources: &'a Sources) -> Self {
-        let mut tree =
-            Self { layers: vec![Mounted { at: "/".into(), content: Content::Root(&root.opened) }] };
+    pub(super) fn new(view: &'a View, root: &'a RootFs, sources: &'a Sources) -> Self {
+        let mut tree = Self { layers: vec![Layer { at: "/".into(), content: Content::Root(&root.opened) }] };
         for mount in view.mounts.iter().flatten() {
             let at = tree.destination(&clean(&mount.destination));
             if let Some(content) = content(mount, sources) {
-                tree.layers.push(Mounted { at, content });
+                tree.layers.push(Layer { at, content });
             }
         }
         tree
@@ -95,9 +94,9 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// [`is_missing`]: nothing. Else it cannot be told.
-    pub(super) fn find(&self, path: &str) -> nix::Result<Found> {
+    pub(super) fn find(&self, path: &str) -> nix::Result<Resolved> {
         let (path, errno) = match self.open(path, OFlag::O_PATH) {
-            Ok(opened) => return Ok(Found { path: path.to_owned(), opened: Some(opened) }),
+            Ok(opened) => return Ok(Resolved { path: path.to_owned(), opened: Some(opened) }),
             Err(Errno::ELOOP) => match self.walk(path, false).and_then(|path| self.found(path)) {
                 Err(errno) if is_missing(errno) => (self.destination(path), errno),
                 other => return other,
@@ -106,16 +105,16 @@ impl<'a> Tree<'a> {
             Err(errno) => return Err(errno),
         };
         let is_made = self.layers.iter().any(|mounted| is_within(&mounted.at, &path));
-        if is_made { Ok(Found { path, opened: None }) } else { Err(errno) }
+        if is_made { Ok(Resolved { path, opened: None }) } else { Err(errno) }
     }
 
-    fn found(&self, path: String) -> nix::Result<Found> {
+    fn found(&self, path: String) -> nix::Result<Resolved> {
         let opened = self.open(&path, OFlag::O_PATH)?;
-        Ok(Found { path, opened: Some(opened) })
+        Ok(Resolved { path, opened: Some(opened) })
     }
 
     /// The names in a directory, which [`Tree::find`] has found, and of what is mounted in it.
-    pub(super) fn names(&self, directory: &str, limit: usize) -> nix::Result<Names> {
+    pub(super) fn names(&self, directory: &str, limit: usize) -> nix::Result<DirectoryNames> {
         let mut names = BTreeMap::new();
         for opened in self.each(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             let entries = match opened.and_then(|opened| opened.entries(limit + 1)) {
@@ -124,7 +123,7 @@ impl<'a> Tree<'a> {
                 Err(errno) => return Err(errno),
             };
             if entries.len() > limit {
-                return Ok(Names::TooMany);
+                return Ok(DirectoryNames::TooMany);
             }
             // What has no text cannot be masked, and no program looks for it.
             let named = entries.into_iter().filter_map(|(name, kind)| Some((name.into_string().ok()?, kind)));
@@ -135,11 +134,11 @@ impl<'a> Tree<'a> {
             let name = below.strip_prefix('/').and_then(|below| below.split('/').next());
             names.extend(name.filter(|name| !name.is_empty()).map(|name| (name.to_owned(), true)));
         }
-        Ok(Names::All(names))
+        Ok(DirectoryNames::All(names))
     }
 
     /// Opens a path that has no links in it; with one it is ELOOP.
-    fn open(&self, path: &str, flags: OFlag) -> nix::Result<Opened> {
+    fn open(&self, path: &str, flags: OFlag) -> nix::Result<PathFd> {
         let mut last = Errno::ENOENT;
         for opened in self.each(path, flags) {
             match opened {
@@ -151,10 +150,10 @@ impl<'a> Tree<'a> {
     }
 
     /// The same in each layer of an overlay.
-    fn each(&self, path: &str, flags: OFlag) -> impl Iterator<Item = nix::Result<Opened>> {
+    fn each(&self, path: &str, flags: OFlag) -> impl Iterator<Item = nix::Result<PathFd>> {
         // The last mount that covers a path is the one that is seen.
         let mounted = self.layers.iter().rev().find(|mounted| is_within(path, &mounted.at));
-        let below = |mounted: &Mounted| path[mounted.at.trim_end_matches('/').len()..].to_owned();
+        let below = |mounted: &Layer| path[mounted.at.trim_end_matches('/').len()..].to_owned();
         let mut results = Vec::new();
         match mounted.map(|mounted| (below(mounted), &mounted.content)) {
             None | Some((_, Content::Empty)) => {}
@@ -217,9 +216,9 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl Source<'_> {
-    fn open(&self, below: &str, flags: OFlag) -> nix::Result<Opened> {
-        let opened = match self.opened.get_or_init(|| Opened::plain(self.path)) {
+impl LayerSource<'_> {
+    fn open(&self, below: &str, flags: OFlag) -> nix::Result<PathFd> {
+        let opened = match self.opened.get_or_init(|| PathFd::plain(self.path)) {
             Ok(opened) => opened,
             Err(errno) => return Err(*errno),
         };
@@ -239,7 +238,7 @@ fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
         let written = mounts::sources(mount);
         let real = written.iter().filter_map(|written| Some(sources.get(&**written)?.real.as_path()));
         let real = real.filter(|real| !real.as_os_str().is_empty());
-        let source = |path| Source { path, opened: OnceCell::new() };
+        let source = |path| LayerSource { path, opened: OnceCell::new() };
         return Some(Content::Of(real.map(source).collect()));
     }
     match kind {

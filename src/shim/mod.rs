@@ -121,7 +121,7 @@ fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow
 
 /// The settings, with what the flags add to them.
 fn usable(flags: &Flags) -> Result<Settings> {
-    let mut settings = bundle::settings(flags.config.as_deref())?;
+    let mut settings = bundle::load_settings(flags.config.as_deref())?;
     if flags.always {
         settings.mode = Mode::Always;
     }

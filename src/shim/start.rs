@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::{Call, found, sealing};
-use crate::bundle::Opened;
+use crate::bundle::PathFd;
 use crate::job;
 use crate::proc::ProcessId;
 use crate::record::{InitProcess, Record};
@@ -89,7 +89,7 @@ fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
     if record.pinned.is_empty() {
         return Ok(());
     }
-    let root = Opened::root_of(&init.dir()).context("cannot open its root directory")?;
+    let root = PathFd::root_of(&init.dir()).context("cannot open its root directory")?;
     for Pinned { destination, source, dev, ino } in &record.pinned {
         let found = root.within(destination, OFlag::O_PATH).and_then(|opened| opened.stat());
         match found {

@@ -75,7 +75,7 @@ pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
 /// # Errors
 /// What the shim would say.
 fn judge(what: &What, verdict: &mut Verdict) -> Result<Outcome> {
-    let mut settings = bundle::settings(what.settings.as_deref())?;
+    let mut settings = bundle::load_settings(what.settings.as_deref())?;
     if what.always {
         settings.mode = Mode::Always;
     }

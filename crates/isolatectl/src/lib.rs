@@ -127,14 +127,14 @@ fn answer(arguments: &Arguments) -> Exit {
 }
 
 fn verify_all(json: bool) -> Result<Exit> {
-    let settings = bundle::settings(None)?;
+    let settings = bundle::load_settings(None)?;
     let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
     verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
 fn verify_one(which: &Which, json: bool) -> Result<Exit> {
-    let settings = bundle::settings(None)?;
+    let settings = bundle::load_settings(None)?;
     let (slots, unrecorded) = match find(which) {
         Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
@@ -153,7 +153,7 @@ fn verify_one(which: &Which, json: bool) -> Result<Exit> {
 
 /// Containers that should have a record. To list needs no settings that can be used.
 fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
-    unrecorded::all(&bundle::settings(None).unwrap_or_default())
+    unrecorded::all(&bundle::load_settings(None).unwrap_or_default())
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.

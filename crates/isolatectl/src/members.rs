@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{read, read_bytes};
-use oci_isolate::bundle::{Mount, mounts};
+use oci_isolate::bundle::{MountInfo, parse_mountinfo};
 use oci_isolate::proc::{Dir, Inode};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
@@ -92,14 +92,14 @@ fn groups(text: &str) -> Vec<(String, String)> {
 /// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
 /// (mountinfo's root).
 fn hierarchies(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
-    let is_it = |mount: &Mount| match mount.kind {
+    let is_it = |mount: &MountInfo| match mount.kind {
         "cgroup2" => controllers.is_empty(),
         "cgroup" => !controllers.is_empty() && controllers.split(',').all(|controller| mount.has(controller)),
         _ => false,
     };
     let text = read_bytes(Path::new("/proc/self/mountinfo"))?;
-    let directory = |mount: Mount| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
-    let found = mounts(&text).filter(is_it).filter_map(directory);
+    let directory = |mount: MountInfo| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
+    let found = parse_mountinfo(&text).filter(is_it).filter_map(directory);
     Ok(found.filter(|path| path.is_dir()).collect())
 }
 

@@ -12,7 +12,7 @@ use super::devices::unusual;
 use super::read_bytes;
 use super::rooted::{is, shows};
 use super::survey::{Mounts, Survey};
-use oci_isolate::bundle::{self, Mount, Opened};
+use oci_isolate::bundle::{self, MountInfo, PathFd};
 use oci_isolate::proc::Inode;
 use oci_isolate::record::Record;
 use oci_isolate::rules::credentials;
@@ -21,10 +21,10 @@ use oci_isolate::rules::mounts::{Class, FileSystem};
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW);
 
 /// Looks at the mounts below a process' root directory.
-pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &Opened) -> Result<()> {
+pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &PathFd) -> Result<()> {
     let own_groups = record.confined || !case.is_in_ours("cgroup")?;
     let text = read_bytes(&case.process.join("mountinfo"))?;
-    let mounts: Vec<Mount> = bundle::mounts(&text).collect();
+    let mounts: Vec<MountInfo> = bundle::parse_mountinfo(&text).collect();
     let terminals = mounts.iter().rfind(|mount| mount.kind == "devpts" && mount.point() == *"/dev/pts");
     let terminals = terminals.map(|mount| mount.device);
     for mount in &mounts {
@@ -67,7 +67,7 @@ pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &Ope
 
 /// What stands against a mount by the kind of its file system, and by whose instance it is.
 fn of_kind(
-    mount: &Mount,
+    mount: &MountInfo,
     point: &Path,
     confined: bool,
     hosts: &Mounts,
@@ -112,7 +112,10 @@ fn of_kind(
 }
 
 /// The layers of an overlay that are directories of the system. Those by a relative path are an engine's own.
-fn systems<'h>(mount: &Mount, hosts: &'h Mounts) -> impl Iterator<Item = (String, &'static str)> + use<'h> {
+fn systems<'h>(
+    mount: &MountInfo,
+    hosts: &'h Mounts,
+) -> impl Iterator<Item = (String, &'static str)> + use<'h> {
     let layers = if mount.kind == "overlay" { mount.layers() } else { Vec::new() };
     let layers = layers.into_iter().filter(|layer| layer.starts_with('/'));
     layers.filter_map(|layer| hosts.system(Path::new(&layer)).map(|system| (layer, system)))
@@ -120,7 +123,7 @@ fn systems<'h>(mount: &Mount, hosts: &'h Mounts) -> impl Iterator<Item = (String
 
 /// What stands against a mount by what is found at its point.
 fn of_node(
-    mount: &Mount,
+    mount: &MountInfo,
     point: &Path,
     stat: &FileStat,
     hosts: &Mounts,
@@ -148,7 +151,7 @@ fn of_node(
 }
 
 /// The sockets of the host that are found below a mount: bound after the container was created, or uncovered since.
-fn sockets(case: &mut Case, survey: &Survey, root: &Opened, mounts: &[Mount]) -> Result<()> {
+fn sockets(case: &mut Case, survey: &Survey, root: &PathFd, mounts: &[MountInfo]) -> Result<()> {
     for bound in survey.bound()? {
         for mount in mounts.iter().filter(|mount| mount.device == bound.device) {
             let below = bound.path.strip_prefix(mount.root()).ok();
@@ -174,7 +177,7 @@ mod tests {
             Mounts::of(b"1 0 0:5 / /proc rw - proc proc rw\n2 0 0:6 / /m rw - mqueue mqueue rw\n".to_vec());
         let judged = |confined, line: &str| {
             let text = format!("9 8 {line} rw\n");
-            let mount = bundle::mounts(text.as_bytes()).next().unwrap();
+            let mount = bundle::parse_mountinfo(text.as_bytes()).next().unwrap();
             let found = of_kind(&mount, &mount.point(), confined, &hosts, Some("0:70"));
             found.map_or(String::new(), |(rule, is)| format!("{rule} {is}"))
         };

@@ -77,7 +77,7 @@ pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
 }
 
 fn settle(which: &Which) -> Result<Exit> {
-    let settings = bundle::settings(None)?;
+    let settings = bundle::load_settings(None)?;
     let slot = find(which)?;
     let _lock = slot.lock_peers()?;
     let record = load(&slot)?;
@@ -118,7 +118,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
 fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
-    let settings = bundle::settings(None)?;
+    let settings = bundle::load_settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
         true => Prefixes::default(),

@@ -5,11 +5,11 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
-use oci_isolate::bundle::Opened;
+use oci_isolate::bundle::PathFd;
 
 /// Whether there is something to read: neither nothing, nor /dev/null, nor an empty directory, which is what runtimes
 /// mask with.
-pub(super) fn shows(root: &Opened, path: &str) -> Result<bool> {
+pub(super) fn shows(root: &PathFd, path: &str) -> Result<bool> {
     let Some(opened) = there(root, path)? else { return Ok(false) };
     let stat = opened.stat()?;
     if !is(&stat, SFlag::S_IFDIR) {
@@ -21,7 +21,7 @@ pub(super) fn shows(root: &Opened, path: &str) -> Result<bool> {
 }
 
 /// The file at a path below the root, if there is one.
-pub(super) fn there(root: &Opened, path: &str) -> Result<Option<Opened>> {
+pub(super) fn there(root: &PathFd, path: &str) -> Result<Option<PathFd>> {
     match root.within(path, OFlag::O_PATH) {
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),

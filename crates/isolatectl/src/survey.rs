@@ -137,7 +137,7 @@ impl Mounts {
     pub(super) fn of(text: Vec<u8>) -> Self {
         /// Each of their instances has a number of its own, by the namespace that it shows.
         const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
-        let all = || bundle::mounts(&text);
+        let all = || bundle::parse_mountinfo(&text);
         let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
         let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
         let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
@@ -170,7 +170,7 @@ impl Mounts {
         let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
         let path = std::fs::canonicalize(path).ok()?;
         // Of two mounts at one point the later one is seen.
-        let around = bundle::mounts(&self.text).filter(|mount| path.starts_with(mount.point()));
+        let around = bundle::parse_mountinfo(&self.text).filter(|mount| path.starts_with(mount.point()));
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;
         let inside = mount.root().join(below);

@@ -15,7 +15,7 @@ use super::devices::unusual;
 use super::mounted;
 use super::rooted::{is, shows, there};
 use super::survey::Survey;
-use oci_isolate::bundle::Opened;
+use oci_isolate::bundle::PathFd;
 use oci_isolate::record::Record;
 use oci_isolate::rules::{MASKED, READONLY, credentials};
 
@@ -24,7 +24,7 @@ const ENTRIES: usize = 1 << 16;
 
 /// Looks at one process, whose mount namespace was not looked at yet.
 pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey) -> Result<()> {
-    let root = Opened::root_of(&case.process).context("cannot open its root directory")?;
+    let root = PathFd::root_of(&case.process).context("cannot open its root directory")?;
     mounted::look(case, record, survey, &root)?;
     for (path, device) in nodes(&root).context("cannot look at its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
@@ -48,7 +48,7 @@ pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey) -> Result<
 }
 
 /// The unusual nodes in `/dev`. What is mounted in it was looked at as a mount.
-fn nodes(root: &Opened) -> Result<BTreeSet<(PathBuf, String)>> {
+fn nodes(root: &PathFd) -> Result<BTreeSet<(PathBuf, String)>> {
     let mut found = BTreeSet::new();
     let mut directories = vec![PathBuf::from("/dev")];
     let mut left = ENTRIES;

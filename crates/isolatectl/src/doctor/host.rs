@@ -13,7 +13,7 @@ use oci_isolate::settings::{DEFAULT_PATH, Mode, PATH_VARIABLE, Settings};
 pub(super) fn settings() -> (Settings, Vec<Finding>) {
     let named = std::env::var_os(PATH_VARIABLE).unwrap_or(DEFAULT_PATH.into());
     let path = Path::new(&named);
-    match oci_isolate::bundle::settings(None) {
+    match oci_isolate::bundle::load_settings(None) {
         Ok(settings) => {
             let there = if path.exists() { "valid" } else { "not there, so the defaults hold" };
             let mode = match settings.mode {

@@ -18,7 +18,7 @@ pub(super) fn note(shim: &Path, engines: Option<&Path>) -> Result<Option<String>
         let found = Runtime::find_for(shim, wanted, false).ok()?;
         std::fs::canonicalize(found.path()).ok()
     };
-    let ours = found(&oci_isolate::bundle::settings(None)?.runtime);
+    let ours = found(&oci_isolate::bundle::load_settings(None)?.runtime);
     if ours.is_some() && ours == found(&[engines.to_owned()]) {
         return Ok(None);
     }

@@ -138,7 +138,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted> {
     let path =
         if arguments.uninstall { NAME.into() } else { runtime_path(arguments.runtime_path.as_deref())? };
     let switches =
-        if arguments.uninstall { vec![] } else { oci_isolate::bundle::settings(None)?.annotations };
+        if arguments.uninstall { vec![] } else { oci_isolate::bundle::load_settings(None)?.annotations };
     Ok(Wanted { name, path, default: arguments.default, always: arguments.always, switches })
 }
 

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::bound::is_bound;
-use super::open::Opened;
+use super::path_fd::PathFd;
+use super::unix_socket::is_bound;
 use crate::rules::mounts::{Class, FileSystem};
 
 /// As many entries are looked at, of all directories together.
@@ -27,14 +27,14 @@ const CAPACITY: usize = 8 << 10;
 
 /// What is found in a directory, by paths in it, in their order.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct SearchResult {
     pub(super) sockets: BTreeSet<PathBuf>,
     pub(super) fifos: BTreeSet<PathBuf>,
     /// Whether every entry was looked at.
     pub(super) complete: bool,
 }
 
-impl Found {
+impl SearchResult {
     /// Nothing in all of it.
     pub(super) fn nothing() -> Self {
         Self { complete: true, ..Self::default() }
@@ -43,8 +43,8 @@ impl Found {
 
 /// A directory that is searched.
 #[derive(Clone, Copy)]
-pub(super) struct Searched<'a> {
-    pub(super) opened: &'a Opened,
+pub(super) struct SearchTarget<'a> {
+    pub(super) opened: &'a PathFd,
     /// A path to the directory by which its sockets are to be had: of the upper layer of an overlay, the overlay.
     pub(super) bound: &'a Path,
     /// The path by which that is known.
@@ -57,20 +57,20 @@ pub(super) struct Searched<'a> {
 }
 
 /// Searches directory after directory.
-pub(super) struct Search {
+pub(super) struct SocketSearch {
     left: usize,
     bound: Option<BTreeSet<PathBuf>>,
 }
 
-impl Search {
+impl SocketSearch {
     pub(super) fn new() -> Self {
         Self { left: ENTRIES, bound: None }
     }
 
     /// Searches a directory.
-    pub(super) fn of(&mut self, searched: &Searched) -> Result<Found> {
-        let Searched { opened, bound, real, below, hidden } = *searched;
-        let mut found = Found::nothing();
+    pub(super) fn run(&mut self, searched: &SearchTarget) -> Result<SearchResult> {
+        let SearchTarget { opened, bound, real, below, hidden } = *searched;
+        let mut found = SearchResult::nothing();
         let is_foreign = |path: &Path| {
             let mount = below.iter().find(|(point, _)| point == path);
             mount.is_some_and(|(_, fs)| matches!(fs.class, Class::Network | Class::System))
@@ -116,7 +116,7 @@ impl Search {
         Ok(found)
     }
 
-    fn by_list(&mut self, real: &Path, found: &mut Found) -> Result<()> {
+    fn by_list(&mut self, real: &Path, found: &mut SearchResult) -> Result<()> {
         found.complete = false;
         if self.bound.is_none() {
             self.bound = Some(listed()?);
@@ -142,7 +142,7 @@ fn listed() -> Result<BTreeSet<PathBuf>> {
         if !namespaces.insert(namespace) {
             continue;
         }
-        let Ok(text) = list(&process.join("net/unix")) else { continue };
+        let Ok(text) = read_list(&process.join("net/unix")) else { continue };
         let lines = text.split(|byte| *byte == b'\n');
         let path = |line: &[u8]| {
             let at = line.iter().position(|byte| *byte == b'/')?;
@@ -154,7 +154,7 @@ fn listed() -> Result<BTreeSet<PathBuf>> {
 }
 
 /// What is to be read of a list of the kernel's. One that is longer is an error: what is not read could be what matters.
-pub(super) fn list(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_list(path: &Path) -> Result<Vec<u8>> {
     let shown = || format!("cannot read {}", path.display());
     let mut bytes = Vec::with_capacity(CAPACITY);
     let file = File::open(path).with_context(shown)?;

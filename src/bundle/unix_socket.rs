@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::open::Opened;
+use super::path_fd::PathFd;
 
 /// Whether somebody is bound to a socket, in whatever network namespace: a datagram socket that is connected to it is
 /// refused when nobody is, and its owner does not notice when somebody is (connect(2); unix(7)).
@@ -20,7 +20,7 @@ pub(super) fn is_bound(path: &Path) -> bool {
     let path = match path.as_os_str().as_bytes().len() {
         ..=100 => path,
         _ => {
-            let Ok(found) = Opened::of_ours(path) else { return true };
+            let Ok(found) = PathFd::of_ours(path) else { return true };
             opened = found;
             link = opened.link();
             &link
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn a_socket_with_a_long_path_below_a_descriptor_is_told_from_one_that_was_left() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = Opened::plain(dir.path()).unwrap();
+        let opened = PathFd::plain(dir.path()).unwrap();
         let name = "a".repeat(99);
         drop(std::os::unix::net::UnixDatagram::bind(dir.path().join("s")).unwrap());
         std::fs::rename(dir.path().join("s"), dir.path().join(&name)).unwrap();

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use oci_spec::runtime::LinuxNamespaceType;
 
-use super::root::Root;
-use super::users::{self, Namespace};
-use super::{homes, sources};
+use super::root_fs::RootFs;
+use super::user_namespace::{self, UserNamespace};
+use super::{credential_files, mount_sources};
 use crate::config::{Mount, View};
 use crate::job;
 use crate::proc::{Dir, Inode};
@@ -19,16 +19,16 @@ use crate::seal::{Netns, OpenNetns};
 
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
 /// is going to be. The root file system `root` and the `bundle` are absolute.
-pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
+pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
     let users = users(view)?;
     let in_user_namespace = match users {
-        Namespace::Ours => !is_initial(Path::new(OURS))?,
-        Namespace::New => true,
-        Namespace::At(path) => !is_initial(path)?,
+        UserNamespace::Ours => !is_initial(Path::new(OURS))?,
+        UserNamespace::New => true,
+        UserNamespace::At(path) => !is_initial(path)?,
     };
-    let confined = in_user_namespace && users::confines(&users, view)?;
-    let root = Root::open(root)?;
-    let (sources, of_root) = sources::look(view, bundle, &root)?;
+    let confined = in_user_namespace && user_namespace::confines(&users, view)?;
+    let root = RootFs::open(root)?;
+    let (sources, of_root) = mount_sources::probe(view, bundle, &root)?;
     let is_readonly =
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
@@ -40,7 +40,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
         empty_file: if wants_cover { record::empty_file() } else { None },
-        credential_files: homes::credential_files(view, &root, &sources),
+        credential_files: credential_files::find(view, &root, &sources),
         root: Some(of_root),
         core_dumps: core_dumps(),
         in_user_namespace,
@@ -100,12 +100,12 @@ fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> 
 }
 
 /// The container's user namespace.
-fn users<'v>(view: &'v View) -> Result<Namespace<'v>> {
+fn users<'v>(view: &'v View) -> Result<UserNamespace<'v>> {
     Ok(match path_of(view, LinuxNamespaceType::User) {
-        None => Namespace::Ours,
-        Some(None) => Namespace::New,
-        Some(Some(path)) if number(path)? == number(Path::new(OURS))? => Namespace::Ours,
-        Some(Some(path)) => Namespace::At(path),
+        None => UserNamespace::Ours,
+        Some(None) => UserNamespace::New,
+        Some(Some(path)) if number(path)? == number(Path::new(OURS))? => UserNamespace::Ours,
+        Some(Some(path)) => UserNamespace::At(path),
     })
 }
 

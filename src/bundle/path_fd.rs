@@ -18,15 +18,15 @@ use crate::proc;
 use crate::rules::mounts::FileSystem;
 
 /// An open file that closes with us.
-pub struct Opened(RawFd);
+pub struct PathFd(RawFd);
 
-impl Drop for Opened {
+impl Drop for PathFd {
     fn drop(&mut self) {
         let _ = nix::unistd::close(self.0);
     }
 }
 
-impl Opened {
+impl PathFd {
     /// The file at a path of the machine. A link of procfs is ELOOP: it leads to places that have no path.
     pub(super) fn plain(path: &Path) -> nix::Result<Self> {
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
@@ -39,7 +39,7 @@ impl Opened {
         .map(Self)
     }
 
-    /// The file at a path that may begin with [`Opened::link`].
+    /// The file at a path that may begin with [`PathFd::link`].
     pub(super) fn of_ours(path: &Path) -> nix::Result<Self> {
         open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }

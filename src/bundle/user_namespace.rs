@@ -13,7 +13,7 @@ use crate::config::{IdMapping, View};
 use crate::proc::{Dir, ID_MAPS, IdRange};
 
 /// What a container's user namespace is.
-pub(super) enum Namespace<'v> {
+pub(super) enum UserNamespace<'v> {
     /// Ours.
     Ours,
     /// A new one.
@@ -26,13 +26,13 @@ pub(super) enum Namespace<'v> {
 ///
 /// # Errors
 /// A map cannot be read.
-pub(super) fn confines(namespace: &Namespace, view: &View) -> Result<bool> {
+pub(super) fn confines(namespace: &UserNamespace, view: &View) -> Result<bool> {
     let linux = view.linux.as_ref();
     for (index, map) in ID_MAPS.into_iter().enumerate() {
         let roots: Vec<u64> = IdRange::roots(&Dir::ours().id_map(map)?).collect();
         let ids: Vec<Range<u64>> = match namespace {
-            Namespace::Ours => roots.iter().map(|root| *root..root + 1).collect(),
-            Namespace::New => {
+            UserNamespace::Ours => roots.iter().map(|root| *root..root + 1).collect(),
+            UserNamespace::New => {
                 let mappings =
                     linux.and_then(|linux| [&linux.uid_mappings, &linux.gid_mappings][index].as_ref());
                 let mappings = mappings.map(Vec::as_slice).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn confines(namespace: &Namespace, view: &View) -> Result<bool> {
                 }
                 mappings.iter().map(|IdMapping { host, size }| *host..host.saturating_add(*size)).collect()
             }
-            Namespace::At(path) => {
+            UserNamespace::At(path) => {
                 let Some(process) = process_of(path) else { return Ok(false) };
                 let ranges = process.id_map(map)?;
                 if ranges.is_empty() || ranges.iter().any(|range| range.outside >= UNMAPPED) {

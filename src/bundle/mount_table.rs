@@ -7,36 +7,36 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::mountinfo::Mount;
-use super::search;
+use super::mountinfo::MountInfo;
+use super::socket_search;
 use crate::rules::mounts::FileSystem;
 
 /// All mounts.
-pub(super) struct Table {
+pub(super) struct MountTable {
     text: Vec<u8>,
     /// By mount point, those of one point in their order: where in the text their lines are.
     lines: Vec<(PathBuf, Range<usize>)>,
 }
 
 /// A mount of the machine.
-pub(super) struct Mounted<'t> {
+pub(super) struct HostMount<'t> {
     pub(super) point: &'t Path,
-    mount: Mount<'t>,
+    mount: MountInfo<'t>,
 }
 
-impl Table {
+impl MountTable {
     /// Asks the kernel.
     ///
     /// # Errors
     /// The list cannot be read, or is too large.
     pub(super) fn read() -> Result<Self> {
-        let text = search::list("/proc/self/mountinfo".as_ref())?;
+        let text = socket_search::read_list("/proc/self/mountinfo".as_ref())?;
         let mut lines = Vec::new();
         let mut from = 0;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let range = from..from + line.trim_ascii_end().len();
             from += line.len();
-            if let Some(mount) = Mount::read(&text[range.clone()]) {
+            if let Some(mount) = MountInfo::read(&text[range.clone()]) {
                 lines.push((mount.point(), range));
             }
         }
@@ -53,7 +53,7 @@ impl Table {
     }
 
     /// The mount in which a path lies.
-    pub(super) fn of(&self, real: &Path) -> Option<Mounted<'_>> {
+    pub(super) fn of(&self, real: &Path) -> Option<HostMount<'_>> {
         let line = real.ancestors().find_map(|point| {
             let end = self.lines.partition_point(|(other, _)| other.as_path() <= point);
             self.lines[..end].last().filter(|(other, _)| other == point)
@@ -62,20 +62,20 @@ impl Table {
     }
 
     /// Whether a file of this mount has no other path: no other mount of its file system shows it.
-    pub(super) fn is_only_path(&self, mounted: &Mounted, real: &Path) -> bool {
+    pub(super) fn is_only_path(&self, mounted: &HostMount, real: &Path) -> bool {
         let inside = Path::new("/").join(mounted.inside(real));
-        let shows = |other: &Mounted| {
+        let shows = |other: &HostMount| {
             other.mount.device() == mounted.mount.device() && inside.starts_with(other.mount.root())
         };
         self.lines.iter().filter_map(|line| self.mounted(line)).filter(shows).count() == 1
     }
 
-    fn mounted<'t>(&'t self, (point, range): &'t (PathBuf, Range<usize>)) -> Option<Mounted<'t>> {
-        Some(Mounted { point, mount: Mount::read(&self.text[range.clone()])? })
+    fn mounted<'t>(&'t self, (point, range): &'t (PathBuf, Range<usize>)) -> Option<HostMount<'t>> {
+        Some(HostMount { point, mount: MountInfo::read(&self.text[range.clone()])? })
     }
 }
 
-impl Mounted<'_> {
+impl HostMount<'_> {
     pub(super) fn file_system(&self) -> FileSystem {
         FileSystem::of_name(self.mount.kind)
     }

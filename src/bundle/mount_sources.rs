@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::prober::Prober;
-use super::root::Root;
+use super::root_fs::RootFs;
 use crate::config::View;
 use crate::rules::mounts;
 use crate::rules::{Source, Sources};
 
 /// Looks at the sources of all mounts, those of bind mounts relative to the bundle, and at the root file system.
-pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(Sources, Source)> {
+pub(super) fn probe(view: &View, bundle: &Path, root: &RootFs) -> Result<(Sources, Source)> {
     let mut prober = Prober::new(root);
     let mut found = Sources::new();
     for mount in view.mounts.iter().flatten() {
@@ -19,7 +19,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(Sources, 
         let searched = mounts::is_bind(mount);
         for written in mounts::sources(mount) {
             if !found.contains_key(&*written) {
-                let source = prober.look(&bundle.join(&*written), searched)?;
+                let source = prober.probe(&bundle.join(&*written), searched)?;
                 found.insert(written.into_owned(), source);
             }
         }

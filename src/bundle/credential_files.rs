@@ -13,9 +13,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 
-use super::open::Opened;
-use super::root::Root;
-use super::tree::{Found, Names, Tree, is_missing};
+use super::path_fd::PathFd;
+use super::root_fs::RootFs;
+use super::tree::{DirectoryNames, Resolved, Tree, is_missing};
 use crate::config::View;
 use crate::rules::Sources;
 use crate::rules::credentials::files::{self, CredentialFiles};
@@ -44,10 +44,14 @@ const SECRETS: usize = 256;
 const SECRET_LIMIT: usize = 64 << 10;
 
 /// Looks for credential files in the container.
-pub(super) fn credential_files(view: &View, root: &Root, sources: &Sources) -> CredentialFiles {
+pub(super) fn find(view: &View, root: &RootFs, sources: &Sources) -> CredentialFiles {
     let tree = Tree::new(view, root, sources);
-    let mut search =
-        Search { tree: &tree, paths: BTreeSet::new(), seen: BTreeSet::new(), unsearched: Vec::new() };
+    let mut search = CredentialSearch {
+        tree: &tree,
+        paths: BTreeSet::new(),
+        seen: BTreeSet::new(),
+        unsearched: Vec::new(),
+    };
     let refused = search.homes(view, sources).err();
     if refused.is_none() {
         search.mounted(sources);
@@ -56,7 +60,7 @@ pub(super) fn credential_files(view: &View, root: &Root, sources: &Sources) -> C
     CredentialFiles { paths: search.paths.into_iter().collect(), refused, unsearched: search.unsearched }
 }
 
-struct Search<'t> {
+struct CredentialSearch<'t> {
     tree: &'t Tree<'t>,
     /// What is to be masked.
     paths: BTreeSet<String>,
@@ -66,7 +70,7 @@ struct Search<'t> {
     unsearched: Vec<String>,
 }
 
-impl Search<'_> {
+impl CredentialSearch<'_> {
     /// Homes in the container: of its process, of the users in its passwd(5), below `/home`, and each directory that is
     /// mounted, which may be a home on the host.
     ///
@@ -94,12 +98,12 @@ impl Search<'_> {
             }
         }
         for parent in parents {
-            let Ok(Found { path, .. }) = self.tree.find(&parent) else { continue };
+            let Ok(Resolved { path, .. }) = self.tree.find(&parent) else { continue };
             match self.tree.names(&path, HOMES) {
-                Ok(Names::All(names)) => homes.extend(names.keys().map(|name| join(&path, name))),
+                Ok(DirectoryNames::All(names)) => homes.extend(names.keys().map(|name| join(&path, name))),
                 // Of another name it may be data.
-                Ok(Names::TooMany) if !parent.ends_with("/home") => self.unsearched.push(parent),
-                Ok(Names::TooMany) => return Err(too_many()),
+                Ok(DirectoryNames::TooMany) if !parent.ends_with("/home") => self.unsearched.push(parent),
+                Ok(DirectoryNames::TooMany) => return Err(too_many()),
                 Err(errno) => return Err(format!("{parent} cannot be read: {}", errno.desc())),
             }
         }
@@ -126,7 +130,7 @@ impl Search<'_> {
         let is_large =
             found.opened.and_then(|opened| opened.stat().ok()).is_some_and(|stat| stat.st_size > LARGE);
         match (!is_large).then(|| self.tree.names(&found.path, NAMES)) {
-            Some(Ok(Names::All(names))) => self.places(&found.path, |name| names.contains_key(name)),
+            Some(Ok(DirectoryNames::All(names))) => self.places(&found.path, |name| names.contains_key(name)),
             Some(Err(errno)) if is_missing(errno) => {}
             _ => {
                 let tree = self.tree;
@@ -153,7 +157,7 @@ impl Search<'_> {
         let path = match self.tree.find(path) {
             Err(errno) if is_missing(errno) => return,
             Err(_) => path.to_owned(),
-            Ok(Found { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
+            Ok(Resolved { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
             Ok(found) => found.path,
         };
         // A link to all of the container, or to a file of the kernel, is no credential file.
@@ -189,8 +193,8 @@ impl Search<'_> {
                 }
                 *directories -= 1;
                 let found = match self.tree.names(&directory, NAMES.min(*names)) {
-                    Ok(Names::All(found)) => found,
-                    Ok(Names::TooMany) => {
+                    Ok(DirectoryNames::All(found)) => found,
+                    Ok(DirectoryNames::TooMany) => {
                         *names = names.saturating_sub(NAMES);
                         all = false;
                         continue;
@@ -239,10 +243,10 @@ impl Search<'_> {
 
     /// Masks the credentials among the files of a directory.
     fn secrets(&mut self, directory: &str) {
-        let Ok(Found { path, .. }) = self.tree.find(directory) else { return };
+        let Ok(Resolved { path, .. }) = self.tree.find(directory) else { return };
         let names = match self.tree.names(&path, SECRETS) {
-            Ok(Names::All(names)) => names,
-            Ok(Names::TooMany) => return self.unsearched.push(path),
+            Ok(DirectoryNames::All(names)) => names,
+            Ok(DirectoryNames::TooMany) => return self.unsearched.push(path),
             Err(_) => return,
         };
         let read = |name: String| Some((self.read(&join(&path, &name), SECRET_LIMIT).ok()?, name));
@@ -256,8 +260,8 @@ impl Search<'_> {
     fn is(&self, path: &str, directory: bool) -> bool {
         let kind = if directory { SFlag::S_IFDIR } else { SFlag::S_IFREG };
         match self.tree.find(path) {
-            Ok(Found { opened: Some(opened), .. }) => opened.is(kind).unwrap_or(true),
-            Ok(Found { opened: None, .. }) => directory,
+            Ok(Resolved { opened: Some(opened), .. }) => opened.is(kind).unwrap_or(true),
+            Ok(Resolved { opened: None, .. }) => directory,
             Err(errno) => !is_missing(errno),
         }
     }
@@ -271,7 +275,7 @@ impl Search<'_> {
 }
 
 /// Whether a file is one that is masked. Where it cannot be told, it is; a device (/dev/null) never is.
-fn leads(opened: &Opened, masked: Masked) -> bool {
+fn leads(opened: &PathFd, masked: Masked) -> bool {
     !opened.is(SFlag::S_IFCHR).unwrap_or(false)
         && (masked == Masked::Always || opened.text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::open::Opened;
+use super::path_fd::PathFd;
 
 /// The container's root file system.
-pub(super) struct Root {
-    pub(super) opened: Opened,
+pub(super) struct RootFs {
+    pub(super) opened: PathFd,
     pub(super) path: PathBuf,
 }
 
-impl Root {
+impl RootFs {
     /// Opens the root file system.
     ///
     /// # Errors
     /// It is not there, or a link of procfs leads to it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = || format!("cannot look at the root {}", path.display());
-        let opened = Opened::plain(path).with_context(shown)?;
+        let opened = PathFd::plain(path).with_context(shown)?;
         let path = opened.path().with_context(shown)?;
         Ok(Self { opened, path })
     }
