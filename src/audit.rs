@@ -90,7 +90,7 @@ impl Line<'_> {
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct SerializedLine<'a> {
     time: String,
     verb: Option<&'a str>,
     id: String,
@@ -111,7 +111,7 @@ struct Entry<'a> {
 /// The line is required and could not be written.
 pub fn write(audit: &Audit, line: &Line) -> Result<()> {
     let Some(path) = &audit.file else { return Ok(()) };
-    match append(path, &text(line, SystemTime::now())) {
+    match append(path, &to_json(line, SystemTime::now())) {
         Err(error) if audit.required => Err(error)
             .with_context(|| format!("cannot write the audit log {}, which is required", path.display())),
         _ => Ok(()),
@@ -148,11 +148,11 @@ fn is_torn(file: &File) -> bool {
     last != [b'\n']
 }
 
-fn text(line: &Line, now: SystemTime) -> String {
+fn to_json(line: &Line, now: SystemTime) -> String {
     let mut text = String::new();
     for most in CUTS {
         let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
-        let entry = Entry {
+        let entry = SerializedLine {
             time: humantime::format_rfc3339_millis(now).to_string(),
             verb: line.verb,
             id: cut(line.id, most),
@@ -198,7 +198,7 @@ mod tests {
             rules,
             ..Line::of(Outcome::Isolated)
         };
-        let text = text(&line, SystemTime::UNIX_EPOCH);
+        let text = to_json(&line, SystemTime::UNIX_EPOCH);
         assert!(text.len() <= LIMIT && text.ends_with("}\n"), "{}", text.len());
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry["id"].as_str().unwrap().ends_with(CUT));

@@ -42,7 +42,7 @@ pub fn report(log: &Log, message: &str) {
     let options =
         OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK).open(path);
     if let Ok(mut file) = options {
-        let _ = file.write_all(entry(log.json, &message, SystemTime::now()).as_bytes());
+        let _ = file.write_all(log_line(log.json, &message, SystemTime::now()).as_bytes());
     }
 }
 
@@ -59,7 +59,7 @@ pub fn escape_controls<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
 }
 
 /// One line in the format of runc's log.
-fn entry(json: bool, message: &str, now: SystemTime) -> String {
+fn log_line(json: bool, message: &str, now: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(now);
     let quoted = serde_json::Value::from(message);
     if json {
@@ -87,10 +87,10 @@ mod tests {
     fn entries_look_like_those_of_runc() {
         let now = SystemTime::UNIX_EPOCH;
         assert_eq!(
-            entry(true, "say \"no\"", now),
+            log_line(true, "say \"no\"", now),
             "{\"level\":\"error\",\"msg\":\"say \\\"no\\\"\",\"time\":\"1970-01-01T00:00:00Z\"}\n"
         );
-        assert_eq!(entry(false, "no", now), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"no\"\n");
+        assert_eq!(log_line(false, "no", now), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"no\"\n");
     }
 
     #[test]

@@ -21,12 +21,12 @@ use crate::files;
 pub struct Libseccomp {
     /// Which one it is, in words.
     by: String,
-    knows: Knows,
+    knows: KnownCalls,
 }
 
 /// Which of the calls that the rule `seccomp` closes can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Knows {
+enum KnownCalls {
     All,
     /// io_uring was new in libseccomp 2.4.2; the others are older than the library's first release.
     NoIoUring,
@@ -57,12 +57,12 @@ impl Libseccomp {
         let (dev, ino, size) = (meta.dev(), meta.ino(), meta.size());
         let key = format!("{shown:?} {dev} {ino} {size} {}.{}", meta.mtime(), meta.mtime_nsec());
         let kept = cache.and_then(|cache| std::fs::read_to_string(cache).ok());
-        if let Some(kept) = kept.and_then(|kept| Self::kept(&kept, &key)) {
+        if let Some(kept) = kept.and_then(|kept| Self::from_cache(&kept, &key)) {
             return Ok(kept);
         }
-        let found = Self::asked(runtime)?.map_or_else(|| Self::searched(runtime.path()), Ok)?;
+        let found = Self::from_features(runtime)?.map_or_else(|| Self::from_binary(runtime.path()), Ok)?;
         // What was not found may have been out of reach for once (no descriptor was left, no process could be made).
-        if let Some(cache) = cache.filter(|_| found.knows == Knows::All) {
+        if let Some(cache) = cache.filter(|_| found.knows == KnownCalls::All) {
             let text = format!("{key}\n{}\n", found.by);
             // Without it the next one asks again.
             let _ = files::remove(cache).and_then(|()| files::create(cache, text.as_bytes(), 0o600));
@@ -77,12 +77,12 @@ impl Libseccomp {
     pub fn check(&self, runtime: &Path, names_what_it_denies: bool) -> Result<()> {
         let shown = runtime.display();
         match self.knows {
-            Knows::Nothing => bail!(
+            KnownCalls::Nothing => bail!(
                 "seccomp: {shown} has no seccomp ({}), so that the container would run without a filter; install \
                  one that was built with it",
                 self.by
             ),
-            Knows::NoIoUring if names_what_it_denies => bail!(
+            KnownCalls::NoIoUring if names_what_it_denies => bail!(
                 "seccomp: {shown} has {}, which does not know io_uring, and leaves it open in a profile that allows \
                  what it does not name; update it to libseccomp 2.4.2 or later, or give the container a profile that \
                  denies by default, such as Docker's",
@@ -92,37 +92,37 @@ impl Libseccomp {
         }
     }
 
-    fn asked(runtime: &Runtime) -> Result<Option<Self>> {
+    fn from_features(runtime: &Runtime) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         struct Features {
-            linux: Linux,
+            linux: LinuxFeatures,
             annotations: std::collections::BTreeMap<String, String>,
         }
         #[derive(Deserialize)]
-        struct Linux {
-            seccomp: Option<Seccomp>,
+        struct LinuxFeatures {
+            seccomp: Option<SeccompFeatures>,
         }
         #[derive(Deserialize)]
-        struct Seccomp {
+        struct SeccompFeatures {
             enabled: Option<bool>,
         }
-        let said = runtime.says(&["features".into()])?;
+        let said = runtime.stdout_of(&["features".into()])?;
         let Ok(features) = serde_json::from_slice::<Features>(&said) else { return Ok(None) };
         let enabled = features.linux.seccomp.and_then(|seccomp| seccomp.enabled);
         if enabled == Some(false) {
-            return Ok(Some(Self { by: "by its features".into(), knows: Knows::Nothing }));
+            return Ok(Some(Self { by: "by its features".into(), knows: KnownCalls::Nothing }));
         }
         let version = features.annotations.get("io.github.seccomp.libseccomp.version");
         Ok(version.and_then(|version| {
             let numbers: Option<Vec<u32>> = version.split('.').map(|number| number.parse().ok()).collect();
-            let knows = if *numbers? < FIRST[..] { Knows::NoIoUring } else { Knows::All };
+            let knows = if *numbers? < FIRST[..] { KnownCalls::NoIoUring } else { KnownCalls::All };
             Some(Self { by: format!("libseccomp {version}"), knows })
         }))
     }
 
     /// Looks for the youngest name in the libraries that the program may be linked to, all of which have to know it, or in
     /// the program itself.
-    fn searched(runtime: &Path) -> Result<Self> {
+    fn from_binary(runtime: &Path) -> Result<Self> {
         let has = |path: &Path, word: &[u8]| -> Result<bool> {
             let bytes = files::read(path, LIMIT)?.bytes;
             Ok(bytes.windows(word.len()).any(|window| window == word))
@@ -141,19 +141,19 @@ impl Libseccomp {
                 runtime.display()
             )
         };
-        let mut knows = Knows::All;
+        let mut knows = KnownCalls::All;
         for library in &libraries {
             if !has(library, YOUNGEST)? {
-                knows = if library == runtime { Knows::Nothing } else { Knows::NoIoUring };
+                knows = if library == runtime { KnownCalls::Nothing } else { KnownCalls::NoIoUring };
             }
         }
         Ok(Self { by: first.display().to_string(), knows })
     }
 
     /// What is kept is that all can be named.
-    fn kept(text: &str, wanted: &str) -> Option<Self> {
+    fn from_cache(text: &str, wanted: &str) -> Option<Self> {
         let [key, by] = text.lines().collect::<Vec<_>>()[..] else { return None };
-        (key == wanted).then(|| Self { by: by.to_owned(), knows: Knows::All })
+        (key == wanted).then(|| Self { by: by.to_owned(), knows: KnownCalls::All })
     }
 }
 

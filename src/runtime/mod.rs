@@ -1,9 +1,9 @@
 //! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
 
-mod kept;
+mod is_shim;
 mod libseccomp;
-mod ourselves;
-mod root;
+mod runtime_state;
+mod state_root;
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -16,11 +16,11 @@ use nix::unistd::{AccessFlags, access, execv, execve};
 
 use crate::invocation::Dialect;
 
-pub use kept::Kept;
 pub use libseccomp::Libseccomp;
-pub use root::{runtime_dir, state_root, user_runtime_dir};
+pub use runtime_state::RuntimeState;
+pub use state_root::{runtime_dir, state_root, user_runtime_dir};
 
-use ourselves::Shim;
+use is_shim::Shim;
 
 /// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty
 /// environment, and `create` and `delete` have to find the same program.
@@ -50,7 +50,7 @@ impl Runtime {
     /// # Errors
     /// There is none; the message lists where it was looked for.
     pub fn find(wanted: &[PathBuf]) -> Result<Self> {
-        Self::find_for(Path::new("/proc/self/exe"), wanted, ourselves::may_go_in_circles())
+        Self::find_for(Path::new("/proc/self/exe"), wanted, is_shim::may_go_in_circles())
     }
 
     /// The one that the shim at this path finds; `thoroughly`, so that it is no other build either.
@@ -67,7 +67,7 @@ impl Runtime {
                     looked.push(format!("{} (missing)", path.display()));
                     continue;
                 };
-                if let Some(why) = shim.as_which_is(&path, &meta) {
+                if let Some(why) = shim.identify(&path, &meta) {
                     looked.push(format!("{} ({why})", path.display()));
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
@@ -132,7 +132,7 @@ impl Runtime {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn says(&self, args: &[OsString]) -> Result<Vec<u8>> {
+    pub fn stdout_of(&self, args: &[OsString]) -> Result<Vec<u8>> {
         let output = Command::new(&self.path).args(args).stdin(Stdio::null()).output();
         Ok(output.with_context(|| format!("cannot run {}", self.path.display()))?.stdout)
     }

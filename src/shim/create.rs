@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, descriptors, environment_strays, given_back, joiners};
+use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::Bundle;
 use crate::invocation::{Change, Verb};
@@ -22,7 +22,7 @@ use crate::runtime::Libseccomp;
 use crate::seal;
 use crate::settings::Consent;
 
-pub(super) fn create(call: &Call) -> Result<Infallible> {
+pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
     let bundle = Bundle::read(directory, call.invocation.config.as_deref().map(Path::new))?;
     match bundle.decide(call.settings)? {
@@ -39,7 +39,7 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
     }
 }
 
-fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
+fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
@@ -55,7 +55,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         );
     }
     let unset = descriptors::guard(call)?;
-    let strays = [environment_strays(&policy.credentials), unset].concat();
+    let strays = [credential_variables(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
@@ -129,7 +129,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     };
     // The container was not created, so it must not look as if it was.
     slot.remove(Some(record.creator))?;
-    given_back::give_back(&slot, &record)?;
+    release_netns::release(&slot, &record)?;
     Err(failed)
 }
 

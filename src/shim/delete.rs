@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Call, given_back};
+use super::{RuntimeCall, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::job;
 use crate::record::{Record, Slot, Store};
 
-pub(super) fn delete(call: &Call) -> Result<ExitCode> {
+pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
     let slots = if call.invocation.regex {
         Store::ours().slots_of(&call.root()?)
     } else {
@@ -38,7 +38,7 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
                 // It is gone in any case.
                 let _ = call.audit(Line::of(Outcome::Deleted));
             }
-            record.as_ref().map_or(Ok(()), |record| given_back::give_back(slot, record))?;
+            record.as_ref().map_or(Ok(()), |record| release_netns::release(slot, record))?;
         }
     }
     // A shell's convention for a runtime that was killed.

@@ -14,7 +14,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::statfs;
 
-use super::Call;
+use super::RuntimeCall;
 use crate::invocation::{Dialect, Verb};
 use crate::rules::mounts::{Class, FileSystem};
 
@@ -23,7 +23,7 @@ use crate::rules::mounts::{Class, FileSystem};
 ///
 /// # Errors
 /// A descriptor that is handed over on purpose is something else.
-pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
+pub(super) fn guard(call: &RuntimeCall) -> Result<Vec<OsString>> {
     let invocation = call.invocation;
     let kept = match &invocation.preserve_fds {
         None => 0,
@@ -34,7 +34,7 @@ pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
     };
     let last_kept = 2 + RawFd::from(kept);
     for fd in 3..=last_kept {
-        if let Some(what) = against(fd)? {
+        if let Some(what) = violation(fd)? {
             bail!(
                 "descriptor {fd} of --preserve-fds is {what}; isolated containers inherit files, pipes and terminals only"
             );
@@ -52,7 +52,7 @@ pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
         && matches!(invocation.verb, Verb::Run | Verb::Restore | Verb::Exec)
         && !invocation.detach;
     for fd in (0..3).filter(|_| !copied) {
-        if let Some(what) = against_stdio(fd)? {
+        if let Some(what) = stdio_violation(fd)? {
             bail!(
                 "descriptor {fd} is {what}, which would be the container's; give it a file, a pipe or a terminal"
             );
@@ -82,7 +82,7 @@ fn is_inherited(fd: RawFd) -> bool {
 }
 
 /// What a descriptor is that must not be handed over; a closed one is nothing.
-fn against(fd: RawFd) -> Result<Option<&'static str>> {
+fn violation(fd: RawFd) -> Result<Option<&'static str>> {
     let stat = match fstat(fd) {
         Ok(stat) => stat,
         Err(Errno::EBADF) => return Ok(None),
@@ -113,8 +113,8 @@ fn is_of_kernel(fd: RawFd) -> Result<bool> {
 
 /// The same for stdin, stdout and stderr. A stream that is connected within the machine stays what it is: journald's,
 /// or a parent's socketpair. Any other socket of the machine can be connected anew.
-fn against_stdio(fd: RawFd) -> Result<Option<&'static str>> {
-    let Some(what) = against(fd)? else { return Ok(None) };
+fn stdio_violation(fd: RawFd) -> Result<Option<&'static str>> {
+    let Some(what) = violation(fd)? else { return Ok(None) };
     if what != "a socket" {
         return Ok(Some(what));
     }

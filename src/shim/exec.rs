@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::{Call, descriptors, environment_strays, found, words};
+use super::{RuntimeCall, credential_variables, descriptors, exec_arguments, existing_container};
 use crate::audit::{Line, Outcome};
 use crate::bundle;
 use crate::config::{Document, Kind, View};
@@ -24,14 +24,16 @@ use crate::policy::{Openings, Policy};
 use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, Subject, World};
 
-pub(super) fn exec(call: &Call) -> Result<Infallible> {
-    let Some((_, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
+pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
+    let Some((_, record)) = existing_container::record(call)? else {
+        return call.runtime.exec(call.args, &[]);
+    };
     if record.init.is_none() {
         bail!("it is not started yet, so its network is not sealed; start it first");
     }
     let additions = call.settings.credentials.clone();
     let unset = descriptors::guard(call)?;
-    let strays = [environment_strays(&additions), unset].concat();
+    let strays = [credential_variables(&additions), unset].concat();
     let answers = call.settings.rules.clone();
     let policy = Policy {
         why: record.why.clone(),
@@ -62,7 +64,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
     let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
-    let removed = words::removed(invocation, &subject)?;
+    let removed = exec_arguments::removed(invocation, &subject)?;
     rules.extend(removed.iter().map(|(rule, _)| (*rule).to_owned()));
     let set = process.zip(filtered.as_deref()).map(|(given, path)| Change::Set(given, path));
     let changes: Vec<Change> =

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 
-use super::given_back;
+use super::release_netns;
 use super::sealing::{self, SEAL};
 use crate::audit::{self, Line, Outcome};
 use crate::job;
@@ -79,7 +79,7 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
         let line = Line { verb: Some("delete"), why: None, ..line };
         // It is gone in any case.
         let _ = audit::write(&record.audit, &line);
-        given_back::give_back(&slot, &record)?;
+        release_netns::release(&slot, &record)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail};
 
-use super::Call;
+use super::RuntimeCall;
 use crate::bundle::Bundle;
 use crate::config;
 use crate::proc::{Dir, Inode};
@@ -20,7 +20,7 @@ const KINDS: [(&str, &str); 5] =
 ///
 /// # Errors
 /// It names such a namespace.
-pub(super) fn check(call: &Call, bundle: &Bundle) -> Result<()> {
+pub(super) fn check(call: &RuntimeCall, bundle: &Bundle) -> Result<()> {
     let store = Store::ours();
     if call.settings.joiners == Consent::Allow || !store.may_have_records() {
         return Ok(());

@@ -6,17 +6,17 @@ mod create;
 mod delete;
 mod descriptors;
 mod exec;
+mod exec_arguments;
+mod existing_container;
 mod flags;
-mod found;
-mod given_back;
 mod hook;
 mod joiners;
-mod opened;
-mod others;
-mod recorded;
+mod release_netns;
+mod seal_allow_list;
 mod sealing;
 mod start;
-mod words;
+mod unhandled;
+mod without_settings;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ const NOT_ISOLATED: &str = "it is not isolated";
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut log = Log::default();
-    match flags::read(&args).and_then(|(flags, args)| story(&flags, args, &mut log)) {
+    match flags::read(&args).and_then(|(flags, args)| handle(&flags, args, &mut log)) {
         Ok(code) => code,
         Err(error) => {
             report(&log, &format!("{error:#}"));
@@ -54,14 +54,14 @@ pub fn main() -> ExitCode {
 }
 
 /// What the verbs work with.
-struct Call<'a> {
+struct RuntimeCall<'a> {
     settings: &'a Settings,
     runtime: &'a Runtime,
     args: &'a [OsString],
     invocation: &'a Invocation,
 }
 
-fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
+fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     if let Some(record) = &flags.close {
         return hook::lock_down(record);
     }
@@ -77,41 +77,41 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     };
     // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
-    let settings = match usable(flags) {
+    let settings = match load_settings(flags) {
         Ok(settings) => settings,
         Err(why) => {
-            recorded::describe_without_settings(args)?;
-            return recorded::answer_without_settings(args)?.ok_or(why);
+            without_settings::answer_about_runtime(args)?;
+            return without_settings::answer_by_record(args)?.ok_or(why);
         }
     };
     let runtime = match Runtime::find(&settings.runtime) {
         Ok(runtime) => runtime,
-        Err(why) => return recorded::answer_without_settings(args)?.ok_or(why),
+        Err(why) => return without_settings::answer_by_record(args)?.ok_or(why),
     };
     if runtime.dialect() != Dialect::Runc {
         *log = log_of(runtime.dialect());
     }
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(why) => {
-            if let Err(error) = others::check(&settings, runtime.dialect(), args, &why) {
-                return Err(refused(&settings, &runtime, error));
+            if let Err(error) = unhandled::check(&settings, runtime.dialect(), args, &why) {
+                return Err(audit_unread(&settings, &runtime, error));
             }
             match runtime.exec(args, &[])? {}
         }
         Reading::Unclear(why) => {
             let why = anyhow!("cannot read the command line with certainty: {why}");
-            Err(refused(&settings, &runtime, why))
+            Err(audit_unread(&settings, &runtime, why))
         }
         Reading::Understood(invocation) => {
             let (settings, runtime) = (&settings, &runtime);
-            let call = Call { settings, runtime, args, invocation: &invocation };
+            let call = RuntimeCall { settings, runtime, args, invocation: &invocation };
             answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }
 }
 
 /// Writes down that a call was refused of which no more is known.
-fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
+fn audit_unread(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
     let (text, runtime) = (format!("{why:#}"), Some(runtime.path()));
     let line = Line { why: Some(&text), runtime, ..Line::of(Outcome::Refused) };
     // It is refused in any case.
@@ -120,7 +120,7 @@ fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow
 }
 
 /// The settings, with what the flags add to them.
-fn usable(flags: &Flags) -> Result<Settings> {
+fn load_settings(flags: &Flags) -> Result<Settings> {
     let mut settings = bundle::load_settings(flags.config.as_deref())?;
     if flags.always {
         settings.mode = Mode::Always;
@@ -128,7 +128,7 @@ fn usable(flags: &Flags) -> Result<Settings> {
     Ok(settings)
 }
 
-fn answer(call: &Call) -> Result<ExitCode> {
+fn answer(call: &RuntimeCall) -> Result<ExitCode> {
     let shown = call.invocation.id.display();
     match call.invocation.verb {
         Verb::Create => {
@@ -153,7 +153,7 @@ fn never(never: std::convert::Infallible) -> ExitCode {
     match never {}
 }
 
-impl Call<'_> {
+impl RuntimeCall<'_> {
     /// The slot of the container's record; `None` when no container can have that id.
     fn slot(&self) -> Result<Option<Slot>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
@@ -197,7 +197,7 @@ impl Call<'_> {
 
 /// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to
 /// nobody.
-fn environment_strays(additions: &Credentials) -> Vec<OsString> {
+fn credential_variables(additions: &Credentials) -> Vec<OsString> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let entry = |(name, value): &(OsString, OsString)| {
         let mut entry = name.to_string_lossy().into_owned();

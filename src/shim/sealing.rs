@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::opened;
+use super::seal_allow_list;
 use crate::audit::{self, Line, Outcome};
 use crate::job;
 use crate::record::{InitProcess, Record, Slot, Store};
@@ -52,7 +52,7 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
         (Network::Joined { .. }, _) => join(slot, record, init),
         (_, Some(opened)) => {
             let opened = opened.clone();
-            opened::seal(slot, record, opened, init)
+            seal_allow_list::seal(slot, record, opened, init)
         }
         (network, None) => {
             let addresses = network.addresses().to_vec();

@@ -10,37 +10,39 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use super::{Call, found, sealing};
+use super::{RuntimeCall, existing_container, sealing};
 use crate::bundle::PathFd;
 use crate::job;
 use crate::proc::ProcessId;
 use crate::record::{InitProcess, Record};
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
-use crate::runtime::Kept;
+use crate::runtime::RuntimeState;
 
-pub(super) fn start(call: &Call) -> Result<Infallible> {
-    let Some((slot, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
+pub(super) fn start(call: &RuntimeCall) -> Result<Infallible> {
+    let Some((slot, record)) = existing_container::record(call)? else {
+        return call.runtime.exec(call.args, &[]);
+    };
     if record.init.is_some() && has_started(call)? {
         return call.runtime.exec(call.args, &[]);
     }
     let pid = record.created_pid()?;
     let init = ProcessId::of(pid).with_context(|| format!("its init process {pid} is gone"))?;
-    check_kept(call, &record, init)?;
+    check_pid(call, &record, init)?;
     check_rootfs(&record, init)?;
     check_pinned(&record, init)?;
     let init = InitProcess::open(init)?;
-    check_alone(&record, &init)?;
+    check_no_foreign_process(&record, &init)?;
     sealing::seal_at_start(&slot, record, &init)?;
     call.runtime.exec(call.args, &[])
 }
 
 /// Whether a container that was sealed before runs its program already, so that the runtime will refuse to start it: its
 /// sockets are not somebody else's any more and must not be blocked. Where the runtime does not say so it is sealed again.
-fn has_started(call: &Call) -> Result<bool> {
+fn has_started(call: &RuntimeCall) -> Result<bool> {
     let root = call.root()?;
     let id = &call.invocation.id;
-    let state = call.runtime.says(&["--root".into(), root.into(), "state".into(), id.clone()])?;
+    let state = call.runtime.stdout_of(&["--root".into(), root.into(), "state".into(), id.clone()])?;
     let state: Option<Value> = serde_json::from_slice(&state).ok();
     let status = state.as_ref().and_then(|state| state.get("status")?.as_str());
     Ok(matches!(status, Some("running" | "paused" | "stopped")))
@@ -48,11 +50,14 @@ fn has_started(call: &Call) -> Result<bool> {
 
 /// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps
 /// itself.
-fn check_kept(call: &Call, record: &Record, process: ProcessId) -> Result<()> {
+fn check_pid(call: &RuntimeCall, record: &Record, process: ProcessId) -> Result<()> {
     let root = call.root()?;
-    let kept = Kept::read(call.runtime.dialect(), &found::container(&root, &call.invocation.id));
+    let kept = RuntimeState::read(
+        call.runtime.dialect(),
+        &existing_container::directory(&root, &call.invocation.id),
+    );
     let init = kept.and_then(|kept| kept.context("the runtime has no state of it")?.init());
-    let ask = |_| Kept::ask(call.runtime, &root, &call.invocation.id)?.init();
+    let ask = |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id)?.init();
     let init = init.or_else(ask).context("cannot tell its init process")?;
     if init.pid != process.pid {
         let file = record.pid_file.as_deref().unwrap_or(Path::new(""));
@@ -110,7 +115,7 @@ fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
 
 /// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
 /// container was created, and another may have joined since.
-fn check_alone(record: &Record, init: &InitProcess) -> Result<()> {
+fn check_no_foreign_process(record: &Record, init: &InitProcess) -> Result<()> {
     let must_be_alone = match record.network {
         Network::New | Network::Replaced { .. } => record.opened.is_some(),
         Network::SealedInPlace { .. } => true,

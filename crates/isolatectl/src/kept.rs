@@ -5,12 +5,12 @@ use super::broken::Broken;
 use super::id_of;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::rules::runtime_annotations;
-use oci_isolate::runtime::{Kept, dialect_of};
+use oci_isolate::runtime::{RuntimeState, dialect_of};
 
 /// `init` is the init process that was sealed. A runtime that keeps nothing that we know has nothing to compare.
 pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
     let container = slot.root().join(id_of(slot));
-    let looked = Kept::read(dialect_of(&record.runtime), &container).and_then(|kept| {
+    let looked = RuntimeState::read(dialect_of(&record.runtime), &container).and_then(|kept| {
         let Some(kept) = kept else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         let started = kept.init()?.pid;

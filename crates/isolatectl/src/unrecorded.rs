@@ -11,7 +11,7 @@ use oci_isolate::invocation::Dialect;
 use oci_isolate::policy::{Decision, decide, glob};
 use oci_isolate::proc::{Inode, ProcessId};
 use oci_isolate::record::{Slot, Store};
-use oci_isolate::runtime::Kept;
+use oci_isolate::runtime::RuntimeState;
 use oci_isolate::settings::{Mode, Settings};
 
 /// A container that runs and has no record.
@@ -69,7 +69,7 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
 fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     let slot = Slot::of(root, &id)?;
     // Names differ, so any of them finds it.
-    let kept = Kept::read(Dialect::Runc, &root.join(&id)).transpose()?;
+    let kept = RuntimeState::read(Dialect::Runc, &root.join(&id)).transpose()?;
     let judged = kept.and_then(|kept| {
         let why = match decide(settings, &kept.annotations()?) {
             Decision::PassThrough(_) => return Ok(None),

@@ -28,7 +28,7 @@ pub(super) struct Shim<'a> {
 
 impl Shim<'_> {
     /// What of it a program is, if it is: the same file, a copy, another build.
-    pub(super) fn as_which_is(&self, program: &Path, meta: &Metadata) -> Option<&'static str> {
+    pub(super) fn identify(&self, program: &Path, meta: &Metadata) -> Option<&'static str> {
         let content = |path: &Path| files::read(path, LIMIT).map(|file| file.bytes).unwrap_or_default();
         let is_copy =
             || meta.is_file() && meta.len() == self.meta.len() && content(program) == content(self.path);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Call, answer};
+use super::{RuntimeCall, answer};
 use crate::invocation::{self, Dialect, Reach, Reading, Verb};
 use crate::record::{Record, Slot};
 use crate::runtime::{self, Runtime};
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// The runtime cannot be run, or the record cannot be dropped.
-pub(super) fn answer_without_settings(args: &[OsString]) -> Result<Option<ExitCode>> {
+pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
     let Some(record) = named(args) else { return Ok(None) };
     // It was found before; but the shim may have been put in its place since.
     let Ok(runtime) = Runtime::find(&[record.runtime]) else { return Ok(None) };
@@ -31,7 +31,7 @@ pub(super) fn answer_without_settings(args: &[OsString]) -> Result<Option<ExitCo
         },
         Reading::Understood(invocation) if invocation.verb == Verb::Delete => {
             let settings = Settings { audit: record.audit, ..Settings::default() };
-            let call = Call { settings: &settings, runtime: &runtime, args, invocation: &invocation };
+            let call = RuntimeCall { settings: &settings, runtime: &runtime, args, invocation: &invocation };
             answer(&call).map(Some)
         }
         Reading::Understood(_) | Reading::Unclear(_) => Ok(None),
@@ -46,7 +46,7 @@ const ABOUT_ITSELF: [&str; 5] = ["features", "--version", "-v", "--help", "-h"];
 ///
 /// # Errors
 /// The runtime cannot be run.
-pub(super) fn describe_without_settings(args: &[OsString]) -> Result<()> {
+pub(super) fn answer_about_runtime(args: &[OsString]) -> Result<()> {
     let [word] = args else { return Ok(()) };
     if ABOUT_ITSELF.iter().any(|known| word == known)
         && let Ok(runtime) = Runtime::find(&Settings::default().runtime)

@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, NOT_ISOLATED};
+use super::{NOT_ISOLATED, RuntimeCall};
 use crate::invocation::Dialect;
 use crate::policy::{Decision, decide};
 use crate::record::{Record, Slot, Store};
-use crate::runtime::Kept;
+use crate::runtime::RuntimeState;
 use crate::settings::{Mode, Settings};
 
 /// The record of the container that the call is about. `None`: it is not isolated.
 ///
 /// # Errors
 /// It is isolated and has no record, the settings isolate all and it has none, or it cannot be told.
-pub(super) fn record(call: &Call) -> Result<Option<(Slot, Record)>> {
+pub(super) fn record(call: &RuntimeCall) -> Result<Option<(Slot, Record)>> {
     let slot = call.slot()?;
     if let Some(slot) = &slot
         && let Some(record) = slot.load()?
@@ -29,9 +29,11 @@ pub(super) fn record(call: &Call) -> Result<Option<(Slot, Record)>> {
         bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
     }
     let root = call.root()?;
-    let kept = Kept::read(call.runtime.dialect(), &container(&root, &call.invocation.id));
-    let decide = |kept: Option<Kept>| kept.map_or(Ok(None), |kept| isolated(call.settings, &kept));
-    let ask = |_| Kept::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| decide(Some(kept)));
+    let kept = RuntimeState::read(call.runtime.dialect(), &directory(&root, &call.invocation.id));
+    let decide =
+        |kept: Option<RuntimeState>| kept.map_or(Ok(None), |kept| why_isolated(call.settings, &kept));
+    let ask =
+        |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| decide(Some(kept)));
     let decided = kept.and_then(decide).or_else(ask);
     let Some(why) = decided.context("cannot tell whether it is isolated")? else {
         call.audit_passed_through(NOT_ISOLATED);
@@ -48,7 +50,7 @@ pub(super) fn record(call: &Call) -> Result<Option<(Slot, Record)>> {
 
 /// Where a runtime keeps a container. crun before 1.22 takes a path for an id, and one that begins with a slash too, as below
 /// its root.
-pub(super) fn container(root: &Path, id: &OsStr) -> PathBuf {
+pub(super) fn directory(root: &Path, id: &OsStr) -> PathBuf {
     let bytes = id.as_bytes();
     let start = bytes.iter().position(|byte| *byte != b'/').unwrap_or(bytes.len());
     root.join(OsStr::from_bytes(&bytes[start..]))
@@ -58,7 +60,7 @@ pub(super) fn container(root: &Path, id: &OsStr) -> PathBuf {
 ///
 /// # Errors
 /// What the runtime keeps of it is not understood.
-fn isolated(settings: &Settings, kept: &Kept) -> Result<Option<String>> {
+fn why_isolated(settings: &Settings, kept: &RuntimeState) -> Result<Option<String>> {
     Ok(match decide(settings, &kept.annotations()?) {
         Decision::PassThrough(_) => None,
         Decision::Isolate(policy) => Some(format!(
@@ -73,14 +75,14 @@ fn isolated(settings: &Settings, kept: &Kept) -> Result<Option<String>> {
 ///
 /// # Errors
 /// It is isolated and has no record.
-pub(super) fn check_kept(settings: &Settings, dialect: Dialect, root: &Path, word: &str) -> Result<()> {
-    let container = container(root, word.as_ref());
+pub(super) fn check_unrecorded(settings: &Settings, dialect: Dialect, root: &Path, word: &str) -> Result<()> {
+    let container = directory(root, word.as_ref());
     // Most words are none.
     if !container.is_dir() || Slot::of(root, word).is_some_and(|slot| slot.is_there()) {
         return Ok(());
     }
-    let kept = Kept::read(dialect, &container).ok().flatten();
-    match kept.and_then(|kept| isolated(settings, &kept).transpose()) {
+    let kept = RuntimeState::read(dialect, &container).ok().flatten();
+    match kept.and_then(|kept| why_isolated(settings, &kept).transpose()) {
         None => Ok(()),
         Some(why) => bail!("container {word}: {}", why?),
     }

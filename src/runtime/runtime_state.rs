@@ -15,7 +15,7 @@ use crate::policy::Annotation;
 
 /// What a runtime keeps of one container.
 #[derive(Debug)]
-pub struct Kept {
+pub struct RuntimeState {
     layout: Layout,
     /// The file of the init process.
     state: String,
@@ -36,14 +36,14 @@ enum Layout {
 
 /// An init process: its pid, and its start time where the runtime keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Init {
+pub struct InitPid {
     /// The pid.
     pub pid: u32,
     /// proc_pid_stat(5), field 22.
     pub start: Option<u64>,
 }
 
-impl Kept {
+impl RuntimeState {
     /// Reads what a runtime of this dialect keeps in a container's directory. A runtime may be one of another dialect by
     /// its files, since wrappers have names of their own. `None`: there is no such container.
     ///
@@ -72,7 +72,7 @@ impl Kept {
     /// # Errors
     /// It has no answer.
     pub fn ask(runtime: &Runtime, root: &Path, id: &std::ffi::OsStr) -> Result<Self> {
-        let said = runtime.says(&["--root".into(), root.into(), "state".into(), id.to_owned()])?;
+        let said = runtime.stdout_of(&["--root".into(), root.into(), "state".into(), id.to_owned()])?;
         let state = String::from_utf8(said).context("the runtime's state is not UTF-8")?;
         if state.trim().is_empty() {
             bail!("{} has no state of it", runtime.path().display());
@@ -84,7 +84,7 @@ impl Kept {
     ///
     /// # Errors
     /// There is none, or the file is not understood.
-    pub fn init(&self) -> Result<Init> {
+    pub fn init(&self) -> Result<InitPid> {
         #[derive(Deserialize)]
         struct Pids {
             #[serde(alias = "init_process_pid")]
@@ -100,7 +100,7 @@ impl Kept {
         if pid < 2 {
             bail!("the runtime's own state has no pid");
         }
-        Ok(Init { pid, start: start.filter(|start| *start > 0) })
+        Ok(InitPid { pid, start: start.filter(|start| *start > 0) })
     }
 
     /// The annotations.
@@ -137,11 +137,11 @@ fn text(path: &Path) -> Result<Option<String>> {
 /// string has a backslash before it, so these bytes are the name of a member, and no member behind the configuration has it.
 fn labels(state: &str) -> Result<Vec<String>> {
     #[derive(Deserialize)]
-    struct State {
-        config: Config,
+    struct RuncState {
+        config: RuncConfig,
     }
     #[derive(Deserialize)]
-    struct Config {
+    struct RuncConfig {
         labels: Option<Vec<String>>,
     }
     const MEMBER: &str = ",\"labels\":";
@@ -152,7 +152,7 @@ fn labels(state: &str) -> Result<Vec<String>> {
     });
     match found {
         Some(labels) => Ok(labels),
-        None => Ok(serde_json::from_str::<State>(state)?.config.labels.unwrap_or_default()),
+        None => Ok(serde_json::from_str::<RuncState>(state)?.config.labels.unwrap_or_default()),
     }
 }
 
@@ -170,11 +170,11 @@ fn of_labels(mut labels: Vec<String>) -> Vec<Annotation<'static>> {
 mod tests {
     use super::*;
 
-    fn kept(layout: Layout, state: &str, config: Option<&str>) -> Kept {
-        Kept { layout, state: state.into(), config: config.map(str::to_owned) }
+    fn kept(layout: Layout, state: &str, config: Option<&str>) -> RuntimeState {
+        RuntimeState { layout, state: state.into(), config: config.map(str::to_owned) }
     }
 
-    fn names(kept: &Kept) -> Vec<(String, String)> {
+    fn names(kept: &RuntimeState) -> Vec<(String, String)> {
         let pair = |annotation: Annotation| {
             (annotation.name.to_string(), annotation.value.map(|value| value.to_string()).unwrap_or_default())
         };
@@ -193,13 +193,13 @@ mod tests {
             r#""version":"1","labels":["io.x=true","a=x=y","e\"=,\"labels\":[]","bundle=/b"],"no_new_keyring":false},"rootless":false}"#
         );
         let state = kept(Layout::Runc, &whole, None);
-        assert_eq!(state.init().unwrap(), Init { pid: 7, start: Some(9) });
+        assert_eq!(state.init().unwrap(), InitPid { pid: 7, start: Some(9) });
         let wanted = [pair("io.x", "true"), pair("a", "x=y"), pair("e\"", ",\"labels\":[]")];
         assert_eq!(names(&state), wanted);
         let other =
             r#"{ "config": {"labels" : ["io.x=true"]}, "init_process_start": 0, "init_process_pid": 7 }"#;
         let other = kept(Layout::Runc, other, None);
-        assert_eq!(other.init().unwrap(), Init { pid: 7, start: None });
+        assert_eq!(other.init().unwrap(), InitPid { pid: 7, start: None });
         assert_eq!(names(&other), [pair("io.x", "true")]);
         assert!(names(&kept(Layout::Runc, r#"{"config":{"a":1,"labels":null}}"#, None)).is_empty());
     }
@@ -213,7 +213,7 @@ mod tests {
         );
         assert_eq!(
             (crun.init().unwrap(), names(&crun)),
-            (Init { pid: 7, start: Some(9) }, vec![pair("io.x", "true")])
+            (InitPid { pid: 7, start: Some(9) }, vec![pair("io.x", "true")])
         );
         let youki = kept(
             Layout::Spec,
@@ -222,7 +222,7 @@ mod tests {
         );
         assert_eq!(
             (youki.init().unwrap(), names(&youki)),
-            (Init { pid: 7, start: None }, vec![pair("io.x", "true")])
+            (InitPid { pid: 7, start: None }, vec![pair("io.x", "true")])
         );
     }
 

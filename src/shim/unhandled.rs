@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::found;
+use super::existing_container;
 use crate::invocation::{self, Dialect, Reach, Why};
 use crate::record::Store;
 use crate::runtime;
@@ -26,7 +26,7 @@ pub(super) fn check(settings: &Settings, dialect: Dialect, args: &[OsString], wh
     let root = runtime::state_root(dialect, root.as_deref().map(Path::new))?;
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).flat_map(ids).collect();
     for word in &words {
-        found::check_kept(settings, dialect, &root, word)?;
+        existing_container::check_unrecorded(settings, dialect, &root, word)?;
     }
     if reach == Reach::Refused
         && let Some(slot) =

@@ -17,7 +17,7 @@ use crate::seal::{self, OpenNetns};
 ///
 /// # Errors
 /// It cannot be looked at. The table then stays, and everything is closed for whoever joins.
-pub(super) fn give_back(slot: &Slot, record: &Record) -> Result<()> {
+pub(super) fn release(slot: &Slot, record: &Record) -> Result<()> {
     let Some(path) = record.given_namespace() else { return Ok(()) };
     // The namespace went before the container.
     let Ok(netns) = OpenNetns::at(path) else { return Ok(()) };

@@ -10,7 +10,7 @@ use crate::rewrite::{plan, prove};
 use crate::rules::Subject;
 
 /// The flags that say something of the process, by their values, and the command.
-struct Words<'i> {
+struct ExecArguments<'i> {
     env: Vec<&'i Given>,
     caps: Vec<&'i Given>,
     command: &'i [std::ffi::OsString],
@@ -24,31 +24,31 @@ pub(super) fn removed<'i>(
     invocation: &'i Invocation,
     subject: &Subject,
 ) -> Result<Vec<(&'static str, &'i Given)>> {
-    let mut words = Words {
+    let mut arguments = ExecArguments {
         env: invocation.env.iter().collect(),
         caps: invocation.caps.iter().collect(),
         command: &invocation.command,
     };
-    let text = words.process();
+    let text = arguments.process();
     let document = Document::read(Kind::Process, text.as_bytes())?;
     let mut removed = Vec::new();
     for (rule, edit) in plan(Kind::Process, &document.view()?, subject)? {
-        match words.flag(&edit) {
+        match arguments.flag(&edit) {
             _ if edit.change == Change::Note => {}
             Some(given) => removed.push((rule.name, given)),
             None => bail!("{}: the command line cannot be changed so; give --process", rule.name),
         }
     }
     let stays = |given: &&Given| !removed.iter().any(|(_, gone)| std::ptr::eq(*gone, *given));
-    words.env.retain(stays);
-    words.caps.retain(stays);
-    let text = words.process();
+    arguments.env.retain(stays);
+    arguments.caps.retain(stays);
+    let text = arguments.process();
     let document = Document::read(Kind::Process, text.as_bytes())?;
     prove(Kind::Process, &document.view()?, subject)?;
     Ok(removed)
 }
 
-impl<'i> Words<'i> {
+impl<'i> ExecArguments<'i> {
     /// The process file that says the same.
     fn process(&self) -> String {
         let values = |flags: &[&Given]| -> Vec<String> {
