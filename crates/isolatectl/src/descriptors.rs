@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::stat::stat;
 
-use super::case::Case;
 use super::devices::unusual;
+use super::process_report::ProcessReport;
 use super::read;
 use oci_isolate::proc::Dir;
 
@@ -16,18 +16,18 @@ use oci_isolate::proc::Dir;
 const PASSING: Duration = Duration::from_millis(50);
 
 /// The sockets of the host's network namespace, and of that of `init`.
-pub(super) struct Sockets<'a> {
+pub(super) struct KnownSockets<'a> {
     init: Dir,
     hosts: &'a BTreeSet<u64>,
     own: BTreeSet<u64>,
 }
 
-impl<'a> Sockets<'a> {
-    pub(super) fn listed(init: &Dir, hosts: &'a BTreeSet<u64>) -> Result<Self> {
-        Ok(Self { init: init.clone(), hosts, own: listed(init)? })
+impl<'a> KnownSockets<'a> {
+    pub(super) fn new(init: &Dir, hosts: &'a BTreeSet<u64>) -> Result<Self> {
+        Ok(Self { init: init.clone(), hosts, own: list_sockets(init)? })
     }
 
-    pub(super) fn look(&mut self, case: &mut Case) -> Result<()> {
+    pub(super) fn inspect(&mut self, case: &mut ProcessReport) -> Result<()> {
         let mut strange = Vec::new();
         for (number, target) in descriptors(&case.process)? {
             let mut say = |is: &str| case.thing("descriptors", format_args!("descriptor {number}"), is);
@@ -51,7 +51,7 @@ impl<'a> Sockets<'a> {
             return Ok(());
         }
         std::thread::sleep(PASSING);
-        self.own = listed(&self.init)?;
+        self.own = list_sockets(&self.init)?;
         let now = descriptors(&case.process)?;
         for (number, target) in strange {
             let is_listed = inode(&target).is_some_and(|socket| self.own.contains(&socket));
@@ -84,7 +84,7 @@ const TABLES: [(&str, usize); 14] = [
 ];
 
 /// The inodes of all sockets that the network namespace of a process lists.
-pub(super) fn listed(process: &Dir) -> Result<BTreeSet<u64>> {
+pub(super) fn list_sockets(process: &Dir) -> Result<BTreeSet<u64>> {
     let mut listed = BTreeSet::new();
     for (table, column) in TABLES {
         let path = process.join("net").join(table);

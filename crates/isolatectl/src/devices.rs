@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::members::own_groups;
 use super::read;
 use oci_isolate::bundle::drivers_of;
@@ -34,7 +34,7 @@ pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
 }
 
 /// What the container's device control group allows beyond the usual devices. It has its own, or none that can be read.
-pub(super) fn allowed(init: u32) -> Result<Vec<Broken>> {
+pub(super) fn allowed(init: u32) -> Result<Vec<BrokenPromise>> {
     let mut broken = Vec::new();
     for (_, group) in own_groups(init)?.iter().filter(|(controllers, _)| controllers == "devices") {
         let list = read(&group.join("devices.list")).context("cannot read the device control group")?;
@@ -44,7 +44,7 @@ pub(super) fn allowed(init: u32) -> Result<Vec<Broken>> {
         let drivers = drivers_of(wanted.collect())?;
         let others = entries.iter().filter(|entry| (entry.major, entry.minor) != OF_RUNC);
         let against = others.filter_map(|entry| allowed_against(entry, &drivers));
-        broken.extend(against.map(|why| Broken::new("device-access", why)));
+        broken.extend(against.map(|why| BrokenPromise::new("device-access", why)));
     }
     Ok(broken)
 }

@@ -2,30 +2,30 @@
 //! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
 //! people, `--json` for programs.
 
-mod ask;
-mod broken;
-mod case;
+mod broken_promise;
 mod check;
+mod container_root;
+pub mod coverage;
 mod descriptors;
 mod devices;
 mod doctor;
 mod exit;
+mod filesystem;
+mod foreign_processes;
 mod inspect;
 mod install;
-mod kept;
 mod list;
 mod members;
-mod mounted;
-mod open;
+mod mounts;
+mod network;
 mod peers;
-mod process;
-mod rooted;
-pub mod seen;
-mod strangers;
+mod process_inspector;
+mod process_report;
+mod program_version;
+mod runtime_state;
 mod survey;
-mod tree;
 mod unrecorded;
-mod users;
+mod user_namespace;
 mod verify;
 
 use std::io::Write;
@@ -52,28 +52,28 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    verb: Verb,
+    verb: CtlCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum CtlCommand {
     /// Lists isolated containers: id, runtime root, state of their init process
     List,
     /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
-    Check(check::What),
+    Check(check::CheckArguments),
     /// Looks at what isolation takes on this host: settings, runtime, kernel, engines; changes nothing
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
     /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
-    Install(install::Arguments),
+    Install(install::InstallArguments),
     /// Prints the record of a container: what was changed and what the seal did
-    Inspect(Which),
+    Inspect(ContainerSelector),
     /// Prints or changes who a running container's peers are
     #[command(subcommand)]
-    Peers(peers::Verb),
+    Peers(peers::PeersCommand),
     /// Looks at a running container from outside and says what does not hold
     Verify {
         #[command(flatten)]
-        which: Option<Which>,
+        which: Option<ContainerSelector>,
         /// Every isolated container
         #[arg(long, conflicts_with = "id")]
         all: bool,
@@ -81,7 +81,7 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
-struct Which {
+struct ContainerSelector {
     /// The container's id, or the beginning of one
     id: String,
     /// The runtime's root, when several runtimes have a container of that id
@@ -110,15 +110,15 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
-        Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
-        Verb::Check(what) => check::check(what, json),
-        Verb::Doctor(arguments) => doctor::doctor(arguments, json),
-        Verb::Install(arguments) => install::install(arguments, json),
-        Verb::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
-        Verb::Peers(verb) => peers::peers(verb, json),
-        Verb::Verify { all: true, .. } => verify_all(json),
-        Verb::Verify { which: Some(which), .. } => verify_one(which, json),
-        Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
+        CtlCommand::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
+        CtlCommand::Check(what) => check::check(what, json),
+        CtlCommand::Doctor(arguments) => doctor::doctor(arguments, json),
+        CtlCommand::Install(arguments) => install::install(arguments, json),
+        CtlCommand::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
+        CtlCommand::Peers(verb) => peers::peers(verb, json),
+        CtlCommand::Verify { all: true, .. } => verify_all(json),
+        CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),
+        CtlCommand::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(&format!("{error:#}"), &[]));
@@ -128,17 +128,17 @@ fn answer(arguments: &Arguments) -> Exit {
 
 fn verify_all(json: bool) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
-    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
-    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::find_all(&settings)?);
+    verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// One without a record is found by all of its id.
-fn verify_one(which: &Which, json: bool) -> Result<Exit> {
+fn verify_one(which: &ContainerSelector, json: bool) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
     let (slots, unrecorded) = match find(which) {
         Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
-            let mut unrecorded = unrecorded::all(&settings)?;
+            let mut unrecorded = unrecorded::find_all(&settings)?;
             unrecorded
                 .retain(|found| found.id == which.id && which.root.as_ref().is_none_or(|r| *r == found.root));
             if unrecorded.is_empty() {
@@ -148,16 +148,16 @@ fn verify_one(which: &Which, json: bool) -> Result<Exit> {
         }
     };
     let (slots, unrecorded) = (&slots, &unrecorded);
-    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+    verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
 /// Containers that should have a record. To list needs no settings that can be used.
 fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
-    unrecorded::all(&bundle::load_settings(None).unwrap_or_default())
+    unrecorded::find_all(&bundle::load_settings(None).unwrap_or_default())
 }
 
 /// The container that is meant. Its record may still turn out to be unreadable.
-fn find(Which { id, root }: &Which) -> Result<Slot> {
+fn find(ContainerSelector { id, root }: &ContainerSelector) -> Result<Slot> {
     let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
     let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
     let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);

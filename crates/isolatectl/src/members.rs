@@ -15,7 +15,7 @@ const CONTROLLERS: [&str; 4] = ["devices", "freezer", "memory", "pids"];
 
 /// The processes of the container: those of its control groups, and init itself. Without a group of its own (rootless)
 /// they are those of its pid namespace.
-pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>> {
+pub(super) fn members(init: u32, processes: &ProcessTable) -> Result<BTreeSet<u32>> {
     let groups = own_groups(init)?;
     let mut members = BTreeSet::from([init]);
     for (_, group) in &groups {
@@ -30,12 +30,12 @@ pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>>
 }
 
 /// Who is in which namespace, of the kinds that lead into a container.
-pub(super) struct Processes(BTreeMap<(&'static str, Inode), BTreeSet<u32>>);
+pub(super) struct ProcessTable(BTreeMap<(&'static str, Inode), BTreeSet<u32>>);
 
 /// The kinds of namespaces in which strangers are looked for.
 pub(super) const KINDS: [&str; 5] = ["net", "pid", "ipc", "mnt", "user"];
 
-impl Processes {
+impl ProcessTable {
     /// Looks at all processes, in one pass over /proc. Those that may not be looked at are not ours.
     pub(super) fn all() -> Result<Self> {
         let mut found: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();

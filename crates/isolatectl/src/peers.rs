@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{Which, find, load, print, print_json};
+use super::{ContainerSelector, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::policy::{Job, Prefixes};
 use oci_isolate::record::{GrantedOpenings, Record, Slot};
@@ -16,67 +16,69 @@ use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, job, policy};
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Verb {
+pub(super) enum PeersCommand {
     /// Prints the peers of a container
-    Show(Which),
+    Show(ContainerSelector),
     /// Makes these its peers by address, and no others
-    Set(Change),
+    Set(PeersArguments),
     /// Makes these its peers as well
-    Add(Change),
+    Add(PeersArguments),
     /// Takes these of its peers away, as they were given
-    Remove(Change),
+    Remove(PeersArguments),
     /// Puts in force what the addresses of its job's members are now, for all of the job
     ///
     /// The engine calls no runtime when it connects or disconnects a network (docker network connect).
-    Settle(Which),
+    Settle(ContainerSelector),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Change {
+pub(super) struct PeersArguments {
     #[command(flatten)]
-    which: Which,
+    which: ContainerSelector,
     /// Addresses and prefixes
     prefixes: Vec<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Shown<'a> {
+struct PeersReport<'a> {
     id: &'a str,
     /// By address.
     peers: &'a Prefixes,
     job: Option<&'a Job>,
     /// The addresses of the others of its job that run.
-    members: Vec<Member>,
+    members: Vec<MemberReport>,
     /// What the kernel lets through: both, without overlap.
     allowed: Prefixes,
 }
 
 #[derive(Serialize)]
-struct Member {
+struct MemberReport {
     id: String,
     addresses: BTreeSet<std::net::IpAddr>,
 }
 
-pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
+pub(super) fn peers(verb: &PeersCommand, json: bool) -> Result<Exit> {
     match verb {
-        Verb::Show(which) => {
+        PeersCommand::Show(which) => {
             let slot = find(which)?;
             show(&slot, &load(&slot)?, json)
         }
-        Verb::Set(change) => put(change, |_, given| Ok(given)),
-        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect())),
-        Verb::Remove(change) => put(change, |peers, given| {
+        PeersCommand::Set(change) => put(change, |_, given| Ok(given)),
+        PeersCommand::Add(change) => {
+            put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect()))
+        }
+        PeersCommand::Remove(change) => put(change, |peers, given| {
             if let Some(missing) = given.iter().find(|given| !peers.contains(given)) {
                 bail!("{missing} is not among its peers by address; see isolatectl peers show");
             }
             Ok(peers.iter().filter(|peer| !given.contains(peer)).copied().collect())
         }),
-        Verb::Settle(which) => settle(which),
+        PeersCommand::Settle(which) => settle(which),
     }
 }
 
-fn settle(which: &Which) -> Result<Exit> {
+fn settle(which: &ContainerSelector) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
     let slot = find(which)?;
     let _lock = slot.lock_peers()?;
@@ -90,8 +92,8 @@ fn settle(which: &Which) -> Result<Exit> {
 fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
     let others = job::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
-    let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
-    let shown = Shown {
+    let others = others.map(|m| MemberReport { addresses: m.own().clone(), id: m.record.id });
+    let shown = PeersReport {
         id: &record.id,
         peers: &opened.peers,
         job: record.job(),
@@ -106,7 +108,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     for peer in shown.peers {
         writeln!(text, "{peer}")?;
     }
-    for Member { id, addresses } in &shown.members {
+    for MemberReport { id, addresses } in &shown.members {
         let job = shown.job.map(Job::to_string).unwrap_or_default();
         for address in addresses {
             writeln!(text, "{address}  {id}, of job {job}")?;
@@ -117,7 +119,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
 }
 
 /// Makes the peers by address what `change` makes of them and of those that are given.
-fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
+fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {

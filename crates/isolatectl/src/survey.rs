@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::sys::stat::FileStat;
 
-use super::descriptors::listed;
-use super::members::Processes;
+use super::descriptors::list_sockets;
+use super::members::ProcessTable;
 use super::{read, read_bytes};
 use oci_isolate::bundle;
 use oci_isolate::job::JobMember;
@@ -22,17 +22,17 @@ use oci_isolate::seal::{Netns, OpenNetns};
 
 /// The machine as it was when `verify` began.
 pub(super) struct Survey {
-    pub(super) processes: Processes,
+    pub(super) processes: ProcessTable,
     /// The sockets of the host's network namespace, by inode.
     pub(super) sockets: BTreeSet<u64>,
-    pub(super) mounts: Mounts,
-    bound: OnceCell<Vec<Bound>>,
-    records: OnceCell<Vec<Lives>>,
-    opened: OnceCell<Vec<Open>>,
+    pub(super) mounts: HostMounts,
+    bound: OnceCell<Vec<BoundSocket>>,
+    records: OnceCell<Vec<RunningContainer>>,
+    opened: OnceCell<Vec<OpenContainer>>,
 }
 
 /// The mounts of the host, as far as it matters that they are its.
-pub(super) struct Mounts {
+pub(super) struct HostMounts {
     text: Vec<u8>,
     /// File systems by kind and device.
     kernels: BTreeSet<(String, String)>,
@@ -43,7 +43,7 @@ pub(super) struct Mounts {
 }
 
 /// A socket to which a process of the host's network namespace is bound.
-pub(super) struct Bound {
+pub(super) struct BoundSocket {
     /// The number of its file system in mountinfo, and its path in that.
     pub(super) device: String,
     pub(super) path: PathBuf,
@@ -51,15 +51,15 @@ pub(super) struct Bound {
     pub(super) inode: Inode,
 }
 
-/// A container that lives with something open in a namespace of its own.
-pub(super) struct Open {
+/// A container that runs with something open in a namespace of its own.
+pub(super) struct OpenContainer {
     pub(super) slot: Slot,
     pub(super) record: Record,
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
-/// A container that lives, and the network namespace that it is in.
-struct Lives {
+/// A container that runs, and the network namespace that it is in.
+struct RunningContainer {
     record: PathBuf,
     init: ProcessId,
     netns: Netns,
@@ -72,9 +72,9 @@ impl Survey {
     /// /proc cannot be read.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
-            processes: Processes::all()?,
-            sockets: listed(&Dir::ours())?,
-            mounts: Mounts::of_host()?,
+            processes: ProcessTable::all()?,
+            sockets: list_sockets(&Dir::ours())?,
+            mounts: HostMounts::of_host()?,
             bound: OnceCell::new(),
             records: OnceCell::new(),
             opened: OnceCell::new(),
@@ -83,17 +83,17 @@ impl Survey {
 
     /// The init processes of the other isolated containers in the same network namespace: those of a pod.
     pub(super) fn beside(&self, slot: &Slot, netns: Netns) -> Result<Vec<u32>> {
-        let all = known(&self.records, lives)?;
+        let all = known(&self.records, running)?;
         let others = all.iter().filter(|other| other.record != slot.record() && other.netns == netns);
         Ok(others.filter(|other| other.init.runs()).map(|other| other.init.pid).collect())
     }
 
     /// The containers in whose namespaces something is open.
-    pub(super) fn opened(&self) -> Result<&[Open]> {
+    pub(super) fn opened(&self) -> Result<&[OpenContainer]> {
         known(&self.opened, || {
             let of = |(slot, record): Recorded| {
                 let member = JobMember::of(slot.clone(), record.clone()).ok().flatten()?;
-                Some(Open { slot, record, addresses: member.own().clone() })
+                Some(OpenContainer { slot, record, addresses: member.own().clone() })
             };
             Ok(Store::ours().readable()?.filter_map(of).collect())
         })
@@ -101,7 +101,7 @@ impl Survey {
 
     /// The sockets of the host that have a path. One whose path leads to something else by now, or that was bound elsewhere
     /// than in the host's mount namespace, is not among them.
-    pub(super) fn bound(&self) -> Result<&[Bound]> {
+    pub(super) fn bound(&self) -> Result<&[BoundSocket]> {
         known(&self.bound, || {
             let text = read(Path::new("/proc/self/net/unix"))?;
             let paths = text.lines().filter_map(|line| Some(Path::new(&line[line.find(" /")? + 1..])));
@@ -119,16 +119,16 @@ fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> R
     }
 }
 
-fn lives() -> Result<Vec<Lives>> {
+fn running() -> Result<Vec<RunningContainer>> {
     let of = |(slot, record): Recorded| {
         let init = record.init.filter(|init| init.runs())?;
         let netns = OpenNetns::of(&init.dir()).ok()?.id();
-        Some(Lives { record: slot.record().to_owned(), init, netns })
+        Some(RunningContainer { record: slot.record().to_owned(), init, netns })
     };
     Ok(Store::ours().readable()?.filter_map(of).collect())
 }
 
-impl Mounts {
+impl HostMounts {
     fn of_host() -> Result<Self> {
         read_bytes(Path::new("/proc/self/mountinfo")).map(Self::of)
     }
@@ -166,7 +166,7 @@ impl Mounts {
         self.systems.get(&Inode::from(stat)).copied()
     }
 
-    fn bound(&self, path: &Path) -> Option<Bound> {
+    fn bound(&self, path: &Path) -> Option<BoundSocket> {
         let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
         let path = std::fs::canonicalize(path).ok()?;
         // Of two mounts at one point the later one is seen.
@@ -174,6 +174,6 @@ impl Mounts {
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;
         let inside = mount.root().join(below);
-        Some(Bound { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
+        Some(BoundSocket { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
     }
 }

@@ -41,7 +41,7 @@ const ROOTS: [(&str, &str); 10] = [
 ///
 /// # Errors
 /// Records cannot be listed.
-pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
+pub(super) fn find_all(settings: &Settings) -> Result<Vec<Unrecorded>> {
     // What the settings isolate without being asked may have been there before them.
     let settings = Settings { mode: Mode::Annotation, ..settings.clone() };
     let recorded = Store::ours().slots()?;
@@ -59,14 +59,14 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
         let Some(number) = Inode::of(&root).ok().filter(|number| seen.insert(*number)) else { continue };
         for id in names(&root) {
             if !recorded.contains(&(number, id.clone())) {
-                found.extend(look(&settings, &root, id));
+                found.extend(inspect(&settings, &root, id));
             }
         }
     }
     Ok(found)
 }
 
-fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
+fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     let slot = Slot::of(root, &id)?;
     // Names differ, so any of them finds it.
     let kept = RuntimeState::read(Dialect::Runc, &root.join(&id)).transpose()?;

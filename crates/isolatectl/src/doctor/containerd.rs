@@ -7,20 +7,20 @@ use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
-use crate::ask;
 use crate::install::containerd::{disabled, given, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
 use crate::install::tables::{at, read, strings};
+use crate::program_version;
 use oci_isolate::policy::{self, SWITCH};
 use oci_isolate::settings::{Mode, Settings};
 
-pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
     let file = root.join(&FILE[1..]);
-    let version = ask::version(Path::new("containerd"));
+    let version = program_version::query(Path::new("containerd"));
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("containerd", "not there")];
     }
-    let major = version.as_deref().and_then(ask::major);
+    let major = version.as_deref().and_then(program_version::major);
     let mut found =
         vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
     let findings = read(&file).and_then(|main| match disabled(&main) {
@@ -60,13 +60,13 @@ fn judge(
 }
 
 /// A handler that is the shim.
-struct Handler {
+struct ShimHandler {
     name: String,
     binary: String,
     pod_annotations: Vec<String>,
 }
 
-fn judged(handler: &Handler, settings: &Settings) -> Finding {
+fn judged(handler: &ShimHandler, settings: &Settings) -> Finding {
     let (name, what) = (&handler.name, "isolatectl install containerd, with --name where it has another");
     if let Some(why) = unusable(Path::new(&handler.binary)) {
         return Finding::fail(CHECK, format!("handler {name}: {why}"), what);
@@ -97,7 +97,7 @@ fn handlers(
     main: DocumentMut,
     major: Option<u32>,
     shim: &Path,
-) -> Result<Vec<Handler>> {
+) -> Result<Vec<ShimHandler>> {
     let version = match given(&main) {
         _ if main.is_empty() => return Ok(vec![]),
         Some(version @ 2..=4) => version,
@@ -118,7 +118,7 @@ fn handlers(
 }
 
 /// Handlers that are the shim, of files of which the first wins.
-fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
+fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<ShimHandler> {
     let find = |keys: &[&str]| {
         whole.iter().find_map(|document| {
             at(document, &[&way_of(document, version)[..], &["runtimes"], keys].concat())
@@ -132,7 +132,7 @@ fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
     names.dedup();
     let ours = |name: &str| {
         let binary = find(&[name, "options", "BinaryName"])?.as_str()?;
-        is_shim(Path::new(binary), shim).then(|| Handler {
+        is_shim(Path::new(binary), shim).then(|| ShimHandler {
             name: name.to_owned(),
             binary: binary.to_owned(),
             pod_annotations: strings(find(&[name, "pod_annotations"])),

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
-use crate::ask;
+use crate::program_version;
 use oci_isolate::record;
 use oci_isolate::runtime::Runtime;
 use oci_isolate::settings::{DEFAULT_PATH, Mode, PATH_VARIABLE, Settings};
@@ -38,7 +38,7 @@ pub(super) fn runtime(shim: &Path, settings: &Settings, findings: &mut Vec<Findi
     match Runtime::find_for(shim, &settings.runtime, true) {
         Ok(runtime) => {
             let path = runtime.path().display();
-            findings.push(match ask::version(runtime.path()) {
+            findings.push(match program_version::query(runtime.path()) {
                 Some(version) => Finding::ok("runtime", format!("{path}, {version}")),
                 None => Finding::fail(
                     "runtime",

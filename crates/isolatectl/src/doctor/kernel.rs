@@ -7,9 +7,9 @@ use oci_isolate::invocation::Dialect;
 use oci_isolate::runtime::{Libseccomp, Runtime};
 use oci_isolate::settings::Settings;
 
-pub(super) fn look(settings: &Settings, runtime: Option<&Runtime>) -> Vec<Finding> {
+pub(super) fn check(settings: &Settings, runtime: Option<&Runtime>) -> Vec<Finding> {
     let mut found = vec![version()];
-    found.extend(namespace::look(settings.firewall));
+    found.extend(namespace::check(settings.firewall));
     found.extend(runtime.map(libseccomp));
     found.extend([seccomp(), overlay(), control_groups(runtime)]);
     found

@@ -21,7 +21,7 @@ use super::install::NAME;
 use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     /// Where the configuration of engines is, if it is not below /
     #[arg(long, value_name = "DIR", default_value = "/")]
     config_root: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum CheckStatus {
     /// As it should be, or not there and not needed.
     Ok,
     /// Works, and not as everybody would expect.
@@ -42,34 +42,34 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
-    state: State,
+    state: CheckStatus,
     says: String,
     r#do: Option<String>,
 }
 
 impl Finding {
     fn ok(check: &'static str, says: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, says: says.into(), r#do: None }
+        Self { check, state: CheckStatus::Ok, says: says.into(), r#do: None }
     }
 
     fn warn(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: State::Warn, says: says.into(), r#do: Some(what.into()) }
+        Self { check, state: CheckStatus::Warn, says: says.into(), r#do: Some(what.into()) }
     }
 
     fn fail(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: State::Fail, says: says.into(), r#do: Some(what.into()) }
+        Self { check, state: CheckStatus::Fail, says: says.into(), r#do: Some(what.into()) }
     }
 }
 
-pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<Exit> {
+pub(super) fn doctor(arguments: &DoctorArguments, json: bool) -> Result<Exit> {
     let root = &arguments.config_root;
     let shim = std::env::current_exe()?.with_file_name(NAME);
     let (settings, mut findings) = host::settings();
     let runtime = host::runtime(&shim, &settings, &mut findings);
     findings.push(host::state());
-    findings.extend(kernel::look(&settings, runtime.as_ref()));
-    findings.extend(docker::look(root, &shim, &settings));
-    findings.extend(containerd::look(root, &shim, &settings));
+    findings.extend(kernel::check(&settings, runtime.as_ref()));
+    findings.extend(docker::check(root, &shim, &settings));
+    findings.extend(containerd::check(root, &shim, &settings));
     findings.extend([drop_ins::podman(root, &shim), drop_ins::crio(root, &shim)]);
     if json {
         print_json(&findings)?;
@@ -77,15 +77,15 @@ pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<Exit> {
         let colour = std::io::stdout().is_terminal();
         print(&findings.iter().map(|finding| line(finding, colour)).collect::<String>())?;
     }
-    let fails = findings.iter().any(|finding| finding.state == State::Fail);
+    let fails = findings.iter().any(|finding| finding.state == CheckStatus::Fail);
     Ok(Exit::ok_if(!fails))
 }
 
 fn line(finding: &Finding, colour: bool) -> String {
     let (word, number) = match finding.state {
-        State::Ok => ("ok  ", 32),
-        State::Warn => ("warn", 33),
-        State::Fail => ("FAIL", 31),
+        CheckStatus::Ok => ("ok  ", 32),
+        CheckStatus::Warn => ("warn", 33),
+        CheckStatus::Fail => ("FAIL", 31),
     };
     let word = if colour { format!("\x1b[{number}m{word}\x1b[0m") } else { word.to_owned() };
     let what = finding.r#do.iter().map(|what| format!("; {what}")).collect::<String>();

@@ -15,7 +15,7 @@ use oci_isolate::policy::{Ingress, Protocol};
 use oci_isolate::seal::{self, Desired};
 use oci_isolate::settings::Firewall;
 
-pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
+pub(super) fn check(firewall: Firewall) -> Vec<Finding> {
     let closed = sealed_as(None);
     if let Err(error) = &closed
         && error.chain().any(|cause| cause.downcast_ref() == Some(&Errno::EPERM))

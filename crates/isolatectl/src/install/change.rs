@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Edited, Wanted};
+use super::{ConfigEdit, Registration};
 use oci_isolate::files::{self, SMALL_LIMIT, Snapshot};
 
 /// Keeps other runs of `install` away from the directory of a file until it is dropped: each takes what it read for what is
@@ -39,7 +39,7 @@ pub(super) fn lock(file: &Path) -> Result<Option<Flock<File>>> {
 }
 
 /// What is to become of a file.
-pub(super) struct Change {
+pub(super) struct FileChange {
     /// The file itself, behind all links.
     pub(super) file: PathBuf,
     before: Option<Snapshot>,
@@ -47,20 +47,20 @@ pub(super) struct Change {
     pub(super) after: Option<String>,
     /// The file as it was before the runtime came, where no engine reads it.
     kept: PathBuf,
-    keep: Keep,
+    keep: BackupAction,
 }
 
 /// What becomes of the file that was kept.
-enum Keep {
+enum BackupAction {
     AsItIs,
     Write,
     Remove,
 }
 
-impl Change {
+impl FileChange {
     /// The runtime comes into the file.
-    pub(super) fn into(edited: &Edited, wanted: &Wanted) -> Result<Self> {
-        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+    pub(super) fn into(edited: &ConfigEdit, wanted: &Registration) -> Result<Self> {
+        let (file, before, kept) = locate(&edited.file, &wanted.name)?;
         let text = before.as_ref().map(text_of).transpose()?.unwrap_or_default();
         let after = (edited.add)(text, wanted)?;
         let new = (edited.remove)(text, &wanted.name, text)? == text;
@@ -69,15 +69,16 @@ impl Change {
             let left = (edited.remove)(text, &wanted.name, "")?;
             Ok(!kept.exists() && !comes_and_goes(edited, wanted, "")?.contains(&left))
         };
-        let keep = if before.is_some() && (new || by_hand()?) { Keep::Write } else { Keep::AsItIs };
+        let keep =
+            if before.is_some() && (new || by_hand()?) { BackupAction::Write } else { BackupAction::AsItIs };
         Ok(Self { file, before, after: Some(after), kept, keep })
     }
 
     /// The runtime goes out of the file. Where nobody else has changed anything since it came, every byte is as it was.
-    pub(super) fn out_of(edited: &Edited, wanted: &Wanted) -> Result<Self> {
-        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+    pub(super) fn out_of(edited: &ConfigEdit, wanted: &Registration) -> Result<Self> {
+        let (file, before, kept) = locate(&edited.file, &wanted.name)?;
         let Some(now) = &before else {
-            return Ok(Self { file, before, after: None, kept, keep: Keep::AsItIs });
+            return Ok(Self { file, before, after: None, kept, keep: BackupAction::AsItIs });
         };
         let text = text_of(now)?;
         let old = kept.exists().then(|| files::read(&kept, SMALL_LIMIT)).transpose()?;
@@ -85,11 +86,11 @@ impl Change {
         let base = old.unwrap_or_default();
         let left = (edited.remove)(text, &wanted.name, base)?;
         if left == text {
-            return Ok(Self { file, after: Some(left), before, kept, keep: Keep::AsItIs });
+            return Ok(Self { file, after: Some(left), before, kept, keep: BackupAction::AsItIs });
         }
         let untouched = comes_and_goes(edited, wanted, base)?.contains(&left);
         let after = if untouched { old.map(str::to_owned) } else { Some(left) };
-        Ok(Self { file, before, after, kept, keep: Keep::Remove })
+        Ok(Self { file, before, after, kept, keep: BackupAction::Remove })
     }
 
     /// Whether there is anything to do.
@@ -120,7 +121,7 @@ impl Change {
             return Ok(());
         }
         let kept = match (&self.keep, &self.before) {
-            (Keep::Write, Some(before)) => Some(before.copy(&self.kept)?),
+            (BackupAction::Write, Some(before)) => Some(before.copy(&self.kept)?),
             _ => None,
         };
         if let Err(error) = self.replace() {
@@ -130,7 +131,7 @@ impl Change {
             }
             return Err(error);
         }
-        if let Keep::Remove = self.keep {
+        if let BackupAction::Remove = self.keep {
             match std::fs::remove_file(&self.kept) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", self.kept.display()));
@@ -168,17 +169,17 @@ impl Change {
 }
 
 /// What is left of a text when the runtime has come and gone: not as the default, and as the default.
-fn comes_and_goes(edited: &Edited, wanted: &Wanted, text: &str) -> Result<[String; 2]> {
+fn comes_and_goes(edited: &ConfigEdit, wanted: &Registration, text: &str) -> Result<[String; 2]> {
     let left = |default| -> Result<String> {
         let (name, path) = (wanted.name.clone(), wanted.path.clone());
-        let wanted = Wanted { name, path, default, always: false, switches: vec![] };
+        let wanted = Registration { name, path, default, always: false, switches: vec![] };
         (edited.remove)(&(edited.add)(text, &wanted)?, &wanted.name, text)
     };
     Ok([left(false)?, left(true)?])
 }
 
 /// The file behind all links, since a link is how its owner keeps it somewhere else; what is in it; where it is kept.
-fn look(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
+fn locate(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
     let file = match std::fs::canonicalize(file) {
         Ok(real) => real,
         Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => std::path::absolute(file)?,

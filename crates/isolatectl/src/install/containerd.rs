@@ -12,12 +12,12 @@ use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use super::imports::{FILE, check_imported, drop_in, imports, own_file_of};
 use super::tables::{at, extend, make, parse, put_back, read, set, strings, take_out, written};
-use super::{ANNOTATIONS, Edited, Wanted};
-use crate::ask;
+use super::{ANNOTATIONS, ConfigEdit, Registration};
+use crate::program_version;
 
 const RUNC: &str = "io.containerd.runc.v2";
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
     let document = read(&main)?;
     let own = own_file_of(&main)?;
@@ -42,11 +42,11 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
         imported.into_iter().map(|(_, other)| other).chain([document]).chain(own.clone()).collect();
     let options = model(&whole, version, name).and_then(|model| model.get("options").cloned());
     let binary = options.as_ref().and_then(|options| options.as_table_like()?.get("BinaryName")?.as_str());
-    let behind = binary.map(PathBuf::from);
+    let default_runtime = binary.map(PathBuf::from);
     let place = file.clone();
-    Ok(Edited {
+    Ok(ConfigEdit {
         file,
-        behind,
+        default_runtime,
         add: Box::new(move |text, wanted| {
             check_imported(&place, own.as_ref())?;
             add(text, wanted, version, &whole)
@@ -55,7 +55,7 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     })
 }
 
-fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Result<String> {
+fn add(text: &str, wanted: &Registration, version: i64, whole: &[DocumentMut]) -> Result<String> {
     whole.iter().try_for_each(check_served)?;
     let mut document = parse(text)?;
     if document.is_empty() {
@@ -169,8 +169,8 @@ fn version(document: &DocumentMut) -> Result<i64> {
             bail!("its version is {other}, and 2, 3 and 4 are known; see `containerd config migrate`")
         }
         None => {
-            let said = ask::version(Path::new("containerd"));
-            match said.as_deref().and_then(ask::major) {
+            let said = program_version::query(Path::new("containerd"));
+            match said.as_deref().and_then(program_version::major) {
                 Some(1) => Ok(2),
                 Some(_) => Ok(3),
                 None => bail!(

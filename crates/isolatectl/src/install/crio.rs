@@ -11,7 +11,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::podman::file_name;
 use super::tables::{at, make, parse, put_back, read, set, take_out, written};
-use super::{Edited, Wanted};
+use super::{ConfigEdit, Registration};
 
 pub(crate) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
 const RUNTIME: [&str; 2] = ["crio", "runtime"];
@@ -26,7 +26,7 @@ const COPIED: [&str; 6] = [
     "privileged_without_host_devices",
 ];
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let file = config.map_or_else(|| Path::new(DIRECTORY).join(file_name(name, "conf")), Path::to_owned);
     let mut model = None;
     let others: Vec<_> = files(Path::new("/"))
@@ -44,16 +44,16 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
         model = model.or_else(|| find(&["runtimes", default])?.clone().into_table().ok());
     }
     let model = model.unwrap_or_default();
-    let behind = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
-    Ok(Edited {
+    let default_runtime = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
+    Ok(ConfigEdit {
         file,
-        behind,
+        default_runtime,
         add: Box::new(move |text, wanted| add(text, wanted, &model)),
         remove: Box::new(remove),
     })
 }
 
-fn add(text: &str, wanted: &Wanted, model: &Table) -> Result<String> {
+fn add(text: &str, wanted: &Registration, model: &Table) -> Result<String> {
     let mut document = parse(text)?;
     if wanted.default {
         set(make(&mut document, &RUNTIME)?, DEFAULT, wanted.name.as_str());

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::json::{Member, insert, members, remove, spliced};
-use super::{Edited, Wanted};
+use super::json::{ObjectMember, insert, members, remove, spliced};
+use super::{ConfigEdit, Registration};
 use oci_isolate::files::{self, SMALL_LIMIT};
 
 pub(crate) const FILE: &str = "/etc/docker/daemon.json";
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Edited {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> ConfigEdit {
     let file = config.unwrap_or(Path::new(FILE)).to_owned();
-    let behind = behind(&file, name);
-    Edited { file, behind, add: Box::new(add), remove: Box::new(take_out) }
+    let default_runtime = behind(&file, name);
+    ConfigEdit { file, default_runtime, add: Box::new(add), remove: Box::new(take_out) }
 }
 
 /// A file that cannot be read has nothing to say here; whoever edits it says why.
@@ -25,7 +25,7 @@ fn behind(file: &Path, name: &str) -> Option<PathBuf> {
     Some(document.get("runtimes")?.get(default)?.get("path")?.as_str()?.into())
 }
 
-fn add(text: &str, wanted: &Wanted) -> Result<String> {
+fn add(text: &str, wanted: &Registration) -> Result<String> {
     if text.trim_ascii().is_empty() {
         return add("{\n}\n", wanted);
     }
@@ -82,7 +82,7 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
         if before.trim_ascii().is_empty() { Ok(None) } else { find(before, 0..before.len(), key) }
     };
     // One that was empty by itself stays; one that others have left meanwhile is nobody's.
-    let empty = |member: Member| members(before, member.value).is_ok_and(|members| members.is_empty());
+    let empty = |member: ObjectMember| members(before, member.value).is_ok_and(|members| members.is_empty());
     if known.is_empty() && !had("runtimes")?.is_some_and(empty) {
         text = remove(&text, 0..text.len(), "runtimes")?;
     }
@@ -103,7 +103,7 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
 }
 
 /// The runtime as a member of `runtimes`.
-fn shown(wanted: &Wanted) -> String {
+fn shown(wanted: &Registration) -> String {
     let path = Value::from(wanted.path.display().to_string());
     let arguments = if wanted.always { ", \"runtimeArgs\": [\"--isolate=always\"]" } else { "" };
     format!("{{\"path\": {path}{arguments}}}")
@@ -126,7 +126,7 @@ fn newline(text: &str) -> Option<&'static str> {
     text.contains('\n').then(|| if text.contains("\r\n") { "\r\n" } else { "\n" })
 }
 
-fn find(text: &str, object: Range<usize>, name: &str) -> Result<Option<Member>> {
+fn find(text: &str, object: Range<usize>, name: &str) -> Result<Option<ObjectMember>> {
     Ok(members(text, object)?.into_iter().find(|member| member.name == name))
 }
 
@@ -138,8 +138,8 @@ mod tests {
 
     use super::*;
 
-    fn wanted(name: &str, default: bool) -> Wanted {
-        Wanted {
+    fn wanted(name: &str, default: bool) -> Registration {
+        Registration {
             name: name.into(),
             path: "/opt/oci-isolate".into(),
             default,

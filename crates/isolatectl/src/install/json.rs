@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A member of an object, by places in the text.
-pub(super) struct Member {
+pub(super) struct ObjectMember {
     pub(super) name: String,
     starts: usize,
     pub(super) value: Range<usize>,
@@ -20,12 +20,12 @@ pub(super) struct Member {
 ///
 /// # Errors
 /// It is not JSON, or not an object, or has a member twice.
-pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<Member>> {
+pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<ObjectMember>> {
     let part = &text[object.clone()];
     let mut deserializer = serde_json::Deserializer::from_str(part);
     let raw = deserializer.deserialize_map(Raw).and_then(|raw| deserializer.end().map(|()| raw));
     let raw = raw.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut found: Vec<Member> = Vec::new();
+    let mut found: Vec<ObjectMember> = Vec::new();
     let mut at = object.start + part.find('{').unwrap_or(0) + 1;
     for (name, value) in raw {
         if found.iter().any(|member| member.name == name) {
@@ -34,7 +34,7 @@ pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<Member>> {
         let starts = at + text[at..].find('"').unwrap_or(0);
         let value_starts = value.as_ptr() as usize - text.as_ptr() as usize;
         at = value_starts + value.len();
-        found.push(Member { name, starts, value: value_starts..at });
+        found.push(ObjectMember { name, starts, value: value_starts..at });
     }
     Ok(found)
 }

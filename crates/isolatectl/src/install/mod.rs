@@ -3,10 +3,10 @@
 //! Data, then deed: an engine's file knows how a text becomes one with the runtime in it ([`Engine`]), and
 //! `change` puts texts in the place of files. Nothing is restarted, and the settings of oci-isolate are not written.
 
-mod behind;
 mod change;
 pub(super) mod containerd;
 pub(super) mod crio;
+mod default_runtime;
 pub(super) mod docker;
 pub(super) mod imports;
 mod json;
@@ -22,7 +22,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
 use super::{print, print_json};
-use change::Change;
+use change::FileChange;
 
 /// What the runtime is called in the engine unless `--name` says otherwise.
 pub(super) const NAME: &str = "oci-isolate";
@@ -44,7 +44,7 @@ enum Engine {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct InstallArguments {
     /// The engine whose configuration is edited
     engine: Engine,
     /// Prints what would change as a unified diff, and changes nothing
@@ -71,7 +71,7 @@ pub(super) struct Arguments {
 }
 
 /// What the engine is to be told.
-struct Wanted {
+struct Registration {
     name: String,
     path: PathBuf,
     default: bool,
@@ -80,37 +80,44 @@ struct Wanted {
     switches: Vec<String>,
 }
 
-type Add = dyn Fn(&str, &Wanted) -> Result<String>;
+type AddRuntime = dyn Fn(&str, &Registration) -> Result<String>;
 /// Of a text, a runtime's name, and the text before that came.
-type Remove = dyn Fn(&str, &str, &str) -> Result<String>;
+type RemoveRuntime = dyn Fn(&str, &str, &str) -> Result<String>;
 
 /// How a file of an engine is edited.
-struct Edited {
+struct ConfigEdit {
     file: PathBuf,
     /// The text with the runtime in it.
-    add: Box<Add>,
+    add: Box<AddRuntime>,
     /// The text without it, given the text as it was before it came.
-    remove: Box<Remove>,
+    remove: Box<RemoveRuntime>,
     /// The program that the engine runs by default, where its configuration names one.
-    behind: Option<PathBuf>,
+    default_runtime: Option<PathBuf>,
 }
 
-pub(super) fn install(arguments: &Arguments, json: bool) -> Result<Exit> {
+pub(super) fn install(arguments: &InstallArguments, json: bool) -> Result<Exit> {
     let wanted = wanted(arguments)?;
     let edited = edited(arguments, &wanted)?;
     let _lock = if arguments.dry_run { None } else { change::lock(&edited.file)? };
-    let change =
-        if arguments.uninstall { Change::out_of(&edited, &wanted) } else { Change::into(&edited, &wanted) };
+    let change = if arguments.uninstall {
+        FileChange::out_of(&edited, &wanted)
+    } else {
+        FileChange::into(&edited, &wanted)
+    };
     let change = change.with_context(|| format!("cannot {} {}", verb(arguments), edited.file.display()))?;
     if !arguments.dry_run {
         change.carry_out()?;
     }
-    let note = if arguments.uninstall { None } else { behind::note(&wanted.path, edited.behind.as_deref())? };
+    let note = if arguments.uninstall {
+        None
+    } else {
+        default_runtime::note(&wanted.path, edited.default_runtime.as_deref())?
+    };
     say(arguments, &change, note, json)?;
     Ok(Exit::Ok)
 }
 
-fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {
+fn edited(arguments: &InstallArguments, wanted: &Registration) -> Result<ConfigEdit> {
     let config = arguments.config.as_deref();
     match arguments.engine {
         Engine::Docker => Ok(docker::edited(config, &wanted.name)),
@@ -120,7 +127,7 @@ fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {
     }
 }
 
-fn wanted(arguments: &Arguments) -> Result<Wanted> {
+fn wanted(arguments: &InstallArguments) -> Result<Registration> {
     let name = arguments.name.clone();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
@@ -139,7 +146,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted> {
         if arguments.uninstall { NAME.into() } else { runtime_path(arguments.runtime_path.as_deref())? };
     let switches =
         if arguments.uninstall { vec![] } else { oci_isolate::bundle::load_settings(None)?.annotations };
-    Ok(Wanted { name, path, default: arguments.default, always: arguments.always, switches })
+    Ok(Registration { name, path, default: arguments.default, always: arguments.always, switches })
 }
 
 /// The shim: an absolute path of a program, as engines want it.
@@ -163,11 +170,11 @@ fn runtime_path(given: Option<&Path>) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn verb(arguments: &Arguments) -> &'static str {
+fn verb(arguments: &InstallArguments) -> &'static str {
     if arguments.uninstall { "uninstall from" } else { "install into" }
 }
 
-fn say(arguments: &Arguments, change: &Change, note: Option<String>, json: bool) -> Result<()> {
+fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, json: bool) -> Result<()> {
     let then = match arguments.engine {
         // On SIGHUP dockerd keeps the default runtime that a file names no more, and with it the old runtimes
         // (measured with 20.10.24 and 28.5.2).

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use crate::ask;
+use crate::program_version;
 
 /// The drop-ins that every version reads.
 pub(crate) const DIRECTORY: &str = "/etc/containers/containers.conf.d";
@@ -33,13 +33,13 @@ struct Reader {
 /// What the installed Podman reads for the caller, with the engine's files below `root`. A user's own files
 /// and those that the environment names are looked for on this machine only, not below another `root`.
 pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
-    let version = ask::version(Path::new("podman"));
+    let version = program_version::query(Path::new("podman"));
     let named = |name: &str| {
         let value = std::env::var_os(name).filter(|value| !value.is_empty() && root == Path::new("/"));
         value.map(PathBuf::from)
     };
     Reader {
-        major: version.as_deref().and_then(ask::major).unwrap_or(5),
+        major: version.as_deref().and_then(program_version::major).unwrap_or(5),
         uid: geteuid().as_raw(),
         home: named("XDG_CONFIG_HOME").or_else(|| named("HOME").map(|home| home.join(".config"))),
         only: named("CONTAINERS_CONF"),

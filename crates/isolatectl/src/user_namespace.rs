@@ -7,7 +7,7 @@ use oci_isolate::proc::{Dir, ID_MAPS, IdRange};
 
 /// The maps of a process in which the machine's root is, as `uid_map has it as 0`. Ids are followed as far as our own
 /// namespace says.
-pub(super) fn of_machine(process: &Dir) -> Result<Vec<String>> {
+pub(super) fn maps_with_host_root(process: &Dir) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for map in ID_MAPS {
         let (ours, theirs) = (Dir::ours().id_map(map)?, process.id_map(map)?);

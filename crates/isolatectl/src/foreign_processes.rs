@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::members::members;
 use super::survey::Survey;
 use oci_isolate::job::processes_in_netns;
@@ -28,13 +28,13 @@ const TRIES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// Looks at a container, whose processes are `own`.
-pub(super) fn look(
+pub(super) fn find(
     survey: &Survey,
     slot: &Slot,
     init: u32,
     netns: Netns,
     own: &BTreeSet<u32>,
-) -> Result<Vec<Broken>> {
+) -> Result<Vec<BrokenPromise>> {
     let mut found = Vec::new();
     for (rule, kind) in RULES {
         if kind == "user" && is_inherited(init, kind)? {
@@ -63,7 +63,7 @@ pub(super) fn look(
         found.retain(|(_, kind, pid)| *kind != "net" || inside.contains(pid));
     }
     let broken = |(rule, kind, pid)| {
-        Broken::new(rule, format!("process {pid} is in its {kind} namespace and not in the container"))
+        BrokenPromise::new(rule, format!("process {pid} is in its {kind} namespace and not in the container"))
     };
     Ok(found.into_iter().map(broken).collect())
 }

@@ -7,11 +7,11 @@ use anyhow::Result;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag, makedev};
 
-use super::case::Case;
+use super::container_root::{is, shows};
 use super::devices::unusual;
+use super::process_report::ProcessReport;
 use super::read_bytes;
-use super::rooted::{is, shows};
-use super::survey::{Mounts, Survey};
+use super::survey::{HostMounts, Survey};
 use oci_isolate::bundle::{self, MountInfo, PathFd};
 use oci_isolate::proc::Inode;
 use oci_isolate::record::Record;
@@ -21,7 +21,12 @@ use oci_isolate::rules::mounts::{Class, FileSystem};
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW);
 
 /// Looks at the mounts below a process' root directory.
-pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey, root: &PathFd) -> Result<()> {
+pub(super) fn inspect(
+    case: &mut ProcessReport,
+    record: &Record,
+    survey: &Survey,
+    root: &PathFd,
+) -> Result<()> {
     let own_groups = record.confined || !case.is_in_ours("cgroup")?;
     let text = read_bytes(&case.process.join("mountinfo"))?;
     let mounts: Vec<MountInfo> = bundle::parse_mountinfo(&text).collect();
@@ -70,7 +75,7 @@ fn of_kind(
     mount: &MountInfo,
     point: &Path,
     confined: bool,
-    hosts: &Mounts,
+    hosts: &HostMounts,
     terminals: Option<&str>,
 ) -> Option<(&'static str, String)> {
     let kind = mount.kind;
@@ -114,7 +119,7 @@ fn of_kind(
 /// The layers of an overlay that are directories of the system. Those by a relative path are an engine's own.
 fn systems<'h>(
     mount: &MountInfo,
-    hosts: &'h Mounts,
+    hosts: &'h HostMounts,
 ) -> impl Iterator<Item = (String, &'static str)> + use<'h> {
     let layers = if mount.kind == "overlay" { mount.layers() } else { Vec::new() };
     let layers = layers.into_iter().filter(|layer| layer.starts_with('/'));
@@ -126,7 +131,7 @@ fn of_node(
     mount: &MountInfo,
     point: &Path,
     stat: &FileStat,
-    hosts: &Mounts,
+    hosts: &HostMounts,
 ) -> Result<Vec<(&'static str, String)>> {
     let mut found = Vec::new();
     if mount.kind == "nsfs" {
@@ -151,7 +156,7 @@ fn of_node(
 }
 
 /// The sockets of the host that are found below a mount: bound after the container was created, or uncovered since.
-fn sockets(case: &mut Case, survey: &Survey, root: &PathFd, mounts: &[MountInfo]) -> Result<()> {
+fn sockets(case: &mut ProcessReport, survey: &Survey, root: &PathFd, mounts: &[MountInfo]) -> Result<()> {
     for bound in survey.bound()? {
         for mount in mounts.iter().filter(|mount| mount.device == bound.device) {
             let below = bound.path.strip_prefix(mount.root()).ok();
@@ -173,8 +178,9 @@ mod tests {
 
     #[test]
     fn a_mount_is_judged_by_its_kind_and_by_whose_it_is() {
-        let hosts =
-            Mounts::of(b"1 0 0:5 / /proc rw - proc proc rw\n2 0 0:6 / /m rw - mqueue mqueue rw\n".to_vec());
+        let hosts = HostMounts::of(
+            b"1 0 0:5 / /proc rw - proc proc rw\n2 0 0:6 / /m rw - mqueue mqueue rw\n".to_vec(),
+        );
         let judged = |confined, line: &str| {
             let text = format!("9 8 {line} rw\n");
             let mount = bundle::parse_mountinfo(text.as_bytes()).next().unwrap();

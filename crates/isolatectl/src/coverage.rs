@@ -3,7 +3,7 @@
 
 /// How much of a rule's promise is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum Coverage {
     /// All of it.
     Yes,
     /// A part.
@@ -14,25 +14,25 @@ pub enum Seen {
 
 /// A row: the rule or what else `verify` names, how much is seen, how, and what is not seen.
 #[derive(Debug)]
-pub struct Row {
+pub struct CoverageRow {
     /// The name that stands before the colon.
     pub rule: &'static str,
     /// How much is seen.
-    pub seen: Seen,
+    pub seen: Coverage,
     /// How.
     pub how: &'static str,
     /// What is not.
     pub not: &'static str,
 }
 
-const fn row(rule: &'static str, seen: Seen, how: &'static str, not: &'static str) -> Row {
-    Row { rule, seen, how, not }
+const fn row(rule: &'static str, seen: Coverage, how: &'static str, not: &'static str) -> CoverageRow {
+    CoverageRow { rule, seen, how, not }
 }
 
-use Seen::{No, Partly, Yes};
+use Coverage::{No, Partly, Yes};
 
 /// Every rule, then what is not one.
-pub const TABLE: [Row; 33] = [
+pub const TABLE: [CoverageRow; 33] = [
     row("unknown-members", No, "", "what the member made the runtime do"),
     row(
         "network-namespace",
@@ -202,7 +202,7 @@ mod tests {
 
     use oci_isolate::rules::RULES;
 
-    use super::{Row, TABLE};
+    use super::{CoverageRow, TABLE};
 
     /// A new rule says whether `isolatectl verify` sees it.
     #[test]
@@ -210,9 +210,9 @@ mod tests {
         let names: Vec<_> = TABLE.iter().map(|row| row.rule).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
         for rule in RULES {
-            assert!(names.contains(&rule.name), "{} is not in crates/isolatectl/src/seen.rs", rule.name);
+            assert!(names.contains(&rule.name), "{} is not in crates/isolatectl/src/coverage.rs", rule.name);
         }
-        let row = |row: &Row| {
+        let row = |row: &CoverageRow| {
             let seen = format!("{:?}", row.seen).to_lowercase();
             // What is not seen at all has nothing but that to say.
             assert_eq!(row.how.is_empty(), seen == "no", "{}", row.rule);

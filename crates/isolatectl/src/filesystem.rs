@@ -1,4 +1,4 @@
-//! What there is to say against the files that a process of a container sees: what is mounted ([`mounted`]), the nodes in
+//! What there is to say against the files that a process of a container sees: what is mounted ([`mounts`]), the nodes in
 //! `/dev`, and the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
 
 use std::collections::BTreeSet;
@@ -10,10 +10,10 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
 
-use super::case::Case;
+use super::container_root::{is, shows, there};
 use super::devices::unusual;
-use super::mounted;
-use super::rooted::{is, shows, there};
+use super::mounts;
+use super::process_report::ProcessReport;
 use super::survey::Survey;
 use oci_isolate::bundle::PathFd;
 use oci_isolate::record::Record;
@@ -23,9 +23,9 @@ use oci_isolate::rules::{MASKED, READONLY, credentials};
 const ENTRIES: usize = 1 << 16;
 
 /// Looks at one process, whose mount namespace was not looked at yet.
-pub(super) fn look(case: &mut Case, record: &Record, survey: &Survey) -> Result<()> {
+pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey) -> Result<()> {
     let root = PathFd::root_of(&case.process).context("cannot open its root directory")?;
-    mounted::look(case, record, survey, &root)?;
+    mounts::inspect(case, record, survey, &root)?;
     for (path, device) in nodes(&root).context("cannot look at its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The first line of `PROGRAM --version`; none when there is no such program, or it does not say.
-pub(super) fn version(program: &Path) -> Option<String> {
+pub(super) fn query(program: &Path) -> Option<String> {
     let mut asked = Command::new(program);
     asked.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = asked.spawn().ok()?;

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::survey::Survey;
 use oci_isolate::bundle::name_servers;
 use oci_isolate::job;
@@ -16,13 +16,13 @@ use oci_isolate::proc::Dir;
 use oci_isolate::record::{Excluded, GrantedOpenings, Record, Slot};
 use oci_isolate::seal::{self, Desired, OpenNetns, SocketOwner};
 
-pub(super) fn look(
+pub(super) fn inspect(
     slot: &Slot,
     record: &Record,
     process: &Dir,
     netns: &OpenNetns,
     survey: &Survey,
-) -> Result<Vec<Broken>> {
+) -> Result<Vec<BrokenPromise>> {
     let seen = seal::observe(netns.as_fd(), SocketOwner::Container)?;
     let sealed = record.sealed.as_ref();
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn look(
             found.extend(owner.excluded(&seen, process)?);
         }
     }
-    Ok(found.into_iter().map(|why| Broken::new("seal", why)).collect())
+    Ok(found.into_iter().map(|why| BrokenPromise::new("seal", why)).collect())
 }
 
 /// A container for which something is open in a namespace.

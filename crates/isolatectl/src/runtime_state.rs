@@ -1,14 +1,14 @@
 //! What the runtime itself keeps of a container against what its record says: the init process, and annotations that
 //! the runtime has acted on.
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::id_of;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::rules::runtime_annotations;
 use oci_isolate::runtime::{RuntimeState, dialect_of};
 
 /// `init` is the init process that was sealed. A runtime that keeps nothing that we know has nothing to compare.
-pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
+pub(super) fn inspect(slot: &Slot, record: &Record, init: u32) -> Vec<BrokenPromise> {
     let container = slot.root().join(id_of(slot));
     let looked = RuntimeState::read(dialect_of(&record.runtime), &container).and_then(|kept| {
         let Some(kept) = kept else { return Ok(Vec::new()) };
@@ -16,7 +16,7 @@ pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
         let started = kept.init()?.pid;
         if started != init {
             let why = format!("the runtime's init process is {started}, and process {init} was sealed");
-            found.push(Broken::new("record", why));
+            found.push(BrokenPromise::new("record", why));
         }
         for annotation in kept.annotations()? {
             if runtime_annotations::is_against(
@@ -24,10 +24,10 @@ pub(super) fn look(slot: &Slot, record: &Record, init: u32) -> Vec<Broken> {
                 annotation.value.as_deref().unwrap_or_default(),
             ) {
                 let why = format!("the runtime has been given annotation {:?}", annotation.name);
-                found.push(Broken::new("runtime-annotations", why));
+                found.push(BrokenPromise::new("runtime-annotations", why));
             }
         }
         Ok(found)
     });
-    looked.unwrap_or_else(|error| vec![Broken::new("record", format!("{error:#}"))])
+    looked.unwrap_or_else(|error| vec![BrokenPromise::new("record", format!("{error:#}"))])
 }

@@ -4,31 +4,31 @@ use std::fmt::Display;
 
 use anyhow::Result;
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use oci_isolate::proc::Dir;
 
 /// A process, and what was found against it.
-pub(super) struct Case {
+pub(super) struct ProcessReport {
     pid: u32,
     /// Its directory in /proc.
     pub(super) process: Dir,
     /// What was found.
-    pub(super) broken: Vec<Broken>,
+    pub(super) broken: Vec<BrokenPromise>,
 }
 
-impl Case {
+impl ProcessReport {
     pub(super) fn of(pid: u32) -> Self {
         Self { pid, process: Dir::of(pid), broken: Vec::new() }
     }
 
     /// As `process 7 is elsewhere`.
     pub(super) fn process(&mut self, rule: &'static str, is: impl Display) {
-        self.broken.push(Broken::new(rule, format!("process {} {is}", self.pid)));
+        self.broken.push(BrokenPromise::new(rule, format!("process {} {is}", self.pid)));
     }
 
     /// As `/dev/mem of process 7 is a device`.
     pub(super) fn thing(&mut self, rule: &'static str, thing: impl Display, is: impl Display) {
-        self.broken.push(Broken::new(rule, format!("{thing} of process {} {is}", self.pid)));
+        self.broken.push(BrokenPromise::new(rule, format!("{thing} of process {} {is}", self.pid)));
     }
 
     /// Whether it is in our own namespace of a kind.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::broken::Broken;
-use super::case::Case;
-use super::descriptors::Sockets;
+use super::broken_promise::BrokenPromise;
+use super::descriptors::KnownSockets;
+use super::process_report::ProcessReport;
 use super::survey::Survey;
-use super::{read, read_bytes, tree};
+use super::{filesystem, read, read_bytes};
 use oci_isolate::bundle::{self, is_initial};
 use oci_isolate::proc::{Dir, Inode, Status};
 use oci_isolate::record::Record;
@@ -17,14 +17,14 @@ use oci_isolate::seal::{Netns, OpenNetns};
 use oci_isolate::settings::Credentials;
 
 /// What processes are compared with.
-pub(super) struct Looker<'a> {
+pub(super) struct ProcessInspector<'a> {
     init: Dir,
     netns: Netns,
     credentials: &'a Credentials,
     /// What was promised at `create`.
     record: &'a Record,
     survey: &'a Survey,
-    sockets: Sockets<'a>,
+    sockets: KnownSockets<'a>,
     /// How many filters of system calls its processes have without one of their own: those of the engine that init
     /// was started by, where the kernel counts them (Linux 5.9).
     inherited_filters: u32,
@@ -34,7 +34,7 @@ pub(super) struct Looker<'a> {
     mounts: BTreeSet<Inode>,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> ProcessInspector<'a> {
     pub(super) fn new(
         init: &Dir,
         netns: Netns,
@@ -49,7 +49,7 @@ impl<'a> Looker<'a> {
             credentials,
             record,
             survey,
-            sockets: Sockets::listed(init, &survey.sockets)?,
+            sockets: KnownSockets::new(init, &survey.sockets)?,
             inherited_filters: parent.and_then(|status| filters(&status)).unwrap_or_default(),
             dumps: bundle::core_dumps() == CoreDumps::Program,
             mounts: BTreeSet::new(),
@@ -57,15 +57,15 @@ impl<'a> Looker<'a> {
     }
 
     /// Everything that is to be said of one process. One that ends meanwhile breaks nothing.
-    pub(super) fn look(&mut self, pid: u32) -> Result<Vec<Broken>> {
-        let mut case = Case::of(pid);
-        match self.look_at(&mut case) {
+    pub(super) fn inspect(&mut self, pid: u32) -> Result<Vec<BrokenPromise>> {
+        let mut case = ProcessReport::of(pid);
+        match self.inspect_into(&mut case) {
             Err(_) if case.process.has_ended() => Ok(Vec::new()),
             looked => looked.map(|()| case.broken).with_context(|| format!("cannot look at process {pid}")),
         }
     }
 
-    fn look_at(&mut self, case: &mut Case) -> Result<()> {
+    fn inspect_into(&mut self, case: &mut ProcessReport) -> Result<()> {
         if OpenNetns::of(&case.process)?.id() != self.netns {
             case.process("network-namespace", "is in another network namespace");
         }
@@ -94,19 +94,19 @@ impl<'a> Looker<'a> {
         if self.dumps {
             core_dumps(case)?;
         }
-        self.sockets.look(case)?;
+        self.sockets.inspect(case)?;
         if self.mounts.insert(case.process.ns("mnt")?) {
             // All of the machine is there, and to name it file by file would help nobody.
             match case.is_in_ours("mnt")? {
                 true => case.process("mount-system", "is in the host's mount namespace"),
-                false => tree::look(case, self.record, self.survey)?,
+                false => filesystem::inspect(case, self.record, self.survey)?,
             }
         }
         Ok(())
     }
 
     /// Capabilities in a user namespace that the container has made itself do not reach its network namespace.
-    fn capabilities(&self, case: &mut Case, status: &Status) -> Result<()> {
+    fn capabilities(&self, case: &mut ProcessReport, status: &Status) -> Result<()> {
         // What was promised of a container in a user namespace is not true of a process that has left it.
         let has_left = self.record.confined && is_initial(&case.process.join("ns/user"))?;
         if has_left {
@@ -127,7 +127,7 @@ impl<'a> Looker<'a> {
 
 /// The limit of one byte is the only one with which the kernel does not start the program (fs/coredump.c), and the program
 /// in the container can raise the soft one to the hard one.
-fn core_dumps(case: &mut Case) -> Result<()> {
+fn core_dumps(case: &mut ProcessReport) -> Result<()> {
     let limits = read(&case.process.join("limits"))?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
     let mut words = line.context("cannot understand its limits")?.split_ascii_whitespace();
