@@ -8,9 +8,9 @@ use oci_isolate::rules::credentials::places::{self, Masked};
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, mount, refused};
+use test_support::command::Finished;
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::Said;
 use test_support::shim;
 
 /// A file with this in it is a credential; put together here, so that no scanner takes this file for a leak.
@@ -35,7 +35,7 @@ fn looking_for(bench: &Bench, paths: &[String]) -> Value {
     spec
 }
 
-fn found(said: &Said) -> BTreeSet<String> {
+fn found(said: &Finished) -> BTreeSet<String> {
     said.out.lines().map(str::to_owned).collect()
 }
 
@@ -319,11 +319,11 @@ fn values_and_the_environment_of_hooks_inside_hold_no_credential() {
             "createContainer": [hook(bench.host.at("rootfs/created"))],
             "startContainer": [hook("/started".into())],
         });
-        let names = |said: &Said| -> Vec<String> {
+        let names = |said: &Finished| -> Vec<String> {
             let name = |line: &str| line.split_once('=').map(|(name, _)| name.to_owned());
             said.out.lines().filter_map(name).collect()
         };
-        let count = |said: &Said, name: &str| names(said).iter().filter(|found| *found == name).count();
+        let count = |said: &Finished, name: &str| names(said).iter().filter(|found| *found == name).count();
 
         let open = bench.open(&spec);
         for (name, _) in &values {
@@ -332,7 +332,7 @@ fn values_and_the_environment_of_hooks_inside_hold_no_credential() {
                 format!("{kind:?}: {name} is not there without the shim: {open}"),
             );
         }
-        let of_hooks = |said: &Said| (count(said, "HOOK_KEPT"), count(said, "AWS_SECRET_ACCESS_KEY"));
+        let of_hooks = |said: &Finished| (count(said, "HOOK_KEPT"), count(said, "AWS_SECRET_ACCESS_KEY"));
         findings.claim(of_hooks(&open) == (2, 2), format!("{kind:?}: hooks without the shim: {open}"));
         let closed = bench.closed(&spec);
         for (name, _) in &values {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::sealed::Sealed;
-use test_support::recorded::said::Said;
+use test_support::recorded::output::ShimOutput;
 
 #[test]
 fn a_stopped_container_is_named() {
@@ -42,7 +42,7 @@ fn a_record_that_cannot_be_read_is_named_and_hides_no_other() {
     let why = format!(
         "isolatectl: cannot understand the record {record}: EOF while parsing a value at line 2 column 0\n"
     );
-    assert_eq!(inspect, Said { status: 1, out: String::new(), err: why });
+    assert_eq!(inspect, ShimOutput { status: 1, out: String::new(), err: why });
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn a_container_that_is_not_isolated_is_an_error() {
     for verb in ["verify", "inspect"] {
         let said = sealed.ctl(&[verb, "web"]);
         let err = "isolatectl: container web is not isolated, or not here\n".to_owned();
-        assert_eq!(said, Said { status: 1, out: String::new(), err });
+        assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     }
-    let nothing = Said { status: 0, out: String::new(), err: String::new() };
+    let nothing = ShimOutput { status: 0, out: String::new(), err: String::new() };
     assert_eq!(sealed.ctl(&["verify", "--all"]), nothing);
 }
 
@@ -73,7 +73,7 @@ fn an_id_that_is_there_twice_wants_a_root() {
     let said = sealed.ctl(&["verify", "web"]);
     let (root, other) = (sealed.host.at("root"), sealed.host.at("other"));
     let err = format!("isolatectl: container web is there in {other} and {root}; name one with --root\n");
-    assert_eq!(said, Said { status: 1, out: String::new(), err });
+    assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     assert_eq!(sealed.ctl(&["verify", "web", "--root", &root]).out, "web: holds\n");
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use test_support::isolatectl;
 
 use crate::{install, installed};
-use test_support::said::{Said, command, say, wait_for};
+use test_support::command::{Finished, command, say, wait_for};
 
 /// Files as people have them, by engine; the text that must be in them afterwards.
 const FILES: [(&str, &str, &str); 20] = [
@@ -301,7 +301,7 @@ fn a_shim_that_is_not_there_and_names_that_cannot_be_are_refused() {
 
 /// The error, of an `install` that has to fail and leave the directory as it is.
 #[track_caller]
-fn refused(file: &Path, run: impl FnOnce() -> Said) -> String {
+fn refused(file: &Path, run: impl FnOnce() -> Finished) -> String {
     let look = || {
         let entries = fs::read_dir(file.parent().unwrap()).unwrap();
         let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

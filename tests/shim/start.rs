@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::isolated;
 use test_support::shim;
 
@@ -20,15 +20,15 @@ const KEEP: &str = r#"keep() {
     echo "{\"id\":\"web\",\"init_process_pid\":$1,\"config\":{}}" >"$d/root/web/state.json"
 }"#;
 
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     fs::copy("/bin/busybox", host.at("bundle/rootfs/busybox")).unwrap();
     host.config(&isolated());
     host
 }
 
 /// Makes the recorder start this at `create`, and write its pid when it stands in its root.
-fn behave(host: &Host, start: &str) {
+fn behave(host: &RecorderHost, start: &str) {
     host.behave(&format!(
         "{KEEP}
         [ -n \"$pid_file\" ] || return 0
@@ -40,7 +40,7 @@ fn behave(host: &Host, start: &str) {
 }
 
 /// A created container, and the pid of its init.
-fn created() -> (Host, String) {
+fn created() -> (RecorderHost, String) {
     let host = host();
     behave(&host, INIT);
     host.shim(&["create", "web"]).must();
@@ -49,12 +49,12 @@ fn created() -> (Host, String) {
     (host, pid)
 }
 
-fn pid_file(host: &Host) -> String {
+fn pid_file(host: &RecorderHost) -> String {
     host.record("web").replace(".json", ".pid")
 }
 
 #[track_caller]
-fn refused(host: &Host, why: &str) {
+fn refused(host: &RecorderHost, why: &str) {
     host.refuses(&["start", "web"], &format!("container web not started: {why}"));
     assert_eq!(host.read_record("web")["sealed"], Value::Null);
 }

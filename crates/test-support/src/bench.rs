@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Kind};
-use crate::said::{Said, command, say};
+use crate::command::{Finished, command, say};
+use crate::host::{EngineHost, Kind};
 use crate::{ISOLATE, bundle, shim};
 
 /// What a socket of the host answers with.
@@ -45,7 +45,7 @@ pub const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
 /// A host with a root file system.
 pub struct Bench {
-    pub host: Host,
+    pub host: EngineHost,
     kind: Kind,
 }
 
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     pub fn of(kind: Kind) -> Self {
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         bundle::rootfs(&host);
         tools(&host.dir().join("rootfs"));
         Self { host, kind }
@@ -82,27 +82,27 @@ impl Bench {
     }
 
     /// With the bare runtime.
-    pub fn open(&self, spec: &Value) -> Said {
+    pub fn open(&self, spec: &Value) -> Finished {
         self.run(self.runtime(), spec, &[])
     }
 
     /// Behind the shim, isolated.
-    pub fn closed(&self, spec: &Value) -> Said {
+    pub fn closed(&self, spec: &Value) -> Finished {
         self.run(&shim(), &isolated(spec), &[])
     }
 
     /// The same with settings.
-    pub fn closed_with(&self, settings: &str, spec: &Value) -> Said {
+    pub fn closed_with(&self, settings: &str, spec: &Value) -> Finished {
         let file = self.host.write("settings.toml", settings);
         self.run(&shim(), &isolated(spec), &[format!("--isolate-config={file}")])
     }
 
-    pub fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Finished {
         self.run_script("exec \"$@\"", runtime, spec, flags)
     }
 
     /// The script gets the runtime's command line as its arguments.
-    pub fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Finished {
         let bundle = self.dir("bundle");
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
         self.host.settings(&format!("runtime = [{:?}]\n", self.kind.runtime()));
@@ -160,7 +160,7 @@ pub fn datagram(path: &Path) -> UnixDatagram {
 }
 
 /// Whether it was refused with an error that has these words.
-pub fn refused(said: &Said, words: &str) -> Result<(), String> {
+pub fn refused(said: &Finished, words: &str) -> Result<(), String> {
     if said.well() {
         return Err(format!("it was not refused: {said}"));
     }

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::CREDENTIALS;
-use crate::host::Host;
+use crate::host::EngineHost;
 use crate::image;
 
 /// Makes the image's root file system on the host, with the files that an engine would have put there.
-pub fn rootfs(host: &Host) -> String {
+pub fn rootfs(host: &EngineHost) -> String {
     let root = host.dir().join("rootfs");
     image::rootfs(&root);
     let resolver = format!("nameserver {}\n", crate::world::RESOLVER);
@@ -17,7 +17,7 @@ pub fn rootfs(host: &Host) -> String {
 }
 
 /// runc's own example of a config.json, made to run `args` with credentials in the environment.
-pub fn spec(host: &Host, args: &[&str]) -> Value {
+pub fn spec(host: &EngineHost, args: &[&str]) -> Value {
     let dir = host.at("example");
     let text = host.sh(&format!("rm -rf {dir}; mkdir {dir}; cd {dir}; runc spec; cat config.json")).must();
     let mut spec: Value = serde_json::from_str(&text).unwrap();

@@ -3,8 +3,8 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::host::Host;
-use crate::said::{command, say, wait_for};
+use crate::command::{command, say, wait_for};
+use crate::host::EngineHost;
 
 /// What the kernel says by itself when a link comes up, as a filter of tcpdump: ARP, IGMP, and of ICMPv6
 /// listener reports (behind a hop-by-hop header, or 130 to 132), router and neighbour discovery (133 to 136).
@@ -13,7 +13,7 @@ const CHATTER: &str =
 
 /// A running capture.
 pub struct Capture<'h> {
-    host: &'h Host,
+    host: &'h EngineHost,
     file: String,
     child: Child,
     visits: usize,
@@ -21,7 +21,7 @@ pub struct Capture<'h> {
 
 impl<'h> Capture<'h> {
     /// Starts to capture on all links of the host, also on those that are made later.
-    pub fn start(host: &'h Host) -> Self {
+    pub fn start(host: &'h EngineHost) -> Self {
         let file = host.at("capture.pcap");
         let errors = host.dir().join("tcpdump.err");
         let mut tcpdump = std::process::Command::new("nsenter");

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::host::{Host, Kind};
+use crate::command::{Finished, command, say, wait_for};
+use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
-use crate::said::{Said, command, say, wait_for};
 use crate::{CREDENTIALS, ISOLATE, bundle, shim};
 
 /// Debian's runc.
@@ -31,14 +31,14 @@ pub enum Release {
 /// A running daemon.
 pub struct Containerd {
     /// The host that it runs on.
-    pub host: Host,
+    pub host: EngineHost,
 }
 
 impl Containerd {
     /// Starts a daemon, and makes the root file system that all containers share.
     pub fn start(release: Release) -> Self {
         let kind = if release == Release::Containerd2 { Kind::Sid } else { Kind::Machine };
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         let config = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [\n{1}]\n\
              [grpc]\n  address = \"{0}/containerd.sock\"\n",
@@ -62,7 +62,7 @@ impl Containerd {
     }
 
     /// Runs `ctr`.
-    pub fn ctr(&self, args: &[&str]) -> Said {
+    pub fn ctr(&self, args: &[&str]) -> Finished {
         say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
     }
 
@@ -70,7 +70,7 @@ impl Containerd {
     ///
     /// By itself ctr hands the output on, and loses it now and then when the program ends soon on a busy machine
     /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim writes is whole.
-    pub fn hear(&self, verb: &[&str], args: &[&str]) -> Said {
+    pub fn hear(&self, verb: &[&str], args: &[&str]) -> Finished {
         let log = self.host.at("said");
         let uri = format!("--log-uri=file://{log}");
         let mut said = self.ctr(&[verb, &[&uri], args].concat());
@@ -87,7 +87,7 @@ impl Containerd {
     }
 
     /// `ctr run` of `command` in the container `id`, with credentials in its environment.
-    pub fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
+    pub fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Finished {
         let cgroup = format!("{}/{id}", self.host.cgroup());
         let runtime = runtime.to_str().unwrap();
         // ctr forgets its default PATH as soon as it is given a variable.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::command::{Finished, command, command_within, say, wait_for};
 use crate::netns::is_orphan;
-use crate::said::{Said, command, command_within, say, wait_for};
 use crate::world::World;
 use crate::{cached, shim};
 
@@ -46,7 +46,7 @@ impl Kind {
 }
 
 /// A throw-away host.
-pub struct Host {
+pub struct EngineHost {
     dir: TempDir,
     init: String,
     holder: Child,
@@ -54,7 +54,7 @@ pub struct Host {
     pub world: World,
 }
 
-impl Host {
+impl EngineHost {
     /// Makes a host and waits until it is there.
     pub fn new(kind: Kind) -> Self {
         sweep();
@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// Runs a shell script on the host.
-    pub fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Finished {
         say(self.command("sh").args(["-euc", script]))
     }
 
@@ -153,7 +153,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for EngineHost {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {

@@ -1,6 +1,6 @@
 //! What the tests share: throw-away hosts with real engines and runtimes, and what they answer.
 //!
-//! [`host::Host`] is a machine of its own for one test, behind it [`world::World`] is an internet of its own, and the engines
+//! [`host::EngineHost`] is a machine of its own for one test, behind it [`world::World`] is an internet of its own, and the engines
 //! ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs one container of a low-level runtime, bare and behind
 //! the shim; [`life::Life`] takes containers through their life cycle. [`recorded`] has a runtime in place of runc that records
 //! how it was called: the only mock, for tests about argv, order and bytes.
@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod capture;
+pub mod command;
 pub mod containerd;
 pub mod dns;
 pub mod docker;
@@ -22,7 +23,6 @@ pub mod netns;
 pub mod podman;
 pub mod probe;
 pub mod recorded;
-pub mod said;
 pub mod world;
 
 use std::path::{Path, PathBuf};

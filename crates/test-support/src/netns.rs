@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::said::{command, say};
+use crate::command::{command, say};
 
 /// What all names begin with; the id of the test's process follows.
 pub const PREFIX: &str = "oci-isolate-test-";

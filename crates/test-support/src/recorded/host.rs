@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::output::{ShimOutput, say};
 use super::recorder::Recorded;
-use super::said::{Said, say};
 use crate::shim;
 
 /// Process 1 of the host. bash reaps what others leave behind; the end of its input is the end of the host. crun
@@ -22,7 +22,7 @@ const INIT: &str = "set -e; mount -t tmpfs -o mode=0755 tmpfs /run
     ip link set lo up; echo ready; read -r _";
 
 /// A throw-away host.
-pub struct Host {
+pub struct RecorderHost {
     dir: TempDir,
     holder: Child,
     init: String,
@@ -38,7 +38,7 @@ pub struct Stamp {
     pub bytes: Vec<u8>,
 }
 
-impl Host {
+impl RecorderHost {
     /// A host whose runtime is the recorder.
     pub fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces and mounts; run them as root");
@@ -124,12 +124,12 @@ impl Host {
     }
 
     /// Runs a shell script on the host; `$SHIM` is the shim.
-    pub fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> ShimOutput {
         say(self.command("sh").args(["-euc", script]).env("SHIM", shim()))
     }
 
     /// Calls the shim in the bundle's directory, with the runtime's root in this host.
-    pub fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
+    pub fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> ShimOutput {
         say(self.command(shim()).arg("--root").arg(self.at("root")).args(args))
     }
 
@@ -213,7 +213,7 @@ impl Host {
                 command.args(["--log", &log, "--log-format", format]);
             }
             let said = say(command.args(args));
-            assert_eq!(said, Said { status: 1, out: String::new(), err: format!("{message}\n") });
+            assert_eq!(said, ShimOutput { status: 1, out: String::new(), err: format!("{message}\n") });
             let entry = fs::read_to_string(&log).unwrap_or_default();
             let _ = fs::remove_file(&log);
             match format {
@@ -239,7 +239,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for RecorderHost {
     fn drop(&mut self) {
         // Process 1 goes with its input, and every process of the host with process 1.
         drop(self.holder.stdin.take());

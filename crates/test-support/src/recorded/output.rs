@@ -4,13 +4,13 @@ use std::process::{Command, Stdio};
 
 /// Exit status (128 and the signal's number for one that was killed), stdout, stderr.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct ShimOutput {
     pub status: i32,
     pub out: String,
     pub err: String,
 }
 
-impl Said {
+impl ShimOutput {
     /// What it printed; panics with its complaint when it failed.
     #[track_caller]
     pub fn must(self) -> String {
@@ -20,10 +20,10 @@ impl Said {
 }
 
 /// Runs a command to its end.
-pub fn say(command: &mut Command) -> Said {
+pub fn say(command: &mut Command) -> ShimOutput {
     use std::os::unix::process::ExitStatusExt;
     let output = command.stdin(Stdio::null()).output().unwrap();
     let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Said { status, out: text(output.stdout), err: text(output.stderr) }
+    ShimOutput { status, out: text(output.stdout), err: text(output.stderr) }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const DEADLINE: u32 = 60;
 
 /// A finished command.
-pub struct Said {
+pub struct Finished {
     /// What was run.
     pub line: String,
     /// The exit status; none when a signal ended it.
@@ -21,7 +21,7 @@ pub struct Said {
     pub took: Duration,
 }
 
-impl Said {
+impl Finished {
     /// Whether the command exited with 0.
     pub fn well(&self) -> bool {
         self.status == Some(0)
@@ -35,7 +35,7 @@ impl Said {
     }
 }
 
-impl std::fmt::Display for Said {
+impl std::fmt::Display for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "`{}` ended with {:?} after {:?}", self.line, self.status, self.took)?;
         write!(f, "\n  stdout: {}\n  stderr: {}", self.out, self.err)
@@ -56,12 +56,12 @@ pub fn command_within(deadline: u32, program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn say(command: &mut Command) -> Said {
+pub fn say(command: &mut Command) -> Finished {
     let started = Instant::now();
     let output = command.output().unwrap_or_else(|cause| panic!("cannot run {command:?}: {cause}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-    Said {
+    Finished {
         line: words.join(" "),
         status: output.status.code(),
         out: text(&output.stdout),
