@@ -1,5 +1,5 @@
-//! Says an error where it is read: one line on stderr, and one entry in the runtime's `--log` file, from
-//! which `docker run`, `ctr` and `kubectl describe` take what they show. Nothing goes to stdout, which
+//! Reports errors where they are read: one line on stderr, and one entry in the runtime's `--log` file, from
+//! which `docker run`, `ctr` and `kubectl describe` take what they show. Nothing is written to stdout, which
 //! engines parse.
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use nix::libc::O_NONBLOCK;
 
-/// Where the caller wants the runtime's log.
+/// The runtime's log file, as the caller wants it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
     /// The value of `--log`.
@@ -32,13 +32,13 @@ impl Log {
     }
 }
 
-/// Says that something was refused or went wrong. A place that cannot be written is passed over: the exit
-/// status still tells.
+/// Reports a refusal or a failure. A log that cannot be written is skipped: the exit status still reports the
+/// failure.
 pub fn report(log: &Log, message: &str) {
     let message = format!("oci-isolate: {}", message.replace('\n', " "));
     let _ = writeln!(std::io::stderr(), "{}", escape_controls(&message, &[]));
     let Some(path) = &log.path else { return };
-    // O_NONBLOCK: a FIFO that nobody reads must not hold up the engine.
+    // O_NONBLOCK: a FIFO without a reader must not block the engine.
     let options =
         OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK).open(path);
     if let Ok(mut file) = options {
@@ -46,8 +46,8 @@ pub fn report(log: &Log, message: &str) {
     }
 }
 
-/// Text in which control characters are escaped, except those in `kept`. What containers choose (names of
-/// variables, files, processes) must neither steer the reader's terminal nor start a line of its own.
+/// Text with control characters escaped, except those in `kept`. What containers choose (names of variables,
+/// files, processes) must neither control the reader's terminal nor start a line of its own.
 #[must_use]
 pub fn escape_controls<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
     let is_plain = |c: char| !c.is_control() || kept.contains(&c);

@@ -1,4 +1,5 @@
-//! Whether a program is this one. Shims that take each other for the runtime would exec each other for ever.
+//! Whether a program is this shim; a heuristic. Two shims that take each other for the runtime would exec
+//! each other forever.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -9,25 +10,25 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::files;
 
-/// Stands in every build, for other builds to find, and in no runtime.
+/// Contained in every build of the shim, for other builds to find, and in no runtime.
 const MARK: &[u8] = b"oci-isolate is a shim before a runtime and is not one itself";
 
-/// A process that comes here for the first time has used a hundredth of it.
+/// A process that gets here for the first time has used about a hundredth of this.
 const LONG: Duration = Duration::from_millis(100);
 
 /// The largest program that is searched for [`MARK`], in bytes.
 const LIMIT: u64 = 512 << 20;
 
-/// The shim, as the calls that it gets find it.
+/// The shim that a program is compared with.
 pub(super) struct Shim<'a> {
     pub(super) path: &'a Path,
     pub(super) meta: Metadata,
-    /// Whether other builds are told, too: all of a program is searched, which takes milliseconds.
+    /// Whether other builds are detected too: that searches the whole program, which takes milliseconds.
     pub(super) thoroughly: bool,
 }
 
 impl Shim<'_> {
-    /// What of it a program is, if it is: the same file, a copy, another build.
+    /// How a program is the shim, if it is: the same file, a copy, another build.
     pub(super) fn identify(&self, program: &Path, meta: &Metadata) -> Option<&'static str> {
         let content = |path: &Path| files::read(path, LIMIT).map(|file| file.bytes).unwrap_or_default();
         let is_copy =
@@ -40,8 +41,8 @@ impl Shim<'_> {
     }
 }
 
-/// Whether this process may have been here before. What is exec'd inherits nothing of ours by which it could know; but the
-/// processor time of a process goes on.
+/// Whether this process may have been here before. Nothing that survives an exec identifies it, but a process
+/// keeps its processor time.
 pub(super) fn may_go_in_circles() -> bool {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).is_ok_and(|used| Duration::from(used) > LONG)
 }

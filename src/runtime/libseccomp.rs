@@ -1,10 +1,10 @@
-//! What the libseccomp of a runtime can put into a filter. A call whose name it does not know is left out by runtimes, in
-//! silence: of a profile that allows what it does not name, the call is then open. And a crun that was built without it
-//! starts containers without any filter.
+//! What a runtime's libseccomp can put into a filter. Runtimes silently omit a system call whose name it does
+//! not know, which leaves the call open in a profile that allows by default. A crun built without it starts
+//! containers without any filter.
 //!
-//! Runtimes are asked by `RUNTIME features` (runtime-spec, features.md; runc since 1.1, crun since 1.8.6). Of those that do
-//! not know the verb the library is searched, or the program if nothing is linked to it. The answer is kept in the state
-//! directory for as long as the runtime's file is the same.
+//! Runtimes are queried with `RUNTIME features` (runtime-spec, features.md; runc since 1.1, crun since
+//! 1.8.6). For those without that verb the library is searched, or the program if it is linked statically.
+//! The answer is cached in the state directory until the runtime's file changes.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -16,28 +16,28 @@ use serde::Deserialize;
 use super::Runtime;
 use crate::files;
 
-/// What a runtime's filters can hold.
+/// The capabilities of a runtime's filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Libseccomp {
-    /// Which one it is, in words.
+    /// The source of the answer, in words.
     by: String,
     knows: KnownCalls,
 }
 
-/// Which of the calls that the rule `seccomp` closes can be named.
+/// Which of the system calls that the rule `seccomp` blocks can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KnownCalls {
     All,
-    /// io_uring was new in libseccomp 2.4.2; the others are older than the library's first release.
+    /// io_uring was added in libseccomp 2.4.2; the others are older than the library's first release.
     NoIoUring,
-    /// There are no filters at all.
+    /// Filters are not supported.
     Nothing,
 }
 
 /// The first version that knows io_uring (its CHANGELOG).
 const FIRST: [u32; 3] = [2, 4, 2];
 
-/// The youngest name of those that are closed.
+/// The most recent name among the blocked calls.
 const YOUNGEST: &[u8] = b"io_uring_setup\0";
 
 /// The library's name as programs are linked to it.
@@ -47,10 +47,10 @@ const LIBRARY: &str = "libseccomp.so.2";
 const LIMIT: u64 = 256 << 20;
 
 impl Libseccomp {
-    /// Asks the runtime, or looks it up in `cache`, where the answer is left.
+    /// Queries the runtime, or reads the answer from `cache`, where it is stored.
     ///
     /// # Errors
-    /// It cannot be told.
+    /// It cannot be determined.
     pub fn of(runtime: &Runtime, cache: Option<&Path>) -> Result<Self> {
         let shown = runtime.path().display();
         let meta = std::fs::metadata(runtime.path()).with_context(|| format!("cannot look at {shown}"))?;
@@ -61,19 +61,20 @@ impl Libseccomp {
             return Ok(kept);
         }
         let found = Self::from_features(runtime)?.map_or_else(|| Self::from_binary(runtime.path()), Ok)?;
-        // What was not found may have been out of reach for once (no descriptor was left, no process could be made).
+        // A failure may have been temporary (no free descriptor, no process could be started).
         if let Some(cache) = cache.filter(|_| found.knows == KnownCalls::All) {
             let text = format!("{key}\n{}\n", found.by);
-            // Without it the next one asks again.
+            // Without a cache the next call queries again.
             let _ = files::remove(cache).and_then(|()| files::create(cache, text.as_bytes(), 0o600));
         }
         Ok(found)
     }
 
-    /// Whether the filters hold what they have to; `names_what_it_denies` of a profile that allows what it does not name.
+    /// Whether the filters can hold what they must; `names_what_it_denies` means a profile that allows by
+    /// default.
     ///
     /// # Errors
-    /// They do not; the message is what the container's user is told.
+    /// They cannot; the message is shown to the container's user.
     pub fn check(&self, runtime: &Path, names_what_it_denies: bool) -> Result<()> {
         let shown = runtime.display();
         match self.knows {
@@ -120,8 +121,8 @@ impl Libseccomp {
         }))
     }
 
-    /// Looks for the youngest name in the libraries that the program may be linked to, all of which have to know it, or in
-    /// the program itself.
+    /// Searches for the most recent name in the libraries that the program may be linked to, all of which
+    /// must have it, or in the program itself.
     fn from_binary(runtime: &Path) -> Result<Self> {
         let has = |path: &Path, word: &[u8]| -> Result<bool> {
             let bytes = files::read(path, LIMIT)?.bytes;
@@ -150,7 +151,7 @@ impl Libseccomp {
         Ok(Self { by: first.display().to_string(), knows })
     }
 
-    /// What is kept is that all can be named.
+    /// Only the answer that all can be named is cached.
     fn from_cache(text: &str, wanted: &str) -> Option<Self> {
         let [key, by] = text.lines().collect::<Vec<_>>()[..] else { return None };
         (key == wanted).then(|| Self { by: by.to_owned(), knows: KnownCalls::All })

@@ -1,4 +1,4 @@
-//! The real runtime: where it is, where it keeps its state, and how it is exec'd in our place.
+//! The real runtime: its path, its state directory, and how it replaces this process.
 
 mod is_shim;
 mod libseccomp;
@@ -22,8 +22,8 @@ pub use state_root::{runtime_dir, state_root, user_runtime_dir};
 
 use is_shim::Shim;
 
-/// Where runtimes given by name are looked for. `PATH` is not consulted: conmon calls `delete` with an empty
-/// environment, and `create` and `delete` have to find the same program.
+/// Where runtimes given by name are searched. `PATH` is not used: conmon calls `delete` with an empty
+/// environment, and `create` and `delete` must find the same program.
 const DIRECTORIES: [&str; 8] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -43,17 +43,18 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Finds the first of the wanted runtimes that is there, is executable and is not this program under another
-    /// name: the shim may well be installed as `runc`. Other builds of it are told when the two have called each other
-    /// for a while.
+    /// Finds the first of the wanted runtimes that exists, is executable and is not this program under
+    /// another name: the shim may be installed as `runc`. Other builds of the shim are detected once the two
+    /// have called each other for a while.
     ///
     /// # Errors
-    /// There is none; the message lists where it was looked for.
+    /// There is none; the message lists the paths that were tried.
     pub fn find(wanted: &[PathBuf]) -> Result<Self> {
         Self::find_for(Path::new("/proc/self/exe"), wanted, is_shim::may_go_in_circles())
     }
 
-    /// The one that the shim at this path finds; `thoroughly`, so that it is no other build either.
+    /// The runtime that the shim at this path would find; `thoroughly` also excludes other builds of the
+    /// shim.
     ///
     /// # Errors
     /// As [`Runtime::find`].
@@ -91,7 +92,7 @@ impl Runtime {
         self.dialect
     }
 
-    /// Becomes the runtime: same process, same descriptors. Comes back only with an error.
+    /// Replaces this process by the runtime, with the same descriptors. Returns only on failure.
     ///
     /// # Errors
     /// execve(2) failed.
@@ -109,7 +110,7 @@ impl Runtime {
         let rest = (!without.is_empty()).then(|| rest.collect::<Result<Vec<_>>>()).transpose()?;
         // std ignores SIGPIPE in every program; across execve(2) that would stay.
         sigpipe::reset();
-        // Not std's exec, which gives a file that is no program to /bin/sh and empties the signal mask.
+        // Not std's exec, which passes a file that is not a program to /bin/sh and clears the signal mask.
         let error = match rest {
             Some(environment) => execve(&path, &argv, &environment),
             None => execv(&path, &argv),
@@ -117,7 +118,7 @@ impl Runtime {
         error.map_err(std::io::Error::from).with_context(|| format!("cannot exec {shown}"))
     }
 
-    /// Runs the runtime and waits for it, where something is left to do afterwards.
+    /// Runs the runtime and waits for it, where there is something left to do afterwards.
     ///
     /// # Errors
     /// It cannot be started.
@@ -128,7 +129,7 @@ impl Runtime {
             .with_context(|| format!("cannot run {}", self.path.display()))
     }
 
-    /// What the runtime says on stdout; on stderr nobody hears it.
+    /// The runtime's stdout; its stderr is discarded.
     ///
     /// # Errors
     /// It cannot be started.
@@ -142,7 +143,8 @@ fn c_string(text: &OsStr) -> Result<CString> {
     CString::new(text.as_bytes()).context("an argument has a NUL in it")
 }
 
-/// How a runtime reads its command line, told by the name of the file behind all links: `runc` may well be a link to crun.
+/// How a runtime reads its command line, identified by the name of the file behind all links: `runc` may be a
+/// link to crun.
 #[must_use]
 pub fn dialect_of(path: &Path) -> Dialect {
     // Links among the directories lead to a file of the same name.

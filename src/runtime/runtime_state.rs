@@ -1,5 +1,5 @@
-//! What a runtime itself keeps of a container: which process is its init, and its annotations. It is read from the
-//! file in which the runtime keeps it; only where that cannot be understood is the runtime asked, which costs a process.
+//! The runtime's own state of a container: its init process and its annotations. It is read from the file in
+//! which the runtime stores it; only if that is not understood is the runtime run, which costs a process.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,17 +13,17 @@ use crate::files;
 use crate::invocation::Dialect;
 use crate::policy::Annotation;
 
-/// What a runtime keeps of one container.
+/// The runtime's own state of one container.
 #[derive(Debug)]
 pub struct RuntimeState {
     layout: Layout,
     /// The file of the init process.
     state: String,
-    /// The file of the annotations, where it is another one.
+    /// The file with the annotations, if it is another one.
     config: Option<String>,
 }
 
-/// Whose files they are.
+/// The format of these files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// `state.json`; annotations are `labels` of its `config` (libcontainer/container.go, BaseState; specconv).
@@ -34,7 +34,7 @@ enum Layout {
     Spec,
 }
 
-/// An init process: its pid, and its start time where the runtime keeps it.
+/// An init process: its pid, and its start time if the runtime stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InitPid {
     /// The pid.
@@ -44,8 +44,8 @@ pub struct InitPid {
 }
 
 impl RuntimeState {
-    /// Reads what a runtime of this dialect keeps in a container's directory. A runtime may be one of another dialect by
-    /// its files, since wrappers have names of their own. `None`: there is no such container.
+    /// Reads the state that a runtime of this dialect stores in a container's directory. The files decide
+    /// which dialect it is, since wrappers have names of their own. `None`: there is no such container.
     ///
     /// # Errors
     /// A file cannot be read, or is not UTF-8.
@@ -67,10 +67,10 @@ impl RuntimeState {
         Ok(None)
     }
 
-    /// Asks the runtime for its state.
+    /// Runs the runtime's `state`.
     ///
     /// # Errors
-    /// It has no answer.
+    /// It prints nothing.
     pub fn ask(runtime: &Runtime, root: &Path, id: &std::ffi::OsStr) -> Result<Self> {
         let said = runtime.stdout_of(&["--root".into(), root.into(), "state".into(), id.to_owned()])?;
         let state = String::from_utf8(said).context("the runtime's state is not UTF-8")?;
@@ -83,7 +83,7 @@ impl RuntimeState {
     /// The init process.
     ///
     /// # Errors
-    /// There is none, or the file is not understood.
+    /// There is none, or the file is malformed.
     pub fn init(&self) -> Result<InitPid> {
         #[derive(Deserialize)]
         struct Pids {
@@ -92,7 +92,7 @@ impl RuntimeState {
             #[serde(alias = "init_process_start", alias = "process-start-time")]
             start: Option<u64>,
         }
-        // Go writes members in their order: these stand before the configuration, which can be large.
+        // Go writes members in order: these precede the configuration, which can be large.
         let head = (self.layout == Layout::Runc).then(|| self.state.split_once(",\"config\":")).flatten();
         let head = head.and_then(|(head, _)| serde_json::from_str::<Pids>(&format!("{head}}}")).ok());
         let pids = head.map_or_else(|| serde_json::from_str(&self.state), Ok);
@@ -106,7 +106,7 @@ impl RuntimeState {
     /// The annotations.
     ///
     /// # Errors
-    /// The file is not understood.
+    /// The file is malformed.
     pub fn annotations(&self) -> Result<Vec<Annotation<'_>>> {
         let understood = match self.layout {
             Layout::Runc => labels(&self.state).map(of_labels),
@@ -119,7 +119,7 @@ impl RuntimeState {
     }
 }
 
-/// A file's text; `None` when it is not there.
+/// A file's text; `None` if it does not exist.
 fn text(path: &Path) -> Result<Option<String>> {
     match files::read(path, files::DOCUMENT_LIMIT) {
         Ok(snapshot) => {
@@ -133,8 +133,9 @@ fn text(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// runc's labels, each `NAME=VALUE`. The rest of the file is passed over where that is certain: a quotation mark inside of a
-/// string has a backslash before it, so these bytes are the name of a member, and no member behind the configuration has it.
+/// runc's labels, each `NAME=VALUE`. The rest of the file is skipped where that is certain: a quotation mark
+/// inside a string is preceded by a backslash, so these bytes are the name of a member, and no member after
+/// the configuration has that name.
 fn labels(state: &str) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct RuncState {
@@ -157,7 +158,7 @@ fn labels(state: &str) -> Result<Vec<String>> {
 }
 
 fn of_labels(mut labels: Vec<String>) -> Vec<Annotation<'static>> {
-    // specconv puts it behind the annotations.
+    // specconv appends it to the annotations.
     labels.pop_if(|label| label.starts_with("bundle="));
     let annotation = |label: String| {
         let (name, value) = label.split_once('=').unwrap_or((&label, ""));

@@ -31,8 +31,8 @@ fn in_user_namespace() -> bool {
     !Dir::ours().id_map("uid_map").is_ok_and(|map| map == [all])
 }
 
-/// The directory in which this runtime keeps its containers, absolute and without links: `--root`, or the runtime's
-/// default.
+/// The directory in which this runtime keeps its containers, absolute and without links: `--root`, or the
+/// runtime's default.
 ///
 /// # Errors
 /// A relative root, and no working directory.
@@ -40,7 +40,7 @@ pub fn state_root(dialect: Dialect, given: Option<&Path>) -> Result<PathBuf> {
     let root = given.filter(|root| !root.as_os_str().is_empty());
     let root = root.map_or_else(|| default_root(dialect), Path::to_owned);
     let root = std::path::absolute(&root).with_context(|| format!("cannot resolve {}", root.display()))?;
-    // The root may not be there yet at the first create; what is there of it decides.
+    // The root may not exist yet at the first create; the part that exists is resolved.
     let mut missing = Vec::new();
     let mut there = root.as_path();
     loop {
@@ -66,7 +66,7 @@ fn default_root(dialect: Dialect) -> PathBuf {
     }
 }
 
-/// crates/youki/src/rootpath.rs, determine(): without root the first of several directories that it can use.
+/// crates/youki/src/rootpath.rs, determine(): without root the first usable one of several directories.
 fn youki_root() -> PathBuf {
     if geteuid().is_root() && !in_user_namespace() {
         return "/run/youki".into();
@@ -85,7 +85,8 @@ fn youki_root() -> PathBuf {
     usable.unwrap_or_else(|| "/run/youki".into())
 }
 
-/// Whether youki would take a directory: it is there, ours and open to us, or it can be made (create_dir_all_with_mode).
+/// Whether youki would use a directory: it exists, is ours and accessible to us, or can be created
+/// (create_dir_all_with_mode).
 fn is_usable(path: &Path, uid: u32) -> bool {
     match std::fs::metadata(path) {
         Ok(meta) => meta.is_dir() && meta.uid() == uid && meta.permissions().mode() & 0o700 == 0o700,
