@@ -1,10 +1,10 @@
-//! Names of a job without DNS: lines in the file that a container sees as `/etc/hosts`.
+//! Names of job members without DNS: lines in the file that a container sees as `/etc/hosts`.
 //!
-//! The file is a bind mount, so its inode has to stay: lines are appended, in one write. A line that is true no more
-//! gets a `#` in the place of its first byte, a write of one byte, so that a reader sees the line or a comment and
-//! nothing else; it is taken back when it comes true again. Only files that an engine writes for one container are
-//! touched, never the host's own or one that a user has mounted. An engine that writes its file anew (Docker at
-//! `network connect`) loses the lines until the next change in the job.
+//! The file is a bind mount, so its inode must not change: lines are appended, in one write. The first byte
+//! of an obsolete line is replaced by `#`, a write of one byte, so that a reader sees either the line or a
+//! comment; it is restored when the line is valid again. Only files that an engine writes for one container
+//! are changed, never the host's own or one that a user has mounted. An engine that rewrites its file (Docker
+//! at `network connect`) loses the lines until the next change in the job.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ const MARK: &str = " # oci-isolate job";
 /// The largest file that lines are added to, in bytes: the container may write to it.
 const LIMIT: u64 = 1 << 20;
 
-/// The host name and the source of the mount at `/etc/hosts` that a configuration has.
+/// The host name in a configuration, and the source of its mount at `/etc/hosts`.
 #[must_use]
 pub fn host_name_and_file(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
     let mut mounts = view.mounts.iter().flatten().filter(|mount| &*mount.destination == HOSTS);
@@ -36,8 +36,8 @@ pub fn host_name_and_file(view: &View, bundle: &Path) -> (Option<String>, Option
     (view.hostname.as_deref().map(str::to_owned), source.map(|source| bundle.join(source)))
 }
 
-/// The host name by which others can call a container, if it is one (RFC 1123, 2.1), and its file for the names of
-/// others.
+/// The host name by which others can reach a container, if it is valid (RFC 1123, 2.1), and its file for the
+/// names of others.
 ///
 /// An engine keeps that file in a directory of the container or of its pod: `containers/ID` (Docker), `ID/userdata`
 /// (Podman, CRI-O), `sandboxes/ID` (containerd), `pods/UID` (kubelet), `etchosts/NAMESPACE/ID` (nerdctl).
@@ -59,7 +59,7 @@ pub fn usable_names(name: Option<String>, path: Option<PathBuf>, id: &str) -> (O
     (name, hosts)
 }
 
-/// Letters, digits and hyphens in labels; nothing that is an address or means this machine.
+/// Letters, digits and hyphens in labels; neither an address nor a name for this host.
 fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -73,7 +73,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && !local && !number
 }
 
-/// The line by which an address has a name.
+/// The line that gives an address its name.
 pub(super) fn line(address: IpAddr, name: &str) -> String {
     format!("{address} {name}{MARK}")
 }
@@ -86,7 +86,7 @@ pub(super) fn file_of(record: &Record) -> Option<&Path> {
     }
 }
 
-/// Makes these the lines of ours in a container's file.
+/// Makes these our lines in a container's file.
 pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
     let Some(Hosts::Written { path, inode }) = record.opened.as_ref().map(|opened| &opened.hosts) else {
         return Ok(());
@@ -118,7 +118,7 @@ fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
     let mut text = vec![0; usize::try_from(file.metadata()?.len().min(LIMIT))?];
     let read = file.read_at(&mut text, 0)?;
     text.truncate(read);
-    // By what is behind the first byte, which may be a `#` in the file.
+    // Keyed by the line without its first byte, which may be a `#` in the file.
     let mut missing: BTreeSet<_> = lines.iter().filter_map(|line| Some((line.get(1..)?, *line))).collect();
     let mut changes = Vec::new();
     let mut at = 0;

@@ -1,8 +1,9 @@
-//! Peers of containers that run: the members of a job come and go, and `isolatectl peers` names others.
+//! Peers of running containers: members of a job come and go, and `isolatectl peers` changes the peers of
+//! one.
 //!
-//! Whatever changes, every member's set is computed anew from the records of those that live and put in the place of
-//! the old one in one step, under one lock for the host. So no update is lost, whoever starts, dies or is asked at the
-//! same time, and whoever died without being deleted is out with the next change.
+//! After any change, every member's set is computed anew from the records of the running members and replaces
+//! the old one in one step, under one lock for the host. So concurrent changes lose no update, and a member
+//! that died without being deleted is removed by the next change.
 
 mod hosts_file;
 mod pasta;
@@ -29,24 +30,24 @@ use crate::record::{InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
 use crate::seal::{self, Netns, OpenNetns};
 
-/// A live container with a namespace of its own that is opened in part.
+/// A running container with openings in a namespace of its own.
 #[derive(Debug)]
 pub struct JobMember {
     /// Where its record is kept.
     pub slot: Slot,
     /// Its record.
     pub record: Record,
-    /// Its own, or where it has ended, that of a container which has joined its namespace.
+    /// Its own init process, or after that has ended, that of a container that joined its namespace.
     init: InitProcess,
     part: Participant,
 }
 
 impl JobMember {
-    /// Looks at a container. `None`: it is closed, joins another's namespace or is not sealed yet, or neither it lives nor
-    /// anybody who joined it.
+    /// The member that a container is. `None`: it has no openings, joins another's namespace, is not sealed
+    /// yet, or neither it nor a container that joined it is running.
     ///
     /// # Errors
-    /// Its addresses cannot be read although it lives.
+    /// Its addresses cannot be read although it runs.
     pub fn of(slot: Slot, record: Record) -> Result<Option<Self>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
         let init = match record.live_in(sealed.netns) {
@@ -76,7 +77,7 @@ impl JobMember {
         self.record.opened.as_ref()?.host_name.as_deref()
     }
 
-    /// The lines by which others find it, and whose files need none of them.
+    /// The `/etc/hosts` lines by which others find it, and the namespace whose own file needs none of them.
     fn lines(&self) -> (Option<Netns>, Vec<String>) {
         let own = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds));
         let lines =
@@ -85,10 +86,10 @@ impl JobMember {
     }
 }
 
-/// The members of the job of this container, and itself; of a container without a job, itself alone.
+/// The members of this container's job, including itself; without a job, only itself.
 ///
 /// # Errors
-/// Somebody lives and cannot be looked at.
+/// A running member cannot be inspected.
 pub fn members(slot: &Slot, record: &Record) -> Result<Vec<JobMember>> {
     let records = match record.job() {
         Some(job) => Store::of(slot).members_of(job, slot)?,
@@ -98,10 +99,10 @@ pub fn members(slot: &Slot, record: &Record) -> Result<Vec<JobMember>> {
     members.filter_map(Result::transpose).collect()
 }
 
-/// Of a container that joins a namespace in which something is open, the one that has it.
+/// The owner of the namespace with openings that a container joins.
 ///
 /// # Errors
-/// Records cannot be listed, or it is gone.
+/// Records cannot be listed, or the owner is gone.
 pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
     if !record.network.is_joined() {
         return Ok(None);
@@ -115,7 +116,7 @@ pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
 /// The peers that a container should have now.
 ///
 /// # Errors
-/// It does not live, or another of its job lives and cannot be looked at.
+/// It does not run, or another running member of its job cannot be inspected.
 pub fn desired_peers(slot: &Slot, record: &Record) -> Result<Prefixes> {
     let members = members(slot, record)?;
     let index = members.iter().position(|member| member.slot.record() == slot.record());
@@ -124,20 +125,22 @@ pub fn desired_peers(slot: &Slot, record: &Record) -> Result<Prefixes> {
     Ok(peers_of(&parts, index))
 }
 
-/// Puts the peers and the names in force that the records say, for this container and all of its job. The caller holds
+/// Applies the peers and names of the records to this container and all of its job. The caller holds
 /// [`Slot::lock_peers`].
 ///
 /// # Errors
-/// The set of one that lives cannot be changed, or two have the same host name.
+/// The set of a running member cannot be changed, or two have the same host name.
 pub fn settle(slot: &Slot, record: &Record) -> Result<()> {
     put(&members(slot, record)?, slot, record)
 }
 
-/// Drops the record of a container that is gone; before, whoever joined its open namespace has that for its own, else its
-/// addresses and its name leave the others of its job. One that could not be read is of no job.
+/// Removes the record of a deleted container. Before that, a container that joined its namespace takes the
+/// openings over; otherwise its addresses and its name are removed from the other members of its job. An
+/// unreadable record is in no job.
 ///
 /// # Errors
-/// The set of one that lives cannot be changed; the record then stays. The state directory cannot be written.
+/// The set of a running member cannot be changed; the record is then kept. The state directory cannot be
+/// written.
 pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
     let creator = record.map(|record| record.creator);
     let Some(record) = record.filter(|record| record.opened.is_some()) else { return slot.remove(creator) };
@@ -151,7 +154,7 @@ pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
     slot.remove(creator)
 }
 
-/// The namespace is another's from now on, of those who joined it and live, if there is one.
+/// Hands the namespace over to a running container that joined it, if there is one.
 fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
     let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
@@ -199,7 +202,8 @@ fn check_names(members: &[JobMember]) -> Result<()> {
     Ok(())
 }
 
-/// Every container of the job that lives finds all others in its file, also those that share a namespace.
+/// Every running container of the job finds all others in its hosts file, including those that share a
+/// namespace.
 fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
     let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(JobMember::lines).collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
@@ -213,7 +217,7 @@ fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
         let own = record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
         let others = named.iter().filter(|(netns, _)| *netns != own);
         let lines: BTreeSet<&str> = others.flat_map(|(_, lines)| lines).map(String::as_str).collect();
-        // Of another container it is that one's affair, and it is told when it starts.
+        // Another container's failure is reported when that one starts.
         if let Err(error) = hosts_file::write(&record, &lines)
             && slot.record() == of.record()
         {

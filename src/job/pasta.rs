@@ -1,34 +1,33 @@
-//! The options of pasta(1): what it leads into a network namespace, or out of it, past the firewall in there.
+//! The options of pasta(1) that bypass the firewall of a network namespace, into it or out of it.
 //!
-//! Most of what pasta carries goes through its tap device, where the firewall judges it. Two ways do not,
-//! since pasta has a socket inside of the namespace for them, and on the loopback in there that is like the
-//! container's own. Connections from the host's loopback to a forwarded port are spliced; and `-T` and `-U`
-//! lead ports of the namespace's loopback to the host's, with `auto` also those that somebody listens on
-//! later.
+//! Most of what pasta carries goes through its tap device, where the firewall filters it. Two paths do not:
+//! for them pasta has a socket inside the namespace, and its traffic on the loopback looks like the
+//! container's own. Connections from the host's loopback to a forwarded port are spliced; `-T` and `-U`
+//! forward ports of the namespace's loopback to the host's, with `auto` also ports that are bound later.
 //!
-//! Options are known by list, from pasta of October 2026. Pure: it knows no process.
+//! Only listed options are known, from pasta of October 2026. Pure: it accesses no process.
 
 use crate::policy::{Ingress, Protocol};
 
-/// What an option means here.
+/// The effect of an option on isolation.
 #[derive(Clone, Copy)]
 enum OptionEffect {
-    /// Nothing: it is about the tap device, or about pasta itself. Has no value.
+    /// None: it concerns the tap device, or pasta itself. Takes no value.
     Nothing,
-    /// The same with a value.
+    /// The same, with a value.
     Value,
     /// Forwards ports of the host into the namespace.
     Inward(Protocol),
     /// Forwards ports of the namespace to the host.
     Outward,
-    /// Keeps to the tap device what is forwarded inward.
+    /// Forwards inward through the tap device only.
     NoSplice,
 }
 
 use OptionEffect::{Inward, NoSplice, Nothing, Outward, Value};
 
-/// Long name, short name or 0, meaning. `--conf-path`, by which forwards change later, and `--splice-only`
-/// are left out.
+/// Long name, short name or 0, effect. `--conf-path`, by which forwards change later, and `--splice-only` are
+/// omitted.
 const OPTIONS: &[(&str, u8, OptionEffect)] = &[
     ("tcp-ports", b't', Inward(Protocol::Tcp)),
     ("udp-ports", b'u', Inward(Protocol::Udp)),
@@ -88,8 +87,8 @@ const OPTIONS: &[(&str, u8, OptionEffect)] = &[
     ("userns", 0, Value),
 ];
 
-/// Why a namespace that pasta carries with these arguments (without its own name) would be more open than
-/// `ingress`; `None` when it would not.
+/// Why pasta with these arguments (without its own name) opens a namespace more than `ingress`; `None` if it
+/// does not.
 pub(super) fn bypass(arguments: &[&str], ingress: &[Ingress]) -> Option<String> {
     let given = match parse(arguments) {
         Ok(given) => given,
@@ -124,8 +123,7 @@ pub(super) fn bypass(arguments: &[&str], ingress: &[Ingress]) -> Option<String> 
     None
 }
 
-/// The options that are given, as getopt_long(3) reads them, but for abbreviations; the first that is not
-/// known.
+/// The given options, parsed as by getopt_long(3) but without abbreviations; or the first unknown one.
 fn parse<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, OptionEffect, &'a str)>, String> {
     let mut found = Vec::new();
     let mut rest = arguments.iter().copied();
@@ -156,15 +154,15 @@ fn parse<'a>(arguments: &[&'a str]) -> Result<Vec<(&'static str, OptionEffect, &
                 found.push((*long, *does, value));
             }
         } else {
-            // A command, a process or a namespace: nothing behind it is an option.
+            // A command, a process or a namespace: no option follows it.
             break;
         }
     }
     Ok(found)
 }
 
-/// Whether every target of a forward is open to everybody: `none`, or `[ADDRESS/]PORT[-PORT][:PORT[-PORT]]`,
-/// joined by commas.
+/// Whether every target of a forward is open to all: `none`, or `[ADDRESS/]PORT[-PORT][:PORT[-PORT]]`, joined
+/// by commas.
 fn is_open(forwards: &str, protocol: Protocol, ingress: &[Ingress]) -> bool {
     if forwards == "none" {
         return true;

@@ -1,4 +1,4 @@
-//! Who is whose peer in a job. Pure.
+//! The peers of each member of a job. Pure.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,20 +8,21 @@ use ipnet::IpNet;
 use crate::policy::{Prefixes, ReservedRanges, within};
 use crate::settings::PeerBounds;
 
-/// One of those that have a namespace of their own in a job.
+/// A member of a job with a namespace of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Participant {
-    /// Peers by address, whoever else is in the job.
+    /// Peers by address, independent of the job's members.
     pub peers: Prefixes,
-    /// Within what others become its peers.
+    /// The bounds within which other members become its peers.
     pub bounds: PeerBounds,
-    /// Nobody's peers.
+    /// Addresses that are never peers.
     pub never: BTreeSet<IpAddr>,
     /// Its addresses.
     pub own: BTreeSet<IpAddr>,
 }
 
-/// The peers of the part at `index`: its own by address, and the addresses of all others that its bounds let in.
+/// The peers of the member at `index`: its own by address, and the addresses of all others that its bounds
+/// allow.
 #[must_use]
 pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
     let Some(part) = parts.get(index) else { return Prefixes::default() };
@@ -31,7 +32,7 @@ pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
     part.peers.iter().copied().chain(addresses.map(|address| IpNet::from(*address))).collect()
 }
 
-/// Whether an address can be that of somebody's peer.
+/// Whether an address is allowed as a peer.
 #[must_use]
 pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
     within(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_s_peers_are_all_others() {
+    fn each_member_has_all_others_as_peers() {
         let parts = [
             part(&[], &["10.0.0.2", "fd00::2"]),
             part(&[], &["10.0.0.4"]),
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_becomes_a_peer_whom_the_bounds_or_the_host_rule_out() {
+    fn an_address_outside_the_bounds_or_of_the_host_is_no_peer() {
         let others = ["8.8.8.8", "169.254.169.254", "fd00:ec2::254", "10.0.0.1", "10.0.0.2"];
         let mut parts = [part(&[], &[]), part(&[], &others)];
         parts[0].never.insert("10.0.0.1".parse().unwrap());

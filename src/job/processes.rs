@@ -1,5 +1,5 @@
-//! Who is in a namespace, and whose it is. It is an isolated container's because a record says so and its init process lives,
-//! never because it looks like one.
+//! The processes in a namespace, and whether they belong to isolated containers. A process belongs to one
+//! because a record says so and its init process runs, never because it looks like one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,11 +11,12 @@ use crate::proc::{Dir, Inode};
 use crate::record::Store;
 use crate::seal::Netns;
 
-/// A runtime that is about to enter a container is in its network namespace for a moment before it is in its pid namespace.
+/// A runtime entering a container is briefly in its network namespace before it is in its pid namespace.
 const TRIES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// The processes in this namespace, which is of this kind (`net`). Those that may not be looked at are not ours.
+/// The processes in this namespace of this kind (`net`). Inaccessible processes are ignored: they are not
+/// ours.
 ///
 /// # Errors
 /// /proc cannot be listed.
@@ -24,10 +25,10 @@ pub fn processes_in(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
     Ok(Dir::all()?.into_iter().filter(|(_, process)| is_in(process)).map(|(pid, _)| pid).collect())
 }
 
-/// The processes in this network namespace, without those of the engine: they have another
-/// thread in our own namespace. A goroutine of Podman that makes a namespace ends in it, and when it ran on
-/// the main thread, Go keeps that there for as long as Podman runs (`mexit` in runtime/proc.go; about one run
-/// of Podman 5.8 in five).
+/// The processes in this network namespace, without the engine's own, which have another thread in our
+/// namespace. A goroutine of Podman that creates a namespace ends in it, and if it ran on the main thread, Go
+/// keeps that thread there for as long as Podman runs (`mexit` in runtime/proc.go; about one run of Podman
+/// 5.8 in five).
 ///
 /// # Errors
 /// /proc cannot be listed.
@@ -41,8 +42,8 @@ pub fn processes_in_netns(netns: Netns) -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
-/// A process in a network namespace that is about to be opened, other than the container's `init`: nobody has checked
-/// it, and it would have what is opened. As `process 7 (nginx)`.
+/// A process other than the container's `init` in a network namespace that is about to be opened: it was not
+/// checked, and would share the openings. As `process 7 (nginx)`.
 ///
 /// # Errors
 /// /proc cannot be listed.
@@ -51,8 +52,8 @@ pub fn foreign_process(netns: Netns, init: Option<u32>) -> Result<Option<String>
     Ok(found.into_iter().find(|pid| Some(*pid) != init).map(describe))
 }
 
-/// A process by its pid and name. One that was started as /proc/self/exe is `exe` for the kernel (rootlessport of
-/// Podman 5).
+/// A process by its pid and name. One that was started as /proc/self/exe is named `exe` by the kernel
+/// (rootlessport of Podman 5).
 fn describe(pid: u32) -> String {
     let process = Dir::of(pid);
     let name = process.comm();
@@ -62,11 +63,11 @@ fn describe(pid: u32) -> String {
     format!("process {pid} ({})", program.unwrap_or(name))
 }
 
-/// A process in the network namespace of isolated containers that is of none of them, other than `init`, which is about to
-/// be one. As `process 7 (nginx)`.
+/// A process in the network namespace of isolated containers that belongs to none of them, other than `init`,
+/// which is about to. As `process 7 (nginx)`.
 ///
-/// A container's processes are in the pid namespace of its init process, or descend from one that is. So does what a runtime
-/// starts in it descend from the runtime.
+/// A container's processes are in the pid namespace of its init process, or descend from one that is.
+/// Processes that a runtime starts in it descend from the runtime.
 ///
 /// # Errors
 /// Records or /proc cannot be listed.
@@ -86,12 +87,12 @@ pub fn process_outside_containers(store: &Store, netns: Netns, init: Option<u32>
     Ok(found.map(describe))
 }
 
-/// Whether it has not ended: what waits to be reaped does nothing any more.
+/// Whether it has not ended: a zombie does nothing any more.
 fn is_there(pid: u32) -> bool {
     Dir::of(pid).ns("net").is_ok()
 }
 
-/// By what processes of isolated containers are told.
+/// Identifies the processes of isolated containers.
 struct IsolatedProcesses {
     pid_namespaces: Vec<Inode>,
     creators: Vec<u32>,
@@ -111,7 +112,7 @@ impl IsolatedProcesses {
 
     fn have(&self, pid: u32) -> bool {
         let mut next = Some(pid);
-        // Generations; a loop there is none, but pids are used again.
+        // A limit on generations: there is no loop, but pids are reused.
         for _ in 0..1024 {
             let Some(pid) = next.filter(|pid| *pid > 1) else { return false };
             let process = Dir::of(pid);
@@ -125,8 +126,8 @@ impl IsolatedProcesses {
     }
 }
 
-/// What is wrong with a network namespace that a container joins because it is another isolated one's: it has none that
-/// lives, or others are in it. `None`: nothing.
+/// Why a network namespace cannot be joined as that of another isolated container: none is running in it, or
+/// it contains other processes. `None`: it can.
 ///
 /// # Errors
 /// Records or /proc cannot be listed.

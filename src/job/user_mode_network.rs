@@ -1,5 +1,5 @@
-//! The program that carries a tap device's traffic from user space, as rootless Podman has one (pasta,
-//! slirp4netns): it is not in the namespace, and may lead past the firewall in there.
+//! The user-mode network of rootless Podman (pasta, slirp4netns), which carries a tap device's traffic: it is
+//! not in the namespace, and may bypass the firewall in it.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::policy::Ingress;
 use crate::proc::{Dir, Inode};
 use crate::seal::{self, OpenNetns, SocketOwner};
 
-/// Looks for it where the namespace has a tap device, and at what it was told.
+/// Finds the program if the namespace has a tap device, and checks its options.
 ///
 /// # Errors
-/// It leads past `ingress`; it is not known; the namespace or /proc cannot be looked at.
+/// It bypasses `ingress`; it is unknown; the namespace or /proc cannot be read.
 pub fn check_user_mode_network(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
     let links = seal::observe(netns.as_fd(), SocketOwner::Container)?.links;
     let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What is remembered of a container that is isolated and not closed altogether.
+//! The recorded openings of an isolated container.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,15 +18,15 @@ use crate::settings::PeerBounds;
 pub struct GrantedOpenings {
     /// What its annotations asked for.
     pub asked: Openings,
-    /// Its peers by address: those of the annotation, until `isolatectl peers` says otherwise.
+    /// Its peers by address: those of the annotation, until `isolatectl peers` changes them.
     pub peers: Prefixes,
-    /// Within what others of its job become its peers.
+    /// The bounds within which other members of its job become its peers.
     pub bounds: PeerBounds,
-    /// Addresses that are never peers, as they were when it was sealed, and why.
+    /// Addresses that are never peers, as of sealing, with the reason.
     pub never: BTreeMap<IpAddr, Excluded>,
-    /// By what the others of its job call it.
+    /// The host name by which other members of its job reach it.
     pub host_name: Option<String>,
-    /// Where it finds the others of its job by name.
+    /// Where it finds the names of the other members.
     pub hosts: Hosts,
 }
 
@@ -34,9 +34,9 @@ pub struct GrantedOpenings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Excluded {
-    /// The host has it.
+    /// It is the host's.
     Host,
-    /// A name server of the host: it would forward what is asked to the internet.
+    /// A name server of the host: it would forward queries to the internet.
     HostNameServer,
     /// A name server that the container's own `/etc/resolv.conf` names.
     OwnNameServer,
@@ -59,8 +59,8 @@ impl GrantedOpenings {
         self.never.keys().copied().collect()
     }
 
-    /// The first of these peers that is one address and never a peer, and why. A prefix that contains such an
-    /// address is a peer without it.
+    /// The first of these peers that is a single address and never a peer, and why. A prefix that contains
+    /// such an address is a peer without it.
     #[must_use]
     pub fn excludes<'a>(&self, mut peers: impl Iterator<Item = &'a IpNet>) -> Option<(IpAddr, Excluded)> {
         peers.find_map(|peer| {
@@ -78,9 +78,9 @@ pub enum Hosts {
     Written {
         /// On the host.
         path: PathBuf,
-        /// Another file in its place is not what the container sees.
+        /// Identifies the file: the container does not see a replacement.
         inode: Inode,
     },
-    /// Names are not written into it; why.
+    /// Names are not written into it, for this reason.
     Left(String),
 }

@@ -10,8 +10,8 @@ use nix::unistd::{AccessFlags, access, geteuid, getuid};
 use crate::invocation::Dialect;
 use crate::proc::{Dir, IdRange};
 
-/// Whether runc would keep its state below `$XDG_RUNTIME_DIR` (rootless_linux.go, shouldHonorXDGRuntimeDir): not root, or
-/// root of a user namespace that a user made for himself.
+/// Whether runc would keep its state below `$XDG_RUNTIME_DIR` (rootless_linux.go, shouldHonorXDGRuntimeDir):
+/// not root, or root of a user namespace created by an unprivileged user.
 #[must_use]
 pub fn user_runtime_dir() -> Option<PathBuf> {
     let dir = runtime_dir()?;
