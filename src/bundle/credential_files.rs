@@ -1,11 +1,12 @@
-//! Looks up which of the places that programs read credentials from are there, in the root file system and in what is
-//! mounted over it ([`super::tree`]). The places are [`crate::rules::credentials::places`].
+//! Finds the credential files that exist, in the root file system and in what is mounted over it
+//! ([`super::tree`]). The searched places are [`crate::rules::credentials::places`].
 //!
-//! Only what is there at `create` can be masked; a file that comes later comes from the container itself, or through a
-//! volume that another process fills while it runs.
+//! Only files that exist at `create` can be masked; a later one comes from the container itself, or through a
+//! volume that another process fills meanwhile.
 //!
-//! Homes are looked into without exception, and too many of them are refused. Beyond them, mounted directories are searched
-//! for homes of users that this container does not know of: within a bound, and the report says what was not searched.
+//! All homes are searched, and too many of them are refused. Beyond them, mounted directories are searched
+//! for homes of users unknown to this container, up to a limit; directories that were not searched are
+//! reported.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,28 +23,28 @@ use crate::rules::credentials::files::{self, CredentialFiles};
 use crate::rules::credentials::places::{self, Masked, Place};
 use crate::rules::mounts::{Class, Node, clean, is_within};
 
-/// As much is read of a file to tell whether it leads to AWS, in bytes.
+/// How much of a file is read to decide whether it leads to AWS credentials, in bytes.
 const FILE_LIMIT: usize = 256 << 10;
-/// The longest passwd(5), in bytes: some 80 000 users.
+/// The largest passwd(5), in bytes: some 80 000 users.
 const PASSWD_LIMIT: usize = 4 << 20;
-/// As many homes are looked into; with more, the container is refused.
+/// The maximum number of homes; with more, the container is refused.
 const HOMES: usize = 16 << 10;
-/// A directory that takes more bytes than this is asked for each name: reading it would cost more.
+/// The size from which a directory is queried name by name, in bytes: reading it would cost more.
 const LARGE: i64 = 16 << 10;
-/// As many names of a directory are read at once.
+/// How many names of a directory are read at once.
 const NAMES: usize = 1024;
-/// As many directories are searched below all that are mounted, and as many names are read there.
+/// How many directories are searched below all mounts, and how many names are read there.
 const SEARCHED: (usize, usize) = (512, 8 * NAMES);
-/// Homes are found so far below a mounted directory: `home/USER`.
+/// The depth at which homes are found below a mounted directory: `home/USER`.
 const DEPTH: usize = 2;
-/// Directories of homes.
+/// Names of directories that contain homes.
 const PARENTS: [&str; 4] = ["Users", "home", "homes", "users"];
-/// As many files of a directory with secrets are read.
+/// How many files of a directory with secrets are read.
 const SECRETS: usize = 256;
-/// As much of each, in bytes: Kubernetes and Docker allow no more than 1 MiB, 500 KB.
+/// How much of each, in bytes: Kubernetes and Docker allow no more than 1 MiB, 500 KB.
 const SECRET_LIMIT: usize = 64 << 10;
 
-/// Looks for credential files in the container.
+/// Finds the credential files of the container.
 pub(super) fn find(view: &View, root: &RootFs, sources: &Sources) -> CredentialFiles {
     let tree = Tree::new(view, root, sources);
     let mut search = CredentialSearch {
@@ -64,9 +65,9 @@ struct CredentialSearch<'t> {
     tree: &'t Tree<'t>,
     /// What is to be masked.
     paths: BTreeSet<String>,
-    /// Homes that were looked into, without links.
+    /// Homes that were searched, without links.
     seen: BTreeSet<String>,
-    /// Directories that were not searched to the end.
+    /// Directories that were not searched completely.
     unsearched: Vec<String>,
 }
 
@@ -75,7 +76,7 @@ impl CredentialSearch<'_> {
     /// mounted, which may be a home on the host.
     ///
     /// # Errors
-    /// They are too many; what to do.
+    /// There are too many, and the remedy.
     fn homes(&mut self, view: &View, sources: &Sources) -> Result<(), String> {
         let mut homes: BTreeSet<String> = ["/", "/root"].map(str::to_owned).into();
         homes.extend(files::home(view).map(clean));
@@ -101,7 +102,7 @@ impl CredentialSearch<'_> {
             let Ok(Resolved { path, .. }) = self.tree.find(&parent) else { continue };
             match self.tree.names(&path, HOMES) {
                 Ok(DirectoryNames::All(names)) => homes.extend(names.keys().map(|name| join(&path, name))),
-                // Of another name it may be data.
+                // A directory of another name may contain data.
                 Ok(DirectoryNames::TooMany) if !parent.ends_with("/home") => self.unsearched.push(parent),
                 Ok(DirectoryNames::TooMany) => return Err(too_many()),
                 Err(errno) => return Err(format!("{parent} cannot be read: {}", errno.desc())),
@@ -116,12 +117,12 @@ impl CredentialSearch<'_> {
         Ok(())
     }
 
-    /// Looks into one home.
+    /// Searches one home.
     fn home(&mut self, home: &str) {
         let found = match self.tree.find(home) {
             Ok(found) => found,
             Err(errno) if is_missing(errno) => return,
-            // Whatever may be there.
+            // Anything may be there.
             Err(_) => return self.places(home, |_| true),
         };
         if !self.seen.insert(found.path.clone()) || of_kernel(&found.path) {
@@ -140,7 +141,7 @@ impl CredentialSearch<'_> {
         }
     }
 
-    /// Looks for the places below a home, of which only those can be there whose first name is.
+    /// Searches for the places below a home; only those can exist whose first component does.
     fn places(&mut self, home: &str, is_there: impl Fn(&str) -> bool) {
         let first = |place: &Place| place.path.split('/').next().unwrap_or_default();
         for places in places::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
@@ -152,7 +153,7 @@ impl CredentialSearch<'_> {
         }
     }
 
-    /// Masks what is at a path, if it is there and holds what it takes.
+    /// Masks the file at a path, if it exists and holds credentials.
     fn place(&mut self, path: &str, masked: Masked) {
         let path = match self.tree.find(path) {
             Err(errno) if is_missing(errno) => return,
@@ -160,13 +161,14 @@ impl CredentialSearch<'_> {
             Ok(Resolved { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
             Ok(found) => found.path,
         };
-        // A link to all of the container, or to a file of the kernel, is no credential file.
+        // A link to the whole container, or to a file of the kernel, is not a credential file.
         if path != "/" && !of_kernel(&path) {
             self.paths.insert(path);
         }
     }
 
-    /// Searches mounted directories for homes: not those on another machine, which may take as long as that one likes.
+    /// Searches mounted directories for homes, except those on another machine, which may take arbitrarily
+    /// long.
     fn mounted(&mut self, sources: &Sources) {
         let mut left = SEARCHED;
         for (at, source) in self.tree.mounted() {
@@ -180,7 +182,7 @@ impl CredentialSearch<'_> {
         }
     }
 
-    /// Whether all directories below one were searched; level by level, homes first.
+    /// Searches the directories below one, level by level, homes first; whether all were searched.
     fn below(&mut self, directory: &str, (directories, names): &mut (usize, usize)) -> bool {
         let mut level = vec![directory.to_owned()];
         let mut all = true;
@@ -199,7 +201,7 @@ impl CredentialSearch<'_> {
                         all = false;
                         continue;
                     }
-                    // What we may not read, a rootless container may not read either.
+                    // What we may not read, a rootless container may not either.
                     Err(_) => continue,
                 };
                 *names -= found.len().min(*names);
@@ -221,7 +223,7 @@ impl CredentialSearch<'_> {
         all
     }
 
-    /// What is looked for anywhere, and what variables name.
+    /// The absolute places, and the files that variables name.
     fn named(&mut self, view: &View) {
         for place in places::ABSOLUTE {
             self.place(place.path, place.masked);
@@ -256,7 +258,7 @@ impl CredentialSearch<'_> {
         }
     }
 
-    /// Whether a file is there, or a directory.
+    /// Whether there is a file, or a directory.
     fn is(&self, path: &str, directory: bool) -> bool {
         let kind = if directory { SFlag::S_IFDIR } else { SFlag::S_IFREG };
         match self.tree.find(path) {
@@ -274,7 +276,7 @@ impl CredentialSearch<'_> {
     }
 }
 
-/// Whether a file is one that is masked. Where it cannot be told, it is; a device (/dev/null) never is.
+/// Whether a file is to be masked. If that is unknown, it is; a device (/dev/null) never is.
 fn leads(opened: &PathFd, masked: Masked) -> bool {
     !opened.is(SFlag::S_IFCHR).unwrap_or(false)
         && (masked == Masked::Always || opened.text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))

@@ -1,4 +1,4 @@
-//! Looks up on this machine what the rules have to know of it for one document. Reads only.
+//! Gathers the facts about the host that the rules need for one document. Reads only.
 
 use std::io;
 use std::path::Path;
@@ -17,8 +17,8 @@ use crate::rules::mounts::{Node, is_bind};
 use crate::rules::{self, CoreDumps, Drivers, Shared, Sources, World, is_default};
 use crate::seal::{Netns, OpenNetns};
 
-/// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
-/// is going to be. The root file system `root` and the `bundle` are absolute.
+/// Gathers the facts that `view` refers to. `pods` is the network namespace that the container gets by path,
+/// one that is sealed or about to be. The root file system `root` and the `bundle` are absolute.
 pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
     let users = users(view)?;
     let in_user_namespace = match users {
@@ -49,10 +49,10 @@ pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns
     })
 }
 
-/// Where the kernel puts the memory of a process that crashes (core(5)).
+/// How the kernel handles core dumps (core(5)).
 #[must_use]
 pub fn core_dumps() -> CoreDumps {
-    // One that cannot be read may be a program.
+    // An unreadable one may name a program.
     let pattern = std::fs::read("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| b"|".into());
     match pattern.first() {
         Some(b'|') => CoreDumps::Program,
@@ -68,8 +68,8 @@ fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Pa
     Some(entry.path().as_deref().filter(|path| !path.as_os_str().is_empty()))
 }
 
-/// containerd and Podman name a pod's namespaces by `/proc/PID/ns/...` of its first container: that process has to be in
-/// the pod's network namespace. CRI-O keeps them itself: there all processes have to be.
+/// containerd and Podman name a pod's namespaces as `/proc/PID/ns/...` of its first container: that process
+/// must be in the pod's network namespace. CRI-O keeps them by bind mounts: there all processes must be.
 fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<Shared> {
     let Some(path) = path_of(view, kind).flatten() else { return Ok(Shared::Foreign) };
     let process = path.parent().and_then(Path::parent);
@@ -86,8 +86,8 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
     })
 }
 
-/// Whether nobody is in a namespace but processes of that network namespace. One that has ended meanwhile, or waits to be
-/// reaped, is in none.
+/// Whether all processes in a namespace are in that network namespace. A process that has ended meanwhile, or
+/// is a zombie, is in none.
 fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
     let inside = job::processes_in(&kind.to_string(), number(path)?)?;
     let is_pods = |pid: &u32| match Dir::of(*pid).ns("net") {
@@ -117,7 +117,7 @@ fn number(path: &Path) -> Result<Inode> {
     Inode::of(path).with_context(|| format!("cannot look at {}", path.display()))
 }
 
-/// Whether a user namespace is the machine's.
+/// Whether a user namespace is the initial one.
 ///
 /// # Errors
 /// There is none at the path.
@@ -127,7 +127,7 @@ pub fn is_initial(path: &Path) -> Result<bool> {
     Ok(number(path)?.ino == INITIAL)
 }
 
-/// The drivers of the device numbers that the document names.
+/// The drivers of the device numbers in the document.
 fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let linux = view.linux.as_ref();
     let nodes = linux.and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
@@ -146,7 +146,7 @@ fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     drivers_of(wanted)
 }
 
-/// The drivers of character devices; of a whole major under the minor -1. Default devices need none.
+/// The drivers of character devices; minor -1 means the whole major. Default devices need none.
 ///
 /// # Errors
 /// /proc/devices cannot be read.

@@ -1,9 +1,9 @@
-//! What becomes of a bundle: its `config.json` is read and decided upon, and for an isolated container the machine is
-//! looked at and the rules are folded over the document. The shim does so before it writes anything, and
-//! `isolatectl check` does so and writes nothing.
+//! The bundle of a container to be created: its `config.json` is read and decided upon; for an isolated
+//! container the host is inspected and the rules are applied to the document. The shim does so before it
+//! writes anything, and `isolatectl check` does the same and writes nothing.
 //!
-//! Reads only: nothing is made, locked or written here, and nothing is taken from the calling process' environment or
-//! descriptors, which are the shim's.
+//! Reads only: nothing is created, locked or written here, and nothing is taken from the calling process'
+//! environment or descriptors, which are the shim's.
 
 mod credential_files;
 mod host_facts;
@@ -42,7 +42,7 @@ pub use mountinfo::{MountInfo, parse_mountinfo};
 pub use path_fd::PathFd;
 pub use settings::load_settings;
 
-/// A bundle as an engine hands it over.
+/// A bundle as passed by an engine.
 #[derive(Debug)]
 pub struct Bundle {
     /// Its directory, absolute.
@@ -51,28 +51,29 @@ pub struct Bundle {
     pub config: Snapshot,
 }
 
-/// An isolated container that could be created: every rule holds on the text that came out.
+/// An isolated container that can be created: every rule holds on the resulting text.
 #[derive(Debug)]
 pub struct Prepared {
     /// The root file system.
     pub rootfs: Inode,
-    /// The network namespace that the container gets, if it was there before it ([`crate::rules::Network::given`]).
+    /// The network namespace that the container gets, if it existed before
+    /// ([`crate::rules::Network::given`]).
     pub netns: Option<OpenNetns>,
-    /// Of a member of a job: its host name, and what is mounted at its `/etc/hosts`.
+    /// For a member of a job: its host name, and the source of its mount at `/etc/hosts`.
     pub names: (Option<String>, Option<PathBuf>),
-    /// Where something is open to peers: the name servers that the container finds.
+    /// With openings for peers: the name servers that the container uses.
     pub name_servers: BTreeSet<IpAddr>,
-    /// Whether its profile of system calls allows what it does not name.
+    /// Whether its seccomp profile allows by default.
     pub names_what_it_denies: bool,
     /// What the rules were applied to.
     pub subject: Subject,
-    /// The configuration that it gets.
+    /// The rewritten configuration.
     pub rewritten: Rewritten,
 }
 
 impl Bundle {
-    /// Reads the configuration of the bundle in a directory; crun's `--config` names another one, relative to the
-    /// working directory.
+    /// Reads the configuration of the bundle in a directory; crun's `--config` names another file, relative
+    /// to the working directory.
     ///
     /// # Errors
     /// It cannot be read.
@@ -82,7 +83,7 @@ impl Bundle {
         Ok(Self { config: files::read(&config, files::DOCUMENT_LIMIT)?, path })
     }
 
-    /// Decides by the annotations, and looks at nothing else of the configuration.
+    /// Decides by the annotations; reads nothing else of the configuration.
     ///
     /// # Errors
     /// They cannot be read with certainty.
@@ -91,10 +92,10 @@ impl Bundle {
         Ok(policy::decide(settings, &annotations))
     }
 
-    /// Makes the configuration of an isolated container; with a `hook` where there is no `start` to seal in.
+    /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in.
     ///
     /// # Errors
-    /// The container cannot be isolated; the message is what its user is told.
+    /// The container cannot be isolated; the message is shown to its user.
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
         let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;

@@ -1,4 +1,4 @@
-//! Looks at what is behind the sources of mounts, and at the root file system. Reads only.
+//! Inspects the sources of mounts and the root file system. Reads only.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::config::View;
 use crate::rules::mounts;
 use crate::rules::{Source, Sources};
 
-/// Looks at the sources of all mounts, those of bind mounts relative to the bundle, and at the root file system.
+/// Inspects the sources of all mounts, those of bind mounts relative to the bundle, and the root file system.
 pub(super) fn probe(view: &View, bundle: &Path, root: &RootFs) -> Result<(Sources, Source)> {
     let mut prober = Prober::new(root);
     let mut found = Sources::new();
     for mount in view.mounts.iter().flatten() {
-        // Of an overlay's layers only what they are counts: sockets in an overlay are inodes of its own.
+        // Of an overlay's layers only the type counts: sockets in an overlay are inodes of its own.
         let searched = mounts::is_bind(mount);
         for written in mounts::sources(mount) {
             if !found.contains_key(&*written) {

@@ -1,6 +1,7 @@
-//! The mounts of this mount namespace, which is the runtime's, by where they are. Reads only.
+//! The mounts of this mount namespace, which is the runtime's, by mount point. Reads only.
 //!
-//! A machine with hundreds of containers has as many overlays with many layers each: a line is read when it matters.
+//! A host with hundreds of containers has as many overlays with many layers each: a line is parsed only when
+//! needed.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,21 +15,21 @@ use crate::rules::mounts::FileSystem;
 /// All mounts.
 pub(super) struct MountTable {
     text: Vec<u8>,
-    /// By mount point, those of one point in their order: where in the text their lines are.
+    /// By mount point, mounts at the same point in order: the ranges of their lines in the text.
     lines: Vec<(PathBuf, Range<usize>)>,
 }
 
-/// A mount of the machine.
+/// A mount of the host.
 pub(super) struct HostMount<'t> {
     pub(super) point: &'t Path,
     mount: MountInfo<'t>,
 }
 
 impl MountTable {
-    /// Asks the kernel.
+    /// Reads the kernel's list.
     ///
     /// # Errors
-    /// The list cannot be read, or is too large.
+    /// The list is unreadable or too large.
     pub(super) fn read() -> Result<Self> {
         let text = socket_search::read_list("/proc/self/mountinfo".as_ref())?;
         let mut lines = Vec::new();
@@ -46,13 +47,13 @@ impl MountTable {
 
     /// Mounts below a directory, by mount point.
     pub(super) fn below(&self, real: &Path) -> Vec<(PathBuf, FileSystem)> {
-        // Paths compare component by component, so that what lies below a directory follows it at once.
+        // Paths compare by component, so whatever is below a directory follows it directly.
         let from = self.lines.partition_point(|(point, _)| point.as_path() <= real);
         let below = self.lines[from..].iter().take_while(|(point, _)| point.starts_with(real));
         below.filter_map(|line| Some((line.0.clone(), self.mounted(line)?.file_system()))).collect()
     }
 
-    /// The mount in which a path lies.
+    /// The mount that contains a path.
     pub(super) fn of(&self, real: &Path) -> Option<HostMount<'_>> {
         let line = real.ancestors().find_map(|point| {
             let end = self.lines.partition_point(|(other, _)| other.as_path() <= point);
@@ -61,7 +62,7 @@ impl MountTable {
         self.mounted(line?)
     }
 
-    /// Whether a file of this mount has no other path: no other mount of its file system shows it.
+    /// Whether a file of this mount has no other path: no other mount shows its part of the file system.
     pub(super) fn is_only_path(&self, mounted: &HostMount, real: &Path) -> bool {
         let inside = Path::new("/").join(mounted.inside(real));
         let shows = |other: &HostMount| {
@@ -80,38 +81,38 @@ impl HostMount<'_> {
         FileSystem::of_name(self.mount.kind)
     }
 
-    /// Of its file system, as it has it itself; files on btrfs(5) have others.
+    /// The file system's device number as listed; files on btrfs(5) have others.
     pub(super) fn device(&self) -> u64 {
         self.mount.device()
     }
 
-    /// Whether it is an overlay of the host, and not the file system of the machine itself: that is what its paths are.
+    /// Whether it is an overlay of the host, other than the host's own root.
     pub(super) fn is_overlay(&self) -> bool {
         self.mount.kind == "overlay" && self.point.parent().is_some()
     }
 
-    /// Of an overlay: its directories.
+    /// The layers of an overlay.
     pub(super) fn layers(&self) -> Vec<String> {
         self.mount.layers()
     }
 
-    /// Of an overlay: the directory that is written to.
+    /// The upper directory of an overlay.
     pub(super) fn upper(&self) -> Option<String> {
         self.mount.upper()
     }
 
-    /// Where a path of the machine is in its file system, relative.
+    /// A host path relative to its file system's root.
     pub(super) fn inside(&self, real: &Path) -> PathBuf {
         let inside = self.mount.root().join(real.strip_prefix(self.point).unwrap_or(real));
         inside.strip_prefix("/").unwrap_or(&inside).to_owned()
     }
 
-    /// Where a directory of an overlay may be. An engine with many layers enters its own directory and names them from
-    /// there: Docker and containers/storage the one above `ID/merged` (moby, overlay2/overlay.go, Get), containerd the one
-    /// above `ID/fs` (mount_linux.go, compactLowerdirOption). For a container with mapped ids containers/storage mounts its
-    /// own directory, or since Podman 5 a layer's, at `ID/mapped/N` with these ids, and takes that away as soon as the
-    /// overlay is there (drivers/overlay/overlay.go, get): which layer it was nothing tells any more, so it counts as what
-    /// `ID` is, a directory of the same storage.
+    /// Possible paths of an overlay's layer. An engine with many layers changes to its own directory and uses
+    /// relative names: Docker and containers/storage the one above `ID/merged` (moby, overlay2/overlay.go,
+    /// Get), containerd the one above `ID/fs` (mount_linux.go, compactLowerdirOption). For a container with
+    /// mapped ids containers/storage mounts its own directory, or since Podman 5 a layer's, at `ID/mapped/N`
+    /// with these ids, and removes that as soon as the overlay is mounted (drivers/overlay/overlay.go, get):
+    /// which layer it was is then unknown, so it counts as what `ID` is, a directory of the same storage.
     pub(super) fn places_of(&self, layer: &str) -> Vec<PathBuf> {
         let layer = Path::new(layer);
         if layer.is_absolute() {
@@ -123,7 +124,7 @@ impl HostMount<'_> {
     }
 }
 
-/// What may stand for a directory below `ID/mapped/N`, in that order.
+/// Substitutes for a directory below `ID/mapped/N`, in order.
 fn unmapped(layer: &Path) -> Vec<PathBuf> {
     let is_number = |path: &Path| {
         path.file_name()

@@ -10,7 +10,7 @@ use crate::rules::mounts::layers_of;
 
 /// A line: `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`.
 pub struct MountInfo<'l> {
-    /// Which file system, by the number that it has as long as it is mounted.
+    /// The device number of the file system while it is mounted.
     pub device: &'l str,
     root: &'l [u8],
     point: &'l [u8],
@@ -22,7 +22,7 @@ pub struct MountInfo<'l> {
     of_file_system: &'l [u8],
 }
 
-/// Every mount in the text. A line that is none is left out.
+/// Every mount in the text. Invalid lines are skipped.
 pub fn parse_mountinfo(text: &[u8]) -> impl Iterator<Item = MountInfo<'_>> {
     text.split(|byte| *byte == b'\n').filter_map(MountInfo::read)
 }
@@ -33,53 +33,54 @@ impl<'l> MountInfo<'l> {
         let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
         let propagation = fields.by_ref().take_while(|field| *field != b"-").collect();
-        // A name of bytes that are no text is on no list either.
+        // A name that is not UTF-8 is on no list either.
         let kind = str::from_utf8(fields.next()?).unwrap_or("unreadable");
         Some(Self { device, root, point, options, propagation, kind, of_file_system: fields.nth(1)? })
     }
 
-    /// Its file system's, as stat(2) has it.
+    /// The file system's device number as in stat(2).
     pub(super) fn device(&self) -> u64 {
         let (major, minor) = self.device.split_once(':').unwrap_or_default();
         makedev(major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
     }
 
-    /// What of its file system is mounted.
+    /// The mounted part of its file system.
     pub fn root(&self) -> PathBuf {
         unescaped(self.root)
     }
 
-    /// Where.
+    /// Its mount point.
     pub fn point(&self) -> PathBuf {
         unescaped(self.point)
     }
 
-    /// The mount, or all of its file system.
+    /// Whether the mount or its whole file system is read-only.
     pub fn is_readonly(&self) -> bool {
         [self.options, self.of_file_system].iter().any(|options| has(options, "ro"))
     }
 
-    /// The directories that an overlay is made of, without the backslashes that separate them.
+    /// The layers of an overlay, without the backslashes that escape separators.
     pub fn layers(&self) -> Vec<String> {
         let options = self.of_file_system.split(|byte| *byte == b',').map(unescaped);
         let layers = options.filter_map(|option| option.to_str().map(layers_of)).flatten();
         layers.filter(|layer| !layer.contains('\\')).collect()
     }
 
-    /// The number of the peer group that it shares mounts with (`shared`), or gets them from (`master`).
+    /// The number of the peer group with which it shares mounts (`shared`), or from which it receives them
+    /// (`master`).
     pub fn group(&self, how: &str) -> Option<&'l str> {
         let number = |field: &&'l [u8]| str::from_utf8(field).ok()?.strip_prefix(how)?.strip_prefix(':');
         self.propagation.iter().find_map(number)
     }
 
-    /// The directory of an overlay that is written to.
+    /// The upper directory of an overlay.
     pub(super) fn upper(&self) -> Option<String> {
         let mut options = self.of_file_system.split(|byte| *byte == b',');
         let upper = options.find(|option| option.starts_with(b"upperdir="))?;
         layers_of(unescaped(upper).to_str()?).pop()
     }
 
-    /// Whether the file system, whoever mounts it, has an option.
+    /// Whether the file system itself has an option, at every mount.
     pub fn has(&self, option: &str) -> bool {
         has(self.of_file_system, option)
     }
@@ -89,7 +90,7 @@ fn has(options: &[u8], option: &str) -> bool {
     options.split(|byte| *byte == b',').any(|word| word == option.as_bytes())
 }
 
-/// Spaces, tabs, newlines and backslashes stand there as `\ooo`.
+/// Spaces, tabs, newlines and backslashes are encoded as `\ooo`.
 fn unescaped(text: &[u8]) -> PathBuf {
     if !text.contains(&b'\\') {
         return OsStr::from_bytes(text).into();

@@ -1,5 +1,5 @@
-//! The name servers of the host and of a container. None is a peer: it forwards what it is asked, so a prefix
-//! of peers that contains it would lead to the internet. Reads only.
+//! The name servers of the host and of a container. None is a peer: it forwards queries, so a prefix of peers
+//! that contains it would lead to the internet. Reads only.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -16,8 +16,8 @@ use crate::config::View;
 use crate::files;
 use crate::proc;
 
-/// Where the host's name servers are, and whose file it is. All that are there are read, because the first
-/// one may name only a stub on the loopback.
+/// The files with the host's name servers, and their owners. All that exist are read, because the first one
+/// may name only a stub on the loopback.
 const HOST: [(&str, &str); 4] = [
     ("/etc/resolv.conf", "resolv.conf(5)"),
     ("/run/systemd/resolve/resolv.conf", "systemd-resolved(8): the servers behind 127.0.0.53"),
@@ -54,7 +54,7 @@ fn is_absent(error: &anyhow::Error) -> bool {
     matches!(kind, Some(ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
-/// The name servers that a process finds in its `/etc/resolv.conf`; of a created container, its init process.
+/// The name servers in a process' `/etc/resolv.conf`; for a created container, its init process'.
 ///
 /// # Errors
 /// There is such a file, and it cannot be read.
@@ -63,8 +63,8 @@ pub fn of_process(process: &proc::Dir) -> Result<BTreeSet<IpAddr>> {
     read(root.within(RESOLV_CONF, OFlag::O_PATH))
 }
 
-/// The name servers that a container will find by its configuration. An engine may write the file anew before
-/// the program starts.
+/// The name servers that a container will use according to its configuration. An engine may rewrite the file
+/// before the program starts.
 pub(super) fn of_bundle(view: &View, bundle: &Path, root: &Path) -> Result<BTreeSet<IpAddr>> {
     for mount in view.mounts.iter().flatten().rev() {
         let destination = Path::new("/").join(&*mount.destination);
@@ -80,13 +80,13 @@ pub(super) fn of_bundle(view: &View, bundle: &Path, root: &Path) -> Result<BTree
 fn read(file: nix::Result<PathFd>) -> Result<BTreeSet<IpAddr>> {
     let context = "cannot read the /etc/resolv.conf of the container, and its name servers must not be peers";
     let file = match file {
-        // A link that leads out of the container's file system ends in it, mostly in nothing.
+        // A link that leads out of the container's file system is resolved within it, usually to nothing.
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(BTreeSet::new()),
         file => file.context(context)?,
     };
     let stat = file.stat().context(context)?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        // /dev/null, a directory: there is no name server in it.
+        // /dev/null or a directory contains no name server.
         return Ok(BTreeSet::new());
     }
     let limit = usize::try_from(LIMIT)?;

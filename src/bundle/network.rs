@@ -1,4 +1,4 @@
-//! Decides what becomes of the network that the engine had in mind: the one place where a [`Network`] is made.
+//! Decides what becomes of the network that the engine requested: the only place that makes a [`Network`].
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -12,15 +12,16 @@ use crate::record::{Record, Store};
 use crate::rules::{self, Network, RequestedNetwork};
 use crate::seal::{self, OpenNetns};
 
-/// A program that resolves its own host name gets an address of the network that the engine prepared, so the container
-/// keeps those. The namespace of another isolated container that lives is joined: members of a pod reach each other through
-/// it. Where something stays open, the engine's own is kept, and so is that of a pod which no container of its own holds.
+/// A program that resolves its own host name gets an address of the network that the engine prepared, so the
+/// container keeps those addresses. The namespace of another running isolated container is joined: members of
+/// a pod reach each other through it. With openings the engine's own namespace is kept, and so is that of a
+/// pod which no container of its own keeps alive.
 ///
-/// With it comes the namespace that the container gets if it was there before: by this handle it was checked, and is
-/// closed.
+/// Also returns the namespace that the container gets, if it existed before: it was checked through this
+/// handle, and is closed through it.
 ///
 /// # Errors
-/// The namespace cannot be looked at, or the container may not have it.
+/// The namespace cannot be inspected, or the container may not have it.
 pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Option<OpenNetns>)> {
     let at = match rules::requested_network(view)? {
         RequestedNetwork::New(_) => return Ok((Network::New, None)),
@@ -49,11 +50,11 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
         return replaced();
     }
     if let Some(foreign) = job::foreign_process(netns.id(), None)? {
-        // Of an isolated pod, maybe, in which something was changed since.
+        // Perhaps an isolated pod's, whose seal was changed since.
         if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
             bail!("{RULE}: {} is not sealed any more: {broken}", at.display());
         }
-        // Rootless Podman publishes by a process in the namespace, unless pasta or slirp4netns does it.
+        // Rootless Podman publishes ports by a process in the namespace, unless pasta or slirp4netns does it.
         let way_out = match foreign.ends_with("(rootlessport)") {
             true => {
                 "; use --network=pasta, or before Podman 5 --network=slirp4netns:port_handler=slirp4netns"
@@ -69,7 +70,7 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
     Ok((Network::SealedInPlace { at }, Some(netns)))
 }
 
-/// Whoever joins a namespace gets all that is open in it, so it must have asked for exactly that.
+/// A container that joins a namespace gets all of its openings, so it must have asked for exactly those.
 fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) -> Result<()> {
     let (shown, id) = (path.display(), &tenant.id);
     match &tenant.opened {
@@ -84,5 +85,5 @@ fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) ->
     }
 }
 
-/// The rule that these checks belong to, which looks at documents only.
+/// The rule that these checks belong to; the rule itself sees documents only.
 const RULE: &str = "network-namespace";

@@ -1,5 +1,6 @@
-//! Opens by path without being led astray: links of procfs are not followed, or a directory is the root of everything
-//! below it (openat2(2)). Descriptors are O_PATH unless something is read: opening a FIFO or a device does nothing.
+//! Opens paths safely: magic links of procfs are not followed, or a directory is the root of everything below
+//! it (openat2(2)). Descriptors are O_PATH unless something is read: opening a FIFO or a device has no
+//! effect.
 
 use std::ffi::CString;
 use std::io;
@@ -17,7 +18,7 @@ use nix::sys::statvfs::FsFlags;
 use crate::proc;
 use crate::rules::mounts::FileSystem;
 
-/// An open file that closes with us.
+/// An open file, closed on drop.
 pub struct PathFd(RawFd);
 
 impl Drop for PathFd {
@@ -27,7 +28,7 @@ impl Drop for PathFd {
 }
 
 impl PathFd {
-    /// The file at a path of the machine. A link of procfs is ELOOP: it leads to places that have no path.
+    /// The file at a path of the host. A magic link of procfs is ELOOP: its target has no path.
     pub(super) fn plain(path: &Path) -> nix::Result<Self> {
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC);
         let how = how.resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
@@ -44,12 +45,12 @@ impl PathFd {
         open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    /// The root directory of a process of the machine.
+    /// The root directory of a process on the host.
     pub fn root_of(process: &proc::Dir) -> nix::Result<Self> {
         open(&process.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
 
-    /// The file at a path in this directory as a process would find it whose root it is.
+    /// The file at a path in this directory, as found by a process with this root.
     pub fn within(&self, path: impl AsRef<Path>, flags: OFlag) -> nix::Result<Self> {
         let path = path.as_ref().strip_prefix("/").unwrap_or(path.as_ref());
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -57,7 +58,8 @@ impl PathFd {
         openat2(self.0, path, how).map(Self)
     }
 
-    /// The same where the path has no links in it; with one it is ELOOP. Of a link itself, with O_PATH and O_NOFOLLOW.
+    /// The same for a path without links; with one it is ELOOP. A link itself can be opened with O_PATH and
+    /// O_NOFOLLOW.
     pub(super) fn without_links(&self, path: &str, flags: OFlag) -> nix::Result<Self> {
         let path = path.trim_start_matches('/');
         let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC);
@@ -65,13 +67,13 @@ impl PathFd {
         openat2(self.0, if path.is_empty() { "." } else { path }, how).map(Self)
     }
 
-    /// Where a link leads to, which was opened itself.
+    /// The target of a link that was opened itself.
     pub(super) fn target(&self) -> nix::Result<String> {
         let target = nix::fcntl::readlinkat(Some(self.0), c"")?;
         target.into_string().map_err(|_| Errno::EILSEQ)
     }
 
-    /// The same file, opened for more than looking at it.
+    /// The same file, opened for more than O_PATH.
     pub(super) fn reopened(&self, flags: OFlag) -> nix::Result<Self> {
         open(self.link().as_path(), flags | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
     }
@@ -81,12 +83,12 @@ impl PathFd {
         fstat(self.0)
     }
 
-    /// What is in this directory under a name; links are not followed.
+    /// The file of this name in this directory; links are not followed.
     pub fn stat_of(&self, name: &(impl NixPath + ?Sized)) -> nix::Result<FileStat> {
         fstatat(Some(self.0), name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
-    /// By which path the kernel knows it.
+    /// Its path in the kernel.
     pub(super) fn path(&self) -> io::Result<PathBuf> {
         std::fs::read_link(self.link())
     }
@@ -129,21 +131,21 @@ impl PathFd {
         Ok(String::from_utf8_lossy(&opened.read(limit)?).into_owned())
     }
 
-    /// Names in this directory, which has to be open for reading; at most `limit`.
+    /// Names in this directory, which must be open for reading; at most `limit`.
     pub fn names(self, limit: usize) -> nix::Result<Vec<CString>> {
         Ok(self.entries(limit)?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// The same, each with what it is where the file system tells.
+    /// The same, each with its type if the file system reports it.
     pub(super) fn entries(self, limit: usize) -> nix::Result<Vec<(CString, Option<Type>)>> {
         let mut dir = Dir::from_fd(self.0)?;
-        // The directory closes it now.
+        // Now closed by the directory.
         std::mem::forget(self);
         let entries = dir.iter().flatten().map(|entry| (entry.file_name().to_owned(), entry.file_type()));
         Ok(entries.filter(|(name, _)| !matches!(name.to_bytes(), b"." | b"..")).take(limit).collect())
     }
 
-    /// A path that leads to this very file.
+    /// A path to this very file.
     pub(super) fn link(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0))
     }

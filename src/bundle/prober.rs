@@ -1,5 +1,5 @@
-//! What is behind a path of the machine, the way the kernel will resolve it: an open file says what it is and which path it
-//! has. Reads only.
+//! The files at paths of the host, resolved as the kernel will: an open file reveals its type and its path.
+//! Reads only.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -17,12 +17,12 @@ use super::socket_search::{SearchTarget, SocketSearch};
 use crate::rules::Source;
 use crate::rules::mounts::{Class, FileSystem, Node, SYSTEM_DIRECTORIES};
 
-/// The machine's directory of homes.
+/// The host's directory of homes.
 const HOMES: &str = "/home";
-/// Overlays may lie upon overlays; the kernel stacks two (FILESYSTEM_MAX_STACK_DEPTH).
+/// How many overlays the kernel stacks (FILESYSTEM_MAX_STACK_DEPTH).
 const STACKED: usize = 2;
 
-/// What directories of this machine are, by device and inode.
+/// Known directories of the host, by device and inode.
 #[derive(Default)]
 struct KnownDirectories {
     directories: Option<HostDirectories>,
@@ -37,7 +37,7 @@ struct HostDirectories {
 impl KnownDirectories {
     fn directories(&mut self) -> &HostDirectories {
         self.directories.get_or_insert_with(|| {
-            // Of two names for one directory (/var/run) the first is the one that is said.
+            // If a directory has two names (/var/run), the first one is reported.
             let names = SYSTEM_DIRECTORIES.iter().rev();
             let system = names.filter_map(|path| Some((identity(path)?, *path))).collect();
             HostDirectories { system, homes: identity(HOMES) }
@@ -55,7 +55,7 @@ fn identity(path: &str) -> Option<(u64, u64)> {
     Some(std::fs::metadata(path).ok()?).map(|it| (it.dev(), it.ino()))
 }
 
-/// What is looked up once for all sources, when the first needs it.
+/// Facts shared by all sources, determined when first needed.
 pub(super) struct Prober<'a> {
     pub(super) root: &'a RootFs,
     pub(super) search: SocketSearch,
@@ -71,7 +71,7 @@ impl<'a> Prober<'a> {
         Self { root, search: SocketSearch::new(), known, mounted: None, file_systems }
     }
 
-    /// What is at a path; with the sockets in it, if it is to be searched for them.
+    /// The file at a path; with the sockets in it, if `searched`.
     pub(super) fn probe(&mut self, path: &Path, searched: bool) -> Result<Source> {
         let shown = || format!("cannot look at {}", path.display());
         let opened = match PathFd::plain(path) {
@@ -80,8 +80,8 @@ impl<'a> Prober<'a> {
         };
         let stat = opened.stat().with_context(shown)?;
         let mut source = self.inspect(&opened, &stat, 0).with_context(shown)?;
-        // A directory of the system is refused for what it is, and one of another machine is not searched: that may
-        // take as long as the other machine likes.
+        // A system directory is refused as such, and one on another machine is not searched: that may take
+        // arbitrarily long.
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
         if searched && source.node == Node::Directory && source.system.is_none() && !foreign {
             let (bound, real, below) = (opened.link(), &*source.real, &*source.below);
@@ -99,7 +99,7 @@ impl<'a> Prober<'a> {
         Ok(source)
     }
 
-    /// What cannot be opened.
+    /// A path that cannot be opened.
     fn unopened(&self, path: &Path, errno: Errno) -> Source {
         let node = match errno {
             Errno::ENOENT | Errno::ENOTDIR => Node::Missing,
@@ -108,7 +108,7 @@ impl<'a> Prober<'a> {
         };
         let mut source = Source::new(PathBuf::new(), node, FileSystem::none());
         if source.node == Node::Missing {
-            // An earlier mount may bring it into being.
+            // An earlier mount may create it.
             let there = path.ancestors().skip(1).find_map(|ancestor| PathFd::plain(ancestor).ok());
             source.in_rootfs =
                 there.and_then(|there| there.path().ok()).is_some_and(|real| self.is_in_rootfs(&real));
@@ -117,7 +117,7 @@ impl<'a> Prober<'a> {
         source
     }
 
-    /// What an open file is; `depth` overlays lie upon it.
+    /// Describes an open file; `depth` overlays are stacked on it.
     pub(super) fn inspect(&mut self, opened: &PathFd, stat: &FileStat, depth: usize) -> Result<Source> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
@@ -154,8 +154,8 @@ impl<'a> Prober<'a> {
         real.starts_with(&self.root.path)
     }
 
-    /// What a file on an overlay of the host is in each of its layers. The overlay that the machine itself lives on is what
-    /// its paths say.
+    /// A file on an overlay of the host, as it is in each layer. The overlay of the host's own root needs no
+    /// layers: its paths decide.
     pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
         let Some(mount) = self.mounted()?.of(real).filter(HostMount::is_overlay) else {
             return Ok(Vec::new());
@@ -167,7 +167,7 @@ impl<'a> Prober<'a> {
         if layers.is_empty() || depth == STACKED {
             return Ok(unclear("of an overlay", "it is not listed"));
         }
-        // A layer at the mount point itself is below the overlay; its path is that of what is seen.
+        // A layer at the mount point itself is below the overlay; its path shows the overlay.
         let below = layers.into_iter().filter(|layer| Path::new(layer) != mount.point);
         let layers: Vec<_> = below.map(|layer| (mount.places_of(&layer), layer)).collect();
         let mut sources = Vec::new();
@@ -200,7 +200,7 @@ impl<'a> Prober<'a> {
     }
 }
 
-/// What kind of file it is.
+/// The type of a file.
 pub(super) fn node(stat: &FileStat) -> Node {
     let (major, minor) = (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {

@@ -16,7 +16,7 @@ impl RootFs {
     /// Opens the root file system.
     ///
     /// # Errors
-    /// It is not there, or a link of procfs leads to it.
+    /// It does not exist, or is reached through a magic link of procfs.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = || format!("cannot look at the root {}", path.display());
         let opened = PathFd::plain(path).with_context(shown)?;

@@ -1,7 +1,7 @@
-//! Looks at the root file system as at the source of a mount: runtimes bind it with all that is mounted below it, and
-//! what is in it is in the container. Reads only.
+//! Inspects the root file system like the source of a mount: runtimes bind it with everything mounted below
+//! it, and its content is in the container. Reads only.
 //!
-//! Every isolated container comes by here, so the usual ones take the list of mounts and no more than that.
+//! Every isolated container gets here, so in the usual case only the list of mounts is read.
 
 use std::path::Path;
 
@@ -18,14 +18,14 @@ use crate::record;
 use crate::rules::Source;
 use crate::rules::mounts::{Class, Node, SYSTEM_DIRECTORIES, clean};
 
-/// What every container gets of its own, by destination and type; it hides what the root has there.
+/// File systems of its own in every container, by destination and type; they hide what the root has there.
 const HIDING: [(&str, &str); 3] = [("/dev", "tmpfs"), ("/proc", "proc"), ("/sys", "sysfs")];
 
 impl Prober<'_> {
-    /// Judges the root file system.
+    /// Describes the root file system.
     ///
     /// # Errors
-    /// It cannot be looked at.
+    /// It is not accessible.
     pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<Source> {
         let root = self.root;
         let shown = || format!("cannot look at the root {}", root.path.display());
@@ -46,7 +46,7 @@ impl Prober<'_> {
         let root = self.root;
         let stat = root.opened.stat()?;
         let table = self.mounted()?;
-        // A file that has one path only is what its path says; the directories of the system need not be looked at.
+        // A file with a single path is identified by it; the system directories need not be inspected.
         let is_only =
             |mount: &HostMount| mount.device() == stat.st_dev && table.is_only_path(mount, &root.path);
         let Some(mount) = table.of(&root.path).filter(is_only) else {
@@ -62,8 +62,9 @@ impl Prober<'_> {
         Ok(source)
     }
 
-    /// Sockets in the root. In an overlay those of lower layers are nobody's, so that of the upper one the files are
-    /// looked for and the processes by the overlay: only there is a socket the one to which a process is bound.
+    /// Sockets in the root. In an overlay, sockets in lower layers have no owner, so files are searched in
+    /// the upper layer and processes are looked up through the overlay: only there a process is bound to the
+    /// socket.
     fn sockets_of_root(&mut self, view: &View, source: &Source) -> Result<SearchResult> {
         let root = self.root;
         let hidden: Vec<&str> =
@@ -73,7 +74,7 @@ impl Prober<'_> {
         let mut upper = None;
         if let Some(mount) = self.mounted()?.of(&root.path).filter(is_overlay) {
             let Some(layer) = mount.upper() else { return Ok(SearchResult::nothing()) };
-            // Where it cannot be had, all of the overlay is searched.
+            // If it cannot be opened, the whole overlay is searched.
             let layer = mount.places_of(&layer).iter().find_map(|place| PathFd::plain(place).ok());
             let inside = layer.map(|layer| layer.within(mount.inside(&root.path), OFlag::O_PATH));
             upper = match inside {
@@ -89,9 +90,9 @@ impl Prober<'_> {
     }
 }
 
-/// What lies in the root that the container must not change.
+/// Content of the root that the container must not change.
 fn holds(root: &Path, bundle: &Path) -> Option<&'static str> {
-    // Mostly the root lies in the bundle.
+    // Usually the root is in the bundle.
     let is_apart = root == bundle || !root.starts_with(bundle);
     if is_apart && std::fs::canonicalize(bundle).map_or(true, |bundle| bundle.starts_with(root)) {
         return Some("the bundle, and with it the container's config.json");

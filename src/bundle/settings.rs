@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use crate::settings::{self, Settings};
 use crate::{files, policy, rules};
 
-/// Reads the settings: from the file that the flag or else the environment names, which has to be there, or from the
+/// Reads the settings: from the file named by the flag or else the environment, which must exist, or from the
 /// default one, which may be missing.
 ///
 /// # Errors
-/// They cannot be read, or something in them is wrong.
+/// They cannot be read, or are invalid.
 pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
     let named =
         flag.map(PathBuf::from).or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
@@ -33,7 +33,7 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
     }
 }
 
-/// Whether there is nothing, not even a link that leads nowhere.
+/// Whether there is nothing, not even a dangling link.
 fn is_missing(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -1,8 +1,8 @@
-//! Searches a directory that is mounted for sockets to which a process is bound, and for FIFOs. Reads only.
+//! Searches a mounted directory for sockets with a bound process, and for FIFOs. Reads only.
 //!
-//! Every entry is looked at up to a bound on all of a document's directories. Beyond it the kernel's lists of
-//! sockets have to do, of all network namespaces: they have paths as they were bound, so that a socket is missed whose
-//! path is relative or of another mount namespace.
+//! Every entry is inspected, up to a limit for all directories of a document. Beyond it the kernel's lists of
+//! sockets of all network namespaces are used: they contain paths as they were bound, so a socket with a
+//! relative path or of another mount namespace is missed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,39 +18,40 @@ use super::path_fd::PathFd;
 use super::unix_socket::is_bound;
 use crate::rules::mounts::{Class, FileSystem};
 
-/// As many entries are looked at, of all directories together.
+/// The maximum number of entries, for all directories together.
 const ENTRIES: usize = 1 << 17;
-/// As much is read of the kernel's lists, in bytes.
+/// How much of the kernel's lists is read, in bytes.
 const LIST_LIMIT: u64 = 16 << 20;
 /// Most lists are shorter; the kernel gives a page at a time.
 const CAPACITY: usize = 8 << 10;
 
-/// What is found in a directory, by paths in it, in their order.
+/// Sockets and FIFOs in a directory, by relative path, in order.
 #[derive(Default)]
 pub(super) struct SearchResult {
     pub(super) sockets: BTreeSet<PathBuf>,
     pub(super) fifos: BTreeSet<PathBuf>,
-    /// Whether every entry was looked at.
+    /// Whether every entry was inspected.
     pub(super) complete: bool,
 }
 
 impl SearchResult {
-    /// Nothing in all of it.
+    /// A complete search without a result.
     pub(super) fn nothing() -> Self {
         Self { complete: true, ..Self::default() }
     }
 }
 
-/// A directory that is searched.
+/// A directory to search.
 #[derive(Clone, Copy)]
 pub(super) struct SearchTarget<'a> {
     pub(super) opened: &'a PathFd,
-    /// A path to the directory by which its sockets are to be had: of the upper layer of an overlay, the overlay.
+    /// A path to the directory through which its sockets are reached: for the upper layer of an overlay, the
+    /// overlay.
     pub(super) bound: &'a Path,
-    /// The path by which that is known.
+    /// The host path of that.
     pub(super) real: &'a Path,
-    /// Mounts below it. Those that are no files of this machine are not entered, since that may take as long as
-    /// another machine likes.
+    /// Mounts below it. Those of other machines or the kernel are not entered, since that may take
+    /// arbitrarily long.
     pub(super) below: &'a [(PathBuf, FileSystem)],
     /// Names of directories in it that are not entered.
     pub(super) hidden: &'a [&'a str],
@@ -81,7 +82,7 @@ impl SocketSearch {
         while let Some(directory) = directories.pop() {
             let entries = match std::fs::read_dir(top.join(&directory)) {
                 Ok(entries) => entries,
-                // A directory that we may not read, a rootless container may not read either.
+                // A directory that we may not read, a rootless container may not either.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
                     continue;
                 }
@@ -131,13 +132,14 @@ impl SocketSearch {
     }
 }
 
-/// The paths of all unix sockets of the machine, one list for each network namespace in which a process is.
+/// The paths of all unix sockets of the host, from one list per network namespace with a process in it.
 fn listed() -> Result<BTreeSet<PathBuf>> {
     let mut namespaces = BTreeSet::new();
     let mut paths = BTreeSet::new();
     let processes = std::fs::read_dir("/proc").context("cannot read /proc")?;
     for process in processes.flatten().map(|entry| entry.path()) {
-        // What ends meanwhile has no socket any more, and a user's shim may look at the user's processes only.
+        // A process that ends meanwhile has no sockets any more, and a user's shim may inspect the user's
+        // processes only.
         let Ok(namespace) = std::fs::read_link(process.join("ns/net")) else { continue };
         if !namespaces.insert(namespace) {
             continue;
@@ -153,7 +155,7 @@ fn listed() -> Result<BTreeSet<PathBuf>> {
     Ok(paths)
 }
 
-/// What is to be read of a list of the kernel's. One that is longer is an error: what is not read could be what matters.
+/// Reads a list of the kernel. One that exceeds the limit is an error: the unread part might matter.
 pub(super) fn read_list(path: &Path) -> Result<Vec<u8>> {
     let shown = || format!("cannot read {}", path.display());
     let mut bytes = Vec::with_capacity(CAPACITY);

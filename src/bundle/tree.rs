@@ -1,5 +1,5 @@
-//! What a process in the container would find at a path: links are followed as it would follow them, through the mounts as
-//! they will be. Reads only, and never leaves the container.
+//! Resolves paths as a process in the container would: through links and through the mounts as they will be.
+//! Reads only, and never leaves the container.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,9 +16,9 @@ use crate::config::{Mount, View};
 use crate::rules::Sources;
 use crate::rules::mounts::{self, clean, is_bind, is_within};
 
-/// As many links are followed (linux/namei.h, MAXSYMLINKS).
+/// The maximum number of links that are followed (linux/namei.h, MAXSYMLINKS).
 const LINKS: usize = 40;
-/// File systems that are made for the container and hold nothing of a user's.
+/// File systems that are created for the container and hold no user data.
 const MADE_EMPTY: [&str; 8] =
     ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "proc", "ramfs", "sysfs"];
 
@@ -30,17 +30,17 @@ pub(super) struct Tree<'a> {
 
 /// A mount, or the root file system.
 struct Layer<'a> {
-    /// Where it is, with all links resolved.
+    /// Its mount point, with all links resolved.
     at: String,
     content: Content<'a>,
 }
 
 enum Content<'a> {
     Root(&'a PathFd),
-    /// A directory or a file of the machine; an overlay has several, of which the first that has a path counts.
+    /// A directory or file of the host; an overlay has several, of which the first that has a path counts.
     Of(Vec<LayerSource<'a>>),
     Empty,
-    /// It cannot be told.
+    /// Unknown.
     Unclear,
 }
 
@@ -53,19 +53,19 @@ struct LayerSource<'a> {
 pub(super) struct Resolved {
     /// The path without links.
     pub(super) path: String,
-    /// `None` for a directory that the runtime will make, since something is mounted below.
+    /// `None` for a directory that the runtime will create, since something is mounted below.
     pub(super) opened: Option<PathFd>,
 }
 
 /// The names in a directory.
 pub(super) enum DirectoryNames {
-    /// Each with whether it is a directory; a link is none.
+    /// Each with whether it is a directory; a link is not.
     All(BTreeMap<String, bool>),
-    /// There are more than were asked for.
+    /// There are more than the limit.
     TooMany,
 }
 
-/// Whether the answer is a clear "not there"; anything else counts as there.
+/// Whether the error clearly means "does not exist"; any other counts as existing.
 pub(super) fn is_missing(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
 }
@@ -82,7 +82,7 @@ impl<'a> Tree<'a> {
         tree
     }
 
-    /// The bind mounts of directories, and overlays: where they are, in the order in which they are mounted.
+    /// The bind mounts of directories, and overlays, by mount point and in mount order.
     pub(super) fn mounted(&self) -> impl Iterator<Item = (&str, &'a Path)> {
         self.layers.iter().filter_map(|mounted| match &mounted.content {
             Content::Of(sources) => Some((mounted.at.as_str(), sources.first()?.path)),
@@ -113,7 +113,7 @@ impl<'a> Tree<'a> {
         Ok(Resolved { path, opened: Some(opened) })
     }
 
-    /// The names in a directory, which [`Tree::find`] has found, and of what is mounted in it.
+    /// The names in a directory that [`Tree::find`] has found, including those of mounts in it.
     pub(super) fn names(&self, directory: &str, limit: usize) -> nix::Result<DirectoryNames> {
         let mut names = BTreeMap::new();
         for opened in self.each(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
@@ -125,7 +125,7 @@ impl<'a> Tree<'a> {
             if entries.len() > limit {
                 return Ok(DirectoryNames::TooMany);
             }
-            // What has no text cannot be masked, and no program looks for it.
+            // A name that is not UTF-8 cannot be masked, and no program looks for it.
             let named = entries.into_iter().filter_map(|(name, kind)| Some((name.into_string().ok()?, kind)));
             names.extend(named.map(|(name, kind)| (name, matches!(kind, None | Some(Type::Directory)))));
         }
@@ -137,7 +137,7 @@ impl<'a> Tree<'a> {
         Ok(DirectoryNames::All(names))
     }
 
-    /// Opens a path that has no links in it; with one it is ELOOP.
+    /// Opens a path without links; with one it is ELOOP.
     fn open(&self, path: &str, flags: OFlag) -> nix::Result<PathFd> {
         let mut last = Errno::ENOENT;
         for opened in self.each(path, flags) {
@@ -151,7 +151,7 @@ impl<'a> Tree<'a> {
 
     /// The same in each layer of an overlay.
     fn each(&self, path: &str, flags: OFlag) -> impl Iterator<Item = nix::Result<PathFd>> {
-        // The last mount that covers a path is the one that is seen.
+        // The last mount that covers a path is the visible one.
         let mounted = self.layers.iter().rev().find(|mounted| is_within(path, &mounted.at));
         let below = |mounted: &Layer| path[mounted.at.trim_end_matches('/').len()..].to_owned();
         let mut results = Vec::new();
@@ -166,7 +166,7 @@ impl<'a> Tree<'a> {
         results.into_iter()
     }
 
-    /// Where something that is mounted at a path will be: what is not there, the runtime makes.
+    /// The resolved mount point of a path; the runtime creates missing parts.
     fn destination(&self, path: &str) -> String {
         match self.open(path, OFlag::O_PATH) {
             Err(Errno::ELOOP) => self.walk(path, true).unwrap_or_else(|_| path.to_owned()),
@@ -174,8 +174,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Resolves the links of a path, one component at a time; behind one that is not there, the rest is taken as it is if
-    /// it is going to be `made`.
+    /// Resolves the links of a path, one component at a time; the rest after a missing one is taken literally
+    /// if it will be `made`.
     fn walk(&self, path: &str, made: bool) -> nix::Result<String> {
         let mut ahead: VecDeque<String> = path.split('/').map(str::to_owned).collect();
         let (mut real, mut links) = (String::new(), 0);
@@ -223,14 +223,14 @@ impl LayerSource<'_> {
             Err(errno) => return Err(*errno),
         };
         match below {
-            // By a link of procfs, which is to be followed.
+            // Through a magic link of procfs, which must be followed.
             "" => opened.reopened(flags - OFlag::O_NOFOLLOW),
             below => opened.without_links(below, flags),
         }
     }
 }
 
-/// What a mount brings along; `None` where it shows what was there before.
+/// The content that a mount adds; `None` if it shows what was there before.
 fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
     let kind = mount.kind.as_deref().unwrap_or_default();
     let has = |word: &str| mount.options.iter().flatten().any(|option| &**option == word);
@@ -242,7 +242,7 @@ fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
         return Some(Content::Of(real.map(source).collect()));
     }
     match kind {
-        // The runtime copies what lies below.
+        // The runtime copies what is below.
         "tmpfs" if has("tmpcopyup") => None,
         "tmpfs" => Some(Content::Empty),
         kind if MADE_EMPTY.contains(&kind) => Some(Content::Empty),

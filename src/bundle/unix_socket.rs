@@ -1,4 +1,4 @@
-//! Asks the kernel whether a socket file is anybody's.
+//! Whether a process is bound to a socket file.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +9,13 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 
 use super::path_fd::PathFd;
 
-/// Whether somebody is bound to a socket, in whatever network namespace: a datagram socket that is connected to it is
-/// refused when nobody is, and its owner does not notice when somebody is (connect(2); unix(7)).
+/// Whether a process is bound to a socket, in any network namespace: connecting a datagram socket to it is
+/// refused if none is, and goes unnoticed by its owner otherwise (connect(2); unix(7)).
 pub(super) fn is_bound(path: &Path) -> bool {
     let Ok(ours) = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None) else {
         return true;
     };
-    // An address is short, a path may be long.
+    // Addresses are limited in length, paths are not.
     let (opened, link);
     let path = match path.as_os_str().as_bytes().len() {
         ..=100 => path,
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_with_a_long_path_below_a_descriptor_is_told_from_one_that_was_left() {
+    fn a_socket_with_a_long_path_below_a_descriptor_is_distinguished_from_a_leftover() {
         let dir = tempfile::tempdir().unwrap();
         let opened = PathFd::plain(dir.path()).unwrap();
         let name = "a".repeat(99);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_bound_while_somebody_has_it_and_left_behind_afterwards() {
+    fn a_socket_is_bound_while_a_process_has_it_and_a_leftover_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("a".repeat(120));
         std::fs::create_dir(&long).unwrap();

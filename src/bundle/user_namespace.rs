@@ -1,8 +1,8 @@
-//! Whether a container's user namespace confines what its users and capabilities reach. It does when no id in it is the
-//! machine's root: as that, a process owns the kernel's files without any capability. Reads only.
+//! Whether a container's user namespace confines its users and capabilities. It does if no id in it is the
+//! host's root: as that, a process owns the kernel's files without any capability. Reads only.
 //!
-//! Ids are followed as far as our own namespace says (`/proc/self/uid_map`, user_namespaces(7)); whoever made that one
-//! within another and gave it that one's root is taken for the machine.
+//! Ids are resolved as far as our own namespace's maps (`/proc/self/uid_map`, user_namespaces(7)); if that
+//! one is nested and has its parent's root, its creator counts as the host.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,17 +12,17 @@ use anyhow::Result;
 use crate::config::{IdMapping, View};
 use crate::proc::{Dir, ID_MAPS, IdRange};
 
-/// What a container's user namespace is.
+/// A container's user namespace.
 pub(super) enum UserNamespace<'v> {
     /// Ours.
     Ours,
     /// A new one.
     New,
-    /// That at a path.
+    /// One at a path.
     At(&'v Path),
 }
 
-/// Whether it confines. What cannot be told does not: a namespace that is kept at a path and not by a process.
+/// Whether it confines. Unknown means no: a namespace that is kept by a path and not by a process.
 ///
 /// # Errors
 /// A map cannot be read.
@@ -57,7 +57,7 @@ pub(super) fn confines(namespace: &UserNamespace, view: &View) -> Result<bool> {
     Ok(true)
 }
 
-/// What a map says of an id that is none in the reader's namespace.
+/// How a map shows an id that does not exist in the reader's namespace.
 const UNMAPPED: u64 = 0xffff_ffff;
 
 /// The process of `/proc/PID/ns/user`.
