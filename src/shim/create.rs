@@ -1,5 +1,6 @@
-//! `create`, `run`, `restore`: decide, rewrite, remember, exec. Nothing is written before every rule holds on the new
-//! bytes; the record is written before the configuration, so that no isolated container can be without one.
+//! `create`, `run`, `restore`: decide, rewrite, record, exec. Nothing is written before every rule holds on
+//! the new bytes; the record is written before the configuration, so that no isolated container can be
+//! without one.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -47,8 +48,9 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             "nothing tells whether it was isolated when it was checkpointed; create it anew, or set restore = \"allow\""
         );
     }
-    // crun then takes away /proc only, and where the machine has another one (of a chroot) the kernel lets a user
-    // namespace that the container makes mount a proc of its own, in which nothing is covered (mnt_already_visible).
+    // crun then removes /proc only, and where the host has another one (of a chroot) the kernel lets a user
+    // namespace created by the container mount a proc of its own, in which nothing is masked
+    // (mnt_already_visible).
     if call.invocation.no_pivot {
         bail!(
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
@@ -111,7 +113,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         applied: prepared.rewritten.applied,
     };
     slot.create(&record)?;
-    // What the engine has plumbed already is closed before the runtime knows of it.
+    // The network that the engine has already set up is closed before the runtime can use it.
     let closed = match &record.network {
         Network::SealedInPlace { at } => {
             let netns = prepared.netns.as_ref().with_context(|| format!("{} is not open", at.display()));

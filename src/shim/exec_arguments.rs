@@ -1,5 +1,5 @@
-//! The words of `exec ID COMMAND...`: what the command line says of a process is held to the rules as a process file is
-//! (config.md, "process"), so that a rule cannot miss one of the two.
+//! The arguments of `exec ID COMMAND...`: a process described on the command line is held to the rules like a
+//! process file (config.md, "process"), so that a rule covers both.
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -9,17 +9,17 @@ use crate::invocation::{Given, Invocation};
 use crate::rewrite::{plan, prove};
 use crate::rules::Subject;
 
-/// The flags that say something of the process, by their values, and the command.
+/// The values of flags that describe the process, and the command.
 struct ExecArguments<'i> {
     env: Vec<&'i Given>,
     caps: Vec<&'i Given>,
     command: &'i [std::ffi::OsString],
 }
 
-/// The flags that the rules remove from the command line, each with the name of its rule.
+/// The flags that the rules remove from the command line, each with its rule's name.
 ///
 /// # Errors
-/// A rule refuses the process, or does not hold of what is left.
+/// A rule refuses the process, or does not hold on the rest.
 pub(super) fn removed<'i>(
     invocation: &'i Invocation,
     subject: &Subject,
@@ -49,14 +49,14 @@ pub(super) fn removed<'i>(
 }
 
 impl<'i> ExecArguments<'i> {
-    /// The process file that says the same.
+    /// The equivalent process file.
     fn process(&self) -> String {
         let values = |flags: &[&Given]| -> Vec<String> {
             flags.iter().map(|given| given.value.to_string_lossy().into_owned()).collect()
         };
-        // A name alone has no value, for a program as for the rules.
+        // A name alone means an empty value, to a program as to the rules.
         let entry = |entry: String| if entry.contains('=') { entry } else { entry + "=" };
-        // The variable that every isolated container has, by its configuration.
+        // The variable that every isolated container has from its configuration.
         let settled = "AWS_EC2_METADATA_DISABLED=true".to_owned();
         let env: Vec<_> = values(&self.env).into_iter().map(entry).chain([settled]).collect();
         let command: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();

@@ -1,5 +1,5 @@
-//! Whether a container that exists is isolated: by its record, and where there is none by what the runtime itself keeps of
-//! it. A record can be missing that was there: its directory was removed, or the runtime's root is named by another path.
+//! Whether an existing container is isolated: by its record, or else by the runtime's own state of it. A
+//! record can be missing: its directory was removed, or the runtime's root is named by another path.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,8 @@ use crate::settings::{Mode, Settings};
 /// The record of the container that the call is about. `None`: it is not isolated.
 ///
 /// # Errors
-/// It is isolated and has no record, the settings isolate all and it has none, or it cannot be told.
+/// It has no record although it is isolated or the settings isolate all containers, or this cannot be
+/// determined.
 pub(super) fn record(call: &RuntimeCall) -> Result<Option<(Slot, Record)>> {
     let slot = call.slot()?;
     if let Some(slot) = &slot
@@ -48,18 +49,18 @@ pub(super) fn record(call: &RuntimeCall) -> Result<Option<(Slot, Record)>> {
     bail!("{why}");
 }
 
-/// Where a runtime keeps a container. crun before 1.22 takes a path for an id, and one that begins with a slash too, as below
-/// its root.
+/// The directory of a container's state. crun before 1.22 accepts a path as an id, and takes one with a
+/// leading slash as below its root too.
 pub(super) fn directory(root: &Path, id: &OsStr) -> PathBuf {
     let bytes = id.as_bytes();
     let start = bytes.iter().position(|byte| *byte != b'/').unwrap_or(bytes.len());
     root.join(OsStr::from_bytes(&bytes[start..]))
 }
 
-/// Why a container that exists and has no record must not be used, if so.
+/// Why an existing container without a record must not be used, if it must not.
 ///
 /// # Errors
-/// What the runtime keeps of it is not understood.
+/// The runtime's state of it is malformed.
 fn why_isolated(settings: &Settings, kept: &RuntimeState) -> Result<Option<String>> {
     Ok(match decide(settings, &kept.annotations()?) {
         Decision::PassThrough(_) => None,
@@ -71,13 +72,14 @@ fn why_isolated(settings: &Settings, kept: &RuntimeState) -> Result<Option<Strin
     })
 }
 
-/// The same for a container below a root by its name, or by what may be its name, for a call that is not read further.
+/// The same check for a word that may be the id of a container below a root, for a call that is not parsed
+/// further.
 ///
 /// # Errors
 /// It is isolated and has no record.
 pub(super) fn check_unrecorded(settings: &Settings, dialect: Dialect, root: &Path, word: &str) -> Result<()> {
     let container = directory(root, word.as_ref());
-    // Most words are none.
+    // Most words are not ids.
     if !container.is_dir() || Slot::of(root, word).is_some_and(|slot| slot.is_there()) {
         return Ok(());
     }

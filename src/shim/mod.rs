@@ -38,8 +38,8 @@ use flags::Flags;
 /// Why a container without a record passes through.
 const NOT_ISOLATED: &str = "it is not isolated";
 
-/// The whole program: reads the process' arguments, and becomes the real runtime. It returns only when there is
-/// something left to do behind the runtime, or with an error that has been said.
+/// The whole program: reads the process' arguments and becomes the real runtime. Returns only if something is
+/// left to do after the runtime, or after reporting an error.
 #[must_use]
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the verbs work with.
+/// A call of the runtime that the shim handles.
 struct RuntimeCall<'a> {
     settings: &'a Settings,
     runtime: &'a Runtime,
@@ -75,7 +75,7 @@ fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         let globals = invocation::globals(dialect, args);
         Log::of(globals.log.as_deref(), globals.log_format.as_deref())
     };
-    // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
+    // The runtime is unknown before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
     let settings = match load_settings(flags) {
         Ok(settings) => settings,
@@ -110,16 +110,16 @@ fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     }
 }
 
-/// Writes down that a call was refused of which no more is known.
+/// Audits the refusal of a call of which no more is known.
 fn audit_unread(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
     let (text, runtime) = (format!("{why:#}"), Some(runtime.path()));
     let line = Line { why: Some(&text), runtime, ..Line::of(Outcome::Refused) };
-    // It is refused in any case.
+    // The refusal stands whether or not it can be logged.
     let _ = audit::write(&settings.audit, &line);
     why
 }
 
-/// The settings, with what the flags add to them.
+/// The settings, modified by the flags.
 fn load_settings(flags: &Flags) -> Result<Settings> {
     let mut settings = bundle::load_settings(flags.config.as_deref())?;
     if flags.always {
@@ -154,13 +154,13 @@ fn never(never: std::convert::Infallible) -> ExitCode {
 }
 
 impl RuntimeCall<'_> {
-    /// The slot of the container's record; `None` when no container can have that id.
+    /// The slot of the container's record; `None` if the id is invalid.
     fn slot(&self) -> Result<Option<Slot>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
         Ok(Slot::of(&self.root()?, id))
     }
 
-    /// Writes down what was decided. The line says the rest of this call by itself.
+    /// Audits a decision; the rest of this call is added to the line.
     fn audit(&self, line: Line) -> Result<()> {
         if self.settings.audit.file.is_none() {
             return Ok(());
@@ -174,14 +174,14 @@ impl RuntimeCall<'_> {
         audit::write(&self.settings.audit, &Line { verb, id: &id, root, bundle, runtime, ..line })
     }
 
-    /// The same for what passes through, if that is wanted. It passes through in any case.
+    /// Audits a call that passes through, if configured. It passes through in any case.
     fn audit_passed_through(&self, why: &str) {
         if self.settings.audit.passed_through {
             let _ = self.audit(Line { why: Some(why), ..Line::of(Outcome::PassedThrough) });
         }
     }
 
-    /// The same for an error, which it stays in any case. A delete that failed decided nothing.
+    /// Audits an error, which is returned in any case. A failed delete decided nothing.
     fn audit_refused(&self, error: &anyhow::Error) {
         if self.invocation.verb != Verb::Delete {
             let why = format!("{error:#}");
@@ -195,8 +195,8 @@ impl RuntimeCall<'_> {
     }
 }
 
-/// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to
-/// nobody.
+/// Credential variables in our own environment: the runtime is exec'd without them, so that it cannot pass
+/// them on.
 fn credential_variables(additions: &Credentials) -> Vec<OsString> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let entry = |(name, value): &(OsString, OsString)| {

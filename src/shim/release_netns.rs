@@ -1,5 +1,5 @@
-//! A namespace that was given by path outlives the container. What was loaded into it for the container goes with the
-//! last one that used it, so that the next finds it as the engine prepared it.
+//! A namespace that was given by path outlives the container. The table that was loaded for the container is
+//! removed with its last user, so that the next container finds the namespace as the engine prepared it.
 
 use std::os::fd::AsFd;
 
@@ -9,17 +9,17 @@ use crate::job;
 use crate::record::{Record, Slot, Store};
 use crate::seal::{self, OpenNetns};
 
-/// Takes the table out of the namespace of a container that is gone, if nobody is in it and it is no other's. Its own
-/// record is gone, or does not count.
+/// Removes the table from the namespace of a deleted container, if no process is in it and it belongs to no
+/// other container. Its own record is gone, or is ignored.
 ///
-/// The lock is the one under which others start in a namespace that is sealed already. Whoever closes it for a new
-/// container does so without the lock, and changes the table.
+/// The lock is the one under which others start in a namespace that is already sealed. Lockdown for a new
+/// container does not take the lock, but changes the table.
 ///
 /// # Errors
-/// It cannot be looked at. The table then stays, and everything is closed for whoever joins.
+/// It is not accessible. The table is then kept, and everything is closed for a container that joins.
 pub(super) fn release(slot: &Slot, record: &Record) -> Result<()> {
     let Some(path) = record.given_namespace() else { return Ok(()) };
-    // The namespace went before the container.
+    // The namespace was removed before the container.
     let Ok(netns) = OpenNetns::at(path) else { return Ok(()) };
     let _lock = slot.lock_peers()?;
     let is_empty = || Ok::<_, Error>(job::foreign_process(netns.id(), None)?.is_none());

@@ -1,5 +1,5 @@
-//! The seal of a container in which something stays open: its namespace gets an allow-list, and in a job the
-//! others learn of it.
+//! Seals a container with openings: its namespace gets an allow-list, and in a job the other members are
+//! updated.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use crate::proc::Dir;
 use crate::record::{Excluded, GrantedOpenings, InitProcess, Record, Slot};
 use crate::seal::{self, Desired};
 
-/// Seals and remembers. The program does not start before everybody's peers are in force.
+/// Seals and records. The program does not start before the peers of all members are in force.
 pub(super) fn seal(
     slot: &Slot,
     mut record: Record,
@@ -51,16 +51,17 @@ pub(super) fn seal(
     slot.update(&record)?;
     let settled = job::settle(slot, &record).context("cannot join the job");
     if settled.is_err() {
-        // It is not started, so it is no member until it is deleted: its name must not stop those that come.
+        // It does not start, so it is not a member until it is deleted: its name must not block later
+        // members.
         (record.init, record.sealed) = (None, None);
         slot.update(&record)?;
     }
     settled
 }
 
-/// Finds the addresses that are never peers. The host is where the runtime is, or the namespace of a rootless
-/// engine, which is as near. The name servers of the container are looked at again, for Docker writes them
-/// after `create`.
+/// Determines the addresses that are never peers. The host's are those of the runtime's namespace, or of a
+/// rootless engine's, which is as near. The container's name servers are read again, because Docker writes
+/// them after `create`.
 fn exclude(opened: &mut GrantedOpenings, init: &Dir) -> Result<()> {
     if opened.asked.has_peers() {
         let own = name_servers::of_process(init)?;
@@ -73,7 +74,7 @@ fn exclude(opened: &mut GrantedOpenings, init: &Dir) -> Result<()> {
     Ok(())
 }
 
-/// What its annotations ask for, in a word each.
+/// What its annotations ask for, one word each.
 fn asked(opened: &GrantedOpenings) -> String {
     let asked = &opened.asked;
     let words = [

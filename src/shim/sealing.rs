@@ -1,4 +1,4 @@
-//! Seals the container of a record: its namespace, what is remembered of that, and the line in the audit log.
+//! Seals the container of a record: its namespace, the record, and the line in the audit log.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -15,11 +15,11 @@ use crate::record::{InitProcess, Record, Slot, Store};
 use crate::rules::{Network, SEAL_FLAG};
 use crate::seal::{self, Desired};
 
-/// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
+/// The verb in the audit log for sealing a namespace: at `start`, or during `run` and `restore`.
 pub(super) const SEAL: Option<&str> = Some("seal");
 
-/// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
-/// from which there is no way back: then a child does it, which is the hook by another caller.
+/// Seals at `start`. A user who is not root may do so only inside the container's user namespace, which
+/// cannot be left again: then a child process does it, by the code of the hook.
 pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     if geteuid().is_root() {
         return seal_container(slot, record, init);
@@ -40,7 +40,7 @@ pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> 
     Ok(())
 }
 
-/// Seals the network namespace of an isolated container's init process, remembers what that did, and writes it down.
+/// Seals the network namespace of an isolated container's init process, and records and audits it.
 pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     let created = record.clone();
     seal_namespace(slot, record, init)?;
@@ -64,9 +64,9 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
     }
 }
 
-/// Looks at the namespace that a container joins, and changes nothing in it but who is a peer of whom.
+/// Checks the namespace that a container joins, and changes only its job's peers.
 fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
-    // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
+    // From here on the namespace's owner finds this process in it, and leaves the namespace unchanged.
     let _lock = slot.lock_peers()?;
     if init.netns.is_host()? {
         bail!("its network namespace is the host's");

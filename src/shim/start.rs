@@ -1,5 +1,5 @@
-//! `start`: the engine has plumbed what it wanted to plumb, the program has not started. Now the namespace is sealed,
-//! and the runtime goes on only when everything holds. A program that has started is left alone.
+//! `start`: the engine has set up the network, the program has not started. Now the namespace is sealed, and
+//! the runtime continues only if everything holds. A program that has started is left alone.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -37,8 +37,9 @@ pub(super) fn start(call: &RuntimeCall) -> Result<Infallible> {
     call.runtime.exec(call.args, &[])
 }
 
-/// Whether a container that was sealed before runs its program already, so that the runtime will refuse to start it: its
-/// sockets are not somebody else's any more and must not be blocked. Where the runtime does not say so it is sealed again.
+/// Whether a container that was sealed already runs its program, so that the runtime will refuse to start it:
+/// its sockets are no longer foreign and must not be blocked. If the runtime does not report it as running,
+/// it is sealed again.
 fn has_started(call: &RuntimeCall) -> Result<bool> {
     let root = call.root()?;
     let id = &call.invocation.id;
@@ -48,8 +49,8 @@ fn has_started(call: &RuntimeCall) -> Result<bool> {
     Ok(matches!(status, Some("running" | "paused" | "stopped")))
 }
 
-/// A file can be given to two containers, so the runtime has to start the same process that is sealed: the one that it keeps
-/// itself.
+/// A pid file can be given to two containers, so the sealed process must be the one that the runtime starts:
+/// the one in its own state.
 fn check_pid(call: &RuntimeCall, record: &Record, process: ProcessId) -> Result<()> {
     let root = call.root()?;
     let kept = RuntimeState::read(
@@ -74,8 +75,8 @@ fn check_pid(call: &RuntimeCall, record: &Record, process: ProcessId) -> Result<
     Ok(())
 }
 
-/// A pid may be another process' by now, whose namespace must not be touched. The container's init stands in the
-/// container's root file system already.
+/// The pid may have been reused by a process whose namespace must not be touched. The container's init
+/// process is already in the container's root file system.
 fn check_rootfs(record: &Record, init: ProcessId) -> Result<()> {
     let pid = init.pid;
     match init.dir().root() {
@@ -88,8 +89,8 @@ fn check_rootfs(record: &Record, init: ProcessId) -> Result<()> {
     }
 }
 
-/// A source that was judged may have been another file when the runtime mounted it: another container that can write a
-/// directory above it may exchange it for a link.
+/// A checked source may have been replaced before the runtime mounted it: another container that can write a
+/// directory above it may replace it by a link.
 fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
     if record.pinned.is_empty() {
         return Ok(());
@@ -99,7 +100,7 @@ fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
         let found = root.within(destination, OFlag::O_PATH).and_then(|opened| opened.stat());
         match found {
             Ok(stat) if (stat.st_dev, stat.st_ino) == (*dev, *ino) => {}
-            // A user who is not root may not look into directories of the ids that he maps.
+            // A user who is not root may not search directories owned by ids that he maps.
             Err(Errno::EACCES) if !geteuid().is_root() => {}
             Ok(_) => bail!(
                 "mount-system: {destination} is not what was at {source} when it was created; another process has \
@@ -113,13 +114,13 @@ fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
     Ok(())
 }
 
-/// Nobody else may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it was looked at when the
-/// container was created, and another may have joined since.
+/// No other process may be in a namespace that is about to be opened, or is a pod's and not sealed yet: it
+/// was checked when the container was created, and another process may have joined since.
 fn check_no_foreign_process(record: &Record, init: &InitProcess) -> Result<()> {
     let must_be_alone = match record.network {
         Network::New | Network::Replaced { .. } => record.opened.is_some(),
         Network::SealedInPlace { .. } => true,
-        // Other isolated containers are in it; `sealing` looks for any other process.
+        // Other isolated containers are in it; `sealing` checks for any other process.
         Network::Joined { .. } => false,
     };
     if !must_be_alone {

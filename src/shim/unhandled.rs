@@ -1,6 +1,6 @@
-//! Calls that are none of ours: another verb, help, or what the runtime answers with its own error. They are handed on
-//! untouched, unless they are about an isolated container and what they do to it is not known. How the words of such a call
-//! are read is not known either, so every word may be the id.
+//! Calls that the shim does not handle: another verb, help, or one that the runtime rejects itself. They are
+//! passed on unchanged, unless they are about an isolated container and their effect is unknown. How such a
+//! call's words are parsed is unknown too, so every word may be the id.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::record::Store;
 use crate::runtime;
 use crate::settings::Settings;
 
-/// Whether such a call may be handed on.
+/// Checks whether such a call may be passed on.
 ///
 /// # Errors
 /// It is not on the list of harmless verbs, and one of its words is the id of an isolated container.
@@ -41,7 +41,8 @@ pub(super) fn check(settings: &Settings, dialect: Dialect, args: &[OsString], wh
     Ok(())
 }
 
-/// What of a word may be an id: itself, what is behind `=`, and the last part of a path.
+/// The parts of a word that may be an id: the word itself, the part after `=`, and the last component of a
+/// path.
 fn ids(word: &str) -> impl Iterator<Item = &str> {
     let value = word.split_once('=').map(|(_, value)| value);
     let parts = [Some(word), value, word.rsplit_once('/').map(|(_, last)| last)];

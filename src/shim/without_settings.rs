@@ -1,8 +1,8 @@
-//! Without settings that can be used nothing is decided, so nothing is created, started or entered. What runs
-//! has to be looked at and ended all the same: a call about a container that has a record and by which
-//! nothing starts (`state`, `kill`, `delete` ...) goes to the runtime that made it. And engines ask a runtime
-//! for its version and features when they start, once: it is answered, or the engine would go without them
-//! until its next start.
+//! Without usable settings nothing is decided, so nothing is created, started or entered. Running containers
+//! still have to be inspected and stopped: a call about a container with a record that starts nothing
+//! (`state`, `kill`, `delete` ...) is passed to the runtime that created it. And engines query a runtime's
+//! version and features once, when they start: this is answered, or the engine would do without them until
+//! its next start.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::record::{Record, Slot};
 use crate::runtime::{self, Runtime};
 use crate::settings::Settings;
 
-/// Answers such a call. `None`: it is none, or records do not say with certainty which runtime it is for.
+/// Handles such a call. `None`: it is not one, or the records do not determine the runtime with certainty.
 ///
 /// # Errors
-/// The runtime cannot be run, or the record cannot be dropped.
+/// The runtime cannot be run, or the record cannot be removed.
 pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
     let Some(record) = named(args) else { return Ok(None) };
-    // It was found before; but the shim may have been put in its place since.
+    // It was found before, but the shim may have replaced it since.
     let Ok(runtime) = Runtime::find(&[record.runtime]) else { return Ok(None) };
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(_) => match invocation::reach(runtime.dialect(), args) {
@@ -38,11 +38,11 @@ pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
     }
 }
 
-/// Calls that are about the runtime itself.
+/// Calls about the runtime itself.
 const ABOUT_ITSELF: [&str; 5] = ["features", "--version", "-v", "--help", "-h"];
 
-/// Answers such a call by the runtime that is used where the settings name none: which they name is not
-/// known. Comes back when it is another call, or there is none.
+/// Handles such a call by the default runtime: the configured one is unknown. Returns for another call, or if
+/// there is no runtime.
 ///
 /// # Errors
 /// The runtime cannot be run.
@@ -56,8 +56,9 @@ pub(super) fn answer_about_runtime(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// The record of the container that is among these words, whatever the verb. Which runtime's words they are says the
-/// record; were there several, of containers that two runtimes made, it would say nothing.
+/// The record of the container whose id is among these words, whatever the verb. The record determines which
+/// runtime's words they are; with several records, of containers that different runtimes created, it would
+/// not.
 fn named(args: &[OsString]) -> Option<Record> {
     let mut found: Vec<Record> = Vec::new();
     for dialect in [Dialect::Runc, Dialect::Crun, Dialect::Youki] {

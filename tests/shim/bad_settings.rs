@@ -147,7 +147,7 @@ fn a_flag_that_is_none_of_ours() {
     ] {
         let said = say(host.command(shim()).args([flag, "state", "web"]));
         let err = format!(
-            "oci-isolate: {flag:?} is no flag of ours; there are --isolate=always and --isolate-config=PATH\n"
+            "oci-isolate: {flag:?} is not a flag of oci-isolate; its flags are --isolate=always and --isolate-config=PATH\n"
         );
         assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     }
