@@ -54,7 +54,9 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
             break;
         }
         if !FLAGS.iter().any(|(flag, sets)| set(first, flag, sets, &mut flags)) {
-            bail!("{first:?} is not a flag of oci-isolate; its flags are --isolate=always and --isolate-config=PATH");
+            bail!(
+                "{first:?} is not a flag of oci-isolate; its flags are --isolate=always and --isolate-config=PATH"
+            );
         }
         rest = behind;
     }

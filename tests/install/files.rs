@@ -395,7 +395,7 @@ fn what_somebody_else_writes_meanwhile_stays_and_is_noticed() {
     let output = slow.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(
-        output.status.code() == Some(1) && err.contains("somebody else is changing it; try again"),
+        output.status.code() == Some(1) && err.contains("another process is changing it; try again"),
         "{err}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), "{\"a\": 2}");

@@ -1,4 +1,4 @@
-//! What `verify` says of a promise that does not hold.
+//! A broken promise, as `verify` reports it.
 
 use serde::Serialize;
 

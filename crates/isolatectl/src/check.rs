@@ -1,5 +1,5 @@
-//! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
-//! ([`oci_isolate::bundle`]), and that writes nothing.
+//! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It runs the shim's own code
+//! ([`oci_isolate::bundle`]), which writes nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ pub(super) struct CheckArguments {
     /// The bundle's directory
     #[arg(long)]
     bundle: PathBuf,
-    /// Another configuration than the bundle's config.json
+    /// A configuration other than the bundle's config.json
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Another settings file than the shim would read
+    /// A settings file other than the shim's
     #[arg(long)]
     settings: Option<PathBuf>,
-    /// As the shim's own flag --isolate=always
+    /// Like the shim's flag --isolate=always
     #[arg(long)]
     always: bool,
 }
@@ -37,9 +37,9 @@ pub(super) struct CheckArguments {
 struct CheckReport {
     bundle: PathBuf,
     decision: Outcome,
-    /// Who asked for isolation, or why it is passed through; none where nobody knows.
+    /// What asked for isolation, or why it is passed through; `None` if unknown.
     why: Option<String>,
-    /// As they would stand in the record.
+    /// As in the record.
     changes: Vec<AppliedChange>,
     /// Rules whose answer is `allow`, by the settings or by default.
     waived: Vec<&'static str>,
@@ -73,7 +73,7 @@ pub(super) fn check(arguments: &CheckArguments, json: bool) -> Result<Exit> {
 }
 
 /// # Errors
-/// What the shim would say.
+/// The error of the shim.
 fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome> {
     let mut settings = bundle::load_settings(arguments.settings.as_deref())?;
     if arguments.always {
@@ -90,7 +90,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         Decision::Isolate(policy) => {
             report.why = Some(policy.why.clone());
             report.waived = rules::waived(&policy).collect();
-            // As at create: a hook is only added for what stays open. It has no record here.
+            // As at create: a hook is only added for openings. It has no record here.
             let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
             report.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
             Ok(Outcome::Isolated)

@@ -1,4 +1,4 @@
-//! Files as a process of a container finds them, below its own root.
+//! Files below a container's root, resolved as its processes would.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -7,8 +7,8 @@ use nix::sys::stat::{FileStat, SFlag, makedev};
 
 use oci_isolate::bundle::PathFd;
 
-/// Whether there is something to read: neither nothing, nor /dev/null, nor an empty directory, which is what runtimes
-/// mask with.
+/// Whether there is something to read: it exists, and is neither /dev/null nor an empty directory, which
+/// runtimes use as masks.
 pub(super) fn shows(root: &PathFd, path: &str) -> Result<bool> {
     let Some(opened) = there(root, path)? else { return Ok(false) };
     let stat = opened.stat()?;

@@ -1,5 +1,5 @@
-//! What `verify` sees of each rule on a running container, as data: how, and what it does not see. docs/verify.md has the
-//! same rows, and a test refuses a rule that is not here.
+//! How much of each rule `verify` can check on a running container, as data: how, and what it cannot check.
+//! docs/verify.md has the same rows, and a test fails for a rule without one.
 
 /// How much of a rule's promise is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,10 +12,10 @@ pub enum Coverage {
     No,
 }
 
-/// A row: the rule or what else `verify` names, how much is seen, how, and what is not seen.
+/// A row: a rule or another name in the output of `verify`, how much is checked, how, and what is not.
 #[derive(Debug)]
 pub struct CoverageRow {
-    /// The name that stands before the colon.
+    /// The name before the colon.
     pub rule: &'static str,
     /// How much is seen.
     pub seen: Coverage,
@@ -204,7 +204,7 @@ mod tests {
 
     use super::{CoverageRow, TABLE};
 
-    /// A new rule says whether `isolatectl verify` sees it.
+    /// A new rule must state whether `isolatectl verify` checks it.
     #[test]
     fn every_rule_is_in_the_table_of_what_verify_sees_and_its_rows_are_those_of_the_page() {
         let names: Vec<_> = TABLE.iter().map(|row| row.rule).collect();

@@ -1,7 +1,7 @@
-//! Devices of a running container: what a node is, and which ones its control group lets it open.
+//! Devices of a running container: the kind of a node, and which ones its control group allows.
 //!
-//! With control groups of version 2 that is a BPF program, which nobody can read but by bpf(2): nodes and descriptors are
-//! all that is looked at there.
+//! With control groups of version 2 that is a BPF program, which only bpf(2) can read: only nodes and
+//! descriptors are checked there.
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
@@ -16,7 +16,7 @@ use oci_isolate::rules::{allowed_against, is_usual};
 /// tun: runc to 1.1 allows it to every container (libcontainer/specconv). Without CAP_NET_ADMIN it makes no device.
 const OF_RUNC: (Option<i64>, Option<i64>) = (Some(10), Some(200));
 
-/// As `character device 10:229 (misc/fuse)`, if it is a device that no container has by default.
+/// As `character device 10:229 (misc/fuse)`, for a device that no container has by default.
 pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
     let (kind, word) = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFCHR => ('c', "character"),
@@ -33,7 +33,8 @@ pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
     Ok(Some(format!("{word} device {major}:{minor} (driver {driver})")))
 }
 
-/// What the container's device control group allows beyond the usual devices. It has its own, or none that can be read.
+/// What the container's device control group allows beyond the usual devices. The container has its own, or
+/// none that can be read.
 pub(super) fn allowed(init: u32) -> Result<Vec<BrokenPromise>> {
     let mut broken = Vec::new();
     for (_, group) in own_groups(init)?.iter().filter(|(controllers, _)| controllers == "devices") {

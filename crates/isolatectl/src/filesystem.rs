@@ -1,5 +1,5 @@
-//! What there is to say against the files that a process of a container sees: what is mounted ([`mounts`]), the nodes in
-//! `/dev`, and the paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
+//! Checks the files that a process of a container sees: mounts ([`mounts`]), the nodes in `/dev`, and the
+//! paths that were masked or made read-only at `create`. Every path is resolved below the process' own root.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,10 +19,10 @@ use oci_isolate::bundle::PathFd;
 use oci_isolate::record::Record;
 use oci_isolate::rules::{MASKED, READONLY, credentials};
 
-/// As many entries of `/dev` are looked at.
+/// The maximum number of entries of `/dev`.
 const ENTRIES: usize = 1 << 16;
 
-/// Looks at one process, whose mount namespace was not looked at yet.
+/// Checks one process, whose mount namespace was not checked yet.
 pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey) -> Result<()> {
     let root = PathFd::root_of(&case.process).context("cannot open its root directory")?;
     mounts::inspect(case, record, survey, &root)?;
@@ -47,7 +47,7 @@ pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey
     Ok(())
 }
 
-/// The unusual nodes in `/dev`. What is mounted in it was looked at as a mount.
+/// The unusual nodes in `/dev`. Mounts in it were checked as mounts.
 fn nodes(root: &PathFd) -> Result<BTreeSet<(PathBuf, String)>> {
     let mut found = BTreeSet::new();
     let mut directories = vec![PathBuf::from("/dev")];

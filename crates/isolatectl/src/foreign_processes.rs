@@ -1,5 +1,5 @@
-//! Who is in a container's namespaces and not in the container: a process that was put there from outside, or another
-//! container that is not isolated and was told to join.
+//! Finds processes in a container's namespaces that are not in the container: a process placed there from
+//! outside, or another container that is not isolated and joined.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,11 +23,11 @@ const RULES: [(&str, &str); 5] = [
     ("namespaces", "user"),
 ];
 
-/// A runtime that enters a container is in its namespaces for a moment before it is in its control groups.
+/// A runtime entering a container is briefly in its namespaces before it is in its control groups.
 const TRIES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// Looks at a container, whose processes are `own`.
+/// Searches the namespaces of a container, whose processes are `own`.
 pub(super) fn find(
     survey: &Survey,
     slot: &Slot,
@@ -43,7 +43,8 @@ pub(super) fn find(
         found.extend(survey.processes.beside(init, kind)?.difference(own).map(|pid| (rule, kind, *pid)));
     }
     for nth in 0..TRIES {
-        // To look at the others of a pod takes time, and most have their namespaces for themselves.
+        // Reading the other containers of a pod takes time, and most containers have their namespaces for
+        // themselves.
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -58,7 +59,7 @@ pub(super) fn find(
         found.retain(|(_, kind, pid)| !known.contains(pid) && is_beside(*pid, init, kind));
     }
     if found.iter().any(|(_, kind, _)| *kind == "net") {
-        // Without an engine's own processes, of which a thread is there.
+        // An engine's own processes, of which only a thread is there, are left out.
         let inside = processes_in_netns(netns)?;
         found.retain(|(_, kind, pid)| *kind != "net" || inside.contains(pid));
     }
@@ -68,7 +69,8 @@ pub(super) fn find(
     Ok(found.into_iter().map(broken).collect())
 }
 
-/// Whether the namespace is its parent's, too: rootless engines have all their containers in one user namespace.
+/// Whether the namespace is also its parent's: rootless engines have all their containers in one user
+/// namespace.
 fn is_inherited(init: u32, kind: &str) -> Result<bool> {
     Ok(Dir::of(init).parent()?.is_some_and(|parent| is_beside(parent, init, kind)))
 }

@@ -1,4 +1,4 @@
-//! `isolatectl inspect`: one record, for a person or as it is.
+//! `isolatectl inspect`: one record, formatted or as JSON.
 
 use std::fmt::{Display, Write};
 

@@ -1,6 +1,6 @@
-//! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
-//! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
-//! people, `--json` for programs.
+//! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
+//! changes nothing except an engine's configuration (`install`) and a running container's peers (`peers`).
+//! Text for people, `--json` for programs.
 
 mod broken_promise;
 mod check;
@@ -44,7 +44,7 @@ use oci_isolate::{bundle, files};
 /// The most of an environment or a table of /proc that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
 
-/// Looks at containers that oci-isolate has isolated.
+/// Inspects containers isolated by oci-isolate
 #[derive(Debug, Parser)]
 #[command(name = "isolatectl", version)]
 struct Arguments {
@@ -59,18 +59,19 @@ struct Arguments {
 enum CtlCommand {
     /// Lists isolated containers: id, runtime root, state of their init process
     List,
-    /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
+    /// Shows what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
     Check(check::CheckArguments),
-    /// Looks at what isolation takes on this host: settings, runtime, kernel, engines; changes nothing
+    /// Checks the prerequisites of isolation on this host: settings, runtime, kernel, engines; changes
+    /// nothing
     Doctor(doctor::DoctorArguments),
-    /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
+    /// Registers the shim in an engine's own configuration, or removes it again
     Install(install::InstallArguments),
     /// Prints the record of a container: what was changed and what the seal did
     Inspect(ContainerSelector),
-    /// Prints or changes who a running container's peers are
+    /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
-    /// Looks at a running container from outside and says what does not hold
+    /// Checks a running container from outside and reports what does not hold
     Verify {
         #[command(flatten)]
         which: Option<ContainerSelector>,
@@ -82,9 +83,9 @@ enum CtlCommand {
 
 #[derive(Debug, clap::Args)]
 struct ContainerSelector {
-    /// The container's id, or the beginning of one
+    /// The container's id, or a prefix of it
     id: String,
-    /// The runtime's root, when several runtimes have a container of that id
+    /// The runtime's root, if several runtimes have a container of that id
     #[arg(long)]
     root: Option<PathBuf>,
 }
@@ -132,7 +133,7 @@ fn verify_all(json: bool) -> Result<Exit> {
     verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
-/// One without a record is found by all of its id.
+/// A container without a record is found by its full id only.
 fn verify_one(which: &ContainerSelector, json: bool) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
     let (slots, unrecorded) = match find(which) {
@@ -151,19 +152,19 @@ fn verify_one(which: &ContainerSelector, json: bool) -> Result<Exit> {
     verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
-/// Containers that should have a record. To list needs no settings that can be used.
+/// Containers that should have a record. Listing works without usable settings.
 fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
     unrecorded::find_all(&bundle::load_settings(None).unwrap_or_default())
 }
 
-/// The container that is meant. Its record may still turn out to be unreadable.
+/// The selected container. Its record may still turn out to be unreadable.
 fn find(ContainerSelector { id, root }: &ContainerSelector) -> Result<Slot> {
     let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
     let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
     let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);
     let mut found: Vec<_> =
         Store::ours().slots()?.into_iter().filter(|slot| begins(slot) && is_in(slot)).collect();
-    // Who gives all of an id means no longer one.
+    // A full id takes precedence over longer ones that begin with it.
     if found.iter().any(|slot| id_of(slot) == *id) {
         found.retain(|slot| id_of(slot) == *id);
     }
@@ -194,17 +195,17 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Prints for a program.
+/// Prints JSON for programs.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     write(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// Prints for a person.
+/// Prints text for people.
 fn print(text: &str) -> Result<()> {
     write(&escape_controls(text, &['\n', '\t']))
 }
 
-/// A reader that has gone away (`| head`) is no error.
+/// A closed reader (`| head`) is not an error.
 fn write(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! `isolatectl list`: records against reality.
+//! `isolatectl list`: records compared with running containers.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ struct ListedContainer {
     pid: Option<u32>,
 }
 
-/// What a container's record says beside what there is.
+/// The state of a container according to its record and its processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RecordState {
     /// Its program may run.
@@ -30,7 +30,8 @@ enum RecordState {
     Created,
     /// Its init process has ended.
     Stopped,
-    /// The runtime has no such container: a create failed and left the record, which the next one of that id replaces.
+    /// The runtime has no such container: a failed create left the record, which the next container of that
+    /// id replaces.
     Absent,
     /// Start and exec are refused.
     Unreadable,

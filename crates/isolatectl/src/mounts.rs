@@ -1,5 +1,5 @@
-//! What there is to say against the mounts that a process of a container sees, as the kernel lists them: what kind of file
-//! system each is and whose, what it is made of, whether it is the host's mount as well, and which sockets it leads to.
+//! Checks the mounts of a process, as the kernel lists them: the kind of each file system and whose it is,
+//! its layers, whether it is also the host's mount, and which sockets it leads to.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use oci_isolate::rules::mounts::{Class, FileSystem};
 
 const PATH: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW);
 
-/// Looks at the mounts below a process' root directory.
+/// Checks the mounts below a process' root directory.
 pub(super) fn inspect(
     case: &mut ProcessReport,
     record: &Record,
@@ -51,7 +51,7 @@ pub(super) fn inspect(
         for (layer, system) in systems(mount, &survey.mounts) {
             case.thing("mount-system", &shown, format_args!("has the layer {layer}, the system's {system}"));
         }
-        // Below another mount it cannot be reached.
+        // Covered by another mount, it cannot be reached.
         let Ok(opened) = root.within(&point, PATH) else { continue };
         let stat = opened.stat()?;
         if let Some(system) = survey.mounts.is_system(&stat).filter(|_| !is_known) {
@@ -70,7 +70,7 @@ pub(super) fn inspect(
     sockets(case, survey, root, &mounts)
 }
 
-/// What stands against a mount by the kind of its file system, and by whose instance it is.
+/// The promise that a mount breaks by the kind of its file system, or by whose instance it is.
 fn of_kind(
     mount: &MountInfo,
     point: &Path,
@@ -80,7 +80,7 @@ fn of_kind(
 ) -> Option<(&'static str, String)> {
     let kind = mount.kind;
     let system = |is: String| Some(("mount-system", is));
-    // The driver's hook mounts what it says of the container's own GPUs (libnvidia-container, nvc_mount.c).
+    // The driver's hook mounts information about the container's own GPUs (libnvidia-container, nvc_mount.c).
     let of_gpus = kind == "proc" && mount.root().starts_with("/driver/nvidia");
     if hosts.has(kind, mount.device) && !of_gpus {
         let rule = match kind {
@@ -92,18 +92,18 @@ fn of_kind(
     }
     match kind {
         "devpts" if terminals != Some(mount.device) => system("is a devpts of others".into()),
-        // In a user namespace files of the kernel belong to nobody.
+        // In a user namespace, files of the kernel have no mapped owner.
         "proc" if !confined && !of_gpus && !point.starts_with("/proc") => {
             system("is a proc outside of /proc".into())
         }
         "sysfs" if !confined && !point.starts_with("/sys") => system("is a sysfs outside of /sys".into()),
         "cgroup" | "cgroup2" | "devpts" | "mqueue" | "proc" | "sysfs" => None,
         "nsfs" => system("is a namespace".into()),
-        // Its files are nodes; without a right to make some, a runtime mounts the host's.
+        // Its files are device nodes; without permission to create them, a runtime mounts the host's.
         "devtmpfs" if mount.root() != *"/" => None,
         _ => match FileSystem::of_name(kind).class {
             Class::System => system(format!("is {kind}, an interface of the kernel")),
-            // The root file system is what an engine makes it.
+            // The root file system is the engine's choice.
             _ if point == Path::new("/") => None,
             Class::Network => {
                 Some(("mount-network-fs", format!("is {kind}, a file system that is not this machine's")))
@@ -116,7 +116,7 @@ fn of_kind(
     }
 }
 
-/// The layers of an overlay that are directories of the system. Those by a relative path are an engine's own.
+/// The layers of an overlay that are system directories. Relative paths are an engine's own.
 fn systems<'h>(
     mount: &MountInfo,
     hosts: &'h HostMounts,
@@ -126,7 +126,7 @@ fn systems<'h>(
     layers.filter_map(|layer| hosts.system(Path::new(&layer)).map(|system| (layer, system)))
 }
 
-/// What stands against a mount by what is found at its point.
+/// The promise that a mount breaks by the file at its mount point.
 fn of_node(
     mount: &MountInfo,
     point: &Path,
@@ -140,7 +140,7 @@ fn of_node(
     if is(stat, SFlag::S_IFSOCK) {
         found.push(("mount-sockets", "is a socket of the host".into()));
     } else if let Some(device) = unusual(stat)? {
-        // In /dev it is a runtime that mounts it, where it cannot make a node (rootless).
+        // In /dev a runtime mounts it if it cannot create a node (rootless).
         let rule = if point.starts_with("/dev") { "devices" } else { "mount-system" };
         found.push((rule, format!("is {device}")));
     } else if is(stat, SFlag::S_IFCHR) && stat.st_rdev == makedev(5, 1) {
@@ -155,12 +155,12 @@ fn of_node(
     Ok(found)
 }
 
-/// The sockets of the host that are found below a mount: bound after the container was created, or uncovered since.
+/// The sockets of the host below a mount: bound after the container was created, or uncovered since.
 fn sockets(case: &mut ProcessReport, survey: &Survey, root: &PathFd, mounts: &[MountInfo]) -> Result<()> {
     for bound in survey.bound()? {
         for mount in mounts.iter().filter(|mount| mount.device == bound.device) {
             let below = bound.path.strip_prefix(mount.root()).ok();
-            // The mount itself was looked at.
+            // The mount itself was checked.
             let Some(below) = below.filter(|below| !below.as_os_str().is_empty()) else { continue };
             let path = mount.point().join(below);
             let Ok(stat) = root.within(&path, PATH).and_then(|opened| opened.stat()) else { continue };

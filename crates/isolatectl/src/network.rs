@@ -1,5 +1,5 @@
-//! What does not hold of a container's network namespace as a whole: links, addresses, the firewall table, and where
-//! something is open, for whom.
+//! Checks a container's network namespace: links, addresses, the firewall table, and for which container it
+//! has openings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -43,14 +43,15 @@ pub(super) fn inspect(
     Ok(found.into_iter().map(|why| BrokenPromise::new("seal", why)).collect())
 }
 
-/// A container for which something is open in a namespace.
+/// A container with openings in a namespace.
 struct Owner {
     slot: Slot,
     record: Record,
     opened: GrantedOpenings,
 }
 
-/// None where nothing should be open. Of a container that joins another's namespace, what is open is for that one.
+/// `None` if there should be no openings. For a container that joins another's namespace, the openings are
+/// that one's.
 fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
     let Some(opened) = &record.opened else { return Ok(None) };
     let (slot, record, opened) = match job::owner(slot, record)? {
@@ -69,7 +70,7 @@ impl Owner {
         Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
     }
 
-    /// Containers that are among the peers in the kernel and should not be: those of another job.
+    /// Containers that are peers in the kernel and should not be: those of another job.
     fn strangers(&self, seen: &AllowList, wanted: &AllowList, survey: &Survey) -> Result<Vec<String>> {
         if seen.peers.is_subset(&wanted.peers) {
             return Ok(Vec::new());
@@ -87,7 +88,7 @@ impl Owner {
         Ok(found)
     }
 
-    /// Addresses that are peers and must not be any more: the host's own, and name servers that it has got since.
+    /// Addresses that are peers and must not be any more: the host's own, and name servers added since.
     fn excluded(&self, seen: &AllowList, process: &Dir) -> Result<Vec<String>> {
         let mut never: BTreeMap<IpAddr, Excluded> = BTreeMap::new();
         let mut add = |addresses: BTreeSet<IpAddr>, why| {

@@ -1,5 +1,5 @@
-//! `isolatectl peers`: who a running container's peers are by address, and other ones for it, in one step. Those of its
-//! job are its job's.
+//! `isolatectl peers`: shows and changes the peers of a running container by address, in one step. Members of
+//! its job are determined by the job.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,13 +19,13 @@ use oci_isolate::{bundle, job, policy};
 pub(super) enum PeersCommand {
     /// Prints the peers of a container
     Show(ContainerSelector),
-    /// Makes these its peers by address, and no others
+    /// Sets its peers by address to these
     Set(PeersArguments),
-    /// Makes these its peers as well
+    /// Adds these to its peers
     Add(PeersArguments),
-    /// Takes these of its peers away, as they were given
+    /// Removes these from its peers, as they were given
     Remove(PeersArguments),
-    /// Puts in force what the addresses of its job's members are now, for all of the job
+    /// Applies the current addresses of its job's members, for all of the job
     ///
     /// The engine calls no runtime when it connects or disconnects a network (docker network connect).
     Settle(ContainerSelector),
@@ -46,9 +46,9 @@ struct PeersReport<'a> {
     /// By address.
     peers: &'a Prefixes,
     job: Option<&'a Job>,
-    /// The addresses of the others of its job that run.
+    /// The addresses of the other running members of its job.
     members: Vec<MemberReport>,
-    /// What the kernel lets through: both, without overlap.
+    /// What the kernel allows: both, without overlap.
     allowed: Prefixes,
 }
 
@@ -118,7 +118,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Makes the peers by address what `change` makes of them and of those that are given.
+/// Sets the peers by address to the result of `make` for the current and the given ones.
 fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
     let settings = bundle::load_settings(None)?;
     let bounds = &settings.peers;
@@ -139,7 +139,7 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
         bail!("peer {address} is {why}");
     }
     record.opened = Some(GrantedOpenings { peers: made, ..opened.clone() });
-    // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
+    // The record first, so that a set computed meanwhile or later uses the new peers.
     slot.update(&record)?;
     let settled = job::settle(&slot, &record);
     if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &slot, &record)) {
@@ -150,7 +150,7 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
     Ok(Exit::Ok)
 }
 
-/// One line with the peers by address that the container has from now on.
+/// One line with the container's new peers by address.
 fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
     let peers: Vec<String> = opened(record)?.peers.iter().map(ToString::to_string).collect();
     let why =
@@ -159,7 +159,7 @@ fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
     audit::write(audit, &Line { verb: Some("peers"), why: Some(&why), ..line })
 }
 
-/// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
+/// The openings of a container whose peers can be changed: it runs, and in a namespace of its own.
 fn opened(record: &Record) -> Result<&GrantedOpenings> {
     let Some(opened) = &record.opened else {
         bail!(

@@ -1,4 +1,4 @@
-//! What there is to say against one process of a container. Names and numbers only, never the value of a variable.
+//! Checks one process of a container. Names and numbers only, never the value of a variable.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +16,21 @@ use oci_isolate::rules::{CoreDumps, capabilities, credentials};
 use oci_isolate::seal::{Netns, OpenNetns};
 use oci_isolate::settings::Credentials;
 
-/// What processes are compared with.
+/// Checks processes against what was promised.
 pub(super) struct ProcessInspector<'a> {
     init: Dir,
     netns: Netns,
     credentials: &'a Credentials,
-    /// What was promised at `create`.
+    /// The promises made at `create`.
     record: &'a Record,
     survey: &'a Survey,
     sockets: KnownSockets<'a>,
-    /// How many filters of system calls its processes have without one of their own: those of the engine that init
-    /// was started by, where the kernel counts them (Linux 5.9).
+    /// The number of seccomp filters that its processes have without one of their own: those of the engine
+    /// that started init, if the kernel counts them (Linux 5.9).
     inherited_filters: u32,
     /// Whether a crash starts a program of the host.
     dumps: bool,
-    /// Mount namespaces that were looked at.
+    /// Mount namespaces that were already checked.
     mounts: BTreeSet<Inode>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> ProcessInspector<'a> {
         })
     }
 
-    /// Everything that is to be said of one process. One that ends meanwhile breaks nothing.
+    /// All broken promises of one process. One that ends meanwhile breaks none.
     pub(super) fn inspect(&mut self, pid: u32) -> Result<Vec<BrokenPromise>> {
         let mut case = ProcessReport::of(pid);
         match self.inspect_into(&mut case) {
@@ -96,7 +96,7 @@ impl<'a> ProcessInspector<'a> {
         }
         self.sockets.inspect(case)?;
         if self.mounts.insert(case.process.ns("mnt")?) {
-            // All of the machine is there, and to name it file by file would help nobody.
+            // Everything on the host is visible; listing files would not help.
             match case.is_in_ours("mnt")? {
                 true => case.process("mount-system", "is in the host's mount namespace"),
                 false => filesystem::inspect(case, self.record, self.survey)?,
@@ -105,9 +105,10 @@ impl<'a> ProcessInspector<'a> {
         Ok(())
     }
 
-    /// Capabilities in a user namespace that the container has made itself do not reach its network namespace.
+    /// Capabilities in a user namespace that the container has created itself do not reach its network
+    /// namespace.
     fn capabilities(&self, case: &mut ProcessReport, status: &Status) -> Result<()> {
-        // What was promised of a container in a user namespace is not true of a process that has left it.
+        // Promises that rely on a user namespace do not hold for a process that has left it.
         let has_left = self.record.confined && is_initial(&case.process.join("ns/user"))?;
         if has_left {
             case.process("host-capabilities", "is in the host's user namespace");
@@ -125,8 +126,8 @@ impl<'a> ProcessInspector<'a> {
     }
 }
 
-/// The limit of one byte is the only one with which the kernel does not start the program (fs/coredump.c), and the program
-/// in the container can raise the soft one to the hard one.
+/// One byte is the only limit at which the kernel does not start the program (fs/coredump.c), and a program
+/// in the container can raise the soft limit to the hard one.
 fn core_dumps(case: &mut ProcessReport) -> Result<()> {
     let limits = read(&case.process.join("limits"))?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
@@ -143,7 +144,7 @@ fn core_dumps(case: &mut ProcessReport) -> Result<()> {
     Ok(())
 }
 
-/// The number of filters of system calls.
+/// The number of seccomp filters.
 fn filters(status: &Status) -> Option<u32> {
     status.field("Seccomp_filters")?.parse().ok()
 }

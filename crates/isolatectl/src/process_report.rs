@@ -1,4 +1,4 @@
-//! One process that `verify` looks at, and what was found against it.
+//! A process that `verify` inspects, and the broken promises found.
 
 use std::fmt::Display;
 
@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::broken_promise::BrokenPromise;
 use oci_isolate::proc::Dir;
 
-/// A process, and what was found against it.
+/// A process, and the broken promises found.
 pub(super) struct ProcessReport {
     pid: u32,
     /// Its directory in /proc.
     pub(super) process: Dir,
-    /// What was found.
+    /// The broken promises.
     pub(super) broken: Vec<BrokenPromise>,
 }
 

@@ -1,19 +1,19 @@
-//! Asks programs of the machine for their versions, and nothing else.
+//! Queries the versions of programs on the host, and runs nothing else.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that has not answered after this is not waited for.
+/// How long to wait for a program.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The first line of `PROGRAM --version`; none when there is no such program, or it does not say.
+/// The first line of `PROGRAM --version`; `None` if there is no such program, or it prints nothing.
 pub(super) fn query(program: &Path) -> Option<String> {
     let mut asked = Command::new(program);
     asked.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = asked.spawn().ok()?;
     let deadline = Instant::now() + DEADLINE;
-    // A line fits into the pipe, so nobody waits for us to read it.
+    // A line fits into the pipe, so the program does not wait for us to read it.
     while child.try_wait().ok()?.is_none() {
         if Instant::now() > deadline {
             let _ = child.kill();

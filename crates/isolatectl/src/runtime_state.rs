@@ -1,4 +1,4 @@
-//! What the runtime itself keeps of a container against what its record says: the init process, and annotations that
+//! Compares the runtime's own state of a container with its record: the init process, and annotations that
 //! the runtime has acted on.
 
 use super::broken_promise::BrokenPromise;
@@ -7,7 +7,7 @@ use oci_isolate::record::{Record, Slot};
 use oci_isolate::rules::runtime_annotations;
 use oci_isolate::runtime::{RuntimeState, dialect_of};
 
-/// `init` is the init process that was sealed. A runtime that keeps nothing that we know has nothing to compare.
+/// `init` is the sealed init process. A runtime without a known state file has nothing to compare.
 pub(super) fn inspect(slot: &Slot, record: &Record, init: u32) -> Vec<BrokenPromise> {
     let container = slot.root().join(id_of(slot));
     let looked = RuntimeState::read(dialect_of(&record.runtime), &container).and_then(|kept| {

@@ -1,5 +1,5 @@
-//! What `verify` has to know of the whole machine, whichever containers it looks at: who is in which namespace, which
-//! sockets and mounts the host has, which records live. It is looked up once for all of them. Reads only.
+//! Facts about the whole host that `verify` needs for any container: the processes in each namespace, the
+//! host's sockets and mounts, the records of running containers. They are gathered once. Reads only.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
 use oci_isolate::seal::{Netns, OpenNetns};
 
-/// The machine as it was when `verify` began.
+/// The host when `verify` started.
 pub(super) struct Survey {
     pub(super) processes: ProcessTable,
     /// The sockets of the host's network namespace, by inode.
@@ -31,7 +31,7 @@ pub(super) struct Survey {
     opened: OnceCell<Vec<OpenContainer>>,
 }
 
-/// The mounts of the host, as far as it matters that they are its.
+/// The mounts of the host, reduced to what identifies them.
 pub(super) struct HostMounts {
     text: Vec<u8>,
     /// File systems by kind and device.
@@ -44,21 +44,21 @@ pub(super) struct HostMounts {
 
 /// A socket to which a process of the host's network namespace is bound.
 pub(super) struct BoundSocket {
-    /// The number of its file system in mountinfo, and its path in that.
+    /// The number of its file system in mountinfo, and its path in that file system.
     pub(super) device: String,
     pub(super) path: PathBuf,
     /// By stat(2).
     pub(super) inode: Inode,
 }
 
-/// A container that runs with something open in a namespace of its own.
+/// A running container with openings in a namespace of its own.
 pub(super) struct OpenContainer {
     pub(super) slot: Slot,
     pub(super) record: Record,
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
-/// A container that runs, and the network namespace that it is in.
+/// A running container, and its network namespace.
 struct RunningContainer {
     record: PathBuf,
     init: ProcessId,
@@ -66,7 +66,7 @@ struct RunningContainer {
 }
 
 impl Survey {
-    /// Looks at all processes once.
+    /// Reads all processes once.
     ///
     /// # Errors
     /// /proc cannot be read.
@@ -88,7 +88,7 @@ impl Survey {
         Ok(others.filter(|other| other.init.runs()).map(|other| other.init.pid).collect())
     }
 
-    /// The containers in whose namespaces something is open.
+    /// The containers with openings in their namespaces.
     pub(super) fn opened(&self) -> Result<&[OpenContainer]> {
         known(&self.opened, || {
             let of = |(slot, record): Recorded| {
@@ -99,8 +99,8 @@ impl Survey {
         })
     }
 
-    /// The sockets of the host that have a path. One whose path leads to something else by now, or that was bound elsewhere
-    /// than in the host's mount namespace, is not among them.
+    /// The sockets of the host that have a path. A socket whose path now leads elsewhere, or that was bound
+    /// outside the host's mount namespace, is not included.
     pub(super) fn bound(&self) -> Result<&[BoundSocket]> {
         known(&self.bound, || {
             let text = read(Path::new("/proc/self/net/unix"))?;
@@ -111,7 +111,7 @@ impl Survey {
     }
 }
 
-/// What is in the cell, or is put there.
+/// The content of the cell, computed if empty.
 fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> Result<&[T]> {
     match cell.get() {
         Some(known) => Ok(known),
@@ -133,9 +133,9 @@ impl HostMounts {
         read_bytes(Path::new("/proc/self/mountinfo")).map(Self::of)
     }
 
-    /// By the text of the host's mountinfo.
+    /// Parses the host's mountinfo.
     pub(super) fn of(text: Vec<u8>) -> Self {
-        /// Each of their instances has a number of its own, by the namespace that it shows.
+        /// Each instance has a device number of its own, for the namespace that it shows.
         const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
         let all = || bundle::parse_mountinfo(&text);
         let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
@@ -146,7 +146,7 @@ impl HostMounts {
         Self { kernels, groups, systems, text }
     }
 
-    /// The system directory that a path of the host is, maybe another path to it.
+    /// The system directory that a path of the host is, possibly by another path.
     pub(super) fn system(&self, path: &Path) -> Option<&'static str> {
         self.systems.get(&Inode::of(path).ok()?).copied()
     }
@@ -169,7 +169,7 @@ impl HostMounts {
     fn bound(&self, path: &Path) -> Option<BoundSocket> {
         let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
         let path = std::fs::canonicalize(path).ok()?;
-        // Of two mounts at one point the later one is seen.
+        // Of two mounts at one point the later one is visible.
         let around = bundle::parse_mountinfo(&self.text).filter(|mount| path.starts_with(mount.point()));
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;

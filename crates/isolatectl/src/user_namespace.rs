@@ -1,12 +1,12 @@
-//! Whether the users of a container are the machine's: what is promised of a user namespace is not true where the
-//! machine's root is in it.
+//! Whether a container's users are the host's: promises that rely on a user namespace do not hold if the
+//! host's root is in it.
 
 use anyhow::Result;
 
 use oci_isolate::proc::{Dir, ID_MAPS, IdRange};
 
-/// The maps of a process in which the machine's root is, as `uid_map has it as 0`. Ids are followed as far as our own
-/// namespace says.
+/// The maps of a process that contain the host's root, as `uid_map has it as 0`. Ids are resolved as far as
+/// our own namespace's maps.
 pub(super) fn maps_with_host_root(process: &Dir) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for map in ID_MAPS {

@@ -1,5 +1,5 @@
-//! `isolatectl verify`: looks at a running container from outside, at every process of it and not only at init, and
-//! names each promise that does not hold. What cannot be looked at does not hold.
+//! `isolatectl verify`: inspects a running container from outside, every process and not only init, and names
+//! each broken promise. What cannot be inspected counts as broken.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ struct VerifyReport {
     broken: BTreeSet<BrokenPromise>,
 }
 
-/// What is looked at: records, and containers that should have one.
+/// What is verified: records, and containers that should have one.
 pub(super) struct VerifyScope<'a> {
     pub(super) slots: &'a [Slot],
     pub(super) unrecorded: &'a [Unrecorded],
@@ -59,7 +59,7 @@ fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
 }
 
-/// None for a record that went away meanwhile: its container was deleted.
+/// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
     let broken = match slot.load() {
         Ok(record) => {

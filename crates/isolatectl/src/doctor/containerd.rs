@@ -47,7 +47,8 @@ fn judge(
         return Ok(ours.iter().map(|handler| judged(handler, settings)).collect());
     }
     let shown = file.display();
-    // Where `containerd config default` of 2.2 and later looks; a file that does not say so imports nothing.
+    // The default import of `containerd config default` of 2.2 and later; a file without `imports` imports
+    // nothing.
     for other in listed(&root.join("etc/containerd/conf.d"), ".toml") {
         if !ours_in(&[read(&other)?], 3, shim).is_empty() {
             let says = format!("{} has oci-isolate, and {shown} does not import it", other.display());
@@ -84,7 +85,7 @@ fn judged(handler: &ShimHandler, settings: &Settings) -> Finding {
     Finding::ok(CHECK, format!("handler {name} is {}, and annotations reach it", handler.binary))
 }
 
-/// containerd's own match (path.Match), of which only stars are known here: they do not go beyond a slash.
+/// containerd's matching (path.Match), of which only stars are supported: they do not match a slash.
 fn passes(glob: &str, annotation: &str) -> bool {
     let parts = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
     let (globs, names) = (parts(glob), parts(annotation));
@@ -117,7 +118,7 @@ fn handlers(
     Ok(ours_in(&whole, version, shim))
 }
 
-/// Handlers that are the shim, of files of which the first wins.
+/// Handlers that are the shim; earlier files take precedence.
 fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<ShimHandler> {
     let find = |keys: &[&str]| {
         whole.iter().find_map(|document| {

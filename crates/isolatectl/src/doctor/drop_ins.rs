@@ -1,4 +1,4 @@
-//! Podman and CRI-O, which read one file after the other: whether one of them names the shim.
+//! Podman and CRI-O, which read several files in order: whether one of them names the shim.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) fn crio(root: &Path, shim: &Path) -> Finding {
     check("crio", &crio_files::files(root), &["crio", "runtime", "runtimes"], shim, path, |_, _| None)
 }
 
-/// A runtime that a file names.
+/// A runtime in a configuration file.
 struct ConfiguredRuntime {
     name: String,
     path: String,
@@ -50,7 +50,7 @@ fn check(
         Ok(documents) => documents,
         Err(error) => return Finding::fail(engine, format!("{error:#}"), "correct it"),
     };
-    // Of two entries with the same name the one that is read later counts.
+    // Of two entries with the same name the later one counts.
     let mut found: Vec<ConfiguredRuntime> = Vec::new();
     for (file, document) in files.iter().zip(&documents) {
         let table = at(document, runtimes).and_then(Item::as_table_like);

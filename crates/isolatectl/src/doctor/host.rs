@@ -1,4 +1,4 @@
-//! What the shim itself needs: settings, the real runtime, the state directory.
+//! The shim's own prerequisites: settings, the real runtime, the state directory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use oci_isolate::record;
 use oci_isolate::runtime::Runtime;
 use oci_isolate::settings::{DEFAULT_PATH, Mode, PATH_VARIABLE, Settings};
 
-/// The settings, which are the defaults where none can be used.
+/// The settings; the defaults if they are not usable.
 pub(super) fn settings() -> (Settings, Vec<Finding>) {
     let named = std::env::var_os(PATH_VARIABLE).unwrap_or(DEFAULT_PATH.into());
     let path = Path::new(&named);

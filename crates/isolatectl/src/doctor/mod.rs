@@ -1,7 +1,7 @@
-//! `isolatectl doctor`: whether what isolation takes is there, before a container says that it is not. It says what
-//! is wrong and what to do, and does none of it.
+//! `isolatectl doctor`: checks the prerequisites of isolation before the first container depends on them. It
+//! reports what is wrong and how to fix it, and changes nothing.
 //!
-//! One file for each kind of thing that is looked at; each gives findings, which are printed here.
+//! One file per kind of check; each returns findings, which are printed here.
 
 mod containerd;
 mod docker;
@@ -22,7 +22,7 @@ use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArguments {
-    /// Where the configuration of engines is, if it is not below /
+    /// The root of the engines' configuration, if it is not /
     #[arg(long, value_name = "DIR", default_value = "/")]
     config_root: PathBuf,
 }
@@ -30,15 +30,15 @@ pub(super) struct DoctorArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum CheckStatus {
-    /// As it should be, or not there and not needed.
+    /// Correct, or absent and not needed.
     Ok,
-    /// Works, and not as everybody would expect.
+    /// Works, but differently than may be expected.
     Warn,
-    /// Containers would not start, or would start open, or nobody knows.
+    /// Containers would not start, or would start open, or the check could not be run.
     Fail,
 }
 
-/// What was found of one thing.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
@@ -89,17 +89,18 @@ fn line(finding: &Finding, colour: bool) -> String {
     };
     let word = if colour { format!("\x1b[{number}m{word}\x1b[0m") } else { word.to_owned() };
     let what = finding.r#do.iter().map(|what| format!("; {what}")).collect::<String>();
-    // What a file or a program says may have lines of its own.
+    // Output of a file or a program may contain newlines.
     format!("{word}  {}: {}\n", finding.check, format!("{}{what}", finding.says).replace('\n', " "))
 }
 
-/// Whether an engine means the shim by this path: by its name, or because it is the one beside this program.
+/// Whether a path in an engine's configuration is the shim: by its name, or because it is the file beside
+/// this program.
 fn is_shim(path: &Path, shim: &Path) -> bool {
     let same = || Some(std::fs::canonicalize(path).ok()? == std::fs::canonicalize(shim).ok()?);
     path.file_name().is_some_and(|name| name == NAME) || same() == Some(true)
 }
 
-/// Why an engine could not start the shim by this path, if so.
+/// Why an engine could not start the shim at this path, if it could not.
 fn unusable(path: &Path) -> Option<String> {
     use nix::unistd::{AccessFlags, access};
     let shown = path.display();

@@ -1,9 +1,9 @@
-//! containerd: a handler of the CRI plugin, made after the one that is the default.
+//! containerd: a handler of the CRI plugin, modelled on the default one.
 //!
-//! A file of version 3 or 4 that imports a directory gets a file there. A version 2 file never does: containerd 1.x takes
-//! the whole section of a plugin from the last file that has one (measured with 1.6.20), so a file with a handler only
-//! would lose all the rest of the CRI settings. Nor is a file put where nobody imports it: containerd reads no directory
-//! by itself.
+//! A file of version 3 or 4 that imports a directory gets a file there. A version 2 file never does:
+//! containerd 1.x takes the whole section of a plugin from the last file that has one (measured with 1.6.20),
+//! so a file with a handler only would lose all the rest of the CRI settings. Nor is a file created where it
+//! is not imported: containerd reads no directory by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ fn add(text: &str, wanted: &Registration, version: i64, whole: &[DocumentMut]) -
     whole.iter().try_for_each(check_served)?;
     let mut document = parse(text)?;
     if document.is_empty() {
-        // Behind the comments that there are.
+        // After the existing comments.
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         document = parse(&format!("{text}{newline}version = {version}\n"))?;
     }
@@ -118,7 +118,7 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
         put_back(&mut document, &default, old.as_ref());
     }
     take_out(&mut document, &handler, &before);
-    // The one that came with ours, if it is alone and as we wrote it.
+    // The entry added together with ours, if it is alone and unchanged.
     let left = at(&document, &runtimes).and_then(Item::as_table_like);
     let ours = |(key, item): (&str, &Item)| {
         let table = item.as_table_like();
@@ -133,8 +133,7 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
     written(&document, text)
 }
 
-/// The handler that a container gets which asks for none, or the one of runc where that is of another kind: ours is to
-/// behave like it.
+/// The default handler, or the one of runc if the default is of another kind: ours should behave like it.
 fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
     let find = |path: &[&str]| {
         whole.iter().find_map(|document| at(document, &[&way_of(document, version)[..], path].concat()))
@@ -147,7 +146,7 @@ fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
     })
 }
 
-/// Keys of a handler that are not taken from its model.
+/// Keys of a handler that are not copied from its model.
 fn handler_has(key: &str) -> bool {
     matches!(
         key,
@@ -160,7 +159,7 @@ fn handler_has(key: &str) -> bool {
     )
 }
 
-/// The version of a file; of none, or an empty one, that of the containerd which is installed.
+/// The version of a file; for a missing or an empty one, that of the installed containerd.
 fn version(document: &DocumentMut) -> Result<i64> {
     match given(document).or((!document.is_empty()).then_some(1)) {
         Some(version @ 2..=4) => Ok(version),
@@ -185,7 +184,7 @@ pub(crate) fn given(document: &DocumentMut) -> Option<i64> {
     document.get("version").and_then(Item::as_integer)
 }
 
-/// What says that there is no CRI plugin, as in the file that comes with Docker's containerd.io.
+/// The entry that disables the CRI plugin, as in the file that comes with Docker's containerd.io.
 pub(crate) fn disabled(document: &DocumentMut) -> Option<String> {
     let all = strings(document.get("disabled_plugins"));
     let cri = |plugin: &String| plugin == "cri" || [2, 3].map(self::plugin).contains(&plugin.as_str());

@@ -1,8 +1,9 @@
 //! CRI-O: a handler in crio.conf.d (crio.conf(5)).
 //!
-//! `allowed_annotations` is not for ours: it holds names out of a list that CRI-O knows, it does not start with any
-//! other (`validateAllowedAndGenerateDisallowedAnnotations`, pkg/config/config.go), and annotations that are not in
-//! that list reach every runtime (`SpecAddAnnotations`, internal/factory/container/container.go).
+//! `allowed_annotations` is not used: it accepts only names from a list that CRI-O knows, CRI-O does not
+//! start with any other (`validateAllowedAndGenerateDisallowedAnnotations`, pkg/config/config.go), and
+//! annotations outside that list reach every runtime (`SpecAddAnnotations`,
+//! internal/factory/container/container.go).
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use super::{ConfigEdit, Registration};
 pub(crate) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
 const RUNTIME: [&str; 2] = ["crio", "runtime"];
 
-/// What is taken from the handler that is the default: how a container is watched, and what CRI-O does for it.
+/// What is copied from the default handler: how a container is monitored, and what CRI-O does for it.
 const COPIED: [&str; 6] = [
     "monitor_path",
     "monitor_cgroup",
@@ -83,7 +84,7 @@ fn remove(text: &str, name: &str, before: &str) -> Result<String> {
     written(&document, text)
 }
 
-/// What CRI-O reads below `root`, in its order; the last one wins.
+/// The files that CRI-O reads below `root`, in order; the last one wins.
 pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
         .into_iter()

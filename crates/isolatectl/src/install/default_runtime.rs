@@ -1,5 +1,5 @@
-//! What the engine runs by default now, beside what the shim will run: where the two differ, containers of the new runtime
-//! lose what the old one gave them, such as GPUs, and nothing else would say so.
+//! Compares the engine's default runtime with the one that the shim will run: if they differ, containers lose
+//! what the old one provided, such as GPUs, without any message.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::Result;
 use oci_isolate::runtime::Runtime;
 use oci_isolate::settings::DEFAULT_PATH;
 
-/// What has to be said, if anything.
+/// The note to print, if any.
 ///
 /// # Errors
 /// The settings cannot be used.

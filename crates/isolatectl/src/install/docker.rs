@@ -18,7 +18,7 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> ConfigEdit {
     ConfigEdit { file, default_runtime, add: Box::new(add), remove: Box::new(take_out) }
 }
 
-/// A file that cannot be read has nothing to say here; whoever edits it says why.
+/// An unreadable file is reported when it is edited.
 fn behind(file: &Path, name: &str) -> Option<PathBuf> {
     let document: Value = serde_json::from_slice(&files::read(file, SMALL_LIMIT).ok()?.bytes).ok()?;
     let default = document.get(DEFAULT)?.as_str().filter(|default| *default != name)?;
@@ -81,7 +81,7 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
     let had = |key: &str| {
         if before.trim_ascii().is_empty() { Ok(None) } else { find(before, 0..before.len(), key) }
     };
-    // One that was empty by itself stays; one that others have left meanwhile is nobody's.
+    // An object that was empty before stays; one that others have emptied meanwhile is removed.
     let empty = |member: ObjectMember| members(before, member.value).is_ok_and(|members| members.is_empty());
     if known.is_empty() && !had("runtimes")?.is_some_and(empty) {
         text = remove(&text, 0..text.len(), "runtimes")?;
@@ -109,7 +109,7 @@ fn shown(wanted: &Registration) -> String {
     format!("{{\"path\": {path}{arguments}}}")
 }
 
-/// Puts a member at the end; into an object of several lines that has none yet, on a line of its own.
+/// Appends a member; in an empty object of several lines, on a line of its own.
 fn append(text: &str, object: Range<usize>, name: &str, value: &str, depth: usize) -> Result<String> {
     let new = insert(text, object.clone(), name, value)?;
     let spread = newline(&text[object.clone()]);
@@ -121,7 +121,7 @@ fn append(text: &str, object: Range<usize>, name: &str, value: &str, depth: usiz
     Ok(spliced(&new, opening..opening, &format!("{newline}{}", "    ".repeat(depth))))
 }
 
-/// How the lines of a text end, if it has several.
+/// The line ending of a text, if it has several lines.
 fn newline(text: &str) -> Option<&'static str> {
     text.contains('\n').then(|| if text.contains("\r\n") { "\r\n" } else { "\n" })
 }

@@ -1,7 +1,7 @@
-//! `isolatectl install`: an engine learns of the shim in the file in which its users would tell it.
+//! `isolatectl install`: registers the shim in each engine's own configuration file.
 //!
-//! Data, then deed: an engine's file knows how a text becomes one with the runtime in it ([`Engine`]), and
-//! `change` puts texts in the place of files. Nothing is restarted, and the settings of oci-isolate are not written.
+//! Each engine's module knows how to add the runtime to a text and how to remove it ([`ConfigEdit`]);
+//! `change` writes the files. Nothing is restarted, and the settings of oci-isolate are not changed.
 
 mod change;
 pub(super) mod containerd;
@@ -24,7 +24,7 @@ use super::exit::Exit;
 use super::{print, print_json};
 use change::FileChange;
 
-/// What the runtime is called in the engine unless `--name` says otherwise.
+/// The runtime's name in the engine unless `--name` sets another.
 pub(super) const NAME: &str = "oci-isolate";
 
 /// The annotations of oci-isolate, as a glob of containerd's `pod_annotations`.
@@ -50,10 +50,10 @@ pub(super) struct InstallArguments {
     /// Prints what would change as a unified diff, and changes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Takes the runtime out again; what others changed meanwhile stays
+    /// Removes the runtime again; changes by others are kept
     #[arg(long)]
     uninstall: bool,
-    /// Makes it the engine's default runtime too; --uninstall brings the previous default back
+    /// Also makes it the engine's default runtime; --uninstall restores the previous default
     #[arg(long, conflicts_with = "uninstall")]
     default: bool,
     /// The shim, as an absolute path [default: oci-isolate beside this program]
@@ -62,7 +62,7 @@ pub(super) struct InstallArguments {
     /// The runtime's name in the engine
     #[arg(long, default_value = NAME)]
     name: String,
-    /// The engine's configuration file, where it is not the usual one
+    /// The engine's configuration file, if it is not the usual one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Isolates every container of this runtime, for Docker before 24, which has no annotations
@@ -70,28 +70,28 @@ pub(super) struct InstallArguments {
     always: bool,
 }
 
-/// What the engine is to be told.
+/// The runtime as it is registered in the engine.
 struct Registration {
     name: String,
     path: PathBuf,
     default: bool,
     always: bool,
-    /// Further annotations that switch isolation on, from the settings.
+    /// Further annotations from the settings that switch isolation on.
     switches: Vec<String>,
 }
 
 type AddRuntime = dyn Fn(&str, &Registration) -> Result<String>;
-/// Of a text, a runtime's name, and the text before that came.
+/// From a text, a runtime's name, and the text before it was added.
 type RemoveRuntime = dyn Fn(&str, &str, &str) -> Result<String>;
 
-/// How a file of an engine is edited.
+/// How to edit an engine's configuration file.
 struct ConfigEdit {
     file: PathBuf,
     /// The text with the runtime in it.
     add: Box<AddRuntime>,
-    /// The text without it, given the text as it was before it came.
+    /// The text without it, given the text before it was added.
     remove: Box<RemoveRuntime>,
-    /// The program that the engine runs by default, where its configuration names one.
+    /// The engine's default runtime, if its configuration names one.
     default_runtime: Option<PathBuf>,
 }
 
@@ -164,7 +164,7 @@ fn runtime_path(given: Option<&Path>) -> Result<PathBuf> {
     }
     if path.to_str().is_none_or(|path| path.contains(char::is_whitespace) || path.contains(char::is_control))
     {
-        // Docker writes it into a shell script unquoted when there are runtimeArgs.
+        // Docker writes it into a shell script unquoted if there are runtimeArgs.
         bail!("cannot install {shown:?}: engines want a path without spaces");
     }
     Ok(path)
@@ -176,8 +176,8 @@ fn verb(arguments: &InstallArguments) -> &'static str {
 
 fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, json: bool) -> Result<()> {
     let then = match arguments.engine {
-        // On SIGHUP dockerd keeps the default runtime that a file names no more, and with it the old runtimes
-        // (measured with 20.10.24 and 28.5.2).
+        // On SIGHUP dockerd keeps a default runtime that is no longer in its file, and with it the old
+        // runtimes (measured with 20.10.24 and 28.5.2).
         Engine::Docker if change.loses("\"default-runtime\"") => {
             "systemctl restart docker   (a reload would keep the default runtime)"
         }
@@ -200,7 +200,7 @@ fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, 
     let file = change.file.display();
     let said = match (changes, arguments.dry_run, change.after.is_some()) {
         (false, ..) => format!("no change: {file} is as it should be\n"),
-        // Nothing else, since it is for patch(1).
+        // Nothing else, since the output is for patch(1).
         (true, true, _) => return print(&change.diff()),
         (true, false, true) => format!("changed  {file}\nthen     {then}\n"),
         (true, false, false) => format!("removed  {file}\nthen     {then}\n"),
@@ -208,7 +208,7 @@ fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, 
     print(&note.into_iter().fold(said, |said, note| format!("{said}note     {note}\n")))
 }
 
-/// Where in a text something is, as people count.
+/// A position in a text as line and column.
 fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,5 +1,5 @@
-//! Podman: a file in containers.conf.d (containers.conf(5)). Its lists replace those of files read before, so ours
-//! take along what holds without them.
+//! Podman: a file in containers.conf.d (containers.conf(5)). Its lists replace those of files read before, so
+//! ours include the previous values.
 
 use std::path::Path;
 
@@ -23,14 +23,14 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let other = elsewhere.clone();
     Ok(ConfigEdit {
         file,
-        // Podman's own list of places, of which nobody writes one down.
+        // Podman's own list of paths, which is usually not in a file.
         default_runtime: None,
         add: Box::new(move |text, wanted| add(text, wanted, &elsewhere)),
         remove: Box::new(move |text, name, before| remove(text, name, before, &other)),
     })
 }
 
-/// The name of a file of ours in a directory of an engine; behind all that begin with a number.
+/// The name of our file in an engine's directory; sorted after all that begin with a number.
 pub(super) fn file_name(name: &str, suffix: &str) -> String {
     if name.starts_with(NAME) { format!("{name}.{suffix}") } else { format!("{NAME}-{name}.{suffix}") }
 }
@@ -97,8 +97,8 @@ pub(crate) fn supports_json(documents: &[DocumentMut]) -> Vec<String> {
     effective_of(documents, key, built_in)
 }
 
-/// What a list is in the end: one takes the place of the one before, or with `{append = true}` in it or in
-/// one before, goes behind it (containers.conf(5), "Appending to string arrays").
+/// The effective value of a list: each one replaces the one before, or with `{append = true}` in it or in one
+/// before, is appended to it (containers.conf(5), "Appending to string arrays").
 fn effective_of(documents: &[DocumentMut], key: &str, built_in: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = built_in.iter().map(|name| (*name).to_owned()).collect();
     let mut appends = false;

@@ -1,4 +1,4 @@
-//! Which files Podman reads, and in which order: the last one wins (containers.conf(5); pkg/config/new.go of
+//! The files that Podman reads, in order: the last one wins (containers.conf(5); pkg/config/new.go of
 //! containers/common for Podman 4 and 5, storage/pkg/configfile/parse.go of containers/container-libs for 6).
 //!
 //! Every version reads `/etc/containers/containers.conf.d`. Podman 4 reads the user's own files only without
@@ -17,7 +17,7 @@ use crate::program_version;
 /// The drop-ins that every version reads.
 pub(crate) const DIRECTORY: &str = "/etc/containers/containers.conf.d";
 
-/// Whose Podman it is, as far as the order depends on it.
+/// The user of Podman, as far as the order depends on it.
 #[derive(Debug)]
 struct Reader {
     major: u32,
@@ -30,8 +30,8 @@ struct Reader {
     last: Option<PathBuf>,
 }
 
-/// What the installed Podman reads for the caller, with the engine's files below `root`. A user's own files
-/// and those that the environment names are looked for on this machine only, not below another `root`.
+/// The files that the installed Podman reads for the caller, with the engine's files below `root`. A user's
+/// own files and those that the environment names are read from the host only, not from below another `root`.
 pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     let version = program_version::query(Path::new("podman"));
     let named = |name: &str| {
