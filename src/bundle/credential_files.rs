@@ -90,7 +90,7 @@ impl CredentialSearch<'_> {
         }
         let mut parents = BTreeSet::from(["/home".to_owned()]);
         for (at, source) in self.tree.mounted() {
-            let Some(known) = of(sources, source).filter(|known| known.node == Node::Directory) else {
+            let Some(known) = source_at(sources, source).filter(|known| known.node == Node::Directory) else {
                 continue;
             };
             homes.insert(at.to_owned());
@@ -158,7 +158,7 @@ impl CredentialSearch<'_> {
         let path = match self.tree.find(path) {
             Err(errno) if is_missing(errno) => return,
             Err(_) => path.to_owned(),
-            Ok(Resolved { opened: Some(opened), .. }) if !leads(&opened, masked) => return,
+            Ok(Resolved { opened: Some(opened), .. }) if !is_masked(&opened, masked) => return,
             Ok(found) => found.path,
         };
         // A link to the whole container, or to a file of the kernel, is not a credential file.
@@ -172,7 +172,8 @@ impl CredentialSearch<'_> {
     fn mounted(&mut self, sources: &Sources) {
         let mut left = SEARCHED;
         for (at, source) in self.tree.mounted() {
-            let Some(source) = of(sources, source).filter(|source| source.node == Node::Directory) else {
+            let Some(source) = source_at(sources, source).filter(|source| source.node == Node::Directory)
+            else {
                 continue;
             };
             let is_elsewhere = matches!(source.file_system.class, Class::Network | Class::System);
@@ -270,19 +271,19 @@ impl CredentialSearch<'_> {
 
     fn read(&self, path: &str, limit: usize) -> nix::Result<String> {
         match self.tree.find(path)?.opened {
-            Some(opened) => opened.text(limit),
+            Some(opened) => opened.read_text(limit),
             None => Err(Errno::EISDIR),
         }
     }
 }
 
 /// Whether a file is to be masked. If that is unknown, it is; a device (/dev/null) never is.
-fn leads(opened: &PathFd, masked: Masked) -> bool {
+fn is_masked(opened: &PathFd, masked: Masked) -> bool {
     !opened.is(SFlag::S_IFCHR).unwrap_or(false)
-        && (masked == Masked::Always || opened.text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
+        && (masked == Masked::Always || opened.read_text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }
 
-fn of<'s>(sources: &'s Sources, real: &Path) -> Option<&'s crate::rules::Source> {
+fn source_at<'s>(sources: &'s Sources, real: &Path) -> Option<&'s crate::rules::Source> {
     sources.values().find(|source| source.real == real)
 }
 

@@ -54,7 +54,7 @@ impl MountTable {
     }
 
     /// The mount that contains a path.
-    pub(super) fn of(&self, real: &Path) -> Option<HostMount<'_>> {
+    pub(super) fn mount_of(&self, real: &Path) -> Option<HostMount<'_>> {
         let line = real.ancestors().find_map(|point| {
             let end = self.lines.partition_point(|(other, _)| other.as_path() <= point);
             self.lines[..end].last().filter(|(other, _)| other == point)

@@ -123,7 +123,7 @@ impl PathFd {
     }
 
     /// The beginning of a regular file, which need not be open for reading; anything else is EINVAL.
-    pub(super) fn text(&self, limit: usize) -> nix::Result<String> {
+    pub(super) fn read_text(&self, limit: usize) -> nix::Result<String> {
         if !self.is(SFlag::S_IFREG)? {
             return Err(Errno::EINVAL);
         }

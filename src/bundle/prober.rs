@@ -157,7 +157,7 @@ impl<'a> Prober<'a> {
     /// A file on an overlay of the host, as it is in each layer. The overlay of the host's own root needs no
     /// layers: its paths decide.
     pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
-        let Some(mount) = self.mounted()?.of(real).filter(HostMount::is_overlay) else {
+        let Some(mount) = self.mounted()?.mount_of(real).filter(HostMount::is_overlay) else {
             return Ok(Vec::new());
         };
         let inside = mount.inside(real);

@@ -49,7 +49,7 @@ impl Prober<'_> {
         // A file with a single path is identified by it; the system directories need not be inspected.
         let is_only =
             |mount: &HostMount| mount.device() == stat.st_dev && table.is_only_path(mount, &root.path);
-        let Some(mount) = table.of(&root.path).filter(is_only) else {
+        let Some(mount) = table.mount_of(&root.path).filter(is_only) else {
             return self.inspect(&root.opened, &stat, 0);
         };
         let mut source = Source::new(&root.path, node(&stat), mount.file_system());
@@ -72,7 +72,7 @@ impl Prober<'_> {
         let device = root.opened.stat()?.st_dev;
         let is_overlay = |mount: &HostMount| mount.is_overlay() && mount.device() == device;
         let mut upper = None;
-        if let Some(mount) = self.mounted()?.of(&root.path).filter(is_overlay) {
+        if let Some(mount) = self.mounted()?.mount_of(&root.path).filter(is_overlay) {
             let Some(layer) = mount.upper() else { return Ok(SearchResult::nothing()) };
             // If it cannot be opened, the whole overlay is searched.
             let layer = mount.places_of(&layer).iter().find_map(|place| PathFd::plain(place).ok());

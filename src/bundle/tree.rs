@@ -93,11 +93,11 @@ impl<'a> Tree<'a> {
     /// What is at a path.
     ///
     /// # Errors
-    /// [`is_missing`]: nothing. Else it cannot be told.
+    /// [`is_missing`]: there is nothing. Any other: unknown.
     pub(super) fn find(&self, path: &str) -> nix::Result<Resolved> {
         let (path, errno) = match self.open(path, OFlag::O_PATH) {
             Ok(opened) => return Ok(Resolved { path: path.to_owned(), opened: Some(opened) }),
-            Err(Errno::ELOOP) => match self.walk(path, false).and_then(|path| self.found(path)) {
+            Err(Errno::ELOOP) => match self.walk(path, false).and_then(|path| self.resolved(path)) {
                 Err(errno) if is_missing(errno) => (self.destination(path), errno),
                 other => return other,
             },
@@ -108,7 +108,7 @@ impl<'a> Tree<'a> {
         if is_made { Ok(Resolved { path, opened: None }) } else { Err(errno) }
     }
 
-    fn found(&self, path: String) -> nix::Result<Resolved> {
+    fn resolved(&self, path: String) -> nix::Result<Resolved> {
         let opened = self.open(&path, OFlag::O_PATH)?;
         Ok(Resolved { path, opened: Some(opened) })
     }

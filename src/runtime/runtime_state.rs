@@ -55,10 +55,10 @@ impl RuntimeState {
             Dialect::Runc | Dialect::Youki => ["state.json", "status"],
         };
         for name in names {
-            let Some(state) = text(&container.join(name))? else { continue };
+            let Some(state) = read_text(&container.join(name))? else { continue };
             if name == "status" {
                 let config =
-                    text(&container.join("config.json"))?.context("the runtime keeps no config.json")?;
+                    read_text(&container.join("config.json"))?.context("the runtime keeps no config.json")?;
                 return Ok(Some(Self { layout: Layout::Crun, state, config: Some(config) }));
             }
             let layout = if state.contains("\"init_process_pid\":") { Layout::Runc } else { Layout::Spec };
@@ -120,7 +120,7 @@ impl RuntimeState {
 }
 
 /// A file's text; `None` if it does not exist.
-fn text(path: &Path) -> Result<Option<String>> {
+fn read_text(path: &Path) -> Result<Option<String>> {
     match files::read(path, files::DOCUMENT_LIMIT) {
         Ok(snapshot) => {
             let text = String::from_utf8(snapshot.bytes);

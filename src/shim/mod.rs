@@ -1,6 +1,5 @@
-//! The story of one call: argv in, the real runtime out. The one `match` that says which verb does what is
-//! `answer`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
-//! nothing exec'd.
+//! One call from argv to the real runtime. The `match` in `answer` maps each verb to its file. Anything
+//! ambiguous is an error, and an error ends in exit status 1 with nothing exec'd.
 
 mod create;
 mod delete;

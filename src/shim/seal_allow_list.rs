@@ -32,7 +32,7 @@ pub(super) fn seal(
     let wanted = Desired { addresses, firewall: record.firewall, allow_list: Some(allow) };
     let sealed = seal::seal(init.netns.as_fd(), &wanted)?;
     if sealed.links_kept.is_empty() {
-        bail!("{} is asked for, and it has no network (--network none?)", asked(&opened));
+        bail!("{} is asked for, and it has no network (--network none?)", requested_openings(&opened));
     }
     if opened.asked.job.is_some()
         && let Some(out) = sealed.own.iter().find(|own| !is_allowed(**own, &opened.bounds))
@@ -75,7 +75,7 @@ fn exclude(opened: &mut GrantedOpenings, init: &Dir) -> Result<()> {
 }
 
 /// What its annotations ask for, one word each.
-fn asked(opened: &GrantedOpenings) -> String {
+fn requested_openings(opened: &GrantedOpenings) -> String {
     let asked = &opened.asked;
     let words = [
         (!asked.ingress.is_empty(), "ingress"),

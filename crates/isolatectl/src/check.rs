@@ -63,7 +63,7 @@ pub(super) fn check(arguments: &CheckArguments, json: bool) -> Result<Exit> {
     if json {
         print_json(&report)?
     } else {
-        print(&text(&report)?)?
+        print(&format_report(&report)?)?
     }
     Ok(match report.decision {
         Outcome::Isolated => Exit::Ok,
@@ -98,7 +98,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
     }
 }
 
-fn text(report: &CheckReport) -> Result<String, std::fmt::Error> {
+fn format_report(report: &CheckReport) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     writeln!(text, "bundle     {}", report.bundle.display())?;
     writeln!(text, "decision   {}", report.decision.word().replace('-', " "))?;

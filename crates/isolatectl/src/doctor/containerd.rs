@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
-use crate::install::containerd::{disabled, given, plugin, way_of};
+use crate::install::containerd::{config_version, disabled, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
 use crate::install::tables::{at, read, strings};
 use crate::program_version;
@@ -99,7 +99,7 @@ fn handlers(
     major: Option<u32>,
     shim: &Path,
 ) -> Result<Vec<ShimHandler>> {
-    let version = match given(&main) {
+    let version = match config_version(&main) {
         _ if main.is_empty() => return Ok(vec![]),
         Some(version @ 2..=4) => version,
         other => bail!(

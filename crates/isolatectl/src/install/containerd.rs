@@ -21,7 +21,7 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
     let document = read(&main)?;
     let own = own_file_of(&main)?;
-    let version = match own.as_ref().and_then(given).filter(|_| document.is_empty()) {
+    let version = match own.as_ref().and_then(config_version).filter(|_| document.is_empty()) {
         Some(version @ 2..=4) => version,
         _ => version(&document).with_context(|| format!("cannot use {}", main.display()))?,
     };
@@ -161,7 +161,7 @@ fn handler_has(key: &str) -> bool {
 
 /// The version of a file; for a missing or an empty one, that of the installed containerd.
 fn version(document: &DocumentMut) -> Result<i64> {
-    match given(document).or((!document.is_empty()).then_some(1)) {
+    match config_version(document).or((!document.is_empty()).then_some(1)) {
         Some(version @ 2..=4) => Ok(version),
         Some(other) => {
             check_served(document)?;
@@ -180,7 +180,7 @@ fn version(document: &DocumentMut) -> Result<i64> {
     }
 }
 
-pub(crate) fn given(document: &DocumentMut) -> Option<i64> {
+pub(crate) fn config_version(document: &DocumentMut) -> Option<i64> {
     document.get("version").and_then(Item::as_integer)
 }
 
@@ -210,7 +210,7 @@ fn way(version: i64) -> [&'static str; 3] {
 
 /// The same in a file that may be imported by one of another version.
 pub(crate) fn way_of(document: &DocumentMut, version: i64) -> [&'static str; 3] {
-    way(given(document).unwrap_or(version))
+    way(config_version(document).unwrap_or(version))
 }
 
 const DEFAULT: &str = "default_runtime_name";

@@ -47,11 +47,11 @@ fn add(text: &str, wanted: &Registration) -> Result<String> {
     match find(&text, runtimes.clone(), &wanted.name)? {
         Some(there) => {
             let now: Value = serde_json::from_str(&text[there.value.clone()])?;
-            if now != serde_json::from_str::<Value>(&shown(wanted))? {
-                text = spliced(&text, there.value, &shown(wanted));
+            if now != serde_json::from_str::<Value>(&runtime_json(wanted))? {
+                text = spliced(&text, there.value, &runtime_json(wanted));
             }
         }
-        None => text = append(&text, runtimes, &wanted.name, &shown(wanted), 2)?,
+        None => text = append(&text, runtimes, &wanted.name, &runtime_json(wanted), 2)?,
     }
     if !wanted.default {
         return Ok(text);
@@ -103,7 +103,7 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
 }
 
 /// The runtime as a member of `runtimes`.
-fn shown(wanted: &Registration) -> String {
+fn runtime_json(wanted: &Registration) -> String {
     let path = Value::from(wanted.path.display().to_string());
     let arguments = if wanted.always { ", \"runtimeArgs\": [\"--isolate=always\"]" } else { "" };
     format!("{{\"path\": {path}{arguments}}}")
