@@ -1,4 +1,4 @@
-//! Containers of runc and crun on a throw-away host, bare and behind the shim, from one and the same config.json.
+//! Containers of runc and crun on a throw-away host, bare and behind the shim, from the same config.json.
 
 use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -10,14 +10,14 @@ use crate::command::{Finished, command, say};
 use crate::host::{EngineHost, Kind};
 use crate::{ISOLATE, bundle, shim};
 
-/// What a socket of the host answers with.
+/// The answer of a socket of the host.
 pub const TOKEN: &str = "token-of-the-host";
 
-/// Connects to the stream socket that it is given and prints what is said; perl is on every Debian.
+/// Connects to the given stream socket and prints what it receives; perl is on every Debian.
 const CONNECT: &str =
     r#"socket(S,1,1,0); connect(S,pack("Sa*",1,$ARGV[0]."\0")) or die "refused: $!\n"; print scalar <S>;"#;
 
-/// core_pattern is the machine's: one test at a time writes to it, and it is as it was afterwards, come what may.
+/// core_pattern is the machine's: only one test at a time writes to it, and it is always restored.
 pub struct CorePattern {
     before: Vec<u8>,
     _one: std::sync::MutexGuard<'static, ()>,
@@ -144,7 +144,7 @@ pub fn tools(root: &Path) {
     std::fs::write(root.join("connect.pl"), CONNECT).unwrap();
 }
 
-/// Listens on a stream socket of the machine and says the token to everybody who connects.
+/// Listens on a stream socket of the host and sends the token to every client.
 pub fn listen(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
@@ -154,7 +154,7 @@ pub fn listen(path: &Path) {
     });
 }
 
-/// A datagram socket, as `/dev/log` is one.
+/// A datagram socket like `/dev/log`.
 pub fn datagram(path: &Path) -> UnixDatagram {
     UnixDatagram::bind(path).unwrap()
 }
@@ -170,7 +170,7 @@ pub fn refused(said: &Finished, words: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A runtime that does what this line of a shell script does. The shim asks it for its libseccomp before, and it has one.
+/// A runtime that runs this line of a shell script. It has a libseccomp, which the shim queries first.
 pub fn runtime_that(does: &str) -> String {
     let features = r#"{"linux": {"seccomp": {"enabled": true}}, "annotations": {"io.github.seccomp.libseccomp.version": "2.5.4"}}"#;
     format!("#!/bin/sh\n[ \"$1\" != features ] || exec echo '{features}'\n{does}\n")

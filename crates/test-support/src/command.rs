@@ -1,10 +1,10 @@
-//! A finished command and everything it said, so that a failing test can show it.
+//! A finished command and its output, so that a failing test can show it.
 
 use std::ffi::OsStr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Longer than any engine takes for anything, shorter than anyone's patience with a hung test.
+/// In seconds: longer than an engine takes for anything.
 const DEADLINE: u32 = 60;
 
 /// A finished command.
@@ -70,7 +70,7 @@ pub fn say(command: &mut Command) -> Finished {
     }
 }
 
-/// Waits until `done` answers something, at most `patience`; none when it never did.
+/// Waits until `done` returns something, at most `patience`; `None` on timeout.
 pub fn wait_for<T>(patience: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {

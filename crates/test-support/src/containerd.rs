@@ -11,7 +11,7 @@ use crate::{CREDENTIALS, ISOLATE, bundle, shim};
 /// Debian's runc.
 pub const RUNC: &str = "/usr/sbin/runc";
 
-/// The network that `ctr run --cni` and prepared namespaces are plumbed into.
+/// The network of `ctr run --cni` and of prepared namespaces.
 const CNI: &str = r#"{
   "cniVersion": "0.4.0", "name": "demo", "plugins": [{
     "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": true,
@@ -19,7 +19,7 @@ const CNI: &str = r#"{
   }]
 }"#;
 
-/// The two kinds of containerd there are for a shim.
+/// The two generations of containerd that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12's 1.6.
@@ -66,17 +66,18 @@ impl Containerd {
         say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
     }
 
-    /// Runs `ctr`, and waits for what the container's program says, both streams in one.
+    /// Runs `ctr`, and waits for the output of the container's program, both streams in one.
     ///
-    /// By itself ctr hands the output on, and loses it now and then when the program ends soon on a busy machine
-    /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim writes is whole.
+    /// ctr copies the output itself, and sometimes loses it if the program ends soon on a busy machine
+    /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim
+    /// writes is complete.
     pub fn hear(&self, verb: &[&str], args: &[&str]) -> Finished {
         let log = self.host.at("said");
         let uri = format!("--log-uri=file://{log}");
         let mut said = self.ctr(&[verb, &[&uri], args].concat());
         match std::fs::read_to_string(&log) {
             Ok(text) => said.out.push_str(text.trim_end()),
-            // Nothing was started that could have written it.
+            // No program was started that could have written it.
             Err(cause) => {
                 assert!(cause.kind() == std::io::ErrorKind::NotFound && !said.well(), "{cause}: {said}")
             }

@@ -12,7 +12,7 @@ use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
 use crate::{CREDENTIALS, ISOLATE, image, shim};
 
-/// The two kinds of Docker there are for a shim.
+/// The two generations of Docker that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// No annotations; plumbs the container's veth by a prestart hook.
@@ -25,7 +25,7 @@ pub enum Release {
 pub struct Docker {
     /// The host that it runs on.
     pub host: EngineHost,
-    /// Which it is.
+    /// Its release.
     pub release: Release,
 }
 
@@ -73,7 +73,7 @@ impl Docker {
         assert!(answers.is_some(), "dockerd does not answer: {}", self.host.log("dockerd.log"));
     }
 
-    /// Ends the daemon and starts it again with the `daemon.json` that there is now.
+    /// Restarts the daemon with the current `daemon.json`.
     pub fn restart(&self) {
         let pid = self.host.at("docker.pid");
         self.host.sh(&format!("kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done")).must();

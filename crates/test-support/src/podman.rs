@@ -10,7 +10,7 @@ use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
 use crate::{CREDENTIALS, image, isolatectl, shim};
 
-/// The two kinds of Podman there are for a shim.
+/// The two generations of Podman that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12's: slirp4netns without root, CNI beside netavark, annotations split at commas.
@@ -19,7 +19,7 @@ pub enum Release {
     Podman5,
 }
 
-/// Who runs Podman.
+/// The user of Podman.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum User {
     Root,
@@ -31,7 +31,7 @@ pub enum User {
 pub struct Podman {
     /// The host that it runs on.
     pub host: EngineHost,
-    /// Which it is.
+    /// Its release.
     pub release: Release,
     user: User,
 }
@@ -103,7 +103,7 @@ impl Podman {
         command
     }
 
-    /// Whether a user runs it who is not root.
+    /// Whether its user is not root.
     pub fn is_rootless(&self) -> bool {
         self.user == User::Rootless
     }

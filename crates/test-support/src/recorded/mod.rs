@@ -1,4 +1,4 @@
-//! A throw-away host on which a recording runtime stands where runc would.
+//! A throw-away host on which a recording runtime replaces runc.
 
 pub mod host;
 pub mod output;

@@ -1,4 +1,4 @@
-//! What a program answers.
+//! The output of a program.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ pub struct ShimOutput {
 }
 
 impl ShimOutput {
-    /// What it printed; panics with its complaint when it failed.
+    /// Its standard output; panics with all of its output if it failed.
     #[track_caller]
     pub fn must(self) -> String {
         assert_eq!(self.status, 0, "{}{}", self.out, self.err);
