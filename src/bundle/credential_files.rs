@@ -300,5 +300,5 @@ fn join(directory: &str, name: &str) -> String {
 }
 
 fn too_many() -> String {
-    format!("there are more than {HOMES} homes to look into; mount fewer of them")
+    format!("there are more than {HOMES} homes to search; mount fewer of them")
 }

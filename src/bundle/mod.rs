@@ -78,7 +78,7 @@ impl Bundle {
     /// # Errors
     /// It cannot be read.
     pub fn read(directory: &Path, config: Option<&Path>) -> Result<Self> {
-        let path = std::path::absolute(directory).context("cannot tell the bundle's directory")?;
+        let path = std::path::absolute(directory).context("cannot determine the bundle's directory")?;
         let config = config.map_or_else(|| path.join("config.json"), PathBuf::from);
         Ok(Self { config: files::read(&config, files::DOCUMENT_LIMIT)?, path })
     }

@@ -43,7 +43,7 @@ pub fn of_host() -> Result<BTreeSet<IpAddr>> {
         match files::read(Path::new(path), LIMIT) {
             Ok(file) => found.extend(parse(&file.bytes)),
             Err(error) if is_absent(&error) => (),
-            Err(error) => return Err(error.context("cannot tell the name servers of the host")),
+            Err(error) => return Err(error.context("cannot determine the name servers of the host")),
         }
     }
     Ok(found)

@@ -210,6 +210,6 @@ pub(super) fn node(stat: &FileStat) -> Node {
         SFlag::S_IFIFO => Node::Fifo,
         SFlag::S_IFCHR => Node::Character(major, minor),
         SFlag::S_IFBLK => Node::Block(major, minor),
-        _ => Node::Unclear("it is no kind of file".into()),
+        _ => Node::Unclear("it is not a kind of file".into()),
     }
 }

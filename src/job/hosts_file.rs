@@ -93,7 +93,7 @@ pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
     };
     let (file, is) = open(path)?;
     if is != *inode {
-        bail!("{} is not the file any more that was mounted", path.display());
+        bail!("{} is no longer the file that was mounted", path.display());
     }
     change(&file, lines).with_context(|| format!("cannot write names into {}", path.display()))
 }
@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     let inode = Inode::from(&meta);
     let hosts = Inode::of(Path::new(HOSTS)).ok();
     if !meta.is_file() || hosts == Some(inode) {
-        bail!("{shown} is the host's own or no regular file");
+        bail!("{shown} is the host's own or not a regular file");
     }
     if meta.len() > LIMIT {
         bail!("{shown} has {} bytes, at most {LIMIT} are read", meta.len());

@@ -59,7 +59,9 @@ impl JobMember {
             Ok(own) => own.into_iter().collect(),
             Err(_) if !init.process.runs() => return Ok(None),
             Err(error) => {
-                return Err(error.context(format!("cannot tell the addresses of container {}", record.id)));
+                return Err(
+                    error.context(format!("cannot determine the addresses of container {}", record.id))
+                );
             }
         };
         let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());

@@ -115,7 +115,7 @@ pub(super) fn bypass(arguments: &[&str], ingress: &[Ingress]) -> Option<String> 
         if !is_open(value, *protocol, ingress) {
             let option = if *protocol == Protocol::Tcp { "-t" } else { "-u" };
             return Some(format!(
-                "pasta leads from the host's loopback to ports that ingress does not open to everybody \
+                "pasta leads from the host's loopback to ports that ingress does not open to all \
                  ({option} {value}); publish none but those, or use --network=pasta:--no-splice"
             ));
         }

@@ -133,7 +133,7 @@ impl IsolatedProcesses {
 /// Records or /proc cannot be listed.
 pub fn why_not_joinable(store: &Store, netns: Netns, init: u32) -> Result<Option<String>> {
     if store.tenant_of(netns)?.is_none() {
-        return Ok(Some("is no isolated container's any more".into()));
+        return Ok(Some("is no longer an isolated container's".into()));
     }
     let intruder = process_outside_containers(store, netns, Some(init))?;
     Ok(intruder.map(|who| format!("has {who} in it, which is not of an isolated container")))

@@ -38,7 +38,7 @@ pub fn check_user_mode_network(netns: &OpenNetns, ingress: &[Ingress]) -> Result
         }
     }
     if !is_known {
-        bail!("no program is known that carries what link {} sends; pasta and slirp4netns are", tap.name);
+        bail!("link {} is not served by a known program (pasta, slirp4netns)", tap.name);
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(super) fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<(
     let meta = found.with_context(|| format!("cannot look at {shown}"))?;
     let ours = meta.uid() == nix::unistd::geteuid().as_raw();
     if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
-        bail!("{shown} is not a directory that only its owner, who is us, can write");
+        bail!("{shown} is not a directory that we own and only we can write");
     }
     Ok(())
 }

@@ -144,10 +144,10 @@ impl Record {
     /// There is no such file, or no pid in it.
     pub fn created_pid(&self) -> Result<u32> {
         let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
-        let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
+        let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
         let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
         let pid = pid.filter(|pid| *pid > 1);
-        pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
+        pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
     }
 
     /// Its line in the audit log, without the verb.

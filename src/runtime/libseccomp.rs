@@ -137,7 +137,7 @@ impl Libseccomp {
         };
         let Some(first) = libraries.first() else {
             bail!(
-                "seccomp: cannot tell which {LIBRARY} {} uses: it does not know the verb `features`, and the library is \
+                "seccomp: cannot determine which {LIBRARY} {} uses: it does not know the verb `features`, and the library is \
                  not where libraries are; update the runtime",
                 runtime.display()
             )

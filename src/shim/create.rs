@@ -45,7 +45,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
         bail!(
-            "nothing tells whether it was isolated when it was checkpointed; create it anew, or set restore = \"allow\""
+            "whether it was isolated when it was checkpointed is unknown; create it again, or set restore = \"allow\""
         );
     }
     // crun then removes /proc only, and where the host has another one (of a chroot) the kernel lets a user
@@ -136,7 +136,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
 }
 
 fn seal_hook(slot: &Slot, seals: bool) -> Result<SealHook> {
-    let program = std::env::current_exe().context("cannot tell our own path")?;
+    let program = std::env::current_exe().context("cannot determine our own path")?;
     let utf8 =
         |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
     Ok(SealHook { program: utf8(program.into())?, record: utf8(slot.record().into())?, seals })

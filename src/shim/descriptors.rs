@@ -96,7 +96,7 @@ fn violation(fd: RawFd) -> Result<Option<&'static str>> {
         SFlag::S_IFSOCK => Some("a socket"),
         SFlag::S_IFDIR => Some("a directory"),
         SFlag::S_IFCHR | SFlag::S_IFBLK => Some("a device"),
-        _ => Some("no file (an event queue, io_uring, BPF, a process)"),
+        _ => Some("not a file (an event queue, io_uring, BPF, a process)"),
     })
 }
 
@@ -129,7 +129,7 @@ fn stdio_violation(fd: RawFd) -> Result<Option<&'static str>> {
     let stream = matches!(kind, Ok(SockType::Stream | SockType::SeqPacket));
     Ok(match (family, connected && stream) {
         (Some(AddressFamily::Unix), true) => None,
-        (Some(AddressFamily::Unix), false) => Some("a unix socket that can be connected anew"),
+        (Some(AddressFamily::Unix), false) => Some("a unix socket that can be reconnected"),
         _ => Some("a network socket"),
     })
 }

@@ -36,7 +36,7 @@ pub(super) fn record(call: &RuntimeCall) -> Result<Option<(Slot, Record)>> {
     let ask =
         |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| decide(Some(kept)));
     let decided = kept.and_then(decide).or_else(ask);
-    let Some(why) = decided.context("cannot tell whether it is isolated")? else {
+    let Some(why) = decided.context("cannot determine whether it is isolated")? else {
         call.audit_passed_through(NOT_ISOLATED);
         return Ok(None);
     };

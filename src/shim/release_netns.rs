@@ -24,5 +24,5 @@ pub(super) fn release(slot: &Slot, record: &Record) -> Result<()> {
     let _lock = slot.lock_peers()?;
     let is_empty = || Ok::<_, Error>(job::foreign_process(netns.id(), None)?.is_none());
     let vacant = || Ok(is_empty()? && !Store::of(slot).may_be_of_another(netns.id(), slot)?);
-    seal::remove_table(netns.as_fd(), vacant).with_context(|| format!("cannot give {} back", path.display()))
+    seal::remove_table(netns.as_fd(), vacant).with_context(|| format!("cannot release {}", path.display()))
 }

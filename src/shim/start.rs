@@ -59,7 +59,7 @@ fn check_pid(call: &RuntimeCall, record: &Record, process: ProcessId) -> Result<
     );
     let init = kept.and_then(|kept| kept.context("the runtime has no state of it")?.init());
     let ask = |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id)?.init();
-    let init = init.or_else(ask).context("cannot tell its init process")?;
+    let init = init.or_else(ask).context("cannot determine its init process")?;
     if init.pid != process.pid {
         let file = record.pid_file.as_deref().unwrap_or(Path::new(""));
         bail!(

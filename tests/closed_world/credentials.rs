@@ -188,7 +188,7 @@ fn more_homes_than_can_be_looked_into_are_refused() {
     assert!(bench.closed(&spec).out.contains("started"));
     write(&rootfs, "/etc/passwd", &users(17_000));
     let why =
-        "credential-files: there are more than 16384 homes to look into; mount fewer of them, or set [rules]";
+        "credential-files: there are more than 16384 homes to search; mount fewer of them, or set [rules]";
     refused(&bench.closed(&spec), why).unwrap();
     write(&rootfs, "/etc/passwd", &"x".repeat(5 << 20));
     refused(&bench.closed(&spec), "credential-files: /etc/passwd of the image is larger than 4 MiB").unwrap();

@@ -47,7 +47,7 @@ fn a_record_that_cannot_be_read_is_named_and_hides_no_other() {
 
 #[test]
 fn a_record_that_others_can_write_is_named() {
-    let says = "record: /run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let says = "record: /run/oci-isolate is not a directory that we own and only we can write";
     Sealed::new().sabotaged("chmod 0777 /run/oci-isolate", &[says]);
 }
 
@@ -72,7 +72,7 @@ fn an_id_that_is_there_twice_wants_a_root() {
     assert!(fs::metadata(sealed.host.outside(&two)).is_ok());
     let said = sealed.ctl(&["verify", "web"]);
     let (root, other) = (sealed.host.at("root"), sealed.host.at("other"));
-    let err = format!("isolatectl: container web is there in {other} and {root}; name one with --root\n");
+    let err = format!("isolatectl: container web exists in {other} and {root}; choose one with --root\n");
     assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     assert_eq!(sealed.ctl(&["verify", "web", "--root", &root]).out, "web: holds\n");
 }

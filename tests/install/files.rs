@@ -230,7 +230,7 @@ fn what_others_changed_meanwhile_stays() {
 fn a_file_that_does_not_parse_is_left_alone_and_the_place_is_named() {
     for (engine, text, place) in [
         ("docker", "{\n  \"a\": 1,\n}\n", "line 3 column 1"),
-        ("docker", "{\"runtimes\": {}, \"runtimes\": {}}", "is there twice"),
+        ("docker", "{\"runtimes\": {}, \"runtimes\": {}}", "appears twice"),
         ("docker", "{\"runtimes\": []}", "is not an object"),
         ("docker", "[]", "expected an object"),
         ("containerd", "version = 2\nroot = \n", "line 2, column 8"),

@@ -122,8 +122,8 @@ fn stdio_is_no_socket_that_can_be_connected_anew() {
     let rootfs = bench.host.dir().join("rootfs/fd0");
     for (kind, words) in [
         ("tcp", Some("descriptor 0 is a network socket")),
-        ("unix", Some("descriptor 0 is a unix socket that can be connected anew")),
-        ("dgram", Some("descriptor 0 is a unix socket that can be connected anew")),
+        ("unix", Some("descriptor 0 is a unix socket that can be reconnected")),
+        ("dgram", Some("descriptor 0 is a unix socket that can be reconnected")),
         ("netns", Some("descriptor 0 is a namespace")),
         ("pair", None),
         ("pipe", None),

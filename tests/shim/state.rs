@@ -11,7 +11,7 @@ use test_support::recorded::spec::{isolated, plain};
 fn a_state_directory_that_others_can_write_is_not_believed() {
     let host = RecorderHost::new();
     host.config(&isolated());
-    let why = "/run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let why = "/run/oci-isolate is not a directory that we own and only we can write";
     let spoil = ["chown 1000 D", "chmod 0777 D", "chmod 0720 D", "mv D D.real; ln -s oci-isolate.real D"];
     for spoil in spoil {
         host.shim(&["create", "web"]).must();
@@ -27,7 +27,7 @@ fn a_state_directory_that_others_can_write_is_not_believed() {
 #[test]
 fn a_state_directory_that_cannot_be_made_or_written_stops_create_only_when_isolated() {
     let host = RecorderHost::new();
-    let not_ours = "/run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let not_ours = "/run/oci-isolate is not a directory that we own and only we can write";
     let cases = [
         ("touch /run/oci-isolate", not_ours),
         ("ln -s nowhere /run/oci-isolate", not_ours),

@@ -176,7 +176,7 @@ fn find(ContainerSelector { id, root }: &ContainerSelector) -> Result<Slot> {
     if found.is_empty() {
         Ok(last)
     } else if found.iter().all(|slot| id_of(slot) == id_of(&last)) {
-        bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
+        bail!("container {} exists in {}; choose one with --root", id_of(&last), all(|p| shown(p.root())))
     } else {
         bail!("{id} is the beginning of {}; give more of the id", all(id_of))
     }

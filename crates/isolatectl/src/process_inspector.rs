@@ -78,7 +78,7 @@ impl<'a> ProcessInspector<'a> {
         if status.field("Seccomp") != Some("2") {
             case.process("seccomp", "has no filter of system calls");
         } else if filters(&status).is_some_and(|filters| filters <= self.inherited_filters) {
-            case.process("seccomp", "has no filter of system calls but those of its engine");
+            case.process("seccomp", "has no filter of system calls other than its engine's");
         }
         self.capabilities(case, &status)?;
         let environment = read_bytes(&case.process.join("environ"))?;

@@ -24,7 +24,7 @@ pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Findin
     let always = settings.mode == Mode::Always
         || runtimes.as_ref().is_ok_and(|ours| !ours.is_empty() && ours.iter().all(|ours| ours.always));
     let mut found = vec![match version.as_deref().map(|said| (said, program_version::major(said))) {
-        None => Finding::ok("docker", "no program of that name says its version"),
+        None => Finding::ok("docker", "no program of that name reports its version"),
         Some((said, Some(major))) if major < ANNOTATIONS && !always => Finding::warn(
             "docker",
             format!("{said}: annotations do not reach a runtime before version {ANNOTATIONS}"),

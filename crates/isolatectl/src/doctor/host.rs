@@ -42,7 +42,7 @@ pub(super) fn runtime(shim: &Path, settings: &Settings, findings: &mut Vec<Findi
                 Some(version) => Finding::ok("runtime", format!("{path}, {version}")),
                 None => Finding::fail(
                     "runtime",
-                    format!("{path} does not say its version"),
+                    format!("{path} does not report its version"),
                     "see whether it runs, or name another as `runtime` in the settings",
                 ),
             });
@@ -60,7 +60,7 @@ pub(super) fn state() -> Finding {
     match record::check_state() {
         Ok((path, false)) => Finding::ok(
             "state-directory",
-            format!("{} is not there; the first container makes it", path.display()),
+            format!("{} does not exist; the first container creates it", path.display()),
         ),
         Ok((path, true)) => {
             let shown = path.display();

@@ -190,7 +190,7 @@ fn locate(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf
         Err(error) => return Err(error).context("cannot resolve it"),
     };
     let before = file.exists().then(|| files::read(&file, SMALL_LIMIT)).transpose()?;
-    let mut kept = file.file_name().map(OsString::from).context("it is no file")?;
+    let mut kept = file.file_name().map(OsString::from).context("it is not a file")?;
     kept.push(format!(".before-{name}"));
     // In a directory of drop-ins it would be read: CRI-O reads files of any name (UpdateFromPath,
     // pkg/config/config.go), containerd those that match its pattern.

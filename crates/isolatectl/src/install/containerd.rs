@@ -173,7 +173,7 @@ fn version(document: &DocumentMut) -> Result<i64> {
                 Some(1) => Ok(2),
                 Some(_) => Ok(3),
                 None => bail!(
-                    "it is not there, and no containerd says its version; write `version = 2` (containerd 1.x) or `version = 3` into it"
+                    "it does not exist, and no containerd reports its version; write `version = 2` (containerd 1.x) or `version = 3` into it"
                 ),
             }
         }

@@ -29,7 +29,7 @@ pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<ObjectMemb
     let mut at = object.start + part.find('{').unwrap_or(0) + 1;
     for (name, value) in raw {
         if found.iter().any(|member| member.name == name) {
-            bail!("{name:?} is there twice");
+            bail!("{name:?} appears twice");
         }
         let starts = at + text[at..].find('"').unwrap_or(0);
         let value_starts = value.as_ptr() as usize - text.as_ptr() as usize;
