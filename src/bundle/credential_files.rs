@@ -4,9 +4,8 @@
 //! Only files that exist at `create` can be masked; a later one comes from the container itself, or through a
 //! volume that another process fills meanwhile.
 //!
-//! All homes are searched, and too many of them are refused. Beyond them, mounted directories are searched
-//! for homes of users unknown to this container, up to a limit; directories that were not searched are
-//! reported.
+//! All homes are searched, and too many are refused. Beyond them, mounted directories are searched for homes
+//! of users unknown to this container, up to a limit; directories beyond it are reported.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,12 +46,8 @@ const SECRET_LIMIT: usize = 64 << 10;
 /// Finds the credential files of the container.
 pub(super) fn find(view: &View, root: &RootFs, sources: &Sources) -> CredentialFiles {
     let tree = Tree::new(view, root, sources);
-    let mut search = CredentialSearch {
-        tree: &tree,
-        paths: BTreeSet::new(),
-        seen: BTreeSet::new(),
-        unsearched: Vec::new(),
-    };
+    let mut search =
+        Finder { tree: &tree, paths: BTreeSet::new(), seen: BTreeSet::new(), unsearched: Vec::new() };
     let refused = search.homes(view, sources).err();
     if refused.is_none() {
         search.mounted(sources);
@@ -61,7 +56,7 @@ pub(super) fn find(view: &View, root: &RootFs, sources: &Sources) -> CredentialF
     CredentialFiles { paths: search.paths.into_iter().collect(), refused, unsearched: search.unsearched }
 }
 
-struct CredentialSearch<'t> {
+struct Finder<'t> {
     tree: &'t Tree<'t>,
     /// What is to be masked.
     paths: BTreeSet<String>,
@@ -71,7 +66,7 @@ struct CredentialSearch<'t> {
     unsearched: Vec<String>,
 }
 
-impl CredentialSearch<'_> {
+impl Finder<'_> {
     /// Homes in the container: of its process, of the users in its passwd(5), below `/home`, and each directory that is
     /// mounted, which may be a home on the host.
     ///
