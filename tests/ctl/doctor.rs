@@ -136,7 +136,7 @@ fn doctor_names_a_state_directory_that_others_can_write() {
     for wrong in ["chmod 0777 /run/oci-isolate", "chmod 0700 /run/oci-isolate; chown 1 /run/oci-isolate"] {
         host.sh(wrong).must();
         let says = only_failure(&host, "state-directory");
-        assert!(says.starts_with("/run/oci-isolate is not a directory that only its owner"), "{says}");
+        assert!(says.starts_with("/run/oci-isolate is not a directory that we own"), "{says}");
     }
 }
 
