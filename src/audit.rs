@@ -1,9 +1,9 @@
-//! One line for each decision, appended to the file that the settings name. Names and words only, never the value of a
-//! variable.
+//! One line per decision, appended to the file named in the settings. Names and words only, never the value
+//! of a variable.
 //!
-//! The file is opened by its path for each line, so that it can be rotated by rename alone. A line is one write(2) to a
-//! file opened with O_APPEND, which puts it behind all others in one step (open(2); POSIX.1-2017, write()); it is no
-//! longer than PIPE_BUF, so a FIFO takes all of it or nothing (pipe(7)). Nothing waits for a reader.
+//! The file is opened by its path for each line, so that it can be rotated by rename alone. A line is one
+//! write(2) to a file opened with O_APPEND, which appends it atomically (open(2); POSIX.1-2017, write()); it
+//! is no longer than PIPE_BUF, so a FIFO takes all of it or nothing (pipe(7)). Nothing waits for a reader.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,16 +22,16 @@ use crate::settings::Audit;
 /// The longest line, in bytes with its end: PIPE_BUF.
 const LIMIT: usize = 4096;
 
-/// To as many bytes texts are cut, one after the other, until the line is short enough. Of an escaped byte six become.
+/// Field limits in bytes, tried in turn until the line fits; JSON escaping can grow a byte sixfold.
 const CUTS: [usize; 4] = [usize::MAX, 1024, 256, 64];
 
-/// Longer than a write of one line takes.
+/// Longer than the write of one line takes.
 const SETTLE: Duration = Duration::from_millis(2);
 
-/// What stands in the place of what was cut.
+/// Replaces the part of a text that was cut.
 const CUT: &str = "[...]";
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the words of docs/audit.md")]
 pub enum Outcome {
@@ -66,7 +66,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// What was decided of whom.
+/// A decision, and the container it is about.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the words of docs/audit.md")]
 pub struct Line<'a> {
@@ -81,7 +81,7 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// A line that says no more than this.
+    /// A line with nothing but the decision.
     #[must_use]
     pub fn of(decision: Outcome) -> Self {
         let (verb, id, root, bundle) = (None, "", None, None);
@@ -90,7 +90,7 @@ impl Line<'_> {
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct SerializedLine<'a> {
     time: String,
     verb: Option<&'a str>,
     id: String,
@@ -108,10 +108,10 @@ struct Entry<'a> {
 /// Appends a line, if the settings name a file.
 ///
 /// # Errors
-/// The line is required and could not be written.
+/// The audit log is required and could not be written.
 pub fn write(audit: &Audit, line: &Line) -> Result<()> {
     let Some(path) = &audit.file else { return Ok(()) };
-    match append(path, &text(line, SystemTime::now())) {
+    match append(path, &to_json(line, SystemTime::now())) {
         Err(error) if audit.required => Err(error)
             .with_context(|| format!("cannot write the audit log {}, which is required", path.display())),
         _ => Ok(()),
@@ -121,7 +121,8 @@ pub fn write(audit: &Audit, line: &Line) -> Result<()> {
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let flags = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
-    // A full disk may have cut the line before. One that is being written is seen page by page: a look later it is whole.
+    // A full disk may have cut the previous line. A line being written becomes visible page by page: after a
+    // short wait it is whole.
     let is_torn = || is_torn(&file);
     let line = if is_torn() && {
         std::thread::sleep(SETTLE);
@@ -148,11 +149,11 @@ fn is_torn(file: &File) -> bool {
     last != [b'\n']
 }
 
-fn text(line: &Line, now: SystemTime) -> String {
+fn to_json(line: &Line, now: SystemTime) -> String {
     let mut text = String::new();
     for most in CUTS {
         let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
-        let entry = Entry {
+        let entry = SerializedLine {
             time: humantime::format_rfc3339_millis(now).to_string(),
             verb: line.verb,
             id: cut(line.id, most),
@@ -198,7 +199,7 @@ mod tests {
             rules,
             ..Line::of(Outcome::Isolated)
         };
-        let text = text(&line, SystemTime::UNIX_EPOCH);
+        let text = to_json(&line, SystemTime::UNIX_EPOCH);
         assert!(text.len() <= LIMIT && text.ends_with("}\n"), "{}", text.len());
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry["id"].as_str().unwrap().ends_with(CUT));

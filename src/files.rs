@@ -1,5 +1,5 @@
-//! Bounded reads and atomic replacement. A reader of a file that is replaced here sees the old bytes or the new ones,
-//! whatever happens to us in between.
+//! Bounded reads and atomic replacement. A reader of a file that is replaced here sees either the old or the
+//! new bytes, even if this process is killed.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -19,10 +19,10 @@ pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 /// The largest settings file or record, in bytes.
 pub const SMALL_LIMIT: u64 = 4 << 20;
 
-/// Between the name of a file and what tells who is about to replace it.
+/// Separates a file's name from the identifier of its writer in the name of a temporary file.
 const MARK: &str = ".oci-isolate-";
 
-/// Whoever holds the lock.
+/// The writer identifier of a process that holds a lock, of which there is one at a time.
 const NEW: &str = "new";
 
 /// A file that was read: its bytes, and what is needed to replace it.
@@ -72,11 +72,11 @@ impl Snapshot {
         &self.path
     }
 
-    /// Puts new bytes in the file's place, with its mode and owner.
+    /// Replaces the file's content, keeping its mode and owner.
     ///
     /// # Errors
-    /// The file is a symbolic link (which the rename would replace by a file), or its directory cannot be written.
-    /// The old file is then as it was.
+    /// The file is a symbolic link (which the rename would replace by a file), or its directory cannot be
+    /// written. The file is then unchanged.
     pub fn replace(&self, bytes: &[u8]) -> Result<()> {
         let shown = self.path.display();
         if std::fs::symlink_metadata(&self.path)
@@ -85,7 +85,7 @@ impl Snapshot {
         {
             bail!("cannot replace {shown}: it is a symbolic link");
         }
-        // A bundle on a disk (Podman's, or a user's own) has to survive a power cut; on tmpfs it is free.
+        // A bundle on disk (Podman's, or a user's own) has to survive a power cut; on tmpfs syncing is free.
         write_new(
             &self.path,
             &beside(&self.path, process::id()),
@@ -102,7 +102,7 @@ impl Snapshot {
         read(&self.path, self.bytes.len() as u64).is_ok_and(|now| now.bytes == self.bytes)
     }
 
-    /// Writes what was read to another file, with the same mode and owner, in place of what is there.
+    /// Copies what was read to another file, replacing it, with the same mode and owner.
     ///
     /// # Errors
     /// The other directory cannot be written.
@@ -111,9 +111,9 @@ impl Snapshot {
     }
 }
 
-/// Writes a file of ours in one step: it is there with these bytes or, after an error, as it was before. It need not
-/// outlive the machine's next start. Nobody else may write it meanwhile, which takes a lock; what somebody left beside it
-/// who was killed is replaced.
+/// Writes a file of ours atomically: afterwards it has these bytes or, after an error, its previous content.
+/// It need not survive a reboot. The caller holds a lock that excludes other writers; a temporary file left
+/// by a killed writer is replaced.
 ///
 /// # Errors
 /// Its directory cannot be written.
@@ -121,7 +121,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_new(path, &unfinished(path), bytes, mode, None, |_| Ok(()))
 }
 
-/// What [`write()`] leaves beside a file when it is killed.
+/// The temporary file that a killed [`write()`] leaves behind.
 #[must_use]
 pub fn unfinished(path: &Path) -> PathBuf {
     beside(path, NEW)
@@ -130,7 +130,7 @@ pub fn unfinished(path: &Path) -> PathBuf {
 /// Removes a file, if there is one.
 ///
 /// # Errors
-/// It is there and cannot be removed.
+/// It exists and cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -140,21 +140,21 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a file that must not be there yet, in one step; it outlives a power cut.
+/// Creates a file atomically, which must not exist yet; it survives a power cut.
 ///
 /// # Errors
-/// It is there, or its directory cannot be written.
+/// It exists, or its directory is not writable.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = beside(path, process::id());
     let file = write_temporary(&temporary, bytes, mode, None);
-    // A rename would replace what somebody else has made meanwhile.
+    // A rename would replace a file that another process has created meanwhile.
     let made = file.and_then(|file| file.sync_all()).and_then(|()| std::fs::hard_link(&temporary, path));
     let _ = std::fs::remove_file(&temporary);
     made.with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Removes what this process, which was killed, may have left beside a file that it was about to replace. One that cannot be
-/// removed stays: it is in nobody's way.
+/// Removes the temporary file that a killed process may have left beside a file that it was about to replace.
+/// A failure is ignored: a leftover does no harm.
 pub fn sweep(path: &Path, pid: u32) {
     let _ = std::fs::remove_file(beside(path, pid));
 }
@@ -170,7 +170,7 @@ fn write_new(
     let file = write_temporary(temporary, bytes, mode, owner);
     let written = file.and_then(|file| settle(&file)).and_then(|()| std::fs::rename(temporary, path));
     if let Err(error) = written {
-        // The rename did not happen, so the name is ours or not there.
+        // The rename did not happen, so the name is ours or does not exist.
         let _ = std::fs::remove_file(temporary);
         return Err(error).with_context(|| format!("cannot write {}", path.display()));
     }
@@ -181,7 +181,7 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32
     let open =
         || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path);
     let mut file = match open() {
-        // Left by somebody who was killed.
+        // Left by a killed process.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             std::fs::remove_file(path).and_then(|()| open())
         }
@@ -194,12 +194,12 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32
             fchown(&file, Some(uid), Some(gid))?;
         }
     }
-    // After the owner: chown clears set-id bits, and nobody else may read the bytes before.
+    // After the owner: chown clears set-id bits, and the bytes must not be readable by others before.
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     Ok(file)
 }
 
-/// With a process id the name is ours: whoever has the id now is us, whoever had it is gone.
+/// A name with a process id cannot collide: no other live process has that id.
 fn beside(path: &Path, who: impl Display) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

@@ -24,13 +24,13 @@ pub mod netlink;
 pub mod seal;
 
 pub mod audit;
-pub mod complain;
+pub mod diagnostics;
 pub mod runtime;
 
 pub mod record;
 
-pub mod peers;
+pub mod job;
 
-pub mod prepare;
+pub mod bundle;
 
 pub mod shim;

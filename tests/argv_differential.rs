@@ -14,7 +14,7 @@ use std::process::Output;
 use oci_isolate::invocation::{Dialect, Reading, Verb, read};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 
 const WORDS: &[&str] = &[
     "web",
@@ -55,14 +55,14 @@ fn words(most: usize) -> impl Strategy<Value = Vec<&'static str>> {
 
 /// A runtime on a throw-away host, and a directory there for its state.
 struct Installed {
-    host: Host,
+    host: EngineHost,
     kind: Kind,
     root: PathBuf,
 }
 
 impl Installed {
     fn new(kind: Kind) -> Self {
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         let root = host.dir().join("state");
         std::fs::create_dir(&root).unwrap();
         Self { host, kind, root }

@@ -1,4 +1,4 @@
-//! Which ids of a user namespace are which of the one around it (user_namespaces(7), "User and group ID mappings").
+//! The id maps of a user namespace (user_namespaces(7), "User and group ID mappings").
 
 use anyhow::{Context, Result};
 
@@ -13,19 +13,19 @@ pub const ID_MAPS: [&str; 2] = ["uid_map", "gid_map"];
 pub struct IdRange {
     /// The first id in the namespace.
     pub inside: u64,
-    /// The same id as the reader's namespace counts.
+    /// The same id in the reader's namespace.
     pub outside: u64,
     /// How many ids.
     pub size: u64,
 }
 
 impl IdRange {
-    /// The ids of a map that are root in the namespace around it.
+    /// The ids that map to root in the reader's namespace.
     pub fn roots(map: &[Self]) -> impl Iterator<Item = u64> {
         map.iter().filter(|range| range.outside == 0 && range.size > 0).map(|range| range.inside)
     }
 
-    /// What an id outside is inside.
+    /// The inside id of an outside id.
     #[must_use]
     pub fn inside_of(self, id: u64) -> Option<u64> {
         id.checked_sub(self.outside).filter(|offset| *offset < self.size).map(|offset| self.inside + offset)
@@ -42,7 +42,7 @@ impl Dir {
     /// One of the maps of its user namespace ([`ID_MAPS`]).
     ///
     /// # Errors
-    /// It is gone, or the map is not understood.
+    /// The process has ended, or the map is malformed.
     pub fn id_map(&self, map: &str) -> Result<Vec<IdRange>> {
         let path = self.join(map);
         let bytes = files::read(&path, files::SMALL_LIMIT)?.bytes;
@@ -60,7 +60,7 @@ mod tests {
         let map = |text: &str| text.lines().map(IdRange::of).collect::<Option<Vec<_>>>();
         let roots = |text| IdRange::roots(&map(text).unwrap()).collect::<Vec<_>>();
         assert_eq!(roots("         0          0 4294967295\n"), [0]);
-        // Of a rootless engine: the caller is no root.
+        // A rootless engine's: the caller is not root.
         assert_eq!(roots("0 1000 1\n1 100000 65536\n"), [0; 0]);
         assert_eq!(roots("0 1000 1\n5 0 1\n6 7 0\n"), [5]);
         let inside = |text: &str, id| IdRange::of(text).unwrap().inside_of(id);

@@ -1,4 +1,4 @@
-//! Processes as /proc shows them: which one it is, whether it has ended, in which namespaces it is. Reads only.
+//! Processes as /proc shows them: identity, whether one has ended, its namespaces. Reads only.
 
 mod id_map;
 
@@ -28,7 +28,7 @@ impl Inode {
     /// The file at a path, links followed.
     ///
     /// # Errors
-    /// It is not there, or may not be looked at.
+    /// It does not exist, or is not accessible.
     pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|meta| Self::from(&meta))
     }
@@ -49,16 +49,16 @@ impl From<&FileStat> for Inode {
 /// A process, distinguished from a later one of the same pid by its start time (proc_pid_stat(5), field 22).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the struct's own words")]
-pub struct Process {
+pub struct ProcessId {
     pub pid: u32,
     pub start: u64,
 }
 
-impl Process {
+impl ProcessId {
     /// This process.
     ///
     /// # Errors
-    /// /proc is not there.
+    /// /proc is not mounted.
     pub fn this() -> Result<Self> {
         Self::of(std::process::id())
     }
@@ -72,14 +72,15 @@ impl Process {
         Ok(Self { pid, start: stat.start })
     }
 
-    /// Whether it is another process than this one and runs. One that has ended does not, whether it was reaped or not.
+    /// Whether it is running and is not this process. A process that has ended is not running, whether or not
+    /// it was reaped.
     #[must_use]
     pub fn runs(self) -> bool {
         let is_it = |stat: &Stat| stat.start == self.start && !stat.has_ended();
         self.pid != std::process::id() && self.dir().stat().is_ok_and(|stat| is_it(&stat))
     }
 
-    /// Its directory in /proc, which is another process' once it does not run any more.
+    /// Its directory in /proc, which may belong to another process once it has ended.
     #[must_use]
     pub fn dir(self) -> Dir {
         Dir::of(self.pid)
@@ -91,7 +92,7 @@ impl Process {
 pub struct Dir(PathBuf);
 
 impl Dir {
-    /// That of the process of this pid, whether there is one or not.
+    /// The directory for this pid, whether there is such a process or not.
     #[must_use]
     pub fn of(pid: u32) -> Self {
         Self(PathBuf::from(format!("/proc/{pid}")))
@@ -133,7 +134,7 @@ impl Dir {
     /// Its namespace of a kind, as the kernel calls it (`net`, `mnt`).
     ///
     /// # Errors
-    /// It is gone, or may not be looked at.
+    /// It has ended, or is not accessible.
     pub fn ns(&self, kind: impl Display) -> Result<Inode> {
         let path = self.join(format!("ns/{kind}"));
         Inode::of(&path).with_context(|| format!("cannot look at {}", path.display()))
@@ -142,7 +143,7 @@ impl Dir {
     /// Its root directory.
     ///
     /// # Errors
-    /// It is gone, or may not be looked at.
+    /// It has ended, or is not accessible.
     pub fn root(&self) -> io::Result<Inode> {
         Inode::of(&self.join("root/"))
     }
@@ -153,13 +154,13 @@ impl Dir {
         threads.map(|thread| Self(thread.path()))
     }
 
-    /// The name that the kernel has for it; empty once it is gone.
+    /// Its name in the kernel; empty once it has ended.
     #[must_use]
     pub fn comm(&self) -> String {
         std::fs::read_to_string(self.join("comm")).unwrap_or_default().trim_end().to_owned()
     }
 
-    /// Its status, as proc_pid_status(5) has it.
+    /// Its status (proc_pid_status(5)).
     ///
     /// # Errors
     /// It is gone.
@@ -168,7 +169,7 @@ impl Dir {
         Ok(Status(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// The process that started it or took it over; none where that is not in our pid namespace.
+    /// Its parent; `None` if that is outside our pid namespace.
     ///
     /// # Errors
     /// It is gone.
@@ -177,14 +178,14 @@ impl Dir {
         Ok(parent.filter(|parent| *parent != 0))
     }
 
-    /// Whether it is gone, or waits to be reaped.
+    /// Whether it has ended; a zombie has.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.stat().map_or(true, |stat| stat.has_ended())
     }
 
     fn stat(&self) -> io::Result<Stat> {
-        // One read of all of it: a file of /proc has no size to go by.
+        // Read at once: a file in /proc has no size to rely on.
         let mut text = [0; 1024];
         let length = File::open(self.join("stat"))?.read(&mut text)?;
         Stat::of(&text[..length]).ok_or(io::ErrorKind::InvalidData.into())
@@ -208,7 +209,7 @@ impl Status {
     }
 }
 
-/// What is needed of /proc/PID/stat.
+/// The fields of /proc/PID/stat that are used.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: u8,
@@ -218,14 +219,15 @@ struct Stat {
 
 impl Stat {
     fn of(text: &[u8]) -> Option<Self> {
-        // The second field is the command in parentheses, which may hold anything but is the last to have one.
+        // The second field is the command in parentheses; it may contain any byte, but no later field
+        // contains a parenthesis.
         let behind = &text[text.iter().rposition(|byte| *byte == b')')? + 1..];
         let fields: Vec<&str> = std::str::from_utf8(behind).ok()?.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse().ok();
         Some(Self { state: *fields.first()?.as_bytes().first()?, threads: number(20)?, start: number(22)? })
     }
 
-    /// A zombie whose other threads go on has not: it is the first thread alone that has ended.
+    /// A zombie with other threads has not ended: only its first thread has.
     fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
@@ -241,9 +243,9 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_and_was_not_reaped_does_not_run() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let process = Process::of(child.id()).unwrap();
+        let process = ProcessId::of(child.id()).unwrap();
         assert!(process.runs() && !process.dir().has_ended());
-        assert!(!Process { start: process.start + 1, ..process }.runs());
+        assert!(!ProcessId { start: process.start + 1, ..process }.runs());
         drop(child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(10);
         while !process.dir().has_ended() && Instant::now() < deadline {
@@ -251,11 +253,11 @@ mod tests {
         }
         let state = process.dir().status().unwrap().field("State").unwrap().to_owned();
         assert_eq!(state, "Z (zombie)");
-        assert_eq!(Process::of(process.pid).unwrap(), process);
+        assert_eq!(ProcessId::of(process.pid).unwrap(), process);
         assert!(!process.runs() && process.dir().has_ended());
         child.wait().unwrap();
         assert!(!process.runs() && process.dir().has_ended());
-        assert!(Process::of(process.pid).is_err());
+        assert!(ProcessId::of(process.pid).is_err());
     }
 
     #[test]

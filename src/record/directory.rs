@@ -1,4 +1,4 @@
-//! The state directory: where it is, whose it is.
+//! The state directory: its path, and its owner.
 
 use std::fs::{DirBuilder, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ const EMPTY: &str = "empty";
 /// The name of [`empty_file`] in the state directory.
 const EMPTY_FILE: &str = "empty-file";
 
-/// Makes the state directory if it is not there.
+/// Creates the state directory if it does not exist.
 pub(super) fn make_state(state: &Path) -> Result<()> {
     match std::fs::symlink_metadata(state) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -26,21 +26,21 @@ pub(super) fn make_state(state: &Path) -> Result<()> {
     }
 }
 
-/// Whoever can write the state directory can make an isolated container look like one that is not.
+/// A user who can write the state directory can make an isolated container appear not to be.
 pub(super) fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<()> {
     let shown = state.display();
     let meta = found.with_context(|| format!("cannot look at {shown}"))?;
     let ours = meta.uid() == nix::unistd::geteuid().as_raw();
     if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
-        bail!("{shown} is not a directory that only its owner, who is us, can write");
+        bail!("{shown} is not a directory that we own and only we can write");
     }
     Ok(())
 }
 
-/// Where the state directory is, and whether it is there; the first container makes it.
+/// The state directory's path, and whether it exists; the first container creates it.
 ///
 /// # Errors
-/// It is there, and no record could be kept in it.
+/// It exists, but no record could be kept in it.
 pub fn check_state() -> Result<(PathBuf, bool)> {
     let state = state_dir();
     match std::fs::symlink_metadata(&state) {
@@ -53,21 +53,21 @@ pub(super) fn state_dir() -> PathBuf {
     runtime::user_runtime_dir().unwrap_or_else(|| "/run".into()).join("oci-isolate")
 }
 
-/// Whether the state directory, root's or a user's, lies in a directory; told by their paths.
+/// Whether the state directory, root's or a user's, is in a directory, by their paths.
 #[must_use]
 pub fn is_above_state(directory: &Path) -> bool {
     let parents = [Some("/run".into()), runtime::runtime_dir()];
     parents.into_iter().flatten().any(|parent| Path::new(&parent).join("oci-isolate").starts_with(directory))
 }
 
-/// The path of an empty directory to which nobody writes. `None` when options of a mount could not hold it.
+/// The path of an empty directory that is never written to. `None` if mount options could not contain it.
 #[must_use]
 pub fn empty_directory() -> Option<String> {
     let path = state_dir().join(EMPTY).into_os_string().into_string().ok();
     path.filter(|path| !path.contains([':', ',', '\\']))
 }
 
-/// The file in which is kept what was learned of a runtime's program. `None` where nothing can be kept.
+/// The file that caches what is known of a runtime's program. `None` where nothing can be stored.
 #[must_use]
 pub fn about_runtime(program: &Path) -> Option<PathBuf> {
     let state = state_dir();
@@ -75,7 +75,7 @@ pub fn about_runtime(program: &Path) -> Option<PathBuf> {
     make_state(&state).ok().map(|()| state.join(name))
 }
 
-/// The path of an empty file to which nobody writes.
+/// The path of an empty file that is never written to.
 #[must_use]
 pub fn empty_file() -> Option<String> {
     state_dir().join(EMPTY_FILE).into_os_string().into_string().ok()
@@ -86,14 +86,14 @@ pub(super) fn make_empty_directory(state: &Path) -> Result<()> {
     make_dir(&state.join(EMPTY))
 }
 
-/// Its mode lets every user write it where it is mounted, read-only: a program that connects to it is told that it is no
-/// socket, and not that it may not be used.
+/// Its mode lets every user write to it where it is mounted, read-only: a program that connects to it gets
+/// "not a socket" instead of "permission denied".
 pub(super) fn make_empty_file(state: &Path) -> Result<()> {
     make_state(state)?;
     let path = state.join(EMPTY_FILE);
     let made = match OpenOptions::new().write(true).create_new(true).open(&path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        // Not by the mode of open(2), from which the umask takes.
+        // Not by the mode of open(2), which the umask reduces.
         made => made.and_then(|file| file.set_permissions(Permissions::from_mode(0o666))),
     };
     made.with_context(|| format!("cannot make {}", path.display()))

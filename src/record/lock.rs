@@ -1,4 +1,4 @@
-//! Locks that are not waited for without end.
+//! File locks with a deadline.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 /// Locks an open file until the result is dropped; `path` is for errors.
 ///
 /// # Errors
-/// Somebody else holds it until the deadline.
+/// Another process holds it until the deadline.
 pub(super) fn lock(mut file: File, path: &Path, deadline: Duration) -> Result<Flock<File>> {
     let shown = path.display();
     let end = Instant::now() + deadline;

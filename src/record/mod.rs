@@ -1,12 +1,12 @@
-//! What is remembered of an isolated container between `create` and `delete`: one small file, keyed by the runtime's
-//! root and the container's id. That a container has a record means that it is isolated; start and exec go by it.
+//! The record of an isolated container between `create` and `delete`: one small file, keyed by the runtime's
+//! root and the container's id. A container with a record is isolated; `start` and `exec` rely on it.
 //!
-//! A record is claimed before the container is created and dropped when `delete` has succeeded. A create that failed
-//! leaves one behind; whoever reuses the id replaces it, so nothing is inherited.
+//! A record is created before its container and removed after a successful `delete`. A failed create can
+//! leave one behind; the next container of that id replaces it, so nothing is inherited.
 
 mod directory;
+mod granted_openings;
 mod lock;
-mod opened;
 mod slot;
 mod store;
 
@@ -16,21 +16,21 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
-pub use opened::{Excluded, Hosts, Opened};
+pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
 use crate::audit::{Line, Outcome};
 use crate::files;
 use crate::policy::Job;
-use crate::proc::{Dir, Inode, Process};
+use crate::proc::{Dir, Inode, ProcessId};
 use crate::rewrite::AppliedChange;
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall};
 
-/// Of records that this version reads and writes.
+/// The record format that this version reads and writes.
 pub const VERSION: u32 = 3;
 
 /// An isolated container.
@@ -41,45 +41,45 @@ pub struct Record {
     pub version: u32,
     /// The container's id.
     pub id: String,
-    /// The runtime that makes it, absolute.
+    /// The runtime that creates it, absolute.
     pub runtime: PathBuf,
     /// The bundle, absolute.
     pub bundle: PathBuf,
     /// The root file system, by which the init process is identified.
     pub rootfs: Inode,
-    /// What its bind mounts have to show when it is started.
+    /// What its bind mounts must show when it is started.
     pub pinned: Vec<Pinned>,
     /// Where the runtime writes the pid of the init process; not with `run` and `restore`.
     pub pid_file: Option<PathBuf>,
-    /// Who creates the container; the process becomes the runtime.
-    pub creator: Process,
-    /// Who asked for isolation.
+    /// The process that creates the container and becomes the runtime.
+    pub creator: ProcessId,
+    /// The annotation or setting that asked for isolation.
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
-    /// What became of the network that its engine had in mind.
+    /// What became of the network that the engine requested.
     pub network: Network,
-    /// Whether it is in a user namespace that confines: no id in it is the machine's root.
+    /// Whether its user namespace confines it: no id in it is the host's root.
     pub confined: bool,
-    /// What stays open; nothing, for most.
-    pub opened: Option<Opened>,
+    /// What stays open; for most containers nothing.
+    pub opened: Option<GrantedOpenings>,
     /// What was changed in its `config.json`.
     pub applied: Vec<AppliedChange>,
-    /// Rules whose promises were not made, because their answer was `allow`.
+    /// Rules that were not enforced because their answer was `allow`.
     pub waived: Vec<String>,
-    /// Where decisions about it are written down by those who do not read the settings.
+    /// The audit log for decisions about it by calls that do not read the settings.
     pub audit: Audit,
     /// The init process, once the container was sealed.
-    pub init: Option<Process>,
-    /// What the seal found and did, once there is one.
+    pub init: Option<ProcessId>,
+    /// What sealing found and did, once it has been sealed.
     pub sealed: Option<Sealed>,
 }
 
-/// The init process of a container, and the network namespace that it is in.
+/// The init process of a container, and its network namespace.
 #[derive(Debug)]
 pub struct InitProcess {
     /// The process.
-    pub process: Process,
+    pub process: ProcessId,
     /// Its namespace.
     pub netns: OpenNetns,
 }
@@ -88,10 +88,11 @@ impl InitProcess {
     /// Opens the namespace of a process.
     ///
     /// # Errors
-    /// It has ended, or may not be looked at.
-    pub fn open(process: Process) -> Result<Self> {
+    /// It has ended, or is not accessible.
+    pub fn open(process: ProcessId) -> Result<Self> {
         let netns = OpenNetns::of(&process.dir())?;
-        // In this order: a process that still runs had the pid all the time, so what was opened is its own.
+        // Checked after opening: a process that still runs has had the pid all the time, so the namespace is
+        // its own.
         if !process.runs() {
             bail!("process {} has ended", process.pid);
         }
@@ -100,7 +101,8 @@ impl InitProcess {
 }
 
 impl Record {
-    /// Removes what its creator left in the bundle if it was killed while it made the container.
+    /// Removes the temporary file that its creator left in the bundle, if that was killed while creating the
+    /// container.
     pub fn sweep(&self) {
         if !self.creator.runs() {
             files::sweep(&self.bundle.join("config.json"), self.creator.pid);
@@ -110,10 +112,10 @@ impl Record {
     /// Whether it was sealed and its init process has not ended.
     #[must_use]
     pub fn lives(&self) -> bool {
-        self.init.is_some_and(Process::runs)
+        self.init.is_some_and(ProcessId::runs)
     }
 
-    /// Its init process and its network namespace, if it lives and is in this one.
+    /// Its init process and network namespace, if it runs and is in this one.
     #[must_use]
     pub fn live_in(&self, netns: Netns) -> Option<InitProcess> {
         InitProcess::open(self.init?).ok().filter(|init| init.netns.id() == netns)
@@ -125,8 +127,8 @@ impl Record {
         self.sealed.as_ref().is_some_and(|sealed| sealed.netns == netns)
     }
 
-    /// Its init process as far as there is one: the one that was sealed, or before that the one in the file that the runtime
-    /// wrote, if it is in the container's root file system.
+    /// Its init process, if there is one: the one that was sealed, or before that the one in the runtime's
+    /// pid file, provided it is in the container's root file system.
     #[must_use]
     pub fn init_dir(&self) -> Option<Dir> {
         if let Some(init) = self.init {
@@ -136,19 +138,19 @@ impl Record {
         (init.root().ok()? == self.rootfs).then_some(init)
     }
 
-    /// The pid of the init process, from the file that the runtime wrote at `create`.
+    /// The pid of the init process, from the pid file that the runtime wrote at `create`.
     ///
     /// # Errors
     /// There is no such file, or no pid in it.
     pub fn created_pid(&self) -> Result<u32> {
         let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
-        let text = files::read(path, 64).context("cannot tell its init process")?.bytes;
+        let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
         let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
         let pid = pid.filter(|pid| *pid > 1);
-        pid.with_context(|| format!("cannot tell its init process: no pid in {}", path.display()))
+        pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
     }
 
-    /// What the audit log says of it, but for the verb.
+    /// Its line in the audit log, without the verb.
     #[must_use]
     pub fn audit_line<'a>(&'a self, slot: &'a Slot, decision: Outcome) -> Line<'a> {
         let (root, bundle, why) = (Some(slot.root()), Some(&*self.bundle), Some(&*self.why));
@@ -161,7 +163,8 @@ impl Record {
         self.opened.as_ref()?.asked.job.as_ref()
     }
 
-    /// The network namespace that it was given by path, in which something is open for it and that outlives it.
+    /// The network namespace that it was given by path, with openings loaded for it; it outlives the
+    /// container.
     #[must_use]
     pub fn given_namespace(&self) -> Option<&Path> {
         self.opened.as_ref().and(self.network.given())

@@ -1,5 +1,5 @@
-//! The slot of one record: claimed before its container is created, read, updated, dropped. Every change happens under a
-//! lock, and a file is replaced in one step.
+//! The slot of one record: created before its container, then read, updated and removed. Every change is made
+//! under a lock, and a file is replaced atomically.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -16,21 +16,21 @@ use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{Record, VERSION};
 use crate::files;
-use crate::proc::Process;
+use crate::proc::ProcessId;
 
-/// The lock is held for a few file operations; whoever holds it longer is stopped or stuck.
+/// The lock is held for a few file operations; a process that holds it longer is stopped or stuck.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The peers of every member of a job are set meanwhile.
+/// The lock is held while the peers of every member of a job are set.
 const PEERS_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a record of any version has.
+/// The member that a record of any version has.
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
 }
 
-/// The slot of one container's record, whether there is one in it or not.
+/// The slot of one container's record, whether or not the record exists.
 #[derive(Debug, Clone)]
 pub struct Slot {
     state: PathBuf,
@@ -39,8 +39,8 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot of the container `id` below a runtime's `root` (absolute); `None` for an id that no container can
-    /// have, because it is not the name of a file.
+    /// The slot of the container `id` below a runtime's `root` (absolute); `None` for an invalid id, one that
+    /// is not a file name.
     #[must_use]
     pub fn of(root: &Path, id: &str) -> Option<Self> {
         let named = !matches!(id, "" | "." | "..") && !id.contains(['/', '\0']) && id.len() <= 240;
@@ -51,8 +51,8 @@ impl Slot {
         })
     }
 
-    /// The slot of the record with this path, for a hook that was given it: a hook's environment is not the engine's,
-    /// so the state directory is read from the path.
+    /// The slot of the record with this path, for a hook, which is given the path: its environment is not the
+    /// engine's, so the state directory is derived from the path.
     ///
     /// # Errors
     /// It is not a path that [`Slot::of`] makes.
@@ -72,13 +72,13 @@ impl Slot {
         &self.record
     }
 
-    /// Where the runtime is told to write the init process' pid when the engine did not say.
+    /// The pid file that the runtime is given when the engine names none.
     #[must_use]
     pub fn pid_file(&self) -> PathBuf {
         self.record.with_extension("pid")
     }
 
-    /// Makes the [`empty_directory`](super::empty_directory) if it is not there.
+    /// Creates the [`empty_directory`](super::empty_directory) if it does not exist.
     ///
     /// # Errors
     /// The state directory cannot be written.
@@ -86,7 +86,7 @@ impl Slot {
         directory::make_empty_directory(&self.state)
     }
 
-    /// Makes the [`empty_file`](super::empty_file) if it is not there.
+    /// Creates the [`empty_file`](super::empty_file) if it does not exist.
     ///
     /// # Errors
     /// The state directory cannot be written.
@@ -97,7 +97,7 @@ impl Slot {
     /// Reads the record. `None`: the container is not isolated.
     ///
     /// # Errors
-    /// There is a record that cannot be read or understood, or others than us can write it.
+    /// There is a record that cannot be read or parsed, or that other users can write.
     pub fn load(&self) -> Result<Option<Record>> {
         if !self.is_there() {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Slot {
         check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
         let snapshot = files::read(&self.record, files::SMALL_LIMIT)?;
         let read: serde_json::Result<Record> = serde_json::from_slice(&snapshot.bytes);
-        // Of another version it may have other members.
+        // A record of another version may have other members.
         let version = match &read {
             Ok(record) => Some(record.version),
             Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
@@ -119,7 +119,7 @@ impl Slot {
         read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
     }
 
-    /// Whether there is a record, readable or not.
+    /// Whether the record exists, readable or not.
     #[must_use]
     pub fn is_there(&self) -> bool {
         // Anything but a clear "no such file" counts as a record, which will then fail to be read.
@@ -145,7 +145,7 @@ impl Slot {
     /// Whether the runtime has a container of that id.
     #[must_use]
     pub fn has_container(&self) -> bool {
-        // Unreachable counts as there: nothing is taken over or dropped that may belong to it.
+        // Unreachable counts as existing: nothing that may belong to it is reused or removed.
         !matches!(self.container.try_exists(), Ok(false))
     }
 
@@ -153,7 +153,7 @@ impl Slot {
     ///
     /// # Errors
     /// A container of that id exists or is being created, or the state directory cannot be written.
-    pub fn claim(&self, record: &Record) -> Result<()> {
+    pub fn create(&self, record: &Record) -> Result<()> {
         let _lock = self.lock()?;
         if let Some(why) = self.taken() {
             bail!("{why}");
@@ -172,36 +172,36 @@ impl Slot {
         self.write(record)
     }
 
-    /// Drops the record, if there is one. The container is gone, or was not created. Where its creator is known, a
-    /// record of another container stays, which took the id meanwhile.
+    /// Removes the record, if there is one: the container was deleted, or not created. With a known creator,
+    /// the record of another container that has reused the id is kept.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget(&self, creator: Option<Process>) -> Result<()> {
+    pub fn remove(&self, creator: Option<ProcessId>) -> Result<()> {
         let _lock = self.lock()?;
         let is_anothers = |record: Record| creator.is_some_and(|creator| creator != record.creator);
-        if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.remove() }
+        if self.load().ok().flatten().is_some_and(is_anothers) { Ok(()) } else { self.delete_files() }
     }
 
-    /// Drops a record that a failed create left behind, since a container that is not isolated takes its id. Where a
-    /// container of that id exists the runtime will say so.
+    /// Removes the record of a failed create when a container that is not isolated takes its id. If a
+    /// container of that id exists, the runtime reports it.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub fn forget_stale(&self) -> Result<()> {
+    pub fn remove_stale(&self) -> Result<()> {
         if !self.is_there() {
             return Ok(());
         }
         let _lock = self.lock()?;
-        if self.taken().is_none() { self.remove() } else { Ok(()) }
+        if self.taken().is_none() { self.delete_files() } else { Ok(()) }
     }
 
-    /// Why a new container cannot have the id, if so.
+    /// Why a new container cannot have the id, if it cannot.
     fn taken(&self) -> Option<String> {
         if self.has_container() {
             return Some(format!("a container of that id exists ({})", self.container.display()));
         }
-        // A record that cannot be understood belongs to no container: there is none of that id.
+        // An unreadable record belongs to no container: there is none of that id.
         let stale = self.load().ok().flatten()?;
         stale.sweep();
         let creator = stale.creator;
@@ -212,11 +212,11 @@ impl Slot {
         files::write(&self.record, &serde_json::to_vec(record)?, 0o600)
     }
 
-    fn remove(&self) -> Result<()> {
+    fn delete_files(&self) -> Result<()> {
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
             files::remove(path)?;
         }
-        // Directories that are not empty stay.
+        // Directories that are not empty are kept.
         let below = self.record.ancestors().skip(1).take_while(|dir| *dir != self.state);
         let _ = below.map(std::fs::remove_dir).take_while(Result::is_ok).count();
         Ok(())
@@ -229,10 +229,10 @@ impl Slot {
         lock(file, &self.state, LOCK_DEADLINE)
     }
 
-    /// Keeps everybody else from changing peers and names until the lock is dropped.
+    /// Excludes other processes from changing peers and names until the lock is dropped.
     ///
     /// # Errors
-    /// The state directory cannot be written, or somebody holds the lock for too long.
+    /// The state directory cannot be written, or another process holds the lock for too long.
     pub fn lock_peers(&self) -> Result<Flock<File>> {
         make_state(&self.state)?;
         let path = self.state.join("peers.lock");

@@ -1,19 +1,19 @@
-//! All records of a state directory, and what is asked of them together.
+//! All records of a state directory, and queries over them.
 //!
-//! The container of a record that cannot be read is neither started nor entered, and what it has is unknown. So that it never
-//! makes a claim good and never frees what may be its own:
+//! The container of an unreadable record is neither started nor entered, and what it owns is unknown. So an
+//! unreadable record never supports a claim, and never frees what may belong to it:
 //!
-//! | question | a record that cannot be read |
+//! | question | an unreadable record |
 //! |---|---|
-//! | which container owns a namespace, lives in it, has joined it ([`owner_of`], [`tenant_of`], [`heir_of`]) | is none of them |
+//! | which container owns a namespace, runs in it, has joined it ([`owner_of`], [`tenant_of`], [`successor_of`]) | is none of them |
 //! | which are the members of a job ([`members_of`]) | is no member |
 //! | which processes are of isolated containers, which namespaces are theirs ([`readable`]) | has none that are known |
 //! | whether another container may have a namespace ([`may_be_of_another`]) | may have it |
-//! | what containers there are ([`iter`]) | is there, with the reason |
+//! | what containers there are ([`iter`]) | is listed, with the reason |
 //!
 //! [`owner_of`]: Store::owner_of
 //! [`tenant_of`]: Store::tenant_of
-//! [`heir_of`]: Store::heir_of
+//! [`successor_of`]: Store::successor_of
 //! [`members_of`]: Store::members_of
 //! [`readable`]: Store::readable
 //! [`may_be_of_another`]: Store::may_be_of_another
@@ -38,29 +38,29 @@ pub struct Store {
     state: PathBuf,
 }
 
-/// A record and where it is kept.
+/// A record and its slot.
 pub type Recorded = (Slot, Record);
 
 impl Store {
-    /// That of the caller: root's, or a user's own.
+    /// The caller's store: root's, or a user's own.
     #[must_use]
     pub fn ours() -> Self {
         Self { state: state_dir() }
     }
 
-    /// The one that a slot is of: a hook, whose environment is not the engine's, is told of a slot.
+    /// The store of a slot: a hook, whose environment is not the engine's, is given a slot.
     #[must_use]
     pub fn of(slot: &Slot) -> Self {
         Self { state: slot.state().to_owned() }
     }
 
-    /// Whether there may be any record: where all have been dropped, so has their directory.
+    /// Whether there may be any record: the directory is removed with the last one.
     #[must_use]
-    pub fn is_any(&self) -> bool {
+    pub fn may_have_records(&self) -> bool {
         self.state.join("containers").exists()
     }
 
-    /// Where all records are, in the order of their paths.
+    /// All slots with a record, in the order of their paths.
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -86,7 +86,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Where the records of a runtime's `root` are.
+    /// The slots with a record below a runtime's `root`.
     #[must_use]
     pub fn slots_of(&self, root: &Path) -> Vec<Slot> {
         let entries = std::fs::read_dir(records_of(&self.state, root)).into_iter().flatten().flatten();
@@ -94,7 +94,7 @@ impl Store {
         entries.filter_map(|entry| Slot::of(root, &id(entry.file_name())?)).collect()
     }
 
-    /// Where a record is of the same container below another path of the same root (a bind mount).
+    /// The slot of the same container below another path of the same root (a bind mount).
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -106,7 +106,7 @@ impl Store {
         Ok(self.slots()?.into_iter().find(is_same))
     }
 
-    /// All records, those that cannot be read with the reason. One that is dropped meanwhile is left out.
+    /// All records, an unreadable one with the reason. One that is removed meanwhile is left out.
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -115,7 +115,7 @@ impl Store {
         Ok(self.slots()?.into_iter().filter_map(load))
     }
 
-    /// The records that can be read.
+    /// The readable records.
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -123,7 +123,7 @@ impl Store {
         Ok(self.iter()?.filter_map(|(slot, record)| Some((slot, record.ok()?))))
     }
 
-    /// The container for which a namespace was sealed; of several that have ended or not, one that lives.
+    /// The container for which a namespace was sealed; of several, preferably a running one.
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -132,7 +132,7 @@ impl Store {
         Ok(owners.max_by_key(|(_, record)| record.lives()))
     }
 
-    /// The container that lives in a namespace: the one for which it was sealed, or else one that joined it.
+    /// The running container in a namespace: the one for which it was sealed, or else one that joined it.
     ///
     /// # Errors
     /// A directory cannot be listed.
@@ -142,21 +142,21 @@ impl Store {
         Ok(tenants.max_by_key(|record| record.sealed.is_some()))
     }
 
-    /// A container that lives and has joined a namespace in which something is open.
+    /// A running container that has joined a namespace with openings.
     ///
     /// # Errors
     /// A directory cannot be listed.
-    pub fn heir_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
+    pub fn successor_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
         let mut joined =
             self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some());
         Ok(joined.find_map(|(slot, record)| record.live_in(netns).map(|init| ((slot, record), init))))
     }
 
-    /// The containers of the job of the one at `of`, itself among them: whether they live or not, and whether they have a
-    /// namespace of their own or not.
+    /// The containers of the job of the one at `of`, including itself, running or not, with or without a
+    /// namespace of their own.
     ///
-    /// A pod's job is one of its own engine too: a namespace that is claimed for a container of another engine by an
-    /// annotation is not one of this cluster. Engines are distinguished by their roots of the runtime
+    /// A pod's job is also limited to its engine: a namespace that an annotation claims for a container of
+    /// another engine is not a namespace of this cluster. Engines are distinguished by their runtime roots
     /// (`/run/containerd/runc/k8s.io`, `/var/run/docker/runtime-runc/moby`).
     ///
     /// # Errors
@@ -249,9 +249,9 @@ mod tests {
         assert_eq!(ids(&store.owner_of(NETNS).unwrap()), ["a"]);
         let other = Netns { ino: 8, ..NETNS };
         assert!(store.owner_of(other).unwrap().is_none());
-        // Its init process does not live.
-        assert!(store.tenant_of(NETNS).unwrap().is_none() && store.heir_of(NETNS).unwrap().is_none());
-        // What cannot be read may have any.
+        // Its init process does not run.
+        assert!(store.tenant_of(NETNS).unwrap().is_none() && store.successor_of(NETNS).unwrap().is_none());
+        // An unreadable record may own any namespace.
         assert!(store.may_be_of_another(other, &slots[0]).unwrap());
         std::fs::remove_file(slots[1].record()).unwrap();
         assert!(!store.may_be_of_another(other, &slots[0]).unwrap());

@@ -119,7 +119,7 @@ pub struct Subject {
     pub hook: Option<SealHook>,
 }
 
-/// What rules have to know of the machine; looked up by [`crate::prepare`], since rules look at nothing but documents.
+/// What rules have to know of the machine; looked up by [`crate::bundle`], since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
     /// Whose the pid namespace is that the document names by path, if it does.

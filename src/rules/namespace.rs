@@ -52,7 +52,7 @@ fn net_device<'v>(view: &'v View) -> Option<&'v str> {
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// What becomes of the network that the engine had in mind. [`crate::prepare`] decides it at `create`, and the record keeps
+/// What becomes of the network that the engine had in mind. [`crate::bundle`] decides it at `create`, and the record keeps
 /// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

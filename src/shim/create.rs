@@ -1,5 +1,6 @@
-//! `create`, `run`, `restore`: decide, rewrite, remember, exec. Nothing is written before every rule holds on the new
-//! bytes; the record is written before the configuration, so that no isolated container can be without one.
+//! `create`, `run`, `restore`: decide, rewrite, record, exec. Nothing is written before every rule holds on
+//! the new bytes; the record is written before the configuration, so that no isolated container can be
+//! without one.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -8,21 +9,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Call, descriptors, environment_strays, given_back, joiners};
+use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
 use crate::audit::{Line, Outcome};
+use crate::bundle::Bundle;
 use crate::invocation::{Change, Verb};
-use crate::peers;
+use crate::job;
 use crate::policy::{Decision, Policy};
-use crate::prepare::Bundle;
-use crate::proc::Process;
-use crate::record::{self, Excluded, Opened, Record, Slot};
+use crate::proc::ProcessId;
+use crate::record::{self, Excluded, GrantedOpenings, Record, Slot};
 use crate::rewrite::changed_by;
 use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
 use crate::settings::Consent;
 
-pub(super) fn create(call: &Call) -> Result<Infallible> {
+pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
     let bundle = Bundle::read(directory, call.invocation.config.as_deref().map(Path::new))?;
     match bundle.decide(call.settings)? {
@@ -32,30 +33,31 @@ pub(super) fn create(call: &Call) -> Result<Infallible> {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
             if let Some(slot) = call.slot()? {
-                slot.forget_stale()?;
+                slot.remove_stale()?;
             }
             call.runtime.exec(call.args, &[])
         }
     }
 }
 
-fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
+fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
         bail!(
-            "nothing tells whether it was isolated when it was checkpointed; create it anew, or set restore = \"allow\""
+            "whether it was isolated when it was checkpointed is unknown; create it again, or set restore = \"allow\""
         );
     }
-    // crun then takes away /proc only, and where the machine has another one (of a chroot) the kernel lets a user
-    // namespace that the container makes mount a proc of its own, in which nothing is covered (mnt_already_visible).
+    // crun then removes /proc only, and where the host has another one (of a chroot) the kernel lets a user
+    // namespace created by the container mount a proc of its own, in which nothing is masked
+    // (mnt_already_visible).
     if call.invocation.no_pivot {
         bail!(
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
         );
     }
     let unset = descriptors::guard(call)?;
-    let strays = [environment_strays(&policy.credentials), unset].concat();
+    let strays = [credential_variables(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
@@ -77,12 +79,12 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
         let (name, path) = prepared.names;
-        let (host_name, hosts) = peers::hosts_of(name, path, &id);
+        let (host_name, hosts) = job::usable_names(name, path, &id);
         let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        Opened { asked: openings, peers, bounds, never, host_name, hosts }
+        GrantedOpenings { asked: openings, peers, bounds, never, host_name, hosts }
     });
     if prepared.subject.world.empty.is_some() {
         slot.make_empty_directory()?;
@@ -92,7 +94,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     }
     let record = Record {
         version: record::VERSION,
-        creator: Process::this()?,
+        creator: ProcessId::this()?,
         init: None,
         sealed: None,
         id,
@@ -110,8 +112,8 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
-    slot.claim(&record)?;
-    // What the engine has plumbed already is closed before the runtime knows of it.
+    slot.create(&record)?;
+    // The network that the engine has already set up is closed before the runtime can use it.
     let closed = match &record.network {
         Network::SealedInPlace { at } => {
             let netns = prepared.netns.as_ref().with_context(|| format!("{} is not open", at.display()));
@@ -128,13 +130,13 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         Err(error) => error,
     };
     // The container was not created, so it must not look as if it was.
-    slot.forget(Some(record.creator))?;
-    given_back::give_back(&slot, &record)?;
+    slot.remove(Some(record.creator))?;
+    release_netns::release(&slot, &record)?;
     Err(failed)
 }
 
 fn seal_hook(slot: &Slot, seals: bool) -> Result<SealHook> {
-    let program = std::env::current_exe().context("cannot tell our own path")?;
+    let program = std::env::current_exe().context("cannot determine our own path")?;
     let utf8 =
         |path: OsString| path.into_string().ok().context("cannot name our hook: its path is not UTF-8");
     Ok(SealHook { program: utf8(program.into())?, record: utf8(slot.record().into())?, seals })

@@ -1,18 +1,18 @@
-//! `delete`: the record goes when the runtime has deleted the container, and stays when it has not.
-//! Before it goes, the others of its job forget it.
-//! With crun's `--regex`, the records of those containers go that are gone.
+//! `delete`: the record is removed if the runtime has deleted the container, and kept if it has not. Before
+//! that, the container is removed from its job. With crun's `--regex`, the records of all deleted containers
+//! are removed.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Call, given_back};
+use super::{RuntimeCall, release_netns};
 use crate::audit::{Line, Outcome};
-use crate::peers;
+use crate::job;
 use crate::record::{Record, Slot, Store};
 
-pub(super) fn delete(call: &Call) -> Result<ExitCode> {
+pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
     let slots = if call.invocation.regex {
         Store::ours().slots_of(&call.root()?)
     } else {
@@ -21,27 +21,27 @@ pub(super) fn delete(call: &Call) -> Result<ExitCode> {
     if slots.is_empty() {
         match call.runtime.exec(call.args, &[])? {}
     }
-    // Another container may take the id as soon as the runtime is done.
+    // Another container may take the id as soon as the runtime has finished.
     let with_record = |slot: Slot| (slot.load().ok().flatten(), slot);
     let slots: Vec<(Option<Record>, Slot)> = slots.into_iter().map(with_record).collect();
     let status = call.runtime.run(call.args)?;
     if status.success() {
         for (record, slot) in slots.iter().filter(|(_, slot)| !call.invocation.regex || !slot.has_container())
         {
-            // The hook of `run` may have been here before.
+            // The hook of `run` may already have removed it.
             let was_there = slot.is_there();
             if let Some(record) = record {
                 record.sweep();
             }
-            peers::leave(slot, record.as_ref())?;
+            job::leave(slot, record.as_ref())?;
             if was_there && !call.invocation.regex {
-                // It is gone in any case.
+                // The container is gone whether or not it can be logged.
                 let _ = call.audit(Line::of(Outcome::Deleted));
             }
-            record.as_ref().map_or(Ok(()), |record| given_back::give_back(slot, record))?;
+            record.as_ref().map_or(Ok(()), |record| release_netns::release(slot, record))?;
         }
     }
-    // A shell's convention for a runtime that was killed.
+    // The shell's convention for a runtime that was killed.
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

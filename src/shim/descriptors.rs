@@ -1,6 +1,7 @@
-//! What our caller hands over besides documents: open descriptors and the variables that speak of them. One socket of the
-//! machine is the whole network of its namespace (`r01`, `r02`: connect(AF_UNSPEC), then connect() anywhere), and so is a
-//! namespace or a directory of the machine. Files, pipes and terminals are handed on.
+//! What the caller passes besides documents: open descriptors and the variables that name them. A single
+//! socket of the host gives access to the whole network of its namespace (`r01`, `r02`: connect(AF_UNSPEC),
+//! then connect() anywhere), and so does a namespace or a directory of the host. Files, pipes and terminals
+//! are passed on.
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -14,16 +15,16 @@ use nix::sys::socket::{
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::statfs;
 
-use super::Call;
+use super::RuntimeCall;
 use crate::invocation::{Dialect, Verb};
 use crate::rules::mounts::{Class, FileSystem};
 
-/// Nothing of the machine but files, pipes and terminals reaches an isolated container by inheritance. Comes back with
+/// Ensures that an isolated container inherits only files, pipes and terminals of the host. Returns the
 /// variables that the runtime must not have: it mounts the socket in NOTIFY_SOCKET.
 ///
 /// # Errors
-/// A descriptor that is handed over on purpose is something else.
-pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
+/// A descriptor that is passed on purpose is something else.
+pub(super) fn guard(call: &RuntimeCall) -> Result<Vec<OsString>> {
     let invocation = call.invocation;
     let kept = match &invocation.preserve_fds {
         None => 0,
@@ -34,7 +35,7 @@ pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
     };
     let last_kept = 2 + RawFd::from(kept);
     for fd in 3..=last_kept {
-        if let Some(what) = against(fd)? {
+        if let Some(what) = violation(fd)? {
             bail!(
                 "descriptor {fd} of --preserve-fds is {what}; isolated containers inherit files, pipes and terminals only"
             );
@@ -47,12 +48,12 @@ pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
             "LISTEN_FDS hands over descriptor {fd}; isolated containers cannot be activated by socket, unset it"
         );
     }
-    // runc's foreground copies through pipes of its own (`r03`).
+    // runc in the foreground copies through its own pipes (`r03`).
     let copied = call.runtime.dialect() == Dialect::Runc
         && matches!(invocation.verb, Verb::Run | Verb::Restore | Verb::Exec)
         && !invocation.detach;
     for fd in (0..3).filter(|_| !copied) {
-        if let Some(what) = against_stdio(fd)? {
+        if let Some(what) = stdio_violation(fd)? {
             bail!(
                 "descriptor {fd} is {what}, which would be the container's; give it a file, a pipe or a terminal"
             );
@@ -60,7 +61,7 @@ pub(super) fn guard(call: &Call) -> Result<Vec<OsString>> {
     }
     for fd in open_descriptors()?.into_iter().filter(|fd| *fd > last_kept) {
         match fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)) {
-            // The one that the list was read from.
+            // The descriptor through which the list was read.
             Ok(_) | Err(Errno::EBADF) => {}
             Err(errno) => {
                 return Err(errno).with_context(|| format!("cannot keep descriptor {fd} to ourselves"));
@@ -75,14 +76,14 @@ fn open_descriptors() -> Result<Vec<RawFd>> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// Whether it is open and outlives an execve.
+/// Whether it is open and survives an execve.
 fn is_inherited(fd: RawFd) -> bool {
     fcntl(fd, FcntlArg::F_GETFD)
         .is_ok_and(|flags| !FdFlag::from_bits_truncate(flags).contains(FdFlag::FD_CLOEXEC))
 }
 
-/// What a descriptor is that must not be handed over; a closed one is nothing.
-fn against(fd: RawFd) -> Result<Option<&'static str>> {
+/// What a descriptor is, if it must not be passed on; a closed one may be.
+fn violation(fd: RawFd) -> Result<Option<&'static str>> {
     let stat = match fstat(fd) {
         Ok(stat) => stat,
         Err(Errno::EBADF) => return Ok(None),
@@ -95,7 +96,7 @@ fn against(fd: RawFd) -> Result<Option<&'static str>> {
         SFlag::S_IFSOCK => Some("a socket"),
         SFlag::S_IFDIR => Some("a directory"),
         SFlag::S_IFCHR | SFlag::S_IFBLK => Some("a device"),
-        _ => Some("no file (an event queue, io_uring, BPF, a process)"),
+        _ => Some("not a file (an event queue, io_uring, BPF, a process)"),
     })
 }
 
@@ -111,10 +112,10 @@ fn is_of_kernel(fd: RawFd) -> Result<bool> {
     Ok(FileSystem::of_magic(found.filesystem_type().0 as i64).class == Class::System)
 }
 
-/// The same for stdin, stdout and stderr. A stream that is connected within the machine stays what it is: journald's,
-/// or a parent's socketpair. Any other socket of the machine can be connected anew.
-fn against_stdio(fd: RawFd) -> Result<Option<&'static str>> {
-    let Some(what) = against(fd)? else { return Ok(None) };
+/// The same for stdin, stdout and stderr. A stream connected within the host is allowed: journald's, or a
+/// parent's socketpair. Any other socket of the host can be reconnected.
+fn stdio_violation(fd: RawFd) -> Result<Option<&'static str>> {
+    let Some(what) = violation(fd)? else { return Ok(None) };
     if what != "a socket" {
         return Ok(Some(what));
     }
@@ -128,7 +129,7 @@ fn against_stdio(fd: RawFd) -> Result<Option<&'static str>> {
     let stream = matches!(kind, Ok(SockType::Stream | SockType::SeqPacket));
     Ok(match (family, connected && stream) {
         (Some(AddressFamily::Unix), true) => None,
-        (Some(AddressFamily::Unix), false) => Some("a unix socket that can be connected anew"),
+        (Some(AddressFamily::Unix), false) => Some("a unix socket that can be reconnected"),
         _ => Some("a network socket"),
     })
 }

@@ -1,6 +1,6 @@
-//! `exec`: engines build the process anew, from what they were told and not from the rewritten configuration (dockerd
-//! for `docker exec` and HEALTHCHECK, containerd's CRI plugin for `kubectl exec` and probes), so it goes through the
-//! same rules. The engine's file is never changed.
+//! `exec`: engines build the process from their own data and not from the rewritten configuration (dockerd
+//! for `docker exec` and HEALTHCHECK, containerd's CRI plugin for `kubectl exec` and probes), so it passes
+//! through the same rules. The engine's file is never changed.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -14,38 +14,41 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::{Call, descriptors, environment_strays, found, words};
+use super::{RuntimeCall, credential_variables, descriptors, exec_arguments, existing_container};
 use crate::audit::{Line, Outcome};
+use crate::bundle;
 use crate::config::{Document, Kind, View};
 use crate::files;
 use crate::invocation::Change;
 use crate::policy::{Openings, Policy};
-use crate::prepare;
 use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, Subject, World};
 
-pub(super) fn exec(call: &Call) -> Result<Infallible> {
-    let Some((_, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
+pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
+    let Some((_, record)) = existing_container::record(call)? else {
+        return call.runtime.exec(call.args, &[]);
+    };
     if record.init.is_none() {
         bail!("it is not started yet, so its network is not sealed; start it first");
     }
     let additions = call.settings.credentials.clone();
     let unset = descriptors::guard(call)?;
-    let strays = [environment_strays(&additions), unset].concat();
+    let strays = [credential_variables(&additions), unset].concat();
     let answers = call.settings.rules.clone();
     let policy = Policy {
         why: record.why.clone(),
         firewall: record.firewall,
         credentials: additions,
-        // Of create only: a process that joins gets the container's filter from the runtime.
+        // For create only: a process that joins gets the container's filter from the runtime.
         families: Vec::new(),
         openings: Openings::default(),
         answers,
     };
-    let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
+    let world = World { confined: record.confined, core_dumps: bundle::core_dumps(), ..World::default() };
     let subject = Subject { policy, network: record.network.clone(), world, hook: None };
 
-    // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
+    // A process of crun's exec has the caller's limits, unless its process file sets some; runc gives it the
+    // container's.
     rules::check_core_dumps(&subject)?;
     if rules::limits_core_dumps(&subject) {
         setrlimit(Resource::RLIMIT_CORE, rules::CORE_LIMIT, rules::CORE_LIMIT)
@@ -57,12 +60,12 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     if process.is_none() {
         of_the_bundle(&record.bundle, &subject)?;
     }
-    // Behind those that are handed over to the process.
+    // After the descriptors that are passed to the process.
     let handed_over = invocation.preserve_fds.as_deref().and_then(|n| n.to_str()?.parse().ok());
     let first = handed_over.unwrap_or(0i32).max(0).saturating_add(3);
     let filtered = process.map(|given| filtered(Path::new(&given.value), &subject, first));
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
-    let removed = words::removed(invocation, &subject)?;
+    let removed = exec_arguments::removed(invocation, &subject)?;
     rules.extend(removed.iter().map(|(rule, _)| (*rule).to_owned()));
     let set = process.zip(filtered.as_deref()).map(|(given, path)| Change::Set(given, path));
     let changes: Vec<Change> =
@@ -72,13 +75,13 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 
-/// Without a process file, runc and youki take what the command line does not say, capabilities and variables
-/// too, from the `config.json` that is in the bundle now. It has to hold to the rules as it did when the
+/// Without a process file, runc and youki take what the command line does not specify, capabilities and
+/// variables too, from the current `config.json` in the bundle. It must satisfy the rules as it did when the
 /// container was created.
 fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
     let path = bundle.join("config.json");
     if !path.try_exists().unwrap_or(true) {
-        // crun has a copy, and the others say that it is missing.
+        // crun has a copy, and the others report that it is missing.
         return Ok(());
     }
     let changed =
@@ -89,9 +92,9 @@ fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
     prove(Kind::Process, &View { process, unknown, ..View::default() }, subject).with_context(changed)
 }
 
-/// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on, and the
-/// rules that changed something; `None` when nothing has to change. The copy is in memory and goes with the runtime:
-/// whoever is killed in between, no file is left.
+/// A filtered copy of a process file, as a path that the runtime can open, with a descriptor of at least
+/// `first`, and the rules that changed something; `None` if nothing has to change. The copy is in memory and
+/// ends with the runtime: no file is left, whichever process is killed.
 fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
@@ -104,7 +107,7 @@ fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsStri
     let memory = memfd_create(c"process.json", MemFdCreateFlag::MFD_CLOEXEC);
     let mut memory = std::fs::File::from(memory.context("cannot make a file in memory")?);
     memory.write_all(&text).context("cannot write a file in memory")?;
-    // Without close-on-exec: the runtime opens it by this name.
+    // Without close-on-exec: the runtime opens it by this path.
     let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(first));
     let path = format!("/proc/self/fd/{}", kept.context("cannot keep a file in memory")?);
     Ok((Some(path.into()), rules))

@@ -1,5 +1,6 @@
-//! The shim's own flags. They lead the command line, so that an engine can put them there (Docker's `runtimeArgs`),
-//! begin with `--isolate` so that they are no runtime's, and are gone before the runtime sees its arguments.
+//! The shim's own flags. They precede the runtime's arguments, so that an engine can add them (Docker's
+//! `runtimeArgs`), begin with `--isolate` so that they are no runtime's, and are removed before the runtime
+//! sees its arguments.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::rules::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG};
 
-/// What the leading flags say.
+/// The values of the leading flags.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
     /// `--isolate=always`: as `mode = "always"` in the settings.
@@ -24,15 +25,15 @@ pub(super) struct Flags {
     pub(super) forget: Option<PathBuf>,
 }
 
-/// What a flag sets.
+/// The effect of a flag.
 enum Sets {
-    /// Nothing else: the flag is a whole word.
+    /// `always`: the flag is a whole word.
     Always,
-    /// A path, which is behind its `=`.
+    /// A path, after its `=`.
     Path(fn(&mut Flags) -> &mut Option<PathBuf>),
 }
 
-/// All flags; docs/man/oci-isolate.8.md has the same. No flag loosens: there is no `--isolate=annotation`.
+/// All flags; docs/man/oci-isolate.8.md lists the same. No flag loosens: there is no `--isolate=annotation`.
 const FLAGS: [(&str, Sets); 5] = [
     ("--isolate=always", Sets::Always),
     ("--isolate-config=", Sets::Path(|flags| &mut flags.config)),
@@ -53,14 +54,16 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
             break;
         }
         if !FLAGS.iter().any(|(flag, sets)| set(first, flag, sets, &mut flags)) {
-            bail!("{first:?} is no flag of ours; there are --isolate=always and --isolate-config=PATH");
+            bail!(
+                "{first:?} is not a flag of oci-isolate; its flags are --isolate=always and --isolate-config=PATH"
+            );
         }
         rest = behind;
     }
     Ok((flags, rest))
 }
 
-/// Whether a word is this flag, which then has been set.
+/// Sets the flag if the word is this flag; whether it is.
 fn set(word: &OsStr, flag: &str, sets: &Sets, flags: &mut Flags) -> bool {
     match (sets, word.as_bytes().strip_prefix(flag.as_bytes())) {
         (Sets::Always, Some([])) => flags.always = true,

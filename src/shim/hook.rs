@@ -1,6 +1,6 @@
-//! What a runtime calls us for in the middle of `create`, `run` and `restore`: lockdown as the first hook of all where
-//! something stays open, sealing as the last `createRuntime` hook, forgetting as a `poststop` hook. Hooks get the
-//! container's state on stdin (runtime-spec, config.md, "POSIX-platform Hooks").
+//! The hooks that a runtime runs during `create`, `run` and `restore`: lockdown as the first hook if there
+//! are openings, sealing as the last `createRuntime` hook, removing the record as a `poststop` hook. Hooks
+//! get the container's state on stdin (runtime-spec, config.md, "POSIX-platform Hooks").
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -11,18 +11,18 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 
-use super::given_back;
+use super::release_netns;
 use super::sealing::{self, SEAL};
 use crate::audit::{self, Line, Outcome};
-use crate::peers;
-use crate::proc::Process;
+use crate::job;
+use crate::proc::ProcessId;
 use crate::record::{InitProcess, Record, Slot};
 use crate::seal;
 
 /// The largest state that is read, in bytes: it carries the annotations.
 const STATE_LIMIT: u64 = 128 << 20;
 
-/// The first hook: lockdown, before anything is plumbed.
+/// The first hook: lockdown, before any network is set up.
 pub(super) fn lock_down(record: &Path) -> Result<ExitCode> {
     let (_, record, init) = called(record)?;
     seal::lock_down(init.netns.as_fd())
@@ -38,14 +38,13 @@ pub(super) fn seal(record: &Path) -> Result<ExitCode> {
     let sealed = sealed.with_context(|| format!("container {} not sealed", created.id));
     sealed.inspect_err(|error| {
         let (line, why) = (created.audit_line(&slot, Outcome::Refused), format!("{error:#}"));
-        // It is refused in any case.
+        // The refusal stands whether or not it can be logged.
         let _ = audit::write(&created.audit, &Line { verb: SEAL, why: Some(&why), ..line });
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The container for which a hook is called, and its init process; a user who is not root is in its user namespace
-/// from then on.
+/// The container of a hook, and its init process; a user who is not root is in its user namespace afterwards.
 fn called(record: &Path) -> Result<(Slot, Record, InitProcess)> {
     let state = state()?;
     let slot = Slot::at(record)?;
@@ -54,14 +53,15 @@ fn called(record: &Path) -> Result<(Slot, Record, InitProcess)> {
         bail!("the state is container {}'s, the record {}'s", state.id(), record.id);
     }
     let pid = state.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 1);
-    let process = Process::of(pid.context("the container's state has no pid")?)?;
+    let process = ProcessId::of(pid.context("the container's state has no pid")?)?;
     if !geteuid().is_root() {
         seal::join_user_namespace(process.dir().path())?;
     }
     Ok((slot, record, InitProcess::open(process)?))
 }
 
-/// The container's state. It is read to its end before anything else: crun dies of a hook that does not (SIGPIPE).
+/// The container's state. It is read to the end before anything else: a hook that does not kills crun
+/// (SIGPIPE).
 fn state() -> Result<State> {
     let mut text = Vec::new();
     std::io::stdin().take(STATE_LIMIT).read_to_end(&mut text).context("cannot read the container's state")?;
@@ -73,13 +73,13 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
     let slot = Slot::at(record)?;
     let record = slot.load().ok().flatten();
-    peers::leave(&slot, record.as_ref())?;
+    job::leave(&slot, record.as_ref())?;
     if let Some(record) = record {
         let line = record.audit_line(&slot, Outcome::Deleted);
         let line = Line { verb: Some("delete"), why: None, ..line };
-        // It is gone in any case.
+        // The container is gone whether or not it can be logged.
         let _ = audit::write(&record.audit, &line);
-        given_back::give_back(&slot, &record)?;
+        release_netns::release(&slot, &record)?;
     }
     Ok(ExitCode::SUCCESS)
 }

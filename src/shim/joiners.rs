@@ -1,18 +1,20 @@
-//! A container that is not isolated may not join a namespace of one that is. It has a network: in a shared pid namespace
-//! that is reached by ptrace(2) or `/proc/PID/root`, in a shared network namespace by a relay.
+//! A container that is not isolated must not join a namespace of one that is. It has a network, which the
+//! other could use: in a shared pid namespace by ptrace(2) or `/proc/PID/root`, in a shared network namespace
+//! by a relay.
 //!
-//! It costs one system call where there is no isolated container, and otherwise what [`config::joined`] and the records cost.
+//! This costs one system call if there is no isolated container, and otherwise [`config::joined`] and reading
+//! the records.
 
 use anyhow::{Result, bail};
 
-use super::Call;
+use super::RuntimeCall;
+use crate::bundle::Bundle;
 use crate::config;
-use crate::prepare::Bundle;
 use crate::proc::{Dir, Inode};
 use crate::record::Store;
 use crate::settings::Consent;
 
-/// By which the kernel has them in `/proc/PID/ns`. What is not here says names or clocks only.
+/// The kernel's names in `/proc/PID/ns`. The other kinds isolate names or clocks only.
 const KINDS: [(&str, &str); 5] =
     [("pid", "pid"), ("network", "net"), ("ipc", "ipc"), ("mount", "mnt"), ("user", "user")];
 
@@ -20,16 +22,16 @@ const KINDS: [(&str, &str); 5] =
 ///
 /// # Errors
 /// It names such a namespace.
-pub(super) fn check(call: &Call, bundle: &Bundle) -> Result<()> {
+pub(super) fn check(call: &RuntimeCall, bundle: &Bundle) -> Result<()> {
     let store = Store::ours();
-    if call.settings.joiners == Consent::Allow || !store.is_any() {
+    if call.settings.joiners == Consent::Allow || !store.may_have_records() {
         return Ok(());
     }
     let named = |(word, path): (String, String)| {
         let (word, file) = KINDS.iter().find(|(known, _)| *known == word)?;
-        // Runtimes stand in the bundle.
+        // Runtimes run in the bundle's directory.
         let it = Inode::of(&bundle.path.join(path)).ok()?;
-        // The machine's own is no isolated container's.
+        // The host's own is no isolated container's.
         (Dir::ours().ns(file).ok() != Some(it)).then_some((*word, *file, it))
     };
     let named: Vec<_> = config::joined(&bundle.config.bytes).into_iter().filter_map(named).collect();

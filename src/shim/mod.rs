@@ -1,22 +1,21 @@
-//! The story of one call: argv in, the real runtime out. The one `match` that says which verb does what is
-//! `answer`; each verb has its file. Whatever is unclear ends in an error, and an error ends in exit status 1 with
-//! nothing exec'd.
+//! One call from argv to the real runtime. The `match` in `answer` maps each verb to its file. Anything
+//! ambiguous is an error, and an error ends in exit status 1 with nothing exec'd.
 
 mod create;
 mod delete;
 mod descriptors;
 mod exec;
+mod exec_arguments;
+mod existing_container;
 mod flags;
-mod found;
-mod given_back;
 mod hook;
 mod joiners;
-mod opened;
-mod others;
-mod recorded;
+mod release_netns;
+mod seal_allow_list;
 mod sealing;
 mod start;
-mod words;
+mod unhandled;
+mod without_settings;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,9 +24,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::audit::{self, Line, Outcome};
-use crate::complain::{Log, complain};
+use crate::bundle;
+use crate::diagnostics::{Log, report};
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
-use crate::prepare;
 use crate::record::Slot;
 use crate::rules::credentials;
 use crate::runtime::{self, Runtime};
@@ -38,30 +37,30 @@ use flags::Flags;
 /// Why a container without a record passes through.
 const NOT_ISOLATED: &str = "it is not isolated";
 
-/// The whole program: reads the process' arguments, and becomes the real runtime. It returns only when there is
-/// something left to do behind the runtime, or with an error that has been said.
+/// The whole program: reads the process' arguments and becomes the real runtime. Returns only if something is
+/// left to do after the runtime, or after reporting an error.
 #[must_use]
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut log = Log::default();
-    match flags::read(&args).and_then(|(flags, args)| story(&flags, args, &mut log)) {
+    match flags::read(&args).and_then(|(flags, args)| handle(&flags, args, &mut log)) {
         Ok(code) => code,
         Err(error) => {
-            complain(&log, &format!("{error:#}"));
+            report(&log, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What the verbs work with.
-struct Call<'a> {
+/// A call of the runtime that the shim handles.
+struct RuntimeCall<'a> {
     settings: &'a Settings,
     runtime: &'a Runtime,
     args: &'a [OsString],
     invocation: &'a Invocation,
 }
 
-fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
+fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
     if let Some(record) = &flags.close {
         return hook::lock_down(record);
     }
@@ -75,60 +74,60 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         let globals = invocation::globals(dialect, args);
         Log::of(globals.log.as_deref(), globals.log_format.as_deref())
     };
-    // Which runtime it is nobody knows before the settings are read; all of them know runc's flags for the log.
+    // The runtime is unknown before the settings are read; all of them know runc's flags for the log.
     *log = log_of(Dialect::Runc);
-    let settings = match usable(flags) {
+    let settings = match load_settings(flags) {
         Ok(settings) => settings,
         Err(why) => {
-            recorded::describe_without_settings(args)?;
-            return recorded::answer_without_settings(args)?.ok_or(why);
+            without_settings::answer_about_runtime(args)?;
+            return without_settings::answer_by_record(args)?.ok_or(why);
         }
     };
     let runtime = match Runtime::find(&settings.runtime) {
         Ok(runtime) => runtime,
-        Err(why) => return recorded::answer_without_settings(args)?.ok_or(why),
+        Err(why) => return without_settings::answer_by_record(args)?.ok_or(why),
     };
     if runtime.dialect() != Dialect::Runc {
         *log = log_of(runtime.dialect());
     }
     match invocation::read(runtime.dialect(), args) {
         Reading::NotOurs(why) => {
-            if let Err(error) = others::check(&settings, runtime.dialect(), args, &why) {
-                return Err(refused(&settings, &runtime, error));
+            if let Err(error) = unhandled::check(&settings, runtime.dialect(), args, &why) {
+                return Err(audit_unread(&settings, &runtime, error));
             }
             match runtime.exec(args, &[])? {}
         }
         Reading::Unclear(why) => {
             let why = anyhow!("cannot read the command line with certainty: {why}");
-            Err(refused(&settings, &runtime, why))
+            Err(audit_unread(&settings, &runtime, why))
         }
         Reading::Understood(invocation) => {
             let (settings, runtime) = (&settings, &runtime);
-            let call = Call { settings, runtime, args, invocation: &invocation };
+            let call = RuntimeCall { settings, runtime, args, invocation: &invocation };
             answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }
 }
 
-/// Writes down that a call was refused of which no more is known.
-fn refused(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
+/// Audits the refusal of a call of which no more is known.
+fn audit_unread(settings: &Settings, runtime: &Runtime, why: anyhow::Error) -> anyhow::Error {
     let (text, runtime) = (format!("{why:#}"), Some(runtime.path()));
     let line = Line { why: Some(&text), runtime, ..Line::of(Outcome::Refused) };
-    // It is refused in any case.
+    // The refusal stands whether or not it can be logged.
     let _ = audit::write(&settings.audit, &line);
     why
 }
 
-/// The settings, with what the flags add to them.
-fn usable(flags: &Flags) -> Result<Settings> {
-    let mut settings = prepare::settings(flags.config.as_deref())?;
+/// The settings, modified by the flags.
+fn load_settings(flags: &Flags) -> Result<Settings> {
+    let mut settings = bundle::load_settings(flags.config.as_deref())?;
     if flags.always {
         settings.mode = Mode::Always;
     }
     Ok(settings)
 }
 
-fn answer(call: &Call) -> Result<ExitCode> {
+fn answer(call: &RuntimeCall) -> Result<ExitCode> {
     let shown = call.invocation.id.display();
     match call.invocation.verb {
         Verb::Create => {
@@ -153,14 +152,14 @@ fn never(never: std::convert::Infallible) -> ExitCode {
     match never {}
 }
 
-impl Call<'_> {
-    /// The slot of the container's record; `None` when no container can have that id.
+impl RuntimeCall<'_> {
+    /// The slot of the container's record; `None` if the id is invalid.
     fn slot(&self) -> Result<Option<Slot>> {
         let Some(id) = self.invocation.id.to_str() else { return Ok(None) };
         Ok(Slot::of(&self.root()?, id))
     }
 
-    /// Writes down what was decided. The line says the rest of this call by itself.
+    /// Audits a decision; the rest of this call is added to the line.
     fn audit(&self, line: Line) -> Result<()> {
         if self.settings.audit.file.is_none() {
             return Ok(());
@@ -174,14 +173,14 @@ impl Call<'_> {
         audit::write(&self.settings.audit, &Line { verb, id: &id, root, bundle, runtime, ..line })
     }
 
-    /// The same for what passes through, if that is wanted. It passes through in any case.
+    /// Audits a call that passes through, if configured. It passes through in any case.
     fn audit_passed_through(&self, why: &str) {
         if self.settings.audit.passed_through {
             let _ = self.audit(Line { why: Some(why), ..Line::of(Outcome::PassedThrough) });
         }
     }
 
-    /// The same for an error, which it stays in any case. A delete that failed decided nothing.
+    /// Audits an error, which is returned in any case. A failed delete decided nothing.
     fn audit_refused(&self, error: &anyhow::Error) {
         if self.invocation.verb != Verb::Delete {
             let why = format!("{error:#}");
@@ -195,9 +194,9 @@ impl Call<'_> {
     }
 }
 
-/// Names of credentials in our own environment: the runtime is exec'd without them, so that it can hand them to
-/// nobody.
-fn environment_strays(additions: &Credentials) -> Vec<OsString> {
+/// Credential variables in our own environment: the runtime is exec'd without them, so that it cannot pass
+/// them on.
+fn credential_variables(additions: &Credentials) -> Vec<OsString> {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let entry = |(name, value): &(OsString, OsString)| {
         let mut entry = name.to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! Seals the container of a record: its namespace, what is remembered of that, and the line in the audit log.
+//! Seals the container of a record: its namespace, the record, and the line in the audit log.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -8,18 +8,18 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::opened;
+use super::seal_allow_list;
 use crate::audit::{self, Line, Outcome};
-use crate::peers;
+use crate::job;
 use crate::record::{InitProcess, Record, Slot, Store};
 use crate::rules::{Network, SEAL_FLAG};
 use crate::seal::{self, Desired};
 
-/// What the audit log calls the sealing of a namespace: at `start`, or in the middle of `run` and `restore`.
+/// The verb in the audit log for sealing a namespace: at `start`, or during `run` and `restore`.
 pub(super) const SEAL: Option<&str> = Some("seal");
 
-/// Seals at `start`. A user who is not root has the right to do so only inside of the container's user namespace,
-/// from which there is no way back: then a child does it, which is the hook by another caller.
+/// Seals at `start`. A user who is not root may do so only inside the container's user namespace, which
+/// cannot be left again: then a child process does it, by the code of the hook.
 pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     if geteuid().is_root() {
         return seal_container(slot, record, init);
@@ -40,7 +40,7 @@ pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> 
     Ok(())
 }
 
-/// Seals the network namespace of an isolated container's init process, remembers what that did, and writes it down.
+/// Seals the network namespace of an isolated container's init process, and records and audits it.
 pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     let created = record.clone();
     seal_namespace(slot, record, init)?;
@@ -52,7 +52,7 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
         (Network::Joined { .. }, _) => join(slot, record, init),
         (_, Some(opened)) => {
             let opened = opened.clone();
-            opened::seal(slot, record, opened, init)
+            seal_allow_list::seal(slot, record, opened, init)
         }
         (network, None) => {
             let addresses = network.addresses().to_vec();
@@ -64,14 +64,14 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
     }
 }
 
-/// Looks at the namespace that a container joins, and changes nothing in it but who is a peer of whom.
+/// Checks the namespace that a container joins, and changes only its job's peers.
 fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
-    // From here on whoever made the namespace what it is finds this process in it, and leaves it so.
+    // From here on the namespace's owner finds this process in it, and leaves the namespace unchanged.
     let _lock = slot.lock_peers()?;
     if init.netns.is_host()? {
         bail!("its network namespace is the host's");
     }
-    if let Some(why) = peers::against(&Store::of(slot), init.netns.id(), init.process.pid)? {
+    if let Some(why) = job::why_not_joinable(&Store::of(slot), init.netns.id(), init.process.pid)? {
         bail!("the network namespace that it joins {why}");
     }
     let verified = seal::verify(init.netns.as_fd())?;
@@ -84,7 +84,7 @@ fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
     record.init = Some(init.process);
     slot.update(&record)?;
     match record.job() {
-        Some(_) => peers::settle(slot, &record).context("cannot join the job"),
+        Some(_) => job::settle(slot, &record).context("cannot join the job"),
         None => Ok(()),
     }
 }

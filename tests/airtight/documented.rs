@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::ways::WAYS;
-use test_support::said::{command, say};
+use test_support::command::{command, say};
 
 #[test]
 fn the_documentation_has_each_way() {

@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
+use test_support::command::{command, say};
 use test_support::containerd::{self, Containerd, RUNC};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::podman::{Podman, User};
-use test_support::said::{command, say};
 use test_support::{ISOLATE, bundle, shim};
 
 /// The probe, built once.
@@ -96,7 +96,7 @@ const ALL: [&str; 13] = [
     "open_by_handle_at",
 ];
 
-fn runc(host: &Host, runtime: &Path, seccomp: &Value, id: &str) -> String {
+fn runc(host: &EngineHost, runtime: &Path, seccomp: &Value, id: &str) -> String {
     let mut spec = bundle::spec(host, &["/bin/ways"]);
     let (key, value) = ISOLATE.split_once('=').unwrap();
     spec["annotations"] = json!({ key: value });
@@ -109,8 +109,8 @@ fn runc(host: &Host, runtime: &Path, seccomp: &Value, id: &str) -> String {
     say(host.command(runtime.to_str().unwrap()).args(["run", "--bundle", &host.at(id), id])).must()
 }
 
-fn runc_host() -> Host {
-    let host = Host::new(Kind::Machine);
+fn runc_host() -> EngineHost {
+    let host = EngineHost::new(Kind::Machine);
     bundle::rootfs(&host);
     std::fs::copy(probe(), host.dir().join("rootfs/bin/ways")).unwrap();
     host

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::ways::{Deed, Under, WAYS, Way, number};
+use test_support::command::{Finished, command, say, wait_for};
 use test_support::containerd::RUNC;
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
-use test_support::said::{Said, command, say, wait_for};
+use test_support::host::{EngineHost, Kind};
 use test_support::{ISOLATE, bundle, shim};
 
 /// What only the other side knows.
@@ -32,13 +32,13 @@ fn reach() -> &'static Path {
 
 /// A host with everything on it that the ways lead to.
 pub(crate) struct Site<'h> {
-    host: &'h Host,
+    host: &'h EngineHost,
     /// What stands for what in the ways' scripts and options.
     words: Vec<(&'static str, String)>,
 }
 
 impl<'h> Site<'h> {
-    fn new(host: &'h Host) -> Self {
+    fn new(host: &'h EngineHost) -> Self {
         static PORT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let dir = host.dir().to_str().unwrap().to_owned();
         std::fs::copy(reach(), host.dir().join("reach")).unwrap();
@@ -89,7 +89,7 @@ impl<'h> Site<'h> {
     }
 
     /// Runs a container while on the host happens what the way needs. The second is what a program of the host's said.
-    pub(crate) fn run(&self, way: &Way, container: impl FnOnce() -> Said) -> (Said, bool) {
+    pub(crate) fn run(&self, way: &Way, container: impl FnOnce() -> Finished) -> (Finished, bool) {
         let handler = Handler::of(way.host);
         let up = self.host.dir().join("up");
         for file in ["up/ready", "up/done", "late/late", "agent/sock"] {
@@ -149,7 +149,7 @@ impl<'h> Site<'h> {
 }
 
 /// Whether the word of the other side has arrived.
-pub(crate) fn is_open((said, handled): &(Said, bool)) -> bool {
+pub(crate) fn is_open((said, handled): &(Finished, bool)) -> bool {
     *handled || said.out.lines().any(|line| line == WORD)
 }
 
@@ -239,7 +239,7 @@ impl<'s> Table<'s> {
     }
 
     /// Goes the way twice. `container` is told whether to isolate.
-    fn go(&mut self, way: &Way, container: impl Fn(bool) -> Said) {
+    fn go(&mut self, way: &Way, container: impl Fn(bool) -> Finished) {
         self.ways += 1;
         let about = format!("{}: {}", self.engine, way.name);
         let before = self.site.run(way, || container(false));
@@ -292,7 +292,7 @@ impl<'s> Table<'s> {
 
 #[test]
 fn every_way_out_of_a_container_of_runc_is_closed() {
-    let host = Host::new(Kind::Machine);
+    let host = EngineHost::new(Kind::Machine);
     bundle::rootfs(&host);
     std::fs::copy(reach(), host.dir().join("rootfs/bin/reach")).unwrap();
     let site = Site::new(&host);

@@ -8,9 +8,9 @@ use oci_isolate::rules::credentials::places::{self, Masked};
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, mount, refused};
+use test_support::command::Finished;
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::Said;
 use test_support::shim;
 
 /// A file with this in it is a credential; put together here, so that no scanner takes this file for a leak.
@@ -35,7 +35,7 @@ fn looking_for(bench: &Bench, paths: &[String]) -> Value {
     spec
 }
 
-fn found(said: &Said) -> BTreeSet<String> {
+fn found(said: &Finished) -> BTreeSet<String> {
     said.out.lines().map(str::to_owned).collect()
 }
 
@@ -188,7 +188,7 @@ fn more_homes_than_can_be_looked_into_are_refused() {
     assert!(bench.closed(&spec).out.contains("started"));
     write(&rootfs, "/etc/passwd", &users(17_000));
     let why =
-        "credential-files: there are more than 16384 homes to look into; mount fewer of them, or set [rules]";
+        "credential-files: there are more than 16384 homes to search; mount fewer of them, or set [rules]";
     refused(&bench.closed(&spec), why).unwrap();
     write(&rootfs, "/etc/passwd", &"x".repeat(5 << 20));
     refused(&bench.closed(&spec), "credential-files: /etc/passwd of the image is larger than 4 MiB").unwrap();
@@ -319,11 +319,11 @@ fn values_and_the_environment_of_hooks_inside_hold_no_credential() {
             "createContainer": [hook(bench.host.at("rootfs/created"))],
             "startContainer": [hook("/started".into())],
         });
-        let names = |said: &Said| -> Vec<String> {
+        let names = |said: &Finished| -> Vec<String> {
             let name = |line: &str| line.split_once('=').map(|(name, _)| name.to_owned());
             said.out.lines().filter_map(name).collect()
         };
-        let count = |said: &Said, name: &str| names(said).iter().filter(|found| *found == name).count();
+        let count = |said: &Finished, name: &str| names(said).iter().filter(|found| *found == name).count();
 
         let open = bench.open(&spec);
         for (name, _) in &values {
@@ -332,7 +332,7 @@ fn values_and_the_environment_of_hooks_inside_hold_no_credential() {
                 format!("{kind:?}: {name} is not there without the shim: {open}"),
             );
         }
-        let of_hooks = |said: &Said| (count(said, "HOOK_KEPT"), count(said, "AWS_SECRET_ACCESS_KEY"));
+        let of_hooks = |said: &Finished| (count(said, "HOOK_KEPT"), count(said, "AWS_SECRET_ACCESS_KEY"));
         findings.claim(of_hooks(&open) == (2, 2), format!("{kind:?}: hooks without the shim: {open}"));
         let closed = bench.closed(&spec);
         for (name, _) in &values {

@@ -11,9 +11,9 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, mount, refused};
+use test_support::command::{Finished, say};
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::{Said, say};
 use test_support::{dns, shim};
 
 const CONTAINERD: &str = "io.kubernetes.cri.sandbox-namespace";
@@ -80,12 +80,12 @@ impl Net {
     }
 
     /// Creates and starts a container that serves its page.
-    fn start(&self, runtime: &Path, root: &str, name: &str, spec: &Value) -> Said {
+    fn start(&self, runtime: &Path, root: &str, name: &str, spec: &Value) -> Finished {
         self.start_after("true", runtime, root, name, spec)
     }
 
     /// The same with a command of the host between `create` and `start`.
-    fn start_after(&self, between: &str, runtime: &Path, root: &str, name: &str, spec: &Value) -> Said {
+    fn start_after(&self, between: &str, runtime: &Path, root: &str, name: &str, spec: &Value) -> Finished {
         let bundle = self.bench.dir(&format!("bundle-{name}"));
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
         let (runtime, root) = (runtime.display().to_string(), self.bench.host.at(root));
@@ -101,24 +101,24 @@ impl Net {
     }
 
     /// A container that serves its page, isolated, with these annotations besides.
-    fn member(&self, root: &str, name: &str, last: u8, host_name: &str, annotations: Notes) -> Said {
+    fn member(&self, root: &str, name: &str, last: u8, host_name: &str, annotations: Notes) -> Finished {
         self.plumb(name, last);
         let spec = isolated(&self.spec(name, host_name, annotations, "exec httpd -f -h /www"));
         self.start(&shim(), root, name, &spec)
     }
 
-    fn exec(&self, name: &str, command: &[&str]) -> Said {
+    fn exec(&self, name: &str, command: &[&str]) -> Finished {
         let made = self.made.borrow();
         let (runtime, root, _) = made.iter().find(|(.., made)| made == name).unwrap();
         say(self.bench.host.command(runtime).args(["--root", root, "exec", name]).args(command))
     }
 
-    fn fetch(&self, from: &str, to: &str) -> Said {
+    fn fetch(&self, from: &str, to: &str) -> Finished {
         self.exec(from, &["timeout", "3", "bash", "-c", FETCH, to])
     }
 
     /// Runs `isolatectl` on the host.
-    fn isolatectl(&self, args: &[&str]) -> Said {
+    fn isolatectl(&self, args: &[&str]) -> Finished {
         let program = self.bench.host.dir().join("isolatectl");
         if !program.exists() {
             std::fs::copy(test_support::isolatectl(), &program).unwrap();

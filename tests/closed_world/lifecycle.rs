@@ -213,7 +213,7 @@ fn an_isolated_container_is_not_restored_unless_the_settings_say_so() {
     settings("");
     refused(
         &restore("web"),
-        "container web not restored: nothing tells whether it was isolated when it was checkpointed",
+        "container web not restored: whether it was isolated when it was checkpointed is unknown",
     )
     .unwrap();
     assert!(restore("plain").must().contains("asked: "));

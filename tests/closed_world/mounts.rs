@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::uevents::Uevents;
 use test_support::bench::{Bench, TOKEN, listen, mount, refused};
+use test_support::command::{Finished, wait_for};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::{Said, wait_for};
 
 /// Adds a mount of any type.
 fn add(spec: &mut Value, mount: Value) {
@@ -297,7 +297,7 @@ fn a_bind_mount_without_a_source_and_ways_through_dotdot_are_refused() {
 }
 
 /// Whether the container's programs reach the host's socket, and whether they can use the rest of the directory.
-fn reached(bench: &Bench, said: &Said, findings: &mut Findings, what: &str) {
+fn reached(bench: &Bench, said: &Finished, findings: &mut Findings, what: &str) {
     findings.claim(!said.out.contains(TOKEN), format!("{what}: it is reached: {said}"));
     findings.claim(said.out.contains("read works"), format!("{what}: other files do not work: {said}"));
     let written = std::fs::read_to_string(bench.host.dir().join("home/written"));

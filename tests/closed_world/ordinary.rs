@@ -2,11 +2,11 @@
 //! the bare runtime.
 
 use test_support::ISOLATE;
+use test_support::command::Finished;
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::host::Host;
+use test_support::host::EngineHost;
 use test_support::podman::{self, Podman, User};
-use test_support::said::Said;
 
 /// An ordinary command line: its options, with the host's directory for `@`, and what the container runs.
 struct Line(&'static str, &'static str);
@@ -88,7 +88,7 @@ const ROOTLESS: &[Line] = &[
     Line("--group-add keep-groups", "echo started"),
 ];
 
-fn data(host: &Host) {
+fn data(host: &EngineHost) {
     host.sh(&format!(
         "umask 0; mkdir -p {0}/data; echo in >{0}/data/in; echo A=1 >{0}/env",
         host.at("").trim_end_matches('/')
@@ -97,7 +97,7 @@ fn data(host: &Host) {
 }
 
 /// Compares both runs of each line; `run` gets the options and the program.
-fn compare(about: &str, host: &Host, lines: &[&[Line]], run: impl Fn(bool, &[&str]) -> Said) {
+fn compare(about: &str, host: &EngineHost, lines: &[&[Line]], run: impl Fn(bool, &[&str]) -> Finished) {
     let mut findings = Findings::default();
     let here = host.at("");
     for Line(options, script) in lines.iter().copied().flatten() {

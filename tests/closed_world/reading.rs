@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, refused, tools};
+use test_support::command::Finished;
 use test_support::host::Kind;
 use test_support::podman::{Podman, User};
-use test_support::said::Said;
 use test_support::{ISOLATE, shim};
 
 /// A BPF program that allows every call: BPF_RET | BPF_K, SECCOMP_RET_ALLOW.
@@ -69,7 +69,7 @@ const NET_ADMIN: u64 = 1 << 12;
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// Which of the two the process has.
-fn admin(said: &Said) -> u64 {
+fn admin(said: &Finished) -> u64 {
     let line = said.out.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let line = line.unwrap_or_else(|| panic!("no CapEff: {said}"));
     u64::from_str_radix(line.trim(), 16).unwrap() & (NET_ADMIN | SYS_ADMIN)
@@ -114,7 +114,7 @@ fn an_option_of_a_mount_does_not_hide_behind_a_nul() {
 
 /// Starts the container in the background, behind the shim if so, and goes on with a script in which `r` is
 /// the runtime.
-fn exec(bench: &Bench, through_shim: bool, spec: &Value, then: &str) -> Said {
+fn exec(bench: &Bench, through_shim: bool, spec: &Value, then: &str) -> Finished {
     let root = bench.host.at("state");
     let script = format!(
         "r() {{ v=$1; shift; \"$runtime\" --root {root} $v \"$@\"; }}

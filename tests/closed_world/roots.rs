@@ -9,11 +9,11 @@ use serde_json::json;
 
 use test_support::ISOLATE;
 use test_support::bench::{Bench, TOKEN, listen, refused, tools};
+use test_support::command::{Finished, wait_for};
 use test_support::findings::Findings;
 use test_support::host::Kind;
 use test_support::image;
 use test_support::podman::{Podman, Release, User};
-use test_support::said::{Said, wait_for};
 
 /// Serves the token on the host, or in a chroot that is the root.
 struct Daemon<'b> {
@@ -53,7 +53,7 @@ fn connect(at: &str) -> String {
     format!("perl /connect.pl {at} 2>&1; echo ran")
 }
 
-fn claim(findings: &mut Findings, what: &str, bare: &Said, closed: &Said, open: &str, words: &str) {
+fn claim(findings: &mut Findings, what: &str, bare: &Finished, closed: &Finished, open: &str, words: &str) {
     findings.claim(bare.out.contains(open), format!("{what} is not open without the shim: {bare}"));
     findings.about(what, refused(closed, words).err().into_iter().collect());
 }

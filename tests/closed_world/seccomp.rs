@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, CORE_PATTERN, CorePattern, isolated, refused};
+use test_support::command::{command, say, wait_for};
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::{command, say, wait_for};
 use test_support::shim;
 
 const DOCKER_20: &str = include_str!("../data/seccomp/docker-20.10.json");

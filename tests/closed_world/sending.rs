@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated};
+use test_support::command::{Finished, command, say, wait_for};
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::{Said, command, say, wait_for};
 use test_support::shim;
 
 /// Ways that lead nowhere with the bare runtime either, what the program says, and why.
@@ -214,7 +214,7 @@ impl<'b> Container<'b> {
         container
     }
 
-    fn send(&self, names: &[&str]) -> Said {
+    fn send(&self, names: &[&str]) -> Finished {
         let root = self.bench.host.at("state");
         let command = ["--root", &root, "exec", "c", "sending"];
         say(self.bench.host.command(self.runtime.to_str().unwrap()).args(command).args(names))

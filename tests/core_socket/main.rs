@@ -15,13 +15,13 @@ use serde_json::json;
 
 use test_support::bench::{Bench, CORE_PATTERN, CorePattern, refused};
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::life::Life;
 
 const WHY: &str = "core-dumps: /proc/sys/kernel/core_pattern names a socket of the host";
 
 /// Has a host's own /proc show a socket, and no other's.
-fn pretend(host: &Host) {
+fn pretend(host: &EngineHost) {
     let file = host.write("core_pattern", "@/run/cores\n");
     host.sh(&format!("mount --bind {file} {CORE_PATTERN}")).must();
 }

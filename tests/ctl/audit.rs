@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use super::sealed::{SECRET, Sealed};
-use test_support::recorded::host::Host;
-use test_support::recorded::said::{Said, say};
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::spec::{SWITCH, annotated, isolated, plain, put};
 use test_support::shim;
 
@@ -17,7 +17,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Verb, decision and rules of each line.
-fn story(host: &Host, log: &str) -> Vec<(String, String, Vec<String>)> {
+fn story(host: &RecorderHost, log: &str) -> Vec<(String, String, Vec<String>)> {
     let text = fs::read_to_string(host.at(log)).unwrap_or_default();
     assert!(!text.contains(SECRET), "{text}");
     let word = |line: &Value, member| line[member].as_str().unwrap_or("-").to_owned();
@@ -32,7 +32,7 @@ fn said(verb: &str, decision: &str, rules: &[&str]) -> (String, String, Vec<Stri
 }
 
 /// Settings of a host with runc and a log.
-fn with_log(host: &Host, more: &str) {
+fn with_log(host: &RecorderHost, more: &str) {
     host.write(
         "config.toml",
         format!("runtime = [\"runc\"]\n[audit]\nfile = \"{}\"\n{more}", host.at("log")),
@@ -98,7 +98,7 @@ fn a_container_that_is_run_is_written_down_by_its_hooks() {
 
 #[test]
 fn what_passes_through_is_written_down_when_that_is_wanted() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let log = host.at("log");
     host.config(&plain());
     for (wanted, more) in [(false, ""), (true, "passed-through = true\nrequired = true")] {
@@ -116,7 +116,7 @@ fn what_passes_through_is_written_down_when_that_is_wanted() {
 
 #[test]
 fn a_command_line_that_is_unclear_and_a_long_id_are_written_down() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings(&format!("[audit]\nfile = \"{}\"", host.at("log")));
     host.config(&annotated(SWITCH, json!("maybe")));
     assert_eq!(host.shim(&["--unknown", "create", "web"]).status, 1);
@@ -140,7 +140,7 @@ const PLACES: [(&str, &str); 7] = [
 
 #[test]
 fn a_log_that_cannot_be_written_stops_isolated_containers_only_when_it_is_required() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.sh(&format!(
         "cd {}; mkfifo fifo stuck; ln -s elsewhere link; mkdir full ro
         mount -t tmpfs -o size=16k t full; dd if=/dev/zero of=full/file bs=4k count=9 2>/dev/null || true
@@ -161,11 +161,14 @@ fn a_log_that_cannot_be_written_stops_isolated_containers_only_when_it_is_requir
         );
         let before = host.stamp();
         let refused = host.shim(&["create", "web"]);
-        assert_eq!(refused, Said { status: 1, out: String::new(), err: format!("oci-isolate: {why}\n") });
+        assert_eq!(
+            refused,
+            ShimOutput { status: 1, out: String::new(), err: format!("oci-isolate: {why}\n") }
+        );
         assert_eq!((host.calls(), host.stamp(), host.state()), (Vec::new(), before, Vec::new()), "{place}");
         host.settings(&format!("[audit]\nfile = \"{path}\""));
         let created = host.shim(&["create", "web"]);
-        assert_eq!(created, Said { status: 0, out: String::new(), err: String::new() }, "{place}");
+        assert_eq!(created, ShimOutput { status: 0, out: String::new(), err: String::new() }, "{place}");
         host.call();
         host.sh("rm -r /run/oci-isolate").must();
     }
@@ -187,7 +190,7 @@ fn a_seal_that_cannot_be_written_down_starts_nothing_when_that_is_required() {
 
 #[test]
 fn two_hundred_writers_lose_and_tear_no_line_while_the_log_is_rotated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let log = host.at("log");
     host.settings(&format!("[audit]\nfile = \"{log}\""));
     host.config(&annotated(SWITCH, json!("maybe")));

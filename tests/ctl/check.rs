@@ -6,13 +6,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::sealed::Sealed;
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{SWITCH, annotated, isolated, isolated_with, plain, put};
 
 /// Everything that could have been touched: names, inodes, times of change, sizes, mounts, locks, firewall tables; but not
 /// what other tests make and take away on the machine meanwhile.
-fn tree(host: &Host) -> String {
+fn tree(host: &RecorderHost) -> String {
     let look = format!(
         "find {} /run -printf '%p %i %m %U %s %T@ %C@\\n' | sort; grep -v oci-isolate-test- /proc/mounts; sed '/OFDLCK/d; s/^[0-9]*//' /proc/locks; ip netns; nft list ruleset",
         host.at("")
@@ -22,7 +22,7 @@ fn tree(host: &Host) -> String {
 
 /// The exit status, the text and the document of `check`, which must not touch anything.
 #[track_caller]
-fn check(host: &Host, args: &[&str]) -> (i32, String, Value) {
+fn check(host: &RecorderHost, args: &[&str]) -> (i32, String, Value) {
     let before = tree(host);
     let text = say(host.command(test_support::isolatectl()).args(["check", "--bundle", "."]).args(args));
     let document =
@@ -35,7 +35,7 @@ fn check(host: &Host, args: &[&str]) -> (i32, String, Value) {
 
 /// Asserts that `check` says what the shim then does.
 #[track_caller]
-fn says_what_is_done(host: &Host, config: &Value, shown: &Path) {
+fn says_what_is_done(host: &RecorderHost, config: &Value, shown: &Path) {
     host.config(config);
     let (status, text, said) = check(host, &[]);
     let created = host.shim(&["create", "web"]);
@@ -61,7 +61,7 @@ fn says_what_is_done(host: &Host, config: &Value, shown: &Path) {
 
 #[test]
 fn check_says_of_configurations_of_real_engines_what_the_shim_then_does() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.sh("ip netns add engine; ip -n engine link add eth0 type veth").must();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
     let captured = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
@@ -77,7 +77,7 @@ fn check_says_of_configurations_of_real_engines_what_the_shim_then_does() {
 
 #[test]
 fn check_says_in_the_shims_words_why_a_bundle_is_refused() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let source = host.at("docker.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&source).unwrap();
     let mount = json!([{"destination": "/s", "type": "bind", "source": source, "options": ["bind"]}]);
@@ -100,7 +100,7 @@ fn check_says_in_the_shims_words_why_a_bundle_is_refused() {
 
 #[test]
 fn check_says_what_is_passed_through_and_why() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     let (status, text, said) = check(&host, &[]);
     assert_eq!((status, &said["decision"]), (3, &json!("passed-through")));
@@ -117,7 +117,7 @@ fn check_says_what_is_passed_through_and_why() {
 
 #[test]
 fn check_takes_another_configuration_and_other_settings_and_says_what_they_waive() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     let mut config = isolated();
     put(&mut config, "/linux/namespaces", json!([{"type": "mount"}, {"type": "ipc"}]));
@@ -150,7 +150,7 @@ fn check_of_a_bundle_that_is_then_run_touches_nothing_and_says_no_secret() {
 
 #[test]
 fn check_without_a_bundle_is_an_unknown_command_line() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     assert_eq!(say(host.command(test_support::isolatectl()).arg("check")).status, 2);
     let (status, _, said) = check(&host, &[]);
     assert_eq!(status, 1);

@@ -4,20 +4,20 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::{isolatectl, shim};
 
 /// A host with runc as the runtime, and no configuration of engines below `etc`.
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     host.write("config.toml", "");
     host
 }
 
 /// The exit status and the findings of `doctor`.
 #[track_caller]
-fn doctor(host: &Host) -> (i32, Vec<Value>) {
+fn doctor(host: &RecorderHost) -> (i32, Vec<Value>) {
     let run = |more: &[&str]| {
         say(host.command(isolatectl()).args(more).args(["doctor", "--config-root", &host.at("engines")]))
     };
@@ -47,7 +47,7 @@ fn finding<'f>(findings: &'f [Value], check: &str) -> &'f Value {
 
 /// Asserts that this is the only thing that is wrong, and says what `doctor` says of it.
 #[track_caller]
-fn only_failure(host: &Host, check: &str) -> String {
+fn only_failure(host: &RecorderHost, check: &str) -> String {
     let (status, findings) = doctor(host);
     let failed: Vec<_> = findings.iter().filter(|finding| finding["state"] == "fail").collect();
     assert_eq!((status, failed.len()), (1, 1), "{findings:#?}");
@@ -55,7 +55,7 @@ fn only_failure(host: &Host, check: &str) -> String {
     failed[0]["says"].as_str().unwrap().to_owned()
 }
 
-fn engine_file(host: &Host, name: &str, text: &str) {
+fn engine_file(host: &RecorderHost, name: &str, text: &str) {
     let path = host.at(&format!("engines/etc/{name}"));
     fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
@@ -136,7 +136,7 @@ fn doctor_names_a_state_directory_that_others_can_write() {
     for wrong in ["chmod 0777 /run/oci-isolate", "chmod 0700 /run/oci-isolate; chown 1 /run/oci-isolate"] {
         host.sh(wrong).must();
         let says = only_failure(&host, "state-directory");
-        assert!(says.starts_with("/run/oci-isolate is not a directory that only its owner"), "{says}");
+        assert!(says.starts_with("/run/oci-isolate is not a directory that we own"), "{says}");
     }
 }
 

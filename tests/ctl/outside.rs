@@ -85,7 +85,7 @@ fn a_filter_that_is_the_engines_alone_is_none() {
         .must();
     sealed.intruded(
         "eval \"$JOIN\"; exec perl $D/filtered.pl nsenter -t $P -a /bin/sleep 1000",
-        "seccomp: process PID has no filter of system calls but those of its engine",
+        "seccomp: process PID has no filter of system calls other than its engine's",
     );
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::sealed::Sealed;
-use test_support::recorded::said::Said;
+use test_support::recorded::output::ShimOutput;
 
 #[test]
 fn a_stopped_container_is_named() {
@@ -42,12 +42,12 @@ fn a_record_that_cannot_be_read_is_named_and_hides_no_other() {
     let why = format!(
         "isolatectl: cannot understand the record {record}: EOF while parsing a value at line 2 column 0\n"
     );
-    assert_eq!(inspect, Said { status: 1, out: String::new(), err: why });
+    assert_eq!(inspect, ShimOutput { status: 1, out: String::new(), err: why });
 }
 
 #[test]
 fn a_record_that_others_can_write_is_named() {
-    let says = "record: /run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let says = "record: /run/oci-isolate is not a directory that we own and only we can write";
     Sealed::new().sabotaged("chmod 0777 /run/oci-isolate", &[says]);
 }
 
@@ -57,9 +57,9 @@ fn a_container_that_is_not_isolated_is_an_error() {
     for verb in ["verify", "inspect"] {
         let said = sealed.ctl(&[verb, "web"]);
         let err = "isolatectl: container web is not isolated, or not here\n".to_owned();
-        assert_eq!(said, Said { status: 1, out: String::new(), err });
+        assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     }
-    let nothing = Said { status: 0, out: String::new(), err: String::new() };
+    let nothing = ShimOutput { status: 0, out: String::new(), err: String::new() };
     assert_eq!(sealed.ctl(&["verify", "--all"]), nothing);
 }
 
@@ -72,8 +72,8 @@ fn an_id_that_is_there_twice_wants_a_root() {
     assert!(fs::metadata(sealed.host.outside(&two)).is_ok());
     let said = sealed.ctl(&["verify", "web"]);
     let (root, other) = (sealed.host.at("root"), sealed.host.at("other"));
-    let err = format!("isolatectl: container web is there in {other} and {root}; name one with --root\n");
-    assert_eq!(said, Said { status: 1, out: String::new(), err });
+    let err = format!("isolatectl: container web exists in {other} and {root}; choose one with --root\n");
+    assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     assert_eq!(sealed.ctl(&["verify", "web", "--root", &root]).out, "web: holds\n");
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::{Said, say};
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::spec::{isolated, put};
 use test_support::shim;
 
@@ -16,7 +16,7 @@ const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
 /// A host with container `web`, sealed and running. It ends with the value.
 pub(crate) struct Sealed {
-    pub(crate) host: Host,
+    pub(crate) host: RecorderHost,
 }
 
 impl Sealed {
@@ -33,7 +33,7 @@ impl Sealed {
 
     /// The same with another runtime.
     pub(crate) fn of(runtime: &str) -> Self {
-        let host = Host::new();
+        let host = RecorderHost::new();
         // The machine's is written by other tests; this one is only read, and a crash goes by the machine's.
         host.write("core_pattern", "core\n");
         host.sh(&format!("mount --bind {} {CORE_PATTERN}", host.at("core_pattern"))).must();
@@ -89,7 +89,7 @@ impl Sealed {
 
     /// Runs a shell script on the host: `$R` is the runtime's root, `$D` the host's directory, `$JOIN` a script that
     /// moves its process into the control groups of `web`.
-    pub(crate) fn sh(&self, script: &str) -> Said {
+    pub(crate) fn sh(&self, script: &str) -> ShimOutput {
         let join = format!(
             "for g in /sys/fs/cgroup/*{0}/web /sys/fs/cgroup{0}/web; do [ ! -d $g ] || echo 0 >$g/cgroup.procs; done",
             self.group()
@@ -125,7 +125,7 @@ impl Sealed {
 
     /// Calls `isolatectl`. No value of a credential is ever shown.
     #[track_caller]
-    pub(crate) fn ctl(&self, args: &[&str]) -> Said {
+    pub(crate) fn ctl(&self, args: &[&str]) -> ShimOutput {
         let said = say(self.host.command(test_support::isolatectl()).args(args));
         assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{said:?}");
         said
@@ -135,11 +135,11 @@ impl Sealed {
     #[track_caller]
     pub(crate) fn holds(&self, ids: &[&str]) {
         for id in ids {
-            let holds = Said { status: 0, out: format!("{id}: holds\n"), err: String::new() };
+            let holds = ShimOutput { status: 0, out: format!("{id}: holds\n"), err: String::new() };
             assert_eq!(self.ctl(&["verify", id]), holds);
         }
         let all = ids.iter().map(|id| format!("{id}: holds\n")).collect();
-        assert_eq!(self.ctl(&["verify", "--all"]), Said { status: 0, out: all, err: String::new() });
+        assert_eq!(self.ctl(&["verify", "--all"]), ShimOutput { status: 0, out: all, err: String::new() });
     }
 
     /// What `verify` says against `web`, a line for each; the same in text and in JSON, for it alone and for all.

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use test_support::capture::Capture;
+use test_support::command::wait_for;
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
 use test_support::probe::{ITSELF, NAMELESS, OPEN, OPEN6, Report, credentials_in};
-use test_support::said::wait_for;
 use test_support::{CREDENTIALS, ISOLATE};
 
 /// The bait: without it, "nothing gets out" would not mean anything.
@@ -249,7 +249,7 @@ pub(crate) fn compose_isolates_the_service_that_asks_for_it(docker: &Docker) {
     let file = docker.host.write("compose.yaml", &format!("{version}services:\n{}", services.concat()));
     let compose = |words: &[&str]| {
         let mut compose = docker.client("/usr/bin/docker-compose");
-        test_support::said::say(compose.args(["-p", "demo", "-f", &file]).args(words)).must()
+        test_support::command::say(compose.args(["-p", "demo", "-f", &file]).args(words)).must()
     };
     compose(&["up", "-d"]);
     docker.must(&["wait", "isolated", "open"]);

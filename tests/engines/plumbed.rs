@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use test_support::ISOLATE;
 use test_support::capture::Capture;
+use test_support::command::{Finished, command, say, wait_for};
 use test_support::containerd::{Containerd, RUNC};
 use test_support::findings::Findings;
 use test_support::probe::{ITSELF, OPEN, Report};
-use test_support::said::{Said, command, say, wait_for};
 use test_support::shim;
 
 const INGRESS: &str = "io.oci-isolate.ingress=80/tcp";
@@ -30,18 +30,18 @@ fn plumbed(containerd: &Containerd, name: &str) -> String {
 }
 
 /// Starts a container that serves its page at port 80, and at 81 where nobody is let in.
-fn serve(containerd: &Containerd, id: &str, network: &[&str], annotations: &[&str]) -> Said {
+fn serve(containerd: &Containerd, id: &str, network: &[&str], annotations: &[&str]) -> Finished {
     let runtime = if annotations.is_empty() { RUNC.into() } else { shim() };
     let annotations: Vec<_> = annotations.iter().flat_map(|a| ["--annotation", a]).collect();
     let flags = [&["--detach", "--null-io"], network, &annotations].concat();
     containerd.run(&runtime, id, &flags, &["sh", "-c", "httpd -p 81 -h /www; exec httpd -f -h /www"])
 }
 
-fn exec(containerd: &Containerd, id: &str, command: &[&str]) -> Said {
+fn exec(containerd: &Containerd, id: &str, command: &[&str]) -> Finished {
     containerd.hear(&["task", "exec"], &[&["--exec-id", "one", id], command].concat())
 }
 
-fn fetch(containerd: &Containerd, from: &str, address: &str, port: &str) -> Said {
+fn fetch(containerd: &Containerd, from: &str, address: &str, port: &str) -> Finished {
     exec(containerd, from, &["timeout", "2", "bash", "-c", FETCH, address, port])
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use test_support::capture::Capture;
+use test_support::command::wait_for;
 use test_support::findings::Findings;
 use test_support::podman::{Podman, Release, User};
 use test_support::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
-use test_support::said::wait_for;
 use test_support::{CREDENTIALS, ISOLATE};
 
 /// The name under which containers.conf knows the shim, and the one of the runtime itself.

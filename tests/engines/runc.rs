@@ -7,14 +7,19 @@ use serde_json::json;
 
 use test_support::capture::Capture;
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::{ISOLATE, bundle, shim};
 
 /// As many as there are cores on the smallest machine this runs on.
 const WORKERS: usize = 2;
 
 /// Starts `count` containers whose program's first act is connect(), and says what the host's links saw of it.
-fn packets_of(host: &Host, runtime: &Path, annotations: &serde_json::Value, count: usize) -> Vec<String> {
+fn packets_of(
+    host: &EngineHost,
+    runtime: &Path,
+    annotations: &serde_json::Value,
+    count: usize,
+) -> Vec<String> {
     // BusyBox is static and has no dynamic loader to wait for; one second is for the open case.
     let program = ["nc", "-w", "1", "203.0.113.7", "80"];
     let script = host.write("loop.sh", test_support::LOOP);
@@ -33,7 +38,7 @@ fn packets_of(host: &Host, runtime: &Path, annotations: &serde_json::Value, coun
             scope.spawn(move || {
                 let mut command = host.patient_command("sh");
                 command.arg(script).arg(runtime).args([&bundle, &worker, &count]);
-                let said = test_support::said::say(&mut command);
+                let said = test_support::command::say(&mut command);
                 assert!(said.well(), "{said}\n{}", host.log(&format!("{name}/out")));
                 *started.lock().unwrap() += said.out.parse::<usize>().unwrap();
             });
@@ -45,7 +50,7 @@ fn packets_of(host: &Host, runtime: &Path, annotations: &serde_json::Value, coun
 
 #[test]
 fn a_thousand_programs_that_connect_at_once_send_not_one_packet() {
-    let host = Host::new(Kind::Machine);
+    let host = EngineHost::new(Kind::Machine);
     bundle::rootfs(&host);
     let mut findings = Findings::default();
 

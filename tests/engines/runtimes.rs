@@ -5,22 +5,22 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use test_support::capture::Capture;
+use test_support::command::{Finished, say};
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::probe::{ITSELF, OPEN, Report, credentials_in};
-use test_support::said::{Said, say};
 use test_support::{ISOLATE, bundle, shim};
 
 /// A throw-away host for one runtime, which the shim finds there.
-fn host(kind: Kind) -> Host {
-    let host = Host::new(kind);
+fn host(kind: Kind) -> EngineHost {
+    let host = EngineHost::new(kind);
     bundle::rootfs(&host);
     host.settings(&format!("runtime = [{:?}]\n", kind.runtime()));
     host
 }
 
 /// A configuration whose veth a hook plumbs, as Docker's did before 28.
-fn plumbed(host: &Host, program: &[&str]) -> Value {
+fn plumbed(host: &EngineHost, program: &[&str]) -> Value {
     let mut spec = bundle::spec(host, program);
     let plumb = host.write("plumb.sh", test_support::PLUMB);
     spec["linux"]["cgroupsPath"] = json!(format!("{}/one", host.cgroup()));
@@ -37,7 +37,7 @@ fn isolated(mut spec: Value) -> Value {
 
 /// Runs a script in which `$R` is the runtime with a root of its own, and `$B` the bundle of this
 /// configuration.
-fn script(host: &Host, runtime: &Path, spec: &Value, text: &str) -> Said {
+fn script(host: &EngineHost, runtime: &Path, spec: &Value, text: &str) -> Finished {
     let bundle = host.at("bundle");
     std::fs::create_dir_all(&bundle).unwrap();
     host.write("bundle/config.json", &spec.to_string());

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::verified::{hold, verify};
 use test_support::capture::Capture;
+use test_support::command::{say, wait_for};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::probe::{ITSELF, NAMELESS, OPEN, Report, credentials_in};
-use test_support::said::{say, wait_for};
 use test_support::{CREDENTIALS, image, shim};
 
 /// A Docker 28 whose containers are in a user namespace that begins at the host's user 100000.
@@ -85,7 +85,7 @@ fn a_container_that_stays_in_the_hosts_user_namespace_is_refused_what_reaches_ou
 /// has no annotations.
 #[test]
 fn a_rootless_daemons_container_is_not_refused_and_is_isolated_like_any_other() {
-    let host = Host::new(Kind::Machine);
+    let host = EngineHost::new(Kind::Machine);
     image::pack(&host.dir().join("probe.tar"));
     fs::copy(shim(), host.dir().join("oci-isolate")).unwrap();
     fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o755)).unwrap();

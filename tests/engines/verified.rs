@@ -1,24 +1,24 @@
 //! `isolatectl verify` of containers as engines make them: nothing that an engine does by itself is named.
 
 use test_support::ISOLATE;
+use test_support::command::Finished;
 use test_support::containerd::{self, Containerd};
 use test_support::docker::{Docker, Release};
-use test_support::host::{Host, Kind};
+use test_support::host::{EngineHost, Kind};
 use test_support::podman::{Podman, User};
-use test_support::said::Said;
 use test_support::shim;
 
 #[track_caller]
-pub(crate) fn hold(verified: &Said, count: usize) {
+pub(crate) fn hold(verified: &Finished, count: usize) {
     let holding = verified.out.lines().filter(|line| line.ends_with(": holds")).count();
     assert!(verified.well() && holding == count, "{count} containers should hold: {verified}");
 }
 
 /// What an operator calls there.
-pub(crate) fn verify(host: &Host) -> Said {
+pub(crate) fn verify(host: &EngineHost) -> Finished {
     let isolatectl = host.at("isolatectl");
     std::fs::copy(test_support::isolatectl(), &isolatectl).unwrap();
-    test_support::said::say(host.command(&isolatectl).args(["verify", "--all"]))
+    test_support::command::say(host.command(&isolatectl).args(["verify", "--all"]))
 }
 
 #[test]

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use test_support::command::wait_for;
 use test_support::containerd::{self, Containerd};
 use test_support::docker::{Docker, Release};
-use test_support::host::Host;
+use test_support::host::EngineHost;
 use test_support::probe::ITSELF;
-use test_support::said::wait_for;
 use test_support::{ISOLATE, shim};
 
 /// Names of the records.
-fn records(host: &Host) -> String {
+fn records(host: &EngineHost) -> String {
     host.sh("find /run/oci-isolate/containers -type f 2>/dev/null | sort || true").must()
 }
 

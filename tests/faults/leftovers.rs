@@ -2,20 +2,20 @@
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
 use test_support::recorded::spec::isolated_with;
 
 /// No process of this host has it.
 const GONE: &str = "4000000";
 
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     host.config(&isolated_with("/process/env", json!(["AWS_PROFILE=x"])));
     host
 }
 
 /// Half a record, and half a configuration in the bundle of a record whose creator is gone.
-fn leave(host: &Host) {
+fn leave(host: &RecorderHost) {
     let record = host.record("web");
     let dir = record.replace("/web.json", "");
     let leave = r#"true >DIR/.web.json.oci-isolate-new

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated_with, plain};
 use test_support::shim;
 
@@ -15,7 +15,7 @@ fn old() -> Value {
 
 /// Whether `create` under these limits came to its end. Then the runtime saw the new configuration; else it was not
 /// called, the configuration is one of the two, and the next create works.
-fn creates(host: &Host, limit: &str, new: &str) -> bool {
+fn creates(host: &RecorderHost, limit: &str, new: &str) -> bool {
     host.sh("rm -rf /run/oci-isolate ../calls ./.config*; mkdir ../calls").must();
     host.config(&old());
     let mut command = host.command("prlimit");
@@ -39,7 +39,7 @@ fn creates(host: &Host, limit: &str, new: &str) -> bool {
 
 /// Both ends are reached: with the first of these limits nothing works, with the last everything does.
 fn each_of(limits: impl Iterator<Item = String>) {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&old());
     host.shim(&["create", "web"]).must();
     let new = host.call().config.unwrap();
@@ -66,7 +66,7 @@ fn files_that_may_not_grow_stop_create_or_change_nothing() {
 
 #[test]
 fn a_machine_without_proc_starts_nothing() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for config in [old(), plain()] {
         host.config(&config);
         let before = host.stamp();
@@ -82,14 +82,14 @@ fn a_machine_without_proc_starts_nothing() {
 
 #[test]
 fn processes_that_are_hidden_are_no_hindrance() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&old());
     host.sh("mount -t proc -o hidepid=2 proc /proc; \"$SHIM\" --root \"$PWD/../root\" create web").must();
     assert!(!host.call().config.unwrap().contains("AWS_PROFILE"));
 }
 
 /// A control group for memory with this limit, in which the kernel kills who goes beyond.
-fn memory_group(host: &Host, bytes: u64) -> String {
+fn memory_group(host: &RecorderHost, bytes: u64) -> String {
     let name = host.at("").trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
     let group = format!("/sys/fs/cgroup/memory/{name}");
     // cgroup version 1 and 2.
@@ -103,7 +103,7 @@ fn memory_group(host: &Host, bytes: u64) -> String {
 
 #[test]
 fn a_shim_that_is_killed_for_its_memory_leaves_the_old_configuration_or_the_new_one() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&old());
     host.shim(&["create", "web"]).must();
     let new = host.call().config.unwrap();

@@ -1,10 +1,10 @@
 //! Disks without room and without inodes.
 
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
 use test_support::recorded::spec::isolated;
 
 /// The bundle on a small disk of its own, full except for `config.json`.
-fn full(host: &Host, options: &str, fill: &str) {
+fn full(host: &RecorderHost, options: &str, fill: &str) {
     host.config(&isolated());
     let mount = format!("cp config.json ../kept; mount -t tmpfs -o {options} tmpfs \"$PWD\"");
     host.sh(&mount).must();
@@ -18,7 +18,7 @@ fn a_bundle_on_a_full_disk_is_not_created_and_stays_as_it_is() {
         ("size=64k", "cat /dev/zero >fill 2>/dev/null || true"),
         ("size=1m,nr_inodes=8", "for n in 1 2 3 4 5 6 7 8 9; do true >$n; done 2>/dev/null || true"),
     ] {
-        let host = Host::new();
+        let host = RecorderHost::new();
         let dir = host.at("bundle");
         full(&host, options, fill);
         let why = format!("cannot write {dir}/config.json: No space left on device (os error 28)");
@@ -30,7 +30,7 @@ fn a_bundle_on_a_full_disk_is_not_created_and_stays_as_it_is() {
 
 #[test]
 fn a_state_directory_without_inodes_stops_create_and_leaves_nothing() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("mkdir -m 0700 /run/oci-isolate; mount -t tmpfs -o size=1m,nr_inodes=4,mode=0700 tmpfs /run/oci-isolate")
         .must();

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::{Said, say};
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::spec::{SWITCH, plain, put};
 use test_support::shim;
 
@@ -16,8 +16,8 @@ fn rounds() -> u32 {
 
 /// A host with runc, and a container that tells when it runs although it is not isolated. Its engine plumbs a network by
 /// a hook, before the shim's own.
-pub(super) fn host() -> Host {
-    let host = Host::new();
+pub(super) fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     let rootfs = "cd rootfs; mkdir bin proc sys dev etc; cp /bin/busybox bin; cd bin; for applet in sh sleep env grep ls; do ln -s busybox $applet; done";
     host.sh(rootfs).must();
     host.write("config.toml", "runtime = [\"/usr/sbin/runc\"]");
@@ -42,7 +42,7 @@ pub(super) fn host() -> Host {
 }
 
 /// Runs a script in which `$R` is the runtime with its root.
-pub(super) fn script(host: &Host, text: &str) -> Said {
+pub(super) fn script(host: &RecorderHost, text: &str) -> ShimOutput {
     let runtime = format!("{} --root {}", shim().display(), host.at("root"));
     say(host.command("sh").args(["-c", text]).env("R", runtime))
 }

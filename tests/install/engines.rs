@@ -7,10 +7,10 @@ use std::time::Duration;
 use test_support::isolatectl;
 
 use crate::installed;
+use test_support::command::{say, wait_for};
 use test_support::docker::{self, Docker};
 use test_support::host::Kind;
 use test_support::podman::{Podman, Release, User};
-use test_support::said::{say, wait_for};
 use test_support::{ISOLATE, shim};
 
 fn docker(release: docker::Release) {

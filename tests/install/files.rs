@@ -9,7 +9,7 @@ use std::time::Duration;
 use test_support::isolatectl;
 
 use crate::{install, installed};
-use test_support::said::{Said, command, say, wait_for};
+use test_support::command::{Finished, command, say, wait_for};
 
 /// Files as people have them, by engine; the text that must be in them afterwards.
 const FILES: [(&str, &str, &str); 20] = [
@@ -230,7 +230,7 @@ fn what_others_changed_meanwhile_stays() {
 fn a_file_that_does_not_parse_is_left_alone_and_the_place_is_named() {
     for (engine, text, place) in [
         ("docker", "{\n  \"a\": 1,\n}\n", "line 3 column 1"),
-        ("docker", "{\"runtimes\": {}, \"runtimes\": {}}", "is there twice"),
+        ("docker", "{\"runtimes\": {}, \"runtimes\": {}}", "appears twice"),
         ("docker", "{\"runtimes\": []}", "is not an object"),
         ("docker", "[]", "expected an object"),
         ("containerd", "version = 2\nroot = \n", "line 2, column 8"),
@@ -301,7 +301,7 @@ fn a_shim_that_is_not_there_and_names_that_cannot_be_are_refused() {
 
 /// The error, of an `install` that has to fail and leave the directory as it is.
 #[track_caller]
-fn refused(file: &Path, run: impl FnOnce() -> Said) -> String {
+fn refused(file: &Path, run: impl FnOnce() -> Finished) -> String {
     let look = || {
         let entries = fs::read_dir(file.parent().unwrap()).unwrap();
         let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -395,7 +395,7 @@ fn what_somebody_else_writes_meanwhile_stays_and_is_noticed() {
     let output = slow.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(
-        output.status.code() == Some(1) && err.contains("somebody else is changing it; try again"),
+        output.status.code() == Some(1) && err.contains("another process is changing it; try again"),
         "{err}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), "{\"a\": 2}");

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use crate::node::{IMAGE, stay};
-use test_support::host::Host;
+use test_support::host::EngineHost;
 use test_support::shim;
 
 /// Starts a daemon with these handlers beside runc, which is the default.
-pub(crate) fn serve(host: &Host, plugins: &str, handlers: &str) {
+pub(crate) fn serve(host: &EngineHost, plugins: &str, handlers: &str) {
     let built = std::env::var_os("OCI_ISOLATE_CRIO")
         .expect("OCI_ISOLATE_CRIO names no directory with a crio and a pinns");
     let built = std::path::absolute(PathBuf::from(built)).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn handler(name: &str) -> String {
     )
 }
 
-fn config(host: &Host, plugins: &str, pinns: &std::path::Path) -> String {
+fn config(host: &EngineHost, plugins: &str, pinns: &std::path::Path) -> String {
     let dir = host.dir().display();
     format!(
         r#"[crio]

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::manifests::{HACK, manifest};
 use crate::node::{Node, Pod, Release, exec, isolated};
 use crate::pods::SLEEP;
+use test_support::command::{command, say, wait_for};
 use test_support::findings::Findings;
 use test_support::host::Kind;
 use test_support::podman::{Podman, User};
 use test_support::probe::{ITSELF, OPEN, Report};
-use test_support::said::{command, say, wait_for};
 
 /// Builds the image and gives it to the node.
 fn image(node: &Node, tag: &str) {

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::node::{Node, Release, exec, isolated};
 use crate::pods::SLEEP;
+use test_support::command::say;
 use test_support::findings::Findings;
 use test_support::probe::{ITSELF, OPEN, Report};
-use test_support::said::say;
 
 pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(release: Release) {
     let node = Node::plain(release);

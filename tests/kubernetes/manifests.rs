@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::node::cache;
-use test_support::said::{command, say};
+use test_support::command::{command, say};
 
 pub(crate) const HACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/kubernetes");
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::crio;
-use test_support::host::{Host, Kind};
-use test_support::said::{Said, command, say, wait_for};
+use test_support::command::{Finished, command, say, wait_for};
+use test_support::host::{EngineHost, Kind};
 use test_support::{CREDENTIALS, image, shim, world};
 
 /// The two kinds of containerd there are, and CRI-O.
@@ -39,7 +39,7 @@ pub(crate) struct Node {
     release: Release,
     client: Mutex<Client>,
     /// The host that it runs on.
-    pub(crate) host: Host,
+    pub(crate) host: EngineHost,
 }
 
 /// The process that makes the calls: it takes longer to start than a call takes.
@@ -49,7 +49,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(host: &Host) -> Self {
+    fn new(host: &EngineHost) -> Self {
         let mut process = Command::new("nsenter");
         process.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let mut process = client(host, process).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -66,7 +66,7 @@ impl Drop for Client {
 }
 
 /// The client's command line; the streaming server listens on the node's loopback.
-fn client(host: &Host, mut nsenter: Command) -> Command {
+fn client(host: &EngineHost, mut nsenter: Command) -> Command {
     let cache = cache();
     nsenter.arg(format!("--net={}", host.world.host.path()));
     nsenter.arg(cache.join("venv/bin/python")).arg(here("cri.py")).arg(host.at("containerd.sock"));
@@ -97,7 +97,7 @@ impl Node {
 
     fn with(release: Release, handlers: &str) -> Self {
         let kind = if release == Release::Two { Kind::Sid } else { Kind::Machine };
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         let client = Mutex::new(Client::new(&host));
         let node = Self { release, client, host };
         let host = &node.host;
@@ -168,7 +168,7 @@ impl Node {
     }
 
     /// One call of the CRI.
-    pub(crate) fn call(&self, method: &str, request: &Value) -> Said {
+    pub(crate) fn call(&self, method: &str, request: &Value) -> Finished {
         let started = Instant::now();
         let mut client = self.client.lock().unwrap();
         let (asks, answers) = &mut client.pipes;
@@ -179,11 +179,17 @@ impl Node {
             Value::String(error) => (1, String::new(), error),
             response => (0, response[0].to_string(), String::new()),
         };
-        Said { line: format!("{method} {request}"), status: Some(status), out, err, took: started.elapsed() }
+        Finished {
+            line: format!("{method} {request}"),
+            status: Some(status),
+            out,
+            err,
+            took: started.elapsed(),
+        }
     }
 
     /// A stream through the runtime's server, as the API server opens it.
-    pub(crate) fn stream(&self, kind: &str, request: &Value) -> Said {
+    pub(crate) fn stream(&self, kind: &str, request: &Value) -> Finished {
         let file = self.host.dir().join("request.json");
         std::fs::write(&file, request.to_string()).unwrap();
         let mut client = client(&self.host, command("nsenter"));
@@ -197,7 +203,7 @@ impl Node {
     }
 
     /// Asks for a pod; `more` is laid over what kubelet would send.
-    pub(crate) fn ask(&self, handler: &str, name: &str, more: &Value) -> (Said, Value) {
+    pub(crate) fn ask(&self, handler: &str, name: &str, more: &Value) -> (Finished, Value) {
         let mut config = json!({
             "metadata": { "name": name, "uid": format!("uid-{name}"), "namespace": "default" },
             "hostname": name,
@@ -215,7 +221,7 @@ impl Node {
     }
 
     /// Asks for a pod and a container in it; the answer is that of the call that was refused, if one was.
-    pub(crate) fn ask_for_container(&self, handler: &str, name: &str, more: &Value) -> Said {
+    pub(crate) fn ask_for_container(&self, handler: &str, name: &str, more: &Value) -> Finished {
         let (said, config) = self.ask(handler, name, more);
         if !said.well() {
             return said;
@@ -255,7 +261,7 @@ impl Node {
 
 impl Pod<'_> {
     /// Asks for a container of the pod. Of containerd's the runtime hears when it is started only.
-    fn create(&self, name: &str, command: &[&str], more: &Value) -> Said {
+    fn create(&self, name: &str, command: &[&str], more: &Value) -> Finished {
         let envs = CREDENTIALS.iter().map(|pair| pair.split_once('=').unwrap());
         let envs: Vec<_> = envs.map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let options = &self.config["linux"]["security_context"]["namespace_options"];
@@ -283,7 +289,7 @@ impl Pod<'_> {
     }
 
     /// Asks for a container of the pod that runs; the answer is that of the call that was refused, if one was.
-    pub(crate) fn start(&self, name: &str, command: &[&str], more: &Value) -> Said {
+    pub(crate) fn start(&self, name: &str, command: &[&str], more: &Value) -> Finished {
         let created = self.create(name, command, more);
         if !created.well() {
             return created;
@@ -345,7 +351,7 @@ fn container_id(created: &str) -> String {
 }
 
 /// Runs a daemon that comes back when it ends.
-pub(crate) fn stay(host: &Host, program: &str) {
+pub(crate) fn stay(host: &EngineHost, program: &str) {
     let script = format!("while :; do {program} & echo $! >{}; wait; done", host.at("daemon.pid"));
     host.daemon("daemon", "/bin/sh", &["-c", &script], &[]);
 }
@@ -400,7 +406,7 @@ fn handlers(release: Release) -> String {
     handlers.map(|(name, annotations)| handler(release, name, &shim, annotations)).concat()
 }
 
-fn config(host: &Host, release: Release, plugins: &str) -> String {
+fn config(host: &EngineHost, release: Release, plugins: &str) -> String {
     let (version, runtime) = (if release == Release::One { 2 } else { 3 }, section(release));
     let pause = if release == Release::One {
         format!("[plugins.\"{runtime}\"]\nsandbox_image = \"{IMAGE}\"\n")

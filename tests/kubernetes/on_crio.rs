@@ -14,9 +14,9 @@ use serde_json::json;
 
 use node::{Node, Release, exec, isolated};
 use pods::SLEEP;
+use test_support::command::say;
 use test_support::findings::Findings;
 use test_support::probe::{ITSELF, OPEN, Report};
-use test_support::said::say;
 
 macro_rules! claims {
     ($($name:ident)*) => { $(

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::node::{Node, Release, exec, isolated};
 use test_support::capture::Capture;
+use test_support::command::{say, wait_for};
 use test_support::findings::Findings;
 use test_support::probe::{ITSELF, OPEN, Report, credentials_in};
-use test_support::said::{say, wait_for};
 
 /// Serves the page "inside" on port 80 of all addresses.
 pub(crate) const SERVE: [&str; 4] = ["httpd", "-f", "-h", "/www"];
@@ -74,7 +74,7 @@ pub(crate) fn probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing(rel
         let status = node.must("ContainerStatus", &json!({ "container_id": job }));
         (status["status"]["state"] == "CONTAINER_EXITED").then(|| status["status"]["exitCode"].clone())
     };
-    let ended = test_support::said::wait_for(std::time::Duration::from_secs(20), ended);
+    let ended = test_support::command::wait_for(std::time::Duration::from_secs(20), ended);
     findings.claim(ended == Some(json!(3)), format!("the job's exit status is {ended:?}"));
     let log = pod.log("job");
     let lines = ["stdout F working", "stderr F failing"];

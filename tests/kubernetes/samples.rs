@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::manifests::manifest;
 use crate::node::{Node, Pod, Release, exec};
+use test_support::command::wait_for;
 use test_support::findings::Findings;
-use test_support::said::wait_for;
 
 /// The pod's sandbox, by the handler that the manifest's RuntimeClass names.
 fn sandbox<'n>(node: &'n Node, template: &Value) -> Pod<'n> {

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use test_support::command::{say, wait_for};
 use test_support::docker::{Docker, Release};
-use test_support::said::{say, wait_for};
 use test_support::shim;
 
 /// What `hack/load` found; its exit status has to agree.

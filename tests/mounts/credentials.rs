@@ -104,7 +104,8 @@ fn every_channel(kind: Kind, runtime: &str) {
     let bench = Bench::of(kind);
     let mut findings = Findings::default();
     let spec = planted(&bench);
-    let found = |said: &test_support::said::Said| said.out.lines().map(str::to_owned).collect::<Vec<_>>();
+    let found =
+        |said: &test_support::command::Finished| said.out.lines().map(str::to_owned).collect::<Vec<_>>();
     let open = bench.run(runtime.as_ref(), &spec, &[]);
     let all: Vec<_> = PLANTED.iter().chain(&STAYS).map(|path| (*path).to_owned()).collect();
     findings.claim(found(&open) == all, format!("not all of it is there without the shim: {open}"));

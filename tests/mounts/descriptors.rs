@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use test_support::bench::{Bench, isolated, refused, runtime_that};
+use test_support::command::Finished;
 use test_support::findings::Findings;
-use test_support::said::Said;
 use test_support::shim;
 
 /// Which descriptors the program has, and what they are.
@@ -19,7 +19,7 @@ struct Both<'a> {
 
 impl Both<'_> {
     /// The script gets the runtime as its first argument and the words of `run` behind it.
-    fn run(&self, script: &str) -> (Said, Said) {
+    fn run(&self, script: &str) -> (Finished, Finished) {
         let open = self.bench.run_script(script, Path::new("/usr/sbin/runc"), &self.spec, &[]);
         let closed = self.bench.run_script(script, &shim(), &isolated(&self.spec), &[]);
         (open, closed)
@@ -122,8 +122,8 @@ fn stdio_is_no_socket_that_can_be_connected_anew() {
     let rootfs = bench.host.dir().join("rootfs/fd0");
     for (kind, words) in [
         ("tcp", Some("descriptor 0 is a network socket")),
-        ("unix", Some("descriptor 0 is a unix socket that can be connected anew")),
-        ("dgram", Some("descriptor 0 is a unix socket that can be connected anew")),
+        ("unix", Some("descriptor 0 is a unix socket that can be reconnected")),
+        ("dgram", Some("descriptor 0 is a unix socket that can be reconnected")),
         ("netns", Some("descriptor 0 is a namespace")),
         ("pair", None),
         ("pipe", None),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use test_support::bench::{Bench, TOKEN, listen, mount};
+use test_support::command::wait_for;
 use test_support::findings::Findings;
 use test_support::host::Kind;
-use test_support::said::wait_for;
 use test_support::shim;
 
 /// Waits until the test has bound a socket in the mounted directory.

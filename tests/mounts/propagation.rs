@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use test_support::bench::{Bench, isolated, mount};
+use test_support::command::Finished;
 use test_support::host::Kind;
-use test_support::said::Said;
 use test_support::shim;
 
 /// Runs a container; once it has touched `up` in the directory, the host mounts at `late` in it and touches `mounted`.
-fn with_a_late_mount(bench: &Bench, runtime: &Path, spec: &Value, path: &str) -> Said {
+fn with_a_late_mount(bench: &Bench, runtime: &Path, spec: &Value, path: &str) -> Finished {
     let late = format!(
         "rm -f {path}/up {path}/mounted
          (until [ -e {path}/up ]; do sleep 0.02; done; mount -t tmpfs late {path}/late; echo token >{path}/late/f; touch {path}/mounted) &

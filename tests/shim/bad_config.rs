@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
 use test_support::recorded::spec::{isolated, isolated_with};
 
 /// Asserts that `create`, `run` and `restore` refuse the bundle for this reason; `CONFIG` stands for the path.
 #[track_caller]
-pub(crate) fn refused(host: &Host, why: &str) {
+pub(crate) fn refused(host: &RecorderHost, why: &str) {
     let why = why.replace("CONFIG", &host.at("bundle/config.json"));
     host.refuses(&["create", "web"], &format!("container web not created: {why}"));
     host.refuses(&["run", "-b", &host.at("bundle"), "web"], &format!("container web not run: {why}"));
@@ -15,14 +15,14 @@ pub(crate) fn refused(host: &Host, why: &str) {
 }
 
 #[track_caller]
-pub(crate) fn refused_text(host: &Host, text: impl AsRef<[u8]>, why: &str) {
+pub(crate) fn refused_text(host: &RecorderHost, text: impl AsRef<[u8]>, why: &str) {
     host.write("bundle/config.json", text);
     refused(host, why);
 }
 
 #[test]
 fn a_missing_one() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     refused(&host, "cannot read CONFIG: No such file or directory (os error 2)");
     let nowhere = host.at("nowhere");
     host.refuses(
@@ -33,14 +33,14 @@ fn a_missing_one() {
 
 #[test]
 fn an_empty_one() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     refused_text(&host, "", "cannot read CONFIG with certainty: the file is empty");
     refused_text(&host, " \n\t\n", "cannot read CONFIG with certainty: the file is empty");
 }
 
 #[test]
 fn a_truncated_one() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let text = isolated().to_string();
     let cut = |text: &str| host.write("bundle/config.json", text);
     cut(&text[..text.len() - 1]);
@@ -66,7 +66,7 @@ fn a_truncated_one() {
 
 #[test]
 fn one_of_200_megabytes() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.sh("truncate -s 200M config.json").must();
     refused(&host, "cannot read CONFIG: 209715200 bytes, at most 134217728 are read");
     std::fs::remove_file(host.at("bundle/config.json")).unwrap();
@@ -74,7 +74,7 @@ fn one_of_200_megabytes() {
 
 #[test]
 fn one_that_is_no_json() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     refused_text(&host, "nonsense", "cannot read CONFIG with certainty: expected ident at line 1 column 2");
     refused_text(
         &host,
@@ -98,7 +98,7 @@ fn one_that_is_no_json() {
 
 #[test]
 fn one_that_is_no_utf8() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     refused_text(
         &host,
         b"{\"hostname\":\"\xff\"}",
@@ -109,7 +109,7 @@ fn one_that_is_no_utf8() {
 
 #[test]
 fn no_linux_section_and_several_network_namespaces() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let none = "network-namespace: there is no linux section, so no namespace can be given";
     let mut config = isolated();
     config.as_object_mut().unwrap().remove("linux");
@@ -130,7 +130,7 @@ fn no_linux_section_and_several_network_namespaces() {
 
 #[test]
 fn a_namespace_path_that_leads_nowhere_or_to_something_else() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.write("file", "");
     for (path, why) in [
         (
@@ -151,7 +151,7 @@ fn a_namespace_path_that_leads_nowhere_or_to_something_else() {
 
 #[test]
 fn no_root_or_one_that_is_not_there() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut config = isolated();
     config.as_object_mut().unwrap().remove("root");
     host.config(&config);

@@ -3,20 +3,20 @@
 use std::fs;
 use std::process::Command;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, plain};
 use test_support::shim;
 
 #[track_caller]
-fn refused(host: &Host, why: &str) {
+fn refused(host: &RecorderHost, why: &str) {
     host.refuses(&["create", "web"], &format!("container web not created: {why}"));
     host.refuses(&["run", "web"], &format!("container web not run: {why}"));
 }
 
 #[test]
 fn a_symbolic_link_is_followed_when_the_container_is_not_isolated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.write("real.json", plain().to_string());
     host.sh("ln -s ../real.json config.json").must();
     host.shim(&["create", "web"]).must();
@@ -26,7 +26,7 @@ fn a_symbolic_link_is_followed_when_the_container_is_not_isolated() {
 
 #[test]
 fn a_symbolic_link_is_refused_when_it_would_have_to_be_replaced() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let real = host.write("real.json", isolated().to_string());
     host.sh("ln -s ../real.json config.json").must();
     refused(&host, &format!("cannot replace {}: it is a symbolic link", host.at("bundle/config.json")));
@@ -35,14 +35,14 @@ fn a_symbolic_link_is_refused_when_it_would_have_to_be_replaced() {
 
 #[test]
 fn a_fifo_is_not_waited_for() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.sh("mkfifo config.json").must();
     refused(&host, &format!("cannot read {}: not a regular file", host.at("bundle/config.json")));
 }
 
 #[test]
 fn a_directory_a_device_and_a_socket() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("bundle/config.json");
     host.sh("mkdir config.json").must();
     refused(&host, &format!("cannot read {path}: not a regular file"));
@@ -55,7 +55,7 @@ fn a_directory_a_device_and_a_socket() {
 
 #[test]
 fn a_bundle_that_is_a_file() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let file = host.write("file", "");
     host.refuses(
         &["create", "-b", &file, "web"],
@@ -79,7 +79,7 @@ fn as_nobody(command: &mut Command) {
 
 #[test]
 fn one_that_its_caller_may_not_read() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("chmod 0600 config.json; cp \"$SHIM\" ../shim; chmod 0755 ../shim").must();
     let program = host.at("shim");
@@ -98,7 +98,7 @@ fn one_that_its_caller_may_not_read() {
 
 #[test]
 fn one_on_a_read_only_file_system() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("mount --bind . .; mount -o remount,bind,ro .").must();
     let why = format!("cannot write {}: Read-only file system (os error 30)", host.at("bundle/config.json"));
@@ -107,7 +107,7 @@ fn one_on_a_read_only_file_system() {
 
 #[test]
 fn one_on_a_full_file_system() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let fill = "cp config.json ../keep; mount -t tmpfs -o size=64k tmpfs ../bundle; cd ../bundle; mkdir rootfs; \
         cp ../keep config.json; cat /dev/zero >fill 2>/dev/null || true";
@@ -119,7 +119,7 @@ fn one_on_a_full_file_system() {
 
 #[test]
 fn an_immutable_or_unwritable_bundle_is_no_reason_to_refuse_what_is_not_isolated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     host.sh("mount --bind . .; mount -o remount,bind,ro .").must();
     say(host.command(shim()).args(["create", "web"])).must();

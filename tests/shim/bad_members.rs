@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::bad_config::{refused, refused_text};
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
 use test_support::recorded::spec::{isolated, isolated_with};
 
 #[test]
 fn one_that_is_deeper_than_decoders_go() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let deep = in_front("", &format!("\"x\":{}{}", "[".repeat(100_000), "]".repeat(100_000)));
     refused_text(
         &host,
@@ -33,7 +33,7 @@ fn in_front(pointer: &str, text: &str) -> String {
 
 #[test]
 fn one_with_members_given_twice() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (pointer, member) in [
         ("", "process"),
         ("", "linux"),
@@ -69,7 +69,7 @@ fn one_with_members_given_twice() {
 
 #[test]
 fn one_with_members_in_another_spelling() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (pointer, spelled, member) in [
         ("", "Process", "process"),
         ("", "proce\u{17f}s", "process"),
@@ -96,7 +96,7 @@ fn one_with_members_in_another_spelling() {
 /// A wrong type at each place that a rule looks at. Each is refused, and the message names the file.
 #[test]
 fn one_with_a_wrong_type_wherever_a_rule_looks() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let scalars = || vec![json!(1), json!(true), json!("text")];
     let without = |taken: fn(&Value) -> bool| -> Vec<Value> {
         let all = [json!(1), json!(true), json!("text"), json!([]), json!({}), json!({"a": 1})];
@@ -163,7 +163,7 @@ fn one_with_a_wrong_type_wherever_a_rule_looks() {
 /// over a member of the wrong type, so a rule that holds in such a list would hold nowhere.
 #[test]
 fn a_list_is_not_taken_for_an_object() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut taken = Vec::new();
     for (pointer, value) in [
         ("/process", json!([["PATH=/bin", "AWS_EC2_METADATA_DISABLED=true"], null])),
@@ -186,7 +186,7 @@ fn a_list_is_not_taken_for_an_object() {
 
 #[test]
 fn variables_without_an_equals_sign() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (entries, index) in [(json!(["PATH"]), 0), (json!(["A=1", "B=", ""]), 2), (json!(["AWS_PROFILE"]), 0)]
     {
         host.config(&isolated_with("/process/env", entries));
@@ -196,7 +196,7 @@ fn variables_without_an_equals_sign() {
 
 #[test]
 fn variables_that_are_not_strings() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let type_error = "wrong type, expected a string at line 1 column ";
     for (entry, why) in [
         (json!(1), type_error),

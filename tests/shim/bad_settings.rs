@@ -1,15 +1,15 @@
 //! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an
 //! engine asks about the runtime itself is answered.
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::{Said, say};
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::spec::{isolated, plain};
 use test_support::shim;
 
 const VERBS: [&[&str]; 4] = [&["create", "web"], &["start", "web"], &["state", "web"], &["list"]];
 
 #[track_caller]
-fn refused(host: &Host, why: &str) {
+fn refused(host: &RecorderHost, why: &str) {
     host.config(&plain());
     for args in VERBS {
         host.refuses(args, why);
@@ -18,7 +18,7 @@ fn refused(host: &Host, why: &str) {
 
 #[test]
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("config.toml");
     let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
     for (text, why) in [
@@ -40,7 +40,7 @@ fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
 
 #[test]
 fn openings_that_no_annotation_could_have() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("config.toml");
     for (text, why) in [
         ("ingress = \"0\"", "openings.ingress: \"0\": \"0\" is no port; ports go from 1 to 65535"),
@@ -57,7 +57,7 @@ fn openings_that_no_annotation_could_have() {
 
 #[test]
 fn runtimes_that_are_none() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("config.toml");
     for (text, why) in [
         ("runtime = []", "runtime: empty list; name at least one low-level runtime, such as \"runc\""),
@@ -70,7 +70,7 @@ fn runtimes_that_are_none() {
 
 #[test]
 fn a_file_that_is_named_and_missing_a_directory_a_fifo_no_text() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("config.toml");
     std::fs::remove_file(&path).unwrap();
     refused(
@@ -102,7 +102,7 @@ fn a_file_that_is_named_and_missing_a_directory_a_fifo_no_text() {
 
 #[test]
 fn a_default_file_that_is_a_dangling_link_is_not_a_missing_one() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     host.sh("mount -t tmpfs tmpfs /etc; mkdir /etc/oci-isolate; ln -s nowhere /etc/oci-isolate/config.toml")
         .must();
@@ -117,7 +117,7 @@ fn a_default_file_that_is_a_dangling_link_is_not_a_missing_one() {
 
 #[test]
 fn a_file_that_its_caller_may_not_read() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     host.sh("chmod 0600 ../config.toml; cp \"$SHIM\" ../shim; chmod 0755 ../shim").must();
     let mut command = host.command("setpriv");
@@ -129,13 +129,13 @@ fn a_file_that_its_caller_may_not_read() {
     let err = format!(
         "oci-isolate: cannot use the settings: cannot read {path}: Permission denied (os error 13)\n"
     );
-    assert_eq!(say(&mut command), Said { status: 1, out: String::new(), err });
+    assert_eq!(say(&mut command), ShimOutput { status: 1, out: String::new(), err });
     assert!(host.calls().is_empty());
 }
 
 #[test]
 fn a_flag_that_is_none_of_ours() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     for flag in [
         "--isolate",
@@ -147,16 +147,16 @@ fn a_flag_that_is_none_of_ours() {
     ] {
         let said = say(host.command(shim()).args([flag, "state", "web"]));
         let err = format!(
-            "oci-isolate: {flag:?} is no flag of ours; there are --isolate=always and --isolate-config=PATH\n"
+            "oci-isolate: {flag:?} is not a flag of oci-isolate; its flags are --isolate=always and --isolate-config=PATH\n"
         );
-        assert_eq!(said, Said { status: 1, out: String::new(), err });
+        assert_eq!(said, ShimOutput { status: 1, out: String::new(), err });
     }
     assert!(host.calls().is_empty());
 }
 
 #[test]
 fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_made_them_and_nothing_starts() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let other = host.at("other-runtime");
     host.sh(&format!("cp ../recorder {other}")).must();
     let file = host.at("config.toml");
@@ -214,7 +214,7 @@ fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_mad
 
 #[test]
 fn what_an_engine_asks_of_the_runtime_when_it_starts_is_answered_by_the_one_that_is_found_without_settings() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.write("config.toml", "mode = 1");
     for word in ["features", "--version", "-v", "--help", "-h"] {
         let runc = say(host.command("/usr/sbin/runc").arg(word));
@@ -230,7 +230,7 @@ fn what_an_engine_asks_of_the_runtime_when_it_starts_is_answered_by_the_one_that
 
 #[test]
 fn a_runtime_in_whose_place_the_shim_was_put_is_not_asked_to_end_anything() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.call();

@@ -5,13 +5,13 @@ use std::fs;
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, isolated_with};
 use test_support::shim;
 
 /// A call of the shim under strace(1), which kills it at the entry of a system call.
-fn traced(host: &Host, inject: &[&str], args: &[&str]) -> i32 {
+fn traced(host: &RecorderHost, inject: &[&str], args: &[&str]) -> i32 {
     let mut command = host.command("strace");
     command.args(["-f", "-qq", "-o"]).arg(host.at("trace")).args(inject).arg(shim());
     command.arg("--root").arg(host.at("root")).args(args);
@@ -20,7 +20,7 @@ fn traced(host: &Host, inject: &[&str], args: &[&str]) -> i32 {
 
 /// The system calls from the first that touches a file of ours to the exec of the runtime: each by its name and by how
 /// often it was called before, which is how strace counts.
-fn steps(host: &Host, args: &[&str]) -> Vec<(String, usize)> {
+fn steps(host: &RecorderHost, args: &[&str]) -> Vec<(String, usize)> {
     assert_eq!(traced(host, &[], args), 0);
     let trace = fs::read_to_string(host.at("trace")).unwrap();
     let (first, last) = (host.at("config.toml"), host.at("recorder"));
@@ -45,8 +45,8 @@ fn steps(host: &Host, args: &[&str]) -> Vec<(String, usize)> {
 }
 
 /// Kills the shim at each step, and looks.
-fn killed_at_each_step(args: &[&str], prepare: impl Fn(&Host), look: impl Fn(&Host, &str)) {
-    let host = Host::new();
+fn killed_at_each_step(args: &[&str], prepare: impl Fn(&RecorderHost), look: impl Fn(&RecorderHost, &str)) {
+    let host = RecorderHost::new();
     prepare(&host);
     let steps = steps(&host, args);
     assert!(steps.len() > 10, "{steps:?}");
@@ -67,7 +67,7 @@ fn old() -> serde_json::Value {
 #[test]
 fn create_leaves_the_old_file_or_the_new_one_and_the_next_create_works() {
     let new = {
-        let host = Host::new();
+        let host = RecorderHost::new();
         host.config(&old());
         host.shim(&["create", "web"]).must();
         host.call().config.unwrap()

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, isolated_with};
 use test_support::shim;
 
@@ -15,7 +15,7 @@ fn env(config: &Value) -> Vec<&str> {
 
 #[test]
 fn the_runtime_gets_no_credential_of_ours_and_everything_else() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let kept = [("HOME", "/root"), ("AWS_REGION", "eu-west-1"), ("EMPTY", ""), ("XDG_RUNTIME_DIR", "/x")];
     let gone = [("AWS_SECRET_ACCESS_KEY", "x"), ("aws_profile", ""), ("LISTEN_FDS", "3"), ("KEY", KEY_ID)];
@@ -46,7 +46,7 @@ fn strings(list: &Value) -> Vec<&str> {
 }
 
 /// Creates a container with these variables and says which are left.
-fn left(host: &Host, entries: &[String]) -> Vec<String> {
+fn left(host: &RecorderHost, entries: &[String]) -> Vec<String> {
     host.config(&isolated_with("/process/env", json!(entries)));
     host.shim(&["create", "web"]).must();
     let config = host.call().config();
@@ -62,7 +62,7 @@ fn any_case(name: &str) -> [String; 3] {
 
 #[test]
 fn every_listed_name_goes_in_any_case_and_however_often() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let lists = lists();
     let names =
         strings(&lists["env_remove_exact"]).into_iter().chain(strings(&lists["env_mask_value_then_remove"]));
@@ -78,7 +78,7 @@ fn every_listed_name_goes_in_any_case_and_however_often() {
 
 #[test]
 fn every_listed_prefix_goes_in_any_case_with_anything_behind_it() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut entries = vec!["KEPT=1".to_owned()];
     for prefix in strings(&lists()["env_remove_prefix"]) {
         for prefix in any_case(prefix) {
@@ -168,7 +168,7 @@ fn sample(pattern: &str) -> Vec<String> {
 
 #[test]
 fn every_listed_pattern_goes() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (pattern, _) in lists()["value_patterns"].as_object().unwrap() {
         let entries = sample(pattern);
         assert_eq!(left(&host, &entries), [""; 0], "{pattern}");
@@ -177,7 +177,7 @@ fn every_listed_pattern_goes() {
 
 #[test]
 fn a_secret_without_a_shape_goes_beside_an_access_key_id_only() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let secret = concat!("X=wJalrXUtnFEMI", "/K7MDENG/", "bPxRfiCYEXAMPLEKEY");
     assert_eq!(left(&host, &[secret.into()]), [secret]);
     assert_eq!(left(&host, &[secret.into(), format!("Y={KEY_ID}")]), [""; 0]);
@@ -185,7 +185,7 @@ fn a_secret_without_a_shape_goes_beside_an_access_key_id_only() {
 
 #[test]
 fn what_programs_need_is_kept_to_the_byte() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut entries: Vec<String> = [
         "AWS_REGION",
         "AWS_DEFAULT_REGION",
@@ -248,7 +248,7 @@ fn what_programs_need_is_kept_to_the_byte() {
 
 #[test]
 fn the_settings_add_names_and_keep_names() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("[credentials]\nremove = [\"my_token\"]\nkeep = [\"aws_profile\", \"KEPT\"]");
     let entries = ["MY_TOKEN=x", "AWS_PROFILE=x", "BOTO_PATH=x"].map(str::to_owned);
     let kept = format!("KEPT={KEY_ID}");
@@ -260,7 +260,7 @@ fn the_settings_add_names_and_keep_names() {
 
 #[test]
 fn no_value_of_a_variable_is_in_the_record_or_in_an_error() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let secret = "c0ffee-c0ffee";
     let entries =
         json!([format!("AWS_SECRET_ACCESS_KEY={secret}"), format!("OTHER={secret}"), format!("X={KEY_ID}")]);

@@ -4,17 +4,17 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::recorder::Recorded;
-use test_support::recorded::said::say;
 use test_support::recorded::spec::{differences, isolated};
 use test_support::shim;
 
 const SECRET: &str = "AWS_SECRET_ACCESS_KEY=x";
 
 /// A host with an isolated container `web`.
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.sealed();
@@ -44,7 +44,7 @@ fn changes() -> Vec<String> {
 }
 
 #[track_caller]
-fn exec(host: &Host, args: &[&str]) -> Recorded {
+fn exec(host: &RecorderHost, args: &[&str]) -> Recorded {
     let args: Vec<&str> = ["exec"].iter().chain(args).copied().collect();
     host.shim(&args).must();
     host.call()

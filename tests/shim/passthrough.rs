@@ -8,9 +8,9 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use test_support::recorded::host::{Host, read, words};
+use test_support::recorded::host::{RecorderHost, read, words};
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::recorder::Recorded;
-use test_support::recorded::said::{Said, say};
 use test_support::recorded::spec::{SWITCH, annotated, plain};
 use test_support::shim;
 
@@ -58,7 +58,7 @@ const CALLS: &[&str] = &[
 
 /// Calls `program` with everything about it that a child inherits: descriptors, umask, limits, priority, signals,
 /// a stdin and a stdout of files, variables of AWS and such that are no text.
-fn call(host: &Host, program: &OsStr, args: &[OsString]) -> Recorded {
+fn call(host: &RecorderHost, program: &OsStr, args: &[OsString]) -> Recorded {
     let inherited = "umask 027; ulimit -c 0; ulimit -n 512; exec 3<config.json 4>>../four 7<> ../seven; \
         exec env --ignore-signal=USR2,HUP --block-signal=USR1,RTMIN nice -n 3 setpriv --ambient-caps=+chown \
         --inh-caps=+chown --keep-groups \"$@\" <../stdin >../stdout 2>../stderr";
@@ -68,12 +68,12 @@ fn call(host: &Host, program: &OsStr, args: &[OsString]) -> Recorded {
     command.env("EMPTY", "").env("BYTES", OsString::from_vec(b"\xff\xfe=\n".to_vec()));
     command.env("_OCI_ISOLATE", "x").env("XDG_RUNTIME_DIR", host.at("user"));
     let said = say(&mut command);
-    assert_eq!(said, Said { status: 0, out: String::new(), err: String::new() }, "{args:?}");
+    assert_eq!(said, ShimOutput { status: 0, out: String::new(), err: String::new() }, "{args:?}");
     assert_eq!(read(host.at("stderr")), b"", "{args:?}");
     host.call()
 }
 
-fn same_with_and_without(host: &Host, args: &[OsString]) {
+fn same_with_and_without(host: &RecorderHost, args: &[OsString]) {
     let direct = call(host, host.at("recorder").as_ref(), args);
     let before = host.stamp();
     let shimmed = call(host, shim().as_ref(), args);
@@ -82,8 +82,8 @@ fn same_with_and_without(host: &Host, args: &[OsString]) {
     assert_eq!(host.sh("ls /run").must(), "", "{args:?}");
 }
 
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     host.config(&plain());
     host.write("stdin", "input");
     host.write("bundle/process.json", r#"{"args":["sh"],"cwd":"/","env":["AWS_SECRET_ACCESS_KEY=x"]}"#);

@@ -6,8 +6,8 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::{Said, say};
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::{ShimOutput, say};
 use test_support::recorded::spec::{plain, put};
 use test_support::shim;
 
@@ -17,8 +17,8 @@ pub(crate) const RUNTIMES: [&str; 2] = ["runc", "crun"];
 const CREDENTIALS: [&str; 3] =
     ["AWS_SECRET_ACCESS_KEY=x", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/x", "KEPT=1"];
 
-pub(crate) fn host(runtime: &str) -> Host {
-    let host = Host::new();
+pub(crate) fn host(runtime: &str) -> RecorderHost {
+    let host = RecorderHost::new();
     let rootfs = "cd rootfs; mkdir bin proc sys dev etc tmp; cp /bin/busybox bin; cd bin
         for applet in sh cat sleep env ip ping ls kill stty tty id head wget nc true grep; do ln -s busybox $applet; done
         mkdir ../../../root";
@@ -28,7 +28,7 @@ pub(crate) fn host(runtime: &str) -> Host {
 }
 
 /// A bundle beside the first one, with the same root file system, whose program is this shell script.
-pub(crate) fn bundle(host: &Host, name: &str, script: &str, change: impl FnOnce(&mut Value)) {
+pub(crate) fn bundle(host: &RecorderHost, name: &str, script: &str, change: impl FnOnce(&mut Value)) {
     let mut config = plain();
     put(&mut config, "/root/path", json!(host.at("bundle/rootfs")));
     put(&mut config, "/process/args", json!(["/bin/sh", "-c", script]));
@@ -46,12 +46,12 @@ pub(crate) fn bundle(host: &Host, name: &str, script: &str, change: impl FnOnce(
     host.write(&format!("{name}/config.json"), config.to_string());
 }
 
-fn group(host: &Host) -> String {
+fn group(host: &RecorderHost) -> String {
     format!("/{}", host.at("").trim_end_matches('/').rsplit('/').next().unwrap())
 }
 
 /// Runs a script in which `$R` is a runtime with its root, and `$D` the host's directory. It is a fresh root each time.
-pub(crate) fn script(host: &Host, program: &str, text: &str) -> Said {
+pub(crate) fn script(host: &RecorderHost, program: &str, text: &str) -> ShimOutput {
     let said = say(host
         .command("sh")
         .args(["-c", text])
@@ -68,7 +68,7 @@ pub(crate) fn script(host: &Host, program: &str, text: &str) -> Said {
 
 /// Runs the script with the bare runtime and with the shim, and asserts that nobody can tell; says what was said.
 #[track_caller]
-pub(crate) fn same(host: &Host, runtime: &str, text: &str) -> Said {
+pub(crate) fn same(host: &RecorderHost, runtime: &str, text: &str) -> ShimOutput {
     let shim = shim();
     let (direct, shimmed) = (script(host, runtime, text), script(host, shim.to_str().unwrap(), text));
     // crun says its own name as it was called.

@@ -151,7 +151,7 @@ fn a_user_runs_containers_alike() {
             command.args(["--reuid=1000", "--regid=1000", "--clear-groups", "sh", "-c"]);
             command.arg(text.replace("BUNDLE", &host.at("bundle")));
             command.env("XDG_RUNTIME_DIR", &user).env("HOME", &user).env("D", host.at("")).env("R", program);
-            test_support::recorded::said::say(&mut command)
+            test_support::recorded::output::say(&mut command)
         };
         let direct = talk(runtime);
         assert_eq!(talk(&copy), direct, "{runtime}");

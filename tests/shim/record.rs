@@ -6,18 +6,18 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, plain};
 use test_support::shim;
 
-pub(crate) fn is_recorded(host: &Host, id: &str) -> bool {
+pub(crate) fn is_recorded(host: &RecorderHost, id: &str) -> bool {
     host.outside(&host.record(id)).exists()
 }
 
 #[test]
 fn a_create_leaves_one_that_only_its_owner_can_read() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "--pid-file", "/x/pid", "web"]).must();
     let record = host.read_record("web");
@@ -44,7 +44,7 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
 
 #[test]
 fn it_is_gone_after_a_delete_that_succeeded_and_stays_after_one_that_failed() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     for (behaviour, status) in
@@ -68,7 +68,7 @@ fn it_is_gone_after_a_delete_that_succeeded_and_stays_after_one_that_failed() {
 /// Without a record the new container would be started without being sealed.
 #[test]
 fn a_delete_leaves_the_record_of_a_container_that_took_the_id_meanwhile() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     let first = host.read_record("web")["creator"].clone();
@@ -83,7 +83,7 @@ fn a_delete_leaves_the_record_of_a_container_that_took_the_id_meanwhile() {
 
 #[test]
 fn a_delete_hands_its_arguments_and_its_input_on() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.call();
@@ -93,7 +93,7 @@ fn a_delete_hands_its_arguments_and_its_input_on() {
 
 #[test]
 fn a_create_that_the_runtime_failed_can_be_tried_again() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.behave("exit 1");
     assert_eq!(host.shim(&["create", "web"]).status, 1);
@@ -105,7 +105,7 @@ fn a_create_that_the_runtime_failed_can_be_tried_again() {
 
 #[test]
 fn an_id_that_is_used_again_without_isolation_is_not_isolated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.call();
@@ -125,7 +125,7 @@ fn an_id_that_is_used_again_without_isolation_is_not_isolated() {
 
 #[test]
 fn an_id_that_is_used_again_with_isolation_gets_a_record_of_its_own() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     host.shim(&["create", "web"]).must();
     assert!(!is_recorded(&host, "web"));
@@ -140,7 +140,7 @@ fn an_id_that_is_used_again_with_isolation_gets_a_record_of_its_own() {
 
 #[test]
 fn a_pid_that_a_container_of_that_id_left_is_not_inherited() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.behave("[ -z \"$pid_file\" ] || echo 1234 >\"$pid_file\"");
     host.shim(&["create", "web"]).must();
@@ -152,7 +152,7 @@ fn a_pid_that_a_container_of_that_id_left_is_not_inherited() {
 
 #[test]
 fn a_container_that_exists_keeps_its_record() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     let record = host.read_record("web");
@@ -168,7 +168,7 @@ fn a_container_that_exists_keeps_its_record() {
 
 #[test]
 fn ids_roots_and_bundles_do_not_mix() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let create = |root: &str, id: &str| {
         say(host.command(shim()).arg("--root").arg(host.at(root)).args(["create", id])).must();
@@ -186,7 +186,7 @@ fn ids_roots_and_bundles_do_not_mix() {
 
 #[test]
 fn a_root_is_the_same_however_it_is_written() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("mkdir ../root; ln -s root ../link").must();
     let call = |args: &[&str]| say(host.command(shim()).args(args)).must();
@@ -205,7 +205,7 @@ fn a_root_is_the_same_however_it_is_written() {
 
 #[test]
 fn ids_that_no_container_can_have_are_refused_when_isolated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     for id in ["..", ".", "a/b", "/x", "../x"] {
         host.refuses(
@@ -217,7 +217,7 @@ fn ids_that_no_container_can_have_are_refused_when_isolated() {
 
 #[test]
 fn one_that_cannot_be_understood_stops_start_and_exec() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.call();
@@ -270,7 +270,7 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
 
 #[test]
 fn one_that_is_no_file_stops_start_and_exec() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let path = host.record("web");
     for make in ["mkdir -m 0700 R", "mkfifo R"] {
@@ -286,7 +286,7 @@ fn one_that_is_no_file_stops_start_and_exec() {
 
 #[test]
 fn of_several_creates_of_one_id_at_once_exactly_one_goes_on() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     // The runtime of the one that goes on waits until the others have ended.
     host.behave("until [ -e \"$d/go\" ]; do /bin/busybox usleep 10000; done");

@@ -6,9 +6,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::recorder::Recorded;
-use test_support::recorded::said::say;
 use test_support::recorded::spec::{differences, isolated, isolated_with, put};
 use test_support::shim;
 
@@ -17,12 +17,12 @@ const METADATA: &str = "+/process/env \"AWS_EC2_METADATA_DISABLED=true\"";
 
 /// Creates a container of this configuration and says what changed in it.
 #[track_caller]
-fn changes(host: &Host, config: &Value) -> Vec<String> {
+fn changes(host: &RecorderHost, config: &Value) -> Vec<String> {
     may_change(host, config).unwrap()
 }
 
 /// The same, or why the container is refused.
-fn may_change(host: &Host, config: &Value) -> Result<Vec<String>, String> {
+fn may_change(host: &RecorderHost, config: &Value) -> Result<Vec<String>, String> {
     host.config(config);
     let said = host.shim(&["create", "web"]);
     if said.status != 0 {
@@ -64,7 +64,7 @@ fn rich() -> Value {
 
 #[test]
 fn only_what_the_rules_name_changes() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut wanted = vec![
         "+/linux/namespaces {\"type\":\"network\"}".to_owned(),
         "-/process/env/1 \"AWS_PROFILE=x\"".to_owned(),
@@ -83,7 +83,7 @@ fn only_what_the_rules_name_changes() {
 
 #[test]
 fn unknown_members_that_are_allowed_their_order_and_large_numbers_survive_to_the_byte() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("[rules]\nunknown-members = \"allow\"");
     let before = r#"{"z": [1.50e+3, 123456789012345678901234567890, -0],
   "root" : {"path":"rootfs"}, "annotations":{"b":"\u00e9\/","io.oci-isolate.network-isolation":"true","a":"ü"},
@@ -98,7 +98,7 @@ fn unknown_members_that_are_allowed_their_order_and_large_numbers_survive_to_the
 
 #[test]
 fn the_files_mode_and_owner_stay() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let path = host.at("bundle/config.json");
     for (mode, uid, gid) in
         [(0o600, 0, 0), (0o644, 1000, 1001), (0o440, 0, 65534), (0o4755, 7, 7), (0o000, 0, 0)]
@@ -118,7 +118,7 @@ fn the_files_mode_and_owner_stay() {
 
 #[test]
 fn a_second_call_changes_nothing() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&rich());
     for verb in ["create", "run", "restore", "create"] {
         host.shim(&[verb, "web"]).must();
@@ -132,7 +132,7 @@ fn a_second_call_changes_nothing() {
 
 #[test]
 fn a_run_behind_a_create_and_a_create_behind_a_run_are_as_if_the_first() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let first = |verb: &str| {
         host.config(&rich());
         host.shim(&[verb, "web"]).must();
@@ -152,7 +152,7 @@ fn a_run_behind_a_create_and_a_create_behind_a_run_are_as_if_the_first() {
 
 #[test]
 fn nothing_is_written_when_nothing_has_to_change() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated_with("/process/env", json!(["PATH=/bin", "AWS_EC2_METADATA_DISABLED=false"])));
     let before = host.stamp();
     host.shim(&["create", "web"]).must();
@@ -164,7 +164,7 @@ fn nothing_is_written_when_nothing_has_to_change() {
 
 #[test]
 fn a_pid_file_is_asked_for_where_the_engine_asks_for_none() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let ours = host.record("web").replace(".json", ".pid");
     host.shim(&["create", "--no-new-keyring", "-b", ".", "web"]).must();
@@ -179,7 +179,7 @@ fn a_pid_file_is_asked_for_where_the_engine_asks_for_none() {
 
 #[test]
 fn the_engines_pid_file_is_left_as_it_is_and_remembered_whole() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     for given in ["--pid-file=../pid", "-pid-file=../pid", "--pid-file ../pid"] {
         let words: Vec<&str> = ["create"].into_iter().chain(given.split(' ')).chain(["web"]).collect();
@@ -196,7 +196,7 @@ fn the_engines_pid_file_is_left_as_it_is_and_remembered_whole() {
 
 #[test]
 fn run_and_restore_get_the_two_hooks_last_and_nothing_else() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for verb in ["run", "restore"] {
         let mut config = rich();
         put(
@@ -226,7 +226,7 @@ fn run_and_restore_get_the_two_hooks_last_and_nothing_else() {
 
 #[test]
 fn signals_umask_and_limits_are_the_callers_and_descriptors_end_with_stderr() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.write("stdin", "");
     let script = "umask 027; ulimit -n 512; exec 3<../config.toml 4>>../four; exec env --block-signal=USR1 \
@@ -247,7 +247,7 @@ fn signals_umask_and_limits_are_the_callers_and_descriptors_end_with_stderr() {
 
 #[test]
 fn both_capabilities_go_from_every_set_however_they_are_written() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
         let names =
             ["CAP_NET_RAW", "cap_net_admin", "NET_RAW", "net_admin", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE"];
@@ -262,7 +262,7 @@ fn both_capabilities_go_from_every_set_however_they_are_written() {
 
 #[test]
 fn capabilities_that_are_missing_or_null_are_left_so() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for capabilities in [json!(null), json!({}), json!({"bounding": null, "effective": []})] {
         let found = changes(&host, &isolated_with("/process/capabilities", capabilities));
         assert_eq!(found, [METADATA]);
@@ -271,7 +271,7 @@ fn capabilities_that_are_missing_or_null_are_left_so() {
 
 #[test]
 fn a_container_without_a_process_is_isolated_all_the_same() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let mut config =
         isolated_with("/linux/namespaces", json!([{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]));
     config.as_object_mut().unwrap().remove("process");
@@ -280,7 +280,7 @@ fn a_container_without_a_process_is_isolated_all_the_same() {
 
 #[test]
 fn the_network_namespace_is_added_or_its_path_taken_away_and_an_own_one_is_left() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     // Which other namespaces there are is other rules' business.
     host.settings("[rules]\nhost-pid = \"allow\"\nhost-ipc = \"allow\"");
     host.sh("ip netns add engine; ip -n engine link add eth0 type veth").must();
@@ -317,7 +317,7 @@ fn the_network_namespace_is_added_or_its_path_taken_away_and_an_own_one_is_left(
 
 #[test]
 fn configurations_of_real_engines_change_as_written_down() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.sh("ip netns add engine; ip -n engine link add eth0 type veth").must();
     let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
     let mut goldens: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()).collect();

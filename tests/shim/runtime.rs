@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, plain};
 use test_support::shim;
 
 #[track_caller]
-fn refused(host: &Host, looked: &str) {
+fn refused(host: &RecorderHost, looked: &str) {
     let why = format!("no low-level runtime found; looked for {looked}");
     for config in [plain(), isolated()] {
         host.config(&config);
@@ -19,13 +19,13 @@ fn refused(host: &Host, looked: &str) {
     }
 }
 
-fn settings(host: &Host, runtimes: &[&str]) {
+fn settings(host: &RecorderHost, runtimes: &[&str]) {
     host.write("config.toml", format!("runtime = {runtimes:?}"));
 }
 
 #[test]
 fn one_that_is_missing_is_named_with_every_place_that_was_looked_at() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     settings(&host, &["/nowhere/runc", "no-such-runtime"]);
     let places = [
         "/usr/local/sbin",
@@ -43,7 +43,7 @@ fn one_that_is_missing_is_named_with_every_place_that_was_looked_at() {
 
 #[test]
 fn one_that_is_not_executable() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let file = host.write("file", "");
     let directory = host.at("bundle");
     settings(&host, &[&file, &directory]);
@@ -52,7 +52,7 @@ fn one_that_is_not_executable() {
 
 #[test]
 fn ourselves_through_a_link_or_under_another_name() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let ours = shim().to_str().unwrap().to_owned();
     let link = host.at("runc");
     host.sh("ln -s \"$SHIM\" ../runc; touch ../bound; mount --bind \"$SHIM\" ../bound").must();
@@ -65,7 +65,7 @@ fn ourselves_through_a_link_or_under_another_name() {
 /// Two builds before each other: the first is skipped by itself and by nobody else.
 #[test]
 fn two_builds_that_take_each_other_for_the_runtime_notice() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     let (one, two) = (host.at("one"), host.at("two"));
     // A program is as good with something behind its end, and is another one.
@@ -90,7 +90,7 @@ fn two_builds_that_take_each_other_for_the_runtime_notice() {
 
 #[test]
 fn the_first_that_can_be_used_is() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let file = host.write("file", "");
     settings(&host, &["/nowhere", &file, shim().to_str().unwrap(), &host.at("recorder")]);
     host.config(&plain());
@@ -100,7 +100,7 @@ fn the_first_that_can_be_used_is() {
 
 #[test]
 fn a_name_is_looked_for_where_runtimes_are_also_without_a_path() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     // The shim is installed as runc before the real one.
     let install = "mount -t tmpfs tmpfs /usr/local; mkdir /usr/local/sbin /usr/local/bin /usr/local/bin/calls; \
@@ -117,7 +117,7 @@ fn a_name_is_looked_for_where_runtimes_are_also_without_a_path() {
 
 #[test]
 fn one_that_cannot_be_executed_leaves_no_record() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let odd = host.write("odd", "no program\n");
     fs::set_permissions(&odd, fs::Permissions::from_mode(0o755)).unwrap();
     settings(&host, &[&odd]);
@@ -135,7 +135,7 @@ fn one_that_cannot_be_executed_leaves_no_record() {
 
 #[test]
 fn its_name_says_how_it_reads_its_arguments() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     // crun takes options before the id only: behind it they are operands, which it refuses itself.
     for (name, understood) in [("crun", false), ("runc", true)] {

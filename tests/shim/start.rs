@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::isolated;
 use test_support::shim;
 
@@ -20,15 +20,15 @@ const KEEP: &str = r#"keep() {
     echo "{\"id\":\"web\",\"init_process_pid\":$1,\"config\":{}}" >"$d/root/web/state.json"
 }"#;
 
-fn host() -> Host {
-    let host = Host::new();
+fn host() -> RecorderHost {
+    let host = RecorderHost::new();
     fs::copy("/bin/busybox", host.at("bundle/rootfs/busybox")).unwrap();
     host.config(&isolated());
     host
 }
 
 /// Makes the recorder start this at `create`, and write its pid when it stands in its root.
-fn behave(host: &Host, start: &str) {
+fn behave(host: &RecorderHost, start: &str) {
     host.behave(&format!(
         "{KEEP}
         [ -n \"$pid_file\" ] || return 0
@@ -40,7 +40,7 @@ fn behave(host: &Host, start: &str) {
 }
 
 /// A created container, and the pid of its init.
-fn created() -> (Host, String) {
+fn created() -> (RecorderHost, String) {
     let host = host();
     behave(&host, INIT);
     host.shim(&["create", "web"]).must();
@@ -49,12 +49,12 @@ fn created() -> (Host, String) {
     (host, pid)
 }
 
-fn pid_file(host: &Host) -> String {
+fn pid_file(host: &RecorderHost) -> String {
     host.record("web").replace(".json", ".pid")
 }
 
 #[track_caller]
-fn refused(host: &Host, why: &str) {
+fn refused(host: &RecorderHost, why: &str) {
     host.refuses(&["start", "web"], &format!("container web not started: {why}"));
     assert_eq!(host.read_record("web")["sealed"], Value::Null);
 }
@@ -114,20 +114,20 @@ fn a_pid_file_that_is_gone_or_garbage() {
     for text in ["", "\n", "0", "1", "-1", "x", "12 13", "99999999999999999999", "0x10", &format!("{pid}.0")]
     {
         fs::write(host.outside(&path), text).unwrap();
-        refused(&host, &format!("cannot tell its init process: no pid in {path}"));
+        refused(&host, &format!("cannot determine its init process: no pid in {path}"));
     }
     fs::write(host.outside(&path), b"\xff\xfe").unwrap();
-    refused(&host, &format!("cannot tell its init process: no pid in {path}"));
+    refused(&host, &format!("cannot determine its init process: no pid in {path}"));
     fs::write(host.outside(&path), "1".repeat(65)).unwrap();
     refused(
         &host,
-        &format!("cannot tell its init process: cannot read {path}: 65 bytes, at most 64 are read"),
+        &format!("cannot determine its init process: cannot read {path}: 65 bytes, at most 64 are read"),
     );
     host.sh(&format!("rm {path}; mkfifo {path}")).must();
-    refused(&host, &format!("cannot tell its init process: cannot read {path}: not a regular file"));
+    refused(&host, &format!("cannot determine its init process: cannot read {path}: not a regular file"));
     host.sh(&format!("rm {path}")).must();
     let gone = "No such file or directory (os error 2)";
-    refused(&host, &format!("cannot tell its init process: cannot read {path}: {gone}"));
+    refused(&host, &format!("cannot determine its init process: cannot read {path}: {gone}"));
     // With the right pid it goes on.
     fs::write(host.outside(&path), format!(" {pid}\n")).unwrap();
     host.shim(&["start", "web"]).must();
@@ -161,7 +161,7 @@ fn a_state_of_the_runtime_that_is_not_understood() {
         let (host, pid) = created();
         host.write("root/web/state.json", text);
         let said = host.shim(&["start", "web"]);
-        assert!(said.status == 1 && said.err.contains("cannot tell its init process: "), "{}", said.err);
+        assert!(said.status == 1 && said.err.contains("cannot determine its init process: "), "{}", said.err);
         assert_eq!(host.call().words()[2..], ["state", "web"]);
         host.behave(&format!("case \"$*\" in *state*) echo '{{\"pid\":{pid}}}' ;; esac"));
         host.shim(&["start", "web"]).must();

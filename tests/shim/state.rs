@@ -3,15 +3,15 @@
 use std::fs;
 
 use super::record::is_recorded;
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{isolated, plain};
 
 #[test]
 fn a_state_directory_that_others_can_write_is_not_believed() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
-    let why = "/run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let why = "/run/oci-isolate is not a directory that we own and only we can write";
     let spoil = ["chown 1000 D", "chmod 0777 D", "chmod 0720 D", "mv D D.real; ln -s oci-isolate.real D"];
     for spoil in spoil {
         host.shim(&["create", "web"]).must();
@@ -26,8 +26,8 @@ fn a_state_directory_that_others_can_write_is_not_believed() {
 
 #[test]
 fn a_state_directory_that_cannot_be_made_or_written_stops_create_only_when_isolated() {
-    let host = Host::new();
-    let not_ours = "/run/oci-isolate is not a directory that only its owner, who is us, can write";
+    let host = RecorderHost::new();
+    let not_ours = "/run/oci-isolate is not a directory that we own and only we can write";
     let cases = [
         ("touch /run/oci-isolate", not_ours),
         ("ln -s nowhere /run/oci-isolate", not_ours),
@@ -50,7 +50,7 @@ fn a_state_directory_that_cannot_be_made_or_written_stops_create_only_when_isola
 
 #[test]
 fn a_full_or_read_only_state_directory_stops_create_and_leaves_nothing() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     let path = host.record("web");
     host.sh("mkdir -m 0700 /run/oci-isolate; mount -t tmpfs -o size=16k,mode=0700 tmpfs /run/oci-isolate")
@@ -67,7 +67,7 @@ fn a_full_or_read_only_state_directory_stops_create_and_leaves_nothing() {
 
 #[test]
 fn a_delete_whose_record_cannot_be_dropped_says_so() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.shim(&["create", "web"]).must();
     host.behave("mount --bind /run/oci-isolate /run/oci-isolate; mount -o remount,bind,ro /run/oci-isolate");
@@ -83,7 +83,7 @@ fn a_delete_whose_record_cannot_be_dropped_says_so() {
 
 #[test]
 fn a_user_has_a_state_directory_of_his_own() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("cp \"$SHIM\" ../shim; chmod 0755 ../shim; mkdir ../user; chown -R 1000:1000 .. ; chmod 0777 ../calls").must();
     let as_user = |args: &[&str]| {
@@ -105,7 +105,7 @@ fn a_user_has_a_state_directory_of_his_own() {
 /// crun takes `XDG_RUNTIME_DIR` for root too, runc and youki do not.
 #[test]
 fn the_root_is_where_each_runtime_has_it() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&isolated());
     host.sh("mkdir ../user; for runtime in runc crun youki; do cp ../recorder ../$runtime; done").must();
     let below = host.at("user");

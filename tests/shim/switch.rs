@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use test_support::recorded::host::Host;
-use test_support::recorded::said::say;
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
 use test_support::recorded::spec::{SWITCH, annotated, isolated, plain};
 use test_support::shim;
 
 /// Whether a container of the bundle is isolated: what happens to config.json and to the state directory has to agree.
 #[track_caller]
-fn is_isolated(host: &Host) -> bool {
+fn is_isolated(host: &RecorderHost) -> bool {
     is_isolated_with(host, &[])
 }
 
 #[track_caller]
-fn is_isolated_with(host: &Host, flags: &[&str]) -> bool {
+fn is_isolated_with(host: &RecorderHost, flags: &[&str]) -> bool {
     let before = host.read_config();
     let root = host.at("root");
     say(host.command(shim()).args(flags).args(["--root", &root, "create", "web"])).must();
@@ -26,7 +26,7 @@ fn is_isolated_with(host: &Host, flags: &[&str]) -> bool {
 
 #[test]
 fn the_annotation_switches_on_when_it_is_true_or_empty_in_any_case() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (value, wanted) in
         [("true", true), ("", true), ("TRUE", true), ("tRuE", true), ("false", false), ("False", false)]
     {
@@ -39,7 +39,7 @@ fn the_annotation_switches_on_when_it_is_true_or_empty_in_any_case() {
 
 #[test]
 fn a_further_key_of_the_settings_switches_on() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     let key = "com.amazonaws.sagemaker.enable-network-isolation";
     host.config(&annotated(key, json!("true")));
     assert!(!is_isolated(&host));
@@ -51,7 +51,7 @@ fn a_further_key_of_the_settings_switches_on() {
 
 #[test]
 fn mode_always_isolates_whatever_the_annotation_says() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("mode = \"always\"");
     for config in [plain(), annotated(SWITCH, json!("false"))] {
         host.config(&config);
@@ -61,7 +61,7 @@ fn mode_always_isolates_whatever_the_annotation_says() {
 
 #[test]
 fn the_flag_isolates_whatever_the_settings_say() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("mode = \"annotation\"");
     for config in [plain(), annotated(SWITCH, json!("false"))] {
         host.config(&config);
@@ -72,7 +72,7 @@ fn the_flag_isolates_whatever_the_settings_say() {
 
 #[test]
 fn the_settings_file_is_the_flags_before_the_variables_before_the_default() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.config(&plain());
     let runtime = format!("runtime = [\"{}\"]\n", host.at("recorder"));
     let always = host.write("always.toml", format!("{runtime}mode = \"always\""));
@@ -97,7 +97,7 @@ fn the_settings_file_is_the_flags_before_the_variables_before_the_default() {
 
 #[test]
 fn what_the_settings_require_is_isolated_and_no_annotation_takes_it_back() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("[[require]]\nannotation = \"image\"\nmatches = \"*/marketplace/*\"");
     for (image, switch, wanted) in
         [("r/marketplace/a", "", true), ("r/marketplace/a", "false", true), ("r/ours/a", "false", false)]
@@ -114,7 +114,7 @@ fn what_the_settings_require_is_isolated_and_no_annotation_takes_it_back() {
 
 #[test]
 fn what_the_settings_refuse_is_refused_with_their_reason() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings(
         "[[refuse]]\nannotation = \"image\"\nmatches = \"*sagemaker-rl*\"\nreason = \"needs Amazon S3\"",
     );
@@ -131,7 +131,7 @@ fn what_the_settings_refuse_is_refused_with_their_reason() {
 
 #[test]
 fn a_switch_that_is_neither_yes_nor_no_is_refused() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for (verb, done) in [("create", "created"), ("run", "run"), ("restore", "restored")] {
         for value in ["maybe", "1", "yes", " true", "true ", "\u{ff54}rue", "true\n"] {
             host.config(&annotated(SWITCH, json!(value)));
@@ -152,7 +152,7 @@ fn a_switch_that_is_neither_yes_nor_no_is_refused() {
 
 #[test]
 fn an_annotation_given_twice_or_under_two_spellings_of_annotations_is_refused() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     for text in [
         format!(r#"{{"annotations":{{"{SWITCH}":"false","{SWITCH}":"false"}}}}"#),
         format!(r#"{{"annotations":{{"{SWITCH}":"false"}},"Annotations":{{"{SWITCH}":"true"}}}}"#),
@@ -168,7 +168,7 @@ fn an_annotation_given_twice_or_under_two_spellings_of_annotations_is_refused() 
 
 #[test]
 fn openings_that_cannot_be_meant_or_are_not_allowed_are_refused() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("[ingress]\nallowed = false");
     let many = vec!["10.0.0.1"; 100_000].join(",");
     for (name, value, why) in [
@@ -198,7 +198,7 @@ fn openings_that_cannot_be_meant_or_are_not_allowed_are_refused() {
 
 #[test]
 fn a_container_that_was_created_elsewhere_is_neither_started_nor_entered_when_all_are_isolated() {
-    let host = Host::new();
+    let host = RecorderHost::new();
     host.settings("mode = \"always\"");
     let why = "it was not created through oci-isolate, and mode = \"always\"; create it again";
     host.refuses(&["start", "web"], &format!("container web not started: {why}"));

@@ -1,5 +1,5 @@
-//! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It is the shim's own code that says so
-//! ([`oci_isolate::prepare`]), and that writes nothing.
+//! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It runs the shim's own code
+//! ([`oci_isolate::bundle`]), which writes nothing.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -10,36 +10,36 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::audit::Outcome;
+use oci_isolate::bundle::{self, Bundle};
 use oci_isolate::policy::Decision;
-use oci_isolate::prepare::{self, Bundle};
 use oci_isolate::rewrite::AppliedChange;
 use oci_isolate::rules::{self, SealHook};
 use oci_isolate::settings::Mode;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct What {
+pub(super) struct CheckArguments {
     /// The bundle's directory
     #[arg(long)]
     bundle: PathBuf,
-    /// Another configuration than the bundle's config.json
+    /// A configuration other than the bundle's config.json
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Another settings file than the shim would read
+    /// A settings file other than the shim's
     #[arg(long)]
     settings: Option<PathBuf>,
-    /// As the shim's own flag --isolate=always
+    /// Like the shim's flag --isolate=always
     #[arg(long)]
     always: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Verdict {
+struct CheckReport {
     bundle: PathBuf,
     decision: Outcome,
-    /// Who asked for isolation, or why it is passed through; none where nobody knows.
+    /// What asked for isolation, or why it is passed through; `None` if unknown.
     why: Option<String>,
-    /// As they would stand in the record.
+    /// As in the record.
     changes: Vec<AppliedChange>,
     /// Rules whose answer is `allow`, by the settings or by default.
     waived: Vec<&'static str>,
@@ -47,25 +47,25 @@ struct Verdict {
     refusal: Option<String>,
 }
 
-pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
-    let mut verdict = Verdict {
-        bundle: std::path::absolute(&what.bundle)?,
+pub(super) fn check(arguments: &CheckArguments, json: bool) -> Result<Exit> {
+    let mut report = CheckReport {
+        bundle: std::path::absolute(&arguments.bundle)?,
         decision: Outcome::Refused,
         why: None,
         changes: Vec::new(),
         waived: Vec::new(),
         refusal: None,
     };
-    match judge(what, &mut verdict) {
-        Ok(decision) => verdict.decision = decision,
-        Err(refusal) => verdict.refusal = Some(format!("{refusal:#}")),
+    match judge(arguments, &mut report) {
+        Ok(decision) => report.decision = decision,
+        Err(refusal) => report.refusal = Some(format!("{refusal:#}")),
     }
     if json {
-        print_json(&verdict)?
+        print_json(&report)?
     } else {
-        print(&text(&verdict)?)?
+        print(&format_report(&report)?)?
     }
-    Ok(match verdict.decision {
+    Ok(match report.decision {
         Outcome::Isolated => Exit::Ok,
         Outcome::PassedThrough => Exit::PassedThrough,
         _ => Exit::Failed,
@@ -73,45 +73,45 @@ pub(super) fn check(what: &What, json: bool) -> Result<Exit> {
 }
 
 /// # Errors
-/// What the shim would say.
-fn judge(what: &What, verdict: &mut Verdict) -> Result<Outcome> {
-    let mut settings = prepare::settings(what.settings.as_deref())?;
-    if what.always {
+/// The error of the shim.
+fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome> {
+    let mut settings = bundle::load_settings(arguments.settings.as_deref())?;
+    if arguments.always {
         settings.mode = Mode::Always;
     }
-    let config: Option<&Path> = what.config.as_deref();
-    let bundle = Bundle::read(&what.bundle, config)?;
+    let config: Option<&Path> = arguments.config.as_deref();
+    let bundle = Bundle::read(&arguments.bundle, config)?;
     match bundle.decide(&settings)? {
         Decision::Refuse(why) => anyhow::bail!(why),
         Decision::PassThrough(why) => {
-            verdict.why = Some(why.to_owned());
+            report.why = Some(why.to_owned());
             Ok(Outcome::PassedThrough)
         }
         Decision::Isolate(policy) => {
-            verdict.why = Some(policy.why.clone());
-            verdict.waived = rules::waived(&policy).collect();
-            // As at create: a hook is only added for what stays open. It has no record here.
+            report.why = Some(policy.why.clone());
+            report.waived = rules::waived(&policy).collect();
+            // As at create: a hook is only added for openings. It has no record here.
             let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
-            verdict.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
+            report.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
             Ok(Outcome::Isolated)
         }
     }
 }
 
-fn text(verdict: &Verdict) -> Result<String, std::fmt::Error> {
+fn format_report(report: &CheckReport) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    writeln!(text, "bundle     {}", verdict.bundle.display())?;
-    writeln!(text, "decision   {}", verdict.decision.word().replace('-', " "))?;
-    if let Some(why) = &verdict.why {
+    writeln!(text, "bundle     {}", report.bundle.display())?;
+    writeln!(text, "decision   {}", report.decision.word().replace('-', " "))?;
+    if let Some(why) = &report.why {
         writeln!(text, "why        {why}")?;
     }
-    for AppliedChange { rule, says, .. } in &verdict.changes {
+    for AppliedChange { rule, says, .. } in &report.changes {
         writeln!(text, "change     {rule}: {says}")?;
     }
-    if !verdict.waived.is_empty() {
-        writeln!(text, "waived     {}", verdict.waived.join(", "))?;
+    if !report.waived.is_empty() {
+        writeln!(text, "waived     {}", report.waived.join(", "))?;
     }
-    if let Some(refusal) = &verdict.refusal {
+    if let Some(refusal) = &report.refusal {
         writeln!(text, "refused    {refusal}")?;
     }
     Ok(text)

@@ -1,5 +1,5 @@
-//! What there is to say against the descriptors of a process: sockets that its network namespace does not list,
-//! namespaces, devices.
+//! Checks the descriptors of a process: sockets that its network namespace does not list, namespaces,
+//! devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,27 +7,28 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::stat::stat;
 
-use super::case::Case;
 use super::devices::unusual;
+use super::process_report::ProcessReport;
 use super::read;
 use oci_isolate::proc::Dir;
 
-/// How long a socket may be in no table: one that was made and not bound yet, or whose peer is gone.
+/// How long a socket may be missing from all tables: one that is created and not bound yet, or whose peer is
+/// gone.
 const PASSING: Duration = Duration::from_millis(50);
 
 /// The sockets of the host's network namespace, and of that of `init`.
-pub(super) struct Sockets<'a> {
+pub(super) struct KnownSockets<'a> {
     init: Dir,
     hosts: &'a BTreeSet<u64>,
     own: BTreeSet<u64>,
 }
 
-impl<'a> Sockets<'a> {
-    pub(super) fn listed(init: &Dir, hosts: &'a BTreeSet<u64>) -> Result<Self> {
-        Ok(Self { init: init.clone(), hosts, own: listed(init)? })
+impl<'a> KnownSockets<'a> {
+    pub(super) fn new(init: &Dir, hosts: &'a BTreeSet<u64>) -> Result<Self> {
+        Ok(Self { init: init.clone(), hosts, own: list_sockets(init)? })
     }
 
-    pub(super) fn look(&mut self, case: &mut Case) -> Result<()> {
+    pub(super) fn inspect(&mut self, case: &mut ProcessReport) -> Result<()> {
         let mut strange = Vec::new();
         for (number, target) in descriptors(&case.process)? {
             let mut say = |is: &str| case.thing("descriptors", format_args!("descriptor {number}"), is);
@@ -41,7 +42,7 @@ impl<'a> Sockets<'a> {
                 }
             } else if target.starts_with("/dev/")
                 && let Ok(stat) = stat(&case.process.join(format!("fd/{number}")))
-                // Whoever calls a runtime by hand gives it a terminal of the host.
+                // A runtime started by hand passes a terminal of the host.
                 && let Some(device) = unusual(&stat)?.filter(|device| !device.contains("(driver tty"))
             {
                 case.thing("descriptors", format_args!("descriptor {number}"), format_args!("is {device}"));
@@ -51,7 +52,7 @@ impl<'a> Sockets<'a> {
             return Ok(());
         }
         std::thread::sleep(PASSING);
-        self.own = listed(&self.init)?;
+        self.own = list_sockets(&self.init)?;
         let now = descriptors(&case.process)?;
         for (number, target) in strange {
             let is_listed = inode(&target).is_some_and(|socket| self.own.contains(&socket));
@@ -84,7 +85,7 @@ const TABLES: [(&str, usize); 14] = [
 ];
 
 /// The inodes of all sockets that the network namespace of a process lists.
-pub(super) fn listed(process: &Dir) -> Result<BTreeSet<u64>> {
+pub(super) fn list_sockets(process: &Dir) -> Result<BTreeSet<u64>> {
     let mut listed = BTreeSet::new();
     for (table, column) in TABLES {
         let path = process.join("net").join(table);
@@ -98,12 +99,12 @@ pub(super) fn listed(process: &Dir) -> Result<BTreeSet<u64>> {
     Ok(listed)
 }
 
-/// What the descriptors of a process are, by number.
+/// The targets of the descriptors of a process, by number.
 fn descriptors(process: &Dir) -> Result<BTreeMap<u32, String>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(process.join("fd")).context("cannot list descriptors")? {
         let entry = entry.context("cannot list descriptors")?;
-        // One that was closed meanwhile.
+        // It was closed meanwhile.
         let Ok(target) = std::fs::read_link(entry.path()) else { continue };
         if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
             found.insert(number, target.to_string_lossy().into_owned());

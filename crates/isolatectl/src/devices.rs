@@ -1,22 +1,22 @@
-//! Devices of a running container: what a node is, and which ones its control group lets it open.
+//! Devices of a running container: the kind of a node, and which ones its control group allows.
 //!
-//! With control groups of version 2 that is a BPF program, which nobody can read but by bpf(2): nodes and descriptors are
-//! all that is looked at there.
+//! With control groups of version 2 that is a BPF program, which only bpf(2) can read: only nodes and
+//! descriptors are checked there.
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::members::own_groups;
 use super::read;
+use oci_isolate::bundle::drivers_of;
 use oci_isolate::config::DeviceAccess;
-use oci_isolate::prepare::drivers_of;
 use oci_isolate::rules::{allowed_against, is_usual};
 
 /// tun: runc to 1.1 allows it to every container (libcontainer/specconv). Without CAP_NET_ADMIN it makes no device.
 const OF_RUNC: (Option<i64>, Option<i64>) = (Some(10), Some(200));
 
-/// As `character device 10:229 (misc/fuse)`, if it is a device that no container has by default.
+/// As `character device 10:229 (misc/fuse)`, for a device that no container has by default.
 pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
     let (kind, word) = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFCHR => ('c', "character"),
@@ -33,8 +33,9 @@ pub(super) fn unusual(stat: &FileStat) -> Result<Option<String>> {
     Ok(Some(format!("{word} device {major}:{minor} (driver {driver})")))
 }
 
-/// What the container's device control group allows beyond the usual devices. It has its own, or none that can be read.
-pub(super) fn allowed(init: u32) -> Result<Vec<Broken>> {
+/// What the container's device control group allows beyond the usual devices. The container has its own, or
+/// none that can be read.
+pub(super) fn allowed(init: u32) -> Result<Vec<BrokenPromise>> {
     let mut broken = Vec::new();
     for (_, group) in own_groups(init)?.iter().filter(|(controllers, _)| controllers == "devices") {
         let list = read(&group.join("devices.list")).context("cannot read the device control group")?;
@@ -44,7 +45,7 @@ pub(super) fn allowed(init: u32) -> Result<Vec<Broken>> {
         let drivers = drivers_of(wanted.collect())?;
         let others = entries.iter().filter(|entry| (entry.major, entry.minor) != OF_RUNC);
         let against = others.filter_map(|entry| allowed_against(entry, &drivers));
-        broken.extend(against.map(|why| Broken::new("device-access", why)));
+        broken.extend(against.map(|why| BrokenPromise::new("device-access", why)));
     }
     Ok(broken)
 }

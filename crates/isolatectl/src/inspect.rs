@@ -1,4 +1,4 @@
-//! `isolatectl inspect`: one record, for a person or as it is.
+//! `isolatectl inspect`: one record, formatted or as JSON.
 
 use std::fmt::{Display, Write};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::exit::Exit;
 use super::{print, print_json};
-use oci_isolate::complain::plain;
+use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::record::{Hosts, Record};
 
 pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
@@ -24,7 +24,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
         writeln!(text, "init       {}, {}", init.pid, state.unwrap_or("ended"))?;
     }
     for applied in &record.applied {
-        writeln!(text, "changed    {}: {}", applied.rule, plain(&applied.says, &[]))?;
+        writeln!(text, "changed    {}: {}", applied.rule, escape_controls(&applied.says, &[]))?;
     }
     if let Some(opened) = &record.opened {
         let ports: Vec<_> = opened.asked.ingress.iter().collect();

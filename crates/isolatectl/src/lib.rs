@@ -1,31 +1,31 @@
-//! `isolatectl`: what isolated containers there are, what was done to them, and whether it still holds. It changes
-//! nothing but, by `install`, an engine's configuration, and by `peers`, who a running container's peers are. Text for
-//! people, `--json` for programs.
+//! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
+//! changes nothing except an engine's configuration (`install`) and a running container's peers (`peers`).
+//! Text for people, `--json` for programs.
 
-mod ask;
-mod broken;
-mod case;
+mod broken_promise;
 mod check;
+mod container_root;
+pub mod coverage;
 mod descriptors;
 mod devices;
 mod doctor;
 mod exit;
+mod filesystem;
+mod foreign_processes;
 mod inspect;
 mod install;
-mod kept;
 mod list;
 mod members;
-mod mounted;
-mod open;
+mod mounts;
+mod network;
 mod peers;
-mod process;
-mod rooted;
-pub mod seen;
-mod strangers;
+mod process_inspector;
+mod process_report;
+mod program_version;
+mod runtime_state;
 mod survey;
-mod tree;
 mod unrecorded;
-mod users;
+mod user_namespace;
 mod verify;
 
 use std::io::Write;
@@ -37,14 +37,14 @@ use clap::{Parser, Subcommand};
 
 use exit::Exit;
 
-use oci_isolate::complain::plain;
+use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::record::{Record, Slot, Store};
-use oci_isolate::{files, prepare};
+use oci_isolate::{bundle, files};
 
 /// The most of an environment or a table of /proc that is read, in bytes.
 const LIMIT: u64 = 64 << 20;
 
-/// Looks at containers that oci-isolate has isolated.
+/// Inspects containers isolated by oci-isolate
 #[derive(Debug, Parser)]
 #[command(name = "isolatectl", version)]
 struct Arguments {
@@ -52,28 +52,29 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    verb: Verb,
+    verb: CtlCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum CtlCommand {
     /// Lists isolated containers: id, runtime root, state of their init process
     List,
-    /// Says what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
-    Check(check::What),
-    /// Looks at what isolation takes on this host: settings, runtime, kernel, engines; changes nothing
-    Doctor(doctor::Arguments),
-    /// Makes the shim known to an engine in the engine's own configuration, or takes it out again
-    Install(install::Arguments),
+    /// Shows what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
+    Check(check::CheckArguments),
+    /// Checks the prerequisites of isolation on this host: settings, runtime, kernel, engines; changes
+    /// nothing
+    Doctor(doctor::DoctorArguments),
+    /// Registers the shim in an engine's own configuration, or removes it again
+    Install(install::InstallArguments),
     /// Prints the record of a container: what was changed and what the seal did
-    Inspect(Which),
-    /// Prints or changes who a running container's peers are
+    Inspect(ContainerSelector),
+    /// Prints or changes the peers of a running container
     #[command(subcommand)]
-    Peers(peers::Verb),
-    /// Looks at a running container from outside and says what does not hold
+    Peers(peers::PeersCommand),
+    /// Checks a running container from outside and reports what does not hold
     Verify {
         #[command(flatten)]
-        which: Option<Which>,
+        which: Option<ContainerSelector>,
         /// Every isolated container
         #[arg(long, conflicts_with = "id")]
         all: bool,
@@ -81,10 +82,10 @@ enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
-struct Which {
-    /// The container's id, or the beginning of one
+struct ContainerSelector {
+    /// The container's id, or a prefix of it
     id: String,
-    /// The runtime's root, when several runtimes have a container of that id
+    /// The runtime's root, if several runtimes have a container of that id
     #[arg(long)]
     root: Option<PathBuf>,
 }
@@ -110,35 +111,35 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
-        Verb::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
-        Verb::Check(what) => check::check(what, json),
-        Verb::Doctor(arguments) => doctor::doctor(arguments, json),
-        Verb::Install(arguments) => install::install(arguments, json),
-        Verb::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
-        Verb::Peers(verb) => peers::peers(verb, json),
-        Verb::Verify { all: true, .. } => verify_all(json),
-        Verb::Verify { which: Some(which), .. } => verify_one(which, json),
-        Verb::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
+        CtlCommand::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
+        CtlCommand::Check(what) => check::check(what, json),
+        CtlCommand::Doctor(arguments) => doctor::doctor(arguments, json),
+        CtlCommand::Install(arguments) => install::install(arguments, json),
+        CtlCommand::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
+        CtlCommand::Peers(verb) => peers::peers(verb, json),
+        CtlCommand::Verify { all: true, .. } => verify_all(json),
+        CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),
+        CtlCommand::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "isolatectl: {}", plain(&format!("{error:#}"), &[]));
+        let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(&format!("{error:#}"), &[]));
         Exit::Failed
     })
 }
 
 fn verify_all(json: bool) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
-    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::all(&settings)?);
-    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+    let settings = bundle::load_settings(None)?;
+    let (slots, unrecorded) = (&Store::ours().slots()?, &unrecorded::find_all(&settings)?);
+    verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
-/// One without a record is found by all of its id.
-fn verify_one(which: &Which, json: bool) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+/// A container without a record is found by its full id only.
+fn verify_one(which: &ContainerSelector, json: bool) -> Result<Exit> {
+    let settings = bundle::load_settings(None)?;
     let (slots, unrecorded) = match find(which) {
         Ok(slot) => (vec![slot], Vec::new()),
         Err(error) => {
-            let mut unrecorded = unrecorded::all(&settings)?;
+            let mut unrecorded = unrecorded::find_all(&settings)?;
             unrecorded
                 .retain(|found| found.id == which.id && which.root.as_ref().is_none_or(|r| *r == found.root));
             if unrecorded.is_empty() {
@@ -148,22 +149,22 @@ fn verify_one(which: &Which, json: bool) -> Result<Exit> {
         }
     };
     let (slots, unrecorded) = (&slots, &unrecorded);
-    verify::verify(&verify::Wanted { slots, unrecorded, credentials: &settings.credentials }, json)
+    verify::verify(&verify::VerifyScope { slots, unrecorded, credentials: &settings.credentials }, json)
 }
 
-/// Containers that should have a record. To list needs no settings that can be used.
+/// Containers that should have a record. Listing works without usable settings.
 fn unrecorded() -> Result<Vec<unrecorded::Unrecorded>> {
-    unrecorded::all(&prepare::settings(None).unwrap_or_default())
+    unrecorded::find_all(&bundle::load_settings(None).unwrap_or_default())
 }
 
-/// The container that is meant. Its record may still turn out to be unreadable.
-fn find(Which { id, root }: &Which) -> Result<Slot> {
+/// The selected container. Its record may still turn out to be unreadable.
+fn find(ContainerSelector { id, root }: &ContainerSelector) -> Result<Slot> {
     let root = root.as_deref().map(std::fs::canonicalize).transpose().context("cannot resolve --root")?;
     let begins = |slot: &Slot| id_of(slot).starts_with(id) && !id.is_empty();
     let is_in = |slot: &Slot| root.as_deref().is_none_or(|root| slot.root() == root);
     let mut found: Vec<_> =
         Store::ours().slots()?.into_iter().filter(|slot| begins(slot) && is_in(slot)).collect();
-    // Who gives all of an id means no longer one.
+    // A full id takes precedence over longer ones that begin with it.
     if found.iter().any(|slot| id_of(slot) == *id) {
         found.retain(|slot| id_of(slot) == *id);
     }
@@ -175,7 +176,7 @@ fn find(Which { id, root }: &Which) -> Result<Slot> {
     if found.is_empty() {
         Ok(last)
     } else if found.iter().all(|slot| id_of(slot) == id_of(&last)) {
-        bail!("container {} is there in {}; name one with --root", id_of(&last), all(|p| shown(p.root())))
+        bail!("container {} exists in {}; choose one with --root", id_of(&last), all(|p| shown(p.root())))
     } else {
         bail!("{id} is the beginning of {}; give more of the id", all(id_of))
     }
@@ -194,17 +195,17 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Prints for a program.
+/// Prints JSON for programs.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     write(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// Prints for a person.
+/// Prints text for people.
 fn print(text: &str) -> Result<()> {
-    write(&plain(text, &['\n', '\t']))
+    write(&escape_controls(text, &['\n', '\t']))
 }
 
-/// A reader that has gone away (`| head`) is no error.
+/// A closed reader (`| head`) is not an error.
 fn write(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

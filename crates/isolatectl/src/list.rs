@@ -1,4 +1,4 @@
-//! `isolatectl list`: records against reality.
+//! `isolatectl list`: records compared with running containers.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use oci_isolate::record::{Record, Slot, Store};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line {
+struct ListedContainer {
     id: String,
     root: PathBuf,
     bundle: Option<PathBuf>,
@@ -21,7 +21,7 @@ struct Line {
     pid: Option<u32>,
 }
 
-/// What a container's record says beside what there is.
+/// The state of a container according to its record and its processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RecordState {
     /// Its program may run.
@@ -30,7 +30,8 @@ enum RecordState {
     Created,
     /// Its init process has ended.
     Stopped,
-    /// The runtime has no such container: a create failed and left the record, which the next one of that id replaces.
+    /// The runtime has no such container: a failed create left the record, which the next container of that
+    /// id replaces.
     Absent,
     /// Start and exec are refused.
     Unreadable,
@@ -58,7 +59,7 @@ impl Serialize for RecordState {
 }
 
 pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
-    let of_unrecorded = |Unrecorded { id, root, pid, .. }| Line {
+    let of_unrecorded = |Unrecorded { id, root, pid, .. }| ListedContainer {
         id,
         root,
         bundle: None,
@@ -66,7 +67,7 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
         pid,
     };
     let recorded = Store::ours().iter()?.map(|(slot, record)| line(&slot, record));
-    let lines: Vec<Line> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
+    let lines: Vec<ListedContainer> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
     if json {
         print_json(&lines)?;
         return Ok(Exit::Ok);
@@ -81,10 +82,16 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn line(slot: &Slot, record: Result<Record>) -> Line {
+fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
     let root = slot.root().to_owned();
     let Ok(record) = record else {
-        return Line { id: id_of(slot), root, bundle: None, state: RecordState::Unreadable, pid: None };
+        return ListedContainer {
+            id: id_of(slot),
+            root,
+            bundle: None,
+            state: RecordState::Unreadable,
+            pid: None,
+        };
     };
     let alive = record.init.filter(|init| init.runs());
     let state = match (slot.has_container(), record.init, alive) {
@@ -94,5 +101,5 @@ fn line(slot: &Slot, record: Result<Record>) -> Line {
         (true, Some(_), None) => RecordState::Stopped,
     };
     let pid = alive.map(|init| init.pid);
-    Line { id: record.id, root, bundle: Some(record.bundle), state, pid }
+    ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid }
 }

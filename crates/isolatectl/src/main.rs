@@ -1,5 +1,5 @@
-//! The operator's program: looks at isolated containers, and at bundles that may become one. The story is
-//! [the library].
+//! The operator's program: inspects isolated containers, and bundles of future ones. The code is in [the
+//! library].
 
 fn main() -> std::process::ExitCode {
     isolatectl::main()

@@ -1,4 +1,4 @@
-//! Which processes belong to a container, and which are in its namespaces.
+//! The processes of a container, and those in its namespaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{read, read_bytes};
-use oci_isolate::prepare::{Mount, mounts};
+use oci_isolate::bundle::{MountInfo, parse_mountinfo};
 use oci_isolate::proc::{Dir, Inode};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
 /// unified hierarchy beside version 1) have it in the engine's group.
 const CONTROLLERS: [&str; 4] = ["devices", "freezer", "memory", "pids"];
 
-/// The processes of the container: those of its control groups, and init itself. Without a group of its own (rootless)
-/// they are those of its pid namespace.
-pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>> {
+/// The processes of the container: those of its control groups, and init itself. Without a group of its own
+/// (rootless), those of its pid namespace.
+pub(super) fn members(init: u32, processes: &ProcessTable) -> Result<BTreeSet<u32>> {
     let groups = own_groups(init)?;
     let mut members = BTreeSet::from([init]);
     for (_, group) in &groups {
@@ -29,14 +29,14 @@ pub(super) fn members(init: u32, processes: &Processes) -> Result<BTreeSet<u32>>
     Ok(members)
 }
 
-/// Who is in which namespace, of the kinds that lead into a container.
-pub(super) struct Processes(BTreeMap<(&'static str, Inode), BTreeSet<u32>>);
+/// The processes in each namespace, of the kinds that lead into a container.
+pub(super) struct ProcessTable(BTreeMap<(&'static str, Inode), BTreeSet<u32>>);
 
-/// The kinds of namespaces in which strangers are looked for.
+/// The kinds of namespaces that are searched for foreign processes.
 pub(super) const KINDS: [&str; 5] = ["net", "pid", "ipc", "mnt", "user"];
 
-impl Processes {
-    /// Looks at all processes, in one pass over /proc. Those that may not be looked at are not ours.
+impl ProcessTable {
+    /// Reads all processes, in one pass over /proc. Inaccessible ones are not ours.
     pub(super) fn all() -> Result<Self> {
         let mut found: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
         for (pid, process) in Dir::all()? {
@@ -49,7 +49,7 @@ impl Processes {
         Ok(Self(found))
     }
 
-    /// All that were in the same namespace of this kind as `init`; none when that is the host's.
+    /// All that were in the same namespace of this kind as `init`; empty if that is the host's.
     pub(super) fn beside(&self, init: u32, kind: &'static str) -> Result<BTreeSet<u32>> {
         let namespace = Dir::of(init).ns(kind)?;
         let is_hosts = Dir::ours().ns(kind)? == namespace;
@@ -61,11 +61,12 @@ impl Processes {
     }
 }
 
-/// The container's own control groups: controllers and directory. One that its parent is in, too, it has inherited: without
-/// the right to make some (rootless), a runtime leaves it where its caller is.
+/// The container's own control groups: controllers and directory. A group that contains its parent process
+/// too is inherited: without permission to create groups (rootless), a runtime leaves the container in its
+/// caller's.
 pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
     let of = |pid| read(&Dir::of(pid).join("cgroup")).map(|text| groups(&text));
-    // One that has ended has handed its child on.
+    // The child of a process that has ended has a new parent.
     let inherited = Dir::of(init).parent()?.and_then(|parent| of(parent).ok()).unwrap_or_default();
     let mut own = Vec::new();
     for (controllers, path) in of(init)?.into_iter().filter(|group| !inherited.contains(group)) {
@@ -75,8 +76,9 @@ pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
     Ok(own)
 }
 
-/// The control groups that may be a container's own, of cgroups(7), "/proc/pid/cgroup": controllers (none means version
-/// 2) and path. A root group has the whole machine in it, and version 2 only counts where version 1 does not.
+/// The control groups that may be a container's own, from cgroups(7), "/proc/pid/cgroup": controllers (none
+/// means version 2) and path. A root group contains the whole host, and version 2 counts only without version
+/// 1.
 fn groups(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let (unified, old): (Vec<_>, Vec<_>) =
@@ -89,17 +91,17 @@ fn groups(text: &str) -> Vec<(String, String)> {
     groups.into_iter().map(|(controllers, path)| (controllers.to_owned(), path.to_owned())).collect()
 }
 
-/// Where a group of the hierarchy of these controllers is found. A mount may show a part of the hierarchy only
-/// (mountinfo's root).
+/// The directory of a group in the hierarchy of these controllers. A mount may show only a part of the
+/// hierarchy (mountinfo's root).
 fn hierarchies(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
-    let is_it = |mount: &Mount| match mount.kind {
+    let is_it = |mount: &MountInfo| match mount.kind {
         "cgroup2" => controllers.is_empty(),
         "cgroup" => !controllers.is_empty() && controllers.split(',').all(|controller| mount.has(controller)),
         _ => false,
     };
     let text = read_bytes(Path::new("/proc/self/mountinfo"))?;
-    let directory = |mount: Mount| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
-    let found = mounts(&text).filter(is_it).filter_map(directory);
+    let directory = |mount: MountInfo| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
+    let found = parse_mountinfo(&text).filter(is_it).filter_map(directory);
     Ok(found.filter(|path| path.is_dir()).collect())
 }
 

@@ -1,5 +1,5 @@
-//! `isolatectl peers`: who a running container's peers are by address, and other ones for it, in one step. Those of its
-//! job are its job's.
+//! `isolatectl peers`: shows and changes the peers of a running container by address, in one step. Members of
+//! its job are determined by the job.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,95 +8,97 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{Which, find, load, print, print_json};
+use super::{ContainerSelector, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::policy::{Job, Prefixes};
-use oci_isolate::record::{Opened, Record, Slot};
+use oci_isolate::record::{GrantedOpenings, Record, Slot};
 use oci_isolate::settings::Audit;
-use oci_isolate::{peers, policy, prepare};
+use oci_isolate::{bundle, job, policy};
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Verb {
+pub(super) enum PeersCommand {
     /// Prints the peers of a container
-    Show(Which),
-    /// Makes these its peers by address, and no others
-    Set(Change),
-    /// Makes these its peers as well
-    Add(Change),
-    /// Takes these of its peers away, as they were given
-    Remove(Change),
-    /// Puts in force what the addresses of its job's members are now, for all of the job
+    Show(ContainerSelector),
+    /// Sets its peers by address to these
+    Set(PeersArguments),
+    /// Adds these to its peers
+    Add(PeersArguments),
+    /// Removes these from its peers, as they were given
+    Remove(PeersArguments),
+    /// Applies the current addresses of its job's members, for all of the job
     ///
     /// The engine calls no runtime when it connects or disconnects a network (docker network connect).
-    Settle(Which),
+    Settle(ContainerSelector),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Change {
+pub(super) struct PeersArguments {
     #[command(flatten)]
-    which: Which,
+    which: ContainerSelector,
     /// Addresses and prefixes
     prefixes: Vec<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Shown<'a> {
+struct PeersReport<'a> {
     id: &'a str,
     /// By address.
     peers: &'a Prefixes,
     job: Option<&'a Job>,
-    /// The addresses of the others of its job that run.
-    members: Vec<Member>,
-    /// What the kernel lets through: both, without overlap.
+    /// The addresses of the other running members of its job.
+    members: Vec<MemberReport>,
+    /// What the kernel allows: both, without overlap.
     allowed: Prefixes,
 }
 
 #[derive(Serialize)]
-struct Member {
+struct MemberReport {
     id: String,
     addresses: BTreeSet<std::net::IpAddr>,
 }
 
-pub(super) fn peers(verb: &Verb, json: bool) -> Result<Exit> {
+pub(super) fn peers(verb: &PeersCommand, json: bool) -> Result<Exit> {
     match verb {
-        Verb::Show(which) => {
+        PeersCommand::Show(which) => {
             let slot = find(which)?;
             show(&slot, &load(&slot)?, json)
         }
-        Verb::Set(change) => put(change, |_, given| Ok(given)),
-        Verb::Add(change) => put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect())),
-        Verb::Remove(change) => put(change, |peers, given| {
+        PeersCommand::Set(change) => put(change, |_, given| Ok(given)),
+        PeersCommand::Add(change) => {
+            put(change, |peers, given| Ok(peers.iter().chain(&given).copied().collect()))
+        }
+        PeersCommand::Remove(change) => put(change, |peers, given| {
             if let Some(missing) = given.iter().find(|given| !peers.contains(given)) {
                 bail!("{missing} is not among its peers by address; see isolatectl peers show");
             }
             Ok(peers.iter().filter(|peer| !given.contains(peer)).copied().collect())
         }),
-        Verb::Settle(which) => settle(which),
+        PeersCommand::Settle(which) => settle(which),
     }
 }
 
-fn settle(which: &Which) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+fn settle(which: &ContainerSelector) -> Result<Exit> {
+    let settings = bundle::load_settings(None)?;
     let slot = find(which)?;
     let _lock = slot.lock_peers()?;
     let record = load(&slot)?;
     opened(&record)?;
-    peers::settle(&slot, &record)?;
+    job::settle(&slot, &record)?;
     write_down(&settings.audit, &slot, &record)?;
     Ok(Exit::Ok)
 }
 
 fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
-    let others = peers::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
-    let others = others.map(|m| Member { addresses: m.own().clone(), id: m.record.id });
-    let shown = Shown {
+    let others = job::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
+    let others = others.map(|m| MemberReport { addresses: m.own().clone(), id: m.record.id });
+    let shown = PeersReport {
         id: &record.id,
         peers: &opened.peers,
         job: record.job(),
         members: others.collect(),
-        allowed: peers::wanted_of(slot, record)?,
+        allowed: job::desired_peers(slot, record)?,
     };
     if json {
         print_json(&shown)?;
@@ -106,7 +108,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     for peer in shown.peers {
         writeln!(text, "{peer}")?;
     }
-    for Member { id, addresses } in &shown.members {
+    for MemberReport { id, addresses } in &shown.members {
         let job = shown.job.map(Job::to_string).unwrap_or_default();
         for address in addresses {
             writeln!(text, "{address}  {id}, of job {job}")?;
@@ -116,9 +118,9 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Makes the peers by address what `change` makes of them and of those that are given.
-fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
-    let settings = prepare::settings(None)?;
+/// Sets the peers by address to the result of `make` for the current and the given ones.
+fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Result<Exit> {
+    let settings = bundle::load_settings(None)?;
     let bounds = &settings.peers;
     let given = match change.prefixes.is_empty() {
         true => Prefixes::default(),
@@ -136,19 +138,19 @@ fn put(change: &Change, make: fn(&Prefixes, Prefixes) -> Result<Prefixes>) -> Re
     if let Some((address, why)) = opened.excludes(made.iter()) {
         bail!("peer {address} is {why}");
     }
-    record.opened = Some(Opened { peers: made, ..opened.clone() });
-    // First the record, so that whoever computes the set meanwhile or later does so from what is meant.
+    record.opened = Some(GrantedOpenings { peers: made, ..opened.clone() });
+    // The record first, so that a set computed meanwhile or later uses the new peers.
     slot.update(&record)?;
-    let settled = peers::settle(&slot, &record);
+    let settled = job::settle(&slot, &record);
     if let Err(error) = settled.and_then(|()| write_down(&settings.audit, &slot, &record)) {
         slot.update(&before).context("cannot take back what failed")?;
-        peers::settle(&slot, &before).context("cannot take back what failed")?;
+        job::settle(&slot, &before).context("cannot take back what failed")?;
         return Err(error);
     }
     Ok(Exit::Ok)
 }
 
-/// One line with the peers by address that the container has from now on.
+/// One line with the container's new peers by address.
 fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
     let peers: Vec<String> = opened(record)?.peers.iter().map(ToString::to_string).collect();
     let why =
@@ -157,8 +159,8 @@ fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
     audit::write(audit, &Line { verb: Some("peers"), why: Some(&why), ..line })
 }
 
-/// What is open for a container whose peers can be changed: it runs, and in a namespace of its own.
-fn opened(record: &Record) -> Result<&Opened> {
+/// The openings of a container whose peers can be changed: it runs, and in a namespace of its own.
+fn opened(record: &Record) -> Result<&GrantedOpenings> {
     let Some(opened) = &record.opened else {
         bail!(
             "container {} was created without ports, peers and job, so its network namespace is closed; create it again",

@@ -1,5 +1,5 @@
-//! What `verify` has to know of the whole machine, whichever containers it looks at: who is in which namespace, which
-//! sockets and mounts the host has, which records live. It is looked up once for all of them. Reads only.
+//! Facts about the whole host that `verify` needs for any container: the processes in each namespace, the
+//! host's sockets and mounts, the records of running containers. They are gathered once. Reads only.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,29 +10,29 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::sys::stat::FileStat;
 
-use super::descriptors::listed;
-use super::members::Processes;
+use super::descriptors::list_sockets;
+use super::members::ProcessTable;
 use super::{read, read_bytes};
-use oci_isolate::peers::Member;
-use oci_isolate::prepare;
-use oci_isolate::proc::{Dir, Inode, Process};
+use oci_isolate::bundle;
+use oci_isolate::job::JobMember;
+use oci_isolate::proc::{Dir, Inode, ProcessId};
 use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
 use oci_isolate::seal::{Netns, OpenNetns};
 
-/// The machine as it was when `verify` began.
+/// The host when `verify` started.
 pub(super) struct Survey {
-    pub(super) processes: Processes,
+    pub(super) processes: ProcessTable,
     /// The sockets of the host's network namespace, by inode.
     pub(super) sockets: BTreeSet<u64>,
-    pub(super) mounts: Mounts,
-    bound: OnceCell<Vec<Bound>>,
-    records: OnceCell<Vec<Lives>>,
-    opened: OnceCell<Vec<Open>>,
+    pub(super) mounts: HostMounts,
+    bound: OnceCell<Vec<BoundSocket>>,
+    records: OnceCell<Vec<RunningContainer>>,
+    opened: OnceCell<Vec<OpenContainer>>,
 }
 
-/// The mounts of the host, as far as it matters that they are its.
-pub(super) struct Mounts {
+/// The mounts of the host, reduced to what identifies them.
+pub(super) struct HostMounts {
     text: Vec<u8>,
     /// File systems by kind and device.
     kernels: BTreeSet<(String, String)>,
@@ -43,38 +43,38 @@ pub(super) struct Mounts {
 }
 
 /// A socket to which a process of the host's network namespace is bound.
-pub(super) struct Bound {
-    /// The number of its file system in mountinfo, and its path in that.
+pub(super) struct BoundSocket {
+    /// The number of its file system in mountinfo, and its path in that file system.
     pub(super) device: String,
     pub(super) path: PathBuf,
     /// By stat(2).
     pub(super) inode: Inode,
 }
 
-/// A container that lives with something open in a namespace of its own.
-pub(super) struct Open {
+/// A running container with openings in a namespace of its own.
+pub(super) struct OpenContainer {
     pub(super) slot: Slot,
     pub(super) record: Record,
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
-/// A container that lives, and the network namespace that it is in.
-struct Lives {
+/// A running container, and its network namespace.
+struct RunningContainer {
     record: PathBuf,
-    init: Process,
+    init: ProcessId,
     netns: Netns,
 }
 
 impl Survey {
-    /// Looks at all processes once.
+    /// Reads all processes once.
     ///
     /// # Errors
     /// /proc cannot be read.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
-            processes: Processes::all()?,
-            sockets: listed(&Dir::ours())?,
-            mounts: Mounts::of_host()?,
+            processes: ProcessTable::all()?,
+            sockets: list_sockets(&Dir::ours())?,
+            mounts: HostMounts::of_host()?,
             bound: OnceCell::new(),
             records: OnceCell::new(),
             opened: OnceCell::new(),
@@ -83,25 +83,25 @@ impl Survey {
 
     /// The init processes of the other isolated containers in the same network namespace: those of a pod.
     pub(super) fn beside(&self, slot: &Slot, netns: Netns) -> Result<Vec<u32>> {
-        let all = known(&self.records, lives)?;
+        let all = known(&self.records, running)?;
         let others = all.iter().filter(|other| other.record != slot.record() && other.netns == netns);
         Ok(others.filter(|other| other.init.runs()).map(|other| other.init.pid).collect())
     }
 
-    /// The containers in whose namespaces something is open.
-    pub(super) fn opened(&self) -> Result<&[Open]> {
+    /// The containers with openings in their namespaces.
+    pub(super) fn opened(&self) -> Result<&[OpenContainer]> {
         known(&self.opened, || {
             let of = |(slot, record): Recorded| {
-                let member = Member::of(slot.clone(), record.clone()).ok().flatten()?;
-                Some(Open { slot, record, addresses: member.own().clone() })
+                let member = JobMember::of(slot.clone(), record.clone()).ok().flatten()?;
+                Some(OpenContainer { slot, record, addresses: member.own().clone() })
             };
             Ok(Store::ours().readable()?.filter_map(of).collect())
         })
     }
 
-    /// The sockets of the host that have a path. One whose path leads to something else by now, or that was bound elsewhere
-    /// than in the host's mount namespace, is not among them.
-    pub(super) fn bound(&self) -> Result<&[Bound]> {
+    /// The sockets of the host that have a path. A socket whose path now leads elsewhere, or that was bound
+    /// outside the host's mount namespace, is not included.
+    pub(super) fn bound(&self) -> Result<&[BoundSocket]> {
         known(&self.bound, || {
             let text = read(Path::new("/proc/self/net/unix"))?;
             let paths = text.lines().filter_map(|line| Some(Path::new(&line[line.find(" /")? + 1..])));
@@ -111,7 +111,7 @@ impl Survey {
     }
 }
 
-/// What is in the cell, or is put there.
+/// The content of the cell, computed if empty.
 fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> Result<&[T]> {
     match cell.get() {
         Some(known) => Ok(known),
@@ -119,25 +119,25 @@ fn known<T>(cell: &OnceCell<Vec<T>>, find: impl FnOnce() -> Result<Vec<T>>) -> R
     }
 }
 
-fn lives() -> Result<Vec<Lives>> {
+fn running() -> Result<Vec<RunningContainer>> {
     let of = |(slot, record): Recorded| {
         let init = record.init.filter(|init| init.runs())?;
         let netns = OpenNetns::of(&init.dir()).ok()?.id();
-        Some(Lives { record: slot.record().to_owned(), init, netns })
+        Some(RunningContainer { record: slot.record().to_owned(), init, netns })
     };
     Ok(Store::ours().readable()?.filter_map(of).collect())
 }
 
-impl Mounts {
+impl HostMounts {
     fn of_host() -> Result<Self> {
         read_bytes(Path::new("/proc/self/mountinfo")).map(Self::of)
     }
 
-    /// By the text of the host's mountinfo.
+    /// Parses the host's mountinfo.
     pub(super) fn of(text: Vec<u8>) -> Self {
-        /// Each of their instances has a number of its own, by the namespace that it shows.
+        /// Each instance has a device number of its own, for the namespace that it shows.
         const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
-        let all = || prepare::mounts(&text);
+        let all = || bundle::parse_mountinfo(&text);
         let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
         let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
         let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
@@ -146,7 +146,7 @@ impl Mounts {
         Self { kernels, groups, systems, text }
     }
 
-    /// The system directory that a path of the host is, maybe another path to it.
+    /// The system directory that a path of the host is, possibly by another path.
     pub(super) fn system(&self, path: &Path) -> Option<&'static str> {
         self.systems.get(&Inode::of(path).ok()?).copied()
     }
@@ -166,14 +166,14 @@ impl Mounts {
         self.systems.get(&Inode::from(stat)).copied()
     }
 
-    fn bound(&self, path: &Path) -> Option<Bound> {
+    fn bound(&self, path: &Path) -> Option<BoundSocket> {
         let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
         let path = std::fs::canonicalize(path).ok()?;
-        // Of two mounts at one point the later one is seen.
-        let around = prepare::mounts(&self.text).filter(|mount| path.starts_with(mount.point()));
+        // Of two mounts at one point the later one is visible.
+        let around = bundle::parse_mountinfo(&self.text).filter(|mount| path.starts_with(mount.point()));
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;
         let inside = mount.root().join(below);
-        Some(Bound { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
+        Some(BoundSocket { device: mount.device.to_owned(), path: inside, inode: Inode::from(&meta) })
     }
 }

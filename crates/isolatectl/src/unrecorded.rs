@@ -1,5 +1,6 @@
-//! Containers that were created isolated, by what the runtime itself keeps of them, and have no record: whatever starts or
-//! enters them finds nothing to go by. They are looked for where runtimes and engines keep their containers.
+//! Containers that were created isolated, by the runtime's own state, and have no record: calls that start or
+//! enter them have nothing to rely on. They are searched for where runtimes and engines keep their
+//! containers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use anyhow::Result;
 use super::id_of;
 use oci_isolate::invocation::Dialect;
 use oci_isolate::policy::{Decision, decide, glob};
-use oci_isolate::proc::{Inode, Process};
+use oci_isolate::proc::{Inode, ProcessId};
 use oci_isolate::record::{Slot, Store};
-use oci_isolate::runtime::Kept;
+use oci_isolate::runtime::RuntimeState;
 use oci_isolate::settings::{Mode, Settings};
 
 /// A container that runs and has no record.
@@ -23,7 +24,7 @@ pub(super) struct Unrecorded {
     pub(super) why: String,
 }
 
-/// Where containers are kept by default, and by whom; `*` stands for any characters of one name.
+/// The default roots of runtimes, and their users; `*` matches any characters of one name.
 const ROOTS: [(&str, &str); 10] = [
     ("/run/runc", "runc, CRI-O, Podman with runc"),
     ("/run/crun", "crun, CRI-O, Podman with crun"),
@@ -37,12 +38,12 @@ const ROOTS: [(&str, &str); 10] = [
     ("/run/user/*/docker/runtime-*/*", "Docker without root"),
 ];
 
-/// All of them, of those that we may look at.
+/// All of them, as far as accessible.
 ///
 /// # Errors
 /// Records cannot be listed.
-pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
-    // What the settings isolate without being asked may have been there before them.
+pub(super) fn find_all(settings: &Settings) -> Result<Vec<Unrecorded>> {
+    // Containers isolated by the settings alone may be older than the settings.
     let settings = Settings { mode: Mode::Annotation, ..settings.clone() };
     let recorded = Store::ours().slots()?;
     let known = recorded.iter().map(|slot| slot.root().to_owned());
@@ -50,7 +51,7 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
     let own = runtime_dir.iter().flat_map(|dir| ["runc", "crun", "youki"].map(|name| dir.join(name)));
     let roots = known.chain(ROOTS.iter().flat_map(|(pattern, _)| matching(pattern))).chain(own);
     let roots: BTreeSet<PathBuf> = roots.filter_map(|root| std::fs::canonicalize(root).ok()).collect();
-    // A record may know the same root by another path (a bind mount).
+    // A record may have the same root by another path (a bind mount).
     let recorded: BTreeSet<_> =
         recorded.iter().filter_map(|slot| Some((Inode::of(slot.root()).ok()?, id_of(slot)))).collect();
     let mut found = Vec::new();
@@ -59,17 +60,17 @@ pub(super) fn all(settings: &Settings) -> Result<Vec<Unrecorded>> {
         let Some(number) = Inode::of(&root).ok().filter(|number| seen.insert(*number)) else { continue };
         for id in names(&root) {
             if !recorded.contains(&(number, id.clone())) {
-                found.extend(look(&settings, &root, id));
+                found.extend(inspect(&settings, &root, id));
             }
         }
     }
     Ok(found)
 }
 
-fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
+fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     let slot = Slot::of(root, &id)?;
-    // Names differ, so any of them finds it.
-    let kept = Kept::read(Dialect::Runc, &root.join(&id)).transpose()?;
+    // The file names differ, so any dialect finds it.
+    let kept = RuntimeState::read(Dialect::Runc, &root.join(&id)).transpose()?;
     let judged = kept.and_then(|kept| {
         let why = match decide(settings, &kept.annotations()?) {
             Decision::PassThrough(_) => return Ok(None),
@@ -79,20 +80,20 @@ fn look(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
             Decision::Refuse(why) => format!("it has no record, and would be refused: {why}"),
         };
         let init = kept.init()?;
-        let start = init.start.map_or_else(|| Process::of(init.pid).map(|process| process.start), Ok);
-        // One that has ended does nothing any more.
-        let lives = start.is_ok_and(|start| Process { pid: init.pid, start }.runs());
+        let start = init.start.map_or_else(|| ProcessId::of(init.pid).map(|process| process.start), Ok);
+        // A process that has ended does nothing any more.
+        let lives = start.is_ok_and(|start| ProcessId { pid: init.pid, start }.runs());
         Ok(lives.then_some((Some(init.pid), why)))
     });
     let (pid, why) = match judged {
         Ok(judged) => judged?,
         Err(error) => (None, format!("it has no record, and what the runtime keeps is unclear: {error:#}")),
     };
-    // One that is being created has its record first, and one that is deleted has it last.
+    // A container's record is written before it is created and removed after it is deleted.
     (!slot.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, why })
 }
 
-/// The directories that a pattern stands for.
+/// The directories that match a pattern.
 fn matching(pattern: &str) -> Vec<PathBuf> {
     pattern.split('/').skip(1).fold(vec![PathBuf::from("/")], |above, part| {
         let below = |above: PathBuf| -> Vec<PathBuf> {
@@ -108,7 +109,7 @@ fn matching(pattern: &str) -> Vec<PathBuf> {
     })
 }
 
-/// The directories in a directory; none in one that is not there, or not ours to look at.
+/// The directories in a directory; none if that does not exist or is not accessible.
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let directories = entries.filter(|entry| entry.path().is_dir());

@@ -1,5 +1,5 @@
-//! `isolatectl verify`: looks at a running container from outside, at every process of it and not only at init, and
-//! names each promise that does not hold. What cannot be looked at does not hold.
+//! `isolatectl verify`: inspects a running container from outside, every process and not only init, and names
+//! each broken promise. What cannot be inspected counts as broken.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,44 +8,44 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::broken::Broken;
+use super::broken_promise::BrokenPromise;
 use super::exit::Exit;
 use super::members::members;
-use super::process::Looker;
+use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
-use super::{devices, id_of, kept, open, print, print_json, strangers, users};
+use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
 
 #[derive(Serialize)]
-struct Verdict {
+struct VerifyReport {
     id: String,
     root: PathBuf,
     holds: bool,
-    broken: BTreeSet<Broken>,
+    broken: BTreeSet<BrokenPromise>,
 }
 
-/// What is looked at: records, and containers that should have one.
-pub(super) struct Wanted<'a> {
+/// What is verified: records, and containers that should have one.
+pub(super) struct VerifyScope<'a> {
     pub(super) slots: &'a [Slot],
     pub(super) unrecorded: &'a [Unrecorded],
     pub(super) credentials: &'a Credentials,
 }
 
-pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<Exit> {
+pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
     let survey = Survey::new()?;
-    let recorded = wanted.slots.iter().filter_map(|slot| verdict(slot, wanted.credentials, &survey));
-    let verdicts: Vec<_> = recorded.chain(wanted.unrecorded.iter().map(of_unrecorded)).collect();
-    let all_hold = verdicts.iter().all(|verdict| verdict.holds);
+    let recorded = scope.slots.iter().filter_map(|slot| report_on(slot, scope.credentials, &survey));
+    let reports: Vec<_> = recorded.chain(scope.unrecorded.iter().map(report_unrecorded)).collect();
+    let all_hold = reports.iter().all(|report| report.holds);
     if json {
-        print_json(&verdicts)?;
+        print_json(&reports)?;
     } else {
         let mut text = String::new();
-        for verdict in &verdicts {
-            writeln!(text, "{}: {}", verdict.id, if verdict.holds { "holds" } else { "does not hold" })?;
-            for Broken { rule, why } in &verdict.broken {
+        for report in &reports {
+            writeln!(text, "{}: {}", report.id, if report.holds { "holds" } else { "does not hold" })?;
+            for BrokenPromise { rule, why } in &report.broken {
                 writeln!(text, "  {rule}: {why}")?;
             }
         }
@@ -54,32 +54,32 @@ pub(super) fn verify(wanted: &Wanted, json: bool) -> Result<Exit> {
     Ok(Exit::ok_if(all_hold))
 }
 
-fn of_unrecorded(found: &Unrecorded) -> Verdict {
-    let broken = [Broken::new("record", found.why.clone())].into();
-    Verdict { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
+fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
+    let broken = [BrokenPromise::new("record", found.why.clone())].into();
+    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
 }
 
-/// None for a record that went away meanwhile: its container was deleted.
-fn verdict(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<Verdict> {
+/// `None` for a record that was removed meanwhile: its container was deleted.
+fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
     let broken = match slot.load() {
         Ok(record) => {
             let record = record?;
-            look(slot, &record, credentials, survey)
-                .unwrap_or_else(|error| [Broken::new("verify", format!("{error:#}"))].into())
+            inspect(slot, &record, credentials, survey)
+                .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into())
         }
-        Err(error) => [Broken::new("record", format!("{error:#}"))].into(),
+        Err(error) => [BrokenPromise::new("record", format!("{error:#}"))].into(),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(Verdict { id, root, holds: broken.is_empty(), broken })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken })
 }
 
-fn look(
+fn inspect(
     slot: &Slot,
     record: &Record,
     credentials: &Credentials,
     survey: &Survey,
-) -> Result<BTreeSet<Broken>> {
-    let stands = |why: String| Ok(BTreeSet::from([Broken::new("record", why)]));
+) -> Result<BTreeSet<BrokenPromise>> {
+    let stands = |why: String| Ok(BTreeSet::from([BrokenPromise::new("record", why)]));
     if !slot.has_container() {
         return stands("the runtime has no container of that id".into());
     }
@@ -92,23 +92,23 @@ fn look(
     let mut broken = BTreeSet::new();
     if record.sealed.as_ref().is_some_and(|sealed| sealed.netns != netns.id()) {
         let why = format!("process {} left the namespace that was sealed", init.pid);
-        broken.insert(Broken::new("network-namespace", why));
+        broken.insert(BrokenPromise::new("network-namespace", why));
     }
-    broken.extend(kept::look(slot, record, init.pid));
-    broken.extend(open::look(slot, record, &process, &netns, survey)?);
+    broken.extend(runtime_state::inspect(slot, record, init.pid));
+    broken.extend(network::inspect(slot, record, &process, &netns, survey)?);
     if record.confined {
-        let maps = users::of_machine(&process)?.into_iter();
+        let maps = user_namespace::maps_with_host_root(&process)?.into_iter();
         broken.extend(maps.map(|map| {
             let why = format!("the machine's root is in its user namespace ({map}), which confines nothing");
-            Broken::new("host-capabilities", why)
+            BrokenPromise::new("host-capabilities", why)
         }));
     }
     let members = members(init.pid, &survey.processes)?;
-    broken.extend(strangers::look(survey, slot, init.pid, netns.id(), &members)?);
+    broken.extend(foreign_processes::find(survey, slot, init.pid, netns.id(), &members)?);
     broken.extend(devices::allowed(init.pid)?);
-    let mut looker = Looker::new(&process, netns.id(), credentials, record, survey)?;
+    let mut inspector = ProcessInspector::new(&process, netns.id(), credentials, record, survey)?;
     for pid in members {
-        broken.extend(looker.look(pid)?);
+        broken.extend(inspector.inspect(pid)?);
     }
     // Not promised.
     broken.retain(|broken| !record.waived.iter().any(|waived| waived == broken.rule));

@@ -1,4 +1,4 @@
-//! Containers of runc and crun on a throw-away host, bare and behind the shim, from one and the same config.json.
+//! Containers of runc and crun on a throw-away host, bare and behind the shim, from the same config.json.
 
 use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::host::{Host, Kind};
-use crate::said::{Said, command, say};
+use crate::command::{Finished, command, say};
+use crate::host::{EngineHost, Kind};
 use crate::{ISOLATE, bundle, shim};
 
-/// What a socket of the host answers with.
+/// The answer of a socket of the host.
 pub const TOKEN: &str = "token-of-the-host";
 
-/// Connects to the stream socket that it is given and prints what is said; perl is on every Debian.
+/// Connects to the given stream socket and prints what it receives; perl is on every Debian.
 const CONNECT: &str =
     r#"socket(S,1,1,0); connect(S,pack("Sa*",1,$ARGV[0]."\0")) or die "refused: $!\n"; print scalar <S>;"#;
 
-/// core_pattern is the machine's: one test at a time writes to it, and it is as it was afterwards, come what may.
+/// core_pattern is the machine's: only one test at a time writes to it, and it is always restored.
 pub struct CorePattern {
     before: Vec<u8>,
     _one: std::sync::MutexGuard<'static, ()>,
@@ -45,7 +45,7 @@ pub const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
 /// A host with a root file system.
 pub struct Bench {
-    pub host: Host,
+    pub host: EngineHost,
     kind: Kind,
 }
 
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     pub fn of(kind: Kind) -> Self {
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         bundle::rootfs(&host);
         tools(&host.dir().join("rootfs"));
         Self { host, kind }
@@ -82,27 +82,27 @@ impl Bench {
     }
 
     /// With the bare runtime.
-    pub fn open(&self, spec: &Value) -> Said {
+    pub fn open(&self, spec: &Value) -> Finished {
         self.run(self.runtime(), spec, &[])
     }
 
     /// Behind the shim, isolated.
-    pub fn closed(&self, spec: &Value) -> Said {
+    pub fn closed(&self, spec: &Value) -> Finished {
         self.run(&shim(), &isolated(spec), &[])
     }
 
     /// The same with settings.
-    pub fn closed_with(&self, settings: &str, spec: &Value) -> Said {
+    pub fn closed_with(&self, settings: &str, spec: &Value) -> Finished {
         let file = self.host.write("settings.toml", settings);
         self.run(&shim(), &isolated(spec), &[format!("--isolate-config={file}")])
     }
 
-    pub fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run(&self, runtime: &Path, spec: &Value, flags: &[String]) -> Finished {
         self.run_script("exec \"$@\"", runtime, spec, flags)
     }
 
     /// The script gets the runtime's command line as its arguments.
-    pub fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Said {
+    pub fn run_script(&self, script: &str, runtime: &Path, spec: &Value, flags: &[String]) -> Finished {
         let bundle = self.dir("bundle");
         std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
         self.host.settings(&format!("runtime = [{:?}]\n", self.kind.runtime()));
@@ -144,7 +144,7 @@ pub fn tools(root: &Path) {
     std::fs::write(root.join("connect.pl"), CONNECT).unwrap();
 }
 
-/// Listens on a stream socket of the machine and says the token to everybody who connects.
+/// Listens on a stream socket of the host and sends the token to every client.
 pub fn listen(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
@@ -154,13 +154,13 @@ pub fn listen(path: &Path) {
     });
 }
 
-/// A datagram socket, as `/dev/log` is one.
+/// A datagram socket like `/dev/log`.
 pub fn datagram(path: &Path) -> UnixDatagram {
     UnixDatagram::bind(path).unwrap()
 }
 
 /// Whether it was refused with an error that has these words.
-pub fn refused(said: &Said, words: &str) -> Result<(), String> {
+pub fn refused(said: &Finished, words: &str) -> Result<(), String> {
     if said.well() {
         return Err(format!("it was not refused: {said}"));
     }
@@ -170,7 +170,7 @@ pub fn refused(said: &Said, words: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A runtime that does what this line of a shell script does. The shim asks it for its libseccomp before, and it has one.
+/// A runtime that runs this line of a shell script. It has a libseccomp, which the shim queries first.
 pub fn runtime_that(does: &str) -> String {
     let features = r#"{"linux": {"seccomp": {"enabled": true}}, "annotations": {"io.github.seccomp.libseccomp.version": "2.5.4"}}"#;
     format!("#!/bin/sh\n[ \"$1\" != features ] || exec echo '{features}'\n{does}\n")

@@ -3,25 +3,26 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::host::Host;
-use crate::said::{command, say, wait_for};
+use crate::command::{command, say, wait_for};
+use crate::host::EngineHost;
 
-/// What the kernel says by itself when a link comes up, as a filter of tcpdump: ARP, IGMP, and of ICMPv6
-/// listener reports (behind a hop-by-hop header, or 130 to 132), router and neighbour discovery (133 to 136).
+/// The packets that the kernel sends by itself when a link comes up, as a filter of tcpdump: ARP, IGMP, and
+/// of ICMPv6 listener reports (behind a hop-by-hop header, or 130 to 132), router and neighbour discovery
+/// (133 to 136).
 const CHATTER: &str =
     "arp or igmp or (ip6 and ip6[6] = 0) or (ip6 and ip6[6] = 58 and ip6[40] >= 130 and ip6[40] <= 136)";
 
 /// A running capture.
 pub struct Capture<'h> {
-    host: &'h Host,
+    host: &'h EngineHost,
     file: String,
     child: Child,
     visits: usize,
 }
 
 impl<'h> Capture<'h> {
-    /// Starts to capture on all links of the host, also on those that are made later.
-    pub fn start(host: &'h Host) -> Self {
+    /// Starts to capture on all links of the host, including those created later.
+    pub fn start(host: &'h EngineHost) -> Self {
         let file = host.at("capture.pcap");
         let errors = host.dir().join("tcpdump.err");
         let mut tcpdump = std::process::Command::new("nsenter");
@@ -46,7 +47,7 @@ impl<'h> Capture<'h> {
         Self { host, file, child, visits: host.world.visits().len() }
     }
 
-    /// Ends the capture. Complaints about every packet, and about everything that was heard outside meanwhile.
+    /// Ends the capture. Complaints about every packet, and about everything heard outside meanwhile.
     pub fn saw_nothing(self) -> Vec<String> {
         let (world, before) = (&self.host.world, self.visits);
         let packets = self.finish();
@@ -59,8 +60,8 @@ impl<'h> Capture<'h> {
         complaints
     }
 
-    /// Ends the capture: one line for each packet. It ends with a packet of its own, so that an empty
-    /// answer means that there was nothing to see and not that nobody looked.
+    /// Ends the capture: one line per packet. It ends with a packet of its own, so that an empty result means
+    /// that there was nothing to see, and not that nothing was captured.
     pub fn finish(mut self) -> Vec<String> {
         let host = &self.host.world.host;
         let marker = host.inside(|| {
@@ -70,7 +71,7 @@ impl<'h> Capture<'h> {
         });
         let mut seen = Vec::new();
         let ended = wait_for(Duration::from_secs(30), || {
-            // In the host's namespace, where the numbers of links in the file have their names.
+            // In the host's namespace, where the link numbers in the file have names.
             let namespace = format!("--net={}", host.path());
             let mut reader = command("nsenter");
             let text = say(reader.args([&namespace, "tcpdump", "-n", "-r", &self.file])).out;

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::host::{Host, Kind};
+use crate::command::{Finished, command, say, wait_for};
+use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
-use crate::said::{Said, command, say, wait_for};
 use crate::{CREDENTIALS, ISOLATE, bundle, shim};
 
 /// Debian's runc.
 pub const RUNC: &str = "/usr/sbin/runc";
 
-/// The network that `ctr run --cni` and prepared namespaces are plumbed into.
+/// The network of `ctr run --cni` and of prepared namespaces.
 const CNI: &str = r#"{
   "cniVersion": "0.4.0", "name": "demo", "plugins": [{
     "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": true,
@@ -19,7 +19,7 @@ const CNI: &str = r#"{
   }]
 }"#;
 
-/// The two kinds of containerd there are for a shim.
+/// The two generations of containerd that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12's 1.6.
@@ -31,14 +31,14 @@ pub enum Release {
 /// A running daemon.
 pub struct Containerd {
     /// The host that it runs on.
-    pub host: Host,
+    pub host: EngineHost,
 }
 
 impl Containerd {
     /// Starts a daemon, and makes the root file system that all containers share.
     pub fn start(release: Release) -> Self {
         let kind = if release == Release::Containerd2 { Kind::Sid } else { Kind::Machine };
-        let host = Host::new(kind);
+        let host = EngineHost::new(kind);
         let config = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\ndisabled_plugins = [\n{1}]\n\
              [grpc]\n  address = \"{0}/containerd.sock\"\n",
@@ -62,21 +62,22 @@ impl Containerd {
     }
 
     /// Runs `ctr`.
-    pub fn ctr(&self, args: &[&str]) -> Said {
+    pub fn ctr(&self, args: &[&str]) -> Finished {
         say(self.host.command("ctr").args(["--address", &self.host.at("containerd.sock")]).args(args))
     }
 
-    /// Runs `ctr`, and waits for what the container's program says, both streams in one.
+    /// Runs `ctr`, and waits for the output of the container's program, both streams in one.
     ///
-    /// By itself ctr hands the output on, and loses it now and then when the program ends soon on a busy machine
-    /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim writes is whole.
-    pub fn hear(&self, verb: &[&str], args: &[&str]) -> Said {
+    /// ctr copies the output itself, and sometimes loses it if the program ends soon on a busy machine
+    /// (containerd#770: the copying is cancelled before its pipe is open); a log that containerd's shim
+    /// writes is complete.
+    pub fn hear(&self, verb: &[&str], args: &[&str]) -> Finished {
         let log = self.host.at("said");
         let uri = format!("--log-uri=file://{log}");
         let mut said = self.ctr(&[verb, &[&uri], args].concat());
         match std::fs::read_to_string(&log) {
             Ok(text) => said.out.push_str(text.trim_end()),
-            // Nothing was started that could have written it.
+            // No program was started that could have written it.
             Err(cause) => {
                 assert!(cause.kind() == std::io::ErrorKind::NotFound && !said.well(), "{cause}: {said}")
             }
@@ -87,7 +88,7 @@ impl Containerd {
     }
 
     /// `ctr run` of `command` in the container `id`, with credentials in its environment.
-    pub fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Said {
+    pub fn run(&self, runtime: &Path, id: &str, flags: &[&str], command: &[&str]) -> Finished {
         let cgroup = format!("{}/{id}", self.host.cgroup());
         let runtime = runtime.to_str().unwrap();
         // ctr forgets its default PATH as soon as it is given a variable.

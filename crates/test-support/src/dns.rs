@@ -1,4 +1,4 @@
-//! A DNS server that answers everything with the outside host's address and remembers what it was asked.
+//! A DNS server that answers everything with the outside host's address and records the questions.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -8,7 +8,7 @@ use std::thread;
 use crate::world::{INTERNET, INTERNET6};
 
 /// Serves DNS on the address over UDP and TCP, for as long as the process lives. To be called in the
-/// namespace; each question is told as `dns <name>`.
+/// namespace; each question is recorded as `dns <name>`.
 pub fn serve(address: IpAddr, visits: &Sender<String>) {
     let udp = UdpSocket::bind((address, 53)).unwrap();
     let tcp = TcpListener::bind((address, 53)).unwrap();

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::host::{Host, Kind};
+use crate::command::{Finished, say, wait_for};
+use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
-use crate::said::{Said, say, wait_for};
 use crate::{CREDENTIALS, ISOLATE, image, shim};
 
-/// The two kinds of Docker there are for a shim.
+/// The two generations of Docker that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// No annotations; plumbs the container's veth by a prestart hook.
@@ -24,8 +24,8 @@ pub enum Release {
 /// A running daemon with the image `probe` in it.
 pub struct Docker {
     /// The host that it runs on.
-    pub host: Host,
-    /// Which it is.
+    pub host: EngineHost,
+    /// Its release.
     pub release: Release,
 }
 
@@ -39,7 +39,7 @@ impl Docker {
     /// The same with a settings file for the shim, named in the daemon's environment.
     pub fn start_with(release: Release, settings: Option<&str>) -> Self {
         let kind = if release == Release::Docker28 { Kind::Sid } else { Kind::Machine };
-        let docker = Self { host: Host::new(kind), release };
+        let docker = Self { host: EngineHost::new(kind), release };
         let host = &docker.host;
         let always = host.write("always.toml", "mode = \"always\"\n");
         let broken = host.write("broken.toml", "mode = \"sometimes\"\n");
@@ -73,7 +73,7 @@ impl Docker {
         assert!(answers.is_some(), "dockerd does not answer: {}", self.host.log("dockerd.log"));
     }
 
-    /// Ends the daemon and starts it again with the `daemon.json` that there is now.
+    /// Restarts the daemon with the current `daemon.json`.
     pub fn restart(&self) {
         let pid = self.host.at("docker.pid");
         self.host.sh(&format!("kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done")).must();
@@ -113,7 +113,7 @@ impl Docker {
     }
 
     /// Runs the client.
-    pub fn docker(&self, args: &[&str]) -> Said {
+    pub fn docker(&self, args: &[&str]) -> Finished {
         say(self.client("/usr/bin/docker").args(args))
     }
 
@@ -132,7 +132,7 @@ impl Docker {
     }
 
     /// `docker run` with credentials in its environment.
-    pub fn run(&self, args: &[&[&str]]) -> Said {
+    pub fn run(&self, args: &[&[&str]]) -> Finished {
         let mut words = vec!["run"];
         for credential in CREDENTIALS {
             words.extend(["-e", credential]);

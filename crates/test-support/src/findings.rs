@@ -1,7 +1,7 @@
-//! Claims that are all looked at before the test fails: one run of an engine costs seconds, and the
-//! second thing that is wrong often explains the first.
+//! Claims that are all checked before the test fails: one run of an engine takes seconds, and a second
+//! failure often explains the first.
 
-/// What was found wrong so far.
+/// The failed claims.
 #[derive(Default)]
 pub struct Findings(Vec<String>);
 
@@ -18,7 +18,7 @@ impl Findings {
         self.0.extend(complaints.into_iter().map(|complaint| format!("{what}: {complaint}")));
     }
 
-    /// Fails the test when anything was found.
+    /// Fails the test if any claim failed.
     #[track_caller]
     pub fn settle(self) {
         let count = self.0.len();

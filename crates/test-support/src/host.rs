@@ -1,5 +1,5 @@
-//! A throw-away host for one engine: own mount, pid, network, ipc and host name. Killing its process 1
-//! ends every process in it and with them every mount, so the end is the same after a failed test.
+//! A throw-away host for one engine: own mount, pid, network, ipc and UTS namespaces. Killing its process 1
+//! ends every process in it and removes every mount, so cleanup is the same after a failed test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::command::{Finished, command, command_within, say, wait_for};
 use crate::netns::is_orphan;
-use crate::said::{Said, command, command_within, say, wait_for};
 use crate::world::World;
 use crate::{cached, shim};
 
-/// Which Debian, and which cgroups, the host shows.
+/// The Debian release and the control groups of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The machine's own file system.
@@ -46,22 +46,22 @@ impl Kind {
 }
 
 /// A throw-away host.
-pub struct Host {
+pub struct EngineHost {
     dir: TempDir,
     init: String,
     holder: Child,
-    /// What is outside of it.
+    /// The network outside of it.
     pub world: World,
 }
 
-impl Host {
-    /// Makes a host and waits until it is there.
+impl EngineHost {
+    /// Creates a host and waits until it is ready.
     pub fn new(kind: Kind) -> Self {
         sweep();
         let world = World::new();
         let dir = tempfile::Builder::new().prefix(&format!("{}-", world.name)).tempdir().unwrap();
         fs::write(dir.path().join("resolv.conf"), World::resolv_conf()).unwrap();
-        // As Debian has it: the host's own name leads to itself, also for containers in its network.
+        // As in Debian: the host's own name resolves to itself, also for containers in its network.
         fs::write(dir.path().join("hosts"), "127.0.0.1 localhost\n127.0.1.1 throwaway\n").unwrap();
         fs::write(dir.path().join("host.sh"), include_str!("host.sh")).unwrap();
         let mut script = Command::new("nsenter");
@@ -96,7 +96,7 @@ impl Host {
         self.dir().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes a file into that directory and says its path.
+    /// Writes a file into that directory and returns its path.
     pub fn write(&self, name: &str, text: &str) -> String {
         fs::write(self.dir().join(name), text).unwrap();
         self.at(name)
@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// Runs a shell script on the host.
-    pub fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Finished {
         say(self.command("sh").args(["-euc", script]))
     }
 
@@ -138,7 +138,7 @@ impl Host {
         self.sh(&format!("mkdir -p /etc/oci-isolate && cp {file} /etc/oci-isolate/config.toml")).must();
     }
 
-    /// Starts a daemon whose words go to `<name>.log`. It ends with the host.
+    /// Starts a daemon whose output is written to `<name>.log`. It ends with the host.
     pub fn daemon(&self, name: &str, program: &str, args: &[&str], env: &[(&str, &str)]) {
         let log = fs::File::create(self.dir().join(format!("{name}.log"))).unwrap();
         let mut daemon = self.command("setsid");
@@ -147,13 +147,13 @@ impl Host {
         assert!(said.success(), "cannot start {name}: {}", self.log(&format!("{name}.log")));
     }
 
-    /// Where the engine should put its control groups, so that they can be taken away.
+    /// The parent of the engine's control groups, so that they can be removed.
     pub fn cgroup(&self) -> String {
         format!("/{}", self.world.name)
     }
 }
 
-impl Drop for Host {
+impl Drop for EngineHost {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {
@@ -163,7 +163,7 @@ impl Drop for Host {
                 }
             }
         }
-        // The holder takes process 1 with it, and that one everything else, before the wait returns.
+        // When the holder ends, process 1 ends, and with it everything else, before the wait returns.
         drop(say(command("kill").args(["-KILL", &self.init])));
         drop(self.holder.wait());
         for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
@@ -182,7 +182,7 @@ fn remove_groups(group: &Path) {
     drop(fs::remove_dir(group));
 }
 
-/// Removes what hosts left behind whose test was killed. Their processes and mounts went with it.
+/// Removes leftovers of hosts whose test was killed. Their processes and mounts are gone with the host.
 fn sweep() {
     let is_left = |entry: &fs::DirEntry| is_orphan(&entry.file_name().to_string_lossy());
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::said::{command, say};
+use crate::command::{command, say};
 
 /// Makes the image's root file system in the directory `root`.
 pub fn rootfs(root: &Path) {

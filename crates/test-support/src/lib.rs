@@ -1,9 +1,10 @@
-//! What the tests share: throw-away hosts with real engines and runtimes, and what they answer.
+//! The test harness: throw-away hosts with real engines and runtimes.
 //!
-//! [`host::Host`] is a machine of its own for one test, behind it [`world::World`] is an internet of its own, and the engines
-//! ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs one container of a low-level runtime, bare and behind
-//! the shim; [`life::Life`] takes containers through their life cycle. [`recorded`] has a runtime in place of runc that records
-//! how it was called: the only mock, for tests about argv, order and bytes.
+//! [`host::EngineHost`] is a machine of its own for one test, behind it [`world::World`] is an internet of
+//! its own, and the engines ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs
+//! one container of a low-level runtime, bare and behind the shim; [`life::Life`] takes containers through
+//! their life cycle. [`recorded`] replaces runc by a runtime that records its calls: the only mock, for tests
+//! about argv, order and bytes.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "test code")]
 #![allow(clippy::new_without_default, reason = "a host is made, not a default")]
@@ -11,6 +12,7 @@
 pub mod bench;
 pub mod bundle;
 pub mod capture;
+pub mod command;
 pub mod containerd;
 pub mod dns;
 pub mod docker;
@@ -22,7 +24,6 @@ pub mod netns;
 pub mod podman;
 pub mod probe;
 pub mod recorded;
-pub mod said;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use std::sync::OnceLock;
 /// The annotation that asks for isolation, as `key=value`.
 pub const ISOLATE: &str = "io.oci-isolate.network-isolation=true";
 
-/// Credentials that a container is started with; the values are AWS's own documentation examples.
+/// Credentials for a container's environment; the values are AWS's own documentation examples.
 pub const CREDENTIALS: [&str; 4] = [
     "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
@@ -40,7 +41,7 @@ pub const CREDENTIALS: [&str; 4] = [
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/example",
 ];
 
-/// A `createRuntime` hook as nerdctl's, which plumbs a veth pair into the container's network namespace.
+/// A `createRuntime` hook like nerdctl's, which adds a veth pair to the container's network namespace.
 pub const PLUMB: &str = include_str!("plumb.sh");
 
 /// A script that starts containers one after the other: `loop.sh RUNTIME BUNDLE WORKER COUNT`.
@@ -56,10 +57,10 @@ pub fn project() -> &'static Path {
     PROJECT.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap())
 }
 
-/// What a script of `hack` has put into the cache directory.
+/// A file that a script in `hack` has put into the cache directory.
 #[must_use]
 pub fn cached(name: &str, script: &str) -> PathBuf {
-    // A relative path starts at the project, as in the scripts.
+    // A relative path is relative to the project, as in the scripts.
     let cache = std::env::var_os("OCI_ISOLATE_CACHE").unwrap_or_else(|| ".cache".into());
     let path = project().join(cache).join(name);
     assert!(path.exists(), "{} is missing; run {script}", path.display());
@@ -72,7 +73,7 @@ pub fn shim() -> PathBuf {
     std::env::var_os("OCI_ISOLATE_TEST_SHIM").map_or_else(|| program("oci-isolate"), PathBuf::from)
 }
 
-/// `isolatectl`. It is another package's, so that cargo does not build it for every test: it is brought up to date first.
+/// `isolatectl`. It is another package's, which cargo does not build for every test, so it is built first.
 #[must_use]
 pub fn isolatectl() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, isolated};
+use crate::command::{Finished, say};
 use crate::host::Kind;
-use crate::said::{Said, say};
 use crate::shim;
 
 /// A host for one runtime, and its bundles.
@@ -45,7 +45,7 @@ impl Life {
 
     /// Runs a script on the host: `$S` is the shim and `$B` the bare runtime, both with `--root`; `$D` the directory of
     /// bundles, `$R` the root. `made S ID` creates a container of the bundle of that name; `init ID` is its process.
-    pub fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> Finished {
         let (dir, shim, bare) = (self.bench.host.at(""), shim(), self.kind.runtime());
         let (dir, shim, bare) = (dir.trim_end_matches('/'), shim.display(), bare.display());
         let head = format!(

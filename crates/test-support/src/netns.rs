@@ -1,4 +1,4 @@
-//! Named network namespaces that go away with the test, and sockets opened inside them.
+//! Named network namespaces that are removed with the test, and sockets opened inside them.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::said::{command, say};
+use crate::command::{command, say};
 
-/// What all names begin with; the id of the test's process follows.
+/// The prefix of all names; the id of the test's process follows.
 pub const PREFIX: &str = "oci-isolate-test-";
 
-/// A name that no other test has, now.
+/// A unique name.
 pub fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
@@ -42,7 +42,7 @@ impl Netns {
         format!("/run/netns/{}", self.name)
     }
 
-    /// Runs `open` in the namespace. Sockets stay in the namespace they were opened in, whoever reads them.
+    /// Runs `open` in the namespace. A socket stays in the namespace in which it was opened.
     pub fn inside<T: Send + 'static>(&self, open: impl FnOnce() -> T + Send + 'static) -> T {
         let file = File::open(self.path()).unwrap();
         // A thread of its own: the namespace belongs to the thread, and must not stick to the caller's.
@@ -66,7 +66,7 @@ pub fn is_orphan(name: &str) -> bool {
     owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
-/// Removes the namespaces of tests that were killed and could not tidy up.
+/// Removes the namespaces of killed tests.
 pub fn sweep() {
     let names = say(command("ip").args(["netns", "list"])).out;
     for name in names.lines().filter_map(|line| line.split(' ').next()).filter(|name| is_orphan(name)) {

@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::host::{Host, Kind};
+use crate::command::{Finished, say};
+use crate::host::{EngineHost, Kind};
 use crate::probe::Report;
-use crate::said::{Said, say};
 use crate::{CREDENTIALS, image, isolatectl, shim};
 
-/// The two kinds of Podman there are for a shim.
+/// The two generations of Podman that matter to a shim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12's: slirp4netns without root, CNI beside netavark, annotations split at commas.
@@ -19,7 +19,7 @@ pub enum Release {
     Podman5,
 }
 
-/// Who runs Podman.
+/// The user of Podman.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum User {
     Root,
@@ -30,8 +30,8 @@ pub enum User {
 /// Podman with the image `probe` in its storage.
 pub struct Podman {
     /// The host that it runs on.
-    pub host: Host,
-    /// Which it is.
+    pub host: EngineHost,
+    /// Its release.
     pub release: Release,
     user: User,
 }
@@ -57,7 +57,7 @@ impl Podman {
     /// Prepares storage and configuration. The shim is the runtime `oci-isolate`, and `bare` is `runtime` itself.
     pub fn new(kind: Kind, user: User, runtime: &str) -> Self {
         let release = if kind.is_sid() { Release::Podman5 } else { Release::Podman4 };
-        let podman = Self { host: Host::new(kind), release, user };
+        let podman = Self { host: EngineHost::new(kind), release, user };
         let host = &podman.host;
         // Podman names a runtime by its file name; and a user has to be able to reach the binary.
         fs::copy(shim(), host.dir().join("oci-isolate")).unwrap();
@@ -103,13 +103,13 @@ impl Podman {
         command
     }
 
-    /// Whether a user runs it who is not root.
+    /// Whether its user is not root.
     pub fn is_rootless(&self) -> bool {
         self.user == User::Rootless
     }
 
     /// Runs podman.
-    pub fn podman(&self, args: &[&str]) -> Said {
+    pub fn podman(&self, args: &[&str]) -> Finished {
         say(&mut self.command(args))
     }
 
@@ -120,7 +120,7 @@ impl Podman {
     }
 
     /// What an operator calls for these containers: within the user's namespace, without root.
-    pub fn isolatectl(&self, args: &[&str]) -> Said {
+    pub fn isolatectl(&self, args: &[&str]) -> Finished {
         let program = self.host.at("isolatectl");
         if !Path::new(&program).exists() {
             fs::copy(isolatectl(), &program).unwrap();
@@ -132,7 +132,7 @@ impl Podman {
     }
 
     /// `podman run` by the runtime `runtime`, with credentials in its environment.
-    pub fn run(&self, runtime: &str, args: &[&[&str]]) -> Said {
+    pub fn run(&self, runtime: &str, args: &[&[&str]]) -> Finished {
         let mut words = vec!["--runtime", runtime, "run", "--ulimit=host"];
         if self.user == User::Root {
             words.extend(["--cgroup-parent", self.host.world.name.as_str()]);

@@ -1,10 +1,10 @@
-//! What `probe.sh` found out inside a container.
+//! The results of `probe.sh` inside a container.
 
 use std::collections::BTreeMap;
 
 use crate::CREDENTIALS;
 
-/// What would leave the container.
+/// The attempts that would leave the container.
 const OUTWARD: [&str; 10] = [
     "tcp",
     "udp",
@@ -17,7 +17,7 @@ const OUTWARD: [&str; 10] = [
     "nslookup",
     "getaddrinfo",
 ];
-/// A program that is cut off has to notice at once; a second attempt behind the first would add up to a hang.
+/// A program that is cut off must notice at once; repeated attempts would add up to a hang.
 const AT_ONCE: u64 = 500;
 
 /// One attempt.
@@ -27,7 +27,7 @@ struct Attempt {
     said: String,
 }
 
-/// Everything one probe said.
+/// The output of one probe.
 pub struct Report {
     /// Interfaces in its network namespace.
     pub links: Vec<String>,

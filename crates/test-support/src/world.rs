@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::dns;
 use crate::netns::{Netns, sweep, unique_name};
 
-/// The host on the internet that everybody talks to.
+/// The host on the internet that containers talk to.
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// The same host's IPv6 address.
 pub const INTERNET6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
@@ -31,10 +31,10 @@ const STUB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 /// Metadata and credential endpoints of AWS.
 const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
-/// The two namespaces and what was heard from the inside.
+/// The two namespaces and what was received from the inside.
 pub struct World {
     outside: Netns,
-    /// Where the engine lives.
+    /// The engine's namespace.
     pub host: Netns,
     /// The unique part of both names.
     pub name: String,
@@ -95,7 +95,7 @@ impl World {
         format!("nameserver {STUB}\nnameserver {RESOLVER}\n")
     }
 
-    /// Everything that was heard out there until now: `dns <name>`, `tcp <address>`, `udp <address>`.
+    /// Everything received there until now: `dns <name>`, `tcp <address>`, `udp <address>`.
     pub fn visits(&self) -> Vec<String> {
         let mut heard = self.heard.lock().unwrap();
         let (hear, known) = &mut *heard;
@@ -114,7 +114,7 @@ impl World {
         self.outside.inside(move || {
             std::net::TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok_and(
                 |mut stream| {
-                    // A forwarding proxy accepts first and hangs up when there is nobody behind it.
+                    // A forwarding proxy accepts first and closes the connection if there is no backend.
                     let mut answer = Vec::new();
                     stream.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
                     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok() && {

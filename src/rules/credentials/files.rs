@@ -1,5 +1,5 @@
 //! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
-//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::prepare`].
+//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::bundle`].
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ const POINTERS: [(&str, bool); 17] = [
     ("RCLONE_CONFIG", false),
 ];
 
-/// What [`crate::prepare`] found.
+/// What [`crate::bundle`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CredentialFiles {
     /// Paths in the container, without links.

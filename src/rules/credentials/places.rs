@@ -1,5 +1,5 @@
 //! Where programs read AWS credentials from: one table, which docs/rules.md repeats (a test compares them). What becomes of a
-//! place is `files`; which of them are there is looked up by [`crate::prepare`].
+//! place is `files`; which of them are there is looked up by [`crate::bundle`].
 //!
 //! A place that has other uses as well is masked only when its text leads to AWS: a login for another registry, or another
 //! package index, is not ours to take.

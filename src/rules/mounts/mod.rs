@@ -1,5 +1,5 @@
 //! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`Source`, looked
-//! at by [`crate::prepare`]). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
+//! at by [`crate::bundle`]). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
 
 pub(super) mod data_channels;
 mod file_system;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{address, is_fetched_by_host, mpi};
 use test_support::ISOLATE;
 use test_support::capture::Capture;
+use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::said::{Said, say, wait_for};
 
 const MEMBERS: [&str; 3] = ["algo-1", "algo-2", "algo-3"];
 
@@ -33,11 +33,11 @@ fn compose_file(work: &str) -> String {
     file
 }
 
-fn pairs(docker: &Docker, from: &str, to: &[&str]) -> Said {
+fn pairs(docker: &Docker, from: &str, to: &[&str]) -> Finished {
     docker.docker(&[&["exec", from, "python3", "/work/pairs.py"], to].concat())
 }
 
-fn reduce(docker: &Docker, from: &str, hosts: &[&str]) -> Said {
+fn reduce(docker: &Docker, from: &str, hosts: &[&str]) -> Finished {
     let hosts = hosts.join(",");
     let root = ["-e", "OMPI_ALLOW_RUN_AS_ROOT=1", "-e", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"];
     let run = ["timeout", "50", "mpirun", "--host", &hosts, "python3", "/work/reduce.py"];

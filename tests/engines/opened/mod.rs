@@ -15,9 +15,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use test_support::cached;
+use test_support::command::{Finished, command_within, say, wait_for};
 use test_support::docker::{Docker, Release};
-use test_support::host::Host;
-use test_support::said::{Said, command_within, say, wait_for};
+use test_support::host::EngineHost;
 
 /// Fetches the page from address `$0`, port `$1`. `grep` answers for it: 1 is "refused at once", 124 a hang.
 const FETCH: &str = "exec 3<>/dev/tcp/$0/$1 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && grep inside <&3";
@@ -37,12 +37,12 @@ fn opened(docker: &Docker, what: &str) -> Vec<String> {
     vec!["--runtime=always".to_owned()]
 }
 
-fn comes_to_answer(host: &Host, address: &str) -> bool {
+fn comes_to_answer(host: &EngineHost, address: &str) -> bool {
     wait_for(Duration::from_secs(5), || host.world.can_connect(address).then_some(())).is_some()
 }
 
 /// Complaints unless the host itself can fetch the page, within the time that a program takes to start.
-fn is_fetched_by_host(host: &Host, address: &str, port: &str) -> Vec<String> {
+fn is_fetched_by_host(host: &EngineHost, address: &str, port: &str) -> Vec<String> {
     let fetch = || say(host.command("timeout").args(["4", "bash", "-c", FETCH, address, port]));
     match wait_for(Duration::from_secs(5), || fetch().well().then_some(())) {
         Some(()) => vec![],
@@ -60,7 +60,7 @@ fn is_fetched_by(docker: &Docker, from: &str, address: &str, port: &str) -> Vec<
 }
 
 /// A command on a client's machine: outside of the host, behind its uplink.
-fn client(host: &Host, program: &str) -> Command {
+fn client(host: &EngineHost, program: &str) -> Command {
     let mut client = command_within(300, "nsenter");
     client.arg(format!("--net=/run/netns/{}-out", host.world.name)).arg(program);
     client
@@ -84,7 +84,7 @@ fn mpi(docker: &Docker) -> [String; 2] {
 }
 
 /// Runs `isolatectl` on the host.
-fn isolatectl(docker: &Docker, args: &[&str]) -> Said {
+fn isolatectl(docker: &Docker, args: &[&str]) -> Finished {
     let program = docker.host.dir().join("isolatectl");
     if !program.exists() {
         std::fs::copy(test_support::isolatectl(), &program).unwrap();

@@ -7,11 +7,11 @@ use super::podman::{probe, run, serve};
 use super::{FETCH, comes_to_answer, is_fetched_by_host};
 use test_support::ISOLATE;
 use test_support::capture::Capture;
+use test_support::command::{Finished, say, wait_for};
 use test_support::findings::Findings;
-use test_support::host::Host;
+use test_support::host::EngineHost;
 use test_support::podman::{Podman, Release, User};
 use test_support::probe::ITSELF;
-use test_support::said::{Said, say, wait_for};
 
 const INGRESS: Option<&str> = Some("ingress=80/tcp");
 
@@ -19,7 +19,7 @@ const INGRESS: Option<&str> = Some("ingress=80/tcp");
 const ECHO: &str = "exec 3<>/dev/udp/$0/$1 && echo outside >&3 && timeout 2 grep -m1 outside <&3";
 
 /// Ends with 0 when something that is not the container answers.
-fn asks(podman: &Podman, from: &str, what: &str, address: &str, port: &str) -> Said {
+fn asks(podman: &Podman, from: &str, what: &str, address: &str, port: &str) -> Finished {
     podman.podman(&["exec", from, "timeout", "4", "bash", "-c", what, address, port])
 }
 
@@ -29,12 +29,12 @@ fn page() -> String {
 }
 
 /// Whether a container's page comes to the host's loopback.
-fn is_answered_by_loopback(host: &Host, port: &str) -> bool {
+fn is_answered_by_loopback(host: &EngineHost, port: &str) -> bool {
     is_fetched_by_host(host, "127.0.0.1", port).is_empty()
 }
 
 /// Whether it does not at the first try, where the same has been answered at another port.
-fn is_silent(host: &Host, address: &str, port: &str) -> bool {
+fn is_silent(host: &EngineHost, address: &str, port: &str) -> bool {
     !say(host.command("timeout").args(["2", "bash", "-c", FETCH, address, port])).well()
 }
 

@@ -9,13 +9,13 @@ use crate::podman_claims::carried;
 use crate::verified::hold;
 use test_support::ISOLATE;
 use test_support::capture::Capture;
+use test_support::command::{Finished, wait_for};
 use test_support::findings::Findings;
 use test_support::podman::{Podman, Release, User};
 use test_support::probe::{ITSELF, OPEN, Report};
-use test_support::said::{Said, wait_for};
 
 /// Starts a container that serves its page at port 80: a bare one, or an isolated one with this opening.
-pub(super) fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Said {
+pub(super) fn run(podman: &Podman, name: &str, flags: &[&str], opening: Option<&str>) -> Finished {
     // Podman 4.3 splits the value at commas, as CSV; quotes keep it whole.
     let quote = if podman.release == Release::Podman4 { "\"" } else { "" };
     let opening = opening.map(|what| format!("{quote}io.oci-isolate.{what}{quote}"));
@@ -39,7 +39,7 @@ pub(super) fn probe(podman: &Podman, name: &str) -> Report {
     Report::parse(&podman.must(&["exec", name, "probe", name]))
 }
 
-fn fetch(podman: &Podman, from: &str, address: &str, port: &str) -> Said {
+fn fetch(podman: &Podman, from: &str, address: &str, port: &str) -> Finished {
     podman.podman(&["exec", from, "timeout", "2", "bash", "-c", FETCH, address, port])
 }
 

@@ -4,14 +4,14 @@ use super::{comes_to_answer, is_fetched_by_host, opened, strs};
 use test_support::capture::Capture;
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::host::Host;
+use test_support::host::EngineHost;
 use test_support::probe::{ITSELF, OPEN};
 
 /// Port 80 is the one that the containers serve; on 81 they do too, and nobody is let in.
 pub(super) const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];
 
 /// The host's own request, and those from the outside.
-pub(super) fn answers_by_port_80_alone(host: &Host) -> Vec<String> {
+pub(super) fn answers_by_port_80_alone(host: &EngineHost) -> Vec<String> {
     let mut complaints = Vec::new();
     if !comes_to_answer(host, "198.51.100.2:8080") {
         complaints.push("the published port does not answer".to_owned());

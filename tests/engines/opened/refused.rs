@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{address, id, isolatectl};
+use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::said::{Said, say, wait_for};
 
 /// Annotations without their `io.oci-isolate.`, other flags, and what `docker run` says.
 const REFUSED: &[(&str, &[&str], &str)] = &[
@@ -59,7 +59,7 @@ fn docker_says_why_openings_are_refused_and_nothing_is_left() {
     docker.background("m1", &[docker.isolation(), &job].concat());
     let state = "find /run/oci-isolate -type f ! -name 'runtime-*' | sort; ip -o link | cut -d: -f2; lsns -t net -n -o NS | sort -u";
     let before = docker.host.sh(state).must();
-    let refused = |what: &str, said: Said, why: &str| {
+    let refused = |what: &str, said: Finished, why: &str| {
         let named = said.err.contains("oci-isolate: container ") && said.err.contains(why);
         let right = !said.well() && said.out.is_empty() && named;
         if right { vec![] } else { vec![format!("{what}: {said}")] }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{client, comes_to_answer, id, isolatectl, mpi, strs};
 use test_support::ISOLATE;
 use test_support::capture::Capture;
+use test_support::command::{say, wait_for};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
-use test_support::said::{say, wait_for};
 
 const REQUESTS: u32 = 500;
 
@@ -80,7 +80,7 @@ impl<'a> Talk<'a> {
 
 impl Drop for Talk<'_> {
     fn drop(&mut self) {
-        drop(say(test_support::said::command("kill").arg(self.1.id().to_string())));
+        drop(say(test_support::command::command("kill").arg(self.1.id().to_string())));
         drop(self.1.wait());
     }
 }

@@ -7,20 +7,20 @@ use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
 use super::{Finding, is_shim, unusable};
-use crate::ask;
-use crate::install::containerd::{disabled, given, plugin, way_of};
+use crate::install::containerd::{config_version, disabled, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
 use crate::install::tables::{at, read, strings};
+use crate::program_version;
 use oci_isolate::policy::{self, SWITCH};
 use oci_isolate::settings::{Mode, Settings};
 
-pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
     let file = root.join(&FILE[1..]);
-    let version = ask::version(Path::new("containerd"));
+    let version = program_version::query(Path::new("containerd"));
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("containerd", "not there")];
     }
-    let major = version.as_deref().and_then(ask::major);
+    let major = version.as_deref().and_then(program_version::major);
     let mut found =
         vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
     let findings = read(&file).and_then(|main| match disabled(&main) {
@@ -47,7 +47,8 @@ fn judge(
         return Ok(ours.iter().map(|handler| judged(handler, settings)).collect());
     }
     let shown = file.display();
-    // Where `containerd config default` of 2.2 and later looks; a file that does not say so imports nothing.
+    // The default import of `containerd config default` of 2.2 and later; a file without `imports` imports
+    // nothing.
     for other in listed(&root.join("etc/containerd/conf.d"), ".toml") {
         if !ours_in(&[read(&other)?], 3, shim).is_empty() {
             let says = format!("{} has oci-isolate, and {shown} does not import it", other.display());
@@ -60,13 +61,13 @@ fn judge(
 }
 
 /// A handler that is the shim.
-struct Handler {
+struct ShimHandler {
     name: String,
     binary: String,
     pod_annotations: Vec<String>,
 }
 
-fn judged(handler: &Handler, settings: &Settings) -> Finding {
+fn judged(handler: &ShimHandler, settings: &Settings) -> Finding {
     let (name, what) = (&handler.name, "isolatectl install containerd, with --name where it has another");
     if let Some(why) = unusable(Path::new(&handler.binary)) {
         return Finding::fail(CHECK, format!("handler {name}: {why}"), what);
@@ -84,7 +85,7 @@ fn judged(handler: &Handler, settings: &Settings) -> Finding {
     Finding::ok(CHECK, format!("handler {name} is {}, and annotations reach it", handler.binary))
 }
 
-/// containerd's own match (path.Match), of which only stars are known here: they do not go beyond a slash.
+/// containerd's matching (path.Match), of which only stars are supported: they do not match a slash.
 fn passes(glob: &str, annotation: &str) -> bool {
     let parts = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
     let (globs, names) = (parts(glob), parts(annotation));
@@ -97,8 +98,8 @@ fn handlers(
     main: DocumentMut,
     major: Option<u32>,
     shim: &Path,
-) -> Result<Vec<Handler>> {
-    let version = match given(&main) {
+) -> Result<Vec<ShimHandler>> {
+    let version = match config_version(&main) {
         _ if main.is_empty() => return Ok(vec![]),
         Some(version @ 2..=4) => version,
         other => bail!(
@@ -117,8 +118,8 @@ fn handlers(
     Ok(ours_in(&whole, version, shim))
 }
 
-/// Handlers that are the shim, of files of which the first wins.
-fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
+/// Handlers that are the shim; earlier files take precedence.
+fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<ShimHandler> {
     let find = |keys: &[&str]| {
         whole.iter().find_map(|document| {
             at(document, &[&way_of(document, version)[..], &["runtimes"], keys].concat())
@@ -132,7 +133,7 @@ fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<Handler> {
     names.dedup();
     let ours = |name: &str| {
         let binary = find(&[name, "options", "BinaryName"])?.as_str()?;
-        is_shim(Path::new(binary), shim).then(|| Handler {
+        is_shim(Path::new(binary), shim).then(|| ShimHandler {
             name: name.to_owned(),
             binary: binary.to_owned(),
             pod_annotations: strings(find(&[name, "pod_annotations"])),

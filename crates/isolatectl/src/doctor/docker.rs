@@ -5,25 +5,26 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Finding, is_shim, unusable};
-use crate::ask;
 use crate::install::docker::FILE;
+use crate::program_version;
 use oci_isolate::files;
 use oci_isolate::settings::{Mode, Settings};
 
 /// The first version with `docker run --annotation` (docs/engines.md).
 const ANNOTATIONS: u32 = 24;
 
-pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
+pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
     let file = root.join(&FILE[1..]);
-    let version = ["dockerd", "docker"].into_iter().find_map(|program| ask::version(Path::new(program)));
+    let version =
+        ["dockerd", "docker"].into_iter().find_map(|program| program_version::query(Path::new(program)));
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("docker", "not there")];
     }
     let runtimes = runtimes(&file, shim);
     let always = settings.mode == Mode::Always
         || runtimes.as_ref().is_ok_and(|ours| !ours.is_empty() && ours.iter().all(|ours| ours.always));
-    let mut found = vec![match version.as_deref().map(|said| (said, ask::major(said))) {
-        None => Finding::ok("docker", "no program of that name says its version"),
+    let mut found = vec![match version.as_deref().map(|said| (said, program_version::major(said))) {
+        None => Finding::ok("docker", "no program of that name reports its version"),
         Some((said, Some(major))) if major < ANNOTATIONS && !always => Finding::warn(
             "docker",
             format!("{said}: annotations do not reach a runtime before version {ANNOTATIONS}"),
@@ -59,13 +60,13 @@ pub(super) fn look(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding
 }
 
 /// A runtime that is the shim.
-struct Ours {
+struct ShimRuntime {
     name: String,
     path: PathBuf,
     always: bool,
 }
 
-fn runtimes(file: &Path, shim: &Path) -> Result<Vec<Ours>, String> {
+fn runtimes(file: &Path, shim: &Path) -> Result<Vec<ShimRuntime>, String> {
     if !file.exists() {
         return Ok(vec![]);
     }
@@ -79,7 +80,7 @@ fn runtimes(file: &Path, shim: &Path) -> Result<Vec<Ours>, String> {
         let path = runtime.get("path").or(runtime.pointer("/options/BinaryName"))?.as_str()?;
         let arguments = runtime.get("runtimeArgs").and_then(Value::as_array);
         let always = arguments.is_some_and(|all| all.iter().any(|one| one == "--isolate=always"));
-        is_shim(Path::new(path), shim).then(|| Ours { name: name.clone(), path: path.into(), always })
+        is_shim(Path::new(path), shim).then(|| ShimRuntime { name: name.clone(), path: path.into(), always })
     };
     let runtimes = document.get("runtimes").and_then(Value::as_object);
     Ok(runtimes.into_iter().flatten().filter_map(ours).collect())

@@ -1,4 +1,4 @@
-//! Podman and CRI-O, which read one file after the other: whether one of them names the shim.
+//! Podman and CRI-O, which read several files in order: whether one of them names the shim.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,13 @@ use anyhow::Result;
 use toml_edit::{DocumentMut, Item};
 
 use super::{Finding, is_shim, unusable};
-use crate::ask;
 use crate::install::tables::{at, read, strings};
 use crate::install::{crio as crio_files, podman as podman_lists, podman_files};
+use crate::program_version;
 
 pub(super) fn podman(root: &Path, shim: &Path) -> Finding {
     let path = |runtime: &Item| strings(Some(runtime)).into_iter().next();
-    look("podman", &podman_files::files(root), &["engine", "runtimes"], shim, path, |found, documents| {
+    check("podman", &podman_files::files(root), &["engine", "runtimes"], shim, path, |found, documents| {
         if podman_lists::supports_json(documents).contains(&found.name) {
             return None;
         }
@@ -22,25 +22,25 @@ pub(super) fn podman(root: &Path, shim: &Path) -> Finding {
 
 pub(super) fn crio(root: &Path, shim: &Path) -> Finding {
     let path = |runtime: &Item| Some(runtime.get("runtime_path")?.as_str()?.to_owned());
-    look("crio", &crio_files::files(root), &["crio", "runtime", "runtimes"], shim, path, |_, _| None)
+    check("crio", &crio_files::files(root), &["crio", "runtime", "runtimes"], shim, path, |_, _| None)
 }
 
-/// A runtime that a file names.
-struct Found {
+/// A runtime in a configuration file.
+struct ConfiguredRuntime {
     name: String,
     path: String,
     file: PathBuf,
 }
 
-fn look(
+fn check(
     engine: &'static str,
     files: &[PathBuf],
     runtimes: &[&str],
     shim: &Path,
     path: impl Fn(&Item) -> Option<String>,
-    lacks: impl Fn(&Found, &[DocumentMut]) -> Option<String>,
+    lacks: impl Fn(&ConfiguredRuntime, &[DocumentMut]) -> Option<String>,
 ) -> Finding {
-    let version = ask::version(Path::new(engine));
+    let version = program_version::query(Path::new(engine));
     if version.is_none() && !files.iter().any(|file| file.exists()) {
         return Finding::ok(engine, "not there");
     }
@@ -50,14 +50,14 @@ fn look(
         Ok(documents) => documents,
         Err(error) => return Finding::fail(engine, format!("{error:#}"), "correct it"),
     };
-    // Of two entries with the same name the one that is read later counts.
-    let mut found: Vec<Found> = Vec::new();
+    // Of two entries with the same name the later one counts.
+    let mut found: Vec<ConfiguredRuntime> = Vec::new();
     for (file, document) in files.iter().zip(&documents) {
         let table = at(document, runtimes).and_then(Item::as_table_like);
         for (name, runtime) in table.into_iter().flat_map(|table| table.iter()) {
             let Some(path) = path(runtime) else { continue };
             found.retain(|before| before.name != name);
-            found.push(Found { name: name.to_owned(), path, file: file.clone() });
+            found.push(ConfiguredRuntime { name: name.to_owned(), path, file: file.clone() });
         }
     }
     let Some(found) = found.into_iter().rfind(|found| is_shim(Path::new(&found.path), shim)) else {

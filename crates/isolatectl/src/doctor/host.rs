@@ -1,19 +1,19 @@
-//! What the shim itself needs: settings, the real runtime, the state directory.
+//! The shim's own prerequisites: settings, the real runtime, the state directory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Finding;
-use crate::ask;
+use crate::program_version;
 use oci_isolate::record;
 use oci_isolate::runtime::Runtime;
 use oci_isolate::settings::{DEFAULT_PATH, Mode, PATH_VARIABLE, Settings};
 
-/// The settings, which are the defaults where none can be used.
+/// The settings; the defaults if they are not usable.
 pub(super) fn settings() -> (Settings, Vec<Finding>) {
     let named = std::env::var_os(PATH_VARIABLE).unwrap_or(DEFAULT_PATH.into());
     let path = Path::new(&named);
-    match oci_isolate::prepare::settings(None) {
+    match oci_isolate::bundle::load_settings(None) {
         Ok(settings) => {
             let there = if path.exists() { "valid" } else { "not there, so the defaults hold" };
             let mode = match settings.mode {
@@ -38,11 +38,11 @@ pub(super) fn runtime(shim: &Path, settings: &Settings, findings: &mut Vec<Findi
     match Runtime::find_for(shim, &settings.runtime, true) {
         Ok(runtime) => {
             let path = runtime.path().display();
-            findings.push(match ask::version(runtime.path()) {
+            findings.push(match program_version::query(runtime.path()) {
                 Some(version) => Finding::ok("runtime", format!("{path}, {version}")),
                 None => Finding::fail(
                     "runtime",
-                    format!("{path} does not say its version"),
+                    format!("{path} does not report its version"),
                     "see whether it runs, or name another as `runtime` in the settings",
                 ),
             });
@@ -60,7 +60,7 @@ pub(super) fn state() -> Finding {
     match record::check_state() {
         Ok((path, false)) => Finding::ok(
             "state-directory",
-            format!("{} is not there; the first container makes it", path.display()),
+            format!("{} does not exist; the first container creates it", path.display()),
         ),
         Ok((path, true)) => {
             let shown = path.display();

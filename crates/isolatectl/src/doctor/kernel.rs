@@ -1,4 +1,4 @@
-//! What the kernel has of what isolation takes.
+//! The kernel features that isolation needs.
 
 use std::fs::read_to_string;
 
@@ -7,9 +7,9 @@ use oci_isolate::invocation::Dialect;
 use oci_isolate::runtime::{Libseccomp, Runtime};
 use oci_isolate::settings::Settings;
 
-pub(super) fn look(settings: &Settings, runtime: Option<&Runtime>) -> Vec<Finding> {
+pub(super) fn check(settings: &Settings, runtime: Option<&Runtime>) -> Vec<Finding> {
     let mut found = vec![version()];
-    found.extend(namespace::look(settings.firewall));
+    found.extend(namespace::check(settings.firewall));
     found.extend(runtime.map(libseccomp));
     found.extend([seccomp(), overlay(), control_groups(runtime)]);
     found
@@ -24,7 +24,8 @@ fn version() -> Finding {
     }
 }
 
-/// The actions that this kernel has (seccomp(2), "/proc interfaces"); the rule `seccomp` refuses calls with `errno`.
+/// The seccomp actions of this kernel (seccomp(2), "/proc interfaces"); the rule `seccomp` refuses calls with
+/// `errno`.
 fn seccomp() -> Finding {
     let file = "/proc/sys/kernel/seccomp/actions_avail";
     match read_to_string(file) {
@@ -44,7 +45,7 @@ fn seccomp() -> Finding {
     }
 }
 
-/// Whether the runtime's library can name every call that the rule `seccomp` closes.
+/// Whether the runtime's library can name every system call that the rule `seccomp` blocks.
 fn libseccomp(runtime: &Runtime) -> Finding {
     let what = "update it; libseccomp 2.4.2 is the first that knows io_uring";
     let checked = Libseccomp::of(runtime, None).and_then(|found| {
@@ -57,7 +58,7 @@ fn libseccomp(runtime: &Runtime) -> Finding {
     )
 }
 
-/// A module that is not loaded is not in the list, and the first mount loads it.
+/// The list omits a module that is not loaded, which the first mount loads.
 fn overlay() -> Finding {
     let systems = read_to_string("/proc/filesystems").unwrap_or_default();
     if systems.split_whitespace().any(|name| name == "overlay") {

@@ -1,7 +1,7 @@
-//! `isolatectl doctor`: whether what isolation takes is there, before a container says that it is not. It says what
-//! is wrong and what to do, and does none of it.
+//! `isolatectl doctor`: checks the prerequisites of isolation before the first container depends on them. It
+//! reports what is wrong and how to fix it, and changes nothing.
 //!
-//! One file for each kind of thing that is looked at; each gives findings, which are printed here.
+//! One file per kind of check; each returns findings, which are printed here.
 
 mod containerd;
 mod docker;
@@ -21,55 +21,55 @@ use super::install::NAME;
 use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Where the configuration of engines is, if it is not below /
+pub(super) struct DoctorArguments {
+    /// The root of the engines' configuration, if it is not /
     #[arg(long, value_name = "DIR", default_value = "/")]
     config_root: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
-    /// As it should be, or not there and not needed.
+enum CheckStatus {
+    /// Correct, or absent and not needed.
     Ok,
-    /// Works, and not as everybody would expect.
+    /// Works, but differently than may be expected.
     Warn,
-    /// Containers would not start, or would start open, or nobody knows.
+    /// Containers would not start, or would start open, or the check could not be run.
     Fail,
 }
 
-/// What was found of one thing.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
-    state: State,
+    state: CheckStatus,
     says: String,
     r#do: Option<String>,
 }
 
 impl Finding {
     fn ok(check: &'static str, says: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, says: says.into(), r#do: None }
+        Self { check, state: CheckStatus::Ok, says: says.into(), r#do: None }
     }
 
     fn warn(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: State::Warn, says: says.into(), r#do: Some(what.into()) }
+        Self { check, state: CheckStatus::Warn, says: says.into(), r#do: Some(what.into()) }
     }
 
     fn fail(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: State::Fail, says: says.into(), r#do: Some(what.into()) }
+        Self { check, state: CheckStatus::Fail, says: says.into(), r#do: Some(what.into()) }
     }
 }
 
-pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<Exit> {
+pub(super) fn doctor(arguments: &DoctorArguments, json: bool) -> Result<Exit> {
     let root = &arguments.config_root;
     let shim = std::env::current_exe()?.with_file_name(NAME);
     let (settings, mut findings) = host::settings();
     let runtime = host::runtime(&shim, &settings, &mut findings);
     findings.push(host::state());
-    findings.extend(kernel::look(&settings, runtime.as_ref()));
-    findings.extend(docker::look(root, &shim, &settings));
-    findings.extend(containerd::look(root, &shim, &settings));
+    findings.extend(kernel::check(&settings, runtime.as_ref()));
+    findings.extend(docker::check(root, &shim, &settings));
+    findings.extend(containerd::check(root, &shim, &settings));
     findings.extend([drop_ins::podman(root, &shim), drop_ins::crio(root, &shim)]);
     if json {
         print_json(&findings)?;
@@ -77,29 +77,30 @@ pub(super) fn doctor(arguments: &Arguments, json: bool) -> Result<Exit> {
         let colour = std::io::stdout().is_terminal();
         print(&findings.iter().map(|finding| line(finding, colour)).collect::<String>())?;
     }
-    let fails = findings.iter().any(|finding| finding.state == State::Fail);
+    let fails = findings.iter().any(|finding| finding.state == CheckStatus::Fail);
     Ok(Exit::ok_if(!fails))
 }
 
 fn line(finding: &Finding, colour: bool) -> String {
     let (word, number) = match finding.state {
-        State::Ok => ("ok  ", 32),
-        State::Warn => ("warn", 33),
-        State::Fail => ("FAIL", 31),
+        CheckStatus::Ok => ("ok  ", 32),
+        CheckStatus::Warn => ("warn", 33),
+        CheckStatus::Fail => ("FAIL", 31),
     };
     let word = if colour { format!("\x1b[{number}m{word}\x1b[0m") } else { word.to_owned() };
     let what = finding.r#do.iter().map(|what| format!("; {what}")).collect::<String>();
-    // What a file or a program says may have lines of its own.
+    // Output of a file or a program may contain newlines.
     format!("{word}  {}: {}\n", finding.check, format!("{}{what}", finding.says).replace('\n', " "))
 }
 
-/// Whether an engine means the shim by this path: by its name, or because it is the one beside this program.
+/// Whether a path in an engine's configuration is the shim: by its name, or because it is the file beside
+/// this program.
 fn is_shim(path: &Path, shim: &Path) -> bool {
     let same = || Some(std::fs::canonicalize(path).ok()? == std::fs::canonicalize(shim).ok()?);
     path.file_name().is_some_and(|name| name == NAME) || same() == Some(true)
 }
 
-/// Why an engine could not start the shim by this path, if so.
+/// Why an engine could not start the shim at this path, if it could not.
 fn unusable(path: &Path) -> Option<String> {
     use nix::unistd::{AccessFlags, access};
     let shown = path.display();

@@ -1,5 +1,5 @@
-//! Seals network namespaces that were made for that and end with it, as containers' are sealed: what the kernel lacks
-//! shows here and not at the first container. The caller's namespace is not touched.
+//! Seals temporary network namespaces as containers' are sealed: a missing kernel feature shows here and not
+//! at the first container. The caller's namespace is not changed.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -15,12 +15,12 @@ use oci_isolate::policy::{Ingress, Protocol};
 use oci_isolate::seal::{self, Desired};
 use oci_isolate::settings::Firewall;
 
-pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
+pub(super) fn check(firewall: Firewall) -> Vec<Finding> {
     let closed = sealed_as(None);
     if let Err(error) = &closed
         && error.chain().any(|cause| cause.downcast_ref() == Some(&Errno::EPERM))
     {
-        // What cannot be looked at does not hold, as in `verify`.
+        // What cannot be checked does not hold, as in `verify`.
         let what = "run this as root, with CAP_SYS_ADMIN and CAP_NET_ADMIN";
         return vec![Finding::fail("seal", format!("not tried: {error:#}"), what)];
     }
@@ -41,7 +41,7 @@ pub(super) fn look(firewall: Firewall) -> Vec<Finding> {
     vec![closed, opened]
 }
 
-/// What it means that a namespace cannot be closed, where the settings do without a firewall too.
+/// The consequence of a namespace that cannot be closed; the settings may allow having no firewall.
 fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     let says = format!("{error:#}");
     let desired = Desired { addresses: vec![], firewall, allow_list: None };
@@ -54,7 +54,7 @@ fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     Finding::fail("seal", says, what)
 }
 
-/// Of everything that an allow-list is made of: tracked connections, a port, a source, a peer.
+/// One of everything that an allow-list can contain: tracked connections, a port, a source, a peer.
 fn opened() -> Result<AllowList> {
     let peer: IpNet = "192.0.2.0/24".parse()?;
     let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
@@ -76,7 +76,7 @@ fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
     Ok(())
 }
 
-/// A network namespace of a thread that has ended: the file alone keeps it.
+/// A network namespace of a thread that has ended: only the file keeps it.
 fn empty_namespace() -> Result<File> {
     let made = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;

@@ -1,4 +1,5 @@
-//! A file of an engine, before and after. What it was is kept near it until the runtime is taken out again.
+//! An engine's configuration file, before and after. A backup is kept next to it until the runtime is
+//! uninstalled.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,15 +11,15 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Edited, Wanted};
+use super::{ConfigEdit, Registration};
 use oci_isolate::files::{self, SMALL_LIMIT, Snapshot};
 
-/// Keeps other runs of `install` away from the directory of a file until it is dropped: each takes what it read for what is
-/// there. An editor takes no lock; whether there was one is looked at again before the file is replaced.
+/// Locks the directory of a file against other runs of `install`, each of which relies on what it read. An
+/// editor takes no lock; the file is compared again before it is replaced.
 ///
 /// # Errors
-/// The directory cannot be opened, or is locked for ten seconds. One that is not there needs no lock: a new file never
-/// replaces another.
+/// The directory cannot be opened, or is locked for ten seconds. A missing one needs no lock: a new file
+/// never replaces another.
 pub(super) fn lock(file: &Path) -> Result<Option<Flock<File>>> {
     let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let directory = real.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -38,46 +39,49 @@ pub(super) fn lock(file: &Path) -> Result<Option<Flock<File>>> {
     }
 }
 
-/// What is to become of a file.
-pub(super) struct Change {
+/// The change of a file.
+pub(super) struct FileChange {
     /// The file itself, behind all links.
     pub(super) file: PathBuf,
     before: Option<Snapshot>,
-    /// None: no file.
+    /// `None`: the file is removed.
     pub(super) after: Option<String>,
-    /// The file as it was before the runtime came, where no engine reads it.
+    /// The backup from before the runtime was added, where no engine reads it.
     kept: PathBuf,
-    keep: Keep,
+    keep: BackupAction,
 }
 
-/// What becomes of the file that was kept.
-enum Keep {
+/// What happens to the backup.
+enum BackupAction {
     AsItIs,
     Write,
     Remove,
 }
 
-impl Change {
-    /// The runtime comes into the file.
-    pub(super) fn into(edited: &Edited, wanted: &Wanted) -> Result<Self> {
-        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+impl FileChange {
+    /// Adds the runtime to the file.
+    pub(super) fn into(edited: &ConfigEdit, wanted: &Registration) -> Result<Self> {
+        let (file, before, kept) = locate(&edited.file, &wanted.name)?;
         let text = before.as_ref().map(text_of).transpose()?.unwrap_or_default();
         let after = (edited.add)(text, wanted)?;
         let new = (edited.remove)(text, &wanted.name, text)? == text;
-        // One that holds it already was kept when it came, was written by hand, or was made by us out of nothing.
+        // A file that already contains the runtime was backed up when that was added, was edited by hand, or
+        // was created by us.
         let by_hand = || -> Result<bool> {
             let left = (edited.remove)(text, &wanted.name, "")?;
             Ok(!kept.exists() && !comes_and_goes(edited, wanted, "")?.contains(&left))
         };
-        let keep = if before.is_some() && (new || by_hand()?) { Keep::Write } else { Keep::AsItIs };
+        let keep =
+            if before.is_some() && (new || by_hand()?) { BackupAction::Write } else { BackupAction::AsItIs };
         Ok(Self { file, before, after: Some(after), kept, keep })
     }
 
-    /// The runtime goes out of the file. Where nobody else has changed anything since it came, every byte is as it was.
-    pub(super) fn out_of(edited: &Edited, wanted: &Wanted) -> Result<Self> {
-        let (file, before, kept) = look(&edited.file, &wanted.name)?;
+    /// Removes the runtime from the file. If nothing else has changed since it was added, every byte is
+    /// restored.
+    pub(super) fn out_of(edited: &ConfigEdit, wanted: &Registration) -> Result<Self> {
+        let (file, before, kept) = locate(&edited.file, &wanted.name)?;
         let Some(now) = &before else {
-            return Ok(Self { file, before, after: None, kept, keep: Keep::AsItIs });
+            return Ok(Self { file, before, after: None, kept, keep: BackupAction::AsItIs });
         };
         let text = text_of(now)?;
         let old = kept.exists().then(|| files::read(&kept, SMALL_LIMIT)).transpose()?;
@@ -85,11 +89,11 @@ impl Change {
         let base = old.unwrap_or_default();
         let left = (edited.remove)(text, &wanted.name, base)?;
         if left == text {
-            return Ok(Self { file, after: Some(left), before, kept, keep: Keep::AsItIs });
+            return Ok(Self { file, after: Some(left), before, kept, keep: BackupAction::AsItIs });
         }
         let untouched = comes_and_goes(edited, wanted, base)?.contains(&left);
         let after = if untouched { old.map(str::to_owned) } else { Some(left) };
-        Ok(Self { file, before, after, kept, keep: Keep::Remove })
+        Ok(Self { file, before, after, kept, keep: BackupAction::Remove })
     }
 
     /// Whether there is anything to do.
@@ -97,13 +101,13 @@ impl Change {
         self.old() != self.after.as_deref()
     }
 
-    /// Whether words go out of the file.
+    /// Whether words are removed from the file.
     pub(super) fn loses(&self, words: &str) -> bool {
         self.old().is_some_and(|old| old.contains(words))
             && !self.after.as_deref().is_some_and(|after| after.contains(words))
     }
 
-    /// The difference as patch(1) takes it.
+    /// The difference, as input for patch(1).
     pub(super) fn diff(&self) -> String {
         let name = |there: bool| if there { self.file.display().to_string() } else { "/dev/null".into() };
         let (old, new) = (self.old(), self.after.as_deref());
@@ -111,26 +115,26 @@ impl Change {
         diff.unified_diff().header(&name(old.is_some()), &name(new.is_some())).to_string()
     }
 
-    /// Does it.
+    /// Applies the change.
     ///
     /// # Errors
-    /// The file was changed since it was read, or cannot be replaced; it is then as it was.
+    /// The file was changed since it was read, or cannot be replaced; it is then unchanged.
     pub(super) fn carry_out(&self) -> Result<()> {
         if !self.changes() {
             return Ok(());
         }
         let kept = match (&self.keep, &self.before) {
-            (Keep::Write, Some(before)) => Some(before.copy(&self.kept)?),
+            (BackupAction::Write, Some(before)) => Some(before.copy(&self.kept)?),
             _ => None,
         };
         if let Err(error) = self.replace() {
             if kept.is_some() {
-                // Of no use to anybody: the file is as it was.
+                // Useless: the file is unchanged.
                 let _ = std::fs::remove_file(&self.kept);
             }
             return Err(error);
         }
-        if let Keep::Remove = self.keep {
+        if let BackupAction::Remove = self.keep {
             match std::fs::remove_file(&self.kept) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", self.kept.display()));
@@ -154,7 +158,7 @@ impl Change {
             (Some(before), after) => (before, after),
         };
         if !before.is_current() {
-            bail!("cannot replace {shown}: somebody else is changing it; try again");
+            bail!("cannot replace {shown}: another process is changing it; try again");
         }
         match after {
             Some(after) => before.replace(after.as_bytes()),
@@ -167,28 +171,29 @@ impl Change {
     }
 }
 
-/// What is left of a text when the runtime has come and gone: not as the default, and as the default.
-fn comes_and_goes(edited: &Edited, wanted: &Wanted, text: &str) -> Result<[String; 2]> {
+/// The texts that remain after the runtime was added and removed: not as the default, and as the default.
+fn comes_and_goes(edited: &ConfigEdit, wanted: &Registration, text: &str) -> Result<[String; 2]> {
     let left = |default| -> Result<String> {
         let (name, path) = (wanted.name.clone(), wanted.path.clone());
-        let wanted = Wanted { name, path, default, always: false, switches: vec![] };
+        let wanted = Registration { name, path, default, always: false, switches: vec![] };
         (edited.remove)(&(edited.add)(text, &wanted)?, &wanted.name, text)
     };
     Ok([left(false)?, left(true)?])
 }
 
-/// The file behind all links, since a link is how its owner keeps it somewhere else; what is in it; where it is kept.
-fn look(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
+/// The file behind all links, since its owner keeps it elsewhere by a link; its content; the path of its
+/// backup.
+fn locate(file: &Path, name: &str) -> Result<(PathBuf, Option<Snapshot>, PathBuf)> {
     let file = match std::fs::canonicalize(file) {
         Ok(real) => real,
         Err(error) if error.kind() == ErrorKind::NotFound && !file.is_symlink() => std::path::absolute(file)?,
         Err(error) => return Err(error).context("cannot resolve it"),
     };
     let before = file.exists().then(|| files::read(&file, SMALL_LIMIT)).transpose()?;
-    let mut kept = file.file_name().map(OsString::from).context("it is no file")?;
+    let mut kept = file.file_name().map(OsString::from).context("it is not a file")?;
     kept.push(format!(".before-{name}"));
-    // In a directory of drop-ins it would be read: CRI-O takes files of any name (UpdateFromPath, pkg/config/config.go),
-    // containerd those that its pattern says.
+    // In a directory of drop-ins it would be read: CRI-O reads files of any name (UpdateFromPath,
+    // pkg/config/config.go), containerd those that match its pattern.
     let directory = file.parent().unwrap_or(Path::new("/"));
     let drop_ins = directory.extension().is_some_and(|suffix| suffix == "d");
     let kept = directory.parent().filter(|_| drop_ins).unwrap_or(directory).join(kept);

@@ -1,9 +1,9 @@
-//! containerd: a handler of the CRI plugin, made after the one that is the default.
+//! containerd: a handler of the CRI plugin, modelled on the default one.
 //!
-//! A file of version 3 or 4 that imports a directory gets a file there. A version 2 file never does: containerd 1.x takes
-//! the whole section of a plugin from the last file that has one (measured with 1.6.20), so a file with a handler only
-//! would lose all the rest of the CRI settings. Nor is a file put where nobody imports it: containerd reads no directory
-//! by itself.
+//! A file of version 3 or 4 that imports a directory gets a file there. A version 2 file never does:
+//! containerd 1.x takes the whole section of a plugin from the last file that has one (measured with 1.6.20),
+//! so a file with a handler only would lose all the rest of the CRI settings. Nor is a file created where it
+//! is not imported: containerd reads no directory by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,16 @@ use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use super::imports::{FILE, check_imported, drop_in, imports, own_file_of};
 use super::tables::{at, extend, make, parse, put_back, read, set, strings, take_out, written};
-use super::{ANNOTATIONS, Edited, Wanted};
-use crate::ask;
+use super::{ANNOTATIONS, ConfigEdit, Registration};
+use crate::program_version;
 
 const RUNC: &str = "io.containerd.runc.v2";
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let main = config.unwrap_or(Path::new(FILE)).to_owned();
     let document = read(&main)?;
     let own = own_file_of(&main)?;
-    let version = match own.as_ref().and_then(given).filter(|_| document.is_empty()) {
+    let version = match own.as_ref().and_then(config_version).filter(|_| document.is_empty()) {
         Some(version @ 2..=4) => version,
         _ => version(&document).with_context(|| format!("cannot use {}", main.display()))?,
     };
@@ -42,11 +42,11 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
         imported.into_iter().map(|(_, other)| other).chain([document]).chain(own.clone()).collect();
     let options = model(&whole, version, name).and_then(|model| model.get("options").cloned());
     let binary = options.as_ref().and_then(|options| options.as_table_like()?.get("BinaryName")?.as_str());
-    let behind = binary.map(PathBuf::from);
+    let default_runtime = binary.map(PathBuf::from);
     let place = file.clone();
-    Ok(Edited {
+    Ok(ConfigEdit {
         file,
-        behind,
+        default_runtime,
         add: Box::new(move |text, wanted| {
             check_imported(&place, own.as_ref())?;
             add(text, wanted, version, &whole)
@@ -55,11 +55,11 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
     })
 }
 
-fn add(text: &str, wanted: &Wanted, version: i64, whole: &[DocumentMut]) -> Result<String> {
+fn add(text: &str, wanted: &Registration, version: i64, whole: &[DocumentMut]) -> Result<String> {
     whole.iter().try_for_each(check_served)?;
     let mut document = parse(text)?;
     if document.is_empty() {
-        // Behind the comments that there are.
+        // After the existing comments.
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         document = parse(&format!("{text}{newline}version = {version}\n"))?;
     }
@@ -118,7 +118,7 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
         put_back(&mut document, &default, old.as_ref());
     }
     take_out(&mut document, &handler, &before);
-    // The one that came with ours, if it is alone and as we wrote it.
+    // The entry added together with ours, if it is alone and unchanged.
     let left = at(&document, &runtimes).and_then(Item::as_table_like);
     let ours = |(key, item): (&str, &Item)| {
         let table = item.as_table_like();
@@ -133,8 +133,7 @@ fn remove(text: &str, name: &str, before: &str, version: i64) -> Result<String> 
     written(&document, text)
 }
 
-/// The handler that a container gets which asks for none, or the one of runc where that is of another kind: ours is to
-/// behave like it.
+/// The default handler, or the one of runc if the default is of another kind: ours should behave like it.
 fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
     let find = |path: &[&str]| {
         whole.iter().find_map(|document| at(document, &[&way_of(document, version)[..], path].concat()))
@@ -147,7 +146,7 @@ fn model(whole: &[DocumentMut], version: i64, own: &str) -> Option<Box<Table>> {
     })
 }
 
-/// Keys of a handler that are not taken from its model.
+/// Keys of a handler that are not copied from its model.
 fn handler_has(key: &str) -> bool {
     matches!(
         key,
@@ -160,32 +159,32 @@ fn handler_has(key: &str) -> bool {
     )
 }
 
-/// The version of a file; of none, or an empty one, that of the containerd which is installed.
+/// The version of a file; for a missing or an empty one, that of the installed containerd.
 fn version(document: &DocumentMut) -> Result<i64> {
-    match given(document).or((!document.is_empty()).then_some(1)) {
+    match config_version(document).or((!document.is_empty()).then_some(1)) {
         Some(version @ 2..=4) => Ok(version),
         Some(other) => {
             check_served(document)?;
             bail!("its version is {other}, and 2, 3 and 4 are known; see `containerd config migrate`")
         }
         None => {
-            let said = ask::version(Path::new("containerd"));
-            match said.as_deref().and_then(ask::major) {
+            let said = program_version::query(Path::new("containerd"));
+            match said.as_deref().and_then(program_version::major) {
                 Some(1) => Ok(2),
                 Some(_) => Ok(3),
                 None => bail!(
-                    "it is not there, and no containerd says its version; write `version = 2` (containerd 1.x) or `version = 3` into it"
+                    "it does not exist, and no containerd reports its version; write `version = 2` (containerd 1.x) or `version = 3` into it"
                 ),
             }
         }
     }
 }
 
-pub(crate) fn given(document: &DocumentMut) -> Option<i64> {
+pub(crate) fn config_version(document: &DocumentMut) -> Option<i64> {
     document.get("version").and_then(Item::as_integer)
 }
 
-/// What says that there is no CRI plugin, as in the file that comes with Docker's containerd.io.
+/// The entry that disables the CRI plugin, as in the file that comes with Docker's containerd.io.
 pub(crate) fn disabled(document: &DocumentMut) -> Option<String> {
     let all = strings(document.get("disabled_plugins"));
     let cri = |plugin: &String| plugin == "cri" || [2, 3].map(self::plugin).contains(&plugin.as_str());
@@ -211,7 +210,7 @@ fn way(version: i64) -> [&'static str; 3] {
 
 /// The same in a file that may be imported by one of another version.
 pub(crate) fn way_of(document: &DocumentMut, version: i64) -> [&'static str; 3] {
-    way(given(document).unwrap_or(version))
+    way(config_version(document).unwrap_or(version))
 }
 
 const DEFAULT: &str = "default_runtime_name";

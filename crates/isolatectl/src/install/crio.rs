@@ -1,8 +1,9 @@
 //! CRI-O: a handler in crio.conf.d (crio.conf(5)).
 //!
-//! `allowed_annotations` is not for ours: it holds names out of a list that CRI-O knows, it does not start with any
-//! other (`validateAllowedAndGenerateDisallowedAnnotations`, pkg/config/config.go), and annotations that are not in
-//! that list reach every runtime (`SpecAddAnnotations`, internal/factory/container/container.go).
+//! `allowed_annotations` is not used: it accepts only names from a list that CRI-O knows, CRI-O does not
+//! start with any other (`validateAllowedAndGenerateDisallowedAnnotations`, pkg/config/config.go), and
+//! annotations outside that list reach every runtime (`SpecAddAnnotations`,
+//! internal/factory/container/container.go).
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +12,12 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::podman::file_name;
 use super::tables::{at, make, parse, put_back, read, set, take_out, written};
-use super::{Edited, Wanted};
+use super::{ConfigEdit, Registration};
 
 pub(crate) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
 const RUNTIME: [&str; 2] = ["crio", "runtime"];
 
-/// What is taken from the handler that is the default: how a container is watched, and what CRI-O does for it.
+/// What is copied from the default handler: how a container is monitored, and what CRI-O does for it.
 const COPIED: [&str; 6] = [
     "monitor_path",
     "monitor_cgroup",
@@ -26,7 +27,7 @@ const COPIED: [&str; 6] = [
     "privileged_without_host_devices",
 ];
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let file = config.map_or_else(|| Path::new(DIRECTORY).join(file_name(name, "conf")), Path::to_owned);
     let mut model = None;
     let others: Vec<_> = files(Path::new("/"))
@@ -44,16 +45,16 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
         model = model.or_else(|| find(&["runtimes", default])?.clone().into_table().ok());
     }
     let model = model.unwrap_or_default();
-    let behind = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
-    Ok(Edited {
+    let default_runtime = model.get("runtime_path").and_then(Item::as_str).map(PathBuf::from);
+    Ok(ConfigEdit {
         file,
-        behind,
+        default_runtime,
         add: Box::new(move |text, wanted| add(text, wanted, &model)),
         remove: Box::new(remove),
     })
 }
 
-fn add(text: &str, wanted: &Wanted, model: &Table) -> Result<String> {
+fn add(text: &str, wanted: &Registration, model: &Table) -> Result<String> {
     let mut document = parse(text)?;
     if wanted.default {
         set(make(&mut document, &RUNTIME)?, DEFAULT, wanted.name.as_str());
@@ -83,7 +84,7 @@ fn remove(text: &str, name: &str, before: &str) -> Result<String> {
     written(&document, text)
 }
 
-/// What CRI-O reads below `root`, in its order; the last one wins.
+/// The files that CRI-O reads below `root`, in order; the last one wins.
 pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root.join(&DIRECTORY[1..]))
         .into_iter()

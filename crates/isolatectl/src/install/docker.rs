@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::json::{Member, insert, members, remove, spliced};
-use super::{Edited, Wanted};
+use super::json::{ObjectMember, insert, members, remove, spliced};
+use super::{ConfigEdit, Registration};
 use oci_isolate::files::{self, SMALL_LIMIT};
 
 pub(crate) const FILE: &str = "/etc/docker/daemon.json";
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Edited {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> ConfigEdit {
     let file = config.unwrap_or(Path::new(FILE)).to_owned();
-    let behind = behind(&file, name);
-    Edited { file, behind, add: Box::new(add), remove: Box::new(take_out) }
+    let default_runtime = behind(&file, name);
+    ConfigEdit { file, default_runtime, add: Box::new(add), remove: Box::new(take_out) }
 }
 
-/// A file that cannot be read has nothing to say here; whoever edits it says why.
+/// An unreadable file is reported when it is edited.
 fn behind(file: &Path, name: &str) -> Option<PathBuf> {
     let document: Value = serde_json::from_slice(&files::read(file, SMALL_LIMIT).ok()?.bytes).ok()?;
     let default = document.get(DEFAULT)?.as_str().filter(|default| *default != name)?;
     Some(document.get("runtimes")?.get(default)?.get("path")?.as_str()?.into())
 }
 
-fn add(text: &str, wanted: &Wanted) -> Result<String> {
+fn add(text: &str, wanted: &Registration) -> Result<String> {
     if text.trim_ascii().is_empty() {
         return add("{\n}\n", wanted);
     }
@@ -47,11 +47,11 @@ fn add(text: &str, wanted: &Wanted) -> Result<String> {
     match find(&text, runtimes.clone(), &wanted.name)? {
         Some(there) => {
             let now: Value = serde_json::from_str(&text[there.value.clone()])?;
-            if now != serde_json::from_str::<Value>(&shown(wanted))? {
-                text = spliced(&text, there.value, &shown(wanted));
+            if now != serde_json::from_str::<Value>(&runtime_json(wanted))? {
+                text = spliced(&text, there.value, &runtime_json(wanted));
             }
         }
-        None => text = append(&text, runtimes, &wanted.name, &shown(wanted), 2)?,
+        None => text = append(&text, runtimes, &wanted.name, &runtime_json(wanted), 2)?,
     }
     if !wanted.default {
         return Ok(text);
@@ -81,8 +81,8 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
     let had = |key: &str| {
         if before.trim_ascii().is_empty() { Ok(None) } else { find(before, 0..before.len(), key) }
     };
-    // One that was empty by itself stays; one that others have left meanwhile is nobody's.
-    let empty = |member: Member| members(before, member.value).is_ok_and(|members| members.is_empty());
+    // An object that was empty before stays; one that others have emptied meanwhile is removed.
+    let empty = |member: ObjectMember| members(before, member.value).is_ok_and(|members| members.is_empty());
     if known.is_empty() && !had("runtimes")?.is_some_and(empty) {
         text = remove(&text, 0..text.len(), "runtimes")?;
     }
@@ -103,13 +103,13 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
 }
 
 /// The runtime as a member of `runtimes`.
-fn shown(wanted: &Wanted) -> String {
+fn runtime_json(wanted: &Registration) -> String {
     let path = Value::from(wanted.path.display().to_string());
     let arguments = if wanted.always { ", \"runtimeArgs\": [\"--isolate=always\"]" } else { "" };
     format!("{{\"path\": {path}{arguments}}}")
 }
 
-/// Puts a member at the end; into an object of several lines that has none yet, on a line of its own.
+/// Appends a member; in an empty object of several lines, on a line of its own.
 fn append(text: &str, object: Range<usize>, name: &str, value: &str, depth: usize) -> Result<String> {
     let new = insert(text, object.clone(), name, value)?;
     let spread = newline(&text[object.clone()]);
@@ -121,12 +121,12 @@ fn append(text: &str, object: Range<usize>, name: &str, value: &str, depth: usiz
     Ok(spliced(&new, opening..opening, &format!("{newline}{}", "    ".repeat(depth))))
 }
 
-/// How the lines of a text end, if it has several.
+/// The line ending of a text, if it has several lines.
 fn newline(text: &str) -> Option<&'static str> {
     text.contains('\n').then(|| if text.contains("\r\n") { "\r\n" } else { "\n" })
 }
 
-fn find(text: &str, object: Range<usize>, name: &str) -> Result<Option<Member>> {
+fn find(text: &str, object: Range<usize>, name: &str) -> Result<Option<ObjectMember>> {
     Ok(members(text, object)?.into_iter().find(|member| member.name == name))
 }
 
@@ -138,8 +138,8 @@ mod tests {
 
     use super::*;
 
-    fn wanted(name: &str, default: bool) -> Wanted {
-        Wanted {
+    fn wanted(name: &str, default: bool) -> Registration {
+        Registration {
             name: name.into(),
             path: "/opt/oci-isolate".into(),
             default,

@@ -1,4 +1,5 @@
-//! Which files containerd reads besides its own: those that `imports` names, by a path or by a star and a suffix.
+//! The files that containerd reads besides its own: those that `imports` names, by a path or by a star and a
+//! suffix.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +11,14 @@ use super::tables::{read, strings};
 /// containerd's own file.
 pub(crate) const FILE: &str = "/etc/containerd/config.toml";
 
-/// containerd's own file, where another one beside it is meant.
+/// containerd's own file, if another one beside it is edited.
 pub(super) fn own_file_of(file: &Path) -> Result<Option<DocumentMut>> {
     let own = Path::new(FILE);
     let beside = own.parent().is_some_and(|directory| file != own && file.starts_with(directory));
     if beside && own.exists() { read(own).map(Some) } else { Ok(None) }
 }
 
-/// A file beside containerd's own that it does not import is one that nobody reads.
+/// A file beside containerd's own that it does not import has no effect.
 pub(super) fn check_imported(file: &Path, own: Option<&DocumentMut>) -> Result<()> {
     let Some(own) = own else { return Ok(()) };
     let patterns = patterns(Path::new("/"), Path::new(FILE), own);
@@ -27,7 +28,8 @@ pub(super) fn check_imported(file: &Path, own: Option<&DocumentMut>) -> Result<(
     bail!("{FILE} does not import it; name it in `imports` there first")
 }
 
-/// The files below `root` that a file imports: containerd's own rules, of which only `*.SUFFIX` is known here.
+/// The files below `root` that a file imports: containerd's own rules, of which only `*.SUFFIX` is supported
+/// here.
 pub(crate) fn imports(
     root: &Path,
     main: &Path,
@@ -67,7 +69,7 @@ fn is_of(file: &Path, pattern: &Path) -> bool {
     }
 }
 
-/// What a name has to end with, when the pattern is a star and that.
+/// The required end of a name, if the pattern is a star and a suffix.
 fn suffix(pattern: &Path) -> Option<&str> {
     pattern.file_name()?.to_str()?.strip_prefix('*').filter(|suffix| !suffix.contains(['*', '?', '[']))
 }

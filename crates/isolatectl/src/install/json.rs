@@ -1,4 +1,4 @@
-//! A JSON object as text: members are put in and taken out, and every other byte stays where it is.
+//! A JSON object as text: members are inserted and removed, and every other byte stays unchanged.
 //!
 //! The text was accepted by serde_json first, so looking for a name or a comma is a matter of skipping spaces.
 
@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A member of an object, by places in the text.
-pub(super) struct Member {
+/// A member of an object, by positions in the text.
+pub(super) struct ObjectMember {
     pub(super) name: String,
     starts: usize,
     pub(super) value: Range<usize>,
@@ -20,26 +20,26 @@ pub(super) struct Member {
 ///
 /// # Errors
 /// It is not JSON, or not an object, or has a member twice.
-pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<Member>> {
+pub(super) fn members(text: &str, object: Range<usize>) -> Result<Vec<ObjectMember>> {
     let part = &text[object.clone()];
     let mut deserializer = serde_json::Deserializer::from_str(part);
     let raw = deserializer.deserialize_map(Raw).and_then(|raw| deserializer.end().map(|()| raw));
     let raw = raw.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut found: Vec<Member> = Vec::new();
+    let mut found: Vec<ObjectMember> = Vec::new();
     let mut at = object.start + part.find('{').unwrap_or(0) + 1;
     for (name, value) in raw {
         if found.iter().any(|member| member.name == name) {
-            bail!("{name:?} is there twice");
+            bail!("{name:?} appears twice");
         }
         let starts = at + text[at..].find('"').unwrap_or(0);
         let value_starts = value.as_ptr() as usize - text.as_ptr() as usize;
         at = value_starts + value.len();
-        found.push(Member { name, starts, value: value_starts..at });
+        found.push(ObjectMember { name, starts, value: value_starts..at });
     }
     Ok(found)
 }
 
-/// The text with one more member at the end of the object, in the style of those that are there.
+/// The text with a member added at the end of the object, in the style of the existing ones.
 pub(super) fn insert(text: &str, object: Range<usize>, name: &str, value: &str) -> Result<String> {
     let there = members(text, object.clone())?;
     let opening = object.start + text[object.clone()].find('{').unwrap_or(0) + 1;
@@ -69,7 +69,7 @@ pub(super) fn remove(text: &str, object: Range<usize>, name: &str) -> Result<Str
     Ok(spliced(text, range, ""))
 }
 
-/// The text with other bytes in this place.
+/// The text with a range replaced.
 pub(super) fn spliced(text: &str, range: Range<usize>, new: &str) -> String {
     [&text[..range.start], new, &text[range.end..]].concat()
 }

@@ -1,12 +1,12 @@
-//! `isolatectl install`: an engine learns of the shim in the file in which its users would tell it.
+//! `isolatectl install`: registers the shim in each engine's own configuration file.
 //!
-//! Data, then deed: an engine's file knows how a text becomes one with the runtime in it ([`Engine`]), and
-//! `change` puts texts in the place of files. Nothing is restarted, and the settings of oci-isolate are not written.
+//! Each engine's module knows how to add the runtime to a text and how to remove it ([`ConfigEdit`]);
+//! `change` writes the files. Nothing is restarted, and the settings of oci-isolate are not changed.
 
-mod behind;
 mod change;
 pub(super) mod containerd;
 pub(super) mod crio;
+mod default_runtime;
 pub(super) mod docker;
 pub(super) mod imports;
 mod json;
@@ -22,9 +22,9 @@ use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
 use super::{print, print_json};
-use change::Change;
+use change::FileChange;
 
-/// What the runtime is called in the engine unless `--name` says otherwise.
+/// The runtime's name in the engine unless `--name` sets another.
 pub(super) const NAME: &str = "oci-isolate";
 
 /// The annotations of oci-isolate, as a glob of containerd's `pod_annotations`.
@@ -44,16 +44,16 @@ enum Engine {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct InstallArguments {
     /// The engine whose configuration is edited
     engine: Engine,
     /// Prints what would change as a unified diff, and changes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Takes the runtime out again; what others changed meanwhile stays
+    /// Removes the runtime again; changes by others are kept
     #[arg(long)]
     uninstall: bool,
-    /// Makes it the engine's default runtime too; --uninstall brings the previous default back
+    /// Also makes it the engine's default runtime; --uninstall restores the previous default
     #[arg(long, conflicts_with = "uninstall")]
     default: bool,
     /// The shim, as an absolute path [default: oci-isolate beside this program]
@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     /// The runtime's name in the engine
     #[arg(long, default_value = NAME)]
     name: String,
-    /// The engine's configuration file, where it is not the usual one
+    /// The engine's configuration file, if it is not the usual one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Isolates every container of this runtime, for Docker before 24, which has no annotations
@@ -70,47 +70,54 @@ pub(super) struct Arguments {
     always: bool,
 }
 
-/// What the engine is to be told.
-struct Wanted {
+/// The runtime as it is registered in the engine.
+struct Registration {
     name: String,
     path: PathBuf,
     default: bool,
     always: bool,
-    /// Further annotations that switch isolation on, from the settings.
+    /// Further annotations from the settings that switch isolation on.
     switches: Vec<String>,
 }
 
-type Add = dyn Fn(&str, &Wanted) -> Result<String>;
-/// Of a text, a runtime's name, and the text before that came.
-type Remove = dyn Fn(&str, &str, &str) -> Result<String>;
+type AddRuntime = dyn Fn(&str, &Registration) -> Result<String>;
+/// From a text, a runtime's name, and the text before it was added.
+type RemoveRuntime = dyn Fn(&str, &str, &str) -> Result<String>;
 
-/// How a file of an engine is edited.
-struct Edited {
+/// How to edit an engine's configuration file.
+struct ConfigEdit {
     file: PathBuf,
     /// The text with the runtime in it.
-    add: Box<Add>,
-    /// The text without it, given the text as it was before it came.
-    remove: Box<Remove>,
-    /// The program that the engine runs by default, where its configuration names one.
-    behind: Option<PathBuf>,
+    add: Box<AddRuntime>,
+    /// The text without it, given the text before it was added.
+    remove: Box<RemoveRuntime>,
+    /// The engine's default runtime, if its configuration names one.
+    default_runtime: Option<PathBuf>,
 }
 
-pub(super) fn install(arguments: &Arguments, json: bool) -> Result<Exit> {
+pub(super) fn install(arguments: &InstallArguments, json: bool) -> Result<Exit> {
     let wanted = wanted(arguments)?;
     let edited = edited(arguments, &wanted)?;
     let _lock = if arguments.dry_run { None } else { change::lock(&edited.file)? };
-    let change =
-        if arguments.uninstall { Change::out_of(&edited, &wanted) } else { Change::into(&edited, &wanted) };
+    let change = if arguments.uninstall {
+        FileChange::out_of(&edited, &wanted)
+    } else {
+        FileChange::into(&edited, &wanted)
+    };
     let change = change.with_context(|| format!("cannot {} {}", verb(arguments), edited.file.display()))?;
     if !arguments.dry_run {
         change.carry_out()?;
     }
-    let note = if arguments.uninstall { None } else { behind::note(&wanted.path, edited.behind.as_deref())? };
+    let note = if arguments.uninstall {
+        None
+    } else {
+        default_runtime::note(&wanted.path, edited.default_runtime.as_deref())?
+    };
     say(arguments, &change, note, json)?;
     Ok(Exit::Ok)
 }
 
-fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {
+fn edited(arguments: &InstallArguments, wanted: &Registration) -> Result<ConfigEdit> {
     let config = arguments.config.as_deref();
     match arguments.engine {
         Engine::Docker => Ok(docker::edited(config, &wanted.name)),
@@ -120,7 +127,7 @@ fn edited(arguments: &Arguments, wanted: &Wanted) -> Result<Edited> {
     }
 }
 
-fn wanted(arguments: &Arguments) -> Result<Wanted> {
+fn wanted(arguments: &InstallArguments) -> Result<Registration> {
     let name = arguments.name.clone();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
@@ -138,8 +145,8 @@ fn wanted(arguments: &Arguments) -> Result<Wanted> {
     let path =
         if arguments.uninstall { NAME.into() } else { runtime_path(arguments.runtime_path.as_deref())? };
     let switches =
-        if arguments.uninstall { vec![] } else { oci_isolate::prepare::settings(None)?.annotations };
-    Ok(Wanted { name, path, default: arguments.default, always: arguments.always, switches })
+        if arguments.uninstall { vec![] } else { oci_isolate::bundle::load_settings(None)?.annotations };
+    Ok(Registration { name, path, default: arguments.default, always: arguments.always, switches })
 }
 
 /// The shim: an absolute path of a program, as engines want it.
@@ -157,20 +164,20 @@ fn runtime_path(given: Option<&Path>) -> Result<PathBuf> {
     }
     if path.to_str().is_none_or(|path| path.contains(char::is_whitespace) || path.contains(char::is_control))
     {
-        // Docker writes it into a shell script unquoted when there are runtimeArgs.
+        // Docker writes it into a shell script unquoted if there are runtimeArgs.
         bail!("cannot install {shown:?}: engines want a path without spaces");
     }
     Ok(path)
 }
 
-fn verb(arguments: &Arguments) -> &'static str {
+fn verb(arguments: &InstallArguments) -> &'static str {
     if arguments.uninstall { "uninstall from" } else { "install into" }
 }
 
-fn say(arguments: &Arguments, change: &Change, note: Option<String>, json: bool) -> Result<()> {
+fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, json: bool) -> Result<()> {
     let then = match arguments.engine {
-        // On SIGHUP dockerd keeps the default runtime that a file names no more, and with it the old runtimes
-        // (measured with 20.10.24 and 28.5.2).
+        // On SIGHUP dockerd keeps a default runtime that is no longer in its file, and with it the old
+        // runtimes (measured with 20.10.24 and 28.5.2).
         Engine::Docker if change.loses("\"default-runtime\"") => {
             "systemctl restart docker   (a reload would keep the default runtime)"
         }
@@ -193,7 +200,7 @@ fn say(arguments: &Arguments, change: &Change, note: Option<String>, json: bool)
     let file = change.file.display();
     let said = match (changes, arguments.dry_run, change.after.is_some()) {
         (false, ..) => format!("no change: {file} is as it should be\n"),
-        // Nothing else, since it is for patch(1).
+        // Nothing else, since the output is for patch(1).
         (true, true, _) => return print(&change.diff()),
         (true, false, true) => format!("changed  {file}\nthen     {then}\n"),
         (true, false, false) => format!("removed  {file}\nthen     {then}\n"),
@@ -201,7 +208,7 @@ fn say(arguments: &Arguments, change: &Change, note: Option<String>, json: bool)
     print(&note.into_iter().fold(said, |said, note| format!("{said}note     {note}\n")))
 }
 
-/// Where in a text something is, as people count.
+/// A position in a text as line and column.
 fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -1,5 +1,5 @@
-//! Podman: a file in containers.conf.d (containers.conf(5)). Its lists replace those of files read before, so ours
-//! take along what holds without them.
+//! Podman: a file in containers.conf.d (containers.conf(5)). Its lists replace those of files read before, so
+//! ours include the previous values.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::podman_files::{DIRECTORY, files};
 use super::tables::{at, extend, make, parse, put_back, read, set, strings, take_out, written};
-use super::{Edited, NAME, Wanted};
+use super::{ConfigEdit, NAME, Registration};
 
 /// Lists of runtimes: which of them write their errors as JSON, and which do without control groups; with what Podman
 /// has in them by itself (pkg/config/default.go of 4.3 to 6; `ocijail` of 5 is FreeBSD's).
@@ -17,25 +17,25 @@ const LISTS: [(&str, &[&str]); 2] = [
     ("runtime_supports_nocgroups", &["crun", "krun"]),
 ];
 
-pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<Edited> {
+pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
     let file = config.map_or_else(|| Path::new(DIRECTORY).join(file_name(name, "conf")), Path::to_owned);
     let elsewhere = effective(&file)?;
     let other = elsewhere.clone();
-    Ok(Edited {
+    Ok(ConfigEdit {
         file,
-        // Podman's own list of places, of which nobody writes one down.
-        behind: None,
+        // Podman's own list of paths, which is usually not in a file.
+        default_runtime: None,
         add: Box::new(move |text, wanted| add(text, wanted, &elsewhere)),
         remove: Box::new(move |text, name, before| remove(text, name, before, &other)),
     })
 }
 
-/// The name of a file of ours in a directory of an engine; behind all that begin with a number.
+/// The name of our file in an engine's directory; sorted after all that begin with a number.
 pub(super) fn file_name(name: &str, suffix: &str) -> String {
     if name.starts_with(NAME) { format!("{name}.{suffix}") } else { format!("{NAME}-{name}.{suffix}") }
 }
 
-fn add(text: &str, wanted: &Wanted, elsewhere: &[Vec<String>; 2]) -> Result<String> {
+fn add(text: &str, wanted: &Registration, elsewhere: &[Vec<String>; 2]) -> Result<String> {
     let mut document = parse(text)?;
     // Podman looks a runtime given by path up under its file name.
     let file_name = wanted.path.file_name().and_then(|name| name.to_str()).unwrap_or(NAME);
@@ -97,8 +97,8 @@ pub(crate) fn supports_json(documents: &[DocumentMut]) -> Vec<String> {
     effective_of(documents, key, built_in)
 }
 
-/// What a list is in the end: one takes the place of the one before, or with `{append = true}` in it or in
-/// one before, goes behind it (containers.conf(5), "Appending to string arrays").
+/// The effective value of a list: each one replaces the one before, or with `{append = true}` in it or in one
+/// before, is appended to it (containers.conf(5), "Appending to string arrays").
 fn effective_of(documents: &[DocumentMut], key: &str, built_in: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = built_in.iter().map(|name| (*name).to_owned()).collect();
     let mut appends = false;

@@ -1,4 +1,4 @@
-//! Which files Podman reads, and in which order: the last one wins (containers.conf(5); pkg/config/new.go of
+//! The files that Podman reads, in order: the last one wins (containers.conf(5); pkg/config/new.go of
 //! containers/common for Podman 4 and 5, storage/pkg/configfile/parse.go of containers/container-libs for 6).
 //!
 //! Every version reads `/etc/containers/containers.conf.d`. Podman 4 reads the user's own files only without
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use crate::ask;
+use crate::program_version;
 
 /// The drop-ins that every version reads.
 pub(crate) const DIRECTORY: &str = "/etc/containers/containers.conf.d";
 
-/// Whose Podman it is, as far as the order depends on it.
+/// The user of Podman, as far as the order depends on it.
 #[derive(Debug)]
 struct Reader {
     major: u32,
@@ -30,16 +30,16 @@ struct Reader {
     last: Option<PathBuf>,
 }
 
-/// What the installed Podman reads for the caller, with the engine's files below `root`. A user's own files
-/// and those that the environment names are looked for on this machine only, not below another `root`.
+/// The files that the installed Podman reads for the caller, with the engine's files below `root`. A user's
+/// own files and those that the environment names are read from the host only, not from below another `root`.
 pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
-    let version = ask::version(Path::new("podman"));
+    let version = program_version::query(Path::new("podman"));
     let named = |name: &str| {
         let value = std::env::var_os(name).filter(|value| !value.is_empty() && root == Path::new("/"));
         value.map(PathBuf::from)
     };
     Reader {
-        major: version.as_deref().and_then(ask::major).unwrap_or(5),
+        major: version.as_deref().and_then(program_version::major).unwrap_or(5),
         uid: geteuid().as_raw(),
         home: named("XDG_CONFIG_HOME").or_else(|| named("HOME").map(|home| home.join(".config"))),
         only: named("CONTAINERS_CONF"),

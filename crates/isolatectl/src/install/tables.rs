@@ -1,4 +1,4 @@
-//! TOML documents whose comments, order and spaces stay.
+//! TOML documents, edited without changing comments, order and spacing.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use oci_isolate::files::{self, SMALL_LIMIT};
 
-/// The document in a file; an empty one where there is no file.
+/// The document in a file; an empty one if there is no file.
 ///
 /// # Errors
 /// It cannot be read, or is not TOML.
@@ -23,7 +23,7 @@ pub(crate) fn read(file: &Path) -> Result<DocumentMut> {
 /// Reads a document.
 ///
 /// # Errors
-/// It is not TOML; the message says the line and the column.
+/// It is not TOML; the message contains the line and the column.
 pub(crate) fn parse(text: &str) -> Result<DocumentMut> {
     text.parse::<DocumentMut>().map_err(|error| {
         let at = super::line_and_column(text, error.span().map_or(0, |span| span.start));
@@ -31,10 +31,11 @@ pub(crate) fn parse(text: &str) -> Result<DocumentMut> {
     })
 }
 
-/// The document as text. toml_edit drops a byte order mark and ends every line in its own way; here both are as in `like`.
+/// The document as text. toml_edit drops a byte order mark and normalizes line endings; here both are as in
+/// `like`.
 ///
 /// # Errors
-/// The lines of `like` end in two ways, of which only one could be kept.
+/// `like` has mixed line endings, of which only one could be kept.
 pub(super) fn written(document: &DocumentMut, like: &str) -> Result<String> {
     let text = document.to_string().replace("\r\n", "\n");
     let text = match like.matches("\r\n").count() {
@@ -47,12 +48,12 @@ pub(super) fn written(document: &DocumentMut, like: &str) -> Result<String> {
 
 const BOM: char = '\u{feff}';
 
-/// What is at a path of keys.
+/// The item at a path of keys.
 pub(crate) fn at<'d>(document: &'d DocumentMut, path: &[&str]) -> Option<&'d Item> {
     path.iter().try_fold(document.as_item(), |here, key| here.as_table_like()?.get(key))
 }
 
-/// The table at a path of keys, made where there is none.
+/// The table at a path of keys, created if there is none.
 pub(super) fn make<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Result<&'d mut dyn TableLike> {
     let mut here: &mut dyn TableLike = document.as_table_mut();
     for key in path {
@@ -69,7 +70,7 @@ pub(super) fn make<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Result<&
     Ok(here)
 }
 
-/// Takes out what is at a path, and the tables on the way that are empty then and were not there before.
+/// Removes the item at a path, and the tables on the way that are then empty and did not exist before.
 pub(super) fn take_out(document: &mut DocumentMut, path: &[&str], before: &DocumentMut) {
     for length in (1..=path.len()).rev() {
         let (way, key) = (&path[..length - 1], path[length - 1]);
@@ -84,13 +85,13 @@ pub(super) fn take_out(document: &mut DocumentMut, path: &[&str], before: &Docum
     }
 }
 
-/// The table at a path, to be changed.
+/// The table at a path, mutable.
 pub(super) fn table_mut<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Option<&'d mut dyn TableLike> {
     let whole: &mut dyn TableLike = document.as_table_mut();
     path.iter().try_fold(whole, |here, key| here.get_mut(key)?.as_table_like_mut())
 }
 
-/// Gives a key a value; the comment behind the old one stays.
+/// Sets a key's value; the comment after the old one stays.
 pub(super) fn set(table: &mut dyn TableLike, key: &str, value: impl Into<Value>) {
     let mut value = value.into();
     match table.get_mut(key).and_then(Item::as_value_mut) {
@@ -104,7 +105,7 @@ pub(super) fn set(table: &mut dyn TableLike, key: &str, value: impl Into<Value>)
     }
 }
 
-/// Puts the value that a key had before in the place of ours, or takes the key out.
+/// Restores the value that a key had before ours, or removes the key.
 pub(super) fn put_back(document: &mut DocumentMut, path: &[&str], old: Option<&Item>) {
     let Some((key, way)) = path.split_last() else { return };
     let Some(table) = table_mut(document, way) else { return };
@@ -122,7 +123,7 @@ pub(crate) fn strings(item: Option<&Item>) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Puts strings at the end of a list, made from `base` if there is none, unless they are there.
+/// Appends strings to a list, created from `base` if there is none, unless it contains them.
 pub(super) fn extend(table: &mut dyn TableLike, key: &str, base: &[String], more: &[&str]) -> Result<()> {
     if !table.contains_key(key) {
         table.insert(key, Item::Value(base.iter().collect::<Array>().into()));

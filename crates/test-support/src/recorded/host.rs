@@ -1,5 +1,5 @@
-//! A throw-away host: own mount, pid and network namespaces, an empty `/run`, and a bundle. It ends with the test,
-//! and everything that was started or mounted in it ends with it.
+//! A throw-away host for a recording runtime: own mount, pid and network namespaces, an empty `/run`, and a
+//! bundle. It ends with the test, together with everything started or mounted in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,18 +11,18 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::output::{ShimOutput, say};
 use super::recorder::Recorded;
-use super::said::{Said, say};
 use crate::shim;
 
-/// Process 1 of the host. bash reaps what others leave behind; the end of its input is the end of the host. crun
-/// 1.8.1 refuses a machine with unified control groups beside the old ones.
+/// Process 1 of the host. bash reaps orphans; the host ends when its standard input is closed. crun 1.8.1
+/// refuses a host with unified control groups beside the old ones.
 const INIT: &str = "set -e; mount -t tmpfs -o mode=0755 tmpfs /run
     umount /sys/fs/cgroup/unified 2>/dev/null || true; rm -rf /run/mount
     ip link set lo up; echo ready; read -r _";
 
-/// A throw-away host.
-pub struct Host {
+/// A throw-away host whose runtime is the recorder.
+pub struct RecorderHost {
     dir: TempDir,
     holder: Child,
     init: String,
@@ -38,12 +38,12 @@ pub struct Stamp {
     pub bytes: Vec<u8>,
 }
 
-impl Host {
+impl RecorderHost {
     /// A host whose runtime is the recorder.
     pub fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces and mounts; run them as root");
         let dir = tempfile::Builder::new().prefix("oci-isolate-").tempdir().unwrap();
-        // Tests look from inside as other users too.
+        // Tests also run as other users.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["bundle", "bundle/rootfs", "calls"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -71,7 +71,7 @@ impl Host {
         let recorder = host.at("recorder");
         fs::write(&recorder, include_str!("recorder.sh")).unwrap();
         fs::set_permissions(&recorder, fs::Permissions::from_mode(0o755)).unwrap();
-        // What is done for `run` is done for `restore`; that it is refused otherwise is shown in tests/closed_world.
+        // `restore` is handled like `run`; that it is refused by default is shown in tests/closed_world.
         host.settings("restore = \"allow\"");
         host
     }
@@ -81,7 +81,7 @@ impl Host {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes a file into that directory and says its path.
+    /// Writes a file into that directory and returns its path.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         fs::write(self.at(name), bytes).unwrap();
         self.at(name)
@@ -102,13 +102,13 @@ impl Host {
         serde_json::from_slice(&fs::read(self.at("bundle/config.json")).unwrap()).unwrap()
     }
 
-    /// Makes the recorder do this when it has recorded: lines of shell. `$n` is how many calls there were before,
+    /// Makes the recorder run these lines of shell after recording. `$n` is the number of previous calls,
     /// `$pid_file` the value of `--pid-file`, `$1` the first word, `$d` this host's directory.
     pub fn behave(&self, script: &str) {
         self.write("behave", script);
     }
 
-    /// Where `path` of the host is found from outside.
+    /// The path outside of the host's `path`.
     pub fn outside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.init))
     }
@@ -124,12 +124,12 @@ impl Host {
     }
 
     /// Runs a shell script on the host; `$SHIM` is the shim.
-    pub fn sh(&self, script: &str) -> Said {
+    pub fn sh(&self, script: &str) -> ShimOutput {
         say(self.command("sh").args(["-euc", script]).env("SHIM", shim()))
     }
 
     /// Calls the shim in the bundle's directory, with the runtime's root in this host.
-    pub fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> Said {
+    pub fn shim<S: AsRef<OsStr>>(&self, args: &[S]) -> ShimOutput {
         say(self.command(shim()).arg("--root").arg(self.at("root")).args(args))
     }
 
@@ -142,13 +142,13 @@ impl Host {
         fs::write(self.outside(&self.record("web")), record.to_string()).unwrap();
     }
 
-    /// All calls that the recorder got, in order.
+    /// All recorded calls, in order.
     pub fn calls(&self) -> Vec<Recorded> {
         let dirs = (0..).map(|n| self.dir.path().join(format!("calls/{n}"))).take_while(|call| call.exists());
         dirs.map(|call| Recorded::read(&call)).collect()
     }
 
-    /// The only call that the recorder got since the last look, and forgets it.
+    /// The only call recorded since the last time; it is removed.
     #[track_caller]
     pub fn call(&self) -> Recorded {
         let mut calls = self.calls();
@@ -157,7 +157,7 @@ impl Host {
         calls.remove(0)
     }
 
-    /// Every file below the state directory, relative to it, but for what is kept of a runtime.
+    /// Every file below the state directory, relative to it, without what is cached about a runtime.
     pub fn state(&self) -> Vec<String> {
         self.sh("cd /run; [ ! -d oci-isolate ] || find oci-isolate ! -type d ! -name 'runtime-*' | sort")
             .must()
@@ -166,7 +166,7 @@ impl Host {
             .collect()
     }
 
-    /// The path, on the host, of what stands for the container `id` in the state directory.
+    /// The path, on the host, of the record of container `id`.
     pub fn record(&self, id: &str) -> String {
         format!("/run/oci-isolate/containers{}/{id}.json", self.at("root"))
     }
@@ -191,8 +191,8 @@ impl Host {
         })
     }
 
-    /// Calls the shim and asserts that it refuses with exactly this text, wherever the caller reads it, and that
-    /// nothing happened: the recorder was not called, the bundle and the state directory are as they were.
+    /// Calls the shim and asserts that it refuses with exactly this text, on stderr and in the log, and that
+    /// nothing happened: the recorder was not called, the bundle and the state directory are unchanged.
     #[track_caller]
     pub fn refuses<S: AsRef<OsStr>>(&self, args: &[S], message: &str) {
         self.refuses_with(|_| {}, args, message);
@@ -213,7 +213,7 @@ impl Host {
                 command.args(["--log", &log, "--log-format", format]);
             }
             let said = say(command.args(args));
-            assert_eq!(said, Said { status: 1, out: String::new(), err: format!("{message}\n") });
+            assert_eq!(said, ShimOutput { status: 1, out: String::new(), err: format!("{message}\n") });
             let entry = fs::read_to_string(&log).unwrap_or_default();
             let _ = fs::remove_file(&log);
             match format {
@@ -233,15 +233,15 @@ impl Host {
         assert_eq!((self.stamp(), self.state(), self.bundle()), before);
     }
 
-    /// Names of what is in the bundle.
+    /// The names in the bundle.
     pub fn bundle(&self) -> String {
         self.sh("ls -A").must()
     }
 }
 
-impl Drop for Host {
+impl Drop for RecorderHost {
     fn drop(&mut self) {
-        // Process 1 goes with its input, and every process of the host with process 1.
+        // Process 1 ends with its input, and every process of the host with process 1.
         drop(self.holder.stdin.take());
         drop(self.holder.wait());
     }

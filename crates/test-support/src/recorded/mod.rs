@@ -1,6 +1,6 @@
-//! A throw-away host on which a recording runtime stands where runc would.
+//! A throw-away host on which a recording runtime replaces runc.
 
 pub mod host;
+pub mod output;
 pub mod recorder;
-pub mod said;
 pub mod spec;

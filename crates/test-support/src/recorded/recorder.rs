@@ -1,4 +1,4 @@
-//! The recording runtime: how it was called, read back. The program is `recorder.sh`.
+//! The recording runtime's view of a call, read back. The program is `recorder.sh`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,12 +8,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// How a runtime was called. Two of these are equal when the runtime could not tell the calls apart.
+/// A recorded call. Two are equal if the runtime could not distinguish them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// Without the name of the program.
     pub args: Vec<OsString>,
-    /// The entries as they stand in memory: order and duplicates count.
+    /// The entries as in memory: order and duplicates count.
     pub env: Vec<OsString>,
     /// Working directory.
     pub cwd: String,

@@ -1,4 +1,4 @@
-//! Configurations to start from, and what differs between two of them.
+//! Base configurations, and the differences between two.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub fn plain() -> Value {
         serde_json::from_str(include_str!("../../../../tests/data/config/runc-spec.json")).unwrap();
     config["process"]["terminal"] = json!(false);
     config["linux"]["rootfsPropagation"] = json!("rprivate");
-    // The profile that the rule seccomp makes where there is none, so that it has nothing to add.
+    // The profile that the rule seccomp creates if there is none, so that it has nothing to add.
     config["linux"]["seccomp"] =
         serde_json::from_str(include_str!("../../../../tests/data/seccomp/made.json")).unwrap();
     config
@@ -45,8 +45,8 @@ pub fn put(config: &mut Value, pointer: &str, value: Value) {
     }) = value;
 }
 
-/// What it takes to get from one document to the other, a line for each removed (`-`) and added (`+`) value. An item
-/// that was moved is one that was removed and added; so is one whose type changed.
+/// The differences between two documents, a line for each removed (`-`) and added (`+`) value. An item that
+/// was moved counts as removed and added; so does one whose type changed.
 pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", before, after, &mut lines);
@@ -70,7 +70,7 @@ fn compare(at: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
             for (index, item) in old.iter().enumerate() {
                 match rest {
                     [first, behind @ ..] if first == item => rest = behind,
-                    // An object that was changed is told from one that was removed by its type.
+                    // A changed object is distinguished from a removed one by its type.
                     [first, behind @ ..] if item["type"].is_string() && item["type"] == first["type"] => {
                         compare(&format!("{at}/{index}"), item, first, lines);
                         rest = behind;

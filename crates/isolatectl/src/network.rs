@@ -1,0 +1,108 @@
+//! Checks a container's network namespace: links, addresses, the firewall table, and for which container it
+//! has openings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+
+use super::broken_promise::BrokenPromise;
+use super::survey::Survey;
+use oci_isolate::bundle::name_servers;
+use oci_isolate::job;
+use oci_isolate::nft::{AllowList, Loaded};
+use oci_isolate::proc::Dir;
+use oci_isolate::record::{Excluded, GrantedOpenings, Record, Slot};
+use oci_isolate::seal::{self, Desired, OpenNetns, SocketOwner};
+
+pub(super) fn inspect(
+    slot: &Slot,
+    record: &Record,
+    process: &Dir,
+    netns: &OpenNetns,
+    survey: &Survey,
+) -> Result<Vec<BrokenPromise>> {
+    let seen = seal::observe(netns.as_fd(), SocketOwner::Container)?;
+    let sealed = record.sealed.as_ref();
+    let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
+    let owner = owner(slot, record)?;
+    let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
+    let desired = Desired { addresses, firewall: record.firewall, allow_list };
+    let mut found: Vec<_> =
+        seal::defects(&seen, &desired, SocketOwner::Container).iter().map(ToString::to_string).collect();
+    if let Loaded::Present(table) = &seen.table {
+        let open = sealed.into_iter().flat_map(|sealed| &sealed.foreign_blocked);
+        let open = open.filter(|socket| !table.blocks(socket));
+        found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
+        if let (Some(owner), Some(wanted), Some(seen)) = (owner, desired.allow_list, table.allow_list()) {
+            found.extend(owner.strangers(&seen, &wanted, survey)?);
+            found.extend(owner.excluded(&seen, process)?);
+        }
+    }
+    Ok(found.into_iter().map(|why| BrokenPromise::new("seal", why)).collect())
+}
+
+/// A container with openings in a namespace.
+struct Owner {
+    slot: Slot,
+    record: Record,
+    opened: GrantedOpenings,
+}
+
+/// `None` if there should be no openings. For a container that joins another's namespace, the openings are
+/// that one's.
+fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
+    let Some(opened) = &record.opened else { return Ok(None) };
+    let (slot, record, opened) = match job::owner(slot, record)? {
+        None => (slot.clone(), record.clone(), opened.clone()),
+        Some((slot, owner)) => {
+            let opened = owner.opened.clone().context("it joins a namespace that is closed")?;
+            (slot, owner, opened)
+        }
+    };
+    Ok(Some(Owner { slot, record, opened }))
+}
+
+impl Owner {
+    fn allow(&self) -> Result<AllowList> {
+        let peers = job::desired_peers(&self.slot, &self.record)?;
+        Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
+    }
+
+    /// Containers that are peers in the kernel and should not be: those of another job.
+    fn strangers(&self, seen: &AllowList, wanted: &AllowList, survey: &Survey) -> Result<Vec<String>> {
+        if seen.peers.is_subset(&wanted.peers) {
+            return Ok(Vec::new());
+        }
+        let is_peer =
+            |allow: &AllowList, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
+        let mut found = Vec::new();
+        for other in survey.opened()?.iter().filter(|other| other.slot.record() != self.slot.record()) {
+            let addresses = other.addresses.iter();
+            let addresses = addresses.filter(|address| is_peer(seen, address) && !is_peer(wanted, address));
+            let job = other.record.job().map_or("no job".into(), |job| format!("job {job}"));
+            let id = &other.record.id;
+            found.extend(addresses.map(|address| format!("peer {address} is container {id}, of {job}")));
+        }
+        Ok(found)
+    }
+
+    /// Addresses that are peers and must not be any more: the host's own, and name servers added since.
+    fn excluded(&self, seen: &AllowList, process: &Dir) -> Result<Vec<String>> {
+        let mut never: BTreeMap<IpAddr, Excluded> = BTreeMap::new();
+        let mut add = |addresses: BTreeSet<IpAddr>, why| {
+            never.extend(addresses.into_iter().map(|address| (address, why)));
+        };
+        if self.opened.asked.has_peers() {
+            add(name_servers::of_process(process)?, Excluded::OwnNameServer);
+            add(name_servers::of_host()?, Excluded::HostNameServer);
+        }
+        add(seal::addresses(None)?.into_iter().collect(), Excluded::Host);
+        let is_open = |address: &IpAddr| {
+            !seen.never.contains(address) && seen.peers.iter().any(|peer| peer.contains(address))
+        };
+        let open = never.into_iter().filter(|(address, _)| is_open(address));
+        Ok(open.map(|(address, why)| format!("peer {address} is {why} by now")).collect())
+    }
+}

@@ -1,0 +1,128 @@
+//! The bundle of a container to be created: its `config.json` is read and decided upon; for an isolated
+//! container the host is inspected and the rules are applied to the document. The shim does so before it
+//! writes anything, and `isolatectl check` does the same and writes nothing.
+//!
+//! Reads only: nothing is created, locked or written here, and nothing is taken from the calling process'
+//! environment or descriptors, which are the shim's.
+
+mod credential_files;
+mod host_facts;
+mod mount_sources;
+mod mount_table;
+mod mountinfo;
+pub mod name_servers;
+mod network;
+mod path_fd;
+mod prober;
+mod root_fs;
+mod root_source;
+mod settings;
+mod socket_search;
+mod tree;
+mod unix_socket;
+mod user_namespace;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{self, Document, Kind, View};
+use crate::files::{self, Snapshot};
+use crate::job;
+use crate::policy::{self, Decision, Policy};
+use crate::proc::Inode;
+use crate::rewrite::{Rewritten, rewrite};
+use crate::rules::{SealHook, Subject, seccomp};
+use crate::seal::OpenNetns;
+
+pub use host_facts::{core_dumps, drivers_of, is_initial};
+pub use mountinfo::{MountInfo, parse_mountinfo};
+pub use path_fd::PathFd;
+pub use settings::load_settings;
+
+/// A bundle as passed by an engine.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its directory, absolute.
+    pub path: PathBuf,
+    /// Its configuration as it was read.
+    pub config: Snapshot,
+}
+
+/// An isolated container that can be created: every rule holds on the resulting text.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The root file system.
+    pub rootfs: Inode,
+    /// The network namespace that the container gets, if it existed before
+    /// ([`crate::rules::Network::given`]).
+    pub netns: Option<OpenNetns>,
+    /// For a member of a job: its host name, and the source of its mount at `/etc/hosts`.
+    pub names: (Option<String>, Option<PathBuf>),
+    /// With openings for peers: the name servers that the container uses.
+    pub name_servers: BTreeSet<IpAddr>,
+    /// Whether its seccomp profile allows by default.
+    pub names_what_it_denies: bool,
+    /// What the rules were applied to.
+    pub subject: Subject,
+    /// The rewritten configuration.
+    pub rewritten: Rewritten,
+}
+
+impl Bundle {
+    /// Reads the configuration of the bundle in a directory; crun's `--config` names another file, relative
+    /// to the working directory.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(directory: &Path, config: Option<&Path>) -> Result<Self> {
+        let path = std::path::absolute(directory).context("cannot determine the bundle's directory")?;
+        let config = config.map_or_else(|| path.join("config.json"), PathBuf::from);
+        Ok(Self { config: files::read(&config, files::DOCUMENT_LIMIT)?, path })
+    }
+
+    /// Decides by the annotations; reads nothing else of the configuration.
+    ///
+    /// # Errors
+    /// They cannot be read with certainty.
+    pub fn decide(&self, settings: &crate::settings::Settings) -> Result<Decision> {
+        let annotations = self.certain(config::annotations(&self.config.bytes))?;
+        Ok(policy::decide(settings, &annotations))
+    }
+
+    /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in.
+    ///
+    /// # Errors
+    /// The container cannot be isolated; the message is shown to its user.
+    pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
+        let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
+        let view = self.certain(document.view())?;
+        let (network, netns) = network::decide(&view, &policy.openings)?;
+        let (root, rootfs) = self.rootfs(&view)?;
+        let world = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let names = policy.openings.job.is_some().then(|| job::host_name_and_file(&view, &self.path));
+        let name_servers = match policy.openings.has_peers() {
+            true => name_servers::of_bundle(&view, &self.path, &root)?,
+            false => BTreeSet::new(),
+        };
+        let subject = Subject { policy, network, world, hook };
+        let names_what_it_denies = seccomp::names_what_it_denies(&view);
+        let rewritten = rewrite(document, view, &subject)?;
+        let names = names.unwrap_or_default();
+        Ok(Prepared { rootfs, netns, names, name_servers, names_what_it_denies, subject, rewritten })
+    }
+
+    fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
+        let Some(root) = &view.root else { bail!("config.json has no root") };
+        let path = self.path.join(&root.path);
+        let root = Inode::of(&path);
+        let root = root.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        Ok((path, root))
+    }
+
+    fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {
+        result.with_context(|| format!("cannot read {} with certainty", self.config.path().display()))
+    }
+}

@@ -1,0 +1,89 @@
+//! Decides what becomes of the network that the engine requested: the only place that makes a [`Network`].
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::config::View;
+use crate::job;
+use crate::policy::Openings;
+use crate::record::{Record, Store};
+use crate::rules::{self, Network, RequestedNetwork};
+use crate::seal::{self, OpenNetns};
+
+/// A program that resolves its own host name gets an address of the network that the engine prepared, so the
+/// container keeps those addresses. The namespace of another running isolated container is joined: members of
+/// a pod reach each other through it. With openings the engine's own namespace is kept, and so is that of a
+/// pod which no container of its own keeps alive.
+///
+/// Also returns the namespace that the container gets, if it existed before: it was checked through this
+/// handle, and is closed through it.
+///
+/// # Errors
+/// The namespace cannot be inspected, or the container may not have it.
+pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Option<OpenNetns>)> {
+    let at = match rules::requested_network(view)? {
+        RequestedNetwork::New(_) => return Ok((Network::New, None)),
+        RequestedNetwork::Host => return Ok((Network::Replaced { addresses: seal::addresses(None)? }, None)),
+        RequestedNetwork::At(_, path) => path,
+    };
+    let netns = OpenNetns::at(&at)?;
+    let replaced = || Ok((Network::Replaced { addresses: seal::addresses(Some(netns.as_fd()))? }, None));
+    if netns.is_host()? {
+        if !openings.is_empty() {
+            bail!("{RULE}: {} is the host's, and nothing can be opened in that", at.display());
+        }
+        return replaced();
+    }
+    let verified = seal::verify(netns.as_fd())?;
+    let store = Store::ours();
+    let tenant = store.tenant_of(netns.id())?;
+    if let Some(tenant) = tenant.as_ref().filter(|_| verified.defects.is_empty()) {
+        check_openings(&at, tenant, verified.allow_list.is_some(), openings)?;
+        if let Some(outsider) = job::process_outside_containers(&store, netns.id(), None)? {
+            bail!("{RULE}: {outsider} is in {}, and is not of an isolated container", at.display());
+        }
+        return Ok((Network::Joined { at }, Some(netns)));
+    }
+    if openings.is_empty() && !rules::of_a_pinned_pod(view) {
+        return replaced();
+    }
+    if let Some(foreign) = job::foreign_process(netns.id(), None)? {
+        // Perhaps an isolated pod's, whose seal was changed since.
+        if let Some(broken) = verified.defects.first().filter(|_| tenant.is_some()) {
+            bail!("{RULE}: {} is not sealed any more: {broken}", at.display());
+        }
+        // Rootless Podman publishes ports by a process in the namespace, unless pasta or slirp4netns does it.
+        let way_out = match foreign.ends_with("(rootlessport)") {
+            true => {
+                "; use --network=pasta, or before Podman 5 --network=slirp4netns:port_handler=slirp4netns"
+            }
+            false => "",
+        };
+        bail!(
+            "{RULE}: {foreign} is in {}, and is not of an isolated container; nothing is {} for it{way_out}",
+            at.display(),
+            if openings.is_empty() { "sealed" } else { "opened" },
+        );
+    }
+    Ok((Network::SealedInPlace { at }, Some(netns)))
+}
+
+/// A container that joins a namespace gets all of its openings, so it must have asked for exactly those.
+fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) -> Result<()> {
+    let (shown, id) = (path.display(), &tenant.id);
+    match &tenant.opened {
+        Some(opened) if opened.asked == *asked => Ok(()),
+        None if !open && asked.is_empty() => Ok(()),
+        None if !open => {
+            bail!("{RULE}: {shown} is sealed for container {id}, and nothing can be opened in it any more")
+        }
+        _ => bail!(
+            "{RULE}: {shown} is container {id}'s, for which other ports or peers are open; ask for the same"
+        ),
+    }
+}
+
+/// The rule that these checks belong to; the rule itself sees documents only.
+const RULE: &str = "network-namespace";

@@ -1,0 +1,39 @@
+//! Reads the host's settings.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::settings::{self, Settings};
+use crate::{files, policy, rules};
+
+/// Reads the settings: from the file named by the flag or else the environment, which must exist, or from the
+/// default one, which may be missing.
+///
+/// # Errors
+/// They cannot be read, or are invalid.
+pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
+    let named =
+        flag.map(PathBuf::from).or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
+    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
+    match files::read(path, files::SMALL_LIMIT) {
+        Ok(snapshot) => {
+            let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
+            let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
+            let parsed = parsed.and_then(|settings| {
+                rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
+                policy::default_openings(&settings).map_err(anyhow::Error::msg)?;
+                Ok(settings)
+            });
+            parsed.with_context(|| format!("cannot use the settings {}", path.display()))
+        }
+        Err(_) if named.is_none() && is_missing(path) => Ok(Settings::default()),
+        Err(error) => Err(error.context("cannot use the settings")),
+    }
+}
+
+/// Whether there is nothing, not even a dangling link.
+fn is_missing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}

@@ -1,0 +1,231 @@
+//! Names of job members without DNS: lines in the file that a container sees as `/etc/hosts`.
+//!
+//! The file is a bind mount, so its inode must not change: lines are appended, in one write. The first byte
+//! of an obsolete line is replaced by `#`, a write of one byte, so that a reader sees either the line or a
+//! comment; it is restored when the line is valid again. Only files that an engine writes for one container
+//! are changed, never the host's own or one that a user has mounted. An engine that rewrites its file (Docker
+//! at `network connect`) loses the lines until the next change in the job.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::net::IpAddr;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+use crate::config::View;
+use crate::proc::Inode;
+use crate::record::{Hosts, Record};
+
+const HOSTS: &str = "/etc/hosts";
+
+/// The end of each line of ours.
+const MARK: &str = " # oci-isolate job";
+
+/// The largest file that lines are added to, in bytes: the container may write to it.
+const LIMIT: u64 = 1 << 20;
+
+/// The host name in a configuration, and the source of its mount at `/etc/hosts`.
+#[must_use]
+pub fn host_name_and_file(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
+    let mut mounts = view.mounts.iter().flatten().filter(|mount| &*mount.destination == HOSTS);
+    let source = mounts.next_back().and_then(|mount| mount.source.as_deref());
+    (view.hostname.as_deref().map(str::to_owned), source.map(|source| bundle.join(source)))
+}
+
+/// The host name by which others can reach a container, if it is valid (RFC 1123, 2.1), and its file for the
+/// names of others.
+///
+/// An engine keeps that file in a directory of the container or of its pod: `containers/ID` (Docker), `ID/userdata`
+/// (Podman, CRI-O), `sandboxes/ID` (containerd), `pods/UID` (kubelet), `etchosts/NAMESPACE/ID` (nerdctl).
+#[must_use]
+pub fn usable_names(name: Option<String>, path: Option<PathBuf>, id: &str) -> (Option<String>, Hosts) {
+    let name = name.filter(|name| is_name(name));
+    let Some(path) = path else { return (name, Hosts::Left("nothing is mounted at /etc/hosts".into())) };
+    let engines =
+        |part: &OsStr| part == id || ["sandboxes", "pods", "userdata"].iter().any(|dir| part == *dir);
+    let named = path.file_name().is_some_and(|name| name == "hosts" || name == "etc-hosts");
+    let hosts = if !named || !path.iter().any(engines) {
+        Hosts::Left(format!("{} is not an engine's file for this container", path.display()))
+    } else {
+        match open(&path) {
+            Ok((_, inode)) => Hosts::Written { path, inode },
+            Err(error) => Hosts::Left(format!("{error:#}")),
+        }
+    };
+    (name, hosts)
+}
+
+/// Letters, digits and hyphens in labels; neither an address nor a name for this host.
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(known)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let local = name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"));
+    let number = name.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(label) && !local && !number
+}
+
+/// The line that gives an address its name.
+pub(super) fn line(address: IpAddr, name: &str) -> String {
+    format!("{address} {name}{MARK}")
+}
+
+/// The file into which names are written for a container, if there is one.
+pub(super) fn file_of(record: &Record) -> Option<&Path> {
+    match &record.opened.as_ref()?.hosts {
+        Hosts::Written { path, .. } => Some(path),
+        Hosts::Left(_) => None,
+    }
+}
+
+/// Makes these our lines in a container's file.
+pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
+    let Some(Hosts::Written { path, inode }) = record.opened.as_ref().map(|opened| &opened.hosts) else {
+        return Ok(());
+    };
+    let (file, is) = open(path)?;
+    if is != *inode {
+        bail!("{} is no longer the file that was mounted", path.display());
+    }
+    change(&file, lines).with_context(|| format!("cannot write names into {}", path.display()))
+}
+
+fn open(path: &Path) -> Result<(File, Inode)> {
+    let shown = path.display();
+    let options = OpenOptions::new().read(true).append(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).clone();
+    let file = options.open(path).with_context(|| format!("cannot open {shown}"))?;
+    let meta = file.metadata().with_context(|| format!("cannot look at {shown}"))?;
+    let inode = Inode::from(&meta);
+    let hosts = Inode::of(Path::new(HOSTS)).ok();
+    if !meta.is_file() || hosts == Some(inode) {
+        bail!("{shown} is the host's own or not a regular file");
+    }
+    if meta.len() > LIMIT {
+        bail!("{shown} has {} bytes, at most {LIMIT} are read", meta.len());
+    }
+    Ok((file, inode))
+}
+
+fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
+    let mut text = vec![0; usize::try_from(file.metadata()?.len().min(LIMIT))?];
+    let read = file.read_at(&mut text, 0)?;
+    text.truncate(read);
+    // Keyed by the line without its first byte, which may be a `#` in the file.
+    let mut missing: BTreeSet<_> = lines.iter().filter_map(|line| Some((line.get(1..)?, *line))).collect();
+    let mut changes = Vec::new();
+    let mut at = 0;
+    for found in text.split_inclusive(|byte| *byte == b'\n') {
+        let line = std::str::from_utf8(found).unwrap_or_default().trim_end_matches('\n');
+        if let (Some(rest), true) = (line.get(1..), line.ends_with(MARK)) {
+            let wanted = missing.range((rest, "")..).next().filter(|(behind, _)| *behind == rest).copied();
+            let byte = wanted.map_or(b'#', |(_, wanted)| wanted.as_bytes()[0]);
+            if line.as_bytes()[0] != byte {
+                changes.push((byte, at));
+            }
+            wanted.map(|wanted| missing.remove(&wanted));
+        }
+        at += found.len() as u64;
+    }
+    // pwrite(2) on a file opened with O_APPEND appends (its BUGS), so the bytes go through another descriptor.
+    let in_place = || OpenOptions::new().write(true).open(fd_path(file));
+    if !changes.is_empty() {
+        let in_place = in_place()?;
+        for (byte, at) in changes {
+            in_place.write_all_at(&[byte], at)?;
+        }
+    }
+    if !missing.is_empty() {
+        let mut new =
+            if text.last().is_some_and(|last| *last != b'\n') { "\n".to_owned() } else { String::new() };
+        new.extend(missing.iter().map(|(_, line)| format!("{line}\n")));
+        std::io::Write::write_all(&mut &*file, new.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn fd_path(file: &File) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str, rounds: &[&[&str]]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        std::fs::write(&path, text).unwrap();
+        let (file, inode) = open(&path).unwrap();
+        for lines in rounds {
+            let lines: Vec<_> = lines.iter().map(|line| format!("{line}{MARK}")).collect();
+            change(&file, &lines.iter().map(String::as_str).collect()).unwrap();
+        }
+        assert_eq!(open(&path).unwrap().1, inode);
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn lines_are_appended_retired_and_taken_back_in_place() {
+        let engine = "127.0.0.1 localhost\n10.0.0.2 algo-1\n";
+        assert_eq!(after(engine, &[&["10.0.0.3 algo-2"]]), format!("{engine}10.0.0.3 algo-2{MARK}\n"));
+        assert_eq!(after(engine, &[&["10.0.0.3 algo-2"], &[]]), format!("{engine}#0.0.0.3 algo-2{MARK}\n"));
+        assert_eq!(
+            after(engine, &[&["10.0.0.3 algo-2"], &[], &["10.0.0.3 algo-2"], &["10.0.0.3 algo-2"]]),
+            format!("{engine}10.0.0.3 algo-2{MARK}\n")
+        );
+        assert_eq!(
+            after(engine, &[&["10.0.0.3 algo-2"], &["10.0.0.4 algo-2", "fd00::4 algo-2"]]),
+            format!("{engine}#0.0.0.3 algo-2{MARK}\n10.0.0.4 algo-2{MARK}\nfd00::4 algo-2{MARK}\n")
+        );
+        assert_eq!(after("127.0.0.1 x", &[&["10.0.0.3 y"]]), format!("127.0.0.1 x\n10.0.0.3 y{MARK}\n"));
+        assert_eq!(after("", &[&[]]), "");
+        assert_eq!(after(MARK, &[&[]]), format!("#{}", &MARK[1..]));
+    }
+
+    #[test]
+    fn names_are_those_of_rfc_1123() {
+        for name in ["algo-1", "a", "3d", "node.example.com", "10-0-0-1", &"a".repeat(63)] {
+            assert!(is_name(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        for name in [
+            "",
+            "-a",
+            "a-",
+            "a..b",
+            ".",
+            "a b",
+            "a_b",
+            "a\n",
+            "localhost",
+            "LOCALHOST",
+            "x.localhost",
+            "10.0.0.1",
+            "7",
+            "ü",
+            &long,
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn links_fifos_and_the_host_s_own_file_are_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("hosts");
+        std::os::unix::fs::symlink(HOSTS, &link).unwrap();
+        assert!(open(&link).is_err());
+        let hard = open(Path::new(HOSTS));
+        assert!(hard.is_err(), "{hard:?}");
+        assert!(open(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! The peers of each member of a job. Pure.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::policy::{Prefixes, ReservedRanges, within};
+use crate::settings::PeerBounds;
+
+/// A member of a job with a namespace of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Participant {
+    /// Peers by address, independent of the job's members.
+    pub peers: Prefixes,
+    /// The bounds within which other members become its peers.
+    pub bounds: PeerBounds,
+    /// Addresses that are never peers.
+    pub never: BTreeSet<IpAddr>,
+    /// Its addresses.
+    pub own: BTreeSet<IpAddr>,
+}
+
+/// The peers of the member at `index`: its own by address, and the addresses of all others that its bounds
+/// allow.
+#[must_use]
+pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
+    let Some(part) = parts.get(index) else { return Prefixes::default() };
+    let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
+    let addresses = others.flat_map(|(_, other)| &other.own).filter(|address| !part.never.contains(address));
+    let addresses = addresses.filter(|address| is_allowed(**address, &part.bounds));
+    part.peers.iter().copied().chain(addresses.map(|address| IpNet::from(*address))).collect()
+}
+
+/// Whether an address is allowed as a peer.
+#[must_use]
+pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
+    within(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(peers: &[&str], own: &[&str]) -> Participant {
+        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+        let own = own.iter().map(|address| address.parse().unwrap()).collect();
+        Participant { peers, own, ..Participant::default() }
+    }
+
+    fn shown(parts: &[Participant], index: usize) -> Vec<String> {
+        peers_of(parts, index).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_member_has_all_others_as_peers() {
+        let parts = [
+            part(&[], &["10.0.0.2", "fd00::2"]),
+            part(&[], &["10.0.0.4"]),
+            part(&["10.9.0.0/24"], &["10.0.0.6"]),
+        ];
+        assert_eq!(shown(&parts, 0), ["10.0.0.4/32", "10.0.0.6/32"]);
+        assert_eq!(shown(&parts, 1), ["10.0.0.2/32", "10.0.0.6/32", "fd00::2/128"]);
+        assert_eq!(shown(&parts, 2), ["10.0.0.2/32", "10.0.0.4/32", "10.9.0.0/24", "fd00::2/128"]);
+        assert_eq!(shown(&parts[..1], 0), [""; 0]);
+        assert_eq!(shown(&parts, 3), [""; 0]);
+    }
+
+    #[test]
+    fn a_set_has_no_overlap() {
+        let parts =
+            [part(&["10.0.0.0/24"], &[]), part(&[], &["10.0.0.4"]), part(&[], &["10.0.1.0", "10.0.1.1"])];
+        assert_eq!(shown(&parts, 0), ["10.0.0.0/24", "10.0.1.0/32", "10.0.1.1/32"]);
+    }
+
+    #[test]
+    fn a_member_that_comes_or_goes_changes_no_other_members_prefix() {
+        let addresses: Vec<String> = (0..32).map(|n| format!("10.0.0.{n}")).collect();
+        let parts: Vec<_> = addresses.iter().map(|address| part(&["10.0.1.0/25"], &[address])).collect();
+        for count in 2..parts.len() {
+            let (before, after) = (peers_of(&parts[..count], 0), peers_of(&parts[..=count], 0));
+            let joined: BTreeSet<IpNet> = [format!("10.0.0.{count}/32").parse().unwrap()].into();
+            assert_eq!(&*after - &*before, joined);
+            assert_eq!(&*before - &*after, BTreeSet::new());
+        }
+    }
+
+    #[test]
+    fn an_address_outside_the_bounds_or_of_the_host_is_no_peer() {
+        let others = ["8.8.8.8", "169.254.169.254", "fd00:ec2::254", "10.0.0.1", "10.0.0.2"];
+        let mut parts = [part(&[], &[]), part(&[], &others)];
+        parts[0].never.insert("10.0.0.1".parse().unwrap());
+        assert_eq!(shown(&parts, 0), ["10.0.0.2/32"]);
+        parts[0].bounds.within.clear();
+        assert_eq!(shown(&parts, 0), [""; 0]);
+    }
+
+    #[test]
+    fn a_hundred_are_each_others() {
+        let parts: Vec<_> = (0..100u8).map(|n| part(&[], &[&format!("10.0.0.{}", 2 * n + 1)])).collect();
+        assert!((0..100).all(|index| peers_of(&parts, index).len() == 99));
+    }
+}

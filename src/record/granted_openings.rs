@@ -1,0 +1,86 @@
+//! The recorded openings of an isolated container.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Openings, Prefixes};
+use crate::proc::Inode;
+use crate::settings::PeerBounds;
+
+/// What stays open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GrantedOpenings {
+    /// What its annotations asked for.
+    pub asked: Openings,
+    /// Its peers by address: those of the annotation, until `isolatectl peers` changes them.
+    pub peers: Prefixes,
+    /// The bounds within which other members of its job become its peers.
+    pub bounds: PeerBounds,
+    /// Addresses that are never peers, as of sealing, with the reason.
+    pub never: BTreeMap<IpAddr, Excluded>,
+    /// The host name by which other members of its job reach it.
+    pub host_name: Option<String>,
+    /// Where it finds the names of the other members.
+    pub hosts: Hosts,
+}
+
+/// Why an address is never a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Excluded {
+    /// It is the host's.
+    Host,
+    /// A name server of the host: it would forward queries to the internet.
+    HostNameServer,
+    /// A name server that the container's own `/etc/resolv.conf` names.
+    OwnNameServer,
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "the host's own address",
+            Self::HostNameServer => "a name server of the host",
+            Self::OwnNameServer => "a name server of the container (its /etc/resolv.conf)",
+        })
+    }
+}
+
+impl GrantedOpenings {
+    /// The addresses that are never peers.
+    #[must_use]
+    pub fn excluded(&self) -> BTreeSet<IpAddr> {
+        self.never.keys().copied().collect()
+    }
+
+    /// The first of these peers that is a single address and never a peer, and why. A prefix that contains
+    /// such an address is a peer without it.
+    #[must_use]
+    pub fn excludes<'a>(&self, mut peers: impl Iterator<Item = &'a IpNet>) -> Option<(IpAddr, Excluded)> {
+        peers.find_map(|peer| {
+            let address = (*peer == IpNet::from(peer.addr())).then(|| peer.addr())?;
+            Some((address, *self.never.get(&address.to_canonical())?))
+        })
+    }
+}
+
+/// The file that is a container's `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Hosts {
+    /// The engine wrote it for this container alone.
+    Written {
+        /// On the host.
+        path: PathBuf,
+        /// Identifies the file: the container does not see a replacement.
+        inode: Inode,
+    },
+    /// Names are not written into it, for this reason.
+    Left(String),
+}
