@@ -4,29 +4,29 @@
 //! a call that is none of ours and passes through untouched, or one that could be read in two ways and must not be
 //! guessed at. The cousins that guess (`-b...` anywhere is the bundle, `create` anywhere is the verb) fail open.
 //!
-//! Three grammars (`urfave`, `argp`, `clap`) walk one table of the runtimes' real flags (`table`). This room
+//! Three parsers (`runc`, `crun`, `youki`) walk one table of the runtimes' real flags (`table`). This room
 //! is pure: it mustn't touch a file, the environment or a process, and it doesn't decide what a flag is good for.
 
-mod argp;
-mod clap;
-mod fill;
-mod given;
-mod rewritten;
+mod argv_edit;
+mod crun;
+mod parsed_flag;
+mod resolve;
+mod runc;
 mod table;
 #[cfg(test)]
 mod tests;
-mod urfave;
 mod verbs;
+mod youki;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-pub use given::Given;
-pub use rewritten::Change;
+pub use argv_edit::ArgvEdit;
+pub use parsed_flag::ParsedFlag;
 pub use verbs::Reach;
 
-use given::{Snag, shown};
+use parsed_flag::{Stop, redacted};
 
 /// How a runtime reads argv.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,11 +142,11 @@ pub struct Invocation {
     /// `--pid-file`, never empty.
     pub pid_file: Option<OsString>,
     /// exec's `--process`, never empty.
-    pub process: Option<Given>,
+    pub process: Option<ParsedFlag>,
     /// exec's `--env`, in order.
-    pub env: Vec<Given>,
+    pub env: Vec<ParsedFlag>,
     /// exec's `--cap`, in order.
-    pub caps: Vec<Given>,
+    pub caps: Vec<ParsedFlag>,
     /// exec's command, when there is no `--process`.
     pub command: Vec<OsString>,
     /// `--preserve-fds`, as typed.
@@ -168,9 +168,9 @@ pub enum Reading {
     /// Certain, for every version of the runtime.
     Understood(Invocation),
     /// Another verb, help, or a call that the runtime answers with its own error: hand it on untouched.
-    NotOurs(Why),
+    PassThrough(Why),
     /// Might be one of our verbs; to be refused.
-    Unclear(Why),
+    Ambiguous(Why),
 }
 
 /// A reason: a short lower-case phrase that can end a message. Holds names of flags, never values of variables.
@@ -196,31 +196,31 @@ pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
     let mut given = Vec::new();
     let head = match walk(dialect, None, args, 0, &mut given) {
         Ok(operands) => operands.first().copied(),
-        Err(Snag::Unsure(why)) if names_a_verb(args) => return Reading::Unclear(why),
-        Err(Snag::Unsure(why) | Snag::Idle(why)) => return Reading::NotOurs(why),
+        Err(Stop::Ambiguous(why)) if names_a_verb(args) => return Reading::Ambiguous(why),
+        Err(Stop::Ambiguous(why) | Stop::PassThrough(why)) => return Reading::PassThrough(why),
     };
-    let Some(verb_at) = head else { return Reading::NotOurs(Why::new("no verb")) };
+    let Some(verb_at) = head else { return Reading::PassThrough(Why::new("no verb")) };
     let verb = Verb::of(&args[verb_at]);
     if verb == Verb::Other {
         let (word, (_, why)) =
-            (shown(args[verb_at].as_bytes()), verbs::reach(dialect, args[verb_at].as_bytes()));
-        return Reading::NotOurs(Why::new(format!("{} {word} {why}", dialect.name())));
+            (redacted(args[verb_at].as_bytes()), verbs::reach(dialect, args[verb_at].as_bytes()));
+        return Reading::PassThrough(Why::new(format!("{} {word} {why}", dialect.name())));
     }
     if verb == Verb::Restore && dialect == Dialect::Youki {
-        return Reading::NotOurs(Why::new("youki has no restore"));
+        return Reading::PassThrough(Why::new("youki has no restore"));
     }
-    if let Err(why) = fill::certain(&given) {
-        return Reading::Unclear(why);
+    if let Err(why) = resolve::check_not_empty(&given) {
+        return Reading::Ambiguous(why);
     }
-    let globals = fill::globals(dialect, &given);
+    let globals = resolve::globals(dialect, &given);
     let mut given = Vec::new();
     match walk(dialect, Some(verb), args, verb_at + 1, &mut given) {
-        Ok(operands) => fill::invocation(dialect, verb, verb_at, globals, given, &operands, args),
-        Err(snag) => snag.into(),
+        Ok(operands) => resolve::invocation(dialect, verb, verb_at, globals, given, &operands, args),
+        Err(stop) => stop.into(),
     }
 }
 
-/// What a call that is [`Reading::NotOurs`] can do to an isolated container. One whose verb cannot be told is refused.
+/// What a call that is [`Reading::PassThrough`] can do to an isolated container. One whose verb cannot be told is refused.
 pub fn reach(dialect: Dialect, args: &[OsString]) -> Reach {
     let operands = walk(dialect, None, args, 0, &mut Vec::new());
     let verb = operands.ok().and_then(|operands| args.get(*operands.first()?));
@@ -232,7 +232,7 @@ pub fn globals(dialect: Dialect, args: &[OsString]) -> Globals {
     let mut given = Vec::new();
     // A snag ends the reading; what came before it stands.
     let _ = walk(dialect, None, args, 0, &mut given);
-    fill::globals(dialect, &given)
+    resolve::globals(dialect, &given)
 }
 
 fn walk(
@@ -240,12 +240,12 @@ fn walk(
     verb: Option<Verb>,
     args: &[OsString],
     from: usize,
-    given: &mut Vec<Given>,
-) -> Result<Vec<usize>, Snag> {
+    given: &mut Vec<ParsedFlag>,
+) -> Result<Vec<usize>, Stop> {
     match dialect {
-        Dialect::Runc => urfave::walk(verb, args, from, given),
-        Dialect::Crun => argp::walk(verb, args, from, given),
-        Dialect::Youki => clap::walk(verb, args, from, given),
+        Dialect::Runc => runc::walk(verb, args, from, given),
+        Dialect::Crun => crun::walk(verb, args, from, given),
+        Dialect::Youki => youki::walk(verb, args, from, given),
     }
 }
 

@@ -27,8 +27,8 @@ fn understood(dialect: Dialect, line: &str) -> Invocation {
 fn summary(reading: &Reading) -> String {
     let call = match reading {
         Reading::Understood(invocation) => invocation,
-        Reading::NotOurs(why) => return format!("not ours: {why}"),
-        Reading::Unclear(why) => return format!("unclear: {why}"),
+        Reading::PassThrough(why) => return format!("not ours: {why}"),
+        Reading::Ambiguous(why) => return format!("unclear: {why}"),
     };
     let mut said = format!("{} id={}", call.verb.word(), call.id.display());
     let mut say = |name: &str, value: Option<&OsStr>| {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Call, descriptors, environment_strays, given_back, joiners};
 use crate::audit::{Line, Outcome};
-use crate::invocation::{Change, Verb};
+use crate::invocation::{ArgvEdit, Verb};
 use crate::peers;
 use crate::policy::{Decision, Policy};
 use crate::prepare::Bundle;
@@ -68,7 +68,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let mut pid_file = call.invocation.pid_file.as_deref().map(std::path::absolute).transpose()?;
     if sealed_by_start && pid_file.is_none() {
         let ours = slot.pid_file();
-        args = call.invocation.rewritten(call.args, &[Change::PidFile(ours.as_os_str())]);
+        args = call.invocation.rewritten(call.args, &[ArgvEdit::PidFile(ours.as_os_str())]);
         pid_file = Some(ours);
     }
     let id = call.invocation.id.to_string_lossy().into_owned();

@@ -18,7 +18,7 @@ use super::{Call, descriptors, environment_strays, found, words};
 use crate::audit::{Line, Outcome};
 use crate::config::{Document, Kind, View};
 use crate::files;
-use crate::invocation::Change;
+use crate::invocation::ArgvEdit;
 use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::{prove, rewrite};
@@ -64,9 +64,9 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
     let removed = words::removed(invocation, &subject)?;
     rules.extend(removed.iter().map(|(rule, _)| (*rule).to_owned()));
-    let set = process.zip(filtered.as_deref()).map(|(given, path)| Change::Set(given, path));
-    let changes: Vec<Change> =
-        set.into_iter().chain(removed.into_iter().map(|(_, given)| Change::Drop(given))).collect();
+    let set = process.zip(filtered.as_deref()).map(|(given, path)| ArgvEdit::Set(given, path));
+    let changes: Vec<ArgvEdit> =
+        set.into_iter().chain(removed.into_iter().map(|(_, given)| ArgvEdit::Drop(given))).collect();
     let rules = rules.iter().map(String::as_str).collect();
     call.audit(Line { why: Some(&record.why), rules, ..Line::of(Outcome::Filtered) })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)

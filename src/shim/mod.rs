@@ -92,13 +92,13 @@ fn story(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         *log = log_of(runtime.dialect());
     }
     match invocation::read(runtime.dialect(), args) {
-        Reading::NotOurs(why) => {
+        Reading::PassThrough(why) => {
             if let Err(error) = others::check(&settings, runtime.dialect(), args, &why) {
                 return Err(refused(&settings, &runtime, error));
             }
             match runtime.exec(args, &[])? {}
         }
-        Reading::Unclear(why) => {
+        Reading::Ambiguous(why) => {
             let why = anyhow!("cannot read the command line with certainty: {why}");
             Err(refused(&settings, &runtime, why))
         }

@@ -5,14 +5,14 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::config::{Change, Document, Edit, Kind, Step};
-use crate::invocation::{Given, Invocation};
+use crate::invocation::{Invocation, ParsedFlag};
 use crate::rewrite::{plan, prove};
 use crate::rules::Subject;
 
 /// The flags that say something of the process, by their values, and the command.
 struct Words<'i> {
-    env: Vec<&'i Given>,
-    caps: Vec<&'i Given>,
+    env: Vec<&'i ParsedFlag>,
+    caps: Vec<&'i ParsedFlag>,
     command: &'i [std::ffi::OsString],
 }
 
@@ -23,7 +23,7 @@ struct Words<'i> {
 pub(super) fn removed<'i>(
     invocation: &'i Invocation,
     subject: &Subject,
-) -> Result<Vec<(&'static str, &'i Given)>> {
+) -> Result<Vec<(&'static str, &'i ParsedFlag)>> {
     let mut words = Words {
         env: invocation.env.iter().collect(),
         caps: invocation.caps.iter().collect(),
@@ -39,7 +39,7 @@ pub(super) fn removed<'i>(
             None => bail!("{}: the command line cannot be changed so; give --process", rule.name),
         }
     }
-    let stays = |given: &&Given| !removed.iter().any(|(_, gone)| std::ptr::eq(*gone, *given));
+    let stays = |given: &&ParsedFlag| !removed.iter().any(|(_, gone)| std::ptr::eq(*gone, *given));
     words.env.retain(stays);
     words.caps.retain(stays);
     let text = words.process();
@@ -51,7 +51,7 @@ pub(super) fn removed<'i>(
 impl<'i> Words<'i> {
     /// The process file that says the same.
     fn process(&self) -> String {
-        let values = |flags: &[&Given]| -> Vec<String> {
+        let values = |flags: &[&ParsedFlag]| -> Vec<String> {
             flags.iter().map(|given| given.value.to_string_lossy().into_owned()).collect()
         };
         // A name alone has no value, for a program as for the rules.
@@ -64,7 +64,7 @@ impl<'i> Words<'i> {
     }
 
     /// The flag that an edit removes.
-    fn flag(&self, edit: &Edit) -> Option<&'i Given> {
+    fn flag(&self, edit: &Edit) -> Option<&'i ParsedFlag> {
         if edit.change != Change::Remove {
             return None;
         }

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::given::{Given, Place, Snag, shown};
+use super::parsed_flag::{Context, ParsedFlag, Stop, redacted};
 use super::table::{Flag, Takes, flags};
 use super::{Dialect, Verb};
 
@@ -17,9 +17,9 @@ pub(super) fn walk(
     verb: Option<Verb>,
     args: &[OsString],
     from: usize,
-    given: &mut Vec<Given>,
-) -> Result<Vec<usize>, Snag> {
-    let walk = Walk { place: Place(Dialect::Crun, verb), flags: flags(Dialect::Crun, verb), args };
+    given: &mut Vec<ParsedFlag>,
+) -> Result<Vec<usize>, Stop> {
+    let walk = CrunParser { context: Context(Dialect::Crun, verb), flags: flags(Dialect::Crun, verb), args };
     let mut next = from;
     while let Some(word) = args.get(next) {
         let word = word.as_bytes();
@@ -35,80 +35,82 @@ pub(super) fn walk(
     Ok((next..args.len()).collect())
 }
 
-struct Walk<'a> {
-    place: Place,
+struct CrunParser<'a> {
+    context: Context,
     flags: &'static [Flag],
     args: &'a [OsString],
 }
 
-impl Walk<'_> {
+impl CrunParser<'_> {
     /// `--name`, `--name=value`, `--name value`; how many words it was.
-    fn long(&self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+    fn long(&self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
         let equals = word.iter().position(|byte| *byte == b'=');
-        let flag = self.named(&word[2..equals.unwrap_or(word.len())], &shown(word))?;
-        self.place.check(flag)?;
+        let flag = self.flag_by_prefix(&word[2..equals.unwrap_or(word.len())], &redacted(word))?;
+        self.context.check(flag)?;
         match (flag.takes, equals) {
-            (Takes::Nothing, Some(_)) => Err(self.place.unsure("flag", &shown(word), " takes no value")),
+            (Takes::Nothing, Some(_)) => {
+                Err(self.context.ambiguous("flag", &redacted(word), " takes no value"))
+            }
             (Takes::Nothing | Takes::Attached, None) => {
-                given.push(Given::switch(flag, true, at));
+                given.push(ParsedFlag::switch(flag, true, at));
                 Ok(1)
             }
             (_, Some(equals)) => {
-                given.push(Given::attached(flag, &self.args[at], at, 0, equals + 1));
+                given.push(ParsedFlag::attached(flag, &self.args[at], at, 0, equals + 1));
                 Ok(1)
             }
-            (Takes::Value, None) => self.behind(flag, at, 0, &shown(word), given),
+            (Takes::Value, None) => self.value_in_next_word(flag, at, 0, &redacted(word), given),
         }
     }
 
     /// `-d`, `-dp FILE`, `-dpFILE`; how many words it was.
-    fn cluster(&self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+    fn cluster(&self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
         for (nth, letter) in word.iter().enumerate().skip(1) {
-            let name = shown(&[b'-', *letter]);
+            let name = redacted(&[b'-', *letter]);
             let Some(flag) = self.flags.iter().find(|flag| flag.short == Some(*letter)) else {
-                return Err(self.place.unknown(&name));
+                return Err(self.context.unknown(&name));
             };
-            self.place.check(flag)?;
+            self.context.check(flag)?;
             let kept = if nth == 1 { 0 } else { nth };
             let is_last = nth + 1 == word.len();
             match flag.takes {
-                Takes::Value if is_last => return self.behind(flag, at, kept, &name, given),
+                Takes::Value if is_last => return self.value_in_next_word(flag, at, kept, &name, given),
                 Takes::Value | Takes::Attached if !is_last => {
-                    given.push(Given::attached(flag, &self.args[at], at, kept, nth + 1));
+                    given.push(ParsedFlag::attached(flag, &self.args[at], at, kept, nth + 1));
                     return Ok(1);
                 }
-                _ => given.push(Given::switch(flag, true, at)),
+                _ => given.push(ParsedFlag::switch(flag, true, at)),
             }
         }
         Ok(1)
     }
 
-    fn behind(
+    fn value_in_next_word(
         &self,
         flag: &'static Flag,
         at: usize,
         kept: usize,
         name: &str,
-        given: &mut Vec<Given>,
-    ) -> Result<usize, Snag> {
-        let value = self.args.get(at + 1).ok_or_else(|| self.place.no_value(name))?;
-        given.push(Given::behind(flag, value, at, kept));
+        given: &mut Vec<ParsedFlag>,
+    ) -> Result<usize, Stop> {
+        let value = self.args.get(at + 1).ok_or_else(|| self.context.no_value(name))?;
+        given.push(ParsedFlag::behind(flag, value, at, kept));
         Ok(2)
     }
 
     /// getopt_long's choice: the exact name, else the only one that starts so.
-    fn named(&self, name: &[u8], shown: &str) -> Result<&'static Flag, Snag> {
+    fn flag_by_prefix(&self, name: &[u8], shown: &str) -> Result<&'static Flag, Stop> {
         let long = || self.flags.iter().filter(|flag| !flag.long.is_empty());
         if let Some(flag) = long().find(|flag| flag.long.as_bytes() == name) {
             return Ok(flag);
         }
         let mut candidates = long().filter(|flag| flag.long.as_bytes().starts_with(name));
         match (candidates.next(), candidates.next()) {
-            (None, _) => Err(self.place.unknown(shown)),
+            (None, _) => Err(self.context.unknown(shown)),
             (Some(flag), None) => Ok(flag),
-            (Some(_), Some(_)) => Err(self.place.unsure("ambiguous flag", shown, "")),
+            (Some(_), Some(_)) => Err(self.context.ambiguous("ambiguous flag", shown, "")),
         }
     }
 }

@@ -6,16 +6,16 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::given::{Given, Snag};
-use super::table::What;
+use super::parsed_flag::{ParsedFlag, Stop};
+use super::table::Meaning;
 use super::{Dialect, Globals, Invocation, Reading, Verb, Why};
 
 /// The flags before the verb.
-pub(super) fn globals(dialect: Dialect, given: &[Given]) -> Globals {
+pub(super) fn globals(dialect: Dialect, given: &[ParsedFlag]) -> Globals {
     Globals {
-        root: last(given, What::Root),
-        log: last(given, What::Log).and_then(|log| log_file(dialect, log)),
-        log_format: last(given, What::LogFormat),
+        root: last(given, Meaning::Root),
+        log: last(given, Meaning::Log).and_then(|log| log_file(dialect, log)),
+        log_format: last(given, Meaning::LogFormat),
     }
 }
 
@@ -25,23 +25,24 @@ pub(super) fn invocation(
     verb: Verb,
     verb_at: usize,
     globals: Globals,
-    given: Vec<Given>,
+    given: Vec<ParsedFlag>,
     operands: &[usize],
     args: &[OsString],
 ) -> Reading {
-    let id = match operand(dialect, verb, operands, args) {
+    let id = match container_id(dialect, verb, operands, args) {
         Ok(id) => id,
-        Err(snag) => return snag.into(),
+        Err(stop) => return stop.into(),
     };
-    if let Err(why) = certain(&given).and_then(|()| utf8(dialect, &id, &given)) {
-        return Reading::Unclear(why);
+    if let Err(why) = check_not_empty(&given).and_then(|()| check_utf8(dialect, &id, &given)) {
+        return Reading::Ambiguous(why);
     }
-    let bundle = last(&given, What::Bundle);
+    let bundle = last(&given, Meaning::Bundle);
     if dialect != Dialect::Runc && bundle.as_ref().is_some_and(|bundle| bundle.is_empty()) {
-        return Reading::Unclear(Why::new("empty --bundle"));
+        return Reading::Ambiguous(Why::new("empty --bundle"));
     }
-    let all = |what| given.iter().filter(|given| given.what == what).cloned().collect::<Vec<_>>();
-    let is_on = |what| given.iter().rev().find(|given| given.what == what).is_some_and(Given::is_on);
+    let all = |meaning| given.iter().filter(|given| given.meaning == meaning).cloned().collect::<Vec<_>>();
+    let is_on =
+        |meaning| given.iter().rev().find(|given| given.meaning == meaning).is_some_and(ParsedFlag::is_on);
     Reading::Understood(Invocation {
         dialect,
         verb,
@@ -52,39 +53,44 @@ pub(super) fn invocation(
         id,
         // runc changes directory only to a bundle that is not "" (setupSpec).
         bundle: bundle.filter(|bundle| !bundle.is_empty()),
-        config: last(&given, What::Config).filter(|config| config != "config.json"),
-        pid_file: last(&given, What::PidFile),
-        process: all(What::Process).pop(),
-        env: all(What::Env),
-        caps: all(What::Cap),
+        config: last(&given, Meaning::Config).filter(|config| config != "config.json"),
+        pid_file: last(&given, Meaning::PidFile),
+        process: all(Meaning::Process).pop(),
+        env: all(Meaning::Env),
+        caps: all(Meaning::Cap),
         command: operands.iter().skip(1).filter_map(|at| args.get(*at).cloned()).collect(),
-        preserve_fds: last(&given, What::PreserveFds),
-        detach: is_on(What::Detach),
-        no_pivot: is_on(What::NoPivot),
-        force: is_on(What::Force),
-        regex: is_on(What::Regex),
+        preserve_fds: last(&given, Meaning::PreserveFds),
+        detach: is_on(Meaning::Detach),
+        no_pivot: is_on(Meaning::NoPivot),
+        force: is_on(Meaning::Force),
+        regex: is_on(Meaning::Regex),
     })
 }
 
 /// Nothing that names a thing may be empty.
-pub(super) fn certain(given: &[Given]) -> Result<(), Why> {
+pub(super) fn check_not_empty(given: &[ParsedFlag]) -> Result<(), Why> {
     let named = [
-        (What::Root, "empty --root"),
-        (What::Config, "empty --config"),
-        (What::PidFile, "empty --pid-file"),
-        (What::Process, "empty --process"),
+        (Meaning::Root, "empty --root"),
+        (Meaning::Config, "empty --config"),
+        (Meaning::PidFile, "empty --pid-file"),
+        (Meaning::Process, "empty --process"),
     ];
-    match named.iter().find(|(what, _)| last(given, *what).is_some_and(|value| value.is_empty())) {
+    match named.iter().find(|(meaning, _)| last(given, *meaning).is_some_and(|value| value.is_empty())) {
         Some((_, why)) => Err(Why::new(*why)),
         None => Ok(()),
     }
 }
 
 /// The id, among as many operands as the verb takes.
-fn operand(dialect: Dialect, verb: Verb, operands: &[usize], args: &[OsString]) -> Result<OsString, Snag> {
+fn container_id(
+    dialect: Dialect,
+    verb: Verb,
+    operands: &[usize],
+    args: &[OsString],
+) -> Result<OsString, Stop> {
     let call = format!("{} {}", dialect.name(), verb.word());
     let Some(&first) = operands.first() else {
-        return Err(Snag::Idle(Why::new(format!("{call} without a container id"))));
+        return Err(Stop::PassThrough(Why::new(format!("{call} without a container id"))));
     };
     // crun restore takes a second operand and ignores it (src/restore.c).
     let most = match (dialect, verb) {
@@ -96,17 +102,17 @@ fn operand(dialect: Dialect, verb: Verb, operands: &[usize], args: &[OsString]) 
         let why = Why::new(format!("{call} with {} operands", operands.len()));
         // A flag behind the id: the next version may read it.
         let is_plain = operands.iter().all(|at| !args[*at].as_bytes().starts_with(b"-"));
-        return Err(if is_plain { Snag::Idle(why) } else { Snag::Unsure(why) });
+        return Err(if is_plain { Stop::PassThrough(why) } else { Stop::Ambiguous(why) });
     }
     match args[first].clone() {
-        id if id.is_empty() => Err(Snag::Unsure(Why::new("empty container id"))),
+        id if id.is_empty() => Err(Stop::Ambiguous(Why::new("empty container id"))),
         id => Ok(id),
     }
 }
 
 /// youki's ids, variables and capabilities are strings of characters: clap refuses other bytes.
-fn utf8(dialect: Dialect, id: &OsStr, given: &[Given]) -> Result<(), Why> {
-    let texts = given.iter().filter(|given| matches!(given.what, What::Env | What::Cap));
+fn check_utf8(dialect: Dialect, id: &OsStr, given: &[ParsedFlag]) -> Result<(), Why> {
+    let texts = given.iter().filter(|given| matches!(given.meaning, Meaning::Env | Meaning::Cap));
     let mut texts = texts.map(|given| given.value.as_os_str()).chain([id]);
     if dialect == Dialect::Youki && texts.any(|text| text.to_str().is_none()) {
         return Err(Why::new("not UTF-8, which youki refuses"));
@@ -114,8 +120,8 @@ fn utf8(dialect: Dialect, id: &OsStr, given: &[Given]) -> Result<(), Why> {
     Ok(())
 }
 
-fn last(given: &[Given], what: What) -> Option<OsString> {
-    given.iter().rev().find(|given| given.what == what).map(|given| given.value.clone())
+fn last(given: &[ParsedFlag], meaning: Meaning) -> Option<OsString> {
+    given.iter().rev().find(|given| given.meaning == meaning).map(|given| given.value.clone())
 }
 
 /// crun's `--log` is `file:PATH`, `syslog:ID`, `journald:ID` or, without a colon, a path (get_log_type).

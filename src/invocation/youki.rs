@@ -7,8 +7,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::given::{Given, Place, Snag, shown};
-use super::table::{Flag, Takes, What, flags};
+use super::parsed_flag::{Context, ParsedFlag, Stop, redacted};
+use super::table::{Flag, Meaning, Takes, flags};
 use super::{Dialect, Verb, Why};
 
 /// Walks `args` from `from`, collects what is given and returns the places of the operands.
@@ -16,18 +16,18 @@ pub(super) fn walk(
     verb: Option<Verb>,
     args: &[OsString],
     from: usize,
-    given: &mut Vec<Given>,
-) -> Result<Vec<usize>, Snag> {
+    given: &mut Vec<ParsedFlag>,
+) -> Result<Vec<usize>, Stop> {
     let flags = flags(Dialect::Youki, verb);
-    let place = Place(Dialect::Youki, verb);
-    let mut walk = Walk { place, flags, args, seen: Vec::new() };
+    let context = Context(Dialect::Youki, verb);
+    let mut walk = YoukiParser { context, flags, args, seen: Vec::new() };
     let mut operands = Vec::new();
     let mut next = from;
     while let Some(word) = args.get(next) {
         let word = word.as_bytes();
         if word == b"--" {
             if verb.is_none() {
-                return Err(Snag::Unsure(Why::new("-- before the verb of youki")));
+                return Err(Stop::Ambiguous(Why::new("-- before the verb of youki")));
             }
             operands.extend(next + 1..args.len());
             break;
@@ -51,76 +51,78 @@ fn looks_like_a_flag(word: &[u8]) -> bool {
     word.len() > 1 && word[0] == b'-'
 }
 
-struct Walk<'a> {
-    place: Place,
+struct YoukiParser<'a> {
+    context: Context,
     flags: &'static [Flag],
     args: &'a [OsString],
     seen: Vec<&'static Flag>,
 }
 
-impl Walk<'_> {
-    fn long(&mut self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+impl YoukiParser<'_> {
+    fn long(&mut self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
-        let name = shown(word);
+        let name = redacted(word);
         let equals = word.iter().position(|byte| *byte == b'=');
         let long = &word[2..equals.unwrap_or(word.len())];
         let flag = self.flags.iter().find(|flag| !flag.long.is_empty() && flag.long.as_bytes() == long);
-        let flag = self.once(flag, &name)?;
+        let flag = self.check_repeat(flag, &name)?;
         match (flag.takes, equals) {
             (Takes::Value, Some(equals)) => {
-                given.push(Given::attached(flag, &self.args[at], at, 0, equals + 1))
+                given.push(ParsedFlag::attached(flag, &self.args[at], at, 0, equals + 1))
             }
-            (Takes::Value, None) => return self.behind(flag, at, 0, &name, given),
-            (_, Some(_)) => return Err(self.place.unsure("flag", &name, " takes no value")),
-            (_, None) => given.push(Given::switch(flag, true, at)),
+            (Takes::Value, None) => return self.value_in_next_word(flag, at, 0, &name, given),
+            (_, Some(_)) => return Err(self.context.ambiguous("flag", &name, " takes no value")),
+            (_, None) => given.push(ParsedFlag::switch(flag, true, at)),
         }
         Ok(1)
     }
 
-    fn cluster(&mut self, at: usize, given: &mut Vec<Given>) -> Result<usize, Snag> {
+    fn cluster(&mut self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
         for (nth, letter) in word.iter().enumerate().skip(1) {
-            let name = shown(&[b'-', *letter]);
-            let flag = self.once(self.flags.iter().find(|flag| flag.short == Some(*letter)), &name)?;
+            let name = redacted(&[b'-', *letter]);
+            let flag =
+                self.check_repeat(self.flags.iter().find(|flag| flag.short == Some(*letter)), &name)?;
             let kept = if nth == 1 { 0 } else { nth };
             match (flag.takes, word.get(nth + 1)) {
-                (Takes::Value, None) => return self.behind(flag, at, kept, &name, given),
+                (Takes::Value, None) => return self.value_in_next_word(flag, at, kept, &name, given),
                 (Takes::Value, Some(byte)) => {
                     let offset = if *byte == b'=' { nth + 2 } else { nth + 1 };
-                    given.push(Given::attached(flag, &self.args[at], at, kept, offset));
+                    given.push(ParsedFlag::attached(flag, &self.args[at], at, kept, offset));
                     return Ok(1);
                 }
-                (_, Some(b'=')) => return Err(self.place.unsure("flag", &name, " takes no value")),
-                _ => given.push(Given::switch(flag, true, at)),
+                (_, Some(b'=')) => return Err(self.context.ambiguous("flag", &name, " takes no value")),
+                _ => given.push(ParsedFlag::switch(flag, true, at)),
             }
         }
         Ok(1)
     }
 
-    fn behind(
+    fn value_in_next_word(
         &self,
         flag: &'static Flag,
         at: usize,
         kept: usize,
         name: &str,
-        given: &mut Vec<Given>,
-    ) -> Result<usize, Snag> {
+        given: &mut Vec<ParsedFlag>,
+    ) -> Result<usize, Stop> {
         match self.args.get(at + 1) {
             Some(value) if !looks_like_a_flag(value.as_bytes()) => {
-                given.push(Given::behind(flag, value, at, kept));
+                given.push(ParsedFlag::behind(flag, value, at, kept));
                 Ok(2)
             }
-            _ => Err(self.place.no_value(name)),
+            _ => Err(self.context.no_value(name)),
         }
     }
 
     /// The flag, unless there is none or it may not stand here again.
-    fn once(&mut self, flag: Option<&'static Flag>, name: &str) -> Result<&'static Flag, Snag> {
-        let flag = flag.ok_or_else(|| self.place.unknown(name))?;
-        self.place.check(flag)?;
-        let may_repeat = matches!(flag.what, What::Log | What::Env | What::Cap | What::Many);
+    fn check_repeat(&mut self, flag: Option<&'static Flag>, name: &str) -> Result<&'static Flag, Stop> {
+        let flag = flag.ok_or_else(|| self.context.unknown(name))?;
+        self.context.check(flag)?;
+        let may_repeat =
+            matches!(flag.meaning, Meaning::Log | Meaning::Env | Meaning::Cap | Meaning::Repeatable);
         if self.seen.contains(&flag) && !may_repeat {
-            return Err(self.place.unsure("flag", name, " is given twice"));
+            return Err(self.context.ambiguous("flag", name, " is given twice"));
         }
         self.seen.push(flag);
         Ok(flag)

@@ -1,39 +1,39 @@
 //! The same command line with a few things changed, every other word as it was.
 //!
-//! Changes are made in place, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
+//! Changes are made in context, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Dialect, Given, Invocation};
+use super::{Dialect, Invocation, ParsedFlag};
 
 /// A change of argv, as data.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'a> {
+pub enum ArgvEdit<'a> {
     /// Give `--pid-file`, right behind the verb where every runtime takes it. Only for an invocation without one.
     PidFile(&'a OsStr),
     /// Give this flag another value (`--process FILE`).
-    Set(&'a Given, &'a OsStr),
+    Set(&'a ParsedFlag, &'a OsStr),
     /// Take this flag away, with its value (`-e K=V`).
-    Drop(&'a Given),
+    Drop(&'a ParsedFlag),
 }
 
 impl Invocation {
-    /// `args`, the arguments that this was read from, with the changes made. Each [`Given`] is one of this
+    /// `args`, the arguments that this was read from, with the changes made. Each [`ParsedFlag`] is one of this
     /// invocation's own and is changed once.
-    pub fn rewritten(&self, args: &[OsString], changes: &[Change<'_>]) -> Vec<OsString> {
+    pub fn rewritten(&self, args: &[OsString], changes: &[ArgvEdit<'_>]) -> Vec<OsString> {
         let mut words: Vec<Vec<OsString>> = args.iter().map(|word| vec![word.clone()]).collect();
         for change in changes {
             match change {
-                Change::PidFile(path) => {
+                ArgvEdit::PidFile(path) => {
                     let mut flag = OsString::from("--pid-file=");
                     flag.push(path);
                     if let Some(verb) = words.get_mut(self.verb_at) {
                         verb.push(flag);
                     }
                 }
-                Change::Set(given, value) => set(self.dialect, args, &mut words, given, value),
-                Change::Drop(given) => {
+                ArgvEdit::Set(given, value) => set(self.dialect, args, &mut words, given, value),
+                ArgvEdit::Drop(given) => {
                     let kept = prefix(args, given.at, given.kept);
                     replace(&mut words, given.at, if kept.is_empty() { vec![] } else { vec![kept] });
                     if given.value_at != given.at {
@@ -46,7 +46,7 @@ impl Invocation {
     }
 }
 
-fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: &Given, value: &OsStr) {
+fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: &ParsedFlag, value: &OsStr) {
     let is_attached = given.value_at == given.at;
     let end = if is_attached { given.offset } else { usize::MAX };
     let mut flag = prefix(args, given.at, end);
