@@ -39,7 +39,7 @@ pub(crate) fn config(data: &[u8]) {
             isolated(&serde_json::from_slice(data).expect("what was understood is JSON"));
             continue;
         };
-        let document = Document::read(Kind::Config, &text).expect("what was written can be read");
+        let document = Document::parse(Kind::Config, &text).expect("what was written can be read");
         let view = document.view().expect("what was written can be viewed");
         for rule in RULES {
             assert_eq!((rule.holds)(&view, &subject), Ok(()));
@@ -277,7 +277,7 @@ impl<'a> Answers<'a> {
 const FILES: [&str; 9] = ["protocols", "sockstat", "udp", "udp6", "raw", "raw6", "packet", "tcp", "tcp6"];
 
 fn rewritten(text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
-    let document = Document::read(Kind::Config, text)?;
+    let document = Document::parse(Kind::Config, text)?;
     let view = document.view()?;
     rewrite(document, view, subject)
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Document, Edit, Kind, Unreadable, View};
+use crate::config::{Document, Edit, EditOp, Kind, Unreadable, View};
 use crate::rules::mounts::{Pinned, pinned};
 use crate::rules::{RULES, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -32,12 +32,13 @@ pub struct AppliedChange {
     /// Where, as an RFC 6901 pointer into the original document.
     pub at: String,
     /// What, in words.
-    pub says: String,
+    #[serde(rename = "says")]
+    pub description: String,
 }
 
 impl AppliedChange {
     fn new(rule: &Rule, edit: &Edit) -> Self {
-        Self { rule: rule.name.to_owned(), at: edit.at.to_string(), says: edit.says.clone() }
+        Self { rule: rule.name.to_owned(), at: edit.at.to_string(), description: edit.description.clone() }
     }
 }
 
@@ -89,7 +90,7 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     let planned = plan(document.kind(), &view, subject)?;
     let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
     let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
-    if edits.iter().all(|edit| edit.change == Change::Note) {
+    if edits.iter().all(|edit| edit.op == EditOp::Note) {
         prove(document.kind(), &view, subject)?;
         return Ok(Rewritten { text: None, applied, pinned: pinned(&view, subject) });
     }
@@ -97,7 +98,7 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     // All of it may be large, and none of it has a say any more.
     drop((document, view, edits));
     // As a runtime will read it, not as we meant it.
-    let written = Document::read(kind, &text)?;
+    let written = Document::parse(kind, &text)?;
     let view = written.view()?;
     prove(written.kind(), &view, subject)?;
     let pinned = pinned(&view, subject);

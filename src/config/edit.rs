@@ -65,7 +65,7 @@ impl fmt::Display for Pointer {
 
 /// What an edit does at its place.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
+pub enum EditOp {
     /// The place is gone.
     Remove,
     /// The list at the place, made if there is none, gets one more item at its end.
@@ -73,20 +73,20 @@ pub enum Change {
     /// The list at the place, made if there is none, gets one more item at its beginning.
     Prepend(Value),
     /// The list at the place, made if there is none, gets the items of this list at its end.
-    Extend(Json),
+    Extend(JsonText),
     /// The item at the place stays, and the items of this list follow it.
-    Follow(Json),
+    Follow(JsonText),
     /// The place, made if there is none, holds this, whatever else is changed below it.
-    Set(Json),
+    Set(JsonText),
     /// Nothing: the report says something of what stays.
     Note,
 }
 
 /// The text of a value that is too large to be built as a tree first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Json(pub(super) String);
+pub struct JsonText(pub(super) String);
 
-impl Json {
+impl JsonText {
     /// The value's text.
     ///
     /// # Panics
@@ -108,7 +108,7 @@ pub struct Edit {
     /// Where.
     pub at: Pointer,
     /// What.
-    pub change: Change,
+    pub op: EditOp,
     /// In words, for the report.
-    pub says: String,
+    pub description: String,
 }

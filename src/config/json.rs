@@ -3,31 +3,31 @@
 
 use serde::de::IgnoredAny;
 
-use super::scan::{self, Node, Nodes, NotJson};
+use super::scan::{self, NotJson, Span, Spans};
 use super::{Text, Unreadable};
 
 /// A text that is JSON.
 #[derive(Debug, Clone)]
-pub(super) struct Json<'a> {
+pub(super) struct ParsedJson<'a> {
     text: &'a str,
-    nodes: Nodes,
+    nodes: Spans,
 }
 
 /// A value in it, or the name of a member.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'j, 'a> {
+pub(super) struct JsonValue<'j, 'a> {
     text: &'a str,
-    node: &'j Node,
-    below: &'j [Node],
+    node: &'j Span,
+    below: &'j [Span],
 }
 
-impl<'a> Json<'a> {
+impl<'a> ParsedJson<'a> {
     /// Reads a text; as many levels of it can be looked at, from the root on. What is below looks as if it were not there.
     ///
     /// # Errors
     /// Not JSON, or something behind it.
-    pub(super) fn read(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
-        match scan::nodes(text, levels) {
+    pub(super) fn parse(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
+        match scan::spans(text, levels) {
             Ok(nodes) => Ok(Self { text, nodes }),
             // Which says it better, with line and column.
             Err(NotJson) => Err(match serde_json::from_str::<IgnoredAny>(text) {
@@ -51,13 +51,13 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn root(&self) -> Value<'_, 'a> {
+    pub(super) fn root(&self) -> JsonValue<'_, 'a> {
         let (node, below) = self.nodes.all.split_first().expect("a text that was read has a value");
-        Value { text: self.text, node, below }
+        JsonValue { text: self.text, node, below }
     }
 }
 
-impl<'j, 'a> Value<'j, 'a> {
+impl<'j, 'a> JsonValue<'j, 'a> {
     /// The text of it.
     pub(super) fn raw(self) -> &'a str {
         &self.text[self.node.start as usize..self.node.end as usize]
@@ -88,7 +88,7 @@ impl<'j, 'a> Value<'j, 'a> {
     }
 
     fn by_serde<T: serde::Deserialize<'a>>(self) -> Result<T, Unreadable> {
-        serde_json::from_str(self.raw()).map_err(|error| self.against(&Unreadable::from(error).why))
+        serde_json::from_str(self.raw()).map_err(|error| self.error(&Unreadable::from(error).why))
     }
 
     /// The items of a list, or the names and values of an object, one after the other.
@@ -103,25 +103,25 @@ impl<'j, 'a> Value<'j, 'a> {
     }
 
     /// What is said against it: where it ends, or where an object or a list begins.
-    pub(super) fn against(self, why: &str) -> Unreadable {
+    pub(super) fn error(self, why: &str) -> Unreadable {
         let at = if matches!(self.first(), b'{' | b'[') { self.node.start + 1 } else { self.node.end };
         Unreadable::behind(why, &self.text[..at as usize])
     }
 }
 
-/// What [`Value::children`] are.
+/// What [`JsonValue::children`] are.
 pub(super) struct Children<'j, 'a> {
     text: &'a str,
-    below: &'j [Node],
+    below: &'j [Span],
 }
 
 impl<'j, 'a> Iterator for Children<'j, 'a> {
-    type Item = Value<'j, 'a>;
+    type Item = JsonValue<'j, 'a>;
 
-    fn next(&mut self) -> Option<Value<'j, 'a>> {
+    fn next(&mut self) -> Option<JsonValue<'j, 'a>> {
         let (node, behind) = self.below.split_first()?;
         let (below, behind) = behind.split_at(node.size() - 1);
         self.below = behind;
-        Some(Value { text: self.text, node, below })
+        Some(JsonValue { text: self.text, node, below })
     }
 }

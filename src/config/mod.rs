@@ -6,10 +6,10 @@
 //! Mustn't: open a file, or know what isolation is.
 
 mod apply;
+mod deserialize;
 mod edit;
 mod json;
 mod members;
-mod read;
 mod scan;
 mod seccomp;
 mod strict;
@@ -20,9 +20,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use edit::{Change, Edit, Json, Pointer, Step};
-pub use members::{Is, Judge, Member, members};
-pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
+pub use edit::{Edit, EditOp, JsonText, Pointer, Step};
+pub use members::{Judge, MemberSchema, Shape, members};
+pub use seccomp::{Seccomp, SeccompArg, Syscall};
 pub use text::Text;
 pub use view::{
     Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IdMapping, IntelRdt, Linux, Mount, Process,
@@ -82,7 +82,7 @@ impl From<serde_json::Error> for Unreadable {
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
     kind: Kind,
-    json: json::Json<'a>,
+    json: json::ParsedJson<'a>,
     /// Paths of members that are in no table.
     unknown: Vec<String>,
 }
@@ -93,8 +93,8 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Not UTF-8, not JSON, something behind the JSON, a NUL in a string, or members that Go's decoder and others read
     /// differently (`strict`).
-    pub fn read(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        let json = json::Json::read(utf8(bytes)?, strict::LEVELS)?;
+    pub fn parse(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        let json = json::ParsedJson::parse(utf8(bytes)?, strict::LEVELS)?;
         json.without_nul()?;
         let unknown = strict::check(kind, json.root())?;
         Ok(Self { kind, json, unknown })
@@ -141,23 +141,23 @@ impl<'a> Document<'a> {
 /// Not UTF-8, not JSON, or annotations that are not an object.
 pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     // The root and its members.
-    let json = json::Json::read(utf8(bytes)?, 2)?;
+    let json = json::ParsedJson::parse(utf8(bytes)?, 2)?;
     let root = json.root();
     if root.first() != b'{' {
-        return Err(root.against("wrong type, expected an object"));
+        return Err(root.error("wrong type, expected an object"));
     }
     let mut found = Vec::new();
     for (name, value) in root.members() {
         match value.first() {
-            _ if !is_one(until_nul(&name.string()?), "annotations") => {}
+            _ if !equal_fold(until_nul(&name.string()?), "annotations") => {}
             b'n' => {}
             b'{' => {
-                for (name, value) in json::Json::read(value.raw(), 2)?.root().members() {
+                for (name, value) in json::ParsedJson::parse(value.raw(), 2)?.root().members() {
                     let value = (value.first() == b'"').then(|| value.string()).transpose()?;
                     found.push(Annotation { name: name.string()?.into(), value: value.map(Into::into) });
                 }
             }
-            _ => return Err(value.against("wrong type, expected an object of annotations")),
+            _ => return Err(value.error("wrong type, expected an object of annotations")),
         }
     }
     Ok(found)
@@ -168,11 +168,11 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
 #[must_use]
 pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let json = utf8(bytes).and_then(|text| json::Json::read(text, 2));
+    let json = utf8(bytes).and_then(|text| json::ParsedJson::parse(text, 2));
     let Ok(json) = json else { return found };
     for linux in values(json.root(), "linux") {
         // The object, the list, its entries, their members.
-        let Ok(linux) = json::Json::read(linux.raw(), 4) else { continue };
+        let Ok(linux) = json::ParsedJson::parse(linux.raw(), 4) else { continue };
         for list in values(linux.root(), "namespaces").filter(|list| list.first() == b'[') {
             for entry in list.children().filter(|entry| entry.first() == b'{') {
                 let texts = |name| strings(entry, name);
@@ -186,15 +186,18 @@ pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 /// The values of all members that some decoder takes for the one of this name.
-fn values<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = json::Value<'j, 'a>> {
+fn values<'j, 'a>(
+    object: json::JsonValue<'j, 'a>,
+    wanted: &str,
+) -> impl Iterator<Item = json::JsonValue<'j, 'a>> {
     let is_object = object.first() == b'{';
     let members = object.members().filter(move |_| is_object);
     members
-        .filter(move |(name, _)| name.string().is_ok_and(|name| is_one(until_nul(&name), wanted)))
+        .filter(move |(name, _)| name.string().is_ok_and(|name| equal_fold(until_nul(&name), wanted)))
         .map(|(_, value)| value)
 }
 
-fn strings<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
+fn strings<'j, 'a>(object: json::JsonValue<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
     let texts = values(object, wanted).filter_map(|value| value.string().ok());
     texts.map(|text| until_nul(&text).to_owned())
 }
@@ -213,7 +216,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Unreadable> {
 
 /// Go's `encoding/json` takes a member for a field when the names are equal under simple case folding, which besides
 /// ASCII folds U+017F (long s) and U+212A (Kelvin sign).
-fn is_one(name: &str, other: &str) -> bool {
+fn equal_fold(name: &str, other: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

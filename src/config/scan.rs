@@ -3,7 +3,7 @@
 
 /// A value, or the name of a member: where it is, and how many there are of it and below it.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct Span {
     pub(super) start: u32,
     pub(super) end: u32,
     size: u32,
@@ -12,7 +12,7 @@ pub(super) struct Node {
 /// In the size of a string in which a character does not stand for itself.
 const ESCAPED: u32 = 1 << 31;
 
-impl Node {
+impl Span {
     pub(super) fn size(&self) -> usize {
         (self.size & !ESCAPED) as usize
     }
@@ -31,49 +31,49 @@ pub(super) struct NotJson;
 
 /// What is in a text.
 #[derive(Debug, Clone)]
-pub(super) struct Nodes {
+pub(super) struct Spans {
     /// The values in the order in which they begin, as far down as was asked for, each member's name before
     /// it.
-    pub(super) all: Vec<Node>,
+    pub(super) all: Vec<Span>,
     /// Where a string has its first `\u0000`, at whatever depth.
     pub(super) nul: Option<u32>,
 }
 
 /// Reads the whole text.
-pub(super) fn nodes(text: &str, levels: usize) -> Result<Nodes, NotJson> {
+pub(super) fn spans(text: &str, levels: usize) -> Result<Spans, NotJson> {
     u32::try_from(text.len()).ok().filter(|length| *length < ESCAPED).ok_or(NotJson)?;
     // As many as there are in a configuration that is not indented; memory that is not touched costs nothing.
     let most = if levels > 2 { text.len() / 8 } else { 0 };
     let mut scan = Scan { text: text.as_bytes(), at: 0, nodes: Vec::with_capacity(most), nul: None };
     scan.document(levels)?;
-    Ok(Nodes { all: scan.nodes, nul: scan.nul })
+    Ok(Spans { all: scan.nodes, nul: scan.nul })
 }
 
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
-    nodes: Vec<Node>,
+    nodes: Vec<Span>,
     nul: Option<u32>,
 }
 
 /// An object or a list that has not ended: by what it will, and its node.
-struct Open {
+struct Unclosed {
     end: u8,
     node: usize,
 }
 
 impl Scan<'_> {
     fn document(&mut self, levels: usize) -> Result<(), NotJson> {
-        let mut open = Vec::<Open>::new();
+        let mut open = Vec::<Unclosed>::new();
         loop {
             let is_kept = open.len() < levels;
             match self.peek() {
                 first @ (b'{' | b'[') => {
                     // In ASCII a bracket is two before the one that closes it.
-                    open.push(Open { end: first + 2, node: self.nodes.len() });
+                    open.push(Unclosed { end: first + 2, node: self.nodes.len() });
                     self.at += 1;
                     if is_kept {
-                        self.nodes.push(Node { start: self.at as u32 - 1, end: 0, size: 0 });
+                        self.nodes.push(Span { start: self.at as u32 - 1, end: 0, size: 0 });
                     }
                     if self.peek() != first + 2 {
                         self.name(first + 2, open.len() < levels)?;
@@ -83,7 +83,7 @@ impl Scan<'_> {
                 _ => self.scalar(is_kept)?,
             }
             // A value has ended, or is about to with nothing in it.
-            while let Some(Open { end, node }) = open.last() {
+            while let Some(Unclosed { end, node }) = open.last() {
                 let found = self.peek();
                 self.at += 1;
                 if found == b',' {
@@ -131,7 +131,7 @@ impl Scan<'_> {
                 None => return 0,
             }
             // Eight at a time, since most of a text may be its indentation.
-            while let Some(eight) = self.eight() {
+            while let Some(eight) = self.next_eight() {
                 let spaces = (eight ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
                 self.at += spaces;
                 if spaces < 8 {
@@ -141,7 +141,7 @@ impl Scan<'_> {
         }
     }
 
-    fn eight(&self) -> Option<u64> {
+    fn next_eight(&self) -> Option<u64> {
         self.text.get(self.at..)?.first_chunk().copied().map(u64::from_le_bytes)
     }
 
@@ -157,7 +157,7 @@ impl Scan<'_> {
             _ => self.number()?,
         };
         if is_kept {
-            self.nodes.push(Node { start: start as u32, end: self.at as u32, size });
+            self.nodes.push(Span { start: start as u32, end: self.at as u32, size });
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Scan<'_> {
         self.at += 1;
         let mut size = 1;
         loop {
-            self.plain();
+            self.skip_plain();
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -187,10 +187,10 @@ impl Scan<'_> {
 
     /// Goes to the next quotation mark, backslash or control character, eight bytes at a time: subtracting from a byte
     /// that is smaller borrows from its highest bit (Warren, Hacker's Delight, "Find First 0-Byte").
-    fn plain(&mut self) {
+    fn skip_plain(&mut self) {
         let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
         let is = |bytes: u64, byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
-        while let Some(eight) = self.eight() {
+        while let Some(eight) = self.next_eight() {
             let found = (below(eight, b' ') | is(eight, b'"') | is(eight, b'\\')) & (ONES << 7);
             if found != 0 {
                 self.at += found.trailing_zeros() as usize / 8;

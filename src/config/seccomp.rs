@@ -22,13 +22,13 @@ pub struct Seccomp<'a> {
     pub listener_path: Option<Text<'a>>,
     /// The rules.
     #[serde(borrow)]
-    pub syscalls: Option<Vec<SeccompRule<'a>>>,
+    pub syscalls: Option<Vec<Syscall<'a>>>,
 }
 
 /// One of `linux.seccomp.syscalls`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SeccompRule<'a> {
+pub struct Syscall<'a> {
     /// Names of system calls.
     #[serde(borrow)]
     pub names: Option<Vec<Text<'a>>>,

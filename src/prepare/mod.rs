@@ -96,7 +96,7 @@ impl Bundle {
     /// # Errors
     /// The container cannot be isolated; the message is what its user is told.
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
-        let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
+        let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;

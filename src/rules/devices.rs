@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Device, DeviceAccess, Edit, Pointer, View};
+use crate::config::{Device, DeviceAccess, Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const NODES: Rule = Rule {
@@ -22,7 +22,7 @@ pub(super) const NODES: Rule = Rule {
     plan: plan_nodes,
     holds: |view, subject| match nodes(view, subject).first() {
         None => Ok(()),
-        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", says(device, subject)))),
+        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", describe(device, subject)))),
     },
 };
 
@@ -131,7 +131,7 @@ const NOTES: &[(&str, &str)] = &[
 
 const REMEDY: &str = "drop --device, or set [rules] devices = \"allow\"";
 
-fn says(device: &Device, subject: &Subject) -> String {
+fn describe(device: &Device, subject: &Subject) -> String {
     let (major, minor) = (device.major.unwrap_or(-1), device.minor.unwrap_or(-1));
     let driver = subject.world.drivers.get(&(kind_of(&device.kind), major, minor));
     let driver = driver.map_or("unknown", String::as_str);
@@ -144,8 +144,8 @@ fn says(device: &Device, subject: &Subject) -> String {
 fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, device): (usize, &Device)| Edit {
         at: Pointer::to(&["linux", "devices"]).item(index),
-        change: Change::Remove,
-        says: format!("removed {}", says(device, subject)),
+        op: EditOp::Remove,
+        description: format!("removed {}", describe(device, subject)),
     };
     Ok(nodes(view, subject).into_iter().map(edit).collect())
 }
@@ -230,15 +230,15 @@ fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     }
     let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
         at: Pointer::to(&LIST).item(index),
-        change: Change::Remove,
-        says: format!("removed the entry by which {}", allows(entry, &subject.world.drivers)),
+        op: EditOp::Remove,
+        description: format!("removed the entry by which {}", allows(entry, &subject.world.drivers)),
     };
     let mut edits: Vec<Edit> = found.into_iter().chain(consoles(view)).map(edit).collect();
     if !begins_with_nothing(view) {
         edits.push(Edit {
             at: Pointer::to(&LIST),
-            change: Change::Prepend(json!({"allow": false, "access": "rwm"})),
-            says: "denied all devices that are not allowed by name".into(),
+            op: EditOp::Prepend(json!({"allow": false, "access": "rwm"})),
+            description: "denied all devices that are not allowed by name".into(),
         });
     }
     Ok(edits)

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::{CoreDumps, RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 use oci_spec::runtime::LinuxNamespaceType;
 
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     plan,
     holds: |view, subject| match plan(view, subject)?.first() {
         None => Ok(()),
-        Some(edit) => Err(Violation::of(&RULE, format!("not so yet: {}", edit.says))),
+        Some(edit) => Err(Violation::of(&RULE, format!("not so yet: {}", edit.description))),
     },
 };
 
@@ -59,10 +59,10 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let masked = linux.and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let readonly = linux.and_then(|linux| linux.readonly_paths.as_deref()).unwrap_or_default();
     let among = |list: &[String], path: &str| list.iter().any(|item| item == path);
-    let append = |member, path: &str, says| Edit {
+    let append = |member, path: &str, description| Edit {
         at: Pointer::to(&["linux", member]),
-        change: Change::Append(json!(path)),
-        says,
+        op: EditOp::Append(json!(path)),
+        description,
     };
     let mut edits = Vec::new();
     for path in MASKED.into_iter().filter(|path| !among(masked, path)) {
@@ -77,8 +77,8 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         }
         edits.push(Edit {
             at: Pointer::to(&["mounts"]).item(index).member("options"),
-            change: Change::Append(json!("ro")),
-            says: format!("made {} read-only", &*mount.destination),
+            op: EditOp::Append(json!("ro")),
+            description: format!("made {} read-only", &*mount.destination),
         });
     }
     Ok(edits)
@@ -141,14 +141,15 @@ fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violatio
     let list = || Pointer::to(&["process", "rlimits"]);
     let remove = |(index, _): &(usize, _)| Edit {
         at: list().item(*index),
-        change: Change::Remove,
-        says: "removed the limit for core dumps".into(),
+        op: EditOp::Remove,
+        description: "removed the limit for core dumps".into(),
     };
     let mut edits: Vec<Edit> = of_core.iter().map(remove).collect();
     edits.push(Edit {
         at: list(),
-        change: Change::Append(json!({"type": "RLIMIT_CORE", "hard": LIMIT, "soft": LIMIT})),
-        says: "set the limit for core dumps to 1, which keeps the host's program from being started".into(),
+        op: EditOp::Append(json!({"type": "RLIMIT_CORE", "hard": LIMIT, "soft": LIMIT})),
+        description: "set the limit for core dumps to 1, which keeps the host's program from being started"
+            .into(),
     });
     Ok(edits)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -33,8 +33,8 @@ pub(super) const NET_DEVICES: Rule = Rule {
     plan: |view, _| {
         let edit = |name: &str| Edit {
             at: Pointer::to(&["linux", "netDevices"]),
-            change: Change::Remove,
-            says: format!("removed netDevices ({name})"),
+            op: EditOp::Remove,
+            description: format!("removed netDevices ({name})"),
         };
         Ok(net_device(view).map(edit).into_iter().collect())
     },
@@ -141,13 +141,13 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         RequestedNetwork::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
         RequestedNetwork::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
-            change: Change::Append(json!({"type": "network"})),
-            says: "added an empty network namespace in place of the host's".into(),
+            op: EditOp::Append(json!({"type": "network"})),
+            description: "added an empty network namespace in place of the host's".into(),
         }],
         RequestedNetwork::At(index, path) if !stays(&path, subject) => vec![Edit {
             at: Pointer::to(&NAMESPACES).item(index).member("path"),
-            change: Change::Remove,
-            says: "replaced the network namespace given by path by an empty one".into(),
+            op: EditOp::Remove,
+            description: "replaced the network namespace given by path by an empty one".into(),
         }],
         RequestedNetwork::New(_) | RequestedNetwork::At(..) => Vec::new(),
     })

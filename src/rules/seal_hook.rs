@@ -10,7 +10,7 @@ use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
 use super::{RefusedBy, RequestedNetwork, Rule, Subject, Violation, requested_network};
-use crate::config::{Change, Edit, Hooks, Pointer, View};
+use crate::config::{Edit, EditOp, Hooks, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -112,20 +112,20 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         for (index, _) in hooks.iter().enumerate().filter(|(_, hook)| is_ours(hook)) {
             edits.push(Edit {
                 at: Pointer::to(&["hooks", member]).item(index),
-                change: Change::Remove,
-                says: format!("removed an earlier {member} hook of oci-isolate"),
+                op: EditOp::Remove,
+                description: format!("removed an earlier {member} hook of oci-isolate"),
             });
         }
         let Some(ours) = &subject.hook else { continue };
         let item = |flag| json!({"path": ours.program, "args": ours.args(flag)});
         let at = || Pointer::to(&["hooks", member]);
-        let add = |flag, change: fn(Value) -> Change, word| Edit {
+        let add = |flag, op: fn(Value) -> EditOp, word| Edit {
             at: at(),
-            change: change(item(flag)),
-            says: format!("added the {word} {member} hook"),
+            op: op(item(flag)),
+            description: format!("added the {word} {member} hook"),
         };
-        edits.extend(first.map(|flag| add(flag, Change::Prepend, "first")));
-        edits.extend(last.map(|flag| add(flag, Change::Append, "last")));
+        edits.extend(first.map(|flag| add(flag, EditOp::Prepend, "first")));
+        edits.extend(last.map(|flag| add(flag, EditOp::Append, "last")));
     }
     Ok(edits)
 }

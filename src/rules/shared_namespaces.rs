@@ -7,7 +7,7 @@ use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Shared, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const HOST_PID: Rule = Rule {
@@ -35,7 +35,7 @@ pub(super) const HOST_IPC: Rule = Rule {
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
 /// What stands against the promise: why, and the change that takes it away.
-fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, Change)> {
+fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, EditOp)> {
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);
     let path = entry.and_then(|(i, e)| Some((i, e.path().as_ref().filter(|p| !p.as_os_str().is_empty())?)));
@@ -59,7 +59,7 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
         )
     };
     let Some((index, path)) = path else {
-        let added = || (hosts(), Pointer::to(&NAMESPACES), Change::Append(json!({"type": word})));
+        let added = || (hosts(), Pointer::to(&NAMESPACES), EditOp::Append(json!({"type": word})));
         return entry.is_none().then(added);
     };
     let why = match shared {
@@ -71,14 +71,14 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
             path.display()
         ),
     };
-    Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), Change::Remove))
+    Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), EditOp::Remove))
 }
 
 fn plan(kind: LinuxNamespaceType, shared: Shared, view: &View) -> Vec<Edit> {
-    let edit = |(_, at, change)| Edit {
+    let edit = |(_, at, op)| Edit {
         at,
-        change,
-        says: format!("gave the container a {kind} namespace of its own"),
+        op,
+        description: format!("gave the container a {kind} namespace of its own"),
     };
     found(view, kind, shared).map(edit).into_iter().collect()
 }

@@ -4,7 +4,7 @@
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -17,8 +17,8 @@ pub(super) const RULE: Rule = Rule {
     plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["linux", "sysctl"]).named(name),
-            change: Change::Remove,
-            says: format!("removed sysctl {name:?}"),
+            op: EditOp::Remove,
+            description: format!("removed sysctl {name:?}"),
         };
         Ok(found(view).map(edit).collect())
     },

@@ -84,7 +84,7 @@ fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
     let changed =
         || format!("{} has changed since the container was created; give --process", path.display());
     let snapshot = files::read(&path, files::DOCUMENT_LIMIT)?;
-    let document = Document::read(Kind::Config, &snapshot.bytes).with_context(changed)?;
+    let document = Document::parse(Kind::Config, &snapshot.bytes).with_context(changed)?;
     let View { process, unknown, .. } = document.view().with_context(changed)?;
     prove(Kind::Process, &View { process, unknown, ..View::default() }, subject).with_context(changed)
 }
@@ -96,7 +96,7 @@ fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsStri
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
     let uncertain = || format!("cannot read {shown} with certainty");
-    let document = Document::read(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
+    let document = Document::parse(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
     let view = document.view().with_context(uncertain)?;
     let rewritten = rewrite(document, view, subject)?;
     let rules = rewritten.applied.into_iter().map(|applied| applied.rule).collect();

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::config::{Change, Document, Edit, Kind, Step};
+use crate::config::{Document, Edit, EditOp, Kind, Step};
 use crate::invocation::{Invocation, ParsedFlag};
 use crate::rewrite::{plan, prove};
 use crate::rules::Subject;
@@ -30,11 +30,11 @@ pub(super) fn removed<'i>(
         command: &invocation.command,
     };
     let text = words.process();
-    let document = Document::read(Kind::Process, text.as_bytes())?;
+    let document = Document::parse(Kind::Process, text.as_bytes())?;
     let mut removed = Vec::new();
     for (rule, edit) in plan(Kind::Process, &document.view()?, subject)? {
         match words.flag(&edit) {
-            _ if edit.change == Change::Note => {}
+            _ if edit.op == EditOp::Note => {}
             Some(given) => removed.push((rule.name, given)),
             None => bail!("{}: the command line cannot be changed so; give --process", rule.name),
         }
@@ -43,7 +43,7 @@ pub(super) fn removed<'i>(
     words.env.retain(stays);
     words.caps.retain(stays);
     let text = words.process();
-    let document = Document::read(Kind::Process, text.as_bytes())?;
+    let document = Document::parse(Kind::Process, text.as_bytes())?;
     prove(Kind::Process, &document.view()?, subject)?;
     Ok(removed)
 }
@@ -65,7 +65,7 @@ impl<'i> Words<'i> {
 
     /// The flag that an edit removes.
     fn flag(&self, edit: &Edit) -> Option<&'i ParsedFlag> {
-        if edit.change != Change::Remove {
+        if edit.op != EditOp::Remove {
             return None;
         }
         match edit.at.steps() {

@@ -34,11 +34,11 @@ fn isolated_on(text: &str, world: World) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
     let Decision::Isolate(policy) = decide(&Settings::default(), &yes) else { unreachable!() };
     let subject = Subject { policy, network: Network::New, world, hook: None };
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
     let edits = (rule.plan)(&document.view().unwrap(), &subject).unwrap();
     let out = String::from_utf8(document.with(&edits).unwrap()).unwrap();
-    let after = Document::read(Kind::Config, out.as_bytes()).unwrap();
+    let after = Document::parse(Kind::Config, out.as_bytes()).unwrap();
     (rule.holds)(&after.view().unwrap(), &subject)?;
     Ok(out)
 }

@@ -10,7 +10,7 @@ mod tables;
 use std::collections::BTreeSet;
 
 use cases::{Cases, cases};
-use oci_isolate::config::{Change, Document, Kind};
+use oci_isolate::config::{Document, EditOp, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
@@ -26,7 +26,7 @@ const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "plain-names", "unknown-members"];
 
 fn read(text: &str) -> Document<'_> {
-    Document::read(Kind::Config, text.as_bytes()).unwrap()
+    Document::parse(Kind::Config, text.as_bytes()).unwrap()
 }
 
 fn holds(rule: &Rule, document: &Value, subject: &Subject) -> Result<(), String> {
@@ -41,7 +41,7 @@ fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, V
     let edits = rule.edits(&document.view().unwrap(), subject).map_err(|violation| violation.to_string())?;
     let written = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
     holds(rule, &written, subject)?;
-    Ok((written, edits.into_iter().map(|edit| edit.says).collect()))
+    Ok((written, edits.into_iter().map(|edit| edit.description).collect()))
 }
 
 /// The case's document, in which everything else is in order.
@@ -191,7 +191,7 @@ fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
             assert_eq!(holds(rule, &document, &subject), Ok(()), "{name}: {document}");
             let text = document.to_string();
             let edits = rule.edits(&read(&text).view().unwrap(), &subject).unwrap();
-            assert!(edits.iter().all(|edit| edit.change == Change::Note), "{name}: {edits:?}");
+            assert!(edits.iter().all(|edit| edit.op == EditOp::Note), "{name}: {edits:?}");
             let (found, said) = applied(rule, &document, &subject).unwrap();
             assert_eq!(
                 (found, said.iter().map(String::as_str).collect()),
@@ -202,7 +202,7 @@ fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
             let document = read(&text);
             let rewritten = rewrite(document.clone(), document.view().unwrap(), &subject).unwrap();
             let reported = rewritten.applied.iter().filter(|line| line.rule == name);
-            assert_eq!(reported.map(|line| &*line.says).collect::<Vec<_>>(), says);
+            assert_eq!(reported.map(|line| &*line.description).collect::<Vec<_>>(), says);
         }
     }
 }
@@ -214,7 +214,7 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
         for (before, after, _) in cases.golden {
             let Some(process) = before.get("process").filter(|_| rule.process) else { continue };
             let text = process.to_string();
-            let document = Document::read(Kind::Process, text.as_bytes()).unwrap();
+            let document = Document::parse(Kind::Process, text.as_bytes()).unwrap();
             let edits = rule.edits(&document.view().unwrap(), &lenient).unwrap();
             let found: Value = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
             assert_eq!(found, after["process"], "{name}");
@@ -287,7 +287,7 @@ fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_t
     let container = read(r#"{"linux": {}, "process": {}}"#);
     assert_eq!(plan(&container, &cases.subject()), 1);
     // The process of `exec` has the container's.
-    let process = Document::read(Kind::Process, b"{}").unwrap();
+    let process = Document::parse(Kind::Process, b"{}").unwrap();
     assert_eq!(plan(&process, &cases.subject()), 0);
     // Core dumps that become files are the container's own affair.
     let to_file = Subject { world: World::default(), ..cases.subject() };

@@ -118,7 +118,7 @@ fn every_annotation_of_ours_is_in_the_pages() {
 #[test]
 fn every_member_of_the_table_is_taken() {
     let (_, text) = page("tests/data/full.json");
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     assert!(document.view().unwrap().unknown.is_empty());
     let mut found = BTreeSet::new();
     leaves(&serde_json::from_str(&text).unwrap(), "", &mut found);

@@ -43,7 +43,7 @@ fn subject(joins: bool, hooked: bool) -> Subject {
 
 /// Of a document's text: what rewriting makes of it.
 fn rewritten(kind: Kind, text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
-    let document = Document::read(kind, text)?;
+    let document = Document::parse(kind, text)?;
     let view = document.view()?;
     rewrite(document, view, subject)
 }
@@ -252,7 +252,7 @@ proptest! {
         };
         prop_assert!(!is_hopeless(&config));
         for applied in &rewritten_once.applied {
-            prop_assert!(!applied.says.contains(VALUE) && !applied.at.contains(VALUE), "{applied:?}");
+            prop_assert!(!applied.description.contains(VALUE) && !applied.at.contains(VALUE), "{applied:?}");
         }
         let Some(once) = rewritten_once.text else {
             prop_assert!(rewritten_once.applied.is_empty());
@@ -268,7 +268,7 @@ proptest! {
             prop_assert!(may_change(&line), "{line}");
         }
         // Every rule holds.
-        let document = Document::read(Kind::Config, &once).unwrap();
+        let document = Document::parse(Kind::Config, &once).unwrap();
         let view = document.view().unwrap();
         for rule in RULES.iter().filter(|rule| rule.answer(&subject.policy) != Answer::Allow) {
             prop_assert!((rule.holds)(&view, &subject).is_ok(), "{}", rule.name);

@@ -105,8 +105,8 @@ fn text(verdict: &Verdict) -> Result<String, std::fmt::Error> {
     if let Some(why) = &verdict.why {
         writeln!(text, "why        {why}")?;
     }
-    for AppliedChange { rule, says, .. } in &verdict.changes {
-        writeln!(text, "change     {rule}: {says}")?;
+    for AppliedChange { rule, description, .. } in &verdict.changes {
+        writeln!(text, "change     {rule}: {description}")?;
     }
     if !verdict.waived.is_empty() {
         writeln!(text, "waived     {}", verdict.waived.join(", "))?;

@@ -2,9 +2,9 @@
 
 use super::Judge::{Harmless, Rule};
 use super::resources::RESOURCES;
-use super::{Judge, Member, many, map, map_of, object, objects, one};
+use super::{Judge, MemberSchema, many, map, map_of, object, objects, one};
 
-pub(super) static LINUX: [Member; 17] = [
+pub(super) static LINUX: [MemberSchema; 17] = [
     objects("uidMappings", &ID_MAPPING),
     objects("gidMappings", &ID_MAPPING),
     map("sysctl", Rule("sysctl")),
@@ -77,9 +77,9 @@ pub(super) static LINUX: [Member; 17] = [
     object("timeOffsets", &[object("monotonic", &OFFSET), object("boottime", &OFFSET)]),
 ];
 
-static ID_MAPPING: [Member; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
+static ID_MAPPING: [MemberSchema; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
 
-static OFFSET: [Member; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
+static OFFSET: [MemberSchema; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
 
 /// All types; the network's, pid's and ipc's have rules of their own besides.
 const NAMESPACES: Judge = Rule("network-namespace");

@@ -16,16 +16,16 @@ use super::Kind;
 
 /// A member of an object.
 #[derive(Debug)]
-pub struct Member {
+pub struct MemberSchema {
     /// As it is written.
     pub name: &'static str,
     /// What its value is.
-    pub is: Is,
+    pub shape: Shape,
 }
 
 /// What the value of a member is. In place of each it may be null.
 #[derive(Debug)]
-pub enum Is {
+pub enum Shape {
     /// A string, a number, true or false.
     One(Judge),
     /// A list of such.
@@ -33,11 +33,11 @@ pub enum Is {
     /// A map with free keys to such; case matters in keys.
     Map(Judge),
     /// An object.
-    Object(&'static [Member]),
+    Object(&'static [MemberSchema]),
     /// A list of objects.
-    Objects(&'static [Member]),
+    Objects(&'static [MemberSchema]),
     /// A map with free keys to objects.
-    MapOf(&'static [Member]),
+    MapOf(&'static [MemberSchema]),
     /// Anything.
     Any(Judge),
 }
@@ -61,7 +61,7 @@ impl fmt::Display for Judge {
 }
 
 /// The members of a document's root.
-pub(super) fn of(kind: Kind) -> &'static [Member] {
+pub(super) fn schema(kind: Kind) -> &'static [MemberSchema] {
     match kind {
         Kind::Config => &root::ROOT,
         Kind::Process => &process::PROCESS,
@@ -77,45 +77,45 @@ pub fn members() -> Vec<(String, Judge)> {
     found
 }
 
-fn judged(above: &str, members: &[Member], found: &mut Vec<(String, Judge)>) {
+fn judged(above: &str, members: &[MemberSchema], found: &mut Vec<(String, Judge)>) {
     for member in members {
         let path = if above.is_empty() { member.name.to_owned() } else { format!("{above}.{}", member.name) };
-        match member.is {
-            Is::One(judge) => found.push((path, judge)),
-            Is::Many(judge) => found.push((format!("{path}[]"), judge)),
-            Is::Map(judge) => found.push((format!("{path}.*"), judge)),
-            Is::Any(judge) => found.push((format!("{path} (all of it)"), judge)),
-            Is::Object(below) => judged(&path, below, found),
-            Is::Objects(below) => judged(&format!("{path}[]"), below, found),
-            Is::MapOf(below) => judged(&format!("{path}.*"), below, found),
+        match member.shape {
+            Shape::One(judge) => found.push((path, judge)),
+            Shape::Many(judge) => found.push((format!("{path}[]"), judge)),
+            Shape::Map(judge) => found.push((format!("{path}.*"), judge)),
+            Shape::Any(judge) => found.push((format!("{path} (all of it)"), judge)),
+            Shape::Object(below) => judged(&path, below, found),
+            Shape::Objects(below) => judged(&format!("{path}[]"), below, found),
+            Shape::MapOf(below) => judged(&format!("{path}.*"), below, found),
         }
     }
 }
 
-const fn one(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::One(judge) }
+const fn one(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::One(judge) }
 }
 
-const fn many(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Many(judge) }
+const fn many(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Many(judge) }
 }
 
-const fn map(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Map(judge) }
+const fn map(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Map(judge) }
 }
 
-const fn any(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Any(judge) }
+const fn any(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Any(judge) }
 }
 
-const fn object(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::Object(members) }
+const fn object(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Object(members) }
 }
 
-const fn objects(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::Objects(members) }
+const fn objects(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Objects(members) }
 }
 
-const fn map_of(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::MapOf(members) }
+const fn map_of(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::MapOf(members) }
 }

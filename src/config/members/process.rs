@@ -1,9 +1,9 @@
 //! `process`, and the file of `exec --process` (config.md, "Process").
 
 use super::Judge::{Harmless, Rule};
-use super::{Judge, Member, many, object, objects, one};
+use super::{Judge, MemberSchema, many, object, objects, one};
 
-pub(super) static PROCESS: [Member; 16] = [
+pub(super) static PROCESS: [MemberSchema; 16] = [
     one("terminal", Harmless("a terminal in the container's own devpts")),
     object("consoleSize", &[one("height", Harmless("a size")), one("width", Harmless("a size"))]),
     object(

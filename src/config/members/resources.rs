@@ -2,9 +2,9 @@
 //! devices.
 
 use super::Judge::{Harmless, Rule};
-use super::{Judge, Member, map, map_of, object, objects, one};
+use super::{Judge, MemberSchema, map, map_of, object, objects, one};
 
-pub(super) static RESOURCES: [Member; 9] = [
+pub(super) static RESOURCES: [MemberSchema; 9] = [
     objects(
         "devices",
         &[
@@ -68,7 +68,7 @@ pub(super) static RESOURCES: [Member; 9] = [
     map("unified", Rule("plain-names")),
 ];
 
-static THROTTLE: [Member; 3] = [one("major", SHARE), one("minor", SHARE), one("rate", SHARE)];
+static THROTTLE: [MemberSchema; 3] = [one("major", SHARE), one("minor", SHARE), one("rate", SHARE)];
 
 const SHARE: Judge = Harmless("a share or a limit of the container's control group");
 const PACKETS: Judge = Harmless("a mark or a priority of packets; where none gets out, none is marked");

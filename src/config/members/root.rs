@@ -3,10 +3,10 @@
 use super::Judge::{Harmless, Rule};
 use super::linux::LINUX;
 use super::process::PROCESS;
-use super::{Judge, Member, any, many, map, object, objects, one};
+use super::{Judge, MemberSchema, any, many, map, object, objects, one};
 
 /// In the order in which Go writes them, as all tables.
-pub(super) static ROOT: [Member; 14] = [
+pub(super) static ROOT: [MemberSchema; 14] = [
     one("ociVersion", Harmless("a version")),
     object("process", &PROCESS),
     object(
@@ -49,12 +49,12 @@ pub(super) static ROOT: [Member; 14] = [
     any("freebsd", OTHER),
 ];
 
-static ID_MAPPING: [Member; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
+static ID_MAPPING: [MemberSchema; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
 
 const IDS: Judge = Harmless("whose the files of a mount look; what is mounted is for the rules on mounts");
 const OTHER: Judge = Harmless("another platform's: no runtime on Linux reads it");
 
-static HOOK: [Member; 4] = [
+static HOOK: [MemberSchema; 4] = [
     one("path", HOST),
     many("args", HOST),
     many("env", Harmless("the environment of a hook")),

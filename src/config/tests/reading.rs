@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::super::json::Json;
+use super::super::json::ParsedJson;
 
 fn is_read(text: &str) -> bool {
-    let read = Json::read(text, 10).is_ok();
-    assert_eq!(Json::read(text, 1).is_ok(), read, "{text}");
+    let read = ParsedJson::parse(text, 10).is_ok();
+    assert_eq!(ParsedJson::parse(text, 1).is_ok(), read, "{text}");
     read
 }
 
@@ -38,7 +38,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// All values of a text in its order, as both see them.
-fn values(value: super::super::json::Value, all: &mut Vec<String>) {
+fn values(value: super::super::json::JsonValue, all: &mut Vec<String>) {
     all.push(value.raw().to_owned());
     match value.first() {
         b'[' => value.children().for_each(|item| values(item, all)),
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn values_are_where_serde_json_sees_them(text in text()) {
-        if let Ok(json) = Json::read(&text, 10) {
+        if let Ok(json) = ParsedJson::parse(&text, 10) {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             values(json.root(), &mut ours);
             values_by_serde(text.trim(), &mut theirs);

@@ -14,7 +14,7 @@ mod table;
 use std::borrow::Cow;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 pub use table::{Capability, TABLE};
 
@@ -143,8 +143,8 @@ fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violat
     }
     let edit = |Found { set, index, name, .. }| Edit {
         at: Pointer::to(&["process", "capabilities", set]).item(index),
-        change: Change::Remove,
-        says: format!("removed {name} from the {set} set"),
+        op: EditOp::Remove,
+        description: format!("removed {name} from the {set} set"),
     };
     Ok(found.into_iter().map(edit).collect())
 }

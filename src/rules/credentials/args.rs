@@ -4,7 +4,7 @@
 //! mounts, which the program does not see, it is reported.
 
 use super::values;
-use crate::config::{Change, Edit, Hooks, Pointer, View};
+use crate::config::{Edit, EditOp, Hooks, Pointer, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -52,7 +52,7 @@ fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
 
 /// Credentials where the program does not see them.
 fn elsewhere(view: &View) -> Vec<Edit> {
-    let note = |at, says| Edit { at, change: Change::Note, says };
+    let note = |at, description| Edit { at, op: EditOp::Note, description };
     let annotations = view.annotations.iter().flatten().filter_map(|(name, value)| {
         let what = values::credential(name, value, false)?;
         let at = Pointer::to(&["annotations"]);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::rules::mount::{clean, is_within};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -144,13 +144,13 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     check(view, subject)?;
     let mask = |path: &str| Edit {
         at: Pointer::to(&["linux", "maskedPaths"]),
-        change: Change::Append(json!(path)),
-        says: format!("{MASKED}{path}"),
+        op: EditOp::Append(json!(path)),
+        description: format!("{MASKED}{path}"),
     };
     let note = |path: &String| Edit {
         at: Pointer::to(&["mounts"]),
-        change: Change::Note,
-        says: format!("not all directories below {path} were searched for credential files"),
+        op: EditOp::Note,
+        description: format!("not all directories below {path} were searched for credential files"),
     };
     let notes = subject.world.credential_files.unsearched.iter().map(note);
     Ok(missing(view, subject).into_iter().map(mask).chain(notes).collect())
@@ -195,8 +195,8 @@ const MASKED: &str = "masked ";
 
 /// The path that a change masked, by what was said of it: a change of this rule, for whoever looks later.
 #[must_use]
-pub fn masked<'s>(rule: &str, says: &'s str) -> Option<&'s str> {
-    says.strip_prefix(MASKED).filter(|_| rule == RULE.name)
+pub fn masked<'s>(rule: &str, description: &'s str) -> Option<&'s str> {
+    description.strip_prefix(MASKED).filter(|_| rule == RULE.name)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use oci_spec::runtime::Hook;
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Hooks, Pointer, Text, View};
+use crate::config::{Edit, EditOp, Hooks, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
 /// The name of the rule about variables.
@@ -107,8 +107,8 @@ fn of_hooks<'v>(view: &'v View, subject: &Subject) -> Vec<OfHook<'v>> {
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let remove_from_hook = |OfHook { list, hook, stray }: OfHook| Edit {
         at: Pointer::to(&["hooks", list]).item(hook).member("env").item(stray.index),
-        change: Change::Remove,
-        says: format!("removed variable {} of {list} hook {hook} ({})", stray.name, stray.because),
+        op: EditOp::Remove,
+        description: format!("removed variable {} of {list} hook {hook} ({})", stray.name, stray.because),
     };
     let mut edits: Vec<Edit> = of_hooks(view, subject).into_iter().map(remove_from_hook).collect();
     if view.process.is_none() {
@@ -117,16 +117,16 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let entries = entries(view)?;
     let remove = |stray: Stray| Edit {
         at: Pointer::to(&ENV).item(stray.index),
-        change: Change::Remove,
-        says: format!("removed variable {} ({})", stray.name, stray.because),
+        op: EditOp::Remove,
+        description: format!("removed variable {} ({})", stray.name, stray.because),
     };
     edits.extend(strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove));
     if !metadata_is_settled(entries) {
         let (name, value) = NO_METADATA;
         edits.push(Edit {
             at: Pointer::to(&ENV),
-            change: Change::Append(json!(format!("{name}={value}"))),
-            says: format!("set variable {name}"),
+            op: EditOp::Append(json!(format!("{name}={value}"))),
+            description: format!("set variable {name}"),
         });
     }
     Ok(edits)

@@ -4,7 +4,7 @@
 //! credentials", since the variables that point to them are gone too (`credentials-env`).
 
 use super::places::{IN_HOMES, Masked, Place};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mount::{clean, is_bind, is_within};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
@@ -108,8 +108,8 @@ fn found<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
 fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, mount): (usize, &Mount)| Edit {
         at: Pointer::to(&["mounts"]).item(index),
-        change: Change::Remove,
-        says: format!("removed the mount at {}, which carries credentials", &*mount.destination),
+        op: EditOp::Remove,
+        description: format!("removed the mount at {}, which carries credentials", &*mount.destination),
     };
     Ok(found(view, subject).into_iter().map(edit).collect())
 }

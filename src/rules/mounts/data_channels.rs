@@ -3,7 +3,7 @@
 //! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
 
 use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
-use crate::config::{Change, Edit, Mount, View};
+use crate::config::{Edit, EditOp, Mount, View};
 use crate::rules::{RefusedBy, Rule, Subject};
 use crate::settings::Answer;
 
@@ -16,9 +16,12 @@ pub(in crate::rules) const RULE: Rule = Rule {
     refused_by: RefusedBy::Plan,
     plan: |view: &View, subject| {
         let channel = |(index, mount, source): (usize, &Mount, &Source)| {
-            let says =
-                format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
-            stays(view, mount, subject).then_some(Edit { at: at(index), change: Change::Note, says })
+            let description = format!(
+                "{} is a data channel: {}",
+                &*mount.destination,
+                describe(view, mount, source, subject)?
+            );
+            stays(view, mount, subject).then_some(Edit { at: at(index), op: EditOp::Note, description })
         };
         let root = subject.world.root.as_ref().and_then(of_root).map(root::note);
         Ok(root.into_iter().chain(binds(view, subject).filter_map(channel)).collect())
@@ -43,7 +46,7 @@ fn of_root(root: &Source) -> Option<String> {
     Some(format!("/ may be a data channel: others may use {shown}{}{searched}", fifo.unwrap_or_default()))
 }
 
-fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
+fn describe(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
     let shown = source.real.display();
     if let Some(name) = network_fs::network(source) {
         return Some(format!("{shown} lies on {name}"));

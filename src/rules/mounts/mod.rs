@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::mount::{has, options};
 use super::{Rule, Subject, Violation, credentials};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 
 pub use super::mount::{clean, is_bind, is_within};
@@ -194,8 +194,8 @@ fn plan_removal(rule: &Rule, found: Vec<(usize, String)>, subject: &Subject) -> 
 fn removals(found: Vec<(usize, String)>) -> Vec<Edit> {
     let edit = |(index, why)| Edit {
         at: at(index),
-        change: Change::Remove,
-        says: format!("removed a mount: {why}"),
+        op: EditOp::Remove,
+        description: format!("removed a mount: {why}"),
     };
     found.into_iter().map(edit).collect()
 }

@@ -11,7 +11,7 @@
 use serde_json::json;
 
 use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, pod, stays};
-use crate::config::{Change, Edit, Json, Mount, View};
+use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -109,15 +109,15 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
             words.push("ro".into());
         }
         words.push(format!("lowerdir={}:{empty}", source.real.display()));
-        let edit = |member, value, says: String| Edit {
+        let edit = |member, value, description: String| Edit {
             at: at(index).member(member),
-            change: Change::Set(Json::of(&value)),
-            says,
+            op: EditOp::Set(JsonText::of(&value)),
+            description,
         };
-        let says = format!("{} is a read-only overlay in place of a bind mount", &*mount.destination);
-        edits.push(edit("type", json!("overlay"), says));
-        let says = format!("its layer is {}", source.real.display());
-        edits.push(edit("source", json!("overlay"), says));
+        let description = format!("{} is a read-only overlay in place of a bind mount", &*mount.destination);
+        edits.push(edit("type", json!("overlay"), description));
+        let description = format!("its layer is {}", source.real.display());
+        edits.push(edit("source", json!("overlay"), description));
         edits.push(edit("options", json!(words), "with the same flags".into()));
     }
     Ok(edits)

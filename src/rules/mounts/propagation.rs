@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::{at, is_bind, mounts, options, stays};
-use crate::config::{Change, Edit, Json, Mount, Pointer, View};
+use crate::config::{Edit, EditOp, JsonText, Mount, Pointer, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -64,8 +64,8 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     if !is_private(of_root(view)) {
         edits.push(Edit {
             at: Pointer::to(&["linux", "rootfsPropagation"]),
-            change: Change::Set(Json::of(&"rprivate")),
-            says: match shared(view) {
+            op: EditOp::Set(JsonText::of(&"rprivate")),
+            description: match shared(view) {
                 Some(propagation) => format!("removed the propagation {propagation} of the root file system"),
                 None => "made the root file system private".to_owned(),
             },
@@ -75,14 +75,14 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         let options = || at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
             at: options().item(option),
-            change: Change::Remove,
-            says: format!("removed the propagation {word} of {}", &*mount.destination),
+            op: EditOp::Remove,
+            description: format!("removed the propagation {word} of {}", &*mount.destination),
         }));
         if is_open(mount) {
             edits.push(Edit {
                 at: options(),
-                change: Change::Append(json!("rprivate")),
-                says: format!("made {} private", &*mount.destination),
+                op: EditOp::Append(json!("rprivate")),
+                description: format!("made {} private", &*mount.destination),
             });
         }
     }

@@ -2,7 +2,7 @@
 //! away, so that whatever stands against it refuses the container.
 
 use super::Source;
-use crate::config::{Change, Edit, Pointer};
+use crate::config::{Edit, EditOp, Pointer};
 use crate::rules::{Rule, Subject, Violation};
 
 /// Refuses a root file system that something stands against.
@@ -17,6 +17,6 @@ pub(super) fn judge(
 }
 
 /// What the report says of it.
-pub(super) fn note(says: String) -> Edit {
-    Edit { at: Pointer::to(&["root"]), change: Change::Note, says }
+pub(super) fn note(description: String) -> Edit {
+    Edit { at: Pointer::to(&["root"]), op: EditOp::Note, description }
 }

@@ -14,7 +14,7 @@ use super::{
     Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal, pod,
     root, shown, stays, system,
 };
-use crate::config::{Change, Edit, Json, Mount, View};
+use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
 
@@ -29,10 +29,10 @@ pub(in crate::rules) const RULE: Rule = Rule {
         root(subject)?;
         let found = found(view, subject);
         let mut edits = plan_removal(&RULE, found.against, subject)?;
-        edits.extend(found.injected.into_iter().map(|(index, says)| Edit {
+        edits.extend(found.injected.into_iter().map(|(index, description)| Edit {
             at: at(index),
-            change: Change::Remove,
-            says,
+            op: EditOp::Remove,
+            description,
         }));
         edits.extend(found.open.into_iter().map(|(index, open)| cover(index, &open, subject)));
         Ok(edits)
@@ -78,8 +78,8 @@ fn found(view: &View, subject: &Subject) -> Found {
     let mut total = 0;
     for (index, mount, source) in binds(view, subject) {
         if let Some(daemon) = gpu_daemons::of(source) {
-            let says = format!("removed a mount: {} leads to {daemon}", shown(mount, source));
-            found.injected.push((index, says));
+            let description = format!("removed a mount: {} leads to {daemon}", shown(mount, source));
+            found.injected.push((index, description));
             continue;
         }
         let why = match &source.node {
@@ -154,7 +154,7 @@ fn cover(index: usize, places: &[String], subject: &Subject) -> Edit {
     let over = |place| json!({"destination": place, "type": "bind", "source": source, "options": options});
     Edit {
         at: at(index),
-        change: Change::Follow(Json::of(&places.iter().map(over).collect::<Vec<_>>())),
-        says: format!("covered {}", places.join(", ")),
+        op: EditOp::Follow(JsonText::of(&places.iter().map(over).collect::<Vec<_>>())),
+        description: format!("covered {}", places.join(", ")),
     }
 }

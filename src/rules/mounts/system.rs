@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     Class, Node, Source, at, clean, is_bind, layer_sources, mounts, none, plan_removal, root, shown, stays,
 };
-use crate::config::{Change, Edit, Json, Mount, View};
+use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::devices::is_usual_source;
 use crate::rules::{RefusedBy, Rule, Subject, Violation};
 use crate::settings::Answer;
@@ -108,10 +108,10 @@ fn is_sys_of_rootless(mount: &Mount, subject: &Subject) -> bool {
 }
 
 fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
-    let set = |member, value, says: &str| Edit {
+    let set = |member, value, description: &str| Edit {
         at: at(index).member(member),
-        change: Change::Set(Json::of(&value)),
-        says: format!("{} {says}", &*mount.destination),
+        op: EditOp::Set(JsonText::of(&value)),
+        description: format!("{} {description}", &*mount.destination),
     };
     [
         set("type", json!("sysfs"), "is a sysfs of the container's own in place of the machine's"),

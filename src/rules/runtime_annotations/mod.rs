@@ -6,7 +6,7 @@
 mod known;
 
 use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub use known::{HARMLESS, Harmless, PREFIXES, Value};
@@ -22,8 +22,8 @@ pub(super) const RULE: Rule = Rule {
     plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["annotations"]).named(name),
-            change: Change::Remove,
-            says: format!("removed annotation {}", shown(name)),
+            op: EditOp::Remove,
+            description: format!("removed annotation {}", shown(name)),
         };
         Ok(found(view).map(edit).collect())
     },

@@ -23,7 +23,7 @@ use profile::{Action, Profile};
 use serde::Serialize;
 
 use super::{RefusedBy, Rule, Subject, Violation, limits_core_dumps};
-use crate::config::{Change, Edit, Json, Pointer, Seccomp, View};
+use crate::config::{Edit, EditOp, JsonText, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
 pub(super) const RULE: Rule = Rule {
@@ -103,29 +103,29 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     let rule_at = |at| Pointer::to(&LIST).item(at);
     let half_seen = half_seen(view, &open).map(|(at, name)| Edit {
         at: Pointer::to(&["linux", "seccomp", "architectures"]).item(at),
-        change: Change::Remove,
-        says: format!("removed {name}, of whose arguments a filter sees half"),
+        op: EditOp::Remove,
+        description: format!("removed {name}, of whose arguments a filter sees half"),
     });
     let mut edits: Vec<Edit> = half_seen.collect();
     for rule in &profile.rules {
         let gone: Vec<_> = rule.named.iter().filter(|(_, name)| plan.removes(rule.at, name)).collect();
         let (action, _) = rule.action.words();
         if gone.len() == rule.length {
-            let says = format!("removed the rule that has {} {action}", list(&gone));
-            edits.push(Edit { at: rule_at(rule.at), change: Change::Remove, says });
+            let description = format!("removed the rule that has {} {action}", list(&gone));
+            edits.push(Edit { at: rule_at(rule.at), op: EditOp::Remove, description });
             continue;
         }
         edits.extend(gone.iter().map(|(at, name)| Edit {
             at: rule_at(rule.at).member("names").item(*at),
-            change: Change::Remove,
-            says: format!("removed {name} from what is {action}"),
+            op: EditOp::Remove,
+            description: format!("removed {name} from what is {action}"),
         }));
     }
     if !plan.rules.is_empty() {
         edits.push(Edit {
             at: Pointer::to(&LIST),
-            change: Change::Extend(Json::of(&plan.rules)),
-            says: format!("added {} rules that {}", plan.rules.len(), plan.says()),
+            op: EditOp::Extend(JsonText::of(&plan.rules)),
+            description: format!("added {} rules that {}", plan.rules.len(), plan.describe()),
         });
     }
     Ok(edits)
@@ -164,7 +164,7 @@ fn profile_of_ours(open: &Open) -> Edit {
     let architectures = ARCHITECTURES.iter().copied().filter(is_seen).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
-        change: Change::Set(Json::of(&Ours { default_action, architectures, syscalls })),
-        says: "made a profile, since there was none".into(),
+        op: EditOp::Set(JsonText::of(&Ours { default_action, architectures, syscalls })),
+        description: "made a profile, since there was none".into(),
     }
 }

@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// For the report.
-    pub(super) fn says(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let closed = self.rules.iter().filter(|rule| rule.args.is_empty()).flat_map(|rule| &rule.names);
         let closed: Vec<&str> = closed.copied().collect();
         match closed.is_empty() {

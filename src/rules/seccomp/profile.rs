@@ -2,7 +2,7 @@
 //! src/libcrun/seccomp.c): rules that do what the default does are skipped, and conditions of which two are on the same
 //! argument count one by one. Only the calls in [`WATCHED`] are looked at.
 
-use crate::config::{Seccomp, SeccompArg, SeccompRule};
+use crate::config::{Seccomp, SeccompArg, Syscall};
 
 /// Calls that the rule is about, and those that libseccomp also makes a rule for `socketcall` of; in byte order.
 pub(super) const WATCHED: [&str; 29] = [
@@ -187,7 +187,7 @@ impl Profile {
         Ok(Some(Self { default, rules }))
     }
 
-    fn rule(at: usize, action: Action, rule: &SeccompRule) -> Result<Option<Rule>, String> {
+    fn rule(at: usize, action: Action, rule: &Syscall) -> Result<Option<Rule>, String> {
         let names = rule.names.as_deref().unwrap_or_default();
         let watched = |name: &str| WATCHED.binary_search(&name).ok().map(|at| WATCHED[at]);
         let named: Vec<_> =

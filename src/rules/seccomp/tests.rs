@@ -19,14 +19,14 @@ fn subject(settings: &str) -> Subject {
 }
 
 fn planned(text: &str, subject: &Subject) -> Result<(String, Vec<Edit>), Violation> {
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let edits = plan(&document.view().unwrap(), subject)?;
     let text = if edits.is_empty() { text.into() } else { document.with(&edits).unwrap() };
     Ok((String::from_utf8(text).unwrap(), edits))
 }
 
 fn checked(text: &str, subject: &Subject) -> Result<(), Violation> {
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     holds(&document.view().unwrap(), subject)
 }
 

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Expected, MapAccess, SeqAc
 use serde::forward_to_deserialize_any;
 
 use super::Unreadable;
-use super::json::{Children, Value};
+use super::json::{Children, JsonValue};
 
 /// What does not fit is never said: it may be the value of a variable.
 impl Error for Unreadable {
@@ -25,7 +25,7 @@ impl Error for Unreadable {
     }
 }
 
-impl<'de> Deserializer<'de> for Value<'_, 'de> {
+impl<'de> Deserializer<'de> for JsonValue<'_, 'de> {
     type Error = Unreadable;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -37,8 +37,8 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                 Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
                 Cow::Owned(text) => visitor.visit_string(text),
             },
-            b'[' => visitor.visit_seq(Walk(self.children())),
-            b'{' => visitor.visit_map(Walk(self.children())),
+            b'[' => visitor.visit_seq(ChildrenAccess(self.children())),
+            b'{' => visitor.visit_map(ChildrenAccess(self.children())),
             _ => {
                 let number = self.number()?;
                 match (number.as_u64(), number.as_i64(), number.as_f64()) {
@@ -48,7 +48,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                 }
             }
         };
-        found.map_err(|why| if why.at.is_none() { self.against(&why.why) } else { why })
+        found.map_err(|why| if why.at.is_none() { self.error(&why.why) } else { why })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -63,7 +63,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     ) -> Result<V::Value, Unreadable> {
         let name = self.string()?;
         let found = visitor.visit_enum(StrDeserializer::<Unreadable>::new(&name));
-        found.map_err(|why| self.against(&why.why))
+        found.map_err(|why| self.error(&why.why))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -85,9 +85,9 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     }
 }
 
-struct Walk<'j, 'a>(Children<'j, 'a>);
+struct ChildrenAccess<'j, 'a>(Children<'j, 'a>);
 
-impl<'a> SeqAccess<'a> for Walk<'_, 'a> {
+impl<'a> SeqAccess<'a> for ChildrenAccess<'_, 'a> {
     type Error = Unreadable;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Unreadable> {
@@ -95,7 +95,7 @@ impl<'a> SeqAccess<'a> for Walk<'_, 'a> {
     }
 }
 
-impl<'a> MapAccess<'a> for Walk<'_, 'a> {
+impl<'a> MapAccess<'a> for ChildrenAccess<'_, 'a> {
     type Error = Unreadable;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Unreadable> {
