@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Document, Edit, EditOp, Kind, Unreadable, View};
 use crate::rules::mounts::{Pinned, pinned};
-use crate::rules::{RULES, Rule, Subject, Violation};
+use crate::rules::{RULES, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 /// A document in which every rule holds.
@@ -86,13 +86,13 @@ impl From<Violation> for Refusal {
 ///
 /// # Errors
 /// A rule cannot be made to hold.
-pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewritten, Refusal> {
-    let planned = plan(document.kind(), &view, subject)?;
+pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, Refusal> {
+    let planned = plan(document.kind(), &view, context)?;
     let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
     let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
     if edits.iter().all(|edit| edit.op == EditOp::Note) {
-        prove(document.kind(), &view, subject)?;
-        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, subject) });
+        prove(document.kind(), &view, context)?;
+        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, context) });
     }
     let (kind, text) = (document.kind(), document.with(&edits)?);
     // All of it may be large, and none of it has a say any more.
@@ -100,8 +100,8 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
     // As a runtime will read it, not as we meant it.
     let written = Document::parse(kind, &text)?;
     let view = written.view()?;
-    prove(written.kind(), &view, subject)?;
-    let pinned = pinned(&view, subject);
+    prove(written.kind(), &view, context)?;
+    let pinned = pinned(&view, context);
     Ok(Rewritten { text: Some(text), applied, pinned })
 }
 
@@ -112,14 +112,14 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
 pub(crate) fn plan(
     kind: Kind,
     view: &View,
-    subject: &Subject,
+    context: &RuleContext,
 ) -> Result<Vec<(&'static Rule, Edit)>, Violation> {
     let mut planned = Vec::new();
-    for (at, rule) in rules_for(kind, subject).enumerate() {
-        let edits = rule.edits(view, subject).map_err(|why| {
+    for (at, rule) in rules_for(kind, context).enumerate() {
+        let edits = rule.edits(view, context).map_err(|why| {
             // What comes first in the list is said first, also of rules that only refuse and so plan nothing.
-            let before = rules_for(kind, subject).take(at).filter(|rule| rule.only_refuses(&subject.policy));
-            before.filter_map(|rule| (rule.holds)(view, subject).err()).next().unwrap_or(why)
+            let before = rules_for(kind, context).take(at).filter(|rule| rule.only_refuses(&context.policy));
+            before.filter_map(|rule| (rule.holds)(view, context).err()).next().unwrap_or(why)
         })?;
         planned.extend(edits.into_iter().map(|edit| (rule, edit)));
     }
@@ -130,12 +130,12 @@ pub(crate) fn plan(
 ///
 /// # Errors
 /// One does not.
-pub(crate) fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
-    rules_for(kind, subject).try_for_each(|rule| (rule.holds)(view, subject))
+pub(crate) fn prove(kind: Kind, view: &View, context: &RuleContext) -> Result<(), Violation> {
+    rules_for(kind, context).try_for_each(|rule| (rule.holds)(view, context))
 }
 
 /// The rules that a document of this kind is held to: those that the settings do not waive.
-fn rules_for(kind: Kind, subject: &Subject) -> impl Iterator<Item = &'static Rule> {
+fn rules_for(kind: Kind, context: &RuleContext) -> impl Iterator<Item = &'static Rule> {
     let concerns = move |rule: &&Rule| kind == Kind::Config || rule.process;
-    RULES.iter().filter(concerns).filter(|rule| rule.answer(&subject.policy) != Answer::Allow)
+    RULES.iter().filter(concerns).filter(|rule| rule.answer(&context.policy) != Answer::Allow)
 }

@@ -34,7 +34,7 @@ use crate::peers;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject, seccomp};
+use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
 pub use mountinfo::{Mount, mounts};
@@ -65,7 +65,7 @@ pub struct Prepared {
     /// Whether its profile of system calls allows what it does not name.
     pub names_what_it_denies: bool,
     /// What the rules were applied to.
-    pub subject: Subject,
+    pub subject: RuleContext,
     /// The configuration that it gets.
     pub rewritten: Rewritten,
 }
@@ -100,13 +100,13 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let world = world::look(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let host = world::look(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = policy.openings.job.is_some().then(|| peers::given(&view, &self.path));
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,
             false => BTreeSet::new(),
         };
-        let subject = Subject { policy, network, world, hook };
+        let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
         let names = names.unwrap_or_default();

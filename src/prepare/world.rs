@@ -14,12 +14,12 @@ use crate::peers;
 use crate::proc::{Dir, Inode};
 use crate::record;
 use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{self, CoreDumps, Drivers, Shared, Sources, World, is_default};
+use crate::rules::{self, CoreDumps, Drivers, HostFacts, Shared, Sources, is_default};
 use crate::seal::{Netns, OpenNetns};
 
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
 /// is going to be. The root file system `root` and the `bundle` are absolute.
-pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
+pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<HostFacts> {
     let users = users(view)?;
     let in_user_namespace = match users {
         Namespace::Ours => !is_initial(Path::new(OURS))?,
@@ -33,7 +33,7 @@ pub(super) fn look(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>)
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     let wants_cover = sources.values().any(|source| source.sockets.len() + source.fifos.len() > 0);
-    Ok(World {
+    Ok(HostFacts {
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         user: shared(view, LinuxNamespaceType::User, pods)?,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Device, DeviceAccess, Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
@@ -20,9 +20,9 @@ pub(super) const NODES: Rule = Rule {
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
     plan: plan_nodes,
-    holds: |view, subject| match nodes(view, subject).first() {
+    holds: |view, context| match nodes(view, context).first() {
         None => Ok(()),
-        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", describe(device, subject)))),
+        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", describe(device, context)))),
     },
 };
 
@@ -34,12 +34,12 @@ pub(super) const ACCESS: Rule = Rule {
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan: plan_access,
-    holds: |view, subject| {
+    holds: |view, context| {
         if !begins_with_nothing(view) {
             return Err(Violation::of(&ACCESS, "the list does not begin with denying all devices"));
         }
-        let against = access(view, subject).into_iter().chain(consoles(view)).next();
-        against.map_or(Ok(()), |(_, entry)| Err(Violation::of(&ACCESS, drop_it(entry, subject))))
+        let against = access(view, context).into_iter().chain(consoles(view)).next();
+        against.map_or(Ok(()), |(_, entry)| Err(Violation::of(&ACCESS, drop_it(entry, context))))
     },
 };
 
@@ -106,12 +106,12 @@ fn kind_of(word: &str) -> char {
     if word == "u" { 'c' } else { word.chars().next().unwrap_or('a') }
 }
 
-fn nodes<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Device)> {
+fn nodes<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Device)> {
     let list = view.linux.as_ref().and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let usual = |device: &Device| match (kind_of(&device.kind), device.major, device.minor) {
         ('p', ..) => true,
         ('c', Some(major), Some(minor)) => {
-            is_own((major, minor)) || is_driven('c', major, minor, &subject.world.drivers)
+            is_own((major, minor)) || is_driven('c', major, minor, &context.host.drivers)
         }
         _ => false,
     };
@@ -131,9 +131,9 @@ const NOTES: &[(&str, &str)] = &[
 
 const REMEDY: &str = "drop --device, or set [rules] devices = \"allow\"";
 
-fn describe(device: &Device, subject: &Subject) -> String {
+fn describe(device: &Device, context: &RuleContext) -> String {
     let (major, minor) = (device.major.unwrap_or(-1), device.minor.unwrap_or(-1));
-    let driver = subject.world.drivers.get(&(kind_of(&device.kind), major, minor));
+    let driver = context.host.drivers.get(&(kind_of(&device.kind), major, minor));
     let driver = driver.map_or("unknown", String::as_str);
     let note = NOTES.iter().find(|(known, _)| *known == driver).map(|(_, note)| *note);
     let note = note.or(((major, minor) == CONSOLE).then_some("the machine's console"));
@@ -141,13 +141,13 @@ fn describe(device: &Device, subject: &Subject) -> String {
     format!("{} is {} {major}:{minor} (driver {driver}{note})", device.path.display(), device.kind)
 }
 
-fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan_nodes(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, device): (usize, &Device)| Edit {
         at: Pointer::to(&["linux", "devices"]).item(index),
         op: EditOp::Remove,
-        description: format!("removed {}", describe(device, subject)),
+        description: format!("removed {}", describe(device, context)),
     };
-    Ok(nodes(view, subject).into_iter().map(edit).collect())
+    Ok(nodes(view, context).into_iter().map(edit).collect())
 }
 
 fn list<'v>(view: &'v View) -> &'v [DeviceAccess] {
@@ -187,9 +187,9 @@ fn is_usual_access(entry: &DeviceAccess, drivers: &Drivers) -> bool {
     }
 }
 
-fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess)> {
+fn access<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v DeviceAccess)> {
     let all = list(view).iter().enumerate();
-    all.filter(|(_, entry)| !is_usual_access(entry, &subject.world.drivers)).collect()
+    all.filter(|(_, entry)| !is_usual_access(entry, &context.host.drivers)).collect()
 }
 
 /// Entries that allow the machine's console. Engines have one among those of every container, from when `/dev/console` was
@@ -218,20 +218,20 @@ fn allows(entry: &DeviceAccess, drivers: &Drivers) -> String {
     format!("{kind} {major}:{minor} {} is allowed (driver {driver})", access_of(entry))
 }
 
-fn drop_it(entry: &DeviceAccess, subject: &Subject) -> String {
-    let allows = allows(entry, &subject.world.drivers);
+fn drop_it(entry: &DeviceAccess, context: &RuleContext) -> String {
+    let allows = allows(entry, &context.host.drivers);
     format!("{allows}; drop --device, --privileged, or set [rules] device-access = \"allow\"")
 }
 
-fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let found = access(view, subject);
-    if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&subject.policy), found.first()) {
-        return Err(Violation::of(&ACCESS, drop_it(entry, subject)));
+fn plan_access(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let found = access(view, context);
+    if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&context.policy), found.first()) {
+        return Err(Violation::of(&ACCESS, drop_it(entry, context)));
     }
     let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
         at: Pointer::to(&LIST).item(index),
         op: EditOp::Remove,
-        description: format!("removed the entry by which {}", allows(entry, &subject.world.drivers)),
+        description: format!("removed the entry by which {}", allows(entry, &context.host.drivers)),
     };
     let mut edits: Vec<Edit> = found.into_iter().chain(consoles(view)).map(edit).collect();
     if !begins_with_nothing(view) {

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::{CoreDumps, RefusedBy, Rule, Subject, Violation};
+use super::{CoreDumps, RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 use oci_spec::runtime::LinuxNamespaceType;
@@ -17,7 +17,7 @@ pub(super) const RULE: Rule = Rule {
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan,
-    holds: |view, subject| match plan(view, subject)?.first() {
+    holds: |view, context| match plan(view, context)?.first() {
         None => Ok(()),
         Some(edit) => Err(Violation::of(&RULE, format!("not so yet: {}", edit.description))),
     },
@@ -31,7 +31,7 @@ pub(super) const CORE_DUMPS: Rule = Rule {
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan: plan_core_dumps,
-    holds: |view, subject| match plan_core_dumps(view, subject)?.first() {
+    holds: |view, context| match plan_core_dumps(view, context)?.first() {
         None => Ok(()),
         Some(_) => Err(Violation::of(&CORE_DUMPS, "a program of the host gets core dumps")),
     },
@@ -54,7 +54,7 @@ pub const MASKED: [&str; 10] = [
 /// What cannot be written.
 pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let linux = view.linux.as_ref();
     let masked = linux.and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let readonly = linux.and_then(|linux| linux.readonly_paths.as_deref()).unwrap_or_default();
@@ -72,7 +72,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         edits.push(append("readonlyPaths", path, format!("made {path} read-only")));
     }
     for (index, mount) in view.mounts.iter().flatten().enumerate().filter(|(_, mount)| is_writable(mount)) {
-        if !reaches_the_machine(mount, view, subject) {
+        if !reaches_the_machine(mount, view, context) {
             continue;
         }
         edits.push(Edit {
@@ -91,15 +91,15 @@ fn is_writable(mount: &Mount) -> bool {
 }
 
 /// In a user namespace that confines, these files belong to nobody; in a cgroup namespace the container sees its own groups only.
-fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
+fn reaches_the_machine(mount: &Mount, view: &View, context: &RuleContext) -> bool {
     let own_cgroups = || {
         let namespaces =
             view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
         namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::Cgroup && n.path().is_none())
     };
     match mount.kind.as_deref() {
-        Some("sysfs") => !subject.world.confined,
-        Some("cgroup" | "cgroup2") => !subject.world.confined && !own_cgroups(),
+        Some("sysfs") => !context.host.confined,
+        Some("cgroup" | "cgroup2") => !context.host.confined && !own_cgroups(),
         _ => false,
     }
 }
@@ -111,8 +111,8 @@ pub const LIMIT: u64 = 1;
 ///
 /// # Errors
 /// The machine's core_pattern is a socket.
-pub fn check_core_dumps(subject: &Subject) -> Result<(), Violation> {
-    if subject.world.core_dumps != CoreDumps::Socket || CORE_DUMPS.answer(&subject.policy) == Answer::Allow {
+pub fn check_core_dumps(context: &RuleContext) -> Result<(), Violation> {
+    if context.host.core_dumps != CoreDumps::Socket || CORE_DUMPS.answer(&context.policy) == Answer::Allow {
         return Ok(());
     }
     Err(Violation::of(
@@ -122,9 +122,9 @@ pub fn check_core_dumps(subject: &Subject) -> Result<(), Violation> {
     ))
 }
 
-fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    check_core_dumps(subject)?;
-    let to_program = subject.world.core_dumps == CoreDumps::Program;
+fn plan_core_dumps(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    check_core_dumps(context)?;
+    let to_program = context.host.core_dumps == CoreDumps::Program;
     let Some(process) = view.process.as_ref().filter(|_| to_program) else {
         return Ok(Vec::new());
     };

@@ -3,7 +3,7 @@
 //!
 //! A rule looks at a document and says which edits make its promise true (`plan`), and it looks at any document and
 //! says whether the promise is true there (`holds`). It mustn't do anything else: no file, no system call. What it
-//! has to know of the world is in [`Subject`]. To add a rule: one file, one line in the list, its section in
+//! has to know of the world is in [`RuleContext`]. To add a rule: one file, one line in the list, its section in
 //! docs/rules.md; tests/rules/ walks the list and refuses a rule without documentation.
 
 pub mod capabilities;
@@ -53,9 +53,9 @@ pub struct Rule {
     /// Who refuses a document when the answer is [`Answer::Refuse`].
     pub refused_by: RefusedBy,
     /// The edits that make the promise true; none where it is.
-    pub plan: fn(&View, &Subject) -> Result<Vec<Edit>, Violation>,
+    pub plan: fn(&View, &RuleContext) -> Result<Vec<Edit>, Violation>,
     /// Whether the promise is true.
-    pub holds: fn(&View, &Subject) -> Result<(), Violation>,
+    pub holds: fn(&View, &RuleContext) -> Result<(), Violation>,
 }
 
 /// Which function of a rule refuses a document when its answer is [`Answer::Refuse`].
@@ -68,7 +68,7 @@ pub enum RefusedBy {
 }
 
 /// The plan of a rule that has no edits.
-fn no_edits(_: &View, _: &Subject) -> Result<Vec<Edit>, Violation> {
+fn no_edits(_: &View, _: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(Vec::new())
 }
 
@@ -107,13 +107,13 @@ pub const RULES: &[Rule] = &[
 
 /// What rules are applied to, besides the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct RuleContext {
     /// What was asked for.
     pub policy: Policy,
     /// What becomes of the network that the document asks for.
     pub network: Network,
     /// What was looked up on this machine.
-    pub world: World,
+    pub host: HostFacts,
     /// The hooks: those that seal and forget, for `run` and `restore`, which leave no room between create and start; and
     /// the one that closes a new namespace that will be opened in part.
     pub hook: Option<SealHook>,
@@ -121,7 +121,7 @@ pub struct Subject {
 
 /// What rules have to know of the machine; looked up by [`crate::prepare`], since rules look at nothing but documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct World {
+pub struct HostFacts {
     /// Whose the pid namespace is that the document names by path, if it does.
     pub pid: Shared,
     /// Whose the IPC namespace is that the document names by path, if it does.
@@ -184,9 +184,9 @@ impl Rule {
     ///
     /// # Errors
     /// No edit can make it true.
-    pub fn edits(&self, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-        let plans = self.answer(&subject.policy) != Answer::Allow && !self.only_refuses(&subject.policy);
-        if plans { (self.plan)(view, subject) } else { Ok(Vec::new()) }
+    pub fn edits(&self, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+        let plans = self.answer(&context.policy) != Answer::Allow && !self.only_refuses(&context.policy);
+        if plans { (self.plan)(view, context) } else { Ok(Vec::new()) }
     }
 
     /// Whether the rule refuses every violation and edits nothing.
@@ -198,9 +198,9 @@ impl Rule {
 
 /// Whether the limit for core dumps has to be the one that keeps the machine's program from being started: [`CORE_LIMIT`].
 #[must_use]
-pub fn limits_core_dumps(subject: &Subject) -> bool {
-    subject.world.core_dumps == CoreDumps::Program
-        && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
+pub fn limits_core_dumps(context: &RuleContext) -> bool {
+    context.host.core_dumps == CoreDumps::Program
+        && masked_paths::CORE_DUMPS.answer(&context.policy) != Answer::Allow
 }
 
 /// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.

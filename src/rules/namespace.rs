@@ -8,7 +8,7 @@ use oci_spec::runtime::LinuxNamespaceType;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
@@ -135,16 +135,16 @@ pub fn requested_network(view: &View) -> Result<RequestedNetwork, Violation> {
     Ok(path.map_or(RequestedNetwork::New(index), |path| RequestedNetwork::At(index, path.clone())))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(match requested_network(view)? {
         RequestedNetwork::Host if of_a_pod(view) => return Err(Violation::of(&RULE, HOST_NETWORK)),
-        RequestedNetwork::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
+        RequestedNetwork::Host if !context.policy.openings.is_empty() => return Err(opened_host()),
         RequestedNetwork::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
             op: EditOp::Append(json!({"type": "network"})),
             description: "added an empty network namespace in place of the host's".into(),
         }],
-        RequestedNetwork::At(index, path) if !stays(&path, subject) => vec![Edit {
+        RequestedNetwork::At(index, path) if !stays(&path, context) => vec![Edit {
             at: Pointer::to(&NAMESPACES).item(index).member("path"),
             op: EditOp::Remove,
             description: "replaced the network namespace given by path by an empty one".into(),
@@ -171,12 +171,12 @@ pub fn of_a_pinned_pod(view: &View) -> bool {
     all.any(|(name, value)| (&**name, &**value) == ("io.container.manager", "cri-o"))
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     match requested_network(view)? {
         RequestedNetwork::Host if of_a_pod(view) => Err(Violation::of(&RULE, HOST_NETWORK)),
-        RequestedNetwork::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
+        RequestedNetwork::Host if !context.policy.openings.is_empty() => Err(opened_host()),
         RequestedNetwork::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
-        RequestedNetwork::At(_, path) if !stays(&path, subject) => {
+        RequestedNetwork::At(_, path) if !stays(&path, context) => {
             Err(Violation::of(&RULE, format!("the network namespace {} was not sealed", path.display())))
         }
         RequestedNetwork::New(_) | RequestedNetwork::At(..) => Ok(()),
@@ -184,8 +184,8 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
 }
 
 /// Whether a namespace that is named by path is the container's.
-fn stays(path: &Path, subject: &Subject) -> bool {
-    subject.network.given() == Some(path)
+fn stays(path: &Path, context: &RuleContext) -> bool {
+    context.network.given() == Some(path)
 }
 
 fn opened_host() -> Violation {

@@ -4,7 +4,7 @@
 
 use oci_spec::runtime::LinuxNamespaceType::{self, Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
 
-use super::{RefusedBy, Rule, Shared, Subject, Violation, no_edits};
+use super::{RefusedBy, Rule, RuleContext, Shared, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -44,7 +44,7 @@ const TYPES: [(LinuxNamespaceType, &str, ByPath, &str); 8] = [
     (Time, "time", ByPath::Any, "offsets of clocks, fixed once a process is in it"),
 ];
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let against = |why: String| Err(Violation::of(&RULE, why));
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     for (kind, word, by_path, why) in TYPES {
@@ -71,7 +71,7 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
         }
         match by_path {
             ByPath::Any | ByPath::Rule(_) => {}
-            ByPath::Pods if subject.world.user == Shared::WithinPod => {}
+            ByPath::Pods if context.host.user == Shared::WithinPod => {}
             ByPath::Pods => {
                 return against(format!(
                     "the {word} namespace {shown} is not that of a member of an isolated pod ({why}); give the container \

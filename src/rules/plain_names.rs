@@ -1,7 +1,7 @@
 //! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
 //! and nothing that leads elsewhere. runc checks most of it, crun some, youki little.
 
-use super::{RefusedBy, Rule, Subject, Violation, no_edits};
+use super::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
 /// What is not a limit or a share: it moves processes, or hands the group on.
 const OF_THE_GROUP: &str = "cgroup.";
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let Some(linux) = &view.linux else { return Ok(()) };
     let refuse = |member: &str, value: &str, why: &str| {
         Err(Violation::of(&RULE, format!("linux.{member} {value:?} {why}; drop it")))

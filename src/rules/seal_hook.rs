@@ -9,7 +9,7 @@
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
-use super::{RefusedBy, RequestedNetwork, Rule, Subject, Violation, requested_network};
+use super::{RefusedBy, RequestedNetwork, Rule, RuleContext, Violation, requested_network};
 use crate::config::{Edit, EditOp, Hooks, Pointer, View};
 use crate::settings::Answer;
 
@@ -72,14 +72,14 @@ struct List<'v> {
     last: Option<&'static str>,
 }
 
-fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violation> {
+fn lists<'v>(view: &'v View, context: &RuleContext) -> Result<[List<'v>; 3], Violation> {
     let hooks = view.hooks.as_ref();
     let of = |list: fn(&Hooks) -> Option<&[Hook]>| hooks.and_then(list).unwrap_or_default();
     let prestart = of(|hooks| hooks.prestart.as_deref());
     // Runtimes run prestart first. A list that is not there stays so: it is deprecated.
     let others_prestart = prestart.iter().any(|hook| !is_ours(hook));
-    let close = closes(view, subject)?.then_some(CLOSE_FLAG);
-    let seals = subject.hook.as_ref().is_some_and(|hook| hook.seals);
+    let close = closes(view, context)?.then_some(CLOSE_FLAG);
+    let seals = context.hook.as_ref().is_some_and(|hook| hook.seals);
     Ok([
         List { member: "prestart", hooks: prestart, first: close.filter(|_| others_prestart), last: None },
         List {
@@ -99,16 +99,16 @@ fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violati
 
 /// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
 /// engine has made is closed before the runtime is called.
-fn closes(view: &View, subject: &Subject) -> Result<bool, Violation> {
-    Ok(!subject.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
+fn closes(view: &View, context: &RuleContext) -> Result<bool, Violation> {
+    Ok(!context.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if holds(view, subject).is_ok() {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    if holds(view, context).is_ok() {
         return Ok(Vec::new());
     }
     let mut edits = Vec::new();
-    for List { member, hooks, first, last } in lists(view, subject)? {
+    for List { member, hooks, first, last } in lists(view, context)? {
         for (index, _) in hooks.iter().enumerate().filter(|(_, hook)| is_ours(hook)) {
             edits.push(Edit {
                 at: Pointer::to(&["hooks", member]).item(index),
@@ -116,7 +116,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
                 description: format!("removed an earlier {member} hook of oci-isolate"),
             });
         }
-        let Some(ours) = &subject.hook else { continue };
+        let Some(ours) = &context.hook else { continue };
         let item = |flag| json!({"path": ours.program, "args": ours.args(flag)});
         let at = || Pointer::to(&["hooks", member]);
         let add = |flag, op: fn(Value) -> EditOp, word| Edit {
@@ -130,10 +130,10 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    for List { member, hooks, first, last } in lists(view, subject)? {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    for List { member, hooks, first, last } in lists(view, context)? {
         let is = |hook: Option<&Hook>, flag| {
-            hook.zip(subject.hook.as_ref()).is_some_and(|(hook, ours)| ours.is(hook, flag))
+            hook.zip(context.hook.as_ref()).is_some_and(|(hook, ours)| ours.is(hook, flag))
         };
         if first.is_some_and(|flag| !is(hooks.first(), flag)) {
             return Err(Violation::of(&RULE, format!("the first {member} hook is not ours")));

@@ -17,8 +17,8 @@ pub(super) const HOST_PID: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| Ok(plan(LinuxNamespaceType::Pid, subject.world.pid, view)),
-    holds: |view, subject| holds(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view),
+    plan: |view, context| Ok(plan(LinuxNamespaceType::Pid, context.host.pid, view)),
+    holds: |view, context| holds(&HOST_PID, LinuxNamespaceType::Pid, context.host.pid, view),
 };
 
 pub(super) const HOST_IPC: Rule = Rule {
@@ -28,8 +28,8 @@ pub(super) const HOST_IPC: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| Ok(plan(LinuxNamespaceType::Ipc, subject.world.ipc, view)),
-    holds: |view, subject| holds(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view),
+    plan: |view, context| Ok(plan(LinuxNamespaceType::Ipc, context.host.ipc, view)),
+    holds: |view, context| holds(&HOST_IPC, LinuxNamespaceType::Ipc, context.host.ipc, view),
 };
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];

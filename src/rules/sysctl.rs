@@ -3,7 +3,7 @@
 
 use oci_spec::runtime::LinuxNamespaceType;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
@@ -61,7 +61,7 @@ fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
     names.filter_map(move |name| Some((name, why(name)?)))
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     match found(view).next() {
         None => Ok(()),
         Some((name, why)) => Err(Violation::of(&RULE, format!("sysctl {name:?} {why}; drop --sysctl"))),

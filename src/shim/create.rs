@@ -84,10 +84,10 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         let bounds = call.settings.peers.clone();
         Opened { asked: openings, peers, bounds, never, host_name, hosts }
     });
-    if prepared.subject.world.empty.is_some() {
+    if prepared.subject.host.empty.is_some() {
         slot.make_empty_directory()?;
     }
-    if prepared.subject.world.empty_file.is_some() {
+    if prepared.subject.host.empty_file.is_some() {
         slot.make_empty_file()?;
     }
     let record = Record {
@@ -105,7 +105,7 @@ fn isolate(call: &Call, bundle: Bundle, policy: Policy) -> Result<Infallible> {
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
         network: prepared.subject.network,
-        confined: prepared.subject.world.confined,
+        confined: prepared.subject.host.confined,
         opened,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,

@@ -22,7 +22,7 @@ use crate::invocation::ArgvEdit;
 use crate::policy::{Openings, Policy};
 use crate::prepare;
 use crate::rewrite::{prove, rewrite};
-use crate::rules::{self, Subject, World};
+use crate::rules::{self, HostFacts, RuleContext};
 
 pub(super) fn exec(call: &Call) -> Result<Infallible> {
     let Some((_, record)) = found::record(call)? else { return call.runtime.exec(call.args, &[]) };
@@ -42,8 +42,9 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
         openings: Openings::default(),
         answers,
     };
-    let world = World { confined: record.confined, core_dumps: prepare::core_dumps(), ..World::default() };
-    let subject = Subject { policy, network: record.network.clone(), world, hook: None };
+    let host =
+        HostFacts { confined: record.confined, core_dumps: prepare::core_dumps(), ..HostFacts::default() };
+    let subject = RuleContext { policy, network: record.network.clone(), host, hook: None };
 
     // What crun execs has the caller's limits, unless its process file has some; runc gives it the container's.
     rules::check_core_dumps(&subject)?;
@@ -75,7 +76,7 @@ pub(super) fn exec(call: &Call) -> Result<Infallible> {
 /// Without a process file, runc and youki take what the command line does not say, capabilities and variables
 /// too, from the `config.json` that is in the bundle now. It has to hold to the rules as it did when the
 /// container was created.
-fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
+fn of_the_bundle(bundle: &Path, subject: &RuleContext) -> Result<()> {
     let path = bundle.join("config.json");
     if !path.try_exists().unwrap_or(true) {
         // crun has a copy, and the others say that it is missing.
@@ -92,7 +93,7 @@ fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
 /// A filtered copy of a process file, as a path that the runtime can open, under a descriptor from `first` on, and the
 /// rules that changed something; `None` when nothing has to change. The copy is in memory and goes with the runtime:
 /// whoever is killed in between, no file is left.
-fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
+fn filtered(path: &Path, subject: &RuleContext, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
     let uncertain = || format!("cannot read {shown} with certainty");

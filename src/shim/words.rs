@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::config::{Document, Edit, EditOp, Kind, Step};
 use crate::invocation::{Invocation, ParsedFlag};
 use crate::rewrite::{plan, prove};
-use crate::rules::Subject;
+use crate::rules::RuleContext;
 
 /// The flags that say something of the process, by their values, and the command.
 struct Words<'i> {
@@ -22,7 +22,7 @@ struct Words<'i> {
 /// A rule refuses the process, or does not hold of what is left.
 pub(super) fn removed<'i>(
     invocation: &'i Invocation,
-    subject: &Subject,
+    context: &RuleContext,
 ) -> Result<Vec<(&'static str, &'i ParsedFlag)>> {
     let mut words = Words {
         env: invocation.env.iter().collect(),
@@ -32,7 +32,7 @@ pub(super) fn removed<'i>(
     let text = words.process();
     let document = Document::parse(Kind::Process, text.as_bytes())?;
     let mut removed = Vec::new();
-    for (rule, edit) in plan(Kind::Process, &document.view()?, subject)? {
+    for (rule, edit) in plan(Kind::Process, &document.view()?, context)? {
         match words.flag(&edit) {
             _ if edit.op == EditOp::Note => {}
             Some(given) => removed.push((rule.name, given)),
@@ -44,7 +44,7 @@ pub(super) fn removed<'i>(
     words.caps.retain(stays);
     let text = words.process();
     let document = Document::parse(Kind::Process, text.as_bytes())?;
-    prove(Kind::Process, &document.view()?, subject)?;
+    prove(Kind::Process, &document.view()?, context)?;
     Ok(removed)
 }
 

@@ -13,7 +13,7 @@ mod table;
 
 use std::borrow::Cow;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 pub use table::{Capability, TABLE};
@@ -25,8 +25,8 @@ pub(super) const NETWORK: Rule = Rule {
     process: true,
     answers: &[Answer::Strip],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| plan(&NETWORK, view, subject),
-    holds: |view, subject| holds(&NETWORK, view, subject),
+    plan: |view, context| plan(&NETWORK, view, context),
+    holds: |view, context| holds(&NETWORK, view, context),
 };
 
 pub(super) const HOST: Rule = Rule {
@@ -36,8 +36,8 @@ pub(super) const HOST: Rule = Rule {
     process: true,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| plan(&HOST, view, subject),
-    holds: |view, subject| holds(&HOST, view, subject),
+    plan: |view, context| plan(&HOST, view, context),
+    holds: |view, context| holds(&HOST, view, context),
 };
 
 /// What becomes of a capability.
@@ -124,20 +124,20 @@ impl Found<'_> {
     }
 }
 
-fn found<'v>(rule: &Rule, view: &'v View, subject: &Subject) -> Vec<Found<'v>> {
+fn found<'v>(rule: &Rule, view: &'v View, context: &RuleContext) -> Vec<Found<'v>> {
     let sets = view.process.iter().flat_map(|process| &process.capabilities).flat_map(|c| c.sets());
     let all = sets.flat_map(|(set, names)| names.iter().enumerate().map(move |(i, name)| (set, i, &**name)));
     let against = |(set, index, name)| {
-        let against = against_name(name, subject.world.confined)?;
+        let against = against_name(name, context.host.confined)?;
         (against.rule.name == rule.name).then_some(Found { set, index, name, against })
     };
     all.filter_map(against).collect()
 }
 
-fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let found = found(rule, view, subject);
+fn plan(rule: &Rule, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let found = found(rule, view, context);
     // CAP_NET_ADMIN by another spelling is refused whatever the answer.
-    let refuses = rule.name == NETWORK.name || rule.answer(&subject.policy) == Answer::Refuse;
+    let refuses = rule.name == NETWORK.name || rule.answer(&context.policy) == Answer::Refuse;
     if let Some(refused) = found.iter().find(|found| refuses && found.against.fate == Fate::Refused) {
         return Err(refused.violation(view));
     }
@@ -149,8 +149,8 @@ fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violat
     Ok(found.into_iter().map(edit).collect())
 }
 
-fn holds(rule: &Rule, view: &View, subject: &Subject) -> Result<(), Violation> {
-    let found = found(rule, view, subject);
+fn holds(rule: &Rule, view: &View, context: &RuleContext) -> Result<(), Violation> {
+    let found = found(rule, view, context);
     let refused = found.iter().find(|found| found.against.fate == Fate::Refused);
     refused.or(found.first()).map_or(Ok(()), |found| Err(found.violation(view)))
 }

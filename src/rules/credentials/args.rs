@@ -5,7 +5,7 @@
 
 use super::values;
 use crate::config::{Edit, EditOp, Hooks, Pointer, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -40,7 +40,7 @@ fn before<'a>(args: &[&'a str], index: usize) -> &'a str {
     index.checked_sub(1).map_or("", |before| args[before])
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let args = view.process.iter().flat_map(|process| process.args.iter().flatten());
     check("", &args.map(|arg| &**arg).collect::<Vec<_>>())?;
     view.hooks.iter().flat_map(Hooks::inside).try_for_each(|(list, index, hook)| {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::rules::mount::{clean, is_within};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -134,14 +134,14 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
 }
 
 /// The paths that are not among the masked ones yet.
-fn missing<'s>(view: &View, subject: &'s Subject) -> Vec<&'s str> {
+fn missing<'s>(view: &View, context: &'s RuleContext) -> Vec<&'s str> {
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
-    let paths = subject.world.credential_files.paths.iter().map(String::as_str);
+    let paths = context.host.credential_files.paths.iter().map(String::as_str);
     paths.filter(|path| !masked.iter().any(|masked| masked == path)).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    check(view, subject)?;
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    check(view, context)?;
     let mask = |path: &str| Edit {
         at: Pointer::to(&["linux", "maskedPaths"]),
         op: EditOp::Append(json!(path)),
@@ -152,23 +152,23 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         op: EditOp::Note,
         description: format!("not all directories below {path} were searched for credential files"),
     };
-    let notes = subject.world.credential_files.unsearched.iter().map(note);
-    Ok(missing(view, subject).into_iter().map(mask).chain(notes).collect())
+    let notes = context.host.credential_files.unsearched.iter().map(note);
+    Ok(missing(view, context).into_iter().map(mask).chain(notes).collect())
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    check(view, subject)?;
-    match missing(view, subject).first() {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    check(view, context)?;
+    match missing(view, context).first() {
         None => Ok(()),
         Some(path) => Err(Violation::of(&RULE, format!("{path} is not masked"))),
     }
 }
 
 /// What masking cannot put right.
-fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn check(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
     check_home(entries.map(|entry| &**entry))?;
-    match &subject.world.credential_files.refused {
+    match &context.host.credential_files.refused {
         None => Ok(()),
         Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
     }

@@ -16,7 +16,7 @@ mod values;
 use oci_spec::runtime::Hook;
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Hooks, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
@@ -94,23 +94,23 @@ struct OfHook<'v> {
     stray: Stray<'v>,
 }
 
-fn of_hooks<'v>(view: &'v View, subject: &Subject) -> Vec<OfHook<'v>> {
+fn of_hooks<'v>(view: &'v View, context: &RuleContext) -> Vec<OfHook<'v>> {
     let hooks = view.hooks.iter().flat_map(Hooks::inside);
     let of_hook = |(list, hook, it): (&'static str, usize, &'v Hook)| {
         let env = it.env().as_deref().unwrap_or_default().iter().map(String::as_str);
-        let strays = strays(env, &subject.policy.credentials).into_iter();
+        let strays = strays(env, &context.policy.credentials).into_iter();
         strays.map(move |stray| OfHook { list, hook, stray })
     };
     hooks.flat_map(of_hook).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let remove_from_hook = |OfHook { list, hook, stray }: OfHook| Edit {
         at: Pointer::to(&["hooks", list]).item(hook).member("env").item(stray.index),
         op: EditOp::Remove,
         description: format!("removed variable {} of {list} hook {hook} ({})", stray.name, stray.because),
     };
-    let mut edits: Vec<Edit> = of_hooks(view, subject).into_iter().map(remove_from_hook).collect();
+    let mut edits: Vec<Edit> = of_hooks(view, context).into_iter().map(remove_from_hook).collect();
     if view.process.is_none() {
         return Ok(edits);
     }
@@ -120,7 +120,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         op: EditOp::Remove,
         description: format!("removed variable {} ({})", stray.name, stray.because),
     };
-    edits.extend(strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove));
+    edits.extend(strays(entries.clone(), &context.policy.credentials).into_iter().map(remove));
     if !metadata_is_settled(entries) {
         let (name, value) = NO_METADATA;
         edits.push(Edit {
@@ -132,8 +132,8 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    if let Some(OfHook { list, hook, stray }) = of_hooks(view, subject).first() {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    if let Some(OfHook { list, hook, stray }) = of_hooks(view, context).first() {
         let why = format!("variable {} of {list} hook {hook} is there ({})", stray.name, stray.because);
         return Err(Violation::of(&RULE, why));
     }
@@ -141,7 +141,7 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
         return Ok(());
     }
     let entries = entries(view)?;
-    if let Some(stray) = strays(entries.clone(), &subject.policy.credentials).first() {
+    if let Some(stray) = strays(entries.clone(), &context.policy.credentials).first() {
         return Err(Violation::of(&RULE, format!("variable {} is there ({})", stray.name, stray.because)));
     }
     if !metadata_is_settled(entries) {

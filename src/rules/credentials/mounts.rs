@@ -7,7 +7,7 @@ use super::places::{IN_HOMES, Masked, Place};
 use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mount::{clean, is_bind, is_within};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -18,7 +18,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
     refused_by: RefusedBy::Holds,
     plan,
-    holds: |view, subject| match found(view, subject).first() {
+    holds: |view, context| match found(view, context).first() {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is mounted", &*mount.destination))),
     },
@@ -44,17 +44,17 @@ const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
 const POINTERS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
 
 /// Whether a mount goes for what it carries, so that no other rule has to judge it.
-pub(in crate::rules) fn goes(view: &View, mount: &Mount, subject: &Subject) -> bool {
-    RULE.answer(&subject.policy) == Answer::Strip && is_credential(view, mount, subject)
+pub(in crate::rules) fn goes(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+    RULE.answer(&context.policy) == Answer::Strip && is_credential(view, mount, context)
 }
 
-fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
+fn is_credential(view: &View, mount: &Mount, context: &RuleContext) -> bool {
     let destination = clean(&mount.destination);
     if is_destination(&destination) {
         return true;
     }
     let Some(source) = mount.source.as_deref().filter(|_| is_bind(mount)) else { return false };
-    let real = subject.world.sources.get(source).and_then(|source| source.real.to_str());
+    let real = context.host.sources.get(source).and_then(|source| source.real.to_str());
     let projected = |source: &str| source.contains("/kubernetes.io~projected/");
     [Some(source), real]
         .into_iter()
@@ -100,16 +100,16 @@ fn holds_a_token(view: &View, directory: &str) -> bool {
     tokens.any(|(_, file)| is_within(&clean(file), directory))
 }
 
-fn found<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
+fn found<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Mount<'v>)> {
     let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
-    list.filter(|(_, mount)| is_credential(view, mount, subject)).collect()
+    list.filter(|(_, mount)| is_credential(view, mount, context)).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, mount): (usize, &Mount)| Edit {
         at: Pointer::to(&["mounts"]).item(index),
         op: EditOp::Remove,
         description: format!("removed the mount at {}, which carries credentials", &*mount.destination),
     };
-    Ok(found(view, subject).into_iter().map(edit).collect())
+    Ok(found(view, context).into_iter().map(edit).collect())
 }

@@ -4,7 +4,7 @@
 
 use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
 use crate::config::{Edit, EditOp, Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject};
+use crate::rules::{RefusedBy, Rule, RuleContext};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,17 +14,17 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Set],
     refused_by: RefusedBy::Plan,
-    plan: |view: &View, subject| {
+    plan: |view: &View, context| {
         let channel = |(index, mount, source): (usize, &Mount, &Source)| {
             let description = format!(
                 "{} is a data channel: {}",
                 &*mount.destination,
-                describe(view, mount, source, subject)?
+                describe(view, mount, source, context)?
             );
-            stays(view, mount, subject).then_some(Edit { at: at(index), op: EditOp::Note, description })
+            stays(view, mount, context).then_some(Edit { at: at(index), op: EditOp::Note, description })
         };
-        let root = subject.world.root.as_ref().and_then(of_root).map(root::note);
-        Ok(root.into_iter().chain(binds(view, subject).filter_map(channel)).collect())
+        let root = context.host.root.as_ref().and_then(of_root).map(root::note);
+        Ok(root.into_iter().chain(binds(view, context).filter_map(channel)).collect())
     },
     holds: |_, _| Ok(()),
 };
@@ -46,7 +46,7 @@ fn of_root(root: &Source) -> Option<String> {
     Some(format!("/ may be a data channel: others may use {shown}{}{searched}", fifo.unwrap_or_default()))
 }
 
-fn describe(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
+fn describe(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> Option<String> {
     let shown = source.real.display();
     if let Some(name) = network_fs::network(source) {
         return Some(format!("{shown} lies on {name}"));
@@ -59,8 +59,8 @@ fn describe(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> O
         let fifo = source.fifos.first().map(|fifo| format!(", with the FIFO {}", fifo.display()));
         return Some(format!("{shown} is shared and writable{}{searched}", fifo.unwrap_or_default()));
     }
-    let overlaid = overlay::RULE.answer(&subject.policy) == Answer::Set;
-    match overlay::obstacle(view, mount, source, subject) {
+    let overlaid = overlay::RULE.answer(&context.policy) == Answer::Set;
+    match overlay::obstacle(view, mount, source, context) {
         Some(why) => Some(format!("{shown} stays a bind mount, since {why}{searched}")),
         None if !overlaid => Some(format!("{shown} stays a bind mount{searched}")),
         None => None,

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::mount::{has, options};
-use super::{Rule, Subject, Violation, credentials};
+use super::{Rule, RuleContext, Violation, credentials};
 use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 
@@ -146,8 +146,8 @@ fn is_readonly(mount: &Mount) -> bool {
 
 /// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
 /// else stands against.
-fn stays(view: &View, mount: &Mount, subject: &Subject) -> bool {
-    !credentials::mounts::goes(view, mount, subject)
+fn stays(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+    !credentials::mounts::goes(view, mount, context)
 }
 
 fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
@@ -157,18 +157,18 @@ fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)
 /// The bind mounts among them, with what is behind the source.
 fn binds<'v>(
     view: &'v View<'v>,
-    subject: &'v Subject,
+    context: &'v RuleContext,
 ) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
-    let source = |mount: &Mount| subject.world.sources.get(&**mount.source.as_ref()?);
+    let source = |mount: &Mount| context.host.sources.get(&**mount.source.as_ref()?);
     mounts(view)
         .filter(|(_, mount)| is_bind(mount))
         .filter_map(move |(i, mount)| Some((i, mount, source(mount)?)))
 }
 
 /// What is behind the layers of a mount that is an overlay.
-fn layer_sources<'v>(mount: &'v Mount, subject: &'v Subject) -> impl Iterator<Item = &'v Source> {
+fn layer_sources<'v>(mount: &'v Mount, context: &'v RuleContext) -> impl Iterator<Item = &'v Source> {
     let layers = if is_bind(mount) { Vec::new() } else { sources(mount) };
-    layers.into_iter().filter_map(|layer| subject.world.sources.get(&*layer))
+    layers.into_iter().filter_map(|layer| context.host.sources.get(&*layer))
 }
 
 fn at(index: usize) -> Pointer {
@@ -184,8 +184,12 @@ fn shown(mount: &Mount, source: &Source) -> String {
 }
 
 /// Removes the mounts that violate the rule, or refuses the first.
-fn plan_removal(rule: &Rule, found: Vec<(usize, String)>, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if rule.answer(&subject.policy) == Answer::Refuse {
+fn plan_removal(
+    rule: &Rule,
+    found: Vec<(usize, String)>,
+    context: &RuleContext,
+) -> Result<Vec<Edit>, Violation> {
+    if rule.answer(&context.policy) == Answer::Refuse {
         none(rule, &found)?;
     }
     Ok(removals(found))

@@ -4,7 +4,7 @@
 
 use super::{Class, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,34 +14,34 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Allow, Answer::Refuse, Answer::Strip],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| {
-        root(subject)?;
-        Ok(removals(found(view, subject)))
+    plan: |view, context| {
+        root(context)?;
+        Ok(removals(found(view, context)))
     },
-    holds: |view, subject| {
-        root(subject)?;
-        none(&RULE, &found(view, subject))
+    holds: |view, context| {
+        root(context)?;
+        none(&RULE, &found(view, context))
     },
 };
 
-fn root(subject: &Subject) -> Result<(), Violation> {
+fn root(context: &RuleContext) -> Result<(), Violation> {
     let against = |root: &Source| Some(format!("lies on {}, which is not this machine's", network(root)?));
-    root::judge(&RULE, subject, against)
+    root::judge(&RULE, context, against)
 }
 
-fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
+fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
     let against = |(index, mount, source): (usize, &Mount, &Source)| {
-        let name = network(source).filter(|_| stays(view, mount, subject))?;
+        let name = network(source).filter(|_| stays(view, mount, context))?;
         Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
     };
     let of_overlay = |(index, mount): (usize, &Mount)| {
-        let name = layer_sources(mount, subject).find_map(network)?;
+        let name = layer_sources(mount, context).find_map(network)?;
         Some((
             index,
             format!("a layer of {} lies on {name}, which is not this machine's", &*mount.destination),
         ))
     };
-    binds(view, subject).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
+    binds(view, context).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
 }
 
 /// The network file system that a source lies on, or brings along.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::known_options::{KNOWN, is_known, is_label};
 use super::{is_bind, mounts, options};
 use crate::config::{Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation, no_edits};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -25,7 +25,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     holds,
 };
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let label = view.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default();
     if !label.is_empty() && !is_label(label) {
         // Runtimes put it between double quotes.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, pod, stays};
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -23,7 +23,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan,
-    holds: |view, subject| match wanted(view, subject).first() {
+    holds: |view, context| match wanted(view, context).first() {
         None => Ok(()),
         Some((_, mount, _)) => {
             Err(Violation::of(&RULE, format!("{} is a read-only bind mount", &*mount.destination)))
@@ -47,28 +47,28 @@ const RENEWED: [&str; 4] = [
     "kubernetes.io~secret",
 ];
 
-fn wanted<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
+fn wanted<'v>(view: &'v View<'v>, context: &'v RuleContext) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
     let possible = |(_, mount, source): &(usize, &Mount, &Source)| {
-        obstacle(view, mount, source, subject).is_none() && stays(view, mount, subject)
+        obstacle(view, mount, source, context).is_none() && stays(view, mount, context)
     };
-    readonly(view, subject).filter(possible).collect()
+    readonly(view, context).filter(possible).collect()
 }
 
 /// The directories that are mounted read-only.
 pub(super) fn readonly<'v>(
     view: &'v View<'v>,
-    subject: &'v Subject,
+    context: &'v RuleContext,
 ) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
-    let binds = binds(view, subject);
+    let binds = binds(view, context);
     binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
 }
 
 /// Whether the rule makes it an overlay.
-pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> bool {
-    RULE.answer(&subject.policy) == Answer::Set
+pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> bool {
+    RULE.answer(&context.policy) == Answer::Set
         && source.node == Node::Directory
         && is_readonly(mount)
-        && obstacle(view, mount, source, subject).is_none()
+        && obstacle(view, mount, source, context).is_none()
 }
 
 /// Why a read-only directory stays a bind mount.
@@ -76,14 +76,14 @@ pub(super) fn obstacle(
     view: &View,
     mount: &Mount,
     source: &Source,
-    subject: &Subject,
+    context: &RuleContext,
 ) -> Option<&'static str> {
     let real = source.real.to_str();
     let known = |option: &str| FLAGS.contains(&option) || OF_BINDS.contains(&option);
     let renewed = |real: &str| real.split('/').any(|component| RENEWED.contains(&component));
     match real {
-        _ if subject.world.empty.is_none() => Some("there is no directory for the lower layer"),
-        _ if subject.world.in_user_namespace => Some("the container has a user namespace"),
+        _ if context.host.empty.is_none() => Some("there is no directory for the lower layer"),
+        _ if context.host.in_user_namespace => Some("the container has a user namespace"),
         _ if source.file_system.class != Class::Local => Some("its file system cannot be a layer"),
         _ if has(mount, &["rbind"]) && !source.below.is_empty() => Some("there are mounts below it"),
         _ if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() => Some("its ids are mapped"),
@@ -93,16 +93,16 @@ pub(super) fn obstacle(
         Some(real) if real.contains([':', ',', '\\']) => {
             Some("its path has a character that options separate by")
         }
-        Some(_) if pod::is_of_pod(view, source, subject) => Some("it is the pod's own"),
+        Some(_) if pod::is_of_pod(view, source, context) => Some("it is the pod's own"),
         Some(real) if renewed(real) => Some("kubelet renews it"),
         Some(_) => None,
     }
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let Some(empty) = &subject.world.empty else { return Ok(Vec::new()) };
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let Some(empty) = &context.host.empty else { return Ok(Vec::new()) };
     let mut edits = Vec::new();
-    for (index, mount, source) in wanted(view, subject) {
+    for (index, mount, source) in wanted(view, context) {
         let mut words: Vec<String> =
             options(mount).filter(|option| FLAGS.contains(option)).map(str::to_owned).collect();
         if !words.iter().any(|word| word == "ro") {

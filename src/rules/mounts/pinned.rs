@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Class, Source, binds, clean, is_within, mounts};
 use crate::config::View;
-use crate::rules::Subject;
+use crate::rules::RuleContext;
 
 /// A bind mount, and what was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Pinned {
 /// The bind mounts that can be compared: not those that a later mount or a mask covers, and not those on file systems whose
 /// inodes are not the same for every look (network file systems; overlays, on which a file that is written is another).
 #[must_use]
-pub fn pinned(view: &View, subject: &Subject) -> Vec<Pinned> {
+pub fn pinned(view: &View, context: &RuleContext) -> Vec<Pinned> {
     let destinations: Vec<String> = mounts(view).map(|(_, mount)| clean(&mount.destination)).collect();
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let is_covered = |index: usize| {
@@ -35,7 +35,7 @@ pub fn pinned(view: &View, subject: &Subject) -> Vec<Pinned> {
     let comparable = |source: &&Source| {
         !matches!(source.file_system.class, Class::Network) && source.file_system.name != "overlay"
     };
-    binds(view, subject)
+    binds(view, context)
         .filter(|(index, _, source)| comparable(source) && !is_covered(*index))
         .filter_map(|(index, mount, source)| {
             let (dev, ino) = source.identity?;

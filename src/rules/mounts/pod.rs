@@ -2,11 +2,11 @@
 
 use super::Source;
 use crate::config::View;
-use crate::rules::Subject;
+use crate::rules::RuleContext;
 
 /// Whether a volume belongs to the container's own pod, all of which is in one sealed network.
-pub(super) fn is_of_pod(view: &View, source: &Source, subject: &Subject) -> bool {
-    subject.network.is_joined() && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
+pub(super) fn is_of_pod(view: &View, source: &Source, context: &RuleContext) -> bool {
+    context.network.is_joined() && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
 }
 
 /// The directory of the pod, told by the hosts file that kubelet gives to each of its containers.

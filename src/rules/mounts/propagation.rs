@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{at, is_bind, mounts, options, stays};
 use crate::config::{Edit, EditOp, JsonText, Mount, Pointer, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -49,16 +49,19 @@ fn is_open(mount: &Mount) -> bool {
     is_bind(mount) && !options(mount).any(|option| PRIVATE.contains(&option))
 }
 
-fn concerned<'v>(view: &'v View<'v>, subject: &'v Subject) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
+fn concerned<'v>(
+    view: &'v View<'v>,
+    context: &'v RuleContext,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
     mounts(view).filter(move |(_, mount)| {
-        (is_open(mount) || sharing(mount).next().is_some()) && stays(view, mount, subject)
+        (is_open(mount) || sharing(mount).next().is_some()) && stays(view, mount, context)
     })
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if RULE.answer(&subject.policy) == Answer::Refuse {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    if RULE.answer(&context.policy) == Answer::Refuse {
         // What nobody asked for is no reason to refuse.
-        asked(view, subject)?;
+        asked(view, context)?;
     }
     let mut edits = Vec::new();
     if !is_private(of_root(view)) {
@@ -71,7 +74,7 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
             },
         });
     }
-    for (index, mount) in concerned(view, subject) {
+    for (index, mount) in concerned(view, context) {
         let options = || at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
             at: options().item(option),
@@ -89,11 +92,11 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn asked(view: &View, context: &RuleContext) -> Result<(), Violation> {
     if let Some(how) = shared(view) {
         return Err(Violation::of(&RULE, format!("the root file system's propagation is {how:?}")));
     }
-    for (_, mount) in concerned(view, subject) {
+    for (_, mount) in concerned(view, context) {
         if let Some((_, word)) = sharing(mount).next() {
             return Err(Violation::of(
                 &RULE,
@@ -104,12 +107,12 @@ fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
     Ok(())
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    asked(view, subject)?;
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    asked(view, context)?;
     if !is_private(of_root(view)) {
         return Err(Violation::of(&RULE, "the root file system is not private"));
     }
-    match concerned(view, subject).find(|(_, mount)| is_open(mount)) {
+    match concerned(view, context).find(|(_, mount)| is_open(mount)) {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is not private", &*mount.destination))),
     }

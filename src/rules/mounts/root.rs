@@ -3,15 +3,15 @@
 
 use super::Source;
 use crate::config::{Edit, EditOp, Pointer};
-use crate::rules::{Rule, Subject, Violation};
+use crate::rules::{Rule, RuleContext, Violation};
 
 /// Refuses a root file system that something stands against.
 pub(super) fn judge(
     rule: &Rule,
-    subject: &Subject,
+    context: &RuleContext,
     against: impl Fn(&Source) -> Option<String>,
 ) -> Result<(), Violation> {
-    let Some(root) = &subject.world.root else { return Ok(()) };
+    let Some(root) = &context.host.root else { return Ok(()) };
     let why = |what| Violation::of(rule, format!("the root file system {} {what}", root.real.display()));
     against(root).map_or(Ok(()), |what| Err(why(what)))
 }

@@ -15,7 +15,7 @@ use super::{
     root, shown, stays, system,
 };
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -25,21 +25,21 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| {
-        root(subject)?;
-        let found = found(view, subject);
-        let mut edits = plan_removal(&RULE, found.against, subject)?;
+    plan: |view, context| {
+        root(context)?;
+        let found = found(view, context);
+        let mut edits = plan_removal(&RULE, found.against, context)?;
         edits.extend(found.injected.into_iter().map(|(index, description)| Edit {
             at: at(index),
             op: EditOp::Remove,
             description,
         }));
-        edits.extend(found.open.into_iter().map(|(index, open)| cover(index, &open, subject)));
+        edits.extend(found.open.into_iter().map(|(index, open)| cover(index, &open, context)));
         Ok(edits)
     },
-    holds: |view, subject| {
-        root(subject)?;
-        let Found { against, injected, open } = found(view, subject);
+    holds: |view, context| {
+        root(context)?;
+        let Found { against, injected, open } = found(view, context);
         let open = open.into_iter().map(|(index, open)| (index, format!("{} is not covered", open[0])));
         none(&RULE, &against.into_iter().chain(injected).chain(open).collect::<Vec<_>>())
     },
@@ -62,21 +62,21 @@ struct Found {
 }
 
 /// Sockets in the root file system are not covered: where another container runs on it, or a daemon, there are more to come.
-fn root(subject: &Subject) -> Result<(), Violation> {
+fn root(context: &RuleContext) -> Result<(), Violation> {
     // What is mounted below it is refused by its name.
-    if system::RULE.answer(&subject.policy) != Answer::Allow && system::root(subject).is_err() {
+    if system::RULE.answer(&context.policy) != Answer::Allow && system::root(context).is_err() {
         return Ok(());
     }
-    root::judge(&RULE, subject, |root| {
+    root::judge(&RULE, context, |root| {
         let socket = root.sockets.first()?.display();
         Some(format!("holds the socket {socket}, to which a process is bound; {REMEDY_OF_ROOT}"))
     })
 }
 
-fn found(view: &View, subject: &Subject) -> Found {
+fn found(view: &View, context: &RuleContext) -> Found {
     let mut found = Found::default();
     let mut total = 0;
-    for (index, mount, source) in binds(view, subject) {
+    for (index, mount, source) in binds(view, context) {
         if let Some(daemon) = gpu_daemons::of(source) {
             let description = format!("removed a mount: {} leads to {daemon}", shown(mount, source));
             found.injected.push((index, description));
@@ -86,13 +86,13 @@ fn found(view: &View, subject: &Subject) -> Found {
             Node::Socket => "is a socket".to_owned(),
             Node::Fifo => "is a FIFO".to_owned(),
             Node::Unclear(why) => format!("cannot be looked at: {why}"),
-            Node::Directory => match seen(view, mount, source, subject) {
+            Node::Directory => match seen(view, mount, source, context) {
                 Err(why) => why,
                 Ok(seen) => {
                     total += seen.len();
-                    let open: Vec<String> = missing(view, index, seen, subject);
-                    if total <= COVERED && subject.world.empty_file.is_some() {
-                        if !open.is_empty() && stays(view, mount, subject) {
+                    let open: Vec<String> = missing(view, index, seen, context);
+                    if total <= COVERED && context.host.empty_file.is_some() {
+                        if !open.is_empty() && stays(view, mount, context) {
                             found.open.push((index, open));
                         }
                         continue;
@@ -105,7 +105,7 @@ fn found(view: &View, subject: &Subject) -> Found {
             },
             _ => continue,
         };
-        if stays(view, mount, subject) {
+        if stays(view, mount, context) {
             let drop = mount.source.as_deref().unwrap_or_default();
             found.against.push((index, format!("{} {why}; drop -v {drop}", shown(mount, source))));
         }
@@ -114,13 +114,13 @@ fn found(view: &View, subject: &Subject) -> Found {
 }
 
 /// Where the container would see the sockets of a directory, and what else it could write to in spite of a read-only mount.
-fn seen(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Result<Vec<String>, String> {
+fn seen(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> Result<Vec<String>, String> {
     let readonly = is_readonly(mount);
     let fifos = source.fifos.iter().filter(|_| readonly);
     let mut all = source.sockets.iter().chain(fifos).peekable();
     if all.peek().is_none()
-        || pod::is_of_pod(view, source, subject)
-        || overlay::becomes_overlay(view, mount, source, subject)
+        || pod::is_of_pod(view, source, context)
+        || overlay::becomes_overlay(view, mount, source, context)
     {
         return Ok(Vec::new());
     }
@@ -136,21 +136,21 @@ fn seen(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Resul
 }
 
 /// Those that no mount right behind the directory covers.
-fn missing(view: &View, index: usize, places: Vec<String>, subject: &Subject) -> Vec<String> {
+fn missing(view: &View, index: usize, places: Vec<String>, context: &RuleContext) -> Vec<String> {
     if places.is_empty() {
         return places;
     }
     let is_cover = |mount: &&Mount| {
-        mount.source.as_deref() == subject.world.empty_file.as_deref() && has(mount, &["bind"])
+        mount.source.as_deref() == context.host.empty_file.as_deref() && has(mount, &["bind"])
     };
     let behind = mounts(view).skip(index + 1).map(|(_, mount)| mount).take_while(is_cover);
     let covered: Vec<&str> = behind.map(|mount| &*mount.destination).collect();
     places.into_iter().filter(|place| !covered.contains(&place.as_str())).collect()
 }
 
-fn cover(index: usize, places: &[String], subject: &Subject) -> Edit {
+fn cover(index: usize, places: &[String], context: &RuleContext) -> Edit {
     let options = json!(["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"]);
-    let source = &subject.world.empty_file;
+    let source = &context.host.empty_file;
     let over = |place| json!({"destination": place, "type": "bind", "source": source, "options": options});
     Edit {
         at: at(index),

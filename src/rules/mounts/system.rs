@@ -14,7 +14,7 @@ use super::{
 };
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::devices::is_usual_source;
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -24,19 +24,19 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| {
-        root(subject)?;
-        let replaced = mounts(view).filter(|(_, mount)| is_sys_of_rootless(mount, subject));
+    plan: |view, context| {
+        root(context)?;
+        let replaced = mounts(view).filter(|(_, mount)| is_sys_of_rootless(mount, context));
         let mut edits: Vec<Edit> = replaced.flat_map(|(index, mount)| own_sysfs(index, mount)).collect();
-        let found = found(view, subject).into_iter();
+        let found = found(view, context).into_iter();
         let found = found.filter(|(index, _)| !edits.iter().any(|edit| edit.at == at(*index).member("type")));
-        let removed = plan_removal(&RULE, found.collect(), subject)?;
+        let removed = plan_removal(&RULE, found.collect(), context)?;
         edits.extend(removed);
         Ok(edits)
     },
-    holds: |view, subject| {
-        root(subject)?;
-        none(&RULE, &found(view, subject))
+    holds: |view, context| {
+        root(context)?;
+        none(&RULE, &found(view, context))
     },
 };
 
@@ -99,9 +99,9 @@ const OWN: [&str; 8] = ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "o
 
 /// A rootless Podman binds the machine's `/sys` for `--network=host`, since a user has no right to a sysfs of the host's
 /// network. The container gets a network namespace of its own instead, and with it that right.
-fn is_sys_of_rootless(mount: &Mount, subject: &Subject) -> bool {
-    let source = || subject.world.sources.get(mount.source.as_deref()?)?.system;
-    subject.world.in_user_namespace
+fn is_sys_of_rootless(mount: &Mount, context: &RuleContext) -> bool {
+    let source = || context.host.sources.get(mount.source.as_deref()?)?.system;
+    context.host.in_user_namespace
         && is_bind(mount)
         && clean(&mount.destination) == "/sys"
         && source() == Some("/sys")
@@ -121,8 +121,8 @@ fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
 }
 
 /// The root file system, which brings along all that is mounted below it.
-pub(super) fn root(subject: &Subject) -> Result<(), Violation> {
-    root::judge(&RULE, subject, |root| {
+pub(super) fn root(context: &RuleContext) -> Result<(), Violation> {
+    root::judge(&RULE, context, |root| {
         if let (None, Some(held)) = (root.system, root.holds) {
             return Some(format!("holds {held}; use another directory"));
         }
@@ -134,15 +134,15 @@ pub(super) fn root(subject: &Subject) -> Result<(), Violation> {
     })
 }
 
-fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
-    let why = |mount: &Mount| if is_bind(mount) { of_bind(mount, subject) } else { of_other(mount, subject) };
-    let against = |(index, mount)| Some((index, why(mount).filter(|_| stays(view, mount, subject))?));
+fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
+    let why = |mount: &Mount| if is_bind(mount) { of_bind(mount, context) } else { of_other(mount, context) };
+    let against = |(index, mount)| Some((index, why(mount).filter(|_| stays(view, mount, context))?));
     mounts(view).filter_map(against).collect()
 }
 
-fn of_bind(mount: &Mount, subject: &Subject) -> Option<String> {
-    let source = subject.world.sources.get(mount.source.as_deref()?)?;
-    let drivers = &subject.world.drivers;
+fn of_bind(mount: &Mount, context: &RuleContext) -> Option<String> {
+    let source = context.host.sources.get(mount.source.as_deref()?)?;
+    let drivers = &context.host.drivers;
     let what = match source.node {
         Node::Character(major, minor) if is_usual_source(major, minor, drivers) => return None,
         Node::Character(major, minor) => format!("is the device c {major}:{minor}"),
@@ -192,19 +192,19 @@ fn against(source: &Source) -> Option<String> {
     })
 }
 
-fn of_other(mount: &Mount, subject: &Subject) -> Option<String> {
+fn of_other(mount: &Mount, context: &RuleContext) -> Option<String> {
     let destination = clean(&mount.destination);
     let shown = &*mount.destination;
     match mount.kind.as_deref().unwrap_or_default() {
         kind @ ("proc" | "sysfs") => {
             let place = if kind == "proc" { "/proc" } else { "/sys" };
             // In a user namespace files of the kernel belong to nobody.
-            let stays = destination == place || subject.world.confined;
+            let stays = destination == place || context.host.confined;
             (!stays)
                 .then(|| format!("{shown} is a {kind} outside of {place}, where nothing covers it; drop it"))
         }
         "overlay" => {
-            let mut layers = layer_sources(mount, subject);
+            let mut layers = layer_sources(mount, context);
             let found = layers.find_map(|layer| Some((layer.real.display(), against(layer)?)));
             found.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it"))
         }

@@ -3,7 +3,7 @@
 
 use super::{Class, Node, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
 use crate::config::{Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -13,33 +13,33 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| {
-        root(subject)?;
-        Ok(removals(found(view, subject)))
+    plan: |view, context| {
+        root(context)?;
+        Ok(removals(found(view, context)))
     },
-    holds: |view, subject| {
-        root(subject)?;
-        none(&RULE, &found(view, subject))
+    holds: |view, context| {
+        root(context)?;
+        none(&RULE, &found(view, context))
     },
 };
 
 const SETTING: &str = "[rules] mount-unknown-fs = \"allow\"";
 
-fn root(subject: &Subject) -> Result<(), Violation> {
+fn root(context: &RuleContext) -> Result<(), Violation> {
     let against = |root: &Source| Some(format!("{}; use another, or set {SETTING}", lies_on(root)?));
-    root::judge(&RULE, subject, against)
+    root::judge(&RULE, context, against)
 }
 
-fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
+fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
     let of_bind = |(index, mount, source): (usize, &Mount, &Source)| {
-        let lies = lies_on(source).filter(|_| stays(view, mount, subject))?;
+        let lies = lies_on(source).filter(|_| stays(view, mount, context))?;
         Some((index, format!("{} {lies}; drop it, or set {SETTING}", shown(mount, source))))
     };
     let of_overlay = |(index, mount)| {
-        let lies = layer_sources(mount, subject).find_map(lies_on);
+        let lies = layer_sources(mount, context).find_map(lies_on);
         Some((index, format!("a layer of {} {}; drop it, or set {SETTING}", &*mount.destination, lies?)))
     };
-    binds(view, subject).filter_map(of_bind).chain(mounts(view).filter_map(of_overlay)).collect()
+    binds(view, context).filter_map(of_bind).chain(mounts(view).filter_map(of_overlay)).collect()
 }
 
 fn lies_on(source: &Source) -> Option<String> {

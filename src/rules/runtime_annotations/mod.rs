@@ -5,7 +5,7 @@
 
 mod known;
 
-use super::{RefusedBy, Rule, Subject, Violation};
+use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
@@ -67,7 +67,7 @@ fn is(known: &str, name: &str) -> bool {
     if known.ends_with('.') { name.starts_with(known) } else { name == known }
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let Some((name, why)) = found(view).next() else { return Ok(()) };
     let name = shown(name);
     let why = match why {

@@ -22,7 +22,7 @@ use lists::FAMILIES;
 use profile::{Action, Profile};
 use serde::Serialize;
 
-use super::{RefusedBy, Rule, Subject, Violation, limits_core_dumps};
+use super::{RefusedBy, Rule, RuleContext, Violation, limits_core_dumps};
 use crate::config::{Edit, EditOp, JsonText, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
@@ -61,12 +61,12 @@ struct Open {
 }
 
 impl Open {
-    fn of(subject: &Subject) -> Self {
-        let added = subject.policy.families.iter().copied().map(Family::number);
+    fn of(context: &RuleContext) -> Self {
+        let added = context.policy.families.iter().copied().map(Family::number);
         let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
         families.sort_unstable();
         families.dedup();
-        Self { families, core_limit: !limits_core_dumps(subject) }
+        Self { families, core_limit: !limits_core_dumps(context) }
     }
 }
 
@@ -88,16 +88,16 @@ fn read(view: &View) -> Result<Option<Profile>, Violation> {
     profile.map_err(|why| Violation::of(&RULE, format!("the profile cannot be narrowed: {why}")))
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let Some(profile) = read(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
-    let open = Open::of(subject);
+    let open = Open::of(context);
     let among = |(_, name): (usize, &str)| format!("{name} is among the architectures");
     let hole = evaluate::hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
     hole.map_or(Ok(()), |hole| Err(Violation::of(&RULE, hole)))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let open = Open::of(subject);
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let open = Open::of(context);
     let Some(profile) = read(view)? else { return Ok(vec![profile_of_ours(&open)]) };
     let plan = plan::Plan::of(&profile, &open);
     let rule_at = |at| Pointer::to(&LIST).item(at);

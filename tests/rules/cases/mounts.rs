@@ -1,15 +1,15 @@
-//! Mounts. What is behind their sources is told by [`world`].
+//! Mounts. What is behind their sources is told by [`host`].
 
 use std::os::unix::ffi::OsStrExt;
 
 use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{Source, World};
+use oci_isolate::rules::{HostFacts, Source};
 use serde_json::{Value, json};
 
 use super::{Cases, directory, source, sources};
 
 /// The sources of these cases.
-fn world() -> World {
+fn host() -> HostFacts {
     let on = |name: &str, source: Source| Source { file_system: FileSystem::of_name(name), ..source };
     let with_socket = Source { sockets: vec!["run.sock".into(), "a/b.sock".into()], ..directory("/srv/app") };
     let with_fifo = Source { fifos: vec!["pipe".into()], ..directory("/srv/pipes") };
@@ -22,7 +22,7 @@ fn world() -> World {
         below: vec![("/srv/disks/a".into(), FileSystem::of_name("ext4"))],
         ..directory("/srv/disks")
     };
-    World {
+    HostFacts {
         sources: sources([
             ("/srv/data", directory("/srv/data")),
             ("/srv/huge", Source { searched: false, ..directory("/srv/huge") }),
@@ -59,7 +59,7 @@ fn world() -> World {
         ]),
         empty: Some("/empty".into()),
         empty_file: Some("/empty-file".into()),
-        ..World::default()
+        ..HostFacts::default()
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn cases() -> Vec<Cases> {
         propagation(),
         data_channels(),
     ];
-    cases.into_iter().map(|cases| Cases { world: world(), ..cases }).collect()
+    cases.into_iter().map(|cases| Cases { host: host(), ..cases }).collect()
 }
 
 /// A document with one mount, of another type than bind.
