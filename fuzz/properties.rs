@@ -10,7 +10,7 @@ use oci_isolate::config::{self, Document, Kind};
 use oci_isolate::invocation::{self, Dialect, Reading};
 use oci_isolate::nft::ForeignSocket;
 use oci_isolate::policy::{Decision, Policy, decide};
-use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
+use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
 use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
 use oci_isolate::rules::{self, HostFacts, Network, RULES, RuleContext, SealHook};
 use oci_isolate::seal::{Observation, replay};
@@ -276,7 +276,7 @@ impl<'a> Answers<'a> {
 /// Of /proc/net.
 const FILES: [&str; 9] = ["protocols", "sockstat", "udp", "udp6", "raw", "raw6", "packet", "tcp", "tcp6"];
 
-fn rewritten(text: &[u8], context: &RuleContext) -> Result<Rewritten, Refusal> {
+fn rewritten(text: &[u8], context: &RuleContext) -> Result<Rewritten, RewriteError> {
     let document = Document::parse(Kind::Config, text)?;
     let view = document.view()?;
     rewrite(document, view, context)

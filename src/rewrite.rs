@@ -52,14 +52,14 @@ pub fn changed_by(changes: &[AppliedChange]) -> Vec<&str> {
 
 /// Why a document cannot be made to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RewriteError {
     /// It cannot be read with certainty.
     Unreadable(Unreadable),
     /// A rule says no.
     Violation(Violation),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => why.fmt(f),
@@ -68,15 +68,15 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RewriteError {}
 
-impl From<Unreadable> for Refusal {
+impl From<Unreadable> for RewriteError {
     fn from(why: Unreadable) -> Self {
         Self::Unreadable(why)
     }
 }
 
-impl From<Violation> for Refusal {
+impl From<Violation> for RewriteError {
     fn from(why: Violation) -> Self {
         Self::Violation(why)
     }
@@ -86,7 +86,7 @@ impl From<Violation> for Refusal {
 ///
 /// # Errors
 /// A rule cannot be made to hold.
-pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, Refusal> {
+pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, RewriteError> {
     let planned = plan(document.kind(), &view, context)?;
     let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
     let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();

@@ -43,7 +43,7 @@ pub struct Settings {
     /// Names of environment variables on top of the built-in list.
     pub credentials: Credentials,
     /// What containers may do besides what they may by default.
-    pub seccomp: Seccomp,
+    pub seccomp: SeccompSettings,
     /// Whether annotations may open ports.
     pub ingress: IngressBounds,
     /// Whom annotations may make peers.
@@ -135,7 +135,7 @@ pub struct Credentials {
 /// Additions to what the rule `seccomp` leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Seccomp {
+pub struct SeccompSettings {
     /// Further socket families.
     pub families: Vec<Family>,
 }
@@ -177,7 +177,7 @@ impl Default for Settings {
             joiners: Consent::Refuse,
             restore: Consent::Refuse,
             credentials: Credentials::default(),
-            seccomp: Seccomp::default(),
+            seccomp: SeccompSettings::default(),
             ingress: IngressBounds::default(),
             peers: PeerBounds::default(),
             openings: DefaultOpenings::default(),

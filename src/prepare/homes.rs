@@ -1,5 +1,5 @@
 //! Looks up which of the places that programs read credentials from are there, in the root file system and in what is
-//! mounted over it ([`super::tree`]). The places are [`crate::rules::credentials::places`].
+//! mounted over it ([`super::tree`]). The places are [`crate::rules::credentials::paths`].
 //!
 //! Only what is there at `create` can be masked; a file that comes later comes from the container itself, or through a
 //! volume that another process fills while it runs.
@@ -17,10 +17,10 @@ use super::open::Opened;
 use super::root::Root;
 use super::tree::{Found, Names, Tree, is_missing};
 use crate::config::View;
-use crate::rules::Sources;
+use crate::rules::MountSources;
 use crate::rules::credentials::files::{self, CredentialFiles};
-use crate::rules::credentials::places::{self, Masked, Place};
-use crate::rules::mounts::{Class, Node, clean, is_within};
+use crate::rules::credentials::paths::{self, CredentialPath, Masked};
+use crate::rules::mounts::{Class, FileKind, clean, is_within};
 
 /// As much is read of a file to tell whether it leads to AWS, in bytes.
 const FILE_LIMIT: usize = 256 << 10;
@@ -44,7 +44,7 @@ const SECRETS: usize = 256;
 const SECRET_LIMIT: usize = 64 << 10;
 
 /// Looks for credential files in the container.
-pub(super) fn credential_files(view: &View, root: &Root, sources: &Sources) -> CredentialFiles {
+pub(super) fn credential_files(view: &View, root: &Root, sources: &MountSources) -> CredentialFiles {
     let tree = Tree::new(view, root, sources);
     let mut search =
         Search { tree: &tree, paths: BTreeSet::new(), seen: BTreeSet::new(), unsearched: Vec::new() };
@@ -72,7 +72,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// They are too many; what to do.
-    fn homes(&mut self, view: &View, sources: &Sources) -> Result<(), String> {
+    fn homes(&mut self, view: &View, sources: &MountSources) -> Result<(), String> {
         let mut homes: BTreeSet<String> = ["/", "/root"].map(str::to_owned).into();
         homes.extend(files::home(view).map(clean));
         match self.read("/etc/passwd", PASSWD_LIMIT + 1) {
@@ -85,7 +85,7 @@ impl Search<'_> {
         }
         let mut parents = BTreeSet::from(["/home".to_owned()]);
         for (at, source) in self.tree.mounted() {
-            let Some(known) = of(sources, source).filter(|known| known.node == Node::Directory) else {
+            let Some(known) = of(sources, source).filter(|known| known.kind == FileKind::Directory) else {
                 continue;
             };
             homes.insert(at.to_owned());
@@ -138,8 +138,8 @@ impl Search<'_> {
 
     /// Looks for the places below a home, of which only those can be there whose first name is.
     fn places(&mut self, home: &str, is_there: impl Fn(&str) -> bool) {
-        let first = |place: &Place| place.path.split('/').next().unwrap_or_default();
-        for places in places::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
+        let first = |place: &CredentialPath| place.path.split('/').next().unwrap_or_default();
+        for places in paths::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
             if places.first().is_some_and(|place| is_there(first(place))) {
                 for place in places {
                     self.place(&join(home, place.path), place.masked);
@@ -163,10 +163,10 @@ impl Search<'_> {
     }
 
     /// Searches mounted directories for homes: not those on another machine, which may take as long as that one likes.
-    fn mounted(&mut self, sources: &Sources) {
+    fn mounted(&mut self, sources: &MountSources) {
         let mut left = SEARCHED;
         for (at, source) in self.tree.mounted() {
-            let Some(source) = of(sources, source).filter(|source| source.node == Node::Directory) else {
+            let Some(source) = of(sources, source).filter(|source| source.kind == FileKind::Directory) else {
                 continue;
             };
             let is_elsewhere = matches!(source.file_system.class, Class::Network | Class::System);
@@ -203,7 +203,7 @@ impl Search<'_> {
                     self.places(&directory, |name| found.contains_key(name));
                 }
                 for (name, _) in found.iter().filter(|(_, is_directory)| !**is_directory) {
-                    if let Some(masked) = places::secret(name) {
+                    if let Some(masked) = paths::secret(name) {
                         self.place(&join(&directory, name), masked);
                     }
                 }
@@ -219,7 +219,7 @@ impl Search<'_> {
 
     /// What is looked for anywhere, and what variables name.
     fn named(&mut self, view: &View) {
-        for place in places::ABSOLUTE {
+        for place in paths::ABSOLUTE {
             self.place(place.path, place.masked);
         }
         for (path, directory) in files::pointers(view) {
@@ -247,7 +247,7 @@ impl Search<'_> {
         };
         let read = |name: String| Some((self.read(&join(&path, &name), SECRET_LIMIT).ok()?, name));
         let files: Vec<_> = names.into_keys().filter_map(read).map(|(text, name)| (name, text)).collect();
-        for name in places::secrets(&files) {
+        for name in paths::secrets(&files) {
             self.place(&join(&path, name), Masked::Always);
         }
     }
@@ -276,7 +276,7 @@ fn leads(opened: &Opened, masked: Masked) -> bool {
         && (masked == Masked::Always || opened.text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }
 
-fn of<'s>(sources: &'s Sources, real: &Path) -> Option<&'s crate::rules::Source> {
+fn of<'s>(sources: &'s MountSources, real: &Path) -> Option<&'s crate::rules::MountSource> {
     sources.values().find(|source| source.real == real)
 }
 

@@ -14,8 +14,8 @@ use super::mounted::{Mounted, Table};
 use super::open::Opened;
 use super::root::Root;
 use super::search::{Search, Searched};
-use crate::rules::Source;
-use crate::rules::mounts::{Class, FileSystem, Node, SYSTEM_DIRECTORIES};
+use crate::rules::MountSource;
+use crate::rules::mounts::{Class, FileKind, FileSystem, SYSTEM_DIRECTORIES};
 
 /// The machine's directory of homes.
 const HOMES: &str = "/home";
@@ -72,7 +72,7 @@ impl<'a> Prober<'a> {
     }
 
     /// What is at a path; with the sockets in it, if it is to be searched for them.
-    pub(super) fn look(&mut self, path: &Path, searched: bool) -> Result<Source> {
+    pub(super) fn look(&mut self, path: &Path, searched: bool) -> Result<MountSource> {
         let shown = || format!("cannot look at {}", path.display());
         let opened = match Opened::plain(path) {
             Ok(opened) => opened,
@@ -83,7 +83,7 @@ impl<'a> Prober<'a> {
         // A directory of the system is refused for what it is, and one of another machine is not searched: that may
         // take as long as the other machine likes.
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
-        if searched && source.node == Node::Directory && source.system.is_none() && !foreign {
+        if searched && source.kind == FileKind::Directory && source.system.is_none() && !foreign {
             let (bound, real, below) = (opened.link(), &*source.real, &*source.below);
             let found =
                 self.search.of(&Searched { opened: &opened, bound: &bound, real, below, hidden: &[] })?;
@@ -95,14 +95,14 @@ impl<'a> Prober<'a> {
     }
 
     /// What cannot be opened.
-    fn unopened(&self, path: &Path, errno: Errno) -> Source {
+    fn unopened(&self, path: &Path, errno: Errno) -> MountSource {
         let node = match errno {
-            Errno::ENOENT | Errno::ENOTDIR => Node::Missing,
-            Errno::ELOOP => Node::Unclear("links lead through /proc or in circles".into()),
-            errno => Node::Unclear(errno.desc().to_lowercase()),
+            Errno::ENOENT | Errno::ENOTDIR => FileKind::Missing,
+            Errno::ELOOP => FileKind::Inaccessible("links lead through /proc or in circles".into()),
+            errno => FileKind::Inaccessible(errno.desc().to_lowercase()),
         };
-        let mut source = Source::new(PathBuf::new(), node, FileSystem::none());
-        if source.node == Node::Missing {
+        let mut source = MountSource::new(PathBuf::new(), node, FileSystem::none());
+        if source.kind == FileKind::Missing {
             // An earlier mount may bring it into being.
             let there = path.ancestors().skip(1).find_map(|ancestor| Opened::plain(ancestor).ok());
             source.in_rootfs =
@@ -113,13 +113,13 @@ impl<'a> Prober<'a> {
     }
 
     /// What an open file is; `depth` overlays lie upon it.
-    pub(super) fn seen(&mut self, opened: &Opened, stat: &FileStat, depth: usize) -> Result<Source> {
+    pub(super) fn seen(&mut self, opened: &Opened, stat: &FileStat, depth: usize) -> Result<MountSource> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
-        let mut source = Source::new(real, node(stat), file_system);
+        let mut source = MountSource::new(real, node(stat), file_system);
         source.identity = Some((stat.st_dev, stat.st_ino));
         source.in_rootfs = self.is_in_rootfs(&source.real);
-        if source.node == Node::Directory {
+        if source.kind == FileKind::Directory {
             let known = self.known.directories();
             let identity = (stat.st_dev, stat.st_ino);
             source.system = known.system.get(&identity).copied();
@@ -151,11 +151,12 @@ impl<'a> Prober<'a> {
 
     /// What a file on an overlay of the host is in each of its layers. The overlay that the machine itself lives on is what
     /// its paths say.
-    pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
+    pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<MountSource>> {
         let Some(mount) = self.mounted()?.of(real).filter(Mounted::is_overlay) else { return Ok(Vec::new()) };
         let inside = mount.inside(real);
-        let unclear =
-            |layer: &str, why: &str| vec![Source::new(layer, Node::Unclear(why.into()), FileSystem::none())];
+        let unclear = |layer: &str, why: &str| {
+            vec![MountSource::new(layer, FileKind::Inaccessible(why.into()), FileSystem::none())]
+        };
         let layers = mount.layers();
         if layers.is_empty() || depth == STACKED {
             return Ok(unclear("of an overlay", "it is not listed"));
@@ -175,7 +176,7 @@ impl<'a> Prober<'a> {
         Ok(sources)
     }
 
-    fn in_layer(&mut self, top: &Opened, inside: &Path, depth: usize) -> Result<Option<Source>> {
+    fn in_layer(&mut self, top: &Opened, inside: &Path, depth: usize) -> Result<Option<MountSource>> {
         let opened = match top.within(inside, OFlag::O_PATH) {
             Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
@@ -194,15 +195,15 @@ impl<'a> Prober<'a> {
 }
 
 /// What kind of file it is.
-pub(super) fn node(stat: &FileStat) -> Node {
+pub(super) fn node(stat: &FileStat) -> FileKind {
     let (major, minor) = (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFREG => Node::File,
-        SFlag::S_IFDIR => Node::Directory,
-        SFlag::S_IFSOCK => Node::Socket,
-        SFlag::S_IFIFO => Node::Fifo,
-        SFlag::S_IFCHR => Node::Character(major, minor),
-        SFlag::S_IFBLK => Node::Block(major, minor),
-        _ => Node::Unclear("it is no kind of file".into()),
+        SFlag::S_IFREG => FileKind::File,
+        SFlag::S_IFDIR => FileKind::Directory,
+        SFlag::S_IFSOCK => FileKind::Socket,
+        SFlag::S_IFIFO => FileKind::Fifo,
+        SFlag::S_IFCHR => FileKind::Character(major, minor),
+        SFlag::S_IFBLK => FileKind::Block(major, minor),
+        _ => FileKind::Inaccessible("it is no kind of file".into()),
     }
 }

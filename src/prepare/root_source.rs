@@ -15,8 +15,8 @@ use super::prober::{Prober, node};
 use super::search::{Found, Searched};
 use crate::config::View;
 use crate::record;
-use crate::rules::Source;
-use crate::rules::mounts::{Class, Node, SYSTEM_DIRECTORIES, clean};
+use crate::rules::MountSource;
+use crate::rules::mounts::{Class, FileKind, SYSTEM_DIRECTORIES, clean};
 
 /// What every container gets of its own, by destination and type; it hides what the root has there.
 const HIDING: [(&str, &str); 3] = [("/dev", "tmpfs"), ("/proc", "proc"), ("/sys", "sysfs")];
@@ -26,14 +26,14 @@ impl Prober<'_> {
     ///
     /// # Errors
     /// It cannot be looked at.
-    pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<Source> {
+    pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<MountSource> {
         let root = self.root;
         let shown = || format!("cannot look at the root {}", root.path.display());
         let mut source = self.seen_root().with_context(shown)?;
         source.in_rootfs = false;
         source.holds = holds(&root.path, bundle);
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
-        if source.node == Node::Directory && source.system.is_none() && !foreign {
+        if source.kind == FileKind::Directory && source.system.is_none() && !foreign {
             let found = self.sockets_of_root(view, &source).with_context(shown)?;
             source.sockets = found.sockets.into_iter().collect();
             source.fifos = found.fifos.into_iter().collect();
@@ -42,7 +42,7 @@ impl Prober<'_> {
         Ok(source)
     }
 
-    fn seen_root(&mut self) -> Result<Source> {
+    fn seen_root(&mut self) -> Result<MountSource> {
         let root = self.root;
         let stat = root.opened.stat()?;
         let table = self.mounted()?;
@@ -52,7 +52,7 @@ impl Prober<'_> {
         let Some(mount) = table.of(&root.path).filter(is_only) else {
             return self.seen(&root.opened, &stat, 0);
         };
-        let mut source = Source::new(&root.path, node(&stat), mount.file_system());
+        let mut source = MountSource::new(&root.path, node(&stat), mount.file_system());
         let named = |directory: &&&str| root.path.as_os_str() == **directory;
         source.system = SYSTEM_DIRECTORIES.iter().find(named).copied();
         source.below = table.below(&root.path);
@@ -64,7 +64,7 @@ impl Prober<'_> {
 
     /// Sockets in the root. In an overlay those of lower layers are nobody's, so that of the upper one the files are
     /// looked for and the processes by the overlay: only there is a socket the one to which a process is bound.
-    fn sockets_of_root(&mut self, view: &View, source: &Source) -> Result<Found> {
+    fn sockets_of_root(&mut self, view: &View, source: &MountSource) -> Result<Found> {
         let root = self.root;
         let hidden: Vec<&str> =
             HIDING.iter().filter(|hiding| hides(view, hiding)).map(|(at, _)| &at[1..]).collect();

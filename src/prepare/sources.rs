@@ -8,12 +8,12 @@ use super::prober::Prober;
 use super::root::Root;
 use crate::config::View;
 use crate::rules::mounts;
-use crate::rules::{Source, Sources};
+use crate::rules::{MountSource, MountSources};
 
 /// Looks at the sources of all mounts, those of bind mounts relative to the bundle, and at the root file system.
-pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(Sources, Source)> {
+pub(super) fn look(view: &View, bundle: &Path, root: &Root) -> Result<(MountSources, MountSource)> {
     let mut prober = Prober::new(root);
-    let mut found = Sources::new();
+    let mut found = MountSources::new();
     for mount in view.mounts.iter().flatten() {
         // Of an overlay's layers only what they are counts: sockets in an overlay are inodes of its own.
         let searched = mounts::is_bind(mount);

@@ -13,7 +13,7 @@ use nix::sys::stat::SFlag;
 use super::open::Opened;
 use super::root::Root;
 use crate::config::{Mount, View};
-use crate::rules::Sources;
+use crate::rules::MountSources;
 use crate::rules::mounts::{self, clean, is_bind, is_within};
 
 /// As many links are followed (linux/namei.h, MAXSYMLINKS).
@@ -71,7 +71,7 @@ pub(super) fn is_missing(errno: Errno) -> bool {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(view: &'a View, root: &'a Root, sources: &'a Sources) -> Self {
+    pub(super) fn new(view: &'a View, root: &'a Root, sources: &'a MountSources) -> Self {
         let mut tree =
             Self { layers: vec![Mounted { at: "/".into(), content: Content::Root(&root.opened) }] };
         for mount in view.mounts.iter().flatten() {
@@ -232,7 +232,7 @@ impl Source<'_> {
 }
 
 /// What a mount brings along; `None` where it shows what was there before.
-fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
+fn content<'a>(mount: &'a Mount, sources: &'a MountSources) -> Option<Content<'a>> {
     let kind = mount.kind.as_deref().unwrap_or_default();
     let has = |word: &str| mount.options.iter().flatten().any(|option| &**option == word);
     if is_bind(mount) || kind == "overlay" {

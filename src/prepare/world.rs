@@ -13,8 +13,8 @@ use crate::config::{Mount, View};
 use crate::peers;
 use crate::proc::{Dir, Inode};
 use crate::record;
-use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{self, CoreDumps, Drivers, HostFacts, Shared, Sources, is_default};
+use crate::rules::mounts::{FileKind, is_bind};
+use crate::rules::{self, CoreDumps, Drivers, HostFacts, MountSources, Shared, is_default};
 use crate::seal::{Netns, OpenNetns};
 
 /// Looks up what `view` refers to. `pods` is the network namespace by path that the container gets, one that is sealed or
@@ -128,7 +128,7 @@ pub fn is_initial(path: &Path) -> Result<bool> {
 }
 
 /// The drivers of the device numbers that the document names.
-fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
+fn drivers(view: &View, sources: &MountSources) -> Result<Drivers> {
     let linux = view.linux.as_ref();
     let nodes = linux.and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let resources = linux.and_then(|linux| linux.resources.as_ref());
@@ -136,8 +136,8 @@ fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let of_nodes = nodes.iter().map(|node| (node.major, node.minor));
     let wanted =
         of_nodes.chain(access.iter().filter(|entry| entry.allow).map(|entry| (entry.major, entry.minor)));
-    let of_sources = sources.values().filter_map(|source| match source.node {
-        Node::Character(major, minor) => Some((Some(major), Some(minor))),
+    let of_sources = sources.values().filter_map(|source| match source.kind {
+        FileKind::Character(major, minor) => Some((Some(major), Some(minor))),
         _ => None,
     });
     let wanted = wanted.chain(of_sources);

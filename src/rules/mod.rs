@@ -14,7 +14,7 @@ mod mount;
 pub mod mounts;
 mod namespace;
 mod namespaces;
-mod plain_names;
+mod path_names;
 pub mod runtime_annotations;
 mod seal_hook;
 pub mod seccomp;
@@ -32,7 +32,7 @@ use crate::settings::Answer;
 pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
-pub use mounts::{Source, Sources};
+pub use mounts::{MountSource, MountSources};
 pub use namespace::{Network, RequestedNetwork, of_a_pinned_pod, requested_network};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, HOOK_FLAGS, SEAL_FLAG, SealHook};
 
@@ -96,7 +96,7 @@ pub const RULES: &[Rule] = &[
     masked_paths::RULE,
     masked_paths::CORE_DUMPS,
     sysctl::RULE,
-    plain_names::RULE,
+    path_names::RULE,
     runtime_annotations::RULE,
     credentials::RULE,
     credentials::mounts::RULE,
@@ -135,9 +135,9 @@ pub struct HostFacts {
     /// The drivers behind device numbers that the document names.
     pub drivers: Drivers,
     /// What is behind the sources of mounts.
-    pub sources: Sources,
+    pub sources: MountSources,
     /// The root file system, looked at as if it were mounted.
-    pub root: Option<Source>,
+    pub root: Option<MountSource>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
     /// An empty file of ours, which covers what cannot be taken out of a directory.

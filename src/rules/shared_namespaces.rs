@@ -35,7 +35,7 @@ pub(super) const HOST_IPC: Rule = Rule {
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
 /// What stands against the promise: why, and the change that takes it away.
-fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, EditOp)> {
+fn violation_of(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, EditOp)> {
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);
     let path = entry.and_then(|(i, e)| Some((i, e.path().as_ref().filter(|p| !p.as_os_str().is_empty())?)));
@@ -80,9 +80,9 @@ fn plan(kind: LinuxNamespaceType, shared: Shared, view: &View) -> Vec<Edit> {
         op,
         description: format!("gave the container a {kind} namespace of its own"),
     };
-    found(view, kind, shared).map(edit).into_iter().collect()
+    violation_of(view, kind, shared).map(edit).into_iter().collect()
 }
 
 fn holds(rule: &Rule, kind: LinuxNamespaceType, shared: Shared, view: &View) -> Result<(), Violation> {
-    found(view, kind, shared).map_or(Ok(()), |(why, ..)| Err(Violation::of(rule, why)))
+    violation_of(view, kind, shared).map_or(Ok(()), |(why, ..)| Err(Violation::of(rule, why)))
 }

@@ -20,7 +20,7 @@ pub(super) const RULE: Rule = Rule {
             op: EditOp::Remove,
             description: format!("removed sysctl {name:?}"),
         };
-        Ok(found(view).map(edit).collect())
+        Ok(violations(view).map(edit).collect())
     },
     holds,
 };
@@ -42,7 +42,7 @@ pub const NAMESPACED: [(&str, LinuxNamespaceType); 12] = [
 ];
 
 /// The names that stand against the rule, with why.
-fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
+fn violations<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
     let linux = view.linux.as_ref();
     let namespaces = linux.and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let why = |name: &str| {
@@ -62,7 +62,7 @@ fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
 }
 
 fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
-    match found(view).next() {
+    match violations(view).next() {
         None => Ok(()),
         Some((name, why)) => Err(Violation::of(&RULE, format!("sysctl {name:?} {why}; drop --sysctl"))),
     }

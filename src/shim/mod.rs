@@ -206,6 +206,6 @@ fn environment_strays(additions: &Credentials) -> Vec<OsString> {
         entry
     };
     let entries: Vec<String> = variables.iter().map(entry).collect();
-    let strays = credentials::strays(entries.iter().map(String::as_str), additions);
+    let strays = credentials::leaked_variables(entries.iter().map(String::as_str), additions);
     strays.into_iter().map(|stray| variables[stray.index].0.clone()).collect()
 }

@@ -13,9 +13,9 @@ use cases::{Cases, cases};
 use oci_isolate::config::{Document, EditOp, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
-use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
-use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{CredentialFiles, HostFacts, Network, RULES, Rule, RuleContext, Source};
+use oci_isolate::rules::credentials::paths::{ABSOLUTE, CredentialPath, IN_HOMES, Masked, NAMED};
+use oci_isolate::rules::mounts::{FileKind, FileSystem};
+use oci_isolate::rules::{CredentialFiles, HostFacts, MountSource, Network, RULES, Rule, RuleContext};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 
 /// Rules that change nothing and report nothing: they refuse.
-const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "plain-names", "unknown-members"];
+const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "path-names", "unknown-members"];
 
 fn read(text: &str) -> Document<'_> {
     Document::parse(Kind::Config, text.as_bytes()).unwrap()
@@ -225,7 +225,8 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
 #[test]
 fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
     let local = FileSystem::of_name("ext4");
-    let root = Source { system: Some("/var/lib"), ..Source::new("/var/lib", Node::Directory, local) };
+    let root =
+        MountSource { system: Some("/var/lib"), ..MountSource::new("/var/lib", FileKind::Directory, local) };
     let cases = Cases {
         rule: "mount-system",
         host: HostFacts { root: Some(root), ..HostFacts::default() },
@@ -238,15 +239,15 @@ fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
 
 #[test]
 fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
-    let source = |name: &str| Source::new("/srv/root", Node::Directory, FileSystem::of_name(name));
+    let source = |name: &str| MountSource::new("/srv/root", FileKind::Directory, FileSystem::of_name(name));
     let local = || source("ext4");
-    let below = Source { below: vec![("/srv/root/m".into(), FileSystem::of_name("tmpfs"))], ..local() };
-    let socket = Source { sockets: vec!["run/it.sock".into()], ..local() };
-    let layer = Source { layers: vec![source("wekafs")], ..source("overlay") };
-    let both = Source { sockets: vec!["m/it.sock".into()], ..below.clone() };
+    let below = MountSource { below: vec![("/srv/root/m".into(), FileSystem::of_name("tmpfs"))], ..local() };
+    let socket = MountSource { sockets: vec!["run/it.sock".into()], ..local() };
+    let layer = MountSource { layers: vec![source("wekafs")], ..source("overlay") };
+    let both = MountSource { sockets: vec!["m/it.sock".into()], ..below.clone() };
     for (rule, root, words) in [
         ("mount-system", below, Some("/srv/root brings /srv/root/m along, a mount of tmpfs")),
-        ("mount-system", Source { holds: Some("it"), ..local() }, Some("/srv/root holds it")),
+        ("mount-system", MountSource { holds: Some("it"), ..local() }, Some("/srv/root holds it")),
         ("mount-system", source("proc"), Some("/srv/root lies on the kernel's proc")),
         ("mount-system", local(), None),
         ("mount-sockets", socket, Some("/srv/root holds the socket run/it.sock")),
@@ -372,7 +373,7 @@ fn documented(masked: Masked) -> String {
         Masked::Credential => "What holds a credential, by the patterns of `credentials-env`",
     };
     let quoted = |paths: Vec<&str>| format!("`{}`", paths.join("`, `"));
-    let of = |places: &[Place]| -> Vec<&str> {
+    let of = |places: &[CredentialPath]| -> Vec<&str> {
         places.iter().filter(|place| place.masked == masked).map(|place| place.path).collect()
     };
     let named = |(name, files, of): &(&str, &[&str], Masked)| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_isolate::config::{Document, Judge, Kind, members};
 use oci_isolate::policy::ANNOTATIONS;
 use oci_isolate::rules::RULES;
-use oci_isolate::rules::runtime_annotations::{HARMLESS, PREFIXES, Value};
+use oci_isolate::rules::runtime_annotations::{AnnotationValue, HARMLESS, PREFIXES};
 use oci_isolate::rules::sysctl::NAMESPACED;
 
 fn page(name: &str) -> (PathBuf, String) {
@@ -86,7 +86,7 @@ fn annotations_for_runtimes_are_sorted_under_their_prefixes_and_in_the_page() {
     for known in &HARMLESS {
         assert!(PREFIXES.iter().any(|prefix| known.name.starts_with(prefix)), "{}", known.name);
         let star = if known.name.ends_with('.') { "*" } else { "" };
-        let value = if known.value == Value::Any { String::new() } else { format!(" ({})", known.value) };
+        let value = if known.value == AnnotationValue::Any { String::new() } else { format!(" ({})", known.value) };
         expect(format!("| `{}{star}`{value} | {} | {} |", known.name, known.by, known.why));
     }
     assert!(missing.is_empty(), "add these to {}:\n{}", path.display(), missing.join("\n"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Openings, Policy};
-use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
+use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
 use oci_isolate::rules::{HostFacts, Network, RULES, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use proptest::collection::vec;
@@ -42,7 +42,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
 }
 
 /// Of a document's text: what rewriting makes of it.
-fn rewritten(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Rewritten, Refusal> {
+fn rewritten(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Rewritten, RewriteError> {
     let document = Document::parse(kind, text)?;
     let view = document.view()?;
     rewrite(document, view, context)

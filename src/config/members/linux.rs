@@ -9,7 +9,7 @@ pub(super) static LINUX: [MemberSchema; 17] = [
     objects("gidMappings", &ID_MAPPING),
     map("sysctl", Rule("sysctl")),
     object("resources", &RESOURCES),
-    one("cgroupsPath", Rule("plain-names")),
+    one("cgroupsPath", Rule("path-names")),
     objects("namespaces", &[one("type", NAMESPACES), one("path", NAMESPACES)]),
     objects(
         "devices",
@@ -58,11 +58,11 @@ pub(super) static LINUX: [MemberSchema; 17] = [
     one("rootfsPropagation", Rule("mount-propagation")),
     many("maskedPaths", Rule("masked-paths")),
     many("readonlyPaths", Rule("masked-paths")),
-    one("mountLabel", Rule("plain-names")),
+    one("mountLabel", Rule("path-names")),
     object(
         "intelRdt",
         &[
-            one("closID", Rule("plain-names")),
+            one("closID", Rule("path-names")),
             many("schemata", CACHE),
             one("l3CacheSchema", CACHE),
             one("memBwSchema", CACHE),

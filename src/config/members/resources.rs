@@ -59,13 +59,13 @@ pub(super) static RESOURCES: [MemberSchema; 9] = [
             objects("throttleWriteIOPSDevice", &THROTTLE),
         ],
     ),
-    objects("hugepageLimits", &[one("pageSize", Rule("plain-names")), one("limit", SHARE)]),
+    objects("hugepageLimits", &[one("pageSize", Rule("path-names")), one("limit", SHARE)]),
     object(
         "network",
         &[one("classID", PACKETS), objects("priorities", &[one("name", PACKETS), one("priority", PACKETS)])],
     ),
     map_of("rdma", &[one("hcaHandles", SHARE), one("hcaObjects", SHARE)]),
-    map("unified", Rule("plain-names")),
+    map("unified", Rule("path-names")),
 ];
 
 static THROTTLE: [MemberSchema; 3] = [one("major", SHARE), one("minor", SHARE), one("rate", SHARE)];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
+use super::paths::{CredentialPath, IN_HOMES, Masked, NAMED, SECRETS, SECRETS_VARIABLE};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::rules::mount::{clean, is_within};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
@@ -74,7 +74,7 @@ pub fn named(view: &View) -> Vec<(String, Masked)> {
     let mut files = Vec::new();
     for (name, value) in variables(view) {
         if name == "XDG_CONFIG_HOME" {
-            let below = |place: &Place| Some((place.path.strip_prefix(".config/")?, place.masked));
+            let below = |place: &CredentialPath| Some((place.path.strip_prefix(".config/")?, place.masked));
             let below = IN_HOMES.iter().filter_map(below);
             files.extend(below.map(|(path, masked)| (absolute(&format!("{value}/{path}"), view), masked)));
         }

@@ -3,7 +3,7 @@
 //! platform put them there and not the user, so they are taken away and the container goes on; SDKs then answer "no
 //! credentials", since the variables that point to them are gone too (`credentials-env`).
 
-use super::places::{IN_HOMES, Masked, Place};
+use super::paths::{CredentialPath, IN_HOMES, Masked};
 use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mount::{clean, is_bind, is_within};
@@ -18,7 +18,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
     refused_by: RefusedBy::Holds,
     plan,
-    holds: |view, context| match found(view, context).first() {
+    holds: |view, context| match removed_mounts(view, context).first() {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is mounted", &*mount.destination))),
     },
@@ -44,7 +44,7 @@ const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
 const POINTERS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
 
 /// Whether a mount goes for what it carries, so that no other rule has to judge it.
-pub(in crate::rules) fn goes(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+pub(in crate::rules) fn is_removed(view: &View, mount: &Mount, context: &RuleContext) -> bool {
     RULE.answer(&context.policy) == Answer::Strip && is_credential(view, mount, context)
 }
 
@@ -81,7 +81,7 @@ fn is_source(source: &str) -> bool {
 
 /// Whether it is, or lies in, a place in a home that is masked whatever is in it.
 fn is_place(source: &str) -> bool {
-    let is_it = |place: &Place| {
+    let is_it = |place: &CredentialPath| {
         let at = |(at, _): (usize, &str)| {
             let rest = &source[at + 1..];
             rest.strip_prefix(place.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -100,7 +100,7 @@ fn holds_a_token(view: &View, directory: &str) -> bool {
     tokens.any(|(_, file)| is_within(&clean(file), directory))
 }
 
-fn found<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Mount<'v>)> {
+fn removed_mounts<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Mount<'v>)> {
     let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
     list.filter(|(_, mount)| is_credential(view, mount, context)).collect()
 }
@@ -111,5 +111,5 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
         op: EditOp::Remove,
         description: format!("removed the mount at {}, which carries credentials", &*mount.destination),
     };
-    Ok(found(view, context).into_iter().map(edit).collect())
+    Ok(removed_mounts(view, context).into_iter().map(edit).collect())
 }

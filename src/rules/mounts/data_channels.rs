@@ -2,7 +2,7 @@
 //! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
 //! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
 
-use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
+use super::{FileKind, MountSource, binds, is_kept, is_readonly, mount_at, network_fs, overlay, root};
 use crate::config::{Edit, EditOp, Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext};
 use crate::settings::Answer;
@@ -15,13 +15,17 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Set],
     refused_by: RefusedBy::Plan,
     plan: |view: &View, context| {
-        let channel = |(index, mount, source): (usize, &Mount, &Source)| {
+        let channel = |(index, mount, source): (usize, &Mount, &MountSource)| {
             let description = format!(
                 "{} is a data channel: {}",
                 &*mount.destination,
                 describe(view, mount, source, context)?
             );
-            stays(view, mount, context).then_some(Edit { at: at(index), op: EditOp::Note, description })
+            is_kept(view, mount, context).then_some(Edit {
+                at: mount_at(index),
+                op: EditOp::Note,
+                description,
+            })
         };
         let root = context.host.root.as_ref().and_then(of_root).map(root::note);
         Ok(root.into_iter().chain(binds(view, context).filter_map(channel)).collect())
@@ -33,7 +37,7 @@ const TOO_LARGE: &str = " (too large to be searched for sockets)";
 
 /// What others may share of the root file system. An overlay of the host is made for one container; others that share it are
 /// not known.
-fn of_root(root: &Source) -> Option<String> {
+fn of_root(root: &MountSource) -> Option<String> {
     let shown = root.real.display();
     if let Some(name) = network_fs::network(root) {
         return Some(format!("/ is a data channel: {shown} lies on {name}"));
@@ -46,12 +50,12 @@ fn of_root(root: &Source) -> Option<String> {
     Some(format!("/ may be a data channel: others may use {shown}{}{searched}", fifo.unwrap_or_default()))
 }
 
-fn describe(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> Option<String> {
+fn describe(view: &View, mount: &Mount, source: &MountSource, context: &RuleContext) -> Option<String> {
     let shown = source.real.display();
     if let Some(name) = network_fs::network(source) {
         return Some(format!("{shown} lies on {name}"));
     }
-    if source.node != Node::Directory {
+    if source.kind != FileKind::Directory {
         return None;
     }
     let searched = if source.searched { "" } else { TOO_LARGE };

@@ -1,5 +1,5 @@
-//! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`Source`, looked
-//! at by [`crate::prepare`]). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
+//! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`MountSource`, looked
+//! at by [`crate::prepare`]). A source that was not looked mount_at, or is not there, is nothing: the runtime says so itself.
 
 pub(super) mod data_channels;
 mod file_system;
@@ -28,21 +28,21 @@ use crate::settings::Answer;
 
 pub use super::mount::{clean, is_bind, is_within};
 pub use file_system::{Class, FileSystem};
-pub use known_options::{KNOWN, Known, Value};
+pub use known_options::{KNOWN_OPTIONS, KnownOption, OptionValue};
 pub use layers::of_option as layers_of;
 pub use pinned::{Pinned, pinned};
 pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
 
 /// What is behind sources, by the source as it is written.
-pub type Sources = BTreeMap<String, Source>;
+pub type MountSources = BTreeMap<String, MountSource>;
 
 /// What is behind the source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct MountSource {
     /// Its path with all links resolved.
     pub real: PathBuf,
     /// What it is.
-    pub node: Node,
+    pub kind: FileKind,
     /// Its device and inode; `None` where that was not looked up.
     pub identity: Option<(u64, u64)>,
     /// The file system that it lies on.
@@ -64,16 +64,16 @@ pub struct Source {
     /// Mounts below it, by mount point.
     pub below: Vec<(PathBuf, FileSystem)>,
     /// Where it lies on an overlay of the host: what it is in each of the layers.
-    pub layers: Vec<Source>,
+    pub layers: Vec<MountSource>,
 }
 
-impl Source {
+impl MountSource {
     /// One about which nothing else is known.
     #[must_use]
-    pub fn new(real: impl Into<PathBuf>, node: Node, file_system: FileSystem) -> Self {
+    pub fn new(real: impl Into<PathBuf>, kind: FileKind, file_system: FileSystem) -> Self {
         Self {
             real: real.into(),
-            node,
+            kind,
             identity: None,
             file_system,
             system: None,
@@ -104,7 +104,7 @@ impl Source {
 /// What a source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "inode(7)'s names")]
-pub enum Node {
+pub enum FileKind {
     File,
     Directory,
     Socket,
@@ -113,8 +113,8 @@ pub enum Node {
     Block(i64, i64),
     /// Not there.
     Missing,
-    /// It could not be looked at, and why.
-    Unclear(String),
+    /// It could not be looked mount_at, and why.
+    Inaccessible(String),
 }
 
 /// The paths of the host that a mount leads to: the source of a bind mount, the directories of an overlay.
@@ -146,8 +146,8 @@ fn is_readonly(mount: &Mount) -> bool {
 
 /// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
 /// else stands against.
-fn stays(view: &View, mount: &Mount, context: &RuleContext) -> bool {
-    !credentials::mounts::goes(view, mount, context)
+fn is_kept(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+    !credentials::mounts::is_removed(view, mount, context)
 }
 
 fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
@@ -158,7 +158,7 @@ fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)
 fn binds<'v>(
     view: &'v View<'v>,
     context: &'v RuleContext,
-) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v MountSource)> {
     let source = |mount: &Mount| context.host.sources.get(&**mount.source.as_ref()?);
     mounts(view)
         .filter(|(_, mount)| is_bind(mount))
@@ -166,17 +166,17 @@ fn binds<'v>(
 }
 
 /// What is behind the layers of a mount that is an overlay.
-fn layer_sources<'v>(mount: &'v Mount, context: &'v RuleContext) -> impl Iterator<Item = &'v Source> {
+fn layer_sources<'v>(mount: &'v Mount, context: &'v RuleContext) -> impl Iterator<Item = &'v MountSource> {
     let layers = if is_bind(mount) { Vec::new() } else { sources(mount) };
     layers.into_iter().filter_map(|layer| context.host.sources.get(&*layer))
 }
 
-fn at(index: usize) -> Pointer {
+fn mount_at(index: usize) -> Pointer {
     Pointer::to(&["mounts"]).item(index)
 }
 
 /// The source of a bind mount and where it leads to, as the user wrote it: `/x (is /y)` at `/z`.
-fn shown(mount: &Mount, source: &Source) -> String {
+fn describe_source(mount: &Mount, source: &MountSource) -> String {
     let written = mount.source.as_deref().unwrap_or_default();
     let real = source.real.display().to_string();
     let is = if real == written || real.is_empty() { String::new() } else { format!(" (which is {real})") };
@@ -190,21 +190,21 @@ fn plan_removal(
     context: &RuleContext,
 ) -> Result<Vec<Edit>, Violation> {
     if rule.answer(&context.policy) == Answer::Refuse {
-        none(rule, &found)?;
+        refuse_first(rule, &found)?;
     }
     Ok(removals(found))
 }
 
 fn removals(found: Vec<(usize, String)>) -> Vec<Edit> {
     let edit = |(index, why)| Edit {
-        at: at(index),
+        at: mount_at(index),
         op: EditOp::Remove,
         description: format!("removed a mount: {why}"),
     };
     found.into_iter().map(edit).collect()
 }
 
-fn none(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
+fn refuse_first(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
     match found.first() {
         None => Ok(()),
         Some((_, why)) => Err(Violation::of(rule, why)),

@@ -2,7 +2,9 @@
 //! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
 //! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
 
-use super::{Class, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
+use super::{
+    Class, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first, removals, root,
+};
 use crate::config::{Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
@@ -16,23 +18,27 @@ pub(in crate::rules) const RULE: Rule = Rule {
     refused_by: RefusedBy::Holds,
     plan: |view, context| {
         root(context)?;
-        Ok(removals(found(view, context)))
+        Ok(removals(violations(view, context)))
     },
     holds: |view, context| {
         root(context)?;
-        none(&RULE, &found(view, context))
+        refuse_first(&RULE, &violations(view, context))
     },
 };
 
 fn root(context: &RuleContext) -> Result<(), Violation> {
-    let against = |root: &Source| Some(format!("lies on {}, which is not this machine's", network(root)?));
+    let against =
+        |root: &MountSource| Some(format!("lies on {}, which is not this machine's", network(root)?));
     root::judge(&RULE, context, against)
 }
 
-fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
-    let against = |(index, mount, source): (usize, &Mount, &Source)| {
-        let name = network(source).filter(|_| stays(view, mount, context))?;
-        Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
+fn violations(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
+    let against = |(index, mount, source): (usize, &Mount, &MountSource)| {
+        let name = network(source).filter(|_| is_kept(view, mount, context))?;
+        Some((
+            index,
+            format!("{} lies on {name}, which is not this machine's", describe_source(mount, source)),
+        ))
     };
     let of_overlay = |(index, mount): (usize, &Mount)| {
         let name = layer_sources(mount, context).find_map(network)?;
@@ -45,7 +51,7 @@ fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
 }
 
 /// The network file system that a source lies on, or brings along.
-pub(super) fn network(source: &Source) -> Option<&str> {
+pub(super) fn network(source: &MountSource) -> Option<&str> {
     let mut all = source.file_systems().map(|(_, file_system)| file_system);
     all.find(|file_system| file_system.class == Class::Network).map(|file_system| file_system.name.as_str())
 }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::known_options::{KNOWN, is_known, is_label};
+use super::known_options::{KNOWN_OPTIONS, is_known, is_label};
 use super::{is_bind, mounts, options};
 use crate::config::{Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation, no_edits};
@@ -29,16 +29,16 @@ fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let label = view.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default();
     if !label.is_empty() && !is_label(label) {
         // Runtimes put it between double quotes.
-        return Err(against("linux.mountLabel is no SELinux label"));
+        return Err(violation("linux.mountLabel is no SELinux label"));
     }
-    mounts(view).find_map(|(_, mount)| found(mount)).map_or(Ok(()), |why| Err(against(&why)))
+    mounts(view).find_map(|(_, mount)| violation_of(mount)).map_or(Ok(()), |why| Err(violation(&why)))
 }
 
-fn against(why: &str) -> Violation {
+fn violation(why: &str) -> Violation {
     Violation::of(&RULE, format!("{why}; drop it, or set [rules] mount-options = \"allow\""))
 }
 
-fn found(mount: &Mount) -> Option<String> {
+fn violation_of(mount: &Mount) -> Option<String> {
     let destination = &*mount.destination;
     let kind = if is_bind(mount) { "bind" } else { mount.kind.as_deref().unwrap_or_default() };
     let leads_up = |path: &str| path.split('/').any(|component| component == "..");
@@ -60,7 +60,7 @@ fn found(mount: &Mount) -> Option<String> {
     let unknown = words(mount).into_iter().find(|option| !is_known(kind, option))?;
     // What stands behind the name may be a secret.
     let name = unknown.split('=').next().unwrap_or_default();
-    let is_named = KNOWN.iter().any(|known| known.names.contains(&name));
+    let is_named = KNOWN_OPTIONS.iter().any(|known| known.names.contains(&name));
     let value = if is_named && unknown.contains('=') { " with this value" } else { "" };
     Some(format!("option {name:?}{value} is not known for the {kind} mount at {destination}"))
 }

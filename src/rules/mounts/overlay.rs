@@ -10,7 +10,7 @@
 
 use serde_json::json;
 
-use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, pod, stays};
+use super::{Class, FileKind, MountSource, binds, clean, has, is_kept, is_readonly, mount_at, options, pod};
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
@@ -47,9 +47,9 @@ const RENEWED: [&str; 4] = [
     "kubernetes.io~secret",
 ];
 
-fn wanted<'v>(view: &'v View<'v>, context: &'v RuleContext) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
-    let possible = |(_, mount, source): &(usize, &Mount, &Source)| {
-        obstacle(view, mount, source, context).is_none() && stays(view, mount, context)
+fn wanted<'v>(view: &'v View<'v>, context: &'v RuleContext) -> Vec<(usize, &'v Mount<'v>, &'v MountSource)> {
+    let possible = |(_, mount, source): &(usize, &Mount, &MountSource)| {
+        obstacle(view, mount, source, context).is_none() && is_kept(view, mount, context)
     };
     readonly(view, context).filter(possible).collect()
 }
@@ -58,15 +58,20 @@ fn wanted<'v>(view: &'v View<'v>, context: &'v RuleContext) -> Vec<(usize, &'v M
 pub(super) fn readonly<'v>(
     view: &'v View<'v>,
     context: &'v RuleContext,
-) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v MountSource)> {
     let binds = binds(view, context);
-    binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
+    binds.filter(|(_, mount, source)| source.kind == FileKind::Directory && is_readonly(mount))
 }
 
 /// Whether the rule makes it an overlay.
-pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> bool {
+pub(super) fn becomes_overlay(
+    view: &View,
+    mount: &Mount,
+    source: &MountSource,
+    context: &RuleContext,
+) -> bool {
     RULE.answer(&context.policy) == Answer::Set
-        && source.node == Node::Directory
+        && source.kind == FileKind::Directory
         && is_readonly(mount)
         && obstacle(view, mount, source, context).is_none()
 }
@@ -75,7 +80,7 @@ pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, conte
 pub(super) fn obstacle(
     view: &View,
     mount: &Mount,
-    source: &Source,
+    source: &MountSource,
     context: &RuleContext,
 ) -> Option<&'static str> {
     let real = source.real.to_str();
@@ -110,7 +115,7 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
         }
         words.push(format!("lowerdir={}:{empty}", source.real.display()));
         let edit = |member, value, description: String| Edit {
-            at: at(index).member(member),
+            at: mount_at(index).member(member),
             op: EditOp::Set(JsonText::of(&value)),
             description,
         };

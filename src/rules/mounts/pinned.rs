@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Source, binds, clean, is_within, mounts};
+use super::{Class, MountSource, binds, clean, is_within, mounts};
 use crate::config::View;
 use crate::rules::RuleContext;
 
@@ -32,7 +32,7 @@ pub fn pinned(view: &View, context: &RuleContext) -> Vec<Pinned> {
         let mut covers = later.map(String::as_str).chain(masked.iter().map(String::as_str));
         covers.any(|cover| is_within(&destinations[index], cover))
     };
-    let comparable = |source: &&Source| {
+    let comparable = |source: &&MountSource| {
         !matches!(source.file_system.class, Class::Network) && source.file_system.name != "overlay"
     };
     binds(view, context)

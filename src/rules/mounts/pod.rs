@@ -1,11 +1,11 @@
 //! Volumes of the container's own pod.
 
-use super::Source;
+use super::MountSource;
 use crate::config::View;
 use crate::rules::RuleContext;
 
 /// Whether a volume belongs to the container's own pod, all of which is in one sealed network.
-pub(super) fn is_of_pod(view: &View, source: &Source, context: &RuleContext) -> bool {
+pub(super) fn is_of_pod(view: &View, source: &MountSource, context: &RuleContext) -> bool {
     context.network.is_joined() && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
 }
 
@@ -16,7 +16,7 @@ fn pod(view: &View) -> Option<String> {
 }
 
 /// Sockets in an emptyDir are the pod's own: its containers talk through them, and all are in one sealed network.
-fn is_empty_dir_of(pod: &str, source: &Source) -> bool {
+fn is_empty_dir_of(pod: &str, source: &MountSource) -> bool {
     let volumes = format!("{pod}/volumes/kubernetes.io~empty-dir/");
     source.real.to_str().is_some_and(|real| real.starts_with(&volumes))
 }

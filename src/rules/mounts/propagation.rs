@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::{at, is_bind, mounts, options, stays};
+use super::{is_bind, is_kept, mount_at, mounts, options};
 use crate::config::{Edit, EditOp, JsonText, Mount, Pointer, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
@@ -54,7 +54,7 @@ fn concerned<'v>(
     context: &'v RuleContext,
 ) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
     mounts(view).filter(move |(_, mount)| {
-        (is_open(mount) || sharing(mount).next().is_some()) && stays(view, mount, context)
+        (is_open(mount) || sharing(mount).next().is_some()) && is_kept(view, mount, context)
     })
 }
 
@@ -75,7 +75,7 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
         });
     }
     for (index, mount) in concerned(view, context) {
-        let options = || at(index).member("options");
+        let options = || mount_at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
             at: options().item(option),
             op: EditOp::Remove,

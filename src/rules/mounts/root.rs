@@ -1,7 +1,7 @@
 //! The root file system is judged as if it were the source of a mount, by the rules to which it matters. It cannot be taken
 //! away, so that whatever stands against it refuses the container.
 
-use super::Source;
+use super::MountSource;
 use crate::config::{Edit, EditOp, Pointer};
 use crate::rules::{Rule, RuleContext, Violation};
 
@@ -9,7 +9,7 @@ use crate::rules::{Rule, RuleContext, Violation};
 pub(super) fn judge(
     rule: &Rule,
     context: &RuleContext,
-    against: impl Fn(&Source) -> Option<String>,
+    against: impl Fn(&MountSource) -> Option<String>,
 ) -> Result<(), Violation> {
     let Some(root) = &context.host.root else { return Ok(()) };
     let why = |what| Violation::of(rule, format!("the root file system {} {what}", root.real.display()));

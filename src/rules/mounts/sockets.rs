@@ -11,8 +11,8 @@
 use serde_json::json;
 
 use super::{
-    Node, Source, at, binds, clean, gpu_daemons, has, is_readonly, mounts, none, overlay, plan_removal, pod,
-    root, shown, stays, system,
+    FileKind, MountSource, binds, clean, describe_source, gpu_daemons, has, is_kept, is_readonly, mount_at,
+    mounts, overlay, plan_removal, pod, refuse_first, root, system,
 };
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
@@ -27,21 +27,21 @@ pub(in crate::rules) const RULE: Rule = Rule {
     refused_by: RefusedBy::Plan,
     plan: |view, context| {
         root(context)?;
-        let found = found(view, context);
-        let mut edits = plan_removal(&RULE, found.against, context)?;
-        edits.extend(found.injected.into_iter().map(|(index, description)| Edit {
-            at: at(index),
+        let socket_mounts = socket_mounts(view, context);
+        let mut edits = plan_removal(&RULE, socket_mounts.refused, context)?;
+        edits.extend(socket_mounts.injected.into_iter().map(|(index, description)| Edit {
+            at: mount_at(index),
             op: EditOp::Remove,
             description,
         }));
-        edits.extend(found.open.into_iter().map(|(index, open)| cover(index, &open, context)));
+        edits.extend(socket_mounts.open.into_iter().map(|(index, open)| cover(index, &open, context)));
         Ok(edits)
     },
     holds: |view, context| {
         root(context)?;
-        let Found { against, injected, open } = found(view, context);
+        let SocketMounts { refused, injected, open } = socket_mounts(view, context);
         let open = open.into_iter().map(|(index, open)| (index, format!("{} is not covered", open[0])));
-        none(&RULE, &against.into_iter().chain(injected).chain(open).collect::<Vec<_>>())
+        refuse_first(&RULE, &refused.into_iter().chain(injected).chain(open).collect::<Vec<_>>())
     },
 };
 
@@ -52,9 +52,9 @@ const REMEDY_OF_ROOT: &str =
     "end it, or use a copy or an overlay of the directory (podman run --rootfs DIR:O)";
 
 #[derive(Default)]
-struct Found {
+struct SocketMounts {
     /// Mounts that cannot stay, and why.
-    against: Vec<(usize, String)>,
+    refused: Vec<(usize, String)>,
     /// Mounts that the platform injects and that are taken out, and what is said of it.
     injected: Vec<(usize, String)>,
     /// Mounts with the destinations of what is to be covered in them and is not yet; never none.
@@ -73,27 +73,28 @@ fn root(context: &RuleContext) -> Result<(), Violation> {
     })
 }
 
-fn found(view: &View, context: &RuleContext) -> Found {
-    let mut found = Found::default();
+fn socket_mounts(view: &View, context: &RuleContext) -> SocketMounts {
+    let mut socket_mounts = SocketMounts::default();
     let mut total = 0;
     for (index, mount, source) in binds(view, context) {
-        if let Some(daemon) = gpu_daemons::of(source) {
-            let description = format!("removed a mount: {} leads to {daemon}", shown(mount, source));
-            found.injected.push((index, description));
+        if let Some(daemon) = gpu_daemons::daemon_behind(source) {
+            let description =
+                format!("removed a mount: {} leads to {daemon}", describe_source(mount, source));
+            socket_mounts.injected.push((index, description));
             continue;
         }
-        let why = match &source.node {
-            Node::Socket => "is a socket".to_owned(),
-            Node::Fifo => "is a FIFO".to_owned(),
-            Node::Unclear(why) => format!("cannot be looked at: {why}"),
-            Node::Directory => match seen(view, mount, source, context) {
+        let why = match &source.kind {
+            FileKind::Socket => "is a socket".to_owned(),
+            FileKind::Fifo => "is a FIFO".to_owned(),
+            FileKind::Inaccessible(why) => format!("cannot be looked at: {why}"),
+            FileKind::Directory => match seen(view, mount, source, context) {
                 Err(why) => why,
                 Ok(seen) => {
                     total += seen.len();
                     let open: Vec<String> = missing(view, index, seen, context);
                     if total <= COVERED && context.host.empty_file.is_some() {
-                        if !open.is_empty() && stays(view, mount, context) {
-                            found.open.push((index, open));
+                        if !open.is_empty() && is_kept(view, mount, context) {
+                            socket_mounts.open.push((index, open));
                         }
                         continue;
                     }
@@ -105,16 +106,23 @@ fn found(view: &View, context: &RuleContext) -> Found {
             },
             _ => continue,
         };
-        if stays(view, mount, context) {
+        if is_kept(view, mount, context) {
             let drop = mount.source.as_deref().unwrap_or_default();
-            found.against.push((index, format!("{} {why}; drop -v {drop}", shown(mount, source))));
+            socket_mounts
+                .refused
+                .push((index, format!("{} {why}; drop -v {drop}", describe_source(mount, source))));
         }
     }
-    found
+    socket_mounts
 }
 
 /// Where the container would see the sockets of a directory, and what else it could write to in spite of a read-only mount.
-fn seen(view: &View, mount: &Mount, source: &Source, context: &RuleContext) -> Result<Vec<String>, String> {
+fn seen(
+    view: &View,
+    mount: &Mount,
+    source: &MountSource,
+    context: &RuleContext,
+) -> Result<Vec<String>, String> {
     let readonly = is_readonly(mount);
     let fifos = source.fifos.iter().filter(|_| readonly);
     let mut all = source.sockets.iter().chain(fifos).peekable();
@@ -153,7 +161,7 @@ fn cover(index: usize, places: &[String], context: &RuleContext) -> Edit {
     let source = &context.host.empty_file;
     let over = |place| json!({"destination": place, "type": "bind", "source": source, "options": options});
     Edit {
-        at: at(index),
+        at: mount_at(index),
         op: EditOp::Follow(JsonText::of(&places.iter().map(over).collect::<Vec<_>>())),
         description: format!("covered {}", places.join(", ")),
     }

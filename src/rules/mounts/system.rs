@@ -10,7 +10,8 @@
 use serde_json::json;
 
 use super::{
-    Class, Node, Source, at, clean, is_bind, layer_sources, mounts, none, plan_removal, root, shown, stays,
+    Class, FileKind, MountSource, clean, describe_source, is_bind, is_kept, layer_sources, mount_at, mounts,
+    plan_removal, refuse_first, root,
 };
 use crate::config::{Edit, EditOp, JsonText, Mount, View};
 use crate::rules::devices::is_usual_source;
@@ -28,15 +29,16 @@ pub(in crate::rules) const RULE: Rule = Rule {
         root(context)?;
         let replaced = mounts(view).filter(|(_, mount)| is_sys_of_rootless(mount, context));
         let mut edits: Vec<Edit> = replaced.flat_map(|(index, mount)| own_sysfs(index, mount)).collect();
-        let found = found(view, context).into_iter();
-        let found = found.filter(|(index, _)| !edits.iter().any(|edit| edit.at == at(*index).member("type")));
-        let removed = plan_removal(&RULE, found.collect(), context)?;
+        let violations = violations(view, context).into_iter();
+        let violations = violations
+            .filter(|(index, _)| !edits.iter().any(|edit| edit.at == mount_at(*index).member("type")));
+        let removed = plan_removal(&RULE, violations.collect(), context)?;
         edits.extend(removed);
         Ok(edits)
     },
     holds: |view, context| {
         root(context)?;
-        none(&RULE, &found(view, context))
+        refuse_first(&RULE, &violations(view, context))
     },
 };
 
@@ -109,7 +111,7 @@ fn is_sys_of_rootless(mount: &Mount, context: &RuleContext) -> bool {
 
 fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
     let set = |member, value, description: &str| Edit {
-        at: at(index).member(member),
+        at: mount_at(index).member(member),
         op: EditOp::Set(JsonText::of(&value)),
         description: format!("{} {description}", &*mount.destination),
     };
@@ -127,30 +129,30 @@ pub(super) fn root(context: &RuleContext) -> Result<(), Violation> {
             return Some(format!("holds {held}; use another directory"));
         }
         let Some((path, file_system)) = root.below.first().filter(|_| root.system.is_none()) else {
-            return against(root);
+            return violation_of(root);
         };
         let path = path.display();
         Some(format!("brings {path} along, a mount of {}; unmount it, or mount it with -v", file_system.name))
     })
 }
 
-fn found(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
+fn violations(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
     let why = |mount: &Mount| if is_bind(mount) { of_bind(mount, context) } else { of_other(mount, context) };
-    let against = |(index, mount)| Some((index, why(mount).filter(|_| stays(view, mount, context))?));
+    let against = |(index, mount)| Some((index, why(mount).filter(|_| is_kept(view, mount, context))?));
     mounts(view).filter_map(against).collect()
 }
 
 fn of_bind(mount: &Mount, context: &RuleContext) -> Option<String> {
     let source = context.host.sources.get(mount.source.as_deref()?)?;
     let drivers = &context.host.drivers;
-    let what = match source.node {
-        Node::Character(major, minor) if is_usual_source(major, minor, drivers) => return None,
-        Node::Character(major, minor) => format!("is the device c {major}:{minor}"),
-        Node::Block(major, minor) => format!("is the device b {major}:{minor}"),
-        _ => against(source)?,
+    let what = match source.kind {
+        FileKind::Character(major, minor) if is_usual_source(major, minor, drivers) => return None,
+        FileKind::Character(major, minor) => format!("is the device c {major}:{minor}"),
+        FileKind::Block(major, minor) => format!("is the device b {major}:{minor}"),
+        _ => violation_of(source)?,
     };
     let instead = if source.real.starts_with("/dev/shm") { SHARED_MEMORY } else { "" };
-    Some(format!("{} {what}; drop -v {}{instead}", shown(mount, source), mount.source.as_deref()?))
+    Some(format!("{} {what}; drop -v {}{instead}", describe_source(mount, source), mount.source.as_deref()?))
 }
 
 /// What to do in place of sharing the machine's `/dev/shm`.
@@ -158,7 +160,7 @@ const SHARED_MEMORY: &str =
     " and use --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm";
 
 /// What stands against a file or directory as a source.
-fn against(source: &Source) -> Option<String> {
+fn violation_of(source: &MountSource) -> Option<String> {
     if let Some(directory) = source.system {
         return Some(format!("is the system's {directory}"));
     }
@@ -172,23 +174,27 @@ fn against(source: &Source) -> Option<String> {
     }
     let of_engine =
         |engine: &&&str| source.real.parent().is_some_and(|parent| parent.as_os_str() == **engine);
-    if let Some(engine) = ENGINES.iter().find(of_engine).filter(|_| source.node == Node::Directory) {
+    if let Some(engine) = ENGINES.iter().find(of_engine).filter(|_| source.kind == FileKind::Directory) {
         return Some(format!("is state of the engine in {engine}"));
     }
     // Huge pages are memory, wherever they are mounted.
     let in_dev = source.real.starts_with("/dev") && source.file_system.name != "hugetlbfs";
-    if in_dev && source.node != Node::Missing {
+    if in_dev && source.kind != FileKind::Missing {
         return Some("lies in the system's /dev".into());
     }
     if let Some((path, file_system)) = source.file_systems().find(|(_, fs)| fs.class == Class::System) {
         let (path, name) = (path.display(), &file_system.name);
         return Some(format!("brings {path} along, which is the kernel's {name}"));
     }
-    source.layers.iter().find_map(|layer| match &layer.node {
-        Node::Unclear(why) => Some(format!("is an overlay with the layer {}: {why}", layer.real.display())),
-        _ => {
-            Some(format!("is an overlay with the layer {}, which {}", layer.real.display(), against(layer)?))
+    source.layers.iter().find_map(|layer| match &layer.kind {
+        FileKind::Inaccessible(why) => {
+            Some(format!("is an overlay with the layer {}: {why}", layer.real.display()))
         }
+        _ => Some(format!(
+            "is an overlay with the layer {}, which {}",
+            layer.real.display(),
+            violation_of(layer)?
+        )),
     })
 }
 
@@ -205,8 +211,8 @@ fn of_other(mount: &Mount, context: &RuleContext) -> Option<String> {
         }
         "overlay" => {
             let mut layers = layer_sources(mount, context);
-            let found = layers.find_map(|layer| Some((layer.real.display(), against(layer)?)));
-            found.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it"))
+            let violations = layers.find_map(|layer| Some((layer.real.display(), violation_of(layer)?)));
+            violations.map(|(layer, what)| format!("the layer {layer} of {shown} {what}; drop it"))
         }
         kind if OWN.contains(&kind) => None,
         kind => Some(format!(

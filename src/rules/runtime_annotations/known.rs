@@ -27,16 +27,16 @@ pub struct Harmless {
     /// Its name, or the beginning of names that ends with a dot.
     pub name: &'static str,
     /// What it may be.
-    pub value: Value,
+    pub value: AnnotationValue,
     /// Who sets it.
     pub by: &'static str,
-    /// Why it cannot lead out.
+    /// Rejection it cannot lead out.
     pub why: &'static str,
 }
 
 /// Which values are harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
+pub enum AnnotationValue {
     /// All.
     Any,
     /// One of these.
@@ -45,8 +45,8 @@ pub enum Value {
     Name,
 }
 
-impl Value {
-    pub(super) fn takes(self, value: &str) -> bool {
+impl AnnotationValue {
+    pub(super) fn accepts(self, value: &str) -> bool {
         match self {
             Self::Any => true,
             Self::OneOf(values) => values.contains(&value),
@@ -58,7 +58,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for AnnotationValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any"),
@@ -100,15 +100,16 @@ pub const HARMLESS: [Harmless; 32] = [
     known("run.oci.keep_original_groups", "Podman, Buildah", GROUPS),
     Harmless { value: CONTEXTS, ..known("run.oci.mount_context_type", "Podman", LABELS) },
     known("run.oci.seccomp_fail_unknown_syscall", "users", STRICTER),
-    Harmless { value: Value::Name, ..known("run.oci.systemd.subgroup", "CRI-O", SUBGROUP) },
+    Harmless { value: AnnotationValue::Name, ..known("run.oci.systemd.subgroup", "CRI-O", SUBGROUP) },
     known("run.oci.timens_offset", "users", CLOCKS),
 ];
 
 const fn known(name: &'static str, by: &'static str, why: &'static str) -> Harmless {
-    Harmless { name, value: Value::Any, by, why }
+    Harmless { name, value: AnnotationValue::Any, by, why }
 }
 
-const CONTEXTS: Value = Value::OneOf(&["context", "defcontext", "fscontext", "rootcontext"]);
+const CONTEXTS: AnnotationValue =
+    AnnotationValue::OneOf(&["context", "defcontext", "fscontext", "rootcontext"]);
 
 const CLOCKS: &str = "clocks of a time namespace of the container's own";
 const END: &str = "how and when the container is stopped and forgotten";

@@ -9,7 +9,7 @@ use super::{RefusedBy, Rule, RuleContext, Violation};
 use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
-pub use known::{HARMLESS, Harmless, PREFIXES, Value};
+pub use known::{AnnotationValue, HARMLESS, Harmless, PREFIXES};
 
 pub(super) const RULE: Rule = Rule {
     name: "runtime-annotations",
@@ -23,20 +23,20 @@ pub(super) const RULE: Rule = Rule {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["annotations"]).named(name),
             op: EditOp::Remove,
-            description: format!("removed annotation {}", shown(name)),
+            description: format!("removed annotation {}", on_one_line(name)),
         };
-        Ok(found(view).map(edit).collect())
+        Ok(violations(view).map(edit).collect())
     },
     holds,
 };
 
-/// Why an annotation is not let through.
-enum Why {
+/// Rejection an annotation is not let through.
+enum Rejection {
     Unknown,
-    Value(Value),
+    Value(AnnotationValue),
 }
 
-fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Why)> {
+fn violations<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Rejection)> {
     view.annotations.iter().flatten().filter_map(|(name, value)| Some((&**name, judge(name, value)?)))
 }
 
@@ -48,33 +48,33 @@ pub fn is_against(name: &str, value: &str) -> bool {
 }
 
 /// runc keeps annotations as `NAME=VALUE` and so takes what stands before the first `=` for the name.
-fn judge(name: &str, value: &str) -> Option<Why> {
+fn judge(name: &str, value: &str) -> Option<Rejection> {
     if !PREFIXES
         .iter()
-        .any(|prefix| is(prefix, name) || is(prefix, name.split('=').next().unwrap_or_default()))
+        .any(|prefix| matches(prefix, name) || matches(prefix, name.split('=').next().unwrap_or_default()))
     {
         return None;
     }
-    match HARMLESS.iter().find(|known| !name.contains('=') && is(known.name, name)) {
-        None => Some(Why::Unknown),
-        Some(known) if known.value.takes(value) => None,
-        Some(known) => Some(Why::Value(known.value)),
+    match HARMLESS.iter().find(|known| !name.contains('=') && matches(known.name, name)) {
+        None => Some(Rejection::Unknown),
+        Some(known) if known.value.accepts(value) => None,
+        Some(known) => Some(Rejection::Value(known.value)),
     }
 }
 
 /// A whole name, or a beginning that ends with a dot.
-fn is(known: &str, name: &str) -> bool {
+fn matches(known: &str, name: &str) -> bool {
     if known.ends_with('.') { name.starts_with(known) } else { name == known }
 }
 
 fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
-    let Some((name, why)) = found(view).next() else { return Ok(()) };
-    let name = shown(name);
+    let Some((name, why)) = violations(view).next() else { return Ok(()) };
+    let name = on_one_line(name);
     let why = match why {
-        Why::Unknown => {
+        Rejection::Unknown => {
             format!("annotation {name} is for the runtime and not on the list of what is harmless")
         }
-        Why::Value(takes) => format!("annotation {name} has another value than {takes}"),
+        Rejection::Value(takes) => format!("annotation {name} has another value than {takes}"),
     };
     Err(Violation::of(
         &RULE,
@@ -83,6 +83,6 @@ fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
 }
 
 /// One line, whatever is in it.
-fn shown(name: &str) -> String {
+fn on_one_line(name: &str) -> String {
     if name.chars().any(char::is_control) { format!("{name:?}") } else { name.to_owned() }
 }

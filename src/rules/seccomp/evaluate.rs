@@ -4,11 +4,11 @@
 //! them lets it through. Knows nothing of how the rule plans.
 
 use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
-use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{Open, limits};
+use super::profile::{Action, Condition, Op, Profile, SyscallRule};
+use super::{Allowed, limits};
 
 /// The first call that a profile lets through although it mustn't, in words.
-pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
+pub(super) fn first_hole(profile: &Profile, open: &Allowed) -> Option<String> {
     if let Some(call) = CLOSED.iter().map(|call| call.is).find(|call| lets_through(profile, call)) {
         return Some(format!("{call} is let through"));
     }
@@ -20,7 +20,7 @@ pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
             return Some(format!("{} lets the limit for core dumps be changed", call.name));
         }
     }
-    let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&Rule>>());
+    let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&SyscallRule>>());
     let same = socket.iter().map(|rule| rule.at).eq(pair.iter().map(|rule| rule.at));
     let calls = [(SOCKETS[0], socket), (SOCKETS[1], pair)];
     // Mostly one rule is about both.
@@ -31,7 +31,10 @@ pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
         if let Some(op) = miscompared(rules) {
             return Some(compared_wrongly(call, op));
         }
-        widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(&open.families)).map(how)
+        widths(rules)
+            .iter()
+            .find_map(|width| CompiledRules::new(profile, rules, *width).hole(&open.families))
+            .map(how)
     })
 }
 
@@ -43,7 +46,7 @@ fn compared_wrongly(call: &str, op: Op) -> String {
 /// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on others: when
 /// a rule asks for an argument not to be something and a further condition does not hold, the next rule on the first
 /// argument is compared with the second (src/gen_bpf.c resolves a block that two others jump to for one of them only).
-fn miscompared(rules: &[&Rule]) -> Option<Op> {
+fn miscompared(rules: &[&SyscallRule]) -> Option<Op> {
     let mut all: Vec<Vec<Condition>> = rules.iter().flat_map(|rule| rule.alternatives.clone()).collect();
     all.iter_mut().for_each(|conditions| conditions.sort_by_key(|c| c.index));
     all.iter().find_map(|conditions| {
@@ -70,14 +73,15 @@ fn lets_through(profile: &Profile, call: &'static str) -> bool {
     let is_closed = |name: &str| CLOSED.iter().any(|closed| closed.is == name);
     let is_of_sockets = |name: &str| !is_closed(name) && limits::CALLS.iter().all(|limit| limit.name != name);
     let stands_for = |name: &str| name == call || (call == "socketcall" && is_of_sockets(name));
-    let allows = |rule: &Rule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
+    let allows =
+        |rule: &SyscallRule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
     profile.default.passes() || profile.rules.iter().any(allows)
 }
 
 /// Whether a call may be made that changes the limit for core dumps.
-pub(super) fn changes_core_limit(profile: &Profile, call: &limits::Call) -> bool {
-    let rules: Vec<&Rule> = profile.about(call.name).collect();
-    widths(&rules).iter().any(|width| Seen::new(profile, &rules, *width).changes_core_limit(call))
+pub(super) fn changes_core_limit(profile: &Profile, call: &limits::LimitCall) -> bool {
+    let rules: Vec<&SyscallRule> = profile.about(call.name).collect();
+    widths(&rules).iter().any(|width| CompiledRules::new(profile, &rules, *width).changes_core_limit(call))
 }
 
 /// How many bits of an argument the filter sees. For i386, arm and others libseccomp cuts the conditions too.
@@ -100,21 +104,21 @@ const LOW: u64 = 0xffff_ffff;
 
 /// With conditions of 32 bits only, the filter of a 32-bit architecture does what that of a 64-bit one does with
 /// arguments of 32 bits.
-fn widths(rules: &[&Rule]) -> &'static [Width] {
+fn widths(rules: &[&SyscallRule]) -> &'static [Width] {
     let mut conditions = rules.iter().flat_map(|rule| &rule.alternatives).flatten();
     let is_wide = |c: &Condition| c.value > LOW || matches!(c.op, Op::Masked(mask) if mask > LOW);
     if conditions.any(is_wide) { &[Width::Bits64, Width::Bits32] } else { &[Width::Bits64] }
 }
 
 /// The rules on one call as the filter of one architecture sees them.
-struct Seen {
+struct CompiledRules {
     default: Action,
     rules: Vec<(Action, Vec<Condition>)>,
     width: Width,
 }
 
-impl Seen {
-    fn new(profile: &Profile, rules: &[&Rule], width: Width) -> Self {
+impl CompiledRules {
+    fn new(profile: &Profile, rules: &[&SyscallRule], width: Width) -> Self {
         let counts = |c: &&Condition| !matches!(c.op, Op::Masked(mask) if width.cut(mask) == 0);
         let each = rules.iter().flat_map(|rule| rule.alternatives.iter().map(|all| (rule.action, all)));
         let rules =
@@ -175,7 +179,7 @@ impl Seen {
         conditions.flat_map(around).chain([0, 1, 1 << 32, u64::MAX]).collect()
     }
 
-    fn changes_core_limit(&self, call: &limits::Call) -> bool {
+    fn changes_core_limit(&self, call: &limits::LimitCall) -> bool {
         if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
             return first.passes();
         }

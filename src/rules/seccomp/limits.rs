@@ -12,7 +12,7 @@ pub(super) const CORE: u32 = 4;
 const BITS: u32 = 4;
 
 /// A call that changes limits.
-pub(super) struct Call {
+pub(super) struct LimitCall {
     pub(super) name: &'static str,
     /// The argument that says which limit.
     pub(super) which: u32,
@@ -20,10 +20,12 @@ pub(super) struct Call {
     pub(super) new: Option<u32>,
 }
 
-pub(super) const CALLS: [Call; 2] =
-    [Call { name: "setrlimit", which: 0, new: None }, Call { name: "prlimit64", which: 1, new: Some(2) }];
+pub(super) const CALLS: [LimitCall; 2] = [
+    LimitCall { name: "setrlimit", which: 0, new: None },
+    LimitCall { name: "prlimit64", which: 1, new: Some(2) },
+];
 
-impl Call {
+impl LimitCall {
     fn is_core(&self) -> Condition {
         low_bits(self.which, u32::MAX, CORE)
     }

@@ -53,15 +53,15 @@ const LIST: [&str; 3] = ["linux", "seccomp", "syscalls"];
 
 /// What is open beyond what always is.
 #[derive(Debug, Default)]
-struct Open {
+struct Allowed {
     /// Socket families, all of them.
     families: Vec<u32>,
     /// Whether the limit for core dumps can be changed.
     core_limit: bool,
 }
 
-impl Open {
-    fn of(context: &RuleContext) -> Self {
+impl Allowed {
+    fn from_context(context: &RuleContext) -> Self {
         let added = context.policy.families.iter().copied().map(Family::number);
         let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
         families.sort_unstable();
@@ -76,29 +76,29 @@ impl Open {
 pub fn names_what_it_denies(view: &View) -> bool {
     let default = seccomp(view).and_then(|profile| profile.default_action.as_deref()).unwrap_or_default();
     // One that is not known is refused by the rule.
-    Action::read(default, None).map_or(true, Action::passes)
+    Action::parse(default, None).map_or(true, Action::passes)
 }
 
 fn seccomp<'v, 'a>(view: &'v View<'a>) -> Option<&'v Seccomp<'a>> {
     view.linux.as_ref()?.seccomp.as_ref()
 }
 
-fn read(view: &View) -> Result<Option<Profile>, Violation> {
-    let profile = seccomp(view).map_or(Ok(None), Profile::read);
+fn parse(view: &View) -> Result<Option<Profile>, Violation> {
+    let profile = seccomp(view).map_or(Ok(None), Profile::parse);
     profile.map_err(|why| Violation::of(&RULE, format!("the profile cannot be narrowed: {why}")))
 }
 
 fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
-    let Some(profile) = read(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
-    let open = Open::of(context);
+    let Some(profile) = parse(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
+    let open = Allowed::from_context(context);
     let among = |(_, name): (usize, &str)| format!("{name} is among the architectures");
-    let hole = evaluate::hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
+    let hole = evaluate::first_hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
     hole.map_or(Ok(()), |hole| Err(Violation::of(&RULE, hole)))
 }
 
 fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
-    let open = Open::of(context);
-    let Some(profile) = read(view)? else { return Ok(vec![profile_of_ours(&open)]) };
+    let open = Allowed::from_context(context);
+    let Some(profile) = parse(view)? else { return Ok(vec![new_profile(&open)]) };
     let plan = plan::Plan::of(&profile, &open);
     let rule_at = |at| Pointer::to(&LIST).item(at);
     let half_seen = half_seen(view, &open).map(|(at, name)| Edit {
@@ -111,7 +111,7 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
         let gone: Vec<_> = rule.named.iter().filter(|(_, name)| plan.removes(rule.at, name)).collect();
         let (action, _) = rule.action.words();
         if gone.len() == rule.length {
-            let description = format!("removed the rule that has {} {action}", list(&gone));
+            let description = format!("removed the rule that has {} {action}", joined(&gone));
             edits.push(Edit { at: rule_at(rule.at), op: EditOp::Remove, description });
             continue;
         }
@@ -133,7 +133,7 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
 
 /// An architecture of which a filter sees 32 bits of every argument and the kernel takes 64, where whether a pointer is NULL
 /// matters (`limits`): x32. crun takes names in any case and without what runc wants in front.
-fn half_seen<'v>(view: &'v View, open: &Open) -> impl Iterator<Item = (usize, &'v str)> {
+fn half_seen<'v>(view: &'v View, open: &Allowed) -> impl Iterator<Item = (usize, &'v str)> {
     let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref());
     let listed = listed.filter(|_| !open.core_limit).unwrap_or_default();
     listed.iter().enumerate().map(|(at, name)| (at, &**name)).filter(|(_, name)| is_half_seen(name))
@@ -143,19 +143,19 @@ fn is_half_seen(architecture: &str) -> bool {
     architecture.strip_prefix("SCMP_ARCH_").unwrap_or(architecture).eq_ignore_ascii_case("x32")
 }
 
-fn list(names: &[&(usize, &str)]) -> String {
+fn joined(names: &[&(usize, &str)]) -> String {
     names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// A profile where there is none: everything else stays allowed.
-fn profile_of_ours(open: &Open) -> Edit {
+fn new_profile(open: &Allowed) -> Edit {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Ours {
+    struct NewProfile {
         default_action: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         architectures: Vec<&'static str>,
-        syscalls: Vec<plan::New>,
+        syscalls: Vec<plan::NewSyscall>,
     }
     let nothing = Profile { default: Action::Allow, rules: Vec::new() };
     let syscalls = plan::Plan::of(&nothing, open).rules;
@@ -164,7 +164,7 @@ fn profile_of_ours(open: &Open) -> Edit {
     let architectures = ARCHITECTURES.iter().copied().filter(is_seen).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
-        op: EditOp::Set(JsonText::of(&Ours { default_action, architectures, syscalls })),
+        op: EditOp::Set(JsonText::of(&NewProfile { default_action, architectures, syscalls })),
         description: "made a profile, since there was none".into(),
     }
 }

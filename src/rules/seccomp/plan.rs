@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 
 use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
 use super::narrow::{all_below, all_but, cells, low_bits, overlap, within};
-use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{Open, evaluate, limits};
+use super::profile::{Action, Condition, Op, Profile, SyscallRule};
+use super::{Allowed, evaluate, limits};
 
 /// What the kernel says of a call, a family, a protocol that it does not have; programs expect it.
 const ENOSYS: u16 = 38;
@@ -30,12 +30,12 @@ pub(super) struct Plan {
     /// Places of rules and the names that leave them.
     removed: Vec<(usize, &'static str)>,
     /// What comes at the end of the list.
-    pub(super) rules: Vec<New>,
+    pub(super) rules: Vec<NewSyscall>,
 }
 
 /// A rule that comes.
 #[derive(Debug, Serialize)]
-pub(super) struct New {
+pub(super) struct NewSyscall {
     names: Vec<&'static str>,
     action: &'static str,
     #[serde(rename = "errnoRet", skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub(super) struct New {
 }
 
 impl Plan {
-    pub(super) fn of(profile: &Profile, open: &Open) -> Self {
+    pub(super) fn of(profile: &Profile, open: &Allowed) -> Self {
         let mut plan = Self::default();
         let closed = CLOSED.iter().map(|call| call.is);
         let closed: Vec<&str> = closed.filter(|call| !plan.close(profile, call)).collect();
@@ -87,16 +87,16 @@ impl Plan {
 
     fn add(&mut self, name: &'static str, action: Action, args: Vec<Condition>) {
         let (action, errno) = action.words();
-        let same = |rule: &&mut New| rule.action == action && rule.errno == errno && rule.args == args;
+        let same = |rule: &&mut NewSyscall| rule.action == action && rule.errno == errno && rule.args == args;
         match self.rules.iter_mut().find(same) {
             Some(rule) => rule.names.push(name),
-            None => self.rules.push(New { names: vec![name], action, errno, args }),
+            None => self.rules.push(NewSyscall { names: vec![name], action, errno, args }),
         }
     }
 
     /// Takes a call out of whatever lets it through; whether that was all there was to do.
     fn close(&mut self, profile: &Profile, call: &'static str) -> bool {
-        let about: Vec<&Rule> = profile.about(call).collect();
+        let about: Vec<&SyscallRule> = profile.about(call).collect();
         if let Some(first) = about.iter().find(|rule| rule.is_unconditional() && !rule.action.passes()) {
             let earlier = about.iter().filter(|rule| rule.at < first.at);
             self.removed.extend(earlier.filter(|rule| rule.action.passes()).map(|rule| (rule.at, call)));
@@ -111,14 +111,15 @@ impl Plan {
 
     /// Replaces what lets a call through by what of it is within the cells.
     fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) {
-        let about: Vec<&Rule> = profile.about(call).collect();
+        let about: Vec<&SyscallRule> = profile.about(call).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
         if whole.is_some_and(|rule| !rule.action.passes()) {
             return;
         }
         // Beside an unconditional rule none of the others has an effect.
         let sources = whole.map_or_else(|| about.clone(), |rule| vec![*rule]);
-        let (pass, deny): (Vec<&Rule>, Vec<&Rule>) = sources.iter().partition(|rule| rule.action.passes());
+        let (pass, deny): (Vec<&SyscallRule>, Vec<&SyscallRule>) =
+            sources.iter().partition(|rule| rule.action.passes());
         let denied = |args: &[Condition]| {
             deny.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, args))
         };
@@ -157,12 +158,12 @@ impl Plan {
     /// is none (libaudit, audit_open(3)).
     fn say_that_there_is_no_protocol(&mut self, profile: &Profile, call: &'static str) {
         let netlink = low_bits(0, u32::MAX, NETLINK);
-        let of_netlink = |rule: &New| rule.names.contains(&call) && rule.args.contains(&netlink);
-        let opens = |rule: &New| Action::Allow.words().0 == rule.action && of_netlink(rule);
+        let of_netlink = |rule: &NewSyscall| rule.names.contains(&call) && rule.args.contains(&netlink);
+        let opens = |rule: &NewSyscall| Action::Allow.words().0 == rule.action && of_netlink(rule);
         if profile.default.passes() || !self.rules.iter().any(opens) {
             return;
         }
-        let denying: Vec<&Rule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
+        let denying: Vec<&SyscallRule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
         for protocol in all_below(2, &protocols(), PROTOCOL_BITS) {
             let args = vec![netlink, protocol];
             let there = denying.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, &args));
@@ -174,8 +175,8 @@ impl Plan {
     }
 
     /// Keeps a call from changing the limit for core dumps.
-    fn limit(&mut self, profile: &Profile, call: &limits::Call) {
-        let about: Vec<&Rule> = profile.about(call.name).collect();
+    fn limit(&mut self, profile: &Profile, call: &limits::LimitCall) {
+        let about: Vec<&SyscallRule> = profile.about(call.name).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
         // Beside an unconditional rule none of the others has an effect.
         let gone = about.iter().filter(|rule| whole.is_some() || rule.action.passes());

@@ -9,8 +9,8 @@ mod reading;
 use std::collections::BTreeMap;
 
 use oci_isolate::policy::{Openings, Policy};
-use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{HostFacts, Network, RULES, Rule, RuleContext, SealHook, Source, Sources};
+use oci_isolate::rules::mounts::{FileKind, FileSystem};
+use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use serde_json::Value;
 
@@ -79,15 +79,15 @@ pub(crate) fn cases() -> Vec<Cases> {
 }
 
 /// Something on a file system of this machine, where no socket is.
-fn source(real: &str, node: Node) -> Source {
-    Source::new(real, node, FileSystem::of_name("ext4"))
+fn source(real: &str, node: FileKind) -> MountSource {
+    MountSource::new(real, node, FileSystem::of_name("ext4"))
 }
 
-fn directory(real: &str) -> Source {
-    source(real, Node::Directory)
+fn directory(real: &str) -> MountSource {
+    source(real, FileKind::Directory)
 }
 
 /// What is behind the sources of mounts, by how they are written.
-fn sources<const N: usize>(list: [(&str, Source); N]) -> Sources {
+fn sources<const N: usize>(list: [(&str, MountSource); N]) -> MountSources {
     list.into_iter().map(|(written, source)| (written.to_owned(), source)).collect()
 }

@@ -56,7 +56,7 @@ pub(super) fn cases() -> Vec<Cases> {
             ..Cases::default()
         },
         Cases {
-            rule: "plain-names",
+            rule: "path-names",
             broken: vec![
                 (
                     json!({"linux": {"cgroupsPath": "/"}}),

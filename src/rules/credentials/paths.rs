@@ -8,7 +8,7 @@ use super::values;
 
 /// A file or a directory that programs read credentials from.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct CredentialPath {
     /// Below a home, or absolute.
     pub path: &'static str,
     /// What the text has to hold for the file to be masked.
@@ -59,16 +59,16 @@ impl Masked {
     }
 }
 
-const fn always(path: &'static str, reader: &'static str) -> Place {
-    Place { path, masked: Masked::Always, reader }
+const fn always(path: &'static str, reader: &'static str) -> CredentialPath {
+    CredentialPath { path, masked: Masked::Always, reader }
 }
 
-const fn when(masked: Masked, path: &'static str, reader: &'static str) -> Place {
-    Place { path, masked, reader }
+const fn when(masked: Masked, path: &'static str, reader: &'static str) -> CredentialPath {
+    CredentialPath { path, masked, reader }
 }
 
 /// In each home. What begins with `.config/` is below `XDG_CONFIG_HOME` as well.
-pub const IN_HOMES: [Place; 45] = [
+pub const IN_HOMES: [CredentialPath; 45] = [
     always(".aws", "AWS SDKs and CLI, saml2aws, awsume, s5cmd"),
     always(".aws-sso", "aws-sso-cli"),
     always(".awssecret", "timkay's aws"),
@@ -117,7 +117,7 @@ pub const IN_HOMES: [Place; 45] = [
 ];
 
 /// Anywhere.
-pub const ABSOLUTE: [Place; 14] = [
+pub const ABSOLUTE: [CredentialPath; 14] = [
     always("/etc/boto.cfg", "boto"),
     always("/etc/codedeploy-agent/conf", "AWS CodeDeploy agent"),
     always("/etc/passwd-s3fs", "s3fs-fuse"),

@@ -1,4 +1,4 @@
-//! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
+//! `path-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
 //! and nothing that leads elsewhere. runc checks most of it, crun some, youki little.
 
 use super::{RefusedBy, Rule, RuleContext, Violation, no_edits};
@@ -6,7 +6,7 @@ use crate::config::View;
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
-    name: "plain-names",
+    name: "path-names",
     promise: "names of control groups, of their files and of labels are plain, and lead nowhere else",
     reference: "runtime-spec, config-linux.md, \"Control groups\", \"Unified\", \"Intel RDT\", \"Mount Label\"; cgroups(7)",
     process: false,
