@@ -86,7 +86,8 @@ fn annotations_for_runtimes_are_sorted_under_their_prefixes_and_in_the_page() {
     for known in &HARMLESS {
         assert!(PREFIXES.iter().any(|prefix| known.name.starts_with(prefix)), "{}", known.name);
         let star = if known.name.ends_with('.') { "*" } else { "" };
-        let value = if known.value == AnnotationValue::Any { String::new() } else { format!(" ({})", known.value) };
+        let value =
+            if known.value == AnnotationValue::Any { String::new() } else { format!(" ({})", known.value) };
         expect(format!("| `{}{star}`{value} | {} | {} |", known.name, known.by, known.why));
     }
     assert!(missing.is_empty(), "add these to {}:\n{}", path.display(), missing.join("\n"));
