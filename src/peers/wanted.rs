@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{Prefixes, ReservedRanges, within};
+use crate::policy::{Prefixes, ReservedRanges, check_bounds};
 use crate::settings::PeerBounds;
 
 /// One of those that have a namespace of their own in a job.
@@ -34,7 +34,7 @@ pub fn wanted(parts: &[Part], index: usize) -> Prefixes {
 /// Whether an address can be that of somebody's peer.
 #[must_use]
 pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
-    within(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
+    check_bounds(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
 }
 
 #[cfg(test)]

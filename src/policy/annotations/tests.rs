@@ -39,7 +39,8 @@ fn ranges_that_overlap_or_meet_become_one() {
 
 #[test]
 fn ports_that_are_none() {
-    let no_port = |item: &str, port: &str| format!("{item:?}: {port:?} is no port; ports go from 1 to 65535");
+    let no_port =
+        |item: &str, port: &str| format!("{item:?}: {port:?} is not a valid port; ports go from 1 to 65535");
     for (value, why) in [
         ("", "it is empty; leave it away".to_owned()),
         (" ", "it is empty; leave it away".to_owned()),
@@ -154,6 +155,9 @@ fn a_job_has_a_name() {
     }
     for name in ["", "a b", "ü", "a,b", "a\n", "../\0", "a*", &"x".repeat(129)] {
         let why = job::name(name).unwrap_err();
-        assert!(why.ends_with(" is no name of a job: 1 to 128 letters, digits and . _ / : -"), "{why}");
+        assert!(
+            why.ends_with(" is not a valid name of a job: 1 to 128 letters, digits and . _ / : -"),
+            "{why}"
+        );
     }
 }
