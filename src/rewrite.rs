@@ -1,8 +1,8 @@
-//! Folds the rules over a document, proves every one of them on the bytes that come out, and says what was
-//! changed.
+//! Applies the rules to a document, verifies every one of them on the resulting bytes, and reports the
+//! changes.
 //!
-//! A [`Rewritten`] in which a rule does not hold cannot be made. What was changed never contains the value of
-//! an environment variable: it goes into the record.
+//! There is no [`Rewritten`] in which a rule does not hold. The changes are written to the record, so they
+//! never contain the value of an environment variable.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Rewritten {
     pub text: Option<Vec<u8>>,
     /// What was changed.
     pub applied: Vec<AppliedChange>,
-    /// What its bind mounts have to show once they are made.
+    /// The sources that its bind mounts must show once they are made.
     pub pinned: Vec<Pinned>,
 }
 
@@ -31,7 +31,7 @@ pub struct AppliedChange {
     pub rule: String,
     /// Where, as an RFC 6901 pointer into the original document.
     pub at: String,
-    /// What, in words.
+    /// A description.
     #[serde(rename = "says")]
     pub description: String,
 }
@@ -50,12 +50,12 @@ pub fn changed_by(changes: &[AppliedChange]) -> Vec<&str> {
     rules
 }
 
-/// Why a document cannot be made to hold.
+/// Why a document cannot be rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RewriteError {
-    /// It cannot be read with certainty.
+    /// It is not valid, or ambiguous.
     Unreadable(Unreadable),
-    /// A rule says no.
+    /// A rule refuses it.
     Violation(Violation),
 }
 
@@ -82,7 +82,7 @@ impl From<Violation> for RewriteError {
     }
 }
 
-/// Makes every rule hold that concerns a document of this kind; `view` is the document's.
+/// Makes every rule hold that applies to a document of this kind; `view` is the document's.
 ///
 /// # Errors
 /// A rule cannot be made to hold.
@@ -95,9 +95,9 @@ pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<
         return Ok(Rewritten { text: None, applied, pinned: pinned(&view, context) });
     }
     let (kind, text) = (document.kind(), document.with(&edits)?);
-    // All of it may be large, and none of it has a say any more.
+    // They may be large, and are not needed any more.
     drop((document, view, edits));
-    // As a runtime will read it, not as we meant it.
+    // As a runtime will read it, not as the rules planned it.
     let written = Document::parse(kind, &text)?;
     let view = written.view()?;
     prove(written.kind(), &view, context)?;
@@ -117,7 +117,8 @@ pub(crate) fn plan(
     let mut planned = Vec::new();
     for (at, rule) in rules_for(kind, context).enumerate() {
         let edits = rule.edits(view, context).map_err(|why| {
-            // What comes first in the list is said first, also of rules that only refuse and so plan nothing.
+            // The first violation in the order of the list is reported, also of rules that only refuse and so
+            // plan nothing.
             let before = rules_for(kind, context).take(at).filter(|rule| rule.only_refuses(&context.policy));
             before.filter_map(|rule| (rule.holds)(view, context).err()).next().unwrap_or(why)
         })?;
@@ -126,7 +127,7 @@ pub(crate) fn plan(
     Ok(planned)
 }
 
-/// Whether every rule holds that concerns a document of this kind.
+/// Checks every rule that applies to a document of this kind.
 ///
 /// # Errors
 /// One does not.
@@ -134,7 +135,7 @@ pub(crate) fn prove(kind: Kind, view: &View, context: &RuleContext) -> Result<()
     rules_for(kind, context).try_for_each(|rule| (rule.holds)(view, context))
 }
 
-/// The rules that a document of this kind is held to: those that the settings do not waive.
+/// The rules that apply to a document of this kind and are not waived by the settings.
 fn rules_for(kind: Kind, context: &RuleContext) -> impl Iterator<Item = &'static Rule> {
     let concerns = move |rule: &&Rule| kind == Kind::Config || rule.process;
     RULES.iter().filter(concerns).filter(|rule| rule.answer(&context.policy) != Answer::Allow)

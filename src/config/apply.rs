@@ -1,14 +1,14 @@
-//! Carries out edits: the text is walked along them, and everything that no edit names is copied as it stands.
+//! Applies edits to the text of a document. Everything that no edit names is copied byte for byte.
 
 use super::Unreadable;
 use super::edit::{Edit, EditOp, Step};
 use super::json::JsonValue;
 
-/// Writes the document with the edits made; the first `depth` steps of every pointer name the root itself.
+/// Returns the edited document; the first `depth` steps of every pointer lead to the root itself.
 pub(super) fn apply(root: JsonValue, edits: &[Edit], depth: usize) -> Result<Vec<u8>, Unreadable> {
     let ops = edits.iter().filter(|edit| edit.op != EditOp::Note);
     let mut all: Vec<LocatedOp> = ops.map(|edit| (edit.at.0.as_slice(), &edit.op)).collect();
-    // Those of one place stay in their order.
+    // The sort is stable: edits of one place stay in their order.
     all.sort_by_key(|(steps, _)| *steps);
     let edits = (!all.is_empty()).then(|| EditsAt::of(&all, depth));
     let mut out = Out { bytes: Vec::with_capacity(root.raw().len() + 2048), first: true };
@@ -19,9 +19,9 @@ pub(super) fn apply(root: JsonValue, edits: &[Edit], depth: usize) -> Result<Vec
 
 type LocatedOp<'e> = (&'e [Step], &'e EditOp);
 
-const NO_ITEM: &str = "an edit goes to an item that is not there";
+const NO_ITEM: &str = "an edit points to an item that does not exist";
 
-/// The edits of a place and of those below it.
+/// The edits at a place and below it.
 #[derive(Clone, Copy)]
 struct EditsAt<'s, 'e> {
     here: &'s [LocatedOp<'e>],
@@ -30,13 +30,13 @@ struct EditsAt<'s, 'e> {
 }
 
 impl<'s, 'e> EditsAt<'s, 'e> {
-    /// All of them go by the place, which is as many steps from the root.
+    /// All of them lead to or through the place, which is `depth` steps from the root.
     fn of(all: &'s [LocatedOp<'e>], depth: usize) -> Self {
         let (here, below) = all.split_at(all.partition_point(|(steps, _)| steps.len() <= depth));
         Self { here, below, depth }
     }
 
-    /// Those below by the next step, in its order.
+    /// The edits below, grouped by their next step.
     fn steps(self) -> impl Iterator<Item = (&'e Step, Self)> {
         let mut rest = self.below;
         std::iter::from_fn(move || {
@@ -52,7 +52,7 @@ impl<'s, 'e> EditsAt<'s, 'e> {
         self.here.iter().map(|(_, op)| *op)
     }
 
-    /// Whether nothing of the place itself changes.
+    /// Whether the value at the place stays as it is.
     fn is_outside(self) -> bool {
         self.below.is_empty() && self.ops().all(|op| matches!(op, EditOp::Follow(_)))
     }
@@ -60,12 +60,12 @@ impl<'s, 'e> EditsAt<'s, 'e> {
 
 struct Out {
     bytes: Vec<u8>,
-    /// Whether nothing stands before the next child of what is being written.
+    /// Whether the next child is the first of its parent.
     first: bool,
 }
 
 impl Out {
-    /// Writes an item, or a member by its name, or the root; what is there of it, and what is edits.
+    /// Writes an item, a member with its name, or the root: its present value, if any, with its edits.
     fn child(
         &mut self,
         name: Option<&str>,
@@ -101,7 +101,7 @@ impl Out {
             (Some(b'['), _) | (None, None) => self.list(value, edits),
             (Some(b'{'), _) | (None, Some(Step::Member(_))) => self.object(value, edits),
             (None, Some(Step::Item(_))) => Err(NO_ITEM.into()),
-            (Some(_), _) => Err("an edit goes below what is neither a list nor an object".into()),
+            (Some(_), _) => Err("an edit points into a value that is neither a list nor an object".into()),
         }
     }
 
@@ -118,7 +118,7 @@ impl Out {
             self.child(None, Some(item), here)?;
             for op in here.iter().flat_map(|here| here.ops()) {
                 match op {
-                    // Where the item goes, so does what was to follow it.
+                    // What was to follow a removed item is left out too.
                     EditOp::Remove => break,
                     EditOp::Follow(list) => self.item(list.items()),
                     _ => {}

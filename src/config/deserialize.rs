@@ -1,4 +1,5 @@
-//! Looks at a value by the types that serde derives: they take the members that they know, and the others are skipped.
+//! Deserializes a value into types with `serde::Deserialize`: they take the members that they know, the
+//! others are skipped.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -10,7 +11,7 @@ use serde::forward_to_deserialize_any;
 use super::Unreadable;
 use super::json::{Children, JsonValue};
 
-/// What does not fit is never said: it may be the value of a variable.
+/// Errors never contain the value: it may be that of an environment variable.
 impl Error for Unreadable {
     fn custom<T: Display>(why: T) -> Self {
         Self { why: why.to_string(), at: None }
@@ -74,7 +75,7 @@ impl<'de> Deserializer<'de> for JsonValue<'_, 'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Nothing is looked at.
+    /// The value is skipped unparsed.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         visitor.visit_unit()
     }

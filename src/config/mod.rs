@@ -1,9 +1,9 @@
-//! The engine's `config.json` (and the process file of `exec`): the text as it is, lenses to look at it, edits to
-//! change it. Read typed, written untyped: the document is never put through a Rust type and back, because oci-spec's
-//! `Spec` drops members it does not know, reorders capabilities and rejects what runc accepts. Whatever no edit names
-//! is written back byte for byte.
+//! The engine's `config.json` (and the process file of `exec`): its text, typed views of it, and edits. Read
+//! typed, written untyped: the document is never converted to a Rust type and back, because oci-spec's `Spec`
+//! drops members it does not know, reorders capabilities and rejects what runc accepts. Whatever no edit
+//! names is written back byte for byte.
 //!
-//! Mustn't: open a file, or know what isolation is.
+//! Must not open a file, or know what isolation is.
 
 mod apply;
 mod deserialize;
@@ -53,7 +53,7 @@ impl Unreadable {
         Self { why: why.into(), at: None }
     }
 
-    /// It shows behind this part of the text.
+    /// An error at the end of this part of the text.
     fn behind(why: &str, text: &str) -> Self {
         let line = text.rfind('\n').map_or(0, |end| end + 1);
         let lines = text.bytes().filter(|byte| *byte == b'\n').count();
@@ -78,21 +78,21 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
-/// A whole document that every JSON decoder reads alike.
+/// A whole document that means the same to every JSON decoder.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
     kind: Kind,
     json: json::ParsedJson<'a>,
-    /// Paths of members that are in no table.
+    /// Paths of unknown members.
     unknown: Vec<String>,
 }
 
 impl<'a> Document<'a> {
-    /// Takes the bytes of a document.
+    /// Parses and checks a document.
     ///
     /// # Errors
-    /// Not UTF-8, not JSON, something behind the JSON, a NUL in a string, or members that Go's decoder and others read
-    /// differently (`strict`).
+    /// Not UTF-8, not JSON, trailing text, a NUL in a string, or members on which Go's decoder and others
+    /// differ (`strict`).
     pub fn parse(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
         let json = json::ParsedJson::parse(utf8(bytes)?, strict::LEVELS)?;
         json.without_nul()?;
@@ -106,10 +106,10 @@ impl<'a> Document<'a> {
         self.kind
     }
 
-    /// Looks at the members that rules are about.
+    /// The members that rules are about.
     ///
     /// # Errors
-    /// A member that a rule looks at has a type that runtime-spec does not give it.
+    /// One of these members has another type than in runtime-spec.
     pub fn view(&self) -> Result<View<'a>, Unreadable> {
         let root = self.json.root();
         let view = match self.kind {
@@ -119,11 +119,11 @@ impl<'a> Document<'a> {
         Ok(View { unknown: self.unknown.clone(), ..view })
     }
 
-    /// The document's text with the edits made. Pointers start at the root of a `config.json`, also for a process
-    /// file: there `/process` is the document itself.
+    /// The edited text. Pointers start at the root of a `config.json`, also for a process file: there
+    /// `/process` is the document itself.
     ///
     /// # Errors
-    /// An edit points to something that is not there or cannot hold it, which would be a mistake of a rule.
+    /// An edit points to a place that does not exist or has the wrong type, which would be a bug of a rule.
     pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
         let depth = match self.kind {
             Kind::Config => 0,
@@ -133,9 +133,9 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The annotations of a `config.json`, without looking at anything else: all that a container which is not
-/// isolated costs. All members that some decoder takes for `annotations` count, also one whose name goes on
-/// behind a NUL, and repeated names are kept, so that the decision sees what any runtime may see.
+/// The annotations of a `config.json` and nothing else: a container that is not isolated costs no more. Every
+/// member counts that some decoder takes for `annotations`, also one whose name continues after a NUL, and
+/// repeated names are kept, so that the decision is based on what any runtime may see.
 ///
 /// # Errors
 /// Not UTF-8, not JSON, or annotations that are not an object.
@@ -163,8 +163,9 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     Ok(found)
 }
 
-/// The namespaces that a `config.json` names by path, each with its type, without a check of anything: whatever some decoder
-/// takes for one counts. What cannot be read is left out, since no runtime makes a container of it.
+/// The namespaces that a `config.json` names by path, each with its type, without any check: whatever some
+/// decoder takes for one counts. What cannot be parsed is left out, since no runtime makes a container from
+/// it.
 #[must_use]
 pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -202,7 +203,7 @@ fn strings<'j, 'a>(object: json::JsonValue<'j, 'a>, wanted: &str) -> impl Iterat
     texts.map(|text| until_nul(&text).to_owned())
 }
 
-/// A string as crun takes it: to its end, or to a NUL in it.
+/// A string as crun sees it: up to the first NUL.
 fn until_nul(text: &str) -> &str {
     text.split('\0').next().unwrap_or_default()
 }

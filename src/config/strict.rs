@@ -1,25 +1,25 @@
-//! Refuses a document that two decoders could read differently, and finds the members that are in no table.
+//! Refuses a document on which two decoders could differ, and lists unknown members.
 //!
-//! Go's `encoding/json`, and so runc, takes `"Process"` for `process` and lets a later duplicate win (measured with
-//! runc 1.1.5); libocispec, and so crun, compares exactly and keeps the first. What the rules look at and what the
-//! runtime does would be two things.
+//! Go's `encoding/json`, and so runc, accepts `"Process"` as `process` and lets a later duplicate win
+//! (measured with runc 1.1.5); libocispec, and so crun, compares exactly and keeps the first. The rules would
+//! check something other than what the runtime does.
 
 use super::json::JsonValue;
 use super::members::{self, MemberSchema, Shape};
 use super::{Kind, Unreadable, equal_fold};
 
-/// As many levels of a document are looked at, which is deeper than any table goes. What is below is unknown,
-/// or another platform's.
+/// How many levels of a document are checked, which is deeper than any table. What is below is unknown, or
+/// belongs to another platform.
 pub(super) const LEVELS: usize = 16;
 
-/// As many unknown members are remembered; one is enough to be refused.
+/// How many unknown members are listed; one is enough for a refusal.
 const MOST_UNKNOWN: usize = 8;
 
-/// Checks a whole document; the paths of members that are in no table, the first few of them.
+/// Checks a whole document; returns the paths of the first few unknown members.
 ///
 /// # Errors
-/// Not an object, a member that decoders read differently, a list, an object or neither where it does not belong, or a
-/// string or number that stands for nothing.
+/// Not an object, a member on which decoders differ, a list, an object or a scalar in the wrong place, or an
+/// invalid string or number.
 pub(super) fn check(kind: Kind, root: JsonValue) -> Result<Vec<String>, Unreadable> {
     let mut unknown = Vec::new();
     match (root.first(), kind) {
@@ -34,7 +34,7 @@ pub(super) fn check(kind: Kind, root: JsonValue) -> Result<Vec<String>, Unreadab
     Ok(unknown)
 }
 
-/// Where in the document we are. It costs nothing until it is asked for.
+/// The path to the current member. It costs nothing until it is written.
 #[derive(Clone, Copy)]
 struct MemberPath<'p> {
     above: Option<&'p MemberPath<'p>>,
@@ -71,7 +71,7 @@ impl MemberPath<'_> {
     }
 }
 
-/// A name as an error has room for it.
+/// A name, shortened for an error.
 fn shortened(name: &str) -> String {
     const MOST: usize = 64;
     let mut shown: String = name.chars().take(MOST).collect();
@@ -104,8 +104,8 @@ fn value(value: JsonValue, is: &Shape, place: &MemberPath, unknown: &mut Unknown
             object(item, table, &MemberPath { above: Some(place), step: PathStep::Item(index) }, unknown)
         }),
         (_, Shape::One(_)) => scalar(value),
-        (b'[', _) => Err(value.error("a list stands where none belongs")),
-        (b'{', _) => Err(value.error("an object stands where none belongs")),
+        (b'[', _) => Err(value.error("a list is not allowed here")),
+        (b'{', _) => Err(value.error("an object is not allowed here")),
         (_, Shape::Many(_) | Shape::Objects(_)) => Err(value.error("wrong type, expected a list")),
         _ => Err(value.error("wrong type, expected an object")),
     }
@@ -125,8 +125,8 @@ fn scalar(value: JsonValue) -> Result<(), Unreadable> {
     match value.first() {
         b'"' => value.string().map(drop),
         b'-' | b'0'..=b'9' => value.number().map(drop),
-        b'[' => Err(value.error("a list stands where none belongs")),
-        b'{' => Err(value.error("an object stands where none belongs")),
+        b'[' => Err(value.error("a list is not allowed here")),
+        b'{' => Err(value.error("an object is not allowed here")),
         _ => Ok(()),
     }
 }
@@ -165,7 +165,7 @@ fn members(
     Ok(())
 }
 
-/// Where the name stands in the table. Most documents have their members in the order of the tables.
+/// The index of the name in the table. Most documents have their members in the order of the tables.
 fn find(table: &[MemberSchema], name: &str, next: usize) -> Option<usize> {
     match table.get(next) {
         Some(member) if member.name == name => Some(next),
@@ -186,7 +186,7 @@ fn keys_are_unique(map: JsonValue) -> Result<(), Unreadable> {
 mod tests {
     use super::*;
 
-    /// As many members as fit the set of those that were seen, and no more levels than are looked at.
+    /// Whether the members fit into the bit set, and the levels into what is checked.
     fn fits(table: &'static [MemberSchema], level: usize) -> bool {
         table.len() <= 32
             && level + 2 < LEVELS

@@ -1,4 +1,4 @@
-//! What the room as a whole promises: it loses nothing, and it takes nothing that could be read in two ways.
+//! The promise of the whole module: it loses nothing, and accepts nothing on which decoders could differ.
 
 use serde_json::json;
 
@@ -166,13 +166,13 @@ fn a_nul_is_refused_wherever_it_is() {
 #[test]
 fn a_list_an_object_or_neither_where_it_does_not_belong_is_refused() {
     for (text, why) in [
-        (r#"{"process":[]}"#, "a list stands where none belongs"),
-        (r#"{"hostname":["a"]}"#, "a list stands where none belongs"),
-        (r#"{"hooks":{"prestart":[[]]}}"#, "a list stands where none belongs"),
-        (r#"{"hostname":{"a":1}}"#, "an object stands where none belongs"),
-        (r#"{"process":{"env":[{}]}}"#, "an object stands where none belongs"),
-        (r#"{"annotations":{"a":{}}}"#, "an object stands where none belongs"),
-        (r#"{"mounts":{}}"#, "an object stands where none belongs"),
+        (r#"{"process":[]}"#, "a list is not allowed here"),
+        (r#"{"hostname":["a"]}"#, "a list is not allowed here"),
+        (r#"{"hooks":{"prestart":[[]]}}"#, "a list is not allowed here"),
+        (r#"{"hostname":{"a":1}}"#, "an object is not allowed here"),
+        (r#"{"process":{"env":[{}]}}"#, "an object is not allowed here"),
+        (r#"{"annotations":{"a":{}}}"#, "an object is not allowed here"),
+        (r#"{"mounts":{}}"#, "an object is not allowed here"),
         (r#"{"mounts":"/"}"#, "wrong type, expected a list"),
         (r#"{"linux":{"resources":1}}"#, "wrong type, expected an object"),
     ] {

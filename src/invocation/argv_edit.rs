@@ -1,26 +1,27 @@
-//! The same command line with a few things changed, every other word as it was.
+//! Edits of a command line that leave every other word as it was.
 //!
-//! Changes are made in context, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
+//! Edits are made in place, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Dialect, Invocation, ParsedFlag};
 
-/// A change of argv, as data.
+/// One edit of argv, as data.
 #[derive(Clone, Copy, Debug)]
 pub enum ArgvEdit<'a> {
-    /// Give `--pid-file`, right behind the verb where every runtime takes it. Only for an invocation without one.
+    /// Adds `--pid-file` right after the verb, where every runtime accepts it. Only for an invocation without
+    /// one.
     PidFile(&'a OsStr),
-    /// Give this flag another value (`--process FILE`).
+    /// Sets the value of this flag (`--process FILE`).
     Set(&'a ParsedFlag, &'a OsStr),
-    /// Take this flag away, with its value (`-e K=V`).
+    /// Removes this flag and its value (`-e K=V`).
     Drop(&'a ParsedFlag),
 }
 
 impl Invocation {
-    /// `args`, the arguments that this was read from, with the changes made. Each [`ParsedFlag`] is one of this
-    /// invocation's own and is changed once.
+    /// `args`, from which this invocation was parsed, with the edits made. Each [`ParsedFlag`] must be one of
+    /// this invocation's, and is edited once.
     pub fn rewritten(&self, args: &[OsString], changes: &[ArgvEdit<'_>]) -> Vec<OsString> {
         let mut words: Vec<Vec<OsString>> = args.iter().map(|word| vec![word.clone()]).collect();
         for change in changes {
@@ -51,7 +52,7 @@ fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: 
     let end = if is_attached { given.offset } else { usize::MAX };
     let mut flag = prefix(args, given.at, end);
     let has_equals = is_attached && flag.as_bytes().ends_with(b"=");
-    // clap takes no word with a dash for a value, and eats one `=` behind a short flag.
+    // clap does not accept a word with a dash as a value, and drops one `=` after a short flag.
     let needs_equals = dialect == Dialect::Youki && (is_attached || value.as_bytes().starts_with(b"-"));
     if needs_equals && !has_equals {
         flag.push("=");

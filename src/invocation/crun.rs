@@ -1,9 +1,9 @@
-//! crun's grammar: glibc's argp with ARGP_IN_ORDER, which crun asks for before the verb and behind it.
+//! crun's grammar: glibc's argp with ARGP_IN_ORDER, which crun uses both before and after the verb.
 //!
-//! In order means that flags end at the first operand or behind `--`: `crun create web --bundle B` has three
-//! operands and fails (crun 1.8.1: "requires a maximum of 1 arguments"). Long names may be cut short as long as
-//! they stay unambiguous, short ones clustered; a value that is wanted is the rest of the word or the next word,
-//! whatever it looks like; `-b=X` is the value `=X`. Help and version act as soon as they are met.
+//! In order means that flags end at the first operand or at `--`: `crun create web --bundle B` has three
+//! operands and fails (crun 1.8.1: "requires a maximum of 1 arguments"). Long names may be abbreviated if
+//! they stay unambiguous, short ones clustered; a required value is the rest of the word or the next word,
+//! even one that looks like a flag; `-b=X` is the value `=X`. Help and version take effect immediately.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use super::parsed_flag::{Context, ParsedFlag, Stop, redacted};
 use super::table::{Flag, Takes, flags};
 use super::{Dialect, Verb};
 
-/// Walks `args` from `from`, collects what is given and returns the places of the operands.
+/// Parses `args` from index `from`, appends the flags to `given` and returns the indexes of the operands.
 pub(super) fn walk(
     verb: Option<Verb>,
     args: &[OsString],
@@ -42,7 +42,7 @@ struct CrunParser<'a> {
 }
 
 impl CrunParser<'_> {
-    /// `--name`, `--name=value`, `--name value`; how many words it was.
+    /// `--name`, `--name=value`, `--name value`. Returns the number of words.
     fn long(&self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
         let equals = word.iter().position(|byte| *byte == b'=');
@@ -64,7 +64,7 @@ impl CrunParser<'_> {
         }
     }
 
-    /// `-d`, `-dp FILE`, `-dpFILE`; how many words it was.
+    /// `-d`, `-dp FILE`, `-dpFILE`. Returns the number of words.
     fn cluster(&self, at: usize, given: &mut Vec<ParsedFlag>) -> Result<usize, Stop> {
         let word = self.args[at].as_bytes();
         for (nth, letter) in word.iter().enumerate().skip(1) {
@@ -100,7 +100,7 @@ impl CrunParser<'_> {
         Ok(2)
     }
 
-    /// getopt_long's choice: the exact name, else the only one that starts so.
+    /// As getopt_long does: the exact name, else the only one with this prefix.
     fn flag_by_prefix(&self, name: &[u8], shown: &str) -> Result<&'static Flag, Stop> {
         let long = || self.flags.iter().filter(|flag| !flag.long.is_empty());
         if let Some(flag) = long().find(|flag| flag.long.as_bytes() == name) {

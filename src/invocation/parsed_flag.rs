@@ -1,6 +1,7 @@
-//! What the grammars hand on: the flags that were given, each with its place in argv, and the snags on the way.
+//! Results of the parsers: the flags that were given, each with its position in argv, and why parsing
+//! stopped.
 //!
-//! Places are what makes a later change exact: the words of argv are never put together anew from what was read.
+//! Positions make a later edit exact: argv is never put together again from what was parsed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,17 +9,19 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::table::{Flag, Meaning};
 use super::{Dialect, Reading, Verb, Why};
 
-/// One flag as it was given: its value and where it stands.
+/// One flag as it was given: its value and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedFlag {
-    /// The value; of a flag without one `true` or `false`.
+    /// The value; `true` or `false` for a flag without one.
     pub value: OsString,
     pub(super) meaning: Meaning,
-    /// The word with the flag's name.
+    /// The index of the word with the flag's name.
     pub(super) at: usize,
-    /// How much of that word belongs to flags before this one (`-de K=V`: 2); 0 when the word is all ours.
+    /// How many bytes of that word belong to flags before this one (`-de K=V`: 2); 0 if the word is this
+    /// flag's alone.
     pub(super) kept: usize,
-    /// The word with the value, and where in it the value starts. Without a value: the same word, its end.
+    /// The index of the word with the value, and the offset of the value in it. Without a value: the same
+    /// word, 0.
     pub(super) value_at: usize,
     pub(super) offset: usize,
 }
@@ -42,12 +45,12 @@ impl ParsedFlag {
         }
     }
 
-    /// The whole word behind `at`.
+    /// The whole word after `at`.
     pub(super) fn behind(flag: &Flag, value: &OsStr, at: usize, kept: usize) -> Self {
         Self { value: value.to_owned(), meaning: flag.meaning, at, kept, value_at: at + 1, offset: 0 }
     }
 
-    /// Where the word that carries the flag's name stands in the arguments.
+    /// The index of the word with the flag's name in the arguments.
     pub fn at(&self) -> usize {
         self.at
     }
@@ -57,12 +60,12 @@ impl ParsedFlag {
     }
 }
 
-/// Why a walk ended early.
+/// Why parsing stopped early.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// The runtime prints something, help or its own error, and does nothing.
     PassThrough(Why),
-    /// It cannot be told what the runtime does, most likely it fails.
+    /// What the runtime does is uncertain; most likely it fails.
     Ambiguous(Why),
 }
 
@@ -75,12 +78,12 @@ impl From<Stop> for Reading {
     }
 }
 
-/// Where the walk is: `runc`, or `runc create`.
+/// What is being parsed, for messages: `runc`, or `runc create`.
 #[derive(Clone, Copy)]
 pub(super) struct Context(pub(super) Dialect, pub(super) Option<Verb>);
 
 impl Context {
-    /// An unsure snag: `unknown flag --foo of runc create`.
+    /// An ambiguity: `unknown flag --foo of runc create`.
     pub(super) fn ambiguous(self, before: &str, name: &str, after: &str) -> Stop {
         let runtime = self.0.name();
         let verb = self.1.map(|verb| format!(" {}", verb.word())).unwrap_or_default();
@@ -97,7 +100,7 @@ impl Context {
         self.ambiguous("flag", name, " has no value")
     }
 
-    /// A snag for a flag that prints or is read in several ways, none for the rest.
+    /// Stops at a flag that prints, or whose meaning depends on the version.
     pub(super) fn check(self, flag: &Flag) -> Result<(), Stop> {
         match flag.meaning {
             Meaning::Prints => Err(self.prints(flag)),
@@ -112,7 +115,7 @@ impl Context {
     }
 }
 
-/// A word of argv in a message: up to the first `=`, so that no value is shown, and on one line.
+/// A word of argv for a message: up to the first `=`, so that no value is shown, and on one line.
 pub(super) fn redacted(word: &[u8]) -> String {
     let end = word.iter().position(|byte| *byte == b'=').unwrap_or(word.len());
     let name = String::from_utf8_lossy(word.get(..end).unwrap_or_default());

@@ -1,7 +1,8 @@
-//! From what was given to what it means: which of several values counts, what an empty one is, how many operands.
+//! Resolves parsed flags and operands: which of several values counts, what an empty value means, how many
+//! operands are allowed.
 //!
-//! The last value counts (urfave, argp; clap has refused the second). An empty value that names something is
-//! refused, since the runtimes take it for the working directory, for nothing, or for an error.
+//! The last value counts (urfave, argp; clap has refused the second). An empty name is refused, since to the
+//! runtimes it is the working directory, nothing, or an error.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -67,7 +68,7 @@ pub(super) fn invocation(
     })
 }
 
-/// Nothing that names a thing may be empty.
+/// Refuses empty names.
 pub(super) fn check_not_empty(given: &[ParsedFlag]) -> Result<(), Why> {
     let named = [
         (Meaning::Root, "empty --root"),
@@ -81,7 +82,7 @@ pub(super) fn check_not_empty(given: &[ParsedFlag]) -> Result<(), Why> {
     }
 }
 
-/// The id, among as many operands as the verb takes.
+/// The id, if there are no more operands than the verb takes.
 fn container_id(
     dialect: Dialect,
     verb: Verb,
@@ -100,7 +101,7 @@ fn container_id(
     };
     if operands.len() > most {
         let why = Why::new(format!("{call} with {} operands", operands.len()));
-        // A flag behind the id: the next version may read it.
+        // A flag after the id: another version may accept it.
         let is_plain = operands.iter().all(|at| !args[*at].as_bytes().starts_with(b"-"));
         return Err(if is_plain { Stop::PassThrough(why) } else { Stop::Ambiguous(why) });
     }
@@ -110,7 +111,7 @@ fn container_id(
     }
 }
 
-/// youki's ids, variables and capabilities are strings of characters: clap refuses other bytes.
+/// youki's ids, variables and capabilities must be UTF-8: clap refuses other bytes.
 fn check_utf8(dialect: Dialect, id: &OsStr, given: &[ParsedFlag]) -> Result<(), Why> {
     let texts = given.iter().filter(|given| matches!(given.meaning, Meaning::Env | Meaning::Cap));
     let mut texts = texts.map(|given| given.value.as_os_str()).chain([id]);

@@ -1,10 +1,11 @@
-//! runc's grammar: Go's `flag` package, behind urfave/cli v1's re-ordering of what follows the verb.
+//! runc's grammar: Go's `flag` package, after urfave/cli v1 has re-ordered what follows the verb.
 //!
-//! `flag` (parseOne) stops at the first operand; one dash or two make no difference; the value is behind `=` or the
-//! next word whatever it looks like. To take flags behind the id as well, urfave/cli moves them to the front before
-//! that, by guesses that changed twice: v1.22.1 (upstream's runc 1.1), v1.22.2 to 5, v1.22.6 to 17 (upstream's runc
-//! 1.2 to 1.5; Debian's 1.1.5). Distributions build runc with the one they have, so all three are walked here, and
-//! a command line that they read differently is unclear. exec is not re-ordered (SkipArgReorder, for its command).
+//! `flag` (parseOne) stops at the first operand; one dash and two are equal; the value follows `=` or is the
+//! next word, even one that looks like a flag. To accept flags after the id as well, urfave/cli first moves
+//! them to the front, by heuristics that changed twice: v1.22.1 (upstream's runc 1.1), v1.22.2 to 5, v1.22.6
+//! to 17 (upstream's runc 1.2 to 1.5; Debian's 1.1.5). Distributions build runc with their own version, so
+//! all three are tried here, and a command line on which they differ is ambiguous. exec is not re-ordered
+//! (SkipArgReorder, for its command).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +14,7 @@ use super::parsed_flag::{Context, ParsedFlag, Stop, redacted};
 use super::table::{Flag, Meaning, Takes, flags};
 use super::{Dialect, Verb};
 
-/// Walks `args` from `from`, collects what is given and returns the places of the operands.
+/// Parses `args` from index `from`, appends the flags to `given` and returns the indexes of the operands.
 pub(super) fn walk(
     verb: Option<Verb>,
     args: &[OsString],
@@ -31,7 +32,7 @@ pub(super) fn walk(
     for order in [reorder_v1_22_2(flags, args, &typed), reorder_v1_22_6(flags, args, &typed)] {
         let mut other = Vec::new();
         match (&operands, parse(context, flags, args, &order, &mut other)) {
-            // Printing help and failing are both nothing done.
+            // Neither printing help nor failing has an effect.
             (Err(_), Err(_)) => {}
             (Ok(one), Ok(two)) if *one == two && first == other => {}
             (_, Err(Stop::Ambiguous(why))) => return Err(Stop::Ambiguous(why)),
@@ -43,7 +44,7 @@ pub(super) fn walk(
     operands
 }
 
-/// Go's `flag.FlagSet.Parse`, then urfave's normalizeFlags and help, over the words in this order.
+/// Go's `flag.FlagSet.Parse`, then urfave's normalizeFlags and help, on the words in this order.
 fn parse(
     context: Context,
     flags: &'static [Flag],
@@ -104,7 +105,7 @@ fn parse(
     Ok(order[next..].to_vec())
 }
 
-/// The flag of this name, and whether it is its short one.
+/// The flag with this name, and whether it is the short name.
 fn lookup(flags: &'static [Flag], name: &[u8]) -> Option<(&'static Flag, bool)> {
     flags.iter().find_map(|flag| {
         let short = flag.short.is_some_and(|short| name == [short]);
@@ -194,7 +195,7 @@ fn reorder_v1_22_6(flags: &'static [Flag], args: &[OsString], typed: &[usize]) -
     front
 }
 
-/// argIsFlag: any number of dashes up to three counts, as it does there; `flag` refuses the third.
+/// argIsFlag: up to three dashes are accepted, as there; `flag` refuses the third.
 fn is_flag(flags: &'static [Flag], word: &[u8]) -> bool {
     if !word.starts_with(b"-") || word == b"-" || word == b"--" {
         return false;

@@ -1,9 +1,10 @@
-//! The flags of the real runtimes, as data: what each is called, whether it takes a value, what it means to us.
+//! The flags of the real runtimes, as data: name, whether there is a value, and meaning.
 //!
-//! Read from the sources: runc v1.1.0 to v1.5.1 (`main.go`, `create.go`, ...: the flags differ only in `--criu`, gone
-//! since 1.4, and `--pidfd-socket`, there since 1.2), crun 1.0 to 1.29 (`src/crun.c`, `src/create.c`, ...), youki
-//! 0.1 to 0.7 (`crates/liboci-cli/src/*.rs`, `crates/youki/src/main.rs`). A flag that only some versions know stands
-//! here too: where it is unknown the runtime itself stops. It mustn't hold anything about *how* argv is walked.
+//! Taken from the sources: runc v1.1.0 to v1.5.1 (`main.go`, `create.go`, ...: the flags differ only in
+//! `--criu`, removed in 1.4, and `--pidfd-socket`, new in 1.2), crun 1.0 to 1.29 (`src/crun.c`,
+//! `src/create.c`, ...), youki 0.1 to 0.7 (`crates/liboci-cli/src/*.rs`, `crates/youki/src/main.rs`). A flag
+//! that only some versions know is listed too: the others refuse it themselves. Must not contain anything
+//! about *how* argv is parsed.
 
 use super::{Dialect, Verb};
 
@@ -23,11 +24,11 @@ pub(super) struct Flag {
 pub(super) enum Takes {
     Nothing,
     Value,
-    /// Only what is attached to the flag (argp's OPTION_ARG_OPTIONAL).
+    /// Only one that is attached to the flag (argp's OPTION_ARG_OPTIONAL).
     Attached,
 }
 
-/// What a flag is to us.
+/// What a flag means to the shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Root,
@@ -44,13 +45,13 @@ pub(super) enum Meaning {
     NoPivot,
     Force,
     Regex,
-    /// Prints something in place of acting.
+    /// Prints something instead of acting.
     Prints,
-    /// KnownVerb, and of no interest.
+    /// Known, and of no interest.
     Ignored,
     /// As `Ignored`, and may be repeated where a repeated flag is an error (clap).
     Repeatable,
-    /// KnownVerb, but read differently from version to version: the reason.
+    /// Known, but its meaning depends on the version: the reason.
     Doubtful(&'static str),
 }
 
@@ -58,7 +59,7 @@ const fn flag(long: &'static str, short: u8, takes: Takes, meaning: Meaning) -> 
     Flag { long, short: if short == 0 { None } else { Some(short) }, takes, meaning }
 }
 
-/// The flags of `dialect` behind `verb`, or before any verb.
+/// The flags of `dialect` after `verb`, or before any verb.
 pub(super) fn flags(dialect: Dialect, verb: Option<Verb>) -> &'static [Flag] {
     let (_, _, flags) = TABLE.iter().find(|(of, behind, _)| *of == dialect && *behind == verb).unwrap_or(&(
         Dialect::Runc,

@@ -1,19 +1,19 @@
-//! The verbs of the runtimes beyond those that isolation is about, as data: what each may do to an isolated container.
-//! A verb that is in no table is refused for isolated containers, so that a new version of a runtime costs a line here.
+//! The other verbs of the runtimes, as data: the effect that each can have on an isolated container. A verb
+//! that is not listed is refused for isolated containers, so a new version of a runtime costs a line here.
 //!
-//! Read from the sources: runc v1.1.0 to v1.5.1, crun 1.0 to 1.29, youki 0.1 to 0.7. It mustn't hold how a verb's own
-//! words are read: nothing of them matters.
+//! Taken from the sources: runc v1.1.0 to v1.5.1, crun 1.0 to 1.29, youki 0.1 to 0.7. Must not contain
+//! anything about the arguments of these verbs: they do not matter.
 
 use super::Dialect;
 
 /// What a verb can do to an isolated container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing that was promised at `create` can change by it.
+    /// It cannot change anything that was promised at `create`.
     Harmless,
-    /// Nothing either, as long as there is a record; a container whose record is gone has to be made anew.
+    /// Harmless as long as there is a record; a container without one must be created again.
     Recorded,
-    /// It changes what was promised, or that is not known: refused.
+    /// It changes what was promised, or may: refused.
     Refused,
 }
 

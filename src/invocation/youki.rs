@@ -1,8 +1,9 @@
 //! youki's grammar: clap 4, derived (`crates/liboci-cli`).
 //!
-//! Flags and operands mix, up to the first word of exec's command (trailing_var_arg). No abbreviations. A value that
-//! is wanted is behind `=`, the rest of a short flag's word (less one `=`), or the next word unless that looks like a
-//! flag. A single-value flag given twice is an error, except `--log`. Help acts as soon as it is met.
+//! Flags and operands mix, up to the first word of exec's command (trailing_var_arg). There are no
+//! abbreviations. A required value follows `=`, is the rest of a short flag's word (without one `=`), or is
+//! the next word unless that looks like a flag. A single-value flag given twice is an error, except `--log`.
+//! Help takes effect immediately.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +12,7 @@ use super::parsed_flag::{Context, ParsedFlag, Stop, redacted};
 use super::table::{Flag, Meaning, Takes, flags};
 use super::{Dialect, Verb, Why};
 
-/// Walks `args` from `from`, collects what is given and returns the places of the operands.
+/// Parses `args` from index `from`, appends the flags to `given` and returns the indexes of the operands.
 pub(super) fn walk(
     verb: Option<Verb>,
     args: &[OsString],
@@ -35,7 +36,7 @@ pub(super) fn walk(
         if !looks_like_a_flag(word) {
             operands.push(next);
             next += 1;
-            // The verb, or the first word of exec's command: what follows is not read here.
+            // The verb, or the first word of exec's command: what follows is not parsed here.
             if verb.is_none() || (verb == Some(Verb::Exec) && operands.len() > 1) {
                 operands.extend(next..args.len());
                 break;
@@ -115,7 +116,7 @@ impl YoukiParser<'_> {
         }
     }
 
-    /// The flag, unless there is none or it may not stand here again.
+    /// The flag, unless it is unknown or must not be repeated.
     fn check_repeat(&mut self, flag: Option<&'static Flag>, name: &str) -> Result<&'static Flag, Stop> {
         let flag = flag.ok_or_else(|| self.context.unknown(name))?;
         self.context.check(flag)?;

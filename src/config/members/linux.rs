@@ -81,7 +81,7 @@ static ID_MAPPING: [MemberSchema; 3] = [one("containerID", IDS), one("hostID", I
 
 static OFFSET: [MemberSchema; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
 
-/// All types; the network's, pid's and ipc's have rules of their own besides.
+/// All types; network, pid and ipc namespaces have rules of their own as well.
 const NAMESPACES: Judge = Rule("network-namespace");
 const IDS: Judge = Rule("host-capabilities");
 const DEVICE_FILE: Judge =

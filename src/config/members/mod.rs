@@ -1,9 +1,10 @@
-//! Every member that a Linux runtime reads, by its place in the document, and who judges it. The tables are
-//! those of runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they are; crun
-//! reads runtime-spec's JSON schema, youki oci-spec-rs. What those two read beyond it is marked.
+//! Every member that a Linux runtime reads, by its place in the document, and the rule that checks it. The
+//! tables are those of runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they
+//! are; crun reads runtime-spec's JSON schema, youki oci-spec-rs. Members that only those two know are
+//! marked.
 //!
-//! A member that is in no table has no judge: the rule `unknown-members` refuses it. A new member costs a
-//! line here. docs/members.md is these tables.
+//! A member that is in no table is checked by no rule: `unknown-members` refuses it. A new member costs a
+//! line here. docs/members.md has the same tables.
 
 mod linux;
 mod process;
@@ -17,37 +18,37 @@ use super::Kind;
 /// A member of an object.
 #[derive(Debug)]
 pub struct MemberSchema {
-    /// As it is written.
+    /// Its name.
     pub name: &'static str,
-    /// What its value is.
+    /// The type of its value.
     pub shape: Shape,
 }
 
-/// What the value of a member is. In place of each it may be null.
+/// The type of a value. Any value may also be null.
 #[derive(Debug)]
 pub enum Shape {
     /// A string, a number, true or false.
     One(Judge),
-    /// A list of such.
+    /// A list of strings, numbers or booleans.
     Many(Judge),
-    /// A map with free keys to such; case matters in keys.
+    /// A map from any keys to such values; keys are case-sensitive.
     Map(Judge),
     /// An object.
     Object(&'static [MemberSchema]),
     /// A list of objects.
     Objects(&'static [MemberSchema]),
-    /// A map with free keys to objects.
+    /// A map from any keys to objects.
     MapOf(&'static [MemberSchema]),
     /// Anything.
     Any(Judge),
 }
 
-/// Who judges a member.
+/// What checks a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judge {
     /// The rule of that name.
     Rule(&'static str),
-    /// Nobody has to: it cannot lead out of the container, for this reason.
+    /// No rule is needed: it cannot lead out of the container, for this reason.
     Harmless(&'static str),
 }
 
@@ -68,8 +69,7 @@ pub(super) fn schema(kind: Kind) -> &'static [MemberSchema] {
     }
 }
 
-/// Every member of a `config.json` that has a judge, by its path, `[]` for an item of a list and `*` for a
-/// key of a map.
+/// Every known member of a `config.json`, by its path, `[]` for an item of a list and `*` for a key of a map.
 #[must_use]
 pub fn members() -> Vec<(String, Judge)> {
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which take and never give, and
+//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which only restrict, and
 //! devices.
 
 use super::Judge::{Harmless, Rule};

@@ -5,7 +5,7 @@ use super::linux::LINUX;
 use super::process::PROCESS;
 use super::{Judge, MemberSchema, any, many, map, object, objects, one};
 
-/// In the order in which Go writes them, as all tables.
+/// In the order in which Go writes them, as in all tables.
 pub(super) static ROOT: [MemberSchema; 14] = [
     one("ociVersion", Harmless("a version")),
     object("process", &PROCESS),

@@ -1,4 +1,4 @@
-//! The room reads what serde_json reads, and sees the same values.
+//! The module accepts what serde_json accepts, and sees the same values.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -37,7 +37,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => value.clone(), 1 => (value, "[,\\]}x ]").prop_map(|(a, b)| a + &b)]
 }
 
-/// All values of a text in its order, as both see them.
+/// All values of a text in their order, as both see them.
 fn values(value: super::super::json::JsonValue, all: &mut Vec<String>) {
     all.push(value.raw().to_owned());
     match value.first() {

@@ -1,4 +1,4 @@
-//! Changes of argv: what is changed, and that nothing else is.
+//! Edits of argv change what they should, and nothing else.
 
 use std::ffi::{OsStr, OsString};
 

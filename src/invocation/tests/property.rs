@@ -1,4 +1,4 @@
-//! Whatever is typed: no panic, and a changed command line is read as the old one with just that change.
+//! For any command line: no panic, and an edited one is parsed as the old one with just that edit.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -82,7 +82,7 @@ fn word() -> impl Strategy<Value = OsString> {
     ]
 }
 
-/// Mostly something that has a verb, so that more than the first flag is walked.
+/// Mostly with a verb, so that more than the first flag is parsed.
 fn line() -> impl Strategy<Value = Vec<OsString>> {
     let verbs = prop::sample::select(&WORDS[..6]).prop_map(OsString::from);
     (prop::collection::vec(word(), 0..3), verbs, prop::collection::vec(word(), 0..7))
@@ -93,7 +93,7 @@ fn dialect() -> impl Strategy<Value = Dialect> {
     prop::sample::select(&[Dialect::Runc, Dialect::Crun, Dialect::Youki][..])
 }
 
-/// All that doesn't hang on places in argv.
+/// Everything that does not depend on positions in argv.
 fn meaning(call: &Invocation) -> impl PartialEq + std::fmt::Debug {
     let values = |given: &[super::super::ParsedFlag]| {
         given.iter().map(|given| given.value.clone()).collect::<Vec<_>>()
@@ -120,7 +120,7 @@ proptest! {
         globals(dialect, &args);
     }
 
-    /// Only the words of the table are handed on for isolated containers, behind any flags.
+    /// For isolated containers only the verbs of the table are passed on, after any flags.
     #[test]
     fn a_verb_at_random_is_refused(dialect in dialect(), verb in "[!-,.-~]{0,3}[a-z]{0,9}", args in line()) {
         let args = [vec!["--root".into(), "/r".into(), OsString::from(&verb)], args].concat();
