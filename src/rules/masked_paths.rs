@@ -1,6 +1,6 @@
-//! `masked-paths` and `core-dumps`: what the kernel shows of the whole machine cannot be read, what configures it cannot
-//! be written, and a crash starts no program on the host. A container's root is the machine's root without a user
-//! namespace: file permissions do not keep it from `/proc/sys/kernel/core_pattern`.
+//! `masked-paths` and `core-dumps`: kernel files about the whole machine cannot be read, those that configure
+//! it cannot be written, and a crash starts no program on the host. Without a user namespace a container's
+//! root is the machine's root, and file permissions do not keep it from `/proc/sys/kernel/core_pattern`.
 
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub(super) const CORE_DUMPS: Rule = Rule {
     },
 };
 
-/// What cannot be read, as `runc spec` and moby (oci/defaults.go) have it.
+/// Paths that cannot be read, as in `runc spec` and moby (oci/defaults.go).
 pub const MASKED: [&str; 10] = [
     "/proc/acpi",
     "/proc/asound",
@@ -51,7 +51,7 @@ pub const MASKED: [&str; 10] = [
     "/sys/firmware",
 ];
 
-/// What cannot be written.
+/// Paths that cannot be written.
 pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
@@ -84,13 +84,14 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-/// Runtimes take the last of `ro` and `rw`.
+/// To runtimes the last of `ro` and `rw` counts.
 fn is_writable(mount: &Mount) -> bool {
     let mut words = mount.options.iter().flatten().map(|option| &**option);
     words.rfind(|word| matches!(*word, "ro" | "rw")) != Some("ro")
 }
 
-/// In a user namespace that confines, these files belong to nobody; in a cgroup namespace the container sees its own groups only.
+/// In a confining user namespace these files have no owner in the namespace; in a cgroup namespace the
+/// container sees only its own groups.
 fn reaches_the_machine(mount: &Mount, view: &View, context: &RuleContext) -> bool {
     let own_cgroups = || {
         let namespaces =
@@ -104,10 +105,10 @@ fn reaches_the_machine(mount: &Mount, view: &View, context: &RuleContext) -> boo
     }
 }
 
-/// core(5): a program in core_pattern is started whatever the limit, but for the limit of 1 byte (fs/coredump.c).
+/// core(5): a program in core_pattern is started with any limit but that of 1 byte (fs/coredump.c).
 pub const LIMIT: u64 = 1;
 
-/// No limit keeps the kernel from handing memory to a socket (fs/coredump.c, since Linux 6.16).
+/// No limit keeps the kernel from sending the memory to a socket (fs/coredump.c, since Linux 6.16).
 ///
 /// # Errors
 /// The machine's core_pattern is a socket.

@@ -1,6 +1,6 @@
-//! `namespaces`: each type is given once, the mount namespace is the container's own, and one that is given by path is of a
-//! type for which that is known to be harmless, or which another rule judges. Runtimes differ on which of two entries they
-//! take: crun 1.8 joins the second.
+//! `namespaces`: each type is given once, the mount namespace is the container's own, and one that is given
+//! by path is of a type for which that is harmless, or which another rule checks. Runtimes differ on which of
+//! two entries they use: crun 1.8 joins the second.
 
 use oci_spec::runtime::LinuxNamespaceType::{self, Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
 
@@ -19,20 +19,20 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// What is done about a namespace that is given by path.
+/// Which namespaces may be given by path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ByPath {
-    /// It may be another container's or the host's.
+    /// Any, also another container's or the host's.
     Any,
-    /// It may be that of a member of the same isolated pod.
+    /// That of a member of the same isolated pod.
     Pods,
     /// Another rule decides.
     Rule(&'static str),
-    /// It is refused.
+    /// None.
     None,
 }
 
-/// All types that there are, and why; docs/rules.md has the same rows.
+/// All types, with the reason; docs/rules.md has the same rows.
 const TYPES: [(LinuxNamespaceType, &str, ByPath, &str); 8] = [
     (Network, "network", ByPath::Rule("network-namespace"), "connections"),
     (Pid, "pid", ByPath::Rule("host-pid"), "processes that have a network"),

@@ -1,10 +1,11 @@
-//! `seal-hook`: with `run` and `restore` nobody calls the runtime between create and start, so the namespace is
-//! sealed by the last `createRuntime` hook, and the record is dropped by the last `poststop` hook (`run` deletes the
-//! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` goes.
+//! `seal-hook`: `run` and `restore` are not followed by a call of `start`, so the namespace is sealed by the
+//! last `createRuntime` hook, and the record is removed by the last `poststop` hook (`run` deletes the
+//! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` is
+//! removed.
 //!
-//! A new namespace that will get an allow-list is put into lockdown by the very first hook, before any that plumbs
-//! (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an engine does so after
-//! `create`.
+//! A new namespace that will get an allow-list is put into lockdown by the very first hook, before any hook
+//! that plumbs it (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an
+//! engine does so after `create`.
 
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
@@ -43,11 +44,11 @@ pub struct SealHook {
     pub program: String,
     /// The container's record.
     pub record: String,
-    /// Whether there is no `start` to seal in, so that hooks seal and forget.
+    /// Whether there is no `start`, so that hooks seal and forget.
     pub seals: bool,
 }
 
-/// Whether this is one of our hooks, of whatever container.
+/// Whether this is one of our hooks, of any container.
 fn is_ours(hook: &Hook) -> bool {
     let flag = hook.args().as_deref().and_then(|args| args.get(1));
     flag.is_some_and(|flag| HOOK_FLAGS.iter().any(|ours| flag.starts_with(ours)))
@@ -64,7 +65,8 @@ impl SealHook {
     }
 }
 
-/// A list of hooks: the member, what is in it, and the flags of ours that belong at its beginning and at its end.
+/// A list of hooks: its member, its hooks, and the flags of our hooks that belong at its beginning and at its
+/// end.
 struct List<'v> {
     member: &'static str,
     hooks: &'v [Hook],
@@ -76,7 +78,7 @@ fn lists<'v>(view: &'v View, context: &RuleContext) -> Result<[List<'v>; 3], Vio
     let hooks = view.hooks.as_ref();
     let of = |list: fn(&Hooks) -> Option<&[Hook]>| hooks.and_then(list).unwrap_or_default();
     let prestart = of(|hooks| hooks.prestart.as_deref());
-    // Runtimes run prestart first. A list that is not there stays so: it is deprecated.
+    // Runtimes run prestart first. A missing list is not added: it is deprecated.
     let others_prestart = prestart.iter().any(|hook| !is_ours(hook));
     let close = closes(view, context)?.then_some(CLOSE_FLAG);
     let seals = context.hook.as_ref().is_some_and(|hook| hook.seals);
@@ -97,8 +99,8 @@ fn lists<'v>(view: &'v View, context: &RuleContext) -> Result<[List<'v>; 3], Vio
     ])
 }
 
-/// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
-/// engine has made is closed before the runtime is called.
+/// Whether a new namespace will get an allow-list, so that it must be locked down before it is plumbed. One
+/// made by the engine is locked down before the runtime is called.
 fn closes(view: &View, context: &RuleContext) -> Result<bool, Violation> {
     Ok(!context.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
 }

@@ -1,7 +1,8 @@
-//! `host-pid` and `host-ipc`: the container shares processes and System V IPC, POSIX queues with nobody but members of
-//! its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
-//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a channel
-//! to whoever else is in it (`e08`). A user namespace does not help: processes of the same user stay in reach.
+//! `host-pid` and `host-ipc`: the container shares processes, System V IPC and POSIX queues only with members
+//! of its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
+//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a
+//! channel to all other processes in it (`e08`). A user namespace does not help: processes of the same user
+//! stay in reach.
 
 use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
@@ -34,7 +35,7 @@ pub(super) const HOST_IPC: Rule = Rule {
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// What stands against the promise: why, and the change that takes it away.
+/// The violation of the promise, and the edit that removes it.
 fn violation_of(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, EditOp)> {
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);

@@ -1,5 +1,5 @@
-//! `unknown-members`: a member that is in no table of [`crate::config::members`] is one that nobody has judged. A
-//! runtime that is newer than the tables may read it.
+//! `unknown-members`: a member that is in no table of [`crate::config::members`] has not been reviewed. A
+//! runtime newer than the tables may act on it.
 
 use super::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::config::View;

@@ -1,13 +1,14 @@
 //! `network-capabilities` and `host-capabilities`.
 //!
-//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET sockets,
-//! which CAP_NET_RAW allows, pass below the hooks of `inet` tables. Both go always: they are in engines' defaults, and
-//! they reach the namespace also from within a user namespace that owns it.
+//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET
+//! sockets, which CAP_NET_RAW allows, bypass the hooks of `inet` tables. Both are always removed: they are
+//! among engines' defaults, and they also affect the namespace from within a user namespace that owns it.
 //!
-//! Of the others those stay that are on the list ([`TABLE`]); what is not, known or unknown, was asked for by name, so the
-//! default is to refuse. CAP_SYS_PTRACE is removed and not refused, since programs that ask for it mostly trace their own
-//! children: with it a container catches the runtime's init during `exec`, which has all capabilities and no filter
-//! (shown in tests/closed_world; a runtime is not dumpable, CVE-2016-9962, which this capability overrides).
+//! Of the others, those on the list ([`TABLE`]) stay; one that is not, known or unknown, was asked for by
+//! name, so the default is to refuse. CAP_SYS_PTRACE is removed and not refused, since programs that ask for
+//! it usually trace their own children: with it a container can trace the runtime's init during `exec`, which
+//! has all capabilities and no filter (shown in tests/closed_world; a runtime is not dumpable, CVE-2016-9962,
+//! which this capability overrides).
 
 mod table;
 
@@ -45,13 +46,13 @@ pub(super) const HOST: Rule = Rule {
 pub enum Fate {
     /// The container gets it.
     Stays,
-    /// It is taken out of the sets, and the container starts.
+    /// It is removed from the sets, and the container starts.
     Removed,
     /// The container is refused, unless the settings say `strip` or `allow`.
     Refused,
 }
 
-/// What stands against a capability: whose rule, what becomes of it, and why.
+/// Why a capability is forbidden: the rule, what becomes of it, and the reason.
 struct Forbidden {
     rule: &'static Rule,
     fate: Fate,
@@ -67,9 +68,9 @@ impl Capability {
     }
 }
 
-/// What stands against a name. crun takes names in any case, and youki without `CAP_`. libcap, which reads them for crun,
-/// also takes a number for one (`12`, `0xc`) and ignores what follows a name (`cap_net_admin,x`): whatever is written so
-/// could be CAP_NET_ADMIN, which no answer allows.
+/// Why a name is forbidden, if it is. crun accepts names in any case, and youki without `CAP_`. libcap, which
+/// parses them for crun, also accepts numbers (`12`, `0xc`) and ignores what follows a name
+/// (`cap_net_admin,x`): such a name could be CAP_NET_ADMIN, which no answer allows.
 fn judge_name(name: &str, confined: bool) -> Option<Forbidden> {
     let prefixed = name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("CAP_"));
     let bare = if prefixed { &name[4..] } else { name };
@@ -83,9 +84,8 @@ fn judge_name(name: &str, confined: bool) -> Option<Forbidden> {
     }
 }
 
-/// Which rule takes which of these capabilities, for those who look at a set of a process: the rule's name, and the names
-/// of what is in the set against it, or numbers where there is no name. `confined` are capabilities that count in a user
-/// namespace only that confines.
+/// The capabilities of a process's set that are forbidden: for each the rule's name and its own, or its
+/// number if it has no name. `confined`: the capabilities count only in a confining user namespace.
 pub fn forbidden(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
     (0..u64::BITS).filter(move |bit| set & (1 << bit) != 0).filter_map(move |bit| {
         match TABLE.get(bit as usize) {
@@ -96,7 +96,7 @@ pub fn forbidden(set: u64, confined: bool) -> impl Iterator<Item = (&'static str
 }
 
 impl Forbidden {
-    /// `is` says what is there, as `CAP_BPF is in the ambient set`; `debug` what else to do.
+    /// `is` describes the finding (`CAP_BPF is in the ambient set`), `debug` adds a remedy.
     fn violation(&self, is: &str, debug: &str) -> Violation {
         const DROP: &str = "drop --cap-add and --privileged, privileged: true in Kubernetes";
         let or = match self.rule.name == HOST.name {
@@ -107,7 +107,7 @@ impl Forbidden {
     }
 }
 
-/// A capability in a set that stands against a rule.
+/// A capability in a set that violates a rule.
 struct ListedCapability<'v> {
     set: &'static str,
     index: usize,
@@ -136,7 +136,7 @@ fn violations<'v>(rule: &Rule, view: &'v View, context: &RuleContext) -> Vec<Lis
 
 fn plan(rule: &Rule, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let found = violations(rule, view, context);
-    // CAP_NET_ADMIN by another spelling is refused whatever the answer.
+    // CAP_NET_ADMIN in another spelling is refused with any answer.
     let refuses = rule.name == NETWORK.name || rule.answer(&context.policy) == Answer::Refuse;
     if let Some(refused) = found.iter().find(|found| refuses && found.forbidden.fate == Fate::Refused) {
         return Err(refused.violation(view));

@@ -1,7 +1,8 @@
-//! `credential-args`: no credential is among the arguments of a program or of a hook that runs in the container's
-//! namespaces: `/proc/PID/cmdline` shows them to every process there. Arguments cannot be taken away without changing
-//! what the program does, so it is refused; what is said is the index, never the value. In annotations and options of
-//! mounts, which the program does not see, it is reported.
+//! `credential-args`: no credential is among the arguments of a program or of a hook that runs in the
+//! container's namespaces: `/proc/PID/cmdline` shows them to every process there. An argument cannot be
+//! removed without changing what the program does, so the container is refused; the error has the index,
+//! never the value. Credentials in annotations and mount options, which the program does not see, are
+//! reported.
 
 use super::values;
 use crate::config::{Edit, EditOp, Hooks, Pointer, View};
@@ -50,7 +51,7 @@ fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     })
 }
 
-/// Credentials where the program does not see them.
+/// Notes about credentials that the program does not see.
 fn elsewhere(view: &View) -> Vec<Edit> {
     let note = |at, description| Edit { at, op: EditOp::Note, description };
     let annotations = view.annotations.iter().flatten().filter_map(|(name, value)| {

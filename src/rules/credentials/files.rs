@@ -1,5 +1,6 @@
-//! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
-//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::prepare`].
+//! `credential-files`: files and directories from which programs read AWS credentials are masked
+//! (`linux.maskedPaths`): a file reads as empty, a directory is empty. Their table is `paths`;
+//! [`crate::prepare`] finds out which exist.
 
 use std::collections::BTreeSet;
 
@@ -48,27 +49,27 @@ const POINTERS: [(&str, bool); 17] = [
 pub struct CredentialFiles {
     /// Paths in the container, without links.
     pub paths: Vec<String>,
-    /// Why they could not be looked for.
+    /// Why they could not be searched for.
     pub refused: Option<String>,
-    /// Directories below which not everything was searched.
+    /// Directories that were not searched completely.
     pub unsearched: Vec<String>,
 }
 
-/// The value of `HOME`, of which the last counts.
+/// The value of the last `HOME`, which counts.
 #[must_use]
 pub fn home<'v>(view: &'v View) -> Option<&'v str> {
     let entries = view.process.as_ref()?.env.as_deref()?.iter().rev();
     entries.filter_map(|entry| entry.strip_prefix("HOME=")).next().filter(|home| home.starts_with('/'))
 }
 
-/// The homes in a passwd(5). One that is not absolute is taken from where a process may begin.
+/// The homes in a passwd(5). One that is not absolute is relative to where a process may start.
 #[must_use]
 pub fn homes_of(passwd: &str, view: &View) -> BTreeSet<String> {
     let homes = passwd.lines().filter_map(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
     homes.flat_map(|home| [clean(home), absolute(home, view)]).collect()
 }
 
-/// The files that variables name which are no credentials themselves, and what they have to hold.
+/// The files named by variables that are not credentials themselves, and what makes them masked.
 #[must_use]
 pub fn named(view: &View) -> Vec<(String, Masked)> {
     let mut files = Vec::new();
@@ -102,14 +103,14 @@ fn variables<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, &'v str)> {
     entries.filter_map(|entry| entry.split_once('=')).filter(|(_, value)| !value.is_empty())
 }
 
-/// A path as the process finds it.
+/// A path as the process resolves it.
 fn absolute(path: &str, view: &View) -> String {
     let cwd = view.process.as_ref().and_then(|process| process.cwd.as_deref()).unwrap_or("/");
     if path.starts_with('/') { clean(path) } else { clean(&format!("{cwd}/{path}")) }
 }
 
-/// Paths in the container that credential variables name, and whether the variable names a directory. Those of the
-/// kernel and the shallow ones (`/etc`, `/tmp`) are left alone.
+/// Paths in the container that credential variables name, and whether the variable names a directory. Paths
+/// of the kernel and top-level ones (`/etc`, `/tmp`) are left alone.
 #[must_use]
 pub fn pointers(view: &View) -> Vec<(String, bool)> {
     let mut paths = Vec::new();
@@ -133,7 +134,7 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
     paths
 }
 
-/// The paths that are not among the masked ones yet.
+/// The paths that are not masked yet.
 fn missing<'s>(view: &View, context: &'s RuleContext) -> Vec<&'s str> {
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let paths = context.host.credential_files.paths.iter().map(String::as_str);
@@ -164,7 +165,7 @@ fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     }
 }
 
-/// What masking cannot put right.
+/// What masking cannot correct.
 fn check(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
     check_home(entries.map(|entry| &**entry))?;
@@ -174,11 +175,11 @@ fn check(view: &View, context: &RuleContext) -> Result<(), Violation> {
     }
 }
 
-/// Judges the value of `HOME`, of which the last counts, among `NAME=VALUE` entries. An empty one is as good as none:
-/// runtimes take passwd(5)'s (runc), or it leads to `/`.
+/// Checks the last `HOME`, which counts, of `NAME=VALUE` entries. An empty one is like none: runtimes use
+/// that of passwd(5) (runc), or it means `/`.
 ///
 /// # Errors
-/// Where it leads to depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
+/// What it means depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
 fn check_home<'e>(entries: impl Iterator<Item = &'e str>) -> Result<(), Violation> {
     let home = entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default();
     let why = match home {
@@ -193,7 +194,7 @@ fn check_home<'e>(entries: impl Iterator<Item = &'e str>) -> Result<(), Violatio
 const LET_THROUGH: &str = ", or set [rules] credential-files = \"allow\"";
 const MASKED: &str = "masked ";
 
-/// The path that a change masked, by what was said of it: a change of this rule, for whoever looks later.
+/// The path that a change of this rule masked, from its description; for `isolatectl verify`.
 #[must_use]
 pub fn masked<'s>(rule: &str, description: &'s str) -> Option<&'s str> {
     description.strip_prefix(MASKED).filter(|_| rule == RULE.name)

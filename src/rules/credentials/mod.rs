@@ -2,9 +2,10 @@
 //! run in the container's namespaces. Other hooks (`prestart`, `createRuntime`, `poststart`, `poststop`) are the platform's own
 //! programs in the runtime's namespaces, and may need theirs.
 //!
-//! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three seconds
-//! and then raises, and an empty `AWS_PROFILE` raises too. Pointers go with the secrets, since a dangling one breaks
-//! programs when they construct a client. All duplicates go, because runc lets the last one win.
+//! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three
+//! seconds and then raises, and an empty `AWS_PROFILE` raises too. Pointers are removed with the secrets,
+//! since a dangling one breaks programs when they construct a client. All duplicates are removed, because
+//! runc lets the last one win.
 
 pub mod args;
 pub mod files;
@@ -40,14 +41,14 @@ const NO_METADATA: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
 
 const ENV: [&str; 2] = ["process", "env"];
 
-/// A variable that has to go: its index among the entries, its name, and what gave it away.
+/// A variable that must be removed: its index among the entries, its name, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeakedVariable<'e> {
-    /// Index among the entries looked at.
+    /// Index among the entries.
     pub index: usize,
     /// The variable's name. Its value is never passed on.
     pub name: &'e str,
-    /// Why it is taken for a credential.
+    /// Why it is considered a credential.
     pub reason: &'static str,
 }
 

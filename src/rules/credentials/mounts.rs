@@ -1,7 +1,7 @@
-//! `credential-mounts`: token volumes that platforms inject, and what the host's users keep credentials in (`.aws`, `.s3cfg`:
-//! the places that are masked whatever is in them), are not mounted. The
-//! platform put them there and not the user, so they are taken away and the container goes on; SDKs then answer "no
-//! credentials", since the variables that point to them are gone too (`credentials-env`).
+//! `credential-mounts`: token volumes that platforms inject, and credential files of the host's users
+//! (`.aws`, `.s3cfg`: the paths that are masked with any content), are not mounted. The platform added them
+//! and not the user, so they are removed and the container starts; SDKs then answer "no credentials", since
+//! the variables that point to them are removed too (`credentials-env`).
 
 use super::paths::{CredentialPath, IN_HOMES, Masked};
 use crate::config::{Edit, EditOp, Mount, Pointer, View};
@@ -43,7 +43,7 @@ const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
 /// Variables that name a token file: the path is a flag of the EKS webhook, so that the volume may be anywhere.
 const POINTERS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
 
-/// Whether a mount goes for what it carries, so that no other rule has to judge it.
+/// Whether a mount is removed for what it carries, so that no other rule has to check it.
 pub(in crate::rules) fn is_removed(view: &View, mount: &Mount, context: &RuleContext) -> bool {
     RULE.answer(&context.policy) == Answer::Strip && is_credential(view, mount, context)
 }
@@ -63,8 +63,8 @@ fn is_credential(view: &View, mount: &Mount, context: &RuleContext) -> bool {
         .any(|source| is_source(&source) || projected(&source) && holds_a_token(view, &destination))
 }
 
-/// Whether a mount of a running container carries credentials, by where it is and what of its file system it shows; both
-/// clean. Which variables named a file in it is not known then.
+/// Whether a mount of a running container carries credentials, by its mount point and its root in its file
+/// system; both clean. Which variables named a file in it is not known at that time.
 #[must_use]
 pub fn carries(destination: &str, source: &str) -> bool {
     is_destination(destination) || is_source(source)
@@ -79,7 +79,7 @@ fn is_source(source: &str) -> bool {
     named() || is_place(source) || glob(SOURCE_GLOB, source)
 }
 
-/// Whether it is, or lies in, a place in a home that is masked whatever is in it.
+/// Whether it is, or lies in, a path in a home that is masked with any content.
 fn is_place(source: &str) -> bool {
     let is_it = |place: &CredentialPath| {
         let at = |(at, _): (usize, &str)| {

@@ -1,6 +1,6 @@
-//! `data-channels`: changes nothing; the report names what is shared with the machine and can carry data, also by a
-//! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
-//! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
+//! `data-channels`: changes nothing; the report names what is shared with the machine and can carry data with
+//! the help of a process outside, also through a socket that is bound in it later. Single files are what
+//! every engine mounts (`resolv.conf`, `hosts`), and are named only if they lie on a network file system.
 
 use super::{FileKind, MountSource, binds, is_kept, is_readonly, mount_at, network_fs, overlay, root};
 use crate::config::{Edit, EditOp, Mount, View};
@@ -35,8 +35,8 @@ pub(in crate::rules) const RULE: Rule = Rule {
 
 const TOO_LARGE: &str = " (too large to be searched for sockets)";
 
-/// What others may share of the root file system. An overlay of the host is made for one container; others that share it are
-/// not known.
+/// How others may share the root file system. An overlay of the host is made for one container; others that
+/// share it are not known.
 fn of_root(root: &MountSource) -> Option<String> {
     let shown = root.real.display();
     if let Some(name) = network_fs::network(root) {

@@ -1,5 +1,5 @@
-//! Sockets of the daemons beside a GPU's driver, which the platform mounts into every container with a GPU without being
-//! asked. Programs run without them.
+//! Sockets of the daemons of GPU drivers, which the platform mounts into every container with a GPU. Programs
+//! run without them.
 
 use super::{FileKind, MountSource};
 

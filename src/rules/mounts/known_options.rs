@@ -1,21 +1,21 @@
-//! The options of mounts that are known, by type: runtime-spec, config.md, "Linux mount options"; runc,
+//! The known mount options, by type: runtime-spec, config.md, "Linux mount options"; runc,
 //! libcontainer/specconv (`parseMountOptions`); crun, src/libcrun/mount_flags.perf; youki,
 //! crates/libcontainer/src/rootfs/utils.rs; and for each file system the kernel's documentation.
 //!
-//! What runtimes know as well and is not here: `remount`, which changes what lies at the destination already; and
-//! crun's `copy-symlink`, `src-nofollow` and `dest-nofollow`, with which a source or a destination is a link
-//! itself and not what was looked at.
+//! Left out on purpose: `remount`, which changes the existing mount at the destination; and crun's
+//! `copy-symlink`, `src-nofollow` and `dest-nofollow`, with which a source or a destination is a link itself
+//! and not the file that was checked.
 
-/// What stands behind the `=` of an option.
+/// The value of an option, after its `=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionValue {
     /// There is no `=`.
     None,
-    /// A mode, as `1777`.
+    /// A mode, such as `1777`.
     Octal,
-    /// As `1000`.
+    /// Such as `1000`.
     Number,
-    /// As `64m` or `50%`.
+    /// Such as `64m` or `50%`.
     Size,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -23,22 +23,22 @@ pub enum OptionValue {
     Path,
     /// Absolute paths, separated by colons.
     Paths,
-    /// An SELinux label, in double quotes where it holds a comma.
+    /// An SELinux label, in double quotes if it contains a comma.
     Label,
-    /// Nothing, or ranges of ids as crun has them: `uids=0-1000-10;gids=0-1000-10`.
+    /// Nothing, or ranges of ids as in crun: `uids=0-1000-10;gids=0-1000-10`.
     Ids,
 }
 
-/// Options that have a reason in common.
+/// Options with a common reason.
 #[derive(Debug)]
 pub struct KnownOption {
     /// The types that have them: `bind`, or a file system. None for all.
     pub types: &'static [&'static str],
     /// Their names.
     pub names: &'static [&'static str],
-    /// Of each of them.
+    /// The value of each.
     pub value: OptionValue,
-    /// Why they reach nothing but the container's own.
+    /// Why they affect nothing outside the container.
     pub why: &'static str,
 }
 
@@ -273,7 +273,7 @@ impl OptionValue {
             Self::Size => digits(value.strip_suffix(SUFFIXES).unwrap_or(value), 10),
             Self::Word(words) => words.contains(&value),
             Self::Path => path(value),
-            // A colon in the name of a directory stands behind a backslash.
+            // A colon in the name of a directory is escaped by a backslash.
             Self::Paths => value.replace("\\:", "").split(':').all(path),
             Self::Label => is_quoted_label(value) || is_label(value) && !value.contains(','),
             Self::Ids => !value.is_empty() && value.split(';').all(is_ids),

@@ -1,5 +1,6 @@
-//! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`MountSource`, looked
-//! at by [`crate::prepare`]). A source that was not looked mount_at, or is not there, is nothing: the runtime says so itself.
+//! Shared by the mount rules: which mounts are bind mounts, and what their sources are (`MountSource`,
+//! examined by [`crate::prepare`]). A source that is missing, or was not examined, is ignored: the runtime
+//! reports it itself.
 
 pub(super) mod data_channels;
 mod file_system;
@@ -33,27 +34,28 @@ pub use layers::of_option as layers_of;
 pub use pinned::{Pinned, pinned};
 pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
 
-/// What is behind sources, by the source as it is written.
+/// Mount sources, by the source as written.
 pub type MountSources = BTreeMap<String, MountSource>;
 
-/// What is behind the source of a mount.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountSource {
     /// Its path with all links resolved.
     pub real: PathBuf,
     /// What it is.
     pub kind: FileKind,
-    /// Its device and inode; `None` where that was not looked up.
+    /// Its device and inode; `None` if not examined.
     pub identity: Option<(u64, u64)>,
     /// The file system that it lies on.
     pub file_system: FileSystem,
-    /// The directory of [`SYSTEM_DIRECTORIES`] that it is, maybe by another path.
+    /// The directory of [`SYSTEM_DIRECTORIES`] that it is, also under another path.
     pub system: Option<&'static str>,
-    /// Whether it, or a layer, is the machine's `/home`, maybe by another path: its directories are homes.
+    /// Whether it, or a layer, is the machine's `/home`, also under another path: its directories are homes.
     pub holds_homes: bool,
     /// Whether it lies in the container's own root file system, in which earlier mounts change what it is.
     pub in_rootfs: bool,
-    /// What lies in it that only the shim and the runtime may change; looked for in the root file system only.
+    /// What it contains that only the shim and the runtime may change; examined for the root file system
+    /// only.
     pub holds: Option<&'static str>,
     /// Sockets in it to which a process is bound, by their path in it.
     pub sockets: Vec<PathBuf>,
@@ -63,12 +65,12 @@ pub struct MountSource {
     pub searched: bool,
     /// Mounts below it, by mount point.
     pub below: Vec<(PathBuf, FileSystem)>,
-    /// Where it lies on an overlay of the host: what it is in each of the layers.
+    /// If it lies on an overlay of the host: the same path in each of the layers.
     pub layers: Vec<MountSource>,
 }
 
 impl MountSource {
-    /// One about which nothing else is known.
+    /// A source about which nothing else is known.
     #[must_use]
     pub fn new(real: impl Into<PathBuf>, kind: FileKind, file_system: FileSystem) -> Self {
         Self {
@@ -88,7 +90,7 @@ impl MountSource {
         }
     }
 
-    /// Every file system that is seen through it, with the path at which it begins.
+    /// Every file system that is visible through it, with its mount point.
     fn file_systems(&self) -> impl Iterator<Item = (&Path, &FileSystem)> {
         let below = self.below.iter().map(|(path, file_system)| (path.as_path(), file_system));
         self.own_file_systems().chain(below)
@@ -113,7 +115,7 @@ pub enum FileKind {
     Block(i64, i64),
     /// Not there.
     Missing,
-    /// It could not be looked mount_at, and why.
+    /// It could not be examined, and why.
     Inaccessible(String),
 }
 
@@ -129,13 +131,13 @@ pub fn sources<'m>(mount: &'m Mount) -> Vec<Cow<'m, str>> {
     }
 }
 
-/// Whether what the image has at the destination is seen in a mount that is made for the container, as a copy.
+/// Whether the image's files at the destination are copied into a mount that is made for the container.
 #[must_use]
 pub fn copies_up(mount: &Mount) -> bool {
     !is_bind(mount) && has(mount, &["tmpcopyup"])
 }
 
-/// Of `ro` and `rw` the last counts, and `rrw` takes every `ro` away.
+/// Of `ro` and `rw` the last counts, and `rrw` cancels every `ro`.
 fn is_readonly(mount: &Mount) -> bool {
     !has(mount, &["rrw"])
         && options(mount)
@@ -144,8 +146,8 @@ fn is_readonly(mount: &Mount) -> bool {
             .is_some_and(|o| o != "rw")
 }
 
-/// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
-/// else stands against.
+/// Whether a mount is kept, that is, not removed because it carries credentials. Checked last, for the few
+/// mounts that violate another rule.
 fn is_kept(view: &View, mount: &Mount, context: &RuleContext) -> bool {
     !credentials::mounts::is_removed(view, mount, context)
 }
@@ -154,7 +156,7 @@ fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)
     view.mounts.iter().flatten().enumerate()
 }
 
-/// The bind mounts among them, with what is behind the source.
+/// The bind mounts among them, with their sources.
 fn binds<'v>(
     view: &'v View<'v>,
     context: &'v RuleContext,
@@ -165,7 +167,7 @@ fn binds<'v>(
         .filter_map(move |(i, mount)| Some((i, mount, source(mount)?)))
 }
 
-/// What is behind the layers of a mount that is an overlay.
+/// The sources of the layers of an overlay mount.
 fn layer_sources<'v>(mount: &'v Mount, context: &'v RuleContext) -> impl Iterator<Item = &'v MountSource> {
     let layers = if is_bind(mount) { Vec::new() } else { sources(mount) };
     layers.into_iter().filter_map(|layer| context.host.sources.get(&*layer))
@@ -175,7 +177,7 @@ fn mount_at(index: usize) -> Pointer {
     Pointer::to(&["mounts"]).item(index)
 }
 
-/// The source of a bind mount and where it leads to, as the user wrote it: `/x (is /y)` at `/z`.
+/// The source of a bind mount as the user wrote it, and where it leads: `/x (is /y)` at `/z`.
 fn describe_source(mount: &Mount, source: &MountSource) -> String {
     let written = mount.source.as_deref().unwrap_or_default();
     let real = source.real.display().to_string();

@@ -1,6 +1,7 @@
-//! `mount-network-fs`: a mounted network file system stays in the network that it was mounted in, so what is written to
-//! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
-//! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
+//! `mount-network-fs`: a mounted network file system uses the network in which it was mounted, so what is
+//! written to it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). Data
+//! usually gets into and out of an isolated container this way, so the default is to keep it and to report it
+//! (`data-channels`).
 
 use super::{
     Class, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first, removals, root,
@@ -50,7 +51,7 @@ fn violations(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
     binds(view, context).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
 }
 
-/// The network file system that a source lies on, or brings along.
+/// The network file system on which a source lies, or that is mounted below it.
 pub(super) fn network(source: &MountSource) -> Option<&str> {
     let mut all = source.file_systems().map(|(_, file_system)| file_system);
     all.find(|file_system| file_system.class == Class::Network).map(|file_system| file_system.name.as_str())

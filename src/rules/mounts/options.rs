@@ -1,10 +1,10 @@
-//! `mount-options`: every option of a mount is one that is known for its type. Runtimes hand words that they do not know
-//! to the kernel joined by commas, so that one option may hold several; `remount` changes what lies at the
-//! destination already, the machine's own sysfs for one.
+//! `mount-options`: every option of a mount is known for its type. Runtimes pass unknown words to the kernel
+//! joined by commas, so that one option may contain several; `remount` changes the existing mount at the
+//! destination, for example the machine's own sysfs.
 //!
-//! A mount whose members runtimes read differently is refused as well: a bind mount without a source (runc takes
-//! the bundle), `..` in a path (resolved by some as text, by others by the kernel), ids mapped on a mount that is no
-//! bind mount (crun makes it anew, without its options).
+//! A mount on which runtimes differ is refused as well: a bind mount without a source (runc uses the bundle),
+//! `..` in a path (resolved by some as text, by others by the kernel), mapped ids on a mount that is not a
+//! bind mount (crun makes it again, without its options).
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let label = view.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default();
     if !label.is_empty() && !is_label(label) {
         // Runtimes put it between double quotes.
-        return Err(violation("linux.mountLabel is no SELinux label"));
+        return Err(violation("linux.mountLabel is not an SELinux label"));
     }
     mounts(view).find_map(|(_, mount)| violation_of(mount)).map_or(Ok(()), |why| Err(violation(&why)))
 }
@@ -55,18 +55,18 @@ fn violation_of(mount: &Mount) -> Option<String> {
             Some(_) => {}
         }
     } else if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() {
-        return Some(format!("ids are mapped for {destination}, which is no bind mount"));
+        return Some(format!("ids are mapped for {destination}, which is not a bind mount"));
     }
     let unknown = words(mount).into_iter().find(|option| !is_known(kind, option))?;
-    // What stands behind the name may be a secret.
+    // The value may be a secret.
     let name = unknown.split('=').next().unwrap_or_default();
     let is_named = KNOWN_OPTIONS.iter().any(|known| known.names.contains(&name));
     let value = if is_named && unknown.contains('=') { " with this value" } else { "" };
     Some(format!("option {name:?}{value} is not known for the {kind} mount at {destination}"))
 }
 
-/// The options, each whole: Podman splits what it has for an overlay at every comma, also a label with two categories
-/// (`context="a:b:c:s0:c1` and `c2"`).
+/// The options, each whole: Podman splits the options of an overlay at every comma, also a label with two
+/// categories (`context="a:b:c:s0:c1` and `c2"`).
 fn words<'m>(mount: &'m Mount) -> Vec<Cow<'m, str>> {
     let mut words: Vec<Cow<str>> = Vec::new();
     for option in options(mount) {
@@ -86,7 +86,7 @@ fn is_open(option: &str) -> bool {
     option.split_once("context=\"").is_some_and(|(_, label)| !label.contains('"'))
 }
 
-/// Whether it is the last category of a label, `c2"` or `c2.c5"`: for a runtime no option of its own.
+/// Whether it is the last category of a label, `c2"` or `c2.c5"`: to a runtime not an option of its own.
 fn is_category(option: &str) -> bool {
     let category = option.strip_suffix('"').and_then(|option| option.strip_prefix('c'));
     category.is_some_and(|text| text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'c')))

@@ -1,12 +1,13 @@
-//! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead. Its files
-//! stay readable; sockets and FIFOs in it, also those that somebody binds later, are inodes of the overlay to which
-//! nobody is bound (`r17c`). A read-only bind mount does not keep anybody from connecting (`e03`).
+//! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead.
+//! Its files stay readable; sockets and FIFOs in it, also those that are bound later, are inodes of the
+//! overlay to which no process is bound (`r17c`). A read-only bind mount does not prevent connections
+//! (`e03`).
 //!
-//! Not every directory can be a layer, and what cannot is reported by `data-channels`. Files that are replaced on the
-//! host while the container runs may stay the old ones in it, and a name that was looked for before it was there may stay
-//! missing (the overlay's own cache of names; measured), so volumes that kubelet renews (ConfigMaps, Secrets,
-//! tokens) stay binds, since nobody but kubelet writes there, and so do volumes of an
-//! isolated pod's own.
+//! Not every directory can be a layer; `data-channels` reports those that cannot. Files that are replaced on
+//! the host while the container runs may stay the old ones in it, and a name that was looked up before it
+//! existed may stay missing (the overlay's own cache of names; measured), so volumes that kubelet updates
+//! (ConfigMaps, Secrets, tokens) stay bind mounts, since only kubelet writes there, and so do an isolated
+//! pod's own volumes.
 
 use serde_json::json;
 
@@ -31,12 +32,13 @@ pub(in crate::rules) const RULE: Rule = Rule {
     },
 };
 
-/// Flags of a mount that are the same for an overlay.
+/// Flags of a mount with the same meaning for an overlay.
 const FLAGS: [&str; 9] =
     ["noatime", "nodev", "nodiratime", "noexec", "norelatime", "nosuid", "relatime", "ro", "strictatime"];
 
-/// Options of a bind mount that an overlay does not need. Docker since 25 says `rro` for every `:ro` where the kernel knows
-/// recursive flags (moby, docs/api/version-history.md, v1.44); below an overlay there are no mounts.
+/// Options of a bind mount that an overlay does not need. Docker since 25 sets `rro` for every `:ro` if the
+/// kernel has recursive flags (moby, docs/api/version-history.md, v1.44); below an overlay there are no
+/// mounts.
 const OF_BINDS: [&str; 10] =
     ["bind", "private", "rbind", "rprivate", "rro", "rshared", "rslave", "runbindable", "shared", "slave"];
 
@@ -63,7 +65,7 @@ pub(super) fn readonly<'v>(
     binds.filter(|(_, mount, source)| source.kind == FileKind::Directory && is_readonly(mount))
 }
 
-/// Whether the rule makes it an overlay.
+/// Whether the rule turns it into an overlay.
 pub(super) fn becomes_overlay(
     view: &View,
     mount: &Mount,

@@ -1,7 +1,7 @@
-//! `mount-propagation`: mounts that the host makes later do not appear in the container. Without a word runc makes the root
-//! file system a slave, and with it every bind mount that does not say `private`: a mount that the host makes below the
-//! container's root, or below a source, comes along (shown with runc 1.1; runc 1.3 and crun make the root private by
-//! themselves).
+//! `mount-propagation`: mounts that the host makes later do not appear in the container. By default runc
+//! makes the root file system a slave, and with it every bind mount that is not `private`: a mount that the
+//! host makes below the container's root, or below a source, propagates (shown with runc 1.1; runc 1.3 and
+//! crun make the root private by themselves).
 
 use serde_json::json;
 
@@ -24,23 +24,23 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const SHARED: [&str; 4] = ["rshared", "rslave", "shared", "slave"];
 const PRIVATE: [&str; 4] = ["private", "rprivate", "runbindable", "unbindable"];
 
-/// The propagation of the root file system as it is written; nothing where that leaves it to the runtime.
+/// The propagation of the root file system as written; `None` if left to the runtime.
 fn of_root<'v>(view: &'v View) -> Option<&'v str> {
     view.linux.as_ref()?.rootfs_propagation.as_deref().filter(|propagation| !propagation.is_empty())
 }
 
-/// Whether it holds for all that is mounted below the root file system, too.
+/// Whether it also applies to all mounts below the root file system.
 fn is_private(propagation: Option<&str>) -> bool {
     matches!(propagation, Some("rprivate" | "runbindable"))
 }
 
-/// The propagation of the root file system, if somebody asked for one that is shared.
+/// The propagation of the root file system, if a shared one was asked for.
 fn shared<'v>(view: &'v View) -> Option<&'v str> {
     of_root(view)
         .filter(|propagation| !matches!(*propagation, "private" | "rprivate" | "unbindable" | "runbindable"))
 }
 
-/// Options of a mount that share it, with their index.
+/// Options that make a mount shared, with their index.
 fn sharing<'m>(mount: &'m Mount) -> impl Iterator<Item = (usize, &'m str)> {
     options(mount).enumerate().filter(|(_, option)| SHARED.contains(option))
 }
@@ -60,7 +60,7 @@ fn concerned<'v>(
 
 fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     if RULE.answer(&context.policy) == Answer::Refuse {
-        // What nobody asked for is no reason to refuse.
+        // A default that was not asked for is no reason to refuse.
         asked(view, context)?;
     }
     let mut edits = Vec::new();

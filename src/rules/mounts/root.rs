@@ -1,11 +1,11 @@
-//! The root file system is judged as if it were the source of a mount, by the rules to which it matters. It cannot be taken
-//! away, so that whatever stands against it refuses the container.
+//! The root file system is checked as if it were the source of a mount, by the rules that apply to it. It
+//! cannot be removed, so a violation refuses the container.
 
 use super::MountSource;
 use crate::config::{Edit, EditOp, Pointer};
 use crate::rules::{Rule, RuleContext, Violation};
 
-/// Refuses a root file system that something stands against.
+/// Refuses a root file system that violates the rule.
 pub(super) fn judge(
     rule: &Rule,
     context: &RuleContext,
@@ -16,7 +16,7 @@ pub(super) fn judge(
     against(root).map_or(Ok(()), |what| Err(why(what)))
 }
 
-/// What the report says of it.
+/// A note about it for the report.
 pub(super) fn note(description: String) -> Edit {
     Edit { at: Pointer::to(&["root"]), op: EditOp::Note, description }
 }

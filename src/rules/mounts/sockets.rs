@@ -1,12 +1,13 @@
 //! `mount-sockets`: no bind mount is a socket or a FIFO, or shows a socket to which a process is bound. A
-//! connection to one needs no network (`e02`: docker.sock, D-Bus, `/dev/log` and four others, read-only mounts too), and
-//! descriptors of a network come back over it (`e05`).
+//! connection to one needs no network (`e02`: docker.sock, D-Bus, `/dev/log` and four others, read-only
+//! mounts too), and descriptors of a network can be received over it (`e05`).
 //!
-//! A socket in a mounted directory is there because of what runs on the host (an agent, an editor), not because it was
-//! asked for: an empty file is mounted over each, right behind the directory, so that destinations mean the same for
-//! both. A directory that becomes a read-only overlay (`mount-readonly-overlay`) needs none. FIFOs are covered where the
-//! directory is read-only, since a read-only mount does not keep a process from writing to one; a writable
-//! directory is a channel for data anyway (`data-channels`).
+//! A socket in a mounted directory is there because of what runs on the host (an agent, an editor), not
+//! because it was asked for: an empty file is mounted over each, right after the directory, so that
+//! destinations mean the same for both. A directory that becomes a read-only overlay
+//! (`mount-readonly-overlay`) needs none. FIFOs are covered where the directory is read-only, since a
+//! read-only mount does not keep a process from writing to one; a writable directory is a channel for data
+//! anyway (`data-channels`).
 
 use serde_json::json;
 
@@ -45,7 +46,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     },
 };
 
-/// As many are covered in one container.
+/// How many are covered in one container.
 const COVERED: usize = 64;
 
 const REMEDY_OF_ROOT: &str =
@@ -53,17 +54,18 @@ const REMEDY_OF_ROOT: &str =
 
 #[derive(Default)]
 struct SocketMounts {
-    /// Mounts that cannot stay, and why.
+    /// Mounts that are refused, and why.
     refused: Vec<(usize, String)>,
-    /// Mounts that the platform injects and that are taken out, and what is said of it.
+    /// Mounts that the platform injects and that are removed, with the description.
     injected: Vec<(usize, String)>,
-    /// Mounts with the destinations of what is to be covered in them and is not yet; never none.
+    /// Mounts with the destinations in them that must be covered and are not yet; at least one.
     open: Vec<(usize, Vec<String>)>,
 }
 
-/// Sockets in the root file system are not covered: where another container runs on it, or a daemon, there are more to come.
+/// Sockets in the root file system are not covered: if another container runs on it, or a daemon, there will
+/// be more.
 fn root(context: &RuleContext) -> Result<(), Violation> {
-    // What is mounted below it is refused by its name.
+    // Mounts below it are refused by their own name.
     if system::RULE.answer(&context.policy) != Answer::Allow && system::root(context).is_err() {
         return Ok(());
     }
@@ -116,7 +118,8 @@ fn socket_mounts(view: &View, context: &RuleContext) -> SocketMounts {
     socket_mounts
 }
 
-/// Where the container would see the sockets of a directory, and what else it could write to in spite of a read-only mount.
+/// Where the container would see the sockets of a directory, and the FIFOs to which it could write in spite
+/// of a read-only mount.
 fn seen(
     view: &View,
     mount: &Mount,
@@ -132,7 +135,7 @@ fn seen(
     {
         return Ok(Vec::new());
     }
-    // Without the mounts below it, what is in them is not there.
+    // If mounts below it are not part of it, neither is their content.
     let recursive = !has(mount, &["bind"]) || has(mount, &["rbind"]);
     let is_below = |path: &std::path::Path| source.below.iter().any(|(point, _)| path.starts_with(point));
     let base = clean(&mount.destination);
@@ -143,7 +146,7 @@ fn seen(
     all.filter(|path| recursive || !is_below(&source.real.join(path))).map(place).collect()
 }
 
-/// Those that no mount right behind the directory covers.
+/// Those that no mount right after the directory covers.
 fn missing(view: &View, index: usize, places: Vec<String>, context: &RuleContext) -> Vec<String> {
     if places.is_empty() {
         return places;

@@ -1,11 +1,12 @@
-//! `mount-system`: no mount shows the machine itself: its root, its runtime directories, its kernel's file systems, its
-//! devices, the state of its engines. Each of those leads to sockets, namespaces (nsfs files: `e15`, `e16`), processes
-//! (`e17`) or devices.
+//! `mount-system`: no mount exposes the machine itself: its root, its runtime directories, its kernel's file
+//! systems, its devices, the state of its engines. Each of those leads to sockets, namespaces (nsfs files:
+//! `e15`, `e16`), processes (`e17`) or devices.
 //!
-//! File systems that a container gets of its own (proc, sysfs, tmpfs, devpts, mqueue, cgroup) stay, but proc and sysfs
-//! only at `/proc` and `/sys`, where masked and read-only paths cover them. What a directory is is told by device and
-//! inode, so that another path to it is the same. Files that engines keep for a container in their state directory
-//! (`resolv.conf`, `hosts`, volumes, a sandbox's shm) are below it and stay.
+//! File systems of which a container gets its own (proc, sysfs, tmpfs, devpts, mqueue, cgroup) stay, but proc
+//! and sysfs only at `/proc` and `/sys`, where masked and read-only paths cover them. A directory is
+//! identified by device and inode, so another path to it makes no difference. Files that engines keep for a
+//! container in their state directory (`resolv.conf`, `hosts`, volumes, a sandbox's shm) are below it and
+//! stay.
 
 use serde_json::json;
 
@@ -42,7 +43,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     },
 };
 
-/// Directories that nobody mounts who does not want the machine.
+/// Directories that are mounted only for access to the machine.
 pub const DIRECTORIES: [&str; 35] = [
     "/",
     "/dev",
@@ -81,10 +82,10 @@ pub const DIRECTORIES: [&str; 35] = [
     "/var/run",
 ];
 
-/// State of engines: what is directly in it belongs to all containers (`overlay2`, `containers`, `device-plugins`), what
+/// State of engines: its entries belong to all containers (`overlay2`, `containers`, `device-plugins`), what
 /// is further below to one.
 const ENGINES: [&str; 9] = [
-    // Of runtimes: runc takes the hooks that it runs on the host from there.
+    // Of runtimes: runc reads the hooks that it runs on the host from there.
     "/run/crun",
     "/run/docker/runtime-runc",
     "/run/runc",
@@ -96,11 +97,11 @@ const ENGINES: [&str; 9] = [
     "/var/lib/rancher",
 ];
 
-/// File systems that a container gets of its own.
+/// File systems of which a container gets its own.
 const OWN: [&str; 8] = ["cgroup", "cgroup2", "devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "tmpfs"];
 
-/// A rootless Podman binds the machine's `/sys` for `--network=host`, since a user has no right to a sysfs of the host's
-/// network. The container gets a network namespace of its own instead, and with it that right.
+/// A rootless Podman binds the machine's `/sys` for `--network=host`, since a user has no right to a sysfs of
+/// the host's network. The container gets a network namespace of its own instead, and so has that right.
 fn is_sys_of_rootless(mount: &Mount, context: &RuleContext) -> bool {
     let source = || context.host.sources.get(mount.source.as_deref()?)?.system;
     context.host.in_user_namespace
@@ -122,7 +123,7 @@ fn own_sysfs(index: usize, mount: &Mount) -> [Edit; 3] {
     ]
 }
 
-/// The root file system, which brings along all that is mounted below it.
+/// The root file system, with all mounts below it.
 pub(super) fn root(context: &RuleContext) -> Result<(), Violation> {
     root::judge(&RULE, context, |root| {
         if let (None, Some(held)) = (root.system, root.holds) {
@@ -155,11 +156,11 @@ fn of_bind(mount: &Mount, context: &RuleContext) -> Option<String> {
     Some(format!("{} {what}; drop -v {}{instead}", describe_source(mount, source), mount.source.as_deref()?))
 }
 
-/// What to do in place of sharing the machine's `/dev/shm`.
+/// The remedy for sharing the machine's `/dev/shm`.
 const SHARED_MEMORY: &str =
     " and use --shm-size=8g, in Kubernetes an emptyDir with medium: Memory at /dev/shm";
 
-/// What stands against a file or directory as a source.
+/// Why a file or directory is refused as a source.
 fn violation_of(source: &MountSource) -> Option<String> {
     if let Some(directory) = source.system {
         return Some(format!("is the system's {directory}"));
@@ -204,7 +205,7 @@ fn of_other(mount: &Mount, context: &RuleContext) -> Option<String> {
     match mount.kind.as_deref().unwrap_or_default() {
         kind @ ("proc" | "sysfs") => {
             let place = if kind == "proc" { "/proc" } else { "/sys" };
-            // In a user namespace files of the kernel belong to nobody.
+            // In a user namespace files of the kernel have no owner.
             let stays = destination == place || context.host.confined;
             (!stays)
                 .then(|| format!("{shown} is a {kind} outside of {place}, where nothing covers it; drop it"))

@@ -1,5 +1,5 @@
-//! `mount-unknown-fs`: a source lies on a file system of which it is known that it holds data. What another one shows
-//! (a new interface of the kernel, a vendor's network file system) is not known.
+//! `mount-unknown-fs`: a source lies on a file system that is known to hold data. What another one exposes (a
+//! new kernel interface, a vendor's network file system) is unknown.
 
 use super::{
     Class, FileKind, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first,

@@ -1,7 +1,8 @@
-//! `runtime-annotations`: annotations by which a runtime does what the document does not say: takes another
-//! seccomp profile (crun), another handler, writes to files of the host, hands the container to an agent, has
-//! systemd start units. Under the prefixes that runtimes act on ([`PREFIXES`]) only what is on the list of
-//! what is harmless stays. Other annotations are for engines and people, and no runtime acts on them.
+//! `runtime-annotations`: annotations that make a runtime do what the document does not say: use another
+//! seccomp profile (crun) or another handler, write to files of the host, pass the container to an agent,
+//! have systemd start units. Under the prefixes on which runtimes act ([`PREFIXES`]) only annotations on the
+//! list of harmless ones are allowed. Other annotations are for engines and people, and no runtime acts on
+//! them.
 
 mod known;
 
@@ -30,7 +31,7 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// Rejection an annotation is not let through.
+/// Why an annotation is refused.
 enum Rejection {
     Unknown,
     Value(AnnotationValue),
@@ -40,14 +41,13 @@ fn violations<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Rejection)> 
     view.annotations.iter().flatten().filter_map(|(name, value)| Some((&**name, judge(name, value)?)))
 }
 
-/// Whether an annotation is one that a runtime acts on and that is not let through, for those who look at what a runtime
-/// keeps of a container.
+/// Whether an annotation is refused; for checks of the state that a runtime keeps of a container.
 #[must_use]
 pub fn is_against(name: &str, value: &str) -> bool {
     judge(name, value).is_some()
 }
 
-/// runc keeps annotations as `NAME=VALUE` and so takes what stands before the first `=` for the name.
+/// runc keeps annotations as `NAME=VALUE`, so to runc the name ends at the first `=`.
 fn judge(name: &str, value: &str) -> Option<Rejection> {
     if !PREFIXES
         .iter()
@@ -62,7 +62,7 @@ fn judge(name: &str, value: &str) -> Option<Rejection> {
     }
 }
 
-/// A whole name, or a beginning that ends with a dot.
+/// Whether `known` is the name, or a prefix of it that ends with a dot.
 fn matches(known: &str, name: &str) -> bool {
     if known.ends_with('.') { name.starts_with(known) } else { name == known }
 }
@@ -82,7 +82,7 @@ fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     ))
 }
 
-/// One line, whatever is in it.
+/// The name, quoted if it would not fit one line.
 fn on_one_line(name: &str) -> String {
     if name.chars().any(char::is_control) { format!("{name:?}") } else { name.to_owned() }
 }

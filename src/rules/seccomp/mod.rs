@@ -1,13 +1,15 @@
-//! `seccomp`: system calls that pass by the network namespace are not there.
+//! `seccomp`: system calls that bypass the network namespace do not exist.
 //!
-//! AF_VSOCK was not namespaced before Linux 7.0 and leads to the hypervisor, other families lead elsewhere; io_uring
-//! makes sockets without socket(2), and so does `socketcall` of i386, whose arguments a filter cannot see;
-//! NETLINK_KOBJECT_UEVENT tells of the host; request_key(2) has the host's /sbin/request-key resolve names; keyrings
-//! are shared by user id; open_by_handle_at(2) opens namespaces by number (CVE-2026-43391).
+//! AF_VSOCK was not namespaced before Linux 7.0 and leads to the hypervisor, other families lead elsewhere;
+//! io_uring makes sockets without socket(2), and so does `socketcall` of i386, whose arguments a filter
+//! cannot see; NETLINK_KOBJECT_UEVENT reports about the host; request_key(2) makes the host's
+//! /sbin/request-key resolve names; keyrings are shared by user id; open_by_handle_at(2) opens namespaces by
+//! number (CVE-2026-43391).
 //!
-//! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow are narrowed
-//! (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, but for x32 where core dumps go to a
-//! program: a call of an architecture that is not listed kills, as before. For `exec` there is nothing to do: runtimes apply the container's profile.
+//! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow
+//! calls are narrowed (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, except
+//! x32 if core dumps go to a program: a call of an architecture that is not listed kills, as before. For
+//! `exec` there is nothing to do: runtimes apply the container's profile.
 
 mod evaluate;
 mod limits;
@@ -37,8 +39,7 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// Architectures whose programs this machine runs. With others than the native one left out, their programs would be
-/// killed.
+/// Architectures whose programs this machine runs. Programs of one that is left out would be killed.
 const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
     &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 } else if cfg!(target_arch = "aarch64") {
@@ -51,10 +52,10 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 
 const LIST: [&str; 3] = ["linux", "seccomp", "syscalls"];
 
-/// What is open beyond what always is.
+/// What the profile may allow.
 #[derive(Debug, Default)]
 struct Allowed {
-    /// Socket families, all of them.
+    /// All open socket families.
     families: Vec<u32>,
     /// Whether the limit for core dumps can be changed.
     core_limit: bool,
@@ -70,12 +71,12 @@ impl Allowed {
     }
 }
 
-/// Whether a document's profile lets calls through that it does not name, so that one whose name the runtime's libseccomp
-/// does not know would be open.
+/// Whether a document's profile allows calls that it does not name, so that one whose name the runtime's
+/// libseccomp does not know would be open.
 #[must_use]
 pub fn names_what_it_denies(view: &View) -> bool {
     let default = seccomp(view).and_then(|profile| profile.default_action.as_deref()).unwrap_or_default();
-    // One that is not known is refused by the rule.
+    // An unknown one is refused by the rule.
     Action::parse(default, None).map_or(true, Action::passes)
 }
 
@@ -131,8 +132,9 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-/// An architecture of which a filter sees 32 bits of every argument and the kernel takes 64, where whether a pointer is NULL
-/// matters (`limits`): x32. crun takes names in any case and without what runc wants in front.
+/// x32, if the filter must see whether a pointer is NULL (`limits`): the filter sees 32 bits of every
+/// argument, and the kernel uses 64. crun accepts names in any case and without the prefix that runc
+/// requires.
 fn half_seen<'v>(view: &'v View, open: &Allowed) -> impl Iterator<Item = (usize, &'v str)> {
     let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref());
     let listed = listed.filter(|_| !open.core_limit).unwrap_or_default();
@@ -147,7 +149,7 @@ fn joined(names: &[&(usize, &str)]) -> String {
     names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// A profile where there is none: everything else stays allowed.
+/// The profile for a document without one: everything else stays allowed.
 fn new_profile(open: &Allowed) -> Edit {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

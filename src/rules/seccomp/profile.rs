@@ -1,10 +1,11 @@
-//! A profile as runc and crun hand it to libseccomp (runc, libcontainer/seccomp/seccomp_linux.go; crun,
-//! src/libcrun/seccomp.c): rules that do what the default does are skipped, and conditions of which two are on the same
-//! argument count one by one. Only the calls in [`WATCHED`] are looked at.
+//! A profile as runc and crun pass it to libseccomp (runc, libcontainer/seccomp/seccomp_linux.go; crun,
+//! src/libcrun/seccomp.c): rules with the default's action are skipped, and if two conditions are on the same
+//! argument, each counts alone. Only the calls in [`WATCHED`] are considered.
 
 use crate::config::{Seccomp, SeccompArg, Syscall};
 
-/// Calls that the rule is about, and those that libseccomp also makes a rule for `socketcall` of; in byte order.
+/// The calls that the rule is about, and those for which libseccomp also adds a rule for `socketcall`; in
+/// byte order.
 pub(super) const WATCHED: [&str; 29] = [
     "accept",
     "accept4",
@@ -42,7 +43,7 @@ pub(super) const WATCHED: [&str; 29] = [
 pub(super) enum Action {
     Allow,
     Log,
-    /// A process inside of the container can be the tracer and let the call through.
+    /// A process in the container can be the tracer and allow the call.
     Trace(u16),
     Errno(u16),
     Trap,
@@ -52,7 +53,7 @@ pub(super) enum Action {
 
 impl Action {
     pub(super) fn parse(name: &str, errno: Option<u32>) -> Result<Self, String> {
-        // Both runtimes say EPERM where nothing is said, and libseccomp has 16 bits for it.
+        // Both runtimes' default is EPERM, and libseccomp has 16 bits for it.
         let errno = (errno.unwrap_or(1) & 0xffff) as u16;
         Ok(match name {
             "SCMP_ACT_ALLOW" => Self::Allow,
@@ -99,7 +100,7 @@ pub(super) enum Op {
     Eq,
     Ge,
     Gt,
-    /// Of the argument only the bits of the mask.
+    /// Only the bits of the mask are compared.
     Masked(u64),
 }
 
@@ -137,11 +138,11 @@ impl Condition {
 /// A rule that has an effect.
 #[derive(Debug)]
 pub(super) struct SyscallRule {
-    /// Its place in the list.
+    /// Its index in the list.
     pub(super) at: usize,
     /// How many names it has.
     pub(super) length: usize,
-    /// The watched ones, with their places.
+    /// The watched names, with their indexes.
     pub(super) named: Vec<(usize, &'static str)>,
     pub(super) action: Action,
     /// It matches when all conditions of one of these hold.
@@ -153,7 +154,7 @@ impl SyscallRule {
         self.named.iter().any(|(_, name)| *name == call)
     }
 
-    /// Whether it matches whatever the arguments are.
+    /// Whether it matches any arguments.
     pub(super) fn is_unconditional(&self) -> bool {
         self.alternatives.iter().any(Vec::is_empty)
     }
@@ -167,7 +168,7 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Reads a profile; what a runtime takes for none is none.
+    /// Parses a profile; `None` if to a runtime it is none.
     pub(super) fn parse(seccomp: &Seccomp) -> Result<Option<Self>, String> {
         if seccomp.listener_path.as_ref().is_some_and(|path| !path.is_empty()) {
             return Err("it has a listenerPath; its agent can add sockets of the host".into());

@@ -1,4 +1,5 @@
-//! Real profiles of engines, odd ones, and random ones. tests/libseccomp decides the same with the real library.
+//! Real profiles of engines, unusual ones, and random ones. tests/libseccomp checks the same with the real
+//! library.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn checked(text: &str, context: &RuleContext) -> Result<(), Violation> {
     holds(&document.view().unwrap(), context)
 }
 
-/// The text with the rule's edits, in which the rule holds and to which a second run does nothing.
+/// The text with the rule's edits, in which the rule holds and which a second run does not change.
 #[track_caller]
 fn rewritten(text: &str, settings: &str) -> String {
     let context = context(settings);
@@ -382,7 +383,7 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
     let (open, _) = planned(docker, &context("")).unwrap();
     let why = checked(&open, &dumps_to_a_program("")).unwrap_err().to_string();
     assert_eq!(why, "seccomp: setrlimit lets the limit for core dumps be changed");
-    // Who waives the rule gets what Docker gives.
+    // Without the rule the profile is that of Docker.
     let waived = dumps_to_a_program("[rules]\ncore-dumps = \"allow\"");
     assert_eq!(checked(&open, &waived), Ok(()));
     let (ours, _) = planned("{}", &dumps_to_a_program("")).unwrap();

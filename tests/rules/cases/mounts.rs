@@ -142,11 +142,11 @@ fn options() -> Cases {
             ),
             refused(
                 mounts(json!([{"destination": "/x", "type": "tmpfs", "uidMappings": []}])),
-                "ids are mapped for /x, which is no bind mount",
+                "ids are mapped for /x, which is not a bind mount",
             ),
             refused(
                 json!({"linux": {"mountLabel": "a:b:c\",lowerdir=/,x=\""}}),
-                "linux.mountLabel is no SELinux label",
+                "linux.mountLabel is not an SELinux label",
             ),
         ],
         broken: vec![(
