@@ -50,11 +50,11 @@ pub(super) const VERBS: &[KnownVerb] = &[
     ),
     KnownVerb("kill", ALL, Harmless, "signals"),
     KnownVerb("pause", ALL, Harmless, "stops processes"),
-    KnownVerb("resume", ALL, Harmless, "lets processes go on"),
+    KnownVerb("resume", ALL, Harmless, "resumes processes"),
     KnownVerb("checkpoint", &[Runc, Crun], Harmless, "writes an image on the host; restore is refused"),
     KnownVerb("checkpointt", &[Youki], Harmless, "writes an image on the host; youki has no restore"),
     KnownVerb("update", ALL, Recorded, "sets limits; the list of devices is left out by all of them"),
-    KnownVerb("mounts", &[Crun], Refused, "mounts into a container that runs"),
+    KnownVerb("mounts", &[Crun], Refused, "mounts into a running container"),
 ];
 
 /// What the verb of this runtime can do, and why.

@@ -37,7 +37,7 @@ const TYPES: [(LinuxNamespaceType, &str, ByPath, &str); 8] = [
     (Network, "network", ByPath::Rule("network-namespace"), "connections"),
     (Pid, "pid", ByPath::Rule("host-pid"), "processes that have a network"),
     (Ipc, "ipc", ByPath::Rule("host-ipc"), "a channel to others"),
-    (Mount, "mount", ByPath::None, "its files are others' than those that were looked at"),
+    (Mount, "mount", ByPath::None, "its files differ from those that were checked"),
     (User, "user", ByPath::Pods, "its capabilities count in the namespaces that belong to it"),
     (Uts, "uts", ByPath::Any, "a host name, which takes CAP_SYS_ADMIN to change"),
     (Cgroup, "cgroup", ByPath::Any, "names of control groups"),

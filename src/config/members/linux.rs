@@ -34,7 +34,7 @@ pub(super) static LINUX: [MemberSchema; 17] = [
             one("listenerPath", Rule("seccomp")),
             one(
                 "listenerMetadata",
-                Harmless("what an agent is told; one that decides is refused by rule `seccomp`"),
+                Harmless("information for an agent; one that decides is refused by rule `seccomp`"),
             ),
             objects(
                 "syscalls",
@@ -84,8 +84,7 @@ static OFFSET: [MemberSchema; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
 /// All types; network, pid and ipc namespaces have rules of their own as well.
 const NAMESPACES: Judge = Rule("network-namespace");
 const IDS: Judge = Rule("host-capabilities");
-const DEVICE_FILE: Judge =
-    Harmless("who may open a node of the container; which nodes there are is for rule `devices`");
+const DEVICE_FILE: Judge = Harmless("who may open a device node; rule `devices` checks which nodes exist");
 const CACHE: Judge = Harmless("shares of processor caches and memory bandwidth");
 const MEMORY: Judge = Harmless("which NUMA nodes memory comes from");
 const PERSONALITY: Judge =

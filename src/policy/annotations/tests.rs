@@ -23,7 +23,7 @@ fn ports_are_tcp_when_nothing_is_said_and_may_be_ranges_from_somebody() {
         Ok(vec![(Tcp, 1, 1, None), (Tcp, 8080, 8080, Some("10.0.0.0/24".into())), (Udp, 9000, 9010, None)])
     );
     assert_eq!(ports("65535 from fd00::1"), Ok(vec![(Tcp, 65535, 65535, Some("fd00::1/128".into()))]));
-    // What is open to anybody need not be private.
+    // The clients of an open port need not be private.
     assert!(ports("80 from 198.51.100.0/24").is_ok());
 }
 

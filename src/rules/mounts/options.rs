@@ -16,7 +16,7 @@ use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "mount-options",
-    promise: "every option of a mount is one that is known for its type, and stands for itself",
+    promise: "every option of a mount is known for its type, and is a single option",
     reference: "runtime-spec, config.md, \"Linux mount options\"; mount(2); Linux, Documentation/filesystems/",
     process: false,
     answers: &[Answer::Refuse, Answer::Allow],

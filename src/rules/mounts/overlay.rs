@@ -18,7 +18,7 @@ use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "mount-readonly-overlay",
-    promise: "sockets in directories that are mounted read-only are nobody's, whenever they are bound",
+    promise: "sockets in directories that are mounted read-only have no listener, whenever they are bound",
     reference: "Linux, Documentation/filesystems/overlayfs.rst; unix(7), \"Pathname sockets\"",
     process: false,
     answers: &[Answer::Set, Answer::Allow],
