@@ -297,7 +297,7 @@ mod tests {
 
     /// The packaged file with every key uncommented.
     fn shipped() -> String {
-        let lines = include_str!("../dist/config.toml").lines().map(|line| match line.strip_prefix('#') {
+        let lines = include_str!("../../dist/config.toml").lines().map(|line| match line.strip_prefix('#') {
             Some(key) if !key.starts_with(' ') => key,
             _ => "",
         });
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_file_of_the_package_says_the_defaults() {
-        assert_eq!(Settings::parse(include_str!("../dist/config.toml")), Ok(Settings::default()));
+        assert_eq!(Settings::parse(include_str!("../../dist/config.toml")), Ok(Settings::default()));
         let mut settings = Settings::parse(&shipped()).unwrap();
         // Keys without a default have an example; rules have their own answers (tests/rules).
         for examples in [settings.require.len(), settings.refuse.len(), settings.rules.len()] {
