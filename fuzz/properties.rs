@@ -10,9 +10,9 @@ use oci_isolate::config::{self, Document, Kind};
 use oci_isolate::invocation::{self, Dialect, Reading};
 use oci_isolate::nft::ForeignSocket;
 use oci_isolate::policy::{Decision, Policy, decide};
-use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
+use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
 use oci_isolate::rules::runtime_annotations::{HARMLESS, Harmless, PREFIXES};
-use oci_isolate::rules::{self, Network, RULES, SealHook, Subject, World};
+use oci_isolate::rules::{self, HostFacts, Network, RULES, RuleContext, SealHook};
 use oci_isolate::seal::{Observation, replay};
 use oci_isolate::settings::{Answer, Mode, Settings};
 use serde_json::{Value, json};
@@ -33,18 +33,18 @@ pub(crate) fn argv(data: &[u8]) {
 /// reported has changed, and a second time does nothing.
 pub(crate) fn config(data: &[u8]) {
     for hooked in [false, true] {
-        let subject = subject(hooked);
-        let Ok(once) = rewritten(data, &subject) else { continue };
+        let context = context(hooked);
+        let Ok(once) = rewritten(data, &context) else { continue };
         let Some(text) = once.text else {
             isolated(&serde_json::from_slice(data).expect("what was understood is JSON"));
             continue;
         };
-        let document = Document::read(Kind::Config, &text).expect("what was written can be read");
+        let document = Document::parse(Kind::Config, &text).expect("what was written can be read");
         let view = document.view().expect("what was written can be viewed");
         for rule in RULES {
-            assert_eq!((rule.holds)(&view, &subject), Ok(()));
+            assert_eq!((rule.holds)(&view, &context), Ok(()));
         }
-        let twice = rewritten(&text, &subject).expect("what holds is not refused");
+        let twice = rewritten(&text, &context).expect("what holds is not refused");
         assert_eq!(twice.text, None, "a second time changes {:?}", twice.applied);
         let before: Value = serde_json::from_slice(data).expect("what was understood is JSON");
         let after: Value = serde_json::from_slice(&text).expect("what was written is JSON");
@@ -66,9 +66,9 @@ pub(crate) fn unlisted(data: &[u8]) {
     let List { insert, rule } = &LISTS[usize::from(list) % LISTS.len()];
     let Some((document, named)) = insert(usize::from(place), name) else { return };
     // A rule that would take the item away refuses it instead.
-    let mut subject = subject(false);
-    subject.policy.answers.remove(*rule);
-    let refusal = rewritten(document.to_string().as_bytes(), &subject).expect_err(&named).to_string();
+    let mut context = context(false);
+    context.policy.answers.remove(*rule);
+    let refusal = rewritten(document.to_string().as_bytes(), &context).expect_err(&named).to_string();
     let by_rule = refusal.starts_with(&format!("{rule}: ")) && refusal.contains(&named);
     // What decoders read differently is refused before any rule.
     let is_uncertain = refusal.contains("to some decoders") || refusal.contains("for some decoders");
@@ -276,20 +276,20 @@ impl<'a> Answers<'a> {
 /// Of /proc/net.
 const FILES: [&str; 9] = ["protocols", "sockstat", "udp", "udp6", "raw", "raw6", "packet", "tcp", "tcp6"];
 
-fn rewritten(text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
-    let document = Document::read(Kind::Config, text)?;
+fn rewritten(text: &[u8], context: &RuleContext) -> Result<Rewritten, RewriteError> {
+    let document = Document::parse(Kind::Config, text)?;
     let view = document.view()?;
-    rewrite(document, view, subject)
+    rewrite(document, view, context)
 }
 
 /// What would be refused is taken away, so that more comes out.
-fn subject(hooked: bool) -> Subject {
+fn context(hooked: bool) -> RuleContext {
     let strips = RULES.iter().filter(|rule| rule.answers.contains(&Answer::Strip));
     let mut settings = Settings { mode: Mode::Always, ..Settings::default() };
     settings.rules = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
     let Decision::Isolate(policy) = decide(&settings, &[]) else { panic!("not isolated") };
     let hook = SealHook { program: "/shim".into(), record: "/run/oci-isolate/web.json".into(), seals: true };
-    Subject { policy, network: Network::New, world: World::default(), hook: hooked.then_some(hook) }
+    RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: hooked.then_some(hook) }
 }
 
 /// Where two documents differ. A list that has changed is one place, because what stands behind an item that goes

@@ -1,16 +1,16 @@
-//! Folds the rules over a document, proves every one of them on the bytes that come out, and says what was
-//! changed.
+//! Applies the rules to a document, verifies every one of them on the resulting bytes, and reports the
+//! changes.
 //!
-//! A [`Rewritten`] in which a rule does not hold cannot be made. What was changed never contains the value of
-//! an environment variable: it goes into the record.
+//! There is no [`Rewritten`] in which a rule does not hold. The changes are written to the record, so they
+//! never contain the value of an environment variable.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Document, Edit, Kind, Unreadable, View};
+use crate::config::{Document, Edit, EditOp, Kind, Unreadable, View};
 use crate::rules::mounts::{Pinned, pinned};
-use crate::rules::{RULES, Rule, Subject, Violation};
+use crate::rules::{RULES, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 /// A document in which every rule holds.
@@ -20,7 +20,7 @@ pub struct Rewritten {
     pub text: Option<Vec<u8>>,
     /// What was changed.
     pub applied: Vec<AppliedChange>,
-    /// What its bind mounts have to show once they are made.
+    /// The sources that its bind mounts must show once they are made.
     pub pinned: Vec<Pinned>,
 }
 
@@ -31,13 +31,14 @@ pub struct AppliedChange {
     pub rule: String,
     /// Where, as an RFC 6901 pointer into the original document.
     pub at: String,
-    /// What, in words.
-    pub says: String,
+    /// A description.
+    #[serde(rename = "says")]
+    pub description: String,
 }
 
 impl AppliedChange {
     fn new(rule: &Rule, edit: &Edit) -> Self {
-        Self { rule: rule.name.to_owned(), at: edit.at.to_string(), says: edit.says.clone() }
+        Self { rule: rule.name.to_owned(), at: edit.at.to_string(), description: edit.description.clone() }
     }
 }
 
@@ -49,16 +50,16 @@ pub fn changed_by(changes: &[AppliedChange]) -> Vec<&str> {
     rules
 }
 
-/// Why a document cannot be made to hold.
+/// Why a document cannot be rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// It cannot be read with certainty.
+pub enum RewriteError {
+    /// It is not valid, or ambiguous.
     Unreadable(Unreadable),
-    /// A rule says no.
+    /// A rule refuses it.
     Violation(Violation),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RewriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => why.fmt(f),
@@ -67,40 +68,40 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RewriteError {}
 
-impl From<Unreadable> for Refusal {
+impl From<Unreadable> for RewriteError {
     fn from(why: Unreadable) -> Self {
         Self::Unreadable(why)
     }
 }
 
-impl From<Violation> for Refusal {
+impl From<Violation> for RewriteError {
     fn from(why: Violation) -> Self {
         Self::Violation(why)
     }
 }
 
-/// Makes every rule hold that concerns a document of this kind; `view` is the document's.
+/// Makes every rule hold that applies to a document of this kind; `view` is the document's.
 ///
 /// # Errors
 /// A rule cannot be made to hold.
-pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewritten, Refusal> {
-    let planned = plan(document.kind(), &view, subject)?;
+pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, RewriteError> {
+    let planned = plan(document.kind(), &view, context)?;
     let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
     let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
-    if edits.iter().all(|edit| edit.change == Change::Note) {
-        prove(document.kind(), &view, subject)?;
-        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, subject) });
+    if edits.iter().all(|edit| edit.op == EditOp::Note) {
+        prove(document.kind(), &view, context)?;
+        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, context) });
     }
     let (kind, text) = (document.kind(), document.with(&edits)?);
-    // All of it may be large, and none of it has a say any more.
+    // They may be large, and are not needed any more.
     drop((document, view, edits));
-    // As a runtime will read it, not as we meant it.
-    let written = Document::read(kind, &text)?;
+    // As a runtime will read it, not as the rules planned it.
+    let written = Document::parse(kind, &text)?;
     let view = written.view()?;
-    prove(written.kind(), &view, subject)?;
-    let pinned = pinned(&view, subject);
+    prove(written.kind(), &view, context)?;
+    let pinned = pinned(&view, context);
     Ok(Rewritten { text: Some(text), applied, pinned })
 }
 
@@ -111,30 +112,31 @@ pub fn rewrite(document: Document, view: View, subject: &Subject) -> Result<Rewr
 pub(crate) fn plan(
     kind: Kind,
     view: &View,
-    subject: &Subject,
+    context: &RuleContext,
 ) -> Result<Vec<(&'static Rule, Edit)>, Violation> {
     let mut planned = Vec::new();
-    for (at, rule) in rules_for(kind, subject).enumerate() {
-        let edits = rule.edits(view, subject).map_err(|why| {
-            // What comes first in the list is said first, also of rules that only refuse and so plan nothing.
-            let before = rules_for(kind, subject).take(at).filter(|rule| rule.only_refuses(&subject.policy));
-            before.filter_map(|rule| (rule.holds)(view, subject).err()).next().unwrap_or(why)
+    for (at, rule) in rules_for(kind, context).enumerate() {
+        let edits = rule.edits(view, context).map_err(|why| {
+            // The first violation in the order of the list is reported, also of rules that only refuse and so
+            // plan nothing.
+            let before = rules_for(kind, context).take(at).filter(|rule| rule.only_refuses(&context.policy));
+            before.filter_map(|rule| (rule.holds)(view, context).err()).next().unwrap_or(why)
         })?;
         planned.extend(edits.into_iter().map(|edit| (rule, edit)));
     }
     Ok(planned)
 }
 
-/// Whether every rule holds that concerns a document of this kind.
+/// Checks every rule that applies to a document of this kind.
 ///
 /// # Errors
 /// One does not.
-pub(crate) fn prove(kind: Kind, view: &View, subject: &Subject) -> Result<(), Violation> {
-    rules_for(kind, subject).try_for_each(|rule| (rule.holds)(view, subject))
+pub(crate) fn prove(kind: Kind, view: &View, context: &RuleContext) -> Result<(), Violation> {
+    rules_for(kind, context).try_for_each(|rule| (rule.holds)(view, context))
 }
 
-/// The rules that a document of this kind is held to: those that the settings do not waive.
-fn rules_for(kind: Kind, subject: &Subject) -> impl Iterator<Item = &'static Rule> {
+/// The rules that apply to a document of this kind and are not waived by the settings.
+fn rules_for(kind: Kind, context: &RuleContext) -> impl Iterator<Item = &'static Rule> {
     let concerns = move |rule: &&Rule| kind == Kind::Config || rule.process;
-    RULES.iter().filter(concerns).filter(|rule| rule.answer(&subject.policy) != Answer::Allow)
+    RULES.iter().filter(concerns).filter(|rule| rule.answer(&context.policy) != Answer::Allow)
 }

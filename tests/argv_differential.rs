@@ -113,8 +113,8 @@ fn creates_agree(dialect: Dialect, runtime: &Installed) {
                     let bundle = call.bundle.map(|bundle| bundle.to_string_lossy().into_owned());
                     prop_assert_eq!(Some(bundle.unwrap_or_default()), acted, "{:?}", args);
                 }
-                Reading::NotOurs(why) => prop_assert_eq!(None, acted, "{:?}: {}", args, why),
-                Reading::Unclear(_) => {}
+                Reading::PassThrough(why) => prop_assert_eq!(None, acted, "{:?}: {}", args, why),
+                Reading::Ambiguous(_) => {}
             }
             Ok(())
         })
@@ -159,8 +159,8 @@ fn deletes_agree(dialect: Dialect, runtime: &Installed) {
                     prop_assert!(!gone.is_empty() || id.starts_with('-'), "{:?}", args);
                 }
                 Reading::Understood(_) => {}
-                Reading::NotOurs(why) => prop_assert!(gone.is_empty(), "{:?}: {} {:?}", args, why, gone),
-                Reading::Unclear(_) => {}
+                Reading::PassThrough(why) => prop_assert!(gone.is_empty(), "{:?}: {} {:?}", args, why, gone),
+                Reading::Ambiguous(_) => {}
             }
             Ok(())
         })
@@ -236,8 +236,8 @@ fn crun_looks_for_the_same_id(crun: &Installed) {
                     // exec without a command, or with a process file that is not there; delete --force is silent.
                     None => prop_assert!(call.verb == Verb::Exec || call.force, "{:?}: {}", args, error),
                 },
-                Reading::NotOurs(why) => prop_assert_eq!(None, looked_for, "{:?}: {}", args, why),
-                Reading::Unclear(_) => {}
+                Reading::PassThrough(why) => prop_assert_eq!(None, looked_for, "{:?}: {}", args, why),
+                Reading::Ambiguous(_) => {}
             }
             Ok(())
         })

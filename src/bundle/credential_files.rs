@@ -1,5 +1,5 @@
 //! Finds the credential files that exist, in the root file system and in what is mounted over it
-//! ([`super::tree`]). The searched places are [`crate::rules::credentials::places`].
+//! ([`super::tree`]). The searched places are [`crate::rules::credentials::paths`].
 //!
 //! Only files that exist at `create` can be masked; a later one comes from the container itself, or through a
 //! volume that another process fills meanwhile.
@@ -17,10 +17,10 @@ use super::path_fd::PathFd;
 use super::root_fs::RootFs;
 use super::tree::{DirectoryNames, Resolved, Tree, is_missing};
 use crate::config::View;
-use crate::rules::Sources;
+use crate::rules::MountSources;
 use crate::rules::credentials::files::{self, CredentialFiles};
-use crate::rules::credentials::places::{self, Masked, Place};
-use crate::rules::mounts::{Class, Node, clean, is_within};
+use crate::rules::credentials::paths::{self, CredentialPath, Masked};
+use crate::rules::mounts::{Class, FileKind, clean, is_within};
 
 /// How much of a file is read to decide whether it leads to AWS credentials, in bytes.
 const FILE_LIMIT: usize = 256 << 10;
@@ -44,7 +44,7 @@ const SECRETS: usize = 256;
 const SECRET_LIMIT: usize = 64 << 10;
 
 /// Finds the credential files of the container.
-pub(super) fn find(view: &View, root: &RootFs, sources: &Sources) -> CredentialFiles {
+pub(super) fn find(view: &View, root: &RootFs, sources: &MountSources) -> CredentialFiles {
     let tree = Tree::new(view, root, sources);
     let mut search =
         Finder { tree: &tree, paths: BTreeSet::new(), seen: BTreeSet::new(), unsearched: Vec::new() };
@@ -72,7 +72,7 @@ impl Finder<'_> {
     ///
     /// # Errors
     /// There are too many, and the remedy.
-    fn homes(&mut self, view: &View, sources: &Sources) -> Result<(), String> {
+    fn homes(&mut self, view: &View, sources: &MountSources) -> Result<(), String> {
         let mut homes: BTreeSet<String> = ["/", "/root"].map(str::to_owned).into();
         homes.extend(files::home(view).map(clean));
         match self.read("/etc/passwd", PASSWD_LIMIT + 1) {
@@ -85,7 +85,8 @@ impl Finder<'_> {
         }
         let mut parents = BTreeSet::from(["/home".to_owned()]);
         for (at, source) in self.tree.mounted() {
-            let Some(known) = source_at(sources, source).filter(|known| known.node == Node::Directory) else {
+            let Some(known) = source_at(sources, source).filter(|known| known.kind == FileKind::Directory)
+            else {
                 continue;
             };
             homes.insert(at.to_owned());
@@ -138,8 +139,8 @@ impl Finder<'_> {
 
     /// Searches for the places below a home; only those can exist whose first component does.
     fn places(&mut self, home: &str, is_there: impl Fn(&str) -> bool) {
-        let first = |place: &Place| place.path.split('/').next().unwrap_or_default();
-        for places in places::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
+        let first = |place: &CredentialPath| place.path.split('/').next().unwrap_or_default();
+        for places in paths::IN_HOMES.chunk_by(|one, next| first(one) == first(next)) {
             if places.first().is_some_and(|place| is_there(first(place))) {
                 for place in places {
                     self.place(&join(home, place.path), place.masked);
@@ -164,10 +165,10 @@ impl Finder<'_> {
 
     /// Searches mounted directories for homes, except those on another machine, which may take arbitrarily
     /// long.
-    fn mounted(&mut self, sources: &Sources) {
+    fn mounted(&mut self, sources: &MountSources) {
         let mut left = SEARCHED;
         for (at, source) in self.tree.mounted() {
-            let Some(source) = source_at(sources, source).filter(|source| source.node == Node::Directory)
+            let Some(source) = source_at(sources, source).filter(|source| source.kind == FileKind::Directory)
             else {
                 continue;
             };
@@ -205,7 +206,7 @@ impl Finder<'_> {
                     self.places(&directory, |name| found.contains_key(name));
                 }
                 for (name, _) in found.iter().filter(|(_, is_directory)| !**is_directory) {
-                    if let Some(masked) = places::secret(name) {
+                    if let Some(masked) = paths::secret(name) {
                         self.place(&join(&directory, name), masked);
                     }
                 }
@@ -221,7 +222,7 @@ impl Finder<'_> {
 
     /// The absolute places, and the files that variables name.
     fn named(&mut self, view: &View) {
-        for place in places::ABSOLUTE {
+        for place in paths::ABSOLUTE {
             self.place(place.path, place.masked);
         }
         for (path, directory) in files::pointers(view) {
@@ -249,7 +250,7 @@ impl Finder<'_> {
         };
         let read = |name: String| Some((self.read(&join(&path, &name), SECRET_LIMIT).ok()?, name));
         let files: Vec<_> = names.into_keys().filter_map(read).map(|(text, name)| (name, text)).collect();
-        for name in places::secrets(&files) {
+        for name in paths::secrets(&files) {
             self.place(&join(&path, name), Masked::Always);
         }
     }
@@ -278,7 +279,7 @@ fn is_masked(opened: &PathFd, masked: Masked) -> bool {
         && (masked == Masked::Always || opened.read_text(FILE_LIMIT).map_or(true, |text| masked.holds(&text)))
 }
 
-fn source_at<'s>(sources: &'s Sources, real: &Path) -> Option<&'s crate::rules::Source> {
+fn source_at<'s>(sources: &'s MountSources, real: &Path) -> Option<&'s crate::rules::MountSource> {
     sources.values().find(|source| source.real == real)
 }
 

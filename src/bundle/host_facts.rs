@@ -13,13 +13,13 @@ use crate::config::{Mount, View};
 use crate::job;
 use crate::proc::{Dir, Inode};
 use crate::record;
-use crate::rules::mounts::{Node, is_bind};
-use crate::rules::{self, CoreDumps, Drivers, Shared, Sources, World, is_default};
+use crate::rules::mounts::{FileKind, is_bind};
+use crate::rules::{self, CoreDumps, Drivers, HostFacts, MountSources, Shared, is_default};
 use crate::seal::{Netns, OpenNetns};
 
 /// Gathers the facts that `view` refers to. `pods` is the network namespace that the container gets by path,
 /// one that is sealed or about to be. The root file system `root` and the `bundle` are absolute.
-pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<World> {
+pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<HostFacts> {
     let users = users(view)?;
     let in_user_namespace = match users {
         UserNamespace::Ours => !is_initial(Path::new(OURS))?,
@@ -33,7 +33,7 @@ pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
     let wants_cover = sources.values().any(|source| source.sockets.len() + source.fifos.len() > 0);
-    Ok(World {
+    Ok(HostFacts {
         pid: shared(view, LinuxNamespaceType::Pid, pods)?,
         ipc: shared(view, LinuxNamespaceType::Ipc, pods)?,
         user: shared(view, LinuxNamespaceType::User, pods)?,
@@ -128,7 +128,7 @@ pub fn is_initial(path: &Path) -> Result<bool> {
 }
 
 /// The drivers of the device numbers in the document.
-fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
+fn drivers(view: &View, sources: &MountSources) -> Result<Drivers> {
     let linux = view.linux.as_ref();
     let nodes = linux.and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let resources = linux.and_then(|linux| linux.resources.as_ref());
@@ -136,8 +136,8 @@ fn drivers(view: &View, sources: &Sources) -> Result<Drivers> {
     let of_nodes = nodes.iter().map(|node| (node.major, node.minor));
     let wanted =
         of_nodes.chain(access.iter().filter(|entry| entry.allow).map(|entry| (entry.major, entry.minor)));
-    let of_sources = sources.values().filter_map(|source| match source.node {
-        Node::Character(major, minor) => Some((Some(major), Some(minor))),
+    let of_sources = sources.values().filter_map(|source| match source.kind {
+        FileKind::Character(major, minor) => Some((Some(major), Some(minor))),
         _ => None,
     });
     let wanted = wanted.chain(of_sources);

@@ -34,7 +34,7 @@ use crate::job;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
 use crate::rewrite::{Rewritten, rewrite};
-use crate::rules::{SealHook, Subject, seccomp};
+use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
 pub use host_facts::{core_dumps, drivers_of, is_initial};
@@ -66,7 +66,7 @@ pub struct Prepared {
     /// Whether its seccomp profile allows by default.
     pub names_what_it_denies: bool,
     /// What the rules were applied to.
-    pub subject: Subject,
+    pub subject: RuleContext,
     /// The rewritten configuration.
     pub rewritten: Rewritten,
 }
@@ -97,17 +97,17 @@ impl Bundle {
     /// # Errors
     /// The container cannot be isolated; the message is shown to its user.
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
-        let document = self.certain(Document::read(Kind::Config, &self.config.bytes))?;
+        let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
-        let world = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = policy.openings.job.is_some().then(|| job::host_name_and_file(&view, &self.path));
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,
             false => BTreeSet::new(),
         };
-        let subject = Subject { policy, network, world, hook };
+        let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
         let names = names.unwrap_or_default();

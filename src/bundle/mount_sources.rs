@@ -8,12 +8,12 @@ use super::prober::Prober;
 use super::root_fs::RootFs;
 use crate::config::View;
 use crate::rules::mounts;
-use crate::rules::{Source, Sources};
+use crate::rules::{MountSource, MountSources};
 
 /// Inspects the sources of all mounts, those of bind mounts relative to the bundle, and the root file system.
-pub(super) fn probe(view: &View, bundle: &Path, root: &RootFs) -> Result<(Sources, Source)> {
+pub(super) fn probe(view: &View, bundle: &Path, root: &RootFs) -> Result<(MountSources, MountSource)> {
     let mut prober = Prober::new(root);
-    let mut found = Sources::new();
+    let mut found = MountSources::new();
     for mount in view.mounts.iter().flatten() {
         // Of an overlay's layers only the type counts: sockets in an overlay are inodes of its own.
         let searched = mounts::is_bind(mount);

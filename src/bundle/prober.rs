@@ -14,8 +14,8 @@ use super::mount_table::{HostMount, MountTable};
 use super::path_fd::PathFd;
 use super::root_fs::RootFs;
 use super::socket_search::{SearchTarget, SocketSearch};
-use crate::rules::Source;
-use crate::rules::mounts::{Class, FileSystem, Node, SYSTEM_DIRECTORIES};
+use crate::rules::MountSource;
+use crate::rules::mounts::{Class, FileKind, FileSystem, SYSTEM_DIRECTORIES};
 
 /// The host's directory of homes.
 const HOMES: &str = "/home";
@@ -72,7 +72,7 @@ impl<'a> Prober<'a> {
     }
 
     /// The file at a path; with the sockets in it, if `searched`.
-    pub(super) fn probe(&mut self, path: &Path, searched: bool) -> Result<Source> {
+    pub(super) fn probe(&mut self, path: &Path, searched: bool) -> Result<MountSource> {
         let shown = || format!("cannot look at {}", path.display());
         let opened = match PathFd::plain(path) {
             Ok(opened) => opened,
@@ -83,7 +83,7 @@ impl<'a> Prober<'a> {
         // A system directory is refused as such, and one on another machine is not searched: that may take
         // arbitrarily long.
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
-        if searched && source.node == Node::Directory && source.system.is_none() && !foreign {
+        if searched && source.kind == FileKind::Directory && source.system.is_none() && !foreign {
             let (bound, real, below) = (opened.link(), &*source.real, &*source.below);
             let found = self.search.run(&SearchTarget {
                 opened: &opened,
@@ -100,14 +100,14 @@ impl<'a> Prober<'a> {
     }
 
     /// A path that cannot be opened.
-    fn unopened(&self, path: &Path, errno: Errno) -> Source {
+    fn unopened(&self, path: &Path, errno: Errno) -> MountSource {
         let node = match errno {
-            Errno::ENOENT | Errno::ENOTDIR => Node::Missing,
-            Errno::ELOOP => Node::Unclear("links lead through /proc or in circles".into()),
-            errno => Node::Unclear(errno.desc().to_lowercase()),
+            Errno::ENOENT | Errno::ENOTDIR => FileKind::Missing,
+            Errno::ELOOP => FileKind::Inaccessible("links lead through /proc or in circles".into()),
+            errno => FileKind::Inaccessible(errno.desc().to_lowercase()),
         };
-        let mut source = Source::new(PathBuf::new(), node, FileSystem::none());
-        if source.node == Node::Missing {
+        let mut source = MountSource::new(PathBuf::new(), node, FileSystem::none());
+        if source.kind == FileKind::Missing {
             // An earlier mount may create it.
             let there = path.ancestors().skip(1).find_map(|ancestor| PathFd::plain(ancestor).ok());
             source.in_rootfs =
@@ -118,13 +118,13 @@ impl<'a> Prober<'a> {
     }
 
     /// Describes an open file; `depth` overlays are stacked on it.
-    pub(super) fn inspect(&mut self, opened: &PathFd, stat: &FileStat, depth: usize) -> Result<Source> {
+    pub(super) fn inspect(&mut self, opened: &PathFd, stat: &FileStat, depth: usize) -> Result<MountSource> {
         let real = opened.path()?;
         let file_system = self.file_system(opened, stat)?;
-        let mut source = Source::new(real, node(stat), file_system);
+        let mut source = MountSource::new(real, node(stat), file_system);
         source.identity = Some((stat.st_dev, stat.st_ino));
         source.in_rootfs = self.is_in_rootfs(&source.real);
-        if source.node == Node::Directory {
+        if source.kind == FileKind::Directory {
             let known = self.known.directories();
             let identity = (stat.st_dev, stat.st_ino);
             source.system = known.system.get(&identity).copied();
@@ -156,13 +156,14 @@ impl<'a> Prober<'a> {
 
     /// A file on an overlay of the host, as it is in each layer. The overlay of the host's own root needs no
     /// layers: its paths decide.
-    pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<Source>> {
+    pub(super) fn layers(&mut self, real: &Path, depth: usize) -> Result<Vec<MountSource>> {
         let Some(mount) = self.mounted()?.mount_of(real).filter(HostMount::is_overlay) else {
             return Ok(Vec::new());
         };
         let inside = mount.inside(real);
-        let unclear =
-            |layer: &str, why: &str| vec![Source::new(layer, Node::Unclear(why.into()), FileSystem::none())];
+        let unclear = |layer: &str, why: &str| {
+            vec![MountSource::new(layer, FileKind::Inaccessible(why.into()), FileSystem::none())]
+        };
         let layers = mount.layers();
         if layers.is_empty() || depth == STACKED {
             return Ok(unclear("of an overlay", "it is not listed"));
@@ -182,7 +183,7 @@ impl<'a> Prober<'a> {
         Ok(sources)
     }
 
-    fn in_layer(&mut self, top: &PathFd, inside: &Path, depth: usize) -> Result<Option<Source>> {
+    fn in_layer(&mut self, top: &PathFd, inside: &Path, depth: usize) -> Result<Option<MountSource>> {
         let opened = match top.within(inside, OFlag::O_PATH) {
             Ok(opened) => opened,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
@@ -201,15 +202,15 @@ impl<'a> Prober<'a> {
 }
 
 /// The type of a file.
-pub(super) fn node(stat: &FileStat) -> Node {
+pub(super) fn node(stat: &FileStat) -> FileKind {
     let (major, minor) = (major(stat.st_rdev) as i64, minor(stat.st_rdev) as i64);
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFREG => Node::File,
-        SFlag::S_IFDIR => Node::Directory,
-        SFlag::S_IFSOCK => Node::Socket,
-        SFlag::S_IFIFO => Node::Fifo,
-        SFlag::S_IFCHR => Node::Character(major, minor),
-        SFlag::S_IFBLK => Node::Block(major, minor),
-        _ => Node::Unclear("it is not a kind of file".into()),
+        SFlag::S_IFREG => FileKind::File,
+        SFlag::S_IFDIR => FileKind::Directory,
+        SFlag::S_IFSOCK => FileKind::Socket,
+        SFlag::S_IFIFO => FileKind::Fifo,
+        SFlag::S_IFCHR => FileKind::Character(major, minor),
+        SFlag::S_IFBLK => FileKind::Block(major, minor),
+        _ => FileKind::Inaccessible("it is not a kind of file".into()),
     }
 }

@@ -15,8 +15,8 @@ use super::prober::{Prober, node};
 use super::socket_search::{SearchResult, SearchTarget};
 use crate::config::View;
 use crate::record;
-use crate::rules::Source;
-use crate::rules::mounts::{Class, Node, SYSTEM_DIRECTORIES, clean};
+use crate::rules::MountSource;
+use crate::rules::mounts::{Class, FileKind, SYSTEM_DIRECTORIES, clean};
 
 /// File systems of its own in every container, by destination and type; they hide what the root has there.
 const HIDING: [(&str, &str); 3] = [("/dev", "tmpfs"), ("/proc", "proc"), ("/sys", "sysfs")];
@@ -26,14 +26,14 @@ impl Prober<'_> {
     ///
     /// # Errors
     /// It is not accessible.
-    pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<Source> {
+    pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<MountSource> {
         let root = self.root;
         let shown = || format!("cannot look at the root {}", root.path.display());
         let mut source = self.inspect_root().with_context(shown)?;
         source.in_rootfs = false;
         source.holds = holds(&root.path, bundle);
         let foreign = matches!(source.file_system.class, Class::Network | Class::System);
-        if source.node == Node::Directory && source.system.is_none() && !foreign {
+        if source.kind == FileKind::Directory && source.system.is_none() && !foreign {
             let found = self.sockets_of_root(view, &source).with_context(shown)?;
             source.sockets = found.sockets.into_iter().collect();
             source.fifos = found.fifos.into_iter().collect();
@@ -42,7 +42,7 @@ impl Prober<'_> {
         Ok(source)
     }
 
-    fn inspect_root(&mut self) -> Result<Source> {
+    fn inspect_root(&mut self) -> Result<MountSource> {
         let root = self.root;
         let stat = root.opened.stat()?;
         let table = self.mounted()?;
@@ -52,7 +52,7 @@ impl Prober<'_> {
         let Some(mount) = table.mount_of(&root.path).filter(is_only) else {
             return self.inspect(&root.opened, &stat, 0);
         };
-        let mut source = Source::new(&root.path, node(&stat), mount.file_system());
+        let mut source = MountSource::new(&root.path, node(&stat), mount.file_system());
         let named = |directory: &&&str| root.path.as_os_str() == **directory;
         source.system = SYSTEM_DIRECTORIES.iter().find(named).copied();
         source.below = table.below(&root.path);
@@ -65,7 +65,7 @@ impl Prober<'_> {
     /// Sockets in the root. In an overlay, sockets in lower layers have no owner, so files are searched in
     /// the upper layer and processes are looked up through the overlay: only there a process is bound to the
     /// socket.
-    fn sockets_of_root(&mut self, view: &View, source: &Source) -> Result<SearchResult> {
+    fn sockets_of_root(&mut self, view: &View, source: &MountSource) -> Result<SearchResult> {
         let root = self.root;
         let hidden: Vec<&str> =
             HIDING.iter().filter(|hiding| hides(view, hiding)).map(|(at, _)| &at[1..]).collect();

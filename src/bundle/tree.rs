@@ -14,7 +14,7 @@ use nix::sys::stat::SFlag;
 use super::path_fd::PathFd;
 use super::root_fs::RootFs;
 use crate::config::{Mount, View};
-use crate::rules::Sources;
+use crate::rules::MountSources;
 use crate::rules::mounts::{self, clean, is_bind};
 
 /// The maximum number of links that are followed (linux/namei.h, MAXSYMLINKS).
@@ -74,7 +74,7 @@ pub(super) fn is_missing(errno: Errno) -> bool {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(view: &'a View, root: &'a RootFs, sources: &'a Sources) -> Self {
+    pub(super) fn new(view: &'a View, root: &'a RootFs, sources: &'a MountSources) -> Self {
         let mut tree = Self { layers: Vec::new(), last: BTreeMap::new() };
         tree.mount("/".into(), Content::Root(&root.opened));
         for mount in view.mounts.iter().flatten() {
@@ -251,7 +251,7 @@ impl LayerSource<'_> {
 }
 
 /// The content that a mount adds; `None` if it shows what was there before.
-fn content<'a>(mount: &'a Mount, sources: &'a Sources) -> Option<Content<'a>> {
+fn content<'a>(mount: &'a Mount, sources: &'a MountSources) -> Option<Content<'a>> {
     let kind = mount.kind.as_deref().unwrap_or_default();
     let has = |word: &str| mount.options.iter().flatten().any(|option| &**option == word);
     if is_bind(mount) || kind == "overlay" {

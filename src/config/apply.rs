@@ -1,78 +1,78 @@
-//! Carries out edits: the text is walked along them, and everything that no edit names is copied as it stands.
+//! Applies edits to the text of a document. Everything that no edit names is copied byte for byte.
 
 use super::Unreadable;
-use super::edit::{Change, Edit, Step};
-use super::json::Value;
+use super::edit::{Edit, EditOp, Step};
+use super::json::JsonValue;
 
-/// Writes the document with the edits made; the first `depth` steps of every pointer name the root itself.
-pub(super) fn apply(root: Value, edits: &[Edit], depth: usize) -> Result<Vec<u8>, Unreadable> {
-    let changes = edits.iter().filter(|edit| edit.change != Change::Note);
-    let mut all: Vec<Entry> = changes.map(|edit| (edit.at.0.as_slice(), &edit.change)).collect();
-    // Those of one place stay in their order.
+/// Returns the edited document; the first `depth` steps of every pointer lead to the root itself.
+pub(super) fn apply(root: JsonValue, edits: &[Edit], depth: usize) -> Result<Vec<u8>, Unreadable> {
+    let ops = edits.iter().filter(|edit| edit.op != EditOp::Note);
+    let mut all: Vec<LocatedOp> = ops.map(|edit| (edit.at.0.as_slice(), &edit.op)).collect();
+    // The sort is stable: edits of one place stay in their order.
     all.sort_by_key(|(steps, _)| *steps);
-    let wanted = (!all.is_empty()).then(|| Wanted::of(&all, depth));
+    let edits = (!all.is_empty()).then(|| EditsAt::of(&all, depth));
     let mut out = Out { bytes: Vec::with_capacity(root.raw().len() + 2048), first: true };
-    out.child(None, Some(root), wanted)
+    out.child(None, Some(root), edits)
         .map_err(|why| Unreadable::new(format!("cannot edit the document: {why}")))?;
     Ok(out.bytes)
 }
 
-type Entry<'e> = (&'e [Step], &'e Change);
+type LocatedOp<'e> = (&'e [Step], &'e EditOp);
 
-const NO_ITEM: &str = "an edit goes to an item that is not there";
+const NO_ITEM: &str = "an edit points to an item that does not exist";
 
-/// The edits of a place and of those below it.
+/// The edits at a place and below it.
 #[derive(Clone, Copy)]
-struct Wanted<'s, 'e> {
-    here: &'s [Entry<'e>],
-    below: &'s [Entry<'e>],
+struct EditsAt<'s, 'e> {
+    here: &'s [LocatedOp<'e>],
+    below: &'s [LocatedOp<'e>],
     depth: usize,
 }
 
-impl<'s, 'e> Wanted<'s, 'e> {
-    /// All of them go by the place, which is as many steps from the root.
-    fn of(all: &'s [Entry<'e>], depth: usize) -> Self {
+impl<'s, 'e> EditsAt<'s, 'e> {
+    /// All of them lead to or through the place, which is `depth` steps from the root.
+    fn of(all: &'s [LocatedOp<'e>], depth: usize) -> Self {
         let (here, below) = all.split_at(all.partition_point(|(steps, _)| steps.len() <= depth));
         Self { here, below, depth }
     }
 
-    /// Those below by the next step, in its order.
+    /// The edits below, grouped by their next step.
     fn steps(self) -> impl Iterator<Item = (&'e Step, Self)> {
         let mut rest = self.below;
         std::iter::from_fn(move || {
             let step = rest.first()?.0.get(self.depth)?;
-            let is_next = |(steps, _): &Entry| steps.get(self.depth) == Some(step);
+            let is_next = |(steps, _): &LocatedOp| steps.get(self.depth) == Some(step);
             let (these, others) = rest.split_at(rest.partition_point(is_next));
             rest = others;
             Some((step, Self::of(these, self.depth + 1)))
         })
     }
 
-    fn changes(self) -> impl Iterator<Item = &'e Change> {
-        self.here.iter().map(|(_, change)| *change)
+    fn ops(self) -> impl Iterator<Item = &'e EditOp> {
+        self.here.iter().map(|(_, op)| *op)
     }
 
-    /// Whether nothing of the place itself changes.
+    /// Whether the value at the place stays as it is.
     fn is_outside(self) -> bool {
-        self.below.is_empty() && self.changes().all(|change| matches!(change, Change::Follow(_)))
+        self.below.is_empty() && self.ops().all(|op| matches!(op, EditOp::Follow(_)))
     }
 }
 
 struct Out {
     bytes: Vec<u8>,
-    /// Whether nothing stands before the next child of what is being written.
+    /// Whether the next child is the first of its parent.
     first: bool,
 }
 
 impl Out {
-    /// Writes an item, or a member by its name, or the root; what is there of it, and what is wanted.
+    /// Writes an item, a member with its name, or the root: its present value, if any, with its edits.
     fn child(
         &mut self,
         name: Option<&str>,
-        value: Option<Value>,
-        wanted: Option<Wanted>,
+        value: Option<JsonValue>,
+        edits: Option<EditsAt>,
     ) -> Result<(), String> {
-        if wanted.is_some_and(|wanted| wanted.changes().any(|change| *change == Change::Remove)) {
+        if edits.is_some_and(|edits| edits.ops().any(|op| *op == EditOp::Remove)) {
             return Ok(());
         }
         self.separate();
@@ -80,47 +80,47 @@ impl Out {
             self.write(name);
             self.bytes.push(b':');
         }
-        match (value, wanted.filter(|wanted| !wanted.is_outside())) {
+        match (value, edits.filter(|edits| !edits.is_outside())) {
             (Some(value), None) => self.write(value.raw()),
-            (_, Some(wanted)) => self.changed(value, wanted)?,
+            (_, Some(edits)) => self.changed(value, edits)?,
             (None, None) => {}
         }
         self.first = false;
         Ok(())
     }
 
-    fn changed(&mut self, value: Option<Value>, wanted: Wanted) -> Result<(), String> {
-        let set =
-            wanted.changes().filter_map(|change| if let Change::Set(to) = change { Some(to) } else { None });
+    fn changed(&mut self, value: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
+        let set = edits.ops().filter_map(|op| if let EditOp::Set(to) = op { Some(to) } else { None });
         if let Some(set) = set.last() {
             self.write(&set.0);
             return Ok(());
         }
         let value = value.filter(|value| value.first() != b'n');
-        match (value.map(Value::first), wanted.below.first().and_then(|(steps, _)| steps.get(wanted.depth))) {
-            (Some(b'['), _) | (None, None) => self.list(value, wanted),
-            (Some(b'{'), _) | (None, Some(Step::Member(_))) => self.object(value, wanted),
+        match (value.map(JsonValue::first), edits.below.first().and_then(|(steps, _)| steps.get(edits.depth)))
+        {
+            (Some(b'['), _) | (None, None) => self.list(value, edits),
+            (Some(b'{'), _) | (None, Some(Step::Member(_))) => self.object(value, edits),
             (None, Some(Step::Item(_))) => Err(NO_ITEM.into()),
-            (Some(_), _) => Err("an edit goes below what is neither a list nor an object".into()),
+            (Some(_), _) => Err("an edit points into a value that is neither a list nor an object".into()),
         }
     }
 
-    fn list(&mut self, list: Option<Value>, wanted: Wanted) -> Result<(), String> {
+    fn list(&mut self, list: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
         self.open(b'[');
-        for change in wanted.changes() {
-            if let Change::Prepend(item) = change {
+        for op in edits.ops() {
+            if let EditOp::Prepend(item) = op {
                 self.item(&item.to_string());
             }
         }
-        let mut steps = wanted.steps().peekable();
-        for (index, item) in list.into_iter().flat_map(Value::children).enumerate() {
-            let here = steps.next_if(|(step, _)| **step == Step::Item(index)).map(|(_, wanted)| wanted);
+        let mut steps = edits.steps().peekable();
+        for (index, item) in list.into_iter().flat_map(JsonValue::children).enumerate() {
+            let here = steps.next_if(|(step, _)| **step == Step::Item(index)).map(|(_, edits)| edits);
             self.child(None, Some(item), here)?;
-            for change in here.iter().flat_map(|here| here.changes()) {
-                match change {
-                    // Where the item goes, so does what was to follow it.
-                    Change::Remove => break,
-                    Change::Follow(list) => self.item(list.items()),
+            for op in here.iter().flat_map(|here| here.ops()) {
+                match op {
+                    // What was to follow a removed item is left out too.
+                    EditOp::Remove => break,
+                    EditOp::Follow(list) => self.item(list.items()),
                     _ => {}
                 }
             }
@@ -128,10 +128,10 @@ impl Out {
         if steps.next().is_some() {
             return Err(NO_ITEM.into());
         }
-        for change in wanted.changes() {
-            match change {
-                Change::Append(item) => self.item(&item.to_string()),
-                Change::Extend(list) if !list.items().is_empty() => self.item(list.items()),
+        for op in edits.ops() {
+            match op {
+                EditOp::Append(item) => self.item(&item.to_string()),
+                EditOp::Extend(list) if !list.items().is_empty() => self.item(list.items()),
                 _ => {}
             }
         }
@@ -139,20 +139,20 @@ impl Out {
         Ok(())
     }
 
-    fn object(&mut self, object: Option<Value>, wanted: Wanted) -> Result<(), String> {
-        if wanted.changes().any(|change| !matches!(change, Change::Follow(_))) {
+    fn object(&mut self, object: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
+        if edits.ops().any(|op| !matches!(op, EditOp::Follow(_))) {
             return Err("an item is appended to an object".into());
         }
         self.open(b'{');
-        let mut new: Vec<(&Step, Wanted)> = wanted.steps().collect();
-        for (name, value) in object.into_iter().flat_map(Value::members) {
+        let mut new: Vec<(&Step, EditsAt)> = edits.steps().collect();
+        for (name, value) in object.into_iter().flat_map(JsonValue::members) {
             let text = name.string().map_err(|why| why.to_string())?;
             let here = new.iter().position(|(step, _)| matches!(step, Step::Member(to) if **to == *text));
             self.child(Some(name.raw()), Some(value), here.map(|at| new.remove(at).1))?;
         }
-        for (step, wanted) in new {
+        for (step, edits) in new {
             let Step::Member(name) = step else { return Err("an edit takes an object for a list".into()) };
-            self.child(Some(&serde_json::Value::from(&**name).to_string()), None, Some(wanted))?;
+            self.child(Some(&serde_json::Value::from(&**name).to_string()), None, Some(edits))?;
         }
         self.close(b'}');
         Ok(())

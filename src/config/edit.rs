@@ -1,4 +1,4 @@
-//! Changes as data. `apply` carries them out.
+//! Edits as data. `apply` makes them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,12 +15,12 @@ pub enum Step {
     Item(usize),
 }
 
-/// A place in a `config.json`, as RFC 6901 has them.
+/// A place in a `config.json`, as in RFC 6901.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(pub(super) Vec<Step>);
 
 impl Pointer {
-    /// The place reached from the root by these members.
+    /// The place at the end of these members, from the root.
     #[must_use]
     pub fn to(members: &[&'static str]) -> Self {
         Self(members.iter().map(|name| Step::Member(Cow::Borrowed(name))).collect())
@@ -39,7 +39,7 @@ impl Pointer {
         self
     }
 
-    /// The member of the map at this place, which has free names.
+    /// The entry with this key of the map at this place.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.0.push(Step::Member(Cow::Owned(name.to_owned())));
@@ -63,34 +63,34 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// What an edit does at its place.
+/// The operation of an edit.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
-    /// The place is gone.
+pub enum EditOp {
+    /// Removes the value at the place.
     Remove,
-    /// The list at the place, made if there is none, gets one more item at its end.
+    /// Appends an item to the list at the place, which is made if there is none.
     Append(Value),
-    /// The list at the place, made if there is none, gets one more item at its beginning.
+    /// Prepends an item to the list at the place, which is made if there is none.
     Prepend(Value),
-    /// The list at the place, made if there is none, gets the items of this list at its end.
-    Extend(Json),
-    /// The item at the place stays, and the items of this list follow it.
-    Follow(Json),
-    /// The place, made if there is none, holds this, whatever else is changed below it.
-    Set(Json),
-    /// Nothing: the report says something of what stays.
+    /// Appends the items of this list to the list at the place, which is made if there is none.
+    Extend(JsonText),
+    /// Inserts the items of this list after the item at the place.
+    Follow(JsonText),
+    /// Replaces or adds the value at the place, whatever edits there are below it.
+    Set(JsonText),
+    /// Changes nothing: a remark for the report.
     Note,
 }
 
-/// The text of a value that is too large to be built as a tree first.
+/// The JSON text of a value that is too large to be built as a tree first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Json(pub(super) String);
+pub struct JsonText(pub(super) String);
 
-impl Json {
+impl JsonText {
     /// The value's text.
     ///
     /// # Panics
-    /// Never: the types that rules write have no maps with keys other than strings.
+    /// Never: the types that rules write have only maps with string keys.
     #[must_use]
     pub fn of(value: &impl Serialize) -> Self {
         Self(serde_json::to_string(value).expect("plain structures have a JSON text"))
@@ -102,13 +102,13 @@ impl Json {
     }
 }
 
-/// One change, and what the report says of it. It never says the value of an environment variable.
+/// One edit. Its description never contains the value of an environment variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
-    /// Where.
+    /// The place.
     pub at: Pointer,
-    /// What.
-    pub change: Change,
+    /// The operation at that place.
+    pub op: EditOp,
     /// In words, for the report.
-    pub says: String,
+    pub description: String,
 }

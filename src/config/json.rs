@@ -1,35 +1,36 @@
-//! A text is read once, from its first byte to its last, and where its values are is remembered. Everything after that,
-//! looking and writing, goes by those places. What a string or a number means is serde_json's to say.
+//! A text is scanned once and the spans of its values are kept; reading and editing work on those spans.
+//! Strings and numbers are decoded by serde_json.
 
 use serde::de::IgnoredAny;
 
-use super::scan::{self, Node, Nodes, NotJson};
+use super::scan::{self, NotJson, Span, Spans};
 use super::{Text, Unreadable};
 
-/// A text that is JSON.
+/// A JSON text and the spans of its values.
 #[derive(Debug, Clone)]
-pub(super) struct Json<'a> {
+pub(super) struct ParsedJson<'a> {
     text: &'a str,
-    nodes: Nodes,
+    nodes: Spans,
 }
 
-/// A value in it, or the name of a member.
+/// One value, or the name of a member.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'j, 'a> {
+pub(super) struct JsonValue<'j, 'a> {
     text: &'a str,
-    node: &'j Node,
-    below: &'j [Node],
+    node: &'j Span,
+    below: &'j [Span],
 }
 
-impl<'a> Json<'a> {
-    /// Reads a text; as many levels of it can be looked at, from the root on. What is below looks as if it were not there.
+impl<'a> ParsedJson<'a> {
+    /// Parses a text. Values are available for `levels` levels from the root; deeper ones appear to be
+    /// missing.
     ///
     /// # Errors
-    /// Not JSON, or something behind it.
-    pub(super) fn read(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
-        match scan::nodes(text, levels) {
+    /// Not JSON, or trailing text.
+    pub(super) fn parse(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
+        match scan::spans(text, levels) {
             Ok(nodes) => Ok(Self { text, nodes }),
-            // Which says it better, with line and column.
+            // Its message is better, with line and column.
             Err(NotJson) => Err(match serde_json::from_str::<IgnoredAny>(text) {
                 Err(error) => error.into(),
                 Ok(_) => Unreadable::new("not JSON"),
@@ -37,10 +38,10 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A string that holds a NUL ends there for crun, and for other decoders it does not.
+    /// Refuses NUL in strings: to crun a string ends there, to other decoders it does not.
     ///
     /// # Errors
-    /// There is one, at whatever depth.
+    /// There is one, at any depth.
     pub(super) fn without_nul(&self) -> Result<(), Unreadable> {
         match self.nodes.nul {
             Some(at) => Err(Unreadable::behind(
@@ -51,19 +52,20 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn root(&self) -> Value<'_, 'a> {
+    pub(super) fn root(&self) -> JsonValue<'_, 'a> {
         let (node, below) = self.nodes.all.split_first().expect("a text that was read has a value");
-        Value { text: self.text, node, below }
+        JsonValue { text: self.text, node, below }
     }
 }
 
-impl<'j, 'a> Value<'j, 'a> {
-    /// The text of it.
+impl<'j, 'a> JsonValue<'j, 'a> {
+    /// Its text.
     pub(super) fn raw(self) -> &'a str {
         &self.text[self.node.start as usize..self.node.end as usize]
     }
 
-    /// By which it is told: a brace, a bracket, a quotation mark, `t`, `f`, `n`, or else it is a number.
+    /// The first byte, which determines the type: `{`, `[`, `"`, `t`, `f`, `n`; with any other it is a
+    /// number.
     pub(super) fn first(self) -> u8 {
         self.text.as_bytes()[self.node.start as usize]
     }
@@ -71,7 +73,7 @@ impl<'j, 'a> Value<'j, 'a> {
     /// A string.
     ///
     /// # Errors
-    /// It is none, or an escape in it stands for no character.
+    /// It is not a string, or has an invalid escape.
     pub(super) fn string(self) -> Result<Text<'a>, Unreadable> {
         if self.first() != b'"' || self.node.is_escaped() {
             return self.by_serde();
@@ -82,16 +84,16 @@ impl<'j, 'a> Value<'j, 'a> {
     /// A number.
     ///
     /// # Errors
-    /// It is none, or larger than any that a decoder takes.
+    /// It is not a number, or out of range.
     pub(super) fn number(self) -> Result<serde_json::Number, Unreadable> {
         self.by_serde()
     }
 
     fn by_serde<T: serde::Deserialize<'a>>(self) -> Result<T, Unreadable> {
-        serde_json::from_str(self.raw()).map_err(|error| self.against(&Unreadable::from(error).why))
+        serde_json::from_str(self.raw()).map_err(|error| self.error(&Unreadable::from(error).why))
     }
 
-    /// The items of a list, or the names and values of an object, one after the other.
+    /// The items of a list, or the names and values of an object in turn.
     pub(super) fn children(self) -> Children<'j, 'a> {
         Children { text: self.text, below: self.below }
     }
@@ -102,26 +104,26 @@ impl<'j, 'a> Value<'j, 'a> {
         std::iter::from_fn(move || children.next().zip(children.next()))
     }
 
-    /// What is said against it: where it ends, or where an object or a list begins.
-    pub(super) fn against(self, why: &str) -> Unreadable {
+    /// An error at this value: at its end, or at the beginning of an object or a list.
+    pub(super) fn error(self, why: &str) -> Unreadable {
         let at = if matches!(self.first(), b'{' | b'[') { self.node.start + 1 } else { self.node.end };
         Unreadable::behind(why, &self.text[..at as usize])
     }
 }
 
-/// What [`Value::children`] are.
+/// The iterator of [`JsonValue::children`].
 pub(super) struct Children<'j, 'a> {
     text: &'a str,
-    below: &'j [Node],
+    below: &'j [Span],
 }
 
 impl<'j, 'a> Iterator for Children<'j, 'a> {
-    type Item = Value<'j, 'a>;
+    type Item = JsonValue<'j, 'a>;
 
-    fn next(&mut self) -> Option<Value<'j, 'a>> {
+    fn next(&mut self) -> Option<JsonValue<'j, 'a>> {
         let (node, behind) = self.below.split_first()?;
         let (below, behind) = behind.split_at(node.size() - 1);
         self.below = behind;
-        Some(Value { text: self.text, node, below })
+        Some(JsonValue { text: self.text, node, below })
     }
 }

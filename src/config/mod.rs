@@ -1,15 +1,15 @@
-//! The engine's `config.json` (and the process file of `exec`): the text as it is, lenses to look at it, edits to
-//! change it. Read typed, written untyped: the document is never put through a Rust type and back, because oci-spec's
-//! `Spec` drops members it does not know, reorders capabilities and rejects what runc accepts. Whatever no edit names
-//! is written back byte for byte.
+//! The engine's `config.json` (and the process file of `exec`): its text, typed views of it, and edits. Read
+//! typed, written untyped: the document is never converted to a Rust type and back, because oci-spec's `Spec`
+//! drops members it does not know, reorders capabilities and rejects what runc accepts. Whatever no edit
+//! names is written back byte for byte.
 //!
-//! Mustn't: open a file, or know what isolation is.
+//! Must not open a file, or know what isolation is.
 
 mod apply;
+mod deserialize;
 mod edit;
 mod json;
 mod members;
-mod read;
 mod scan;
 mod seccomp;
 mod strict;
@@ -20,9 +20,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use edit::{Change, Edit, Json, Pointer, Step};
-pub use members::{Is, Judge, Member, members};
-pub use seccomp::{Seccomp, SeccompArg, SeccompRule};
+pub use edit::{Edit, EditOp, JsonText, Pointer, Step};
+pub use members::{Judge, MemberSchema, Shape, members};
+pub use seccomp::{Seccomp, SeccompArg, Syscall};
 pub use text::Text;
 pub use view::{
     Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IdMapping, IntelRdt, Linux, Mount, Process,
@@ -53,7 +53,7 @@ impl Unreadable {
         Self { why: why.into(), at: None }
     }
 
-    /// It shows behind this part of the text.
+    /// An error at the end of this part of the text.
     fn behind(why: &str, text: &str) -> Self {
         let line = text.rfind('\n').map_or(0, |end| end + 1);
         let lines = text.bytes().filter(|byte| *byte == b'\n').count();
@@ -78,23 +78,23 @@ impl From<serde_json::Error> for Unreadable {
     }
 }
 
-/// A whole document that every JSON decoder reads alike.
+/// A whole document that means the same to every JSON decoder.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
     kind: Kind,
-    json: json::Json<'a>,
-    /// Paths of members that are in no table.
+    json: json::ParsedJson<'a>,
+    /// Paths of unknown members.
     unknown: Vec<String>,
 }
 
 impl<'a> Document<'a> {
-    /// Takes the bytes of a document.
+    /// Parses and checks a document.
     ///
     /// # Errors
-    /// Not UTF-8, not JSON, something behind the JSON, a NUL in a string, or members that Go's decoder and others read
-    /// differently (`strict`).
-    pub fn read(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        let json = json::Json::read(utf8(bytes)?, strict::LEVELS)?;
+    /// Not UTF-8, not JSON, trailing text, a NUL in a string, or members on which Go's decoder and others
+    /// differ (`strict`).
+    pub fn parse(kind: Kind, bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        let json = json::ParsedJson::parse(utf8(bytes)?, strict::LEVELS)?;
         json.without_nul()?;
         let unknown = strict::check(kind, json.root())?;
         Ok(Self { kind, json, unknown })
@@ -106,10 +106,10 @@ impl<'a> Document<'a> {
         self.kind
     }
 
-    /// Looks at the members that rules are about.
+    /// The members that rules are about.
     ///
     /// # Errors
-    /// A member that a rule looks at has a type that runtime-spec does not give it.
+    /// One of these members has another type than in runtime-spec.
     pub fn view(&self) -> Result<View<'a>, Unreadable> {
         let root = self.json.root();
         let view = match self.kind {
@@ -119,11 +119,11 @@ impl<'a> Document<'a> {
         Ok(View { unknown: self.unknown.clone(), ..view })
     }
 
-    /// The document's text with the edits made. Pointers start at the root of a `config.json`, also for a process
-    /// file: there `/process` is the document itself.
+    /// The edited text. Pointers start at the root of a `config.json`, also for a process file: there
+    /// `/process` is the document itself.
     ///
     /// # Errors
-    /// An edit points to something that is not there or cannot hold it, which would be a mistake of a rule.
+    /// An edit points to a place that does not exist or has the wrong type, which would be a bug of a rule.
     pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
         let depth = match self.kind {
             Kind::Config => 0,
@@ -133,46 +133,47 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The annotations of a `config.json`, without looking at anything else: all that a container which is not
-/// isolated costs. All members that some decoder takes for `annotations` count, also one whose name goes on
-/// behind a NUL, and repeated names are kept, so that the decision sees what any runtime may see.
+/// The annotations of a `config.json` and nothing else: a container that is not isolated costs no more. Every
+/// member counts that some decoder takes for `annotations`, also one whose name continues after a NUL, and
+/// repeated names are kept, so that the decision is based on what any runtime may see.
 ///
 /// # Errors
 /// Not UTF-8, not JSON, or annotations that are not an object.
 pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     // The root and its members.
-    let json = json::Json::read(utf8(bytes)?, 2)?;
+    let json = json::ParsedJson::parse(utf8(bytes)?, 2)?;
     let root = json.root();
     if root.first() != b'{' {
-        return Err(root.against("wrong type, expected an object"));
+        return Err(root.error("wrong type, expected an object"));
     }
     let mut found = Vec::new();
     for (name, value) in root.members() {
         match value.first() {
-            _ if !is_one(until_nul(&name.string()?), "annotations") => {}
+            _ if !equal_fold(until_nul(&name.string()?), "annotations") => {}
             b'n' => {}
             b'{' => {
-                for (name, value) in json::Json::read(value.raw(), 2)?.root().members() {
+                for (name, value) in json::ParsedJson::parse(value.raw(), 2)?.root().members() {
                     let value = (value.first() == b'"').then(|| value.string()).transpose()?;
                     found.push(Annotation { name: name.string()?.into(), value: value.map(Into::into) });
                 }
             }
-            _ => return Err(value.against("wrong type, expected an object of annotations")),
+            _ => return Err(value.error("wrong type, expected an object of annotations")),
         }
     }
     Ok(found)
 }
 
-/// The namespaces that a `config.json` names by path, each with its type, without a check of anything: whatever some decoder
-/// takes for one counts. What cannot be read is left out, since no runtime makes a container of it.
+/// The namespaces that a `config.json` names by path, each with its type, without any check: whatever some
+/// decoder takes for one counts. What cannot be parsed is left out, since no runtime makes a container from
+/// it.
 #[must_use]
 pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let json = utf8(bytes).and_then(|text| json::Json::read(text, 2));
+    let json = utf8(bytes).and_then(|text| json::ParsedJson::parse(text, 2));
     let Ok(json) = json else { return found };
     for linux in values(json.root(), "linux") {
         // The object, the list, its entries, their members.
-        let Ok(linux) = json::Json::read(linux.raw(), 4) else { continue };
+        let Ok(linux) = json::ParsedJson::parse(linux.raw(), 4) else { continue };
         for list in values(linux.root(), "namespaces").filter(|list| list.first() == b'[') {
             for entry in list.children().filter(|entry| entry.first() == b'{') {
                 let texts = |name| strings(entry, name);
@@ -186,20 +187,23 @@ pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 /// The values of all members that some decoder takes for the one of this name.
-fn values<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = json::Value<'j, 'a>> {
+fn values<'j, 'a>(
+    object: json::JsonValue<'j, 'a>,
+    wanted: &str,
+) -> impl Iterator<Item = json::JsonValue<'j, 'a>> {
     let is_object = object.first() == b'{';
     let members = object.members().filter(move |_| is_object);
     members
-        .filter(move |(name, _)| name.string().is_ok_and(|name| is_one(until_nul(&name), wanted)))
+        .filter(move |(name, _)| name.string().is_ok_and(|name| equal_fold(until_nul(&name), wanted)))
         .map(|(_, value)| value)
 }
 
-fn strings<'j, 'a>(object: json::Value<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
+fn strings<'j, 'a>(object: json::JsonValue<'j, 'a>, wanted: &str) -> impl Iterator<Item = String> {
     let texts = values(object, wanted).filter_map(|value| value.string().ok());
     texts.map(|text| until_nul(&text).to_owned())
 }
 
-/// A string as crun takes it: to its end, or to a NUL in it.
+/// A string as crun sees it: up to the first NUL.
 fn until_nul(text: &str) -> &str {
     text.split('\0').next().unwrap_or_default()
 }
@@ -213,7 +217,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Unreadable> {
 
 /// Go's `encoding/json` takes a member for a field when the names are equal under simple case folding, which besides
 /// ASCII folds U+017F (long s) and U+212A (Kelvin sign).
-fn is_one(name: &str, other: &str) -> bool {
+fn equal_fold(name: &str, other: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

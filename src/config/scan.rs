@@ -1,18 +1,18 @@
-//! Finds where the values of a text are. Taken is what serde_json takes, byte for byte
+//! Finds the spans of the values in a JSON text. Accepts exactly what serde_json accepts
 //! (`tests/reading.rs`).
 
-/// A value, or the name of a member: where it is, and how many there are of it and below it.
+/// The span of a value or of a member's name, and the number of spans in it, itself included.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct Span {
     pub(super) start: u32,
     pub(super) end: u32,
     size: u32,
 }
 
-/// In the size of a string in which a character does not stand for itself.
+/// Set in the size of a string with escapes.
 const ESCAPED: u32 = 1 << 31;
 
-impl Node {
+impl Span {
     pub(super) fn size(&self) -> usize {
         (self.size & !ESCAPED) as usize
     }
@@ -22,58 +22,58 @@ impl Node {
     }
 }
 
-/// One in each byte.
+/// 1 in each byte.
 const ONES: u64 = u64::MAX / 255;
 
 /// The text is not JSON.
 #[derive(Debug)]
 pub(super) struct NotJson;
 
-/// What is in a text.
+/// The spans of a text.
 #[derive(Debug, Clone)]
-pub(super) struct Nodes {
-    /// The values in the order in which they begin, as far down as was asked for, each member's name before
-    /// it.
-    pub(super) all: Vec<Node>,
-    /// Where a string has its first `\u0000`, at whatever depth.
+pub(super) struct Spans {
+    /// In the order in which the values begin, down to the requested level; each member's name comes before
+    /// its value.
+    pub(super) all: Vec<Span>,
+    /// The offset of the first `\u0000` in a string, at any depth.
     pub(super) nul: Option<u32>,
 }
 
-/// Reads the whole text.
-pub(super) fn nodes(text: &str, levels: usize) -> Result<Nodes, NotJson> {
+/// Scans the whole text.
+pub(super) fn spans(text: &str, levels: usize) -> Result<Spans, NotJson> {
     u32::try_from(text.len()).ok().filter(|length| *length < ESCAPED).ok_or(NotJson)?;
-    // As many as there are in a configuration that is not indented; memory that is not touched costs nothing.
+    // Enough for a configuration without indentation; memory that is not touched costs nothing.
     let most = if levels > 2 { text.len() / 8 } else { 0 };
     let mut scan = Scan { text: text.as_bytes(), at: 0, nodes: Vec::with_capacity(most), nul: None };
     scan.document(levels)?;
-    Ok(Nodes { all: scan.nodes, nul: scan.nul })
+    Ok(Spans { all: scan.nodes, nul: scan.nul })
 }
 
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
-    nodes: Vec<Node>,
+    nodes: Vec<Span>,
     nul: Option<u32>,
 }
 
-/// An object or a list that has not ended: by what it will, and its node.
-struct Open {
+/// An object or a list that is not closed yet: its closing bracket, and its span.
+struct Unclosed {
     end: u8,
     node: usize,
 }
 
 impl Scan<'_> {
     fn document(&mut self, levels: usize) -> Result<(), NotJson> {
-        let mut open = Vec::<Open>::new();
+        let mut open = Vec::<Unclosed>::new();
         loop {
             let is_kept = open.len() < levels;
             match self.peek() {
                 first @ (b'{' | b'[') => {
-                    // In ASCII a bracket is two before the one that closes it.
-                    open.push(Open { end: first + 2, node: self.nodes.len() });
+                    // In ASCII the closing bracket is the opening one plus two.
+                    open.push(Unclosed { end: first + 2, node: self.nodes.len() });
                     self.at += 1;
                     if is_kept {
-                        self.nodes.push(Node { start: self.at as u32 - 1, end: 0, size: 0 });
+                        self.nodes.push(Span { start: self.at as u32 - 1, end: 0, size: 0 });
                     }
                     if self.peek() != first + 2 {
                         self.name(first + 2, open.len() < levels)?;
@@ -82,8 +82,8 @@ impl Scan<'_> {
                 }
                 _ => self.scalar(is_kept)?,
             }
-            // A value has ended, or is about to with nothing in it.
-            while let Some(Open { end, node }) = open.last() {
+            // A value has ended, or is an empty object or list.
+            while let Some(Unclosed { end, node }) = open.last() {
                 let found = self.peek();
                 self.at += 1;
                 if found == b',' {
@@ -106,7 +106,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The name of a member and what separates it from its value; in what a bracket ends there is none.
+    /// The name of a member and the colon; nothing in a list.
     fn name(&mut self, end: u8, is_kept: bool) -> Result<(), NotJson> {
         if end == b']' {
             return Ok(());
@@ -122,7 +122,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// The next byte that is no space; 0, which is in no JSON, at the end.
+    /// The next byte that is not white space; 0, which JSON cannot contain, at the end.
     fn peek(&mut self) -> u8 {
         loop {
             match self.text.get(self.at) {
@@ -131,7 +131,7 @@ impl Scan<'_> {
                 None => return 0,
             }
             // Eight at a time, since most of a text may be its indentation.
-            while let Some(eight) = self.eight() {
+            while let Some(eight) = self.next_eight() {
                 let spaces = (eight ^ (ONES * u64::from(b' '))).trailing_zeros() as usize / 8;
                 self.at += spaces;
                 if spaces < 8 {
@@ -141,11 +141,11 @@ impl Scan<'_> {
         }
     }
 
-    fn eight(&self) -> Option<u64> {
+    fn next_eight(&self) -> Option<u64> {
         self.text.get(self.at..)?.first_chunk().copied().map(u64::from_le_bytes)
     }
 
-    /// What is neither an object nor a list.
+    /// A string, number, boolean or null.
     fn scalar(&mut self, is_kept: bool) -> Result<(), NotJson> {
         let first = self.peek();
         let start = self.at;
@@ -157,7 +157,7 @@ impl Scan<'_> {
             _ => self.number()?,
         };
         if is_kept {
-            self.nodes.push(Node { start: start as u32, end: self.at as u32, size });
+            self.nodes.push(Span { start: start as u32, end: self.at as u32, size });
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Scan<'_> {
         self.at += 1;
         let mut size = 1;
         loop {
-            self.plain();
+            self.skip_plain();
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -185,12 +185,13 @@ impl Scan<'_> {
         }
     }
 
-    /// Goes to the next quotation mark, backslash or control character, eight bytes at a time: subtracting from a byte
-    /// that is smaller borrows from its highest bit (Warren, Hacker's Delight, "Find First 0-Byte").
-    fn plain(&mut self) {
+    /// Skips to the next quotation mark, backslash or control character, eight bytes at a time: subtracting
+    /// from a byte that is smaller borrows from its highest bit (Warren, Hacker's Delight, "Find First
+    /// 0-Byte").
+    fn skip_plain(&mut self) {
         let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
         let is = |bytes: u64, byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
-        while let Some(eight) = self.eight() {
+        while let Some(eight) = self.next_eight() {
             let found = (below(eight, b' ') | is(eight, b'"') | is(eight, b'\\')) & (ONES << 7);
             if found != 0 {
                 self.at += found.trailing_zeros() as usize / 8;

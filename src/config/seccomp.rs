@@ -1,5 +1,5 @@
-//! The lens on `linux.seccomp` (config-linux.md, "Seccomp"). Members that have no say in what a call does
-//! (`flags`, `listenerMetadata`) are not looked at.
+//! The view of `linux.seccomp` (config-linux.md, "Seccomp"), without the members that do not decide on calls
+//! (`flags`, `listenerMetadata`).
 
 use serde::Deserialize;
 
@@ -9,30 +9,30 @@ use super::Text;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seccomp<'a> {
-    /// What happens to calls that no rule matches.
+    /// The action for calls that no rule matches.
     #[serde(borrow)]
     pub default_action: Option<Text<'a>>,
     /// The error number of the default action.
     pub default_errno_ret: Option<u32>,
-    /// Architectures whose calls the rules are for; calls of others kill.
+    /// Architectures to which the rules apply; calls of others kill.
     #[serde(borrow)]
     pub architectures: Option<Vec<Text<'a>>>,
-    /// Where the agent listens that decides on `SCMP_ACT_NOTIFY`.
+    /// The socket of the agent that decides on `SCMP_ACT_NOTIFY`.
     #[serde(borrow)]
     pub listener_path: Option<Text<'a>>,
     /// The rules.
     #[serde(borrow)]
-    pub syscalls: Option<Vec<SeccompRule<'a>>>,
+    pub syscalls: Option<Vec<Syscall<'a>>>,
 }
 
 /// One of `linux.seccomp.syscalls`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SeccompRule<'a> {
+pub struct Syscall<'a> {
     /// Names of system calls.
     #[serde(borrow)]
     pub names: Option<Vec<Text<'a>>>,
-    /// What happens to them.
+    /// The action for these calls.
     #[serde(borrow)]
     pub action: Option<Text<'a>>,
     /// The error number of the action.
@@ -46,14 +46,14 @@ pub struct SeccompRule<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeccompArg<'a> {
-    /// Which argument, from 0.
+    /// The index of the argument, from 0.
     pub index: u32,
-    /// What it is compared with; the mask of `SCMP_CMP_MASKED_EQ`.
+    /// The value to compare with; the mask of `SCMP_CMP_MASKED_EQ`.
     #[serde(default)]
     pub value: u64,
-    /// What the masked argument is compared with.
+    /// The value to compare the masked argument with.
     pub value_two: Option<u64>,
-    /// How.
+    /// The operator.
     #[serde(borrow)]
     pub op: Text<'a>,
 }

@@ -1,32 +1,32 @@
-//! Refuses a document that two decoders could read differently, and finds the members that are in no table.
+//! Refuses a document on which two decoders could differ, and lists unknown members.
 //!
-//! Go's `encoding/json`, and so runc, takes `"Process"` for `process` and lets a later duplicate win (measured with
-//! runc 1.1.5); libocispec, and so crun, compares exactly and keeps the first. What the rules look at and what the
-//! runtime does would be two things.
+//! Go's `encoding/json`, and so runc, accepts `"Process"` as `process` and lets a later duplicate win
+//! (measured with runc 1.1.5); libocispec, and so crun, compares exactly and keeps the first. The rules would
+//! check something other than what the runtime does.
 
-use super::json::Value;
-use super::members::{self, Is, Member};
-use super::{Kind, Unreadable, is_one};
+use super::json::JsonValue;
+use super::members::{self, MemberSchema, Shape};
+use super::{Kind, Unreadable, equal_fold};
 
-/// As many levels of a document are looked at, which is deeper than any table goes. What is below is unknown,
-/// or another platform's.
+/// How many levels of a document are checked, which is deeper than any table. What is below is unknown, or
+/// belongs to another platform.
 pub(super) const LEVELS: usize = 16;
 
-/// As many unknown members are remembered; one is enough to be refused.
+/// How many unknown members are listed; one is enough for a refusal.
 const MOST_UNKNOWN: usize = 8;
 
-/// Checks a whole document; the paths of members that are in no table, the first few of them.
+/// Checks a whole document; returns the paths of the first few unknown members.
 ///
 /// # Errors
-/// Not an object, a member that decoders read differently, a list, an object or neither where it does not belong, or a
-/// string or number that stands for nothing.
-pub(super) fn check(kind: Kind, root: Value) -> Result<Vec<String>, Unreadable> {
+/// Not an object, a member on which decoders differ, a list, an object or a scalar in the wrong place, or an
+/// invalid string or number.
+pub(super) fn check(kind: Kind, root: JsonValue) -> Result<Vec<String>, Unreadable> {
     let mut unknown = Vec::new();
     match (root.first(), kind) {
-        (b'{', Kind::Config) => members(root, members::of(kind), None, &mut unknown)?,
+        (b'{', Kind::Config) => members(root, members::schema(kind), None, &mut unknown)?,
         (b'{', Kind::Process) => {
-            let place = Place { above: None, step: Step::Member("process") };
-            members(root, members::of(kind), Some(&place), &mut unknown)?;
+            let place = MemberPath { above: None, step: PathStep::Member("process") };
+            members(root, members::schema(kind), Some(&place), &mut unknown)?;
         }
         (_, Kind::Config) => return Err(Unreadable::new("not a configuration: the JSON is not an object")),
         (_, Kind::Process) => return Err(Unreadable::new("not a process: the JSON is not an object")),
@@ -34,29 +34,29 @@ pub(super) fn check(kind: Kind, root: Value) -> Result<Vec<String>, Unreadable> 
     Ok(unknown)
 }
 
-/// Where in the document we are. It costs nothing until it is asked for.
+/// The path to the current member. It costs nothing until it is written.
 #[derive(Clone, Copy)]
-struct Place<'p> {
-    above: Option<&'p Place<'p>>,
-    step: Step<'p>,
+struct MemberPath<'p> {
+    above: Option<&'p MemberPath<'p>>,
+    step: PathStep<'p>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'p> {
+enum PathStep<'p> {
     Member(&'p str),
     Key(&'p str),
     Item(usize),
 }
 
-impl Place<'_> {
+impl MemberPath<'_> {
     fn write(&self, path: &mut String) {
         if let Some(above) = self.above {
             above.write(path);
         }
         match self.step {
-            Step::Item(index) => path.push_str(&format!("[{index}]")),
-            Step::Key(name) => path.push_str(&format!("[{:?}]", shortened(name))),
-            Step::Member(name) => {
+            PathStep::Item(index) => path.push_str(&format!("[{index}]")),
+            PathStep::Key(name) => path.push_str(&format!("[{:?}]", shortened(name))),
+            PathStep::Member(name) => {
                 if !path.is_empty() {
                     path.push('.');
                 }
@@ -71,7 +71,7 @@ impl Place<'_> {
     }
 }
 
-/// A name as an error has room for it.
+/// A name, shortened for an error.
 fn shortened(name: &str) -> String {
     const MOST: usize = 64;
     let mut shown: String = name.chars().take(MOST).collect();
@@ -83,68 +83,70 @@ fn shortened(name: &str) -> String {
 
 type Unknown = Vec<String>;
 
-fn value(value: Value, is: &Is, place: &Place, unknown: &mut Unknown) -> Result<(), Unreadable> {
+fn value(value: JsonValue, is: &Shape, place: &MemberPath, unknown: &mut Unknown) -> Result<(), Unreadable> {
     match (value.first(), is) {
-        (b'n', _) | (_, Is::Any(_)) => Ok(()),
-        (b'{', Is::Object(table)) => members(value, table, Some(place), unknown),
-        (b'{', Is::Map(_)) => {
+        (b'n', _) | (_, Shape::Any(_)) => Ok(()),
+        (b'{', Shape::Object(table)) => members(value, table, Some(place), unknown),
+        (b'{', Shape::Map(_)) => {
             value.members().try_for_each(|(_, value)| scalar(value))?;
             keys_are_unique(value)
         }
-        (b'{', Is::MapOf(table)) => {
+        (b'{', Shape::MapOf(table)) => {
             for (key, value) in value.members() {
                 let key = key.string()?;
-                let place = Place { above: Some(place), step: Step::Key(&key) };
+                let place = MemberPath { above: Some(place), step: PathStep::Key(&key) };
                 object(value, table, &place, unknown)?;
             }
             keys_are_unique(value)
         }
-        (b'[', Is::Many(_)) => value.children().try_for_each(scalar),
-        (b'[', Is::Objects(table)) => value.children().enumerate().try_for_each(|(index, item)| {
-            object(item, table, &Place { above: Some(place), step: Step::Item(index) }, unknown)
+        (b'[', Shape::Many(_)) => value.children().try_for_each(scalar),
+        (b'[', Shape::Objects(table)) => value.children().enumerate().try_for_each(|(index, item)| {
+            object(item, table, &MemberPath { above: Some(place), step: PathStep::Item(index) }, unknown)
         }),
-        (_, Is::One(_)) => scalar(value),
-        (b'[', _) => Err(value.against("a list stands where none belongs")),
-        (b'{', _) => Err(value.against("an object stands where none belongs")),
-        (_, Is::Many(_) | Is::Objects(_)) => Err(value.against("wrong type, expected a list")),
-        _ => Err(value.against("wrong type, expected an object")),
+        (_, Shape::One(_)) => scalar(value),
+        (b'[', _) => Err(value.error("a list is not allowed here")),
+        (b'{', _) => Err(value.error("an object is not allowed here")),
+        (_, Shape::Many(_) | Shape::Objects(_)) => Err(value.error("wrong type, expected a list")),
+        _ => Err(value.error("wrong type, expected an object")),
     }
 }
 
 /// An item of a list of objects, or a value of a map of objects.
 fn object(
-    value: Value,
-    table: &'static [Member],
-    place: &Place,
+    value: JsonValue,
+    table: &'static [MemberSchema],
+    place: &MemberPath,
     unknown: &mut Unknown,
 ) -> Result<(), Unreadable> {
-    self::value(value, &Is::Object(table), place, unknown)
+    self::value(value, &Shape::Object(table), place, unknown)
 }
 
-fn scalar(value: Value) -> Result<(), Unreadable> {
+fn scalar(value: JsonValue) -> Result<(), Unreadable> {
     match value.first() {
         b'"' => value.string().map(drop),
         b'-' | b'0'..=b'9' => value.number().map(drop),
-        b'[' => Err(value.against("a list stands where none belongs")),
-        b'{' => Err(value.against("an object stands where none belongs")),
+        b'[' => Err(value.error("a list is not allowed here")),
+        b'{' => Err(value.error("an object is not allowed here")),
         _ => Ok(()),
     }
 }
 
 fn members(
-    object: Value,
-    table: &'static [Member],
-    place: Option<&Place>,
+    object: JsonValue,
+    table: &'static [MemberSchema],
+    place: Option<&MemberPath>,
     unknown: &mut Unknown,
 ) -> Result<(), Unreadable> {
     let (mut seen, mut next) = (0u32, 0);
     for (name, value) in object.members() {
         let text = name.string()?;
-        let here = Place { above: place, step: Step::Member(&text) };
+        let here = MemberPath { above: place, step: PathStep::Member(&text) };
         let Some(at) = find(table, &text, next) else {
-            if let Some(Member { name: known, .. }) = table.iter().find(|known| is_one(known.name, &text)) {
+            if let Some(MemberSchema { name: known, .. }) =
+                table.iter().find(|known| equal_fold(known.name, &text))
+            {
                 let why = format!("member {:?} is {known:?} to some decoders and unknown to others", &*text);
-                return Err(name.against(&why));
+                return Err(name.error(&why));
             }
             if unknown.len() < MOST_UNKNOWN {
                 let mut path = String::new();
@@ -154,28 +156,28 @@ fn members(
             continue;
         };
         if seen & 1 << at != 0 {
-            return Err(name.against(&format!("member {:?} is given twice", &*text)));
+            return Err(name.error(&format!("member {:?} is given twice", &*text)));
         }
         seen |= 1 << at;
         next = at + 1;
-        self::value(value, &table[at].is, &here, unknown)?;
+        self::value(value, &table[at].shape, &here, unknown)?;
     }
     Ok(())
 }
 
-/// Where the name stands in the table. Most documents have their members in the order of the tables.
-fn find(table: &[Member], name: &str, next: usize) -> Option<usize> {
+/// The index of the name in the table. Most documents have their members in the order of the tables.
+fn find(table: &[MemberSchema], name: &str, next: usize) -> Option<usize> {
     match table.get(next) {
         Some(member) if member.name == name => Some(next),
         _ => table.iter().position(|member| member.name == name),
     }
 }
 
-fn keys_are_unique(map: Value) -> Result<(), Unreadable> {
+fn keys_are_unique(map: JsonValue) -> Result<(), Unreadable> {
     let mut keys = map.members().map(|(key, _)| key.string()).collect::<Result<Vec<_>, _>>()?;
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(map.against(&format!("key {:?} is given twice", &*pair[0]))),
+        Some(pair) => Err(map.error(&format!("key {:?} is given twice", &*pair[0]))),
         None => Ok(()),
     }
 }
@@ -184,32 +186,36 @@ fn keys_are_unique(map: Value) -> Result<(), Unreadable> {
 mod tests {
     use super::*;
 
-    /// As many members as fit the set of those that were seen, and no more levels than are looked at.
-    fn fits(table: &'static [Member], level: usize) -> bool {
+    /// Whether the members fit into the bit set, and the levels into what is checked.
+    fn fits(table: &'static [MemberSchema], level: usize) -> bool {
         table.len() <= 32
             && level + 2 < LEVELS
-            && table.iter().all(|member| match member.is {
-                Is::Object(below) => fits(below, level + 1),
-                Is::Objects(below) | Is::MapOf(below) => fits(below, level + 2),
+            && table.iter().all(|member| match member.shape {
+                Shape::Object(below) => fits(below, level + 1),
+                Shape::Objects(below) | Shape::MapOf(below) => fits(below, level + 2),
                 _ => true,
             })
     }
 
     #[test]
     fn the_tables_are_no_larger_and_no_deeper_than_the_walk_can_tell() {
-        assert!(fits(members::of(Kind::Config), 1));
+        assert!(fits(members::schema(Kind::Config), 1));
     }
 
     #[test]
     fn members_of_one_object_have_names_that_no_decoder_takes_for_each_other() {
-        fn check(table: &'static [Member]) {
+        fn check(table: &'static [MemberSchema]) {
             for (at, member) in table.iter().enumerate() {
-                assert!(table[..at].iter().all(|other| !is_one(other.name, member.name)), "{}", member.name);
-                if let Is::Object(below) | Is::Objects(below) | Is::MapOf(below) = member.is {
+                assert!(
+                    table[..at].iter().all(|other| !equal_fold(other.name, member.name)),
+                    "{}",
+                    member.name
+                );
+                if let Shape::Object(below) | Shape::Objects(below) | Shape::MapOf(below) = member.shape {
                     check(below);
                 }
             }
         }
-        check(members::of(Kind::Config));
+        check(members::schema(Kind::Config));
     }
 }

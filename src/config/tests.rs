@@ -1,4 +1,4 @@
-//! What the room as a whole promises: it loses nothing, and it takes nothing that could be read in two ways.
+//! The promise of the whole module: it loses nothing, and accepts nothing on which decoders could differ.
 
 use serde_json::json;
 
@@ -6,17 +6,17 @@ use super::*;
 
 mod reading;
 
-fn edit(at: Pointer, change: Change) -> Edit {
-    Edit { at, change, says: String::new() }
+fn edit(at: Pointer, op: EditOp) -> Edit {
+    Edit { at, op, description: String::new() }
 }
 
 fn edited(text: &str, edits: &[Edit]) -> String {
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     String::from_utf8(document.with(edits).unwrap()).unwrap()
 }
 
 fn refusal(text: &str) -> String {
-    Document::read(Kind::Config, text.as_bytes()).unwrap_err().to_string()
+    Document::parse(Kind::Config, text.as_bytes()).unwrap_err().to_string()
 }
 
 #[test]
@@ -56,10 +56,10 @@ const ENV: [&str; 2] = ["process", "env"];
 fn what_no_edit_names_survives_byte_for_byte() {
     let text = r#"{"z": 1, "process": {"x-big": 123456789012345678901234567890,  "env": ["A=1", "B=\u00e9\/", "C=3"],
         "f": 1.50e+3}, "a" : {"unknown": [ 1,2 ]}}"#;
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     assert_eq!(document.with(&[]).unwrap(), text.as_bytes());
     assert_eq!(
-        edited(text, &[edit(Pointer::to(&ENV).item(0), Change::Remove)]),
+        edited(text, &[edit(Pointer::to(&ENV).item(0), EditOp::Remove)]),
         r#"{"z":1,"process":{"x-big":123456789012345678901234567890,"env":["B=\u00e9\/","C=3"],"f":1.50e+3},"a":{"unknown": [ 1,2 ]}}"#
     );
 }
@@ -67,16 +67,16 @@ fn what_no_edit_names_survives_byte_for_byte() {
 #[test]
 fn items_and_members_go_and_items_come_at_the_end() {
     let text = r#"{"process":{"env":["A=1","B=2"]}}"#;
-    let gone = |i| edit(Pointer::to(&ENV).item(i), Change::Remove);
-    let come = || edit(Pointer::to(&ENV), Change::Append(json!("C=3")));
+    let gone = |i| edit(Pointer::to(&ENV).item(i), EditOp::Remove);
+    let come = || edit(Pointer::to(&ENV), EditOp::Append(json!("C=3")));
     assert_eq!(edited(text, &[gone(0), come(), gone(1)]), r#"{"process":{"env":["C=3"]}}"#);
     assert_eq!(edited(text, &[gone(0), gone(1)]), r#"{"process":{"env":[]}}"#);
-    assert_eq!(edited(text, &[edit(Pointer::to(&ENV), Change::Remove)]), r#"{"process":{}}"#);
+    assert_eq!(edited(text, &[edit(Pointer::to(&ENV), EditOp::Remove)]), r#"{"process":{}}"#);
 }
 
 #[test]
 fn a_list_that_is_missing_or_null_is_made() {
-    let come = [edit(Pointer::to(&["hooks", "createRuntime"]), Change::Append(json!({"path": "/x"})))];
+    let come = [edit(Pointer::to(&["hooks", "createRuntime"]), EditOp::Append(json!({"path": "/x"})))];
     for text in [r#"{}"#, r#"{"hooks":null}"#, r#"{"hooks":{}}"#, r#"{"hooks":{"createRuntime":null}}"#] {
         assert_eq!(edited(text, &come), r#"{"hooks":{"createRuntime":[{"path":"/x"}]}}"#, "{text}");
     }
@@ -84,19 +84,19 @@ fn a_list_that_is_missing_or_null_is_made() {
 
 #[test]
 fn an_edit_that_goes_nowhere_is_an_error() {
-    let document = Document::read(Kind::Config, br#"{"process":{},"hostname":"A=1","mounts":[]}"#).unwrap();
+    let document = Document::parse(Kind::Config, br#"{"process":{},"hostname":"A=1","mounts":[]}"#).unwrap();
     for at in
         [Pointer::to(&["hostname"]).item(0), Pointer::to(&["mounts"]).item(0), Pointer::to(&["mounts", "x"])]
     {
-        assert!(document.with(&[edit(at.clone(), Change::Remove)]).is_err(), "{at}");
+        assert!(document.with(&[edit(at.clone(), EditOp::Remove)]).is_err(), "{at}");
     }
-    assert!(document.with(&[edit(Pointer::to(&["process"]), Change::Append(json!(1)))]).is_err());
+    assert!(document.with(&[edit(Pointer::to(&["process"]), EditOp::Append(json!(1)))]).is_err());
 }
 
 #[test]
 fn a_process_file_is_edited_below_process() {
-    let document = Document::read(Kind::Process, br#"{"env":["A=1","B=2"],"cwd":"/"}"#).unwrap();
-    let out = document.with(&[edit(Pointer::to(&ENV).item(1), Change::Remove)]).unwrap();
+    let document = Document::parse(Kind::Process, br#"{"env":["A=1","B=2"],"cwd":"/"}"#).unwrap();
+    let out = document.with(&[edit(Pointer::to(&ENV).item(1), EditOp::Remove)]).unwrap();
     assert_eq!(out, br#"{"env":["A=1"],"cwd":"/"}"#);
     assert_eq!(document.view().unwrap().process.unwrap().env.unwrap()[1], Text::from("B=2"));
 }
@@ -115,7 +115,7 @@ fn members_that_decoders_read_differently_are_refused() {
 }
 
 fn unknown(kind: Kind, text: &str) -> Vec<String> {
-    Document::read(kind, text.as_bytes()).unwrap().view().unwrap().unknown
+    Document::parse(kind, text.as_bytes()).unwrap().view().unwrap().unknown
 }
 
 #[test]
@@ -159,26 +159,26 @@ fn a_nul_is_refused_wherever_it_is() {
             "{why}"
         );
     }
-    assert!(Document::read(Kind::Config, br#"{"hostname":"\\u0000 \u0001 u0000"}"#).is_ok());
-    assert!(Document::read(Kind::Process, br#"{"args":["a\u0000b"]}"#).is_err());
+    assert!(Document::parse(Kind::Config, br#"{"hostname":"\\u0000 \u0001 u0000"}"#).is_ok());
+    assert!(Document::parse(Kind::Process, br#"{"args":["a\u0000b"]}"#).is_err());
 }
 
 #[test]
 fn a_list_an_object_or_neither_where_it_does_not_belong_is_refused() {
     for (text, why) in [
-        (r#"{"process":[]}"#, "a list stands where none belongs"),
-        (r#"{"hostname":["a"]}"#, "a list stands where none belongs"),
-        (r#"{"hooks":{"prestart":[[]]}}"#, "a list stands where none belongs"),
-        (r#"{"hostname":{"a":1}}"#, "an object stands where none belongs"),
-        (r#"{"process":{"env":[{}]}}"#, "an object stands where none belongs"),
-        (r#"{"annotations":{"a":{}}}"#, "an object stands where none belongs"),
-        (r#"{"mounts":{}}"#, "an object stands where none belongs"),
+        (r#"{"process":[]}"#, "a list is not allowed here"),
+        (r#"{"hostname":["a"]}"#, "a list is not allowed here"),
+        (r#"{"hooks":{"prestart":[[]]}}"#, "a list is not allowed here"),
+        (r#"{"hostname":{"a":1}}"#, "an object is not allowed here"),
+        (r#"{"process":{"env":[{}]}}"#, "an object is not allowed here"),
+        (r#"{"annotations":{"a":{}}}"#, "an object is not allowed here"),
+        (r#"{"mounts":{}}"#, "an object is not allowed here"),
         (r#"{"mounts":"/"}"#, "wrong type, expected a list"),
         (r#"{"linux":{"resources":1}}"#, "wrong type, expected an object"),
     ] {
         assert!(refusal(text).starts_with(why), "{text}: {}", refusal(text));
     }
-    assert!(Document::read(Kind::Config, br#"{"process":null,"mounts":null,"hostname":null}"#).is_ok());
+    assert!(Document::parse(Kind::Config, br#"{"process":null,"mounts":null,"hostname":null}"#).is_ok());
 }
 
 #[test]
@@ -196,10 +196,10 @@ fn what_is_not_one_json_object_is_refused() {
         "\u{feff}{}",
         r#"{"hostname":"\ud800"}"#,
     ] {
-        assert!(Document::read(Kind::Config, text.as_bytes()).is_err(), "{text:?}");
+        assert!(Document::parse(Kind::Config, text.as_bytes()).is_err(), "{text:?}");
     }
     assert_eq!(
-        Document::read(Kind::Config, b"{\"a\":\"\xff\"}").unwrap_err().to_string(),
+        Document::parse(Kind::Config, b"{\"a\":\"\xff\"}").unwrap_err().to_string(),
         "not UTF-8 at byte 6"
     );
     assert_eq!(refusal(""), "the file is empty");
@@ -220,7 +220,7 @@ fn a_wrong_type_where_a_rule_looks_is_refused() {
         r#"{"hooks":{"createRuntime":[{"args":[]}]}}"#,
         r#"{"root":{}}"#,
     ] {
-        let viewed = Document::read(Kind::Config, text.as_bytes()).and_then(|document| document.view());
+        let viewed = Document::parse(Kind::Config, text.as_bytes()).and_then(|document| document.view());
         assert!(viewed.is_err(), "{text}");
     }
 }

@@ -1,4 +1,5 @@
-//! A string of a document: borrowed from it unless it has escapes. serde's own `Cow` always copies inside of lists.
+//! A string of a document: borrowed from it unless it has escapes. serde's own `Cow` always copies inside
+//! lists.
 
 use std::borrow::Cow;
 use std::fmt;

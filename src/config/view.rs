@@ -1,5 +1,5 @@
-//! Narrow lenses: the few members of a `config.json` that rules look at, with runtime-spec's types for exactly those.
-//! oci-spec's small types serve where they do not lose anything; lists whose positions matter are lists here.
+//! Typed views: the members of a `config.json` that rules check, with runtime-spec's types for exactly those.
+//! oci-spec's types are used where they lose nothing; lists in which positions matter are lists here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::{Seccomp, Text};
 
-/// What rules see of a document.
+/// The part of a document that rules see.
 #[derive(Debug, Default, Deserialize)]
 pub struct View<'a> {
     /// config.md, "Process".
@@ -32,7 +32,7 @@ pub struct View<'a> {
     /// config.md, "Annotations".
     #[serde(borrow)]
     pub annotations: Option<BTreeMap<Text<'a>, Text<'a>>>,
-    /// Paths of members that are in no table (docs/members.md), the first few of them.
+    /// Paths of the first few unknown members (docs/members.md has the known ones).
     #[serde(skip)]
     pub unknown: Vec<String>,
 }
@@ -60,12 +60,12 @@ pub struct Process<'a> {
 /// One of `process.rlimits`.
 #[derive(Debug, Deserialize)]
 pub struct Rlimit<'a> {
-    /// `RLIMIT_CORE` and its kind.
+    /// For example `RLIMIT_CORE`.
     #[serde(rename = "type", borrow)]
     pub kind: Text<'a>,
-    /// The ceiling.
+    /// The hard limit.
     pub hard: u64,
-    /// What counts.
+    /// The limit in force.
     pub soft: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Rlimit<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount<'a> {
-    /// Where in the container.
+    /// The path in the container.
     #[serde(borrow)]
     pub destination: Text<'a>,
     /// A file system, or `bind`; a bind mount may have any.
@@ -82,7 +82,7 @@ pub struct Mount<'a> {
     /// A path of the host for a bind mount, relative to the bundle.
     #[serde(borrow)]
     pub source: Option<Text<'a>>,
-    /// mount(8)'s words.
+    /// Options, as in mount(8).
     #[serde(borrow)]
     pub options: Option<Vec<Text<'a>>>,
     /// Only its presence matters: ids are mapped.
@@ -137,7 +137,7 @@ pub struct Linux<'a> {
     pub namespaces: Option<Vec<LinuxNamespace>>,
     /// Device nodes that the runtime makes.
     pub devices: Option<Vec<Device>>,
-    /// What the control groups allow.
+    /// Settings of the control group.
     #[serde(borrow)]
     pub resources: Option<Resources<'a>>,
     /// Mount propagation of the root file system.
@@ -149,7 +149,7 @@ pub struct Linux<'a> {
     /// Kernel settings, by name.
     #[serde(borrow)]
     pub sysctl: Option<BTreeMap<Text<'a>, IgnoredAny>>,
-    /// Where the control group is.
+    /// The path of the control group.
     #[serde(borrow)]
     pub cgroups_path: Option<Text<'a>>,
     /// SELinux' label for mounts, which runtimes put among their options.
@@ -172,10 +172,10 @@ pub struct Linux<'a> {
 /// One of `linux.uidMappings` and `linux.gidMappings`.
 #[derive(Debug, Default, Deserialize)]
 pub struct IdMapping {
-    /// The first id in the namespace of who calls the runtime.
+    /// The first id in the caller's namespace.
     #[serde(rename = "hostID")]
     pub host: u64,
-    /// How many.
+    /// The number of ids.
     pub size: u64,
 }
 
@@ -185,7 +185,7 @@ pub struct Device {
     /// `c`, `u`, `b` or `p`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where in the container.
+    /// The path in the container.
     pub path: PathBuf,
     /// Device number.
     pub major: Option<i64>,
@@ -193,11 +193,11 @@ pub struct Device {
     pub minor: Option<i64>,
 }
 
-/// The part of `linux.resources` that rules look at.
+/// The part of `linux.resources` that rules check.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources<'a> {
-    /// The device control group's list, later entries over earlier ones.
+    /// The list of the device control group; later entries override earlier ones.
     pub devices: Option<Vec<DeviceAccess>>,
     /// Limits for huge pages.
     #[serde(borrow)]
@@ -211,12 +211,12 @@ pub struct Resources<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit<'a> {
-    /// `2MB` and its kind.
+    /// For example `2MB`.
     #[serde(borrow)]
     pub page_size: Text<'a>,
 }
 
-/// The part of `linux.intelRdt` that rules look at.
+/// The part of `linux.intelRdt` that rules check.
 #[derive(Debug, Deserialize)]
 pub struct IntelRdt<'a> {
     /// A directory of resctrl.
@@ -240,7 +240,7 @@ pub struct DeviceAccess {
     pub access: Option<String>,
 }
 
-/// The hooks that concern us.
+/// The hooks that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {

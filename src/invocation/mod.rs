@@ -1,34 +1,34 @@
-//! What an engine typed, understood exactly as the runtime behind us will understand it.
+//! Parses a command line exactly as the runtime behind the shim will parse it.
 //!
-//! In goes argv without its first word, out comes a [`Reading`]: an [`Invocation`] of one of the verbs that matter,
-//! a call that is none of ours and passes through untouched, or one that could be read in two ways and must not be
-//! guessed at. The cousins that guess (`-b...` anywhere is the bundle, `create` anywhere is the verb) fail open.
+//! The input is argv without its first word, the result a [`Reading`]: an [`Invocation`] of one of the verbs
+//! that matter, a call that passes through untouched, or one that is ambiguous and must not be guessed at.
+//! Shims that guess (any `-b...` is the bundle, any `create` is the verb) fail open.
 //!
-//! Three grammars (`urfave`, `argp`, `clap`) walk one table of the runtimes' real flags (`table`). This room
-//! is pure: it mustn't touch a file, the environment or a process, and it doesn't decide what a flag is good for.
+//! Three parsers (`runc`, `crun`, `youki`) share one table of the runtimes' real flags (`table`). Pure: must
+//! not touch a file, the environment or a process. Does not decide what follows from a flag.
 
-mod argp;
-mod clap;
-mod fill;
-mod given;
-mod rewritten;
+mod argv_edit;
+mod crun;
+mod parsed_flag;
+mod resolve;
+mod runc;
 mod table;
 #[cfg(test)]
 mod tests;
-mod urfave;
 mod verbs;
+mod youki;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-pub use given::Given;
-pub use rewritten::Change;
+pub use argv_edit::ArgvEdit;
+pub use parsed_flag::ParsedFlag;
 pub use verbs::Reach;
 
-use given::{Snag, shown};
+use parsed_flag::{Stop, redacted};
 
-/// How a runtime reads argv.
+/// The command line grammar of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// urfave/cli v1 over Go's `flag`.
@@ -59,27 +59,27 @@ impl Dialect {
     }
 }
 
-/// What the runtime is asked to do.
+/// The command of a runtime that a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Make a container, don't run its program yet.
+    /// Make a container, without running its program yet.
     Create,
     /// Create and start.
     Run,
-    /// Make a container out of a checkpoint.
+    /// Make a container from a checkpoint.
     Restore,
-    /// A further process in a running container.
+    /// Start another process in a running container.
     Exec,
     /// Run the program of a created container.
     Start,
-    /// Forget a container.
+    /// Delete a container.
     Delete,
     /// Any other word. Never the verb of an [`Invocation`].
     Other,
 }
 
 impl Verb {
-    /// The verb that `word` is: exact, in every dialect.
+    /// The verb of this word; no dialect accepts abbreviations.
     pub fn of(word: &OsStr) -> Self {
         match word.as_bytes() {
             b"create" => Self::Create,
@@ -106,25 +106,25 @@ impl Verb {
     }
 }
 
-/// The flags before the verb that we look at.
+/// The flags before the verb that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globals {
     /// `--root`, never empty. None: the runtime's default.
     pub root: Option<OsString>,
-    /// The file that `--log` names. None also when crun is told to log to `syslog:` or `journald:`.
+    /// The file that `--log` names. Also `None` when crun logs to `syslog:` or `journald:`.
     pub log: Option<OsString>,
     /// `--log-format`, as typed.
     pub log_format: Option<OsString>,
 }
 
-/// One call of a runtime, read with certainty. Values are as typed: nothing is made absolute or checked.
+/// One call of a runtime, parsed without ambiguity. Values are as given: not made absolute and not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// Whose grammar it was read by.
+    /// The grammar by which it was parsed.
     pub dialect: Dialect,
-    /// What is asked, never [`Verb::Other`].
+    /// Never [`Verb::Other`].
     pub verb: Verb,
-    /// Where the verb stands in the arguments.
+    /// The index of the verb in the arguments.
     pub verb_at: usize,
     /// `--root`, never empty. None: the runtime's default.
     pub root: Option<OsString>,
@@ -136,17 +136,17 @@ pub struct Invocation {
     pub id: OsString,
     /// `--bundle`, never empty. None: the working directory. Of create, run, restore.
     pub bundle: Option<OsString>,
-    /// crun's `--config` (create, run): relative to the working directory, not to the bundle. None also when it is
-    /// `config.json`, which crun looks up in the bundle (`src/run_create.c`).
+    /// crun's `--config` (create, run): relative to the working directory, not to the bundle. Also `None`
+    /// when it is `config.json`, which crun takes from the bundle (`src/run_create.c`).
     pub config: Option<OsString>,
     /// `--pid-file`, never empty.
     pub pid_file: Option<OsString>,
     /// exec's `--process`, never empty.
-    pub process: Option<Given>,
+    pub process: Option<ParsedFlag>,
     /// exec's `--env`, in order.
-    pub env: Vec<Given>,
+    pub env: Vec<ParsedFlag>,
     /// exec's `--cap`, in order.
-    pub caps: Vec<Given>,
+    pub caps: Vec<ParsedFlag>,
     /// exec's command, when there is no `--process`.
     pub command: Vec<OsString>,
     /// `--preserve-fds`, as typed.
@@ -161,16 +161,16 @@ pub struct Invocation {
     pub regex: bool,
 }
 
-/// What can be said of a command line.
+/// The result of parsing a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Reading {
-    /// Certain, for every version of the runtime.
+    /// Unambiguous, for every version of the runtime.
     Understood(Invocation),
-    /// Another verb, help, or a call that the runtime answers with its own error: hand it on untouched.
-    NotOurs(Why),
-    /// Might be one of our verbs; to be refused.
-    Unclear(Why),
+    /// Another verb, help, or a call that the runtime answers with its own error: it is passed on untouched.
+    PassThrough(Why),
+    /// Possibly one of the verbs that matter; to be refused.
+    Ambiguous(Why),
 }
 
 /// A reason: a short lower-case phrase that can end a message. Holds names of flags, never values of variables.
@@ -191,48 +191,49 @@ impl fmt::Display for Why {
 
 impl std::error::Error for Why {}
 
-/// Reads the arguments of a runtime, without `argv[0]`.
+/// Parses the arguments of a runtime, without `argv[0]`.
 pub fn read(dialect: Dialect, args: &[OsString]) -> Reading {
     let mut given = Vec::new();
     let head = match walk(dialect, None, args, 0, &mut given) {
         Ok(operands) => operands.first().copied(),
-        Err(Snag::Unsure(why)) if names_a_verb(args) => return Reading::Unclear(why),
-        Err(Snag::Unsure(why) | Snag::Idle(why)) => return Reading::NotOurs(why),
+        Err(Stop::Ambiguous(why)) if names_a_verb(args) => return Reading::Ambiguous(why),
+        Err(Stop::Ambiguous(why) | Stop::PassThrough(why)) => return Reading::PassThrough(why),
     };
-    let Some(verb_at) = head else { return Reading::NotOurs(Why::new("no verb")) };
+    let Some(verb_at) = head else { return Reading::PassThrough(Why::new("no verb")) };
     let verb = Verb::of(&args[verb_at]);
     if verb == Verb::Other {
         let (word, (_, why)) =
-            (shown(args[verb_at].as_bytes()), verbs::reach(dialect, args[verb_at].as_bytes()));
-        return Reading::NotOurs(Why::new(format!("{} {word} {why}", dialect.name())));
+            (redacted(args[verb_at].as_bytes()), verbs::reach(dialect, args[verb_at].as_bytes()));
+        return Reading::PassThrough(Why::new(format!("{} {word} {why}", dialect.name())));
     }
     if verb == Verb::Restore && dialect == Dialect::Youki {
-        return Reading::NotOurs(Why::new("youki has no restore"));
+        return Reading::PassThrough(Why::new("youki has no restore"));
     }
-    if let Err(why) = fill::certain(&given) {
-        return Reading::Unclear(why);
+    if let Err(why) = resolve::check_not_empty(&given) {
+        return Reading::Ambiguous(why);
     }
-    let globals = fill::globals(dialect, &given);
+    let globals = resolve::globals(dialect, &given);
     let mut given = Vec::new();
     match walk(dialect, Some(verb), args, verb_at + 1, &mut given) {
-        Ok(operands) => fill::invocation(dialect, verb, verb_at, globals, given, &operands, args),
-        Err(snag) => snag.into(),
+        Ok(operands) => resolve::invocation(dialect, verb, verb_at, globals, given, &operands, args),
+        Err(stop) => stop.into(),
     }
 }
 
-/// What a call that is [`Reading::NotOurs`] can do to an isolated container. One whose verb cannot be told is refused.
+/// What a call that is [`Reading::PassThrough`] can do to an isolated container. One without a recognisable
+/// verb is refused.
 pub fn reach(dialect: Dialect, args: &[OsString]) -> Reach {
     let operands = walk(dialect, None, args, 0, &mut Vec::new());
     let verb = operands.ok().and_then(|operands| args.get(*operands.first()?));
     verb.map_or(Reach::Refused, |verb| verbs::reach(dialect, verb.as_bytes()).0)
 }
 
-/// The flags before the verb, as far as they can be read: where to write a complaint about the rest.
+/// The flags before the verb, as far as they can be parsed: they say where errors about the rest are logged.
 pub fn globals(dialect: Dialect, args: &[OsString]) -> Globals {
     let mut given = Vec::new();
-    // A snag ends the reading; what came before it stands.
+    // Parsing ends at an error; the flags before it are kept.
     let _ = walk(dialect, None, args, 0, &mut given);
-    fill::globals(dialect, &given)
+    resolve::globals(dialect, &given)
 }
 
 fn walk(
@@ -240,12 +241,12 @@ fn walk(
     verb: Option<Verb>,
     args: &[OsString],
     from: usize,
-    given: &mut Vec<Given>,
-) -> Result<Vec<usize>, Snag> {
+    given: &mut Vec<ParsedFlag>,
+) -> Result<Vec<usize>, Stop> {
     match dialect {
-        Dialect::Runc => urfave::walk(verb, args, from, given),
-        Dialect::Crun => argp::walk(verb, args, from, given),
-        Dialect::Youki => clap::walk(verb, args, from, given),
+        Dialect::Runc => runc::walk(verb, args, from, given),
+        Dialect::Crun => crun::walk(verb, args, from, given),
+        Dialect::Youki => youki::walk(verb, args, from, given),
     }
 }
 

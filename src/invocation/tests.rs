@@ -1,4 +1,4 @@
-//! One line per command line and what is understood of it; what is said of runc 1.1.5 and crun 1.8.1 was tried on them.
+//! One line per command line and its result; statements about runc 1.1.5 and crun 1.8.1 were tried on them.
 
 mod captured;
 mod changes;
@@ -23,12 +23,12 @@ fn understood(dialect: Dialect, line: &str) -> Invocation {
     }
 }
 
-/// One line that says all that was understood.
+/// The whole result in one line.
 fn summary(reading: &Reading) -> String {
     let call = match reading {
         Reading::Understood(invocation) => invocation,
-        Reading::NotOurs(why) => return format!("not ours: {why}"),
-        Reading::Unclear(why) => return format!("unclear: {why}"),
+        Reading::PassThrough(why) => return format!("not ours: {why}"),
+        Reading::Ambiguous(why) => return format!("unclear: {why}"),
     };
     let mut said = format!("{} id={}", call.verb.word(), call.id.display());
     let mut say = |name: &str, value: Option<&OsStr>| {
@@ -215,7 +215,8 @@ fn what_runc_s_versions_read_differently_is_unclear() {
     ]);
 }
 
-/// A boolean flag draws the word behind it to the front, and what follows it is no flag any more (tried on 1.1.5).
+/// A boolean flag moves the word after it to the front, and what follows is no longer a flag (tried on
+/// 1.1.5).
 #[test]
 fn a_bool_flag_before_the_id_hides_the_flags_behind_it_from_runc() {
     all_read(&[

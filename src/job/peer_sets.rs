@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{Prefixes, ReservedRanges, within};
+use crate::policy::{Prefixes, ReservedRanges, check_bounds};
 use crate::settings::PeerBounds;
 
 /// A member of a job with a namespace of its own.
@@ -35,7 +35,7 @@ pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
 /// Whether an address is allowed as a peer.
 #[must_use]
 pub fn is_allowed(address: IpAddr, bounds: &PeerBounds) -> bool {
-    within(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
+    check_bounds(&IpNet::from(address), bounds).is_ok() && !ReservedRanges::all().has(address)
 }
 
 #[cfg(test)]

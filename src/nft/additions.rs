@@ -108,7 +108,7 @@ mod tests {
             let is = &before.chains[of(&before)].rules;
             let at = of(&table);
             let rules = &mut table.chains[at].rules;
-            // As many as stand behind it now stood behind it before.
+            // It is followed by as many rules now as before.
             let at = place.map_or(rules.len(), |place| rules.len() - (is.len() - place));
             rules.insert(at, rule.to_vec());
         }

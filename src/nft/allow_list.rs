@@ -168,7 +168,7 @@ fn path_mtu(tracked: bool) -> [Vec<Expr>; 2] {
             false => vec![family.address(TRANSPORT, 8 + family.destination), in_set(1, family.peers)],
         };
         let outside = interface(META_IIF, Compare::NotEqual);
-        [protocol(number), family.is(), outside, error, about, vec![Expr::Accept]].concat()
+        [protocol(number), family.matches(), outside, error, about, vec![Expr::Accept]].concat()
     };
     [rule(v4, ICMP, vec![icmp(2), equals(1, &[3, 4])]), rule(v6, ICMPV6, vec![icmp(1), equals(1, &[2])])]
 }
@@ -182,8 +182,8 @@ fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Vec<Expr>> {
         false => vec![],
     };
     let mut rules = vec![
-        [v4.is(), vec![byte(0), compare(Compare::NotEqual, &[0x45]), otherwise.clone()]].concat(),
-        [v6.is(), vec![byte(6), equals(1, &[ROUTING]), otherwise.clone()]].concat(),
+        [v4.matches(), vec![byte(0), compare(Compare::NotEqual, &[0x45]), otherwise.clone()]].concat(),
+        [v6.matches(), vec![byte(6), equals(1, &[ROUTING]), otherwise.clone()]].concat(),
     ];
     rules.extend(tracked.then(ingress::replies));
     rules.push(peer(v4, v4.destination, fib(FIB_DADDR, RTN_UNICAST)));
@@ -195,7 +195,7 @@ fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Vec<Expr>> {
 fn peer(family: &IpFamily, offset: u32, also: Vec<Expr>) -> Vec<Expr> {
     let never = Expr::InSet { register: 1, set: family.never.into(), inverted: true };
     let known = vec![family.address(NETWORK, offset), never, in_set(1, family.peers)];
-    [family.is(), known, also, vec![Expr::Accept]].concat()
+    [family.matches(), known, also, vec![Expr::Accept]].concat()
 }
 
 /// The routing header (RFC 8200, 4.4).

@@ -61,7 +61,7 @@ impl IpFamily {
         Set { name: name.into(), key_type: self.key_type, key_length: self.length, flags, keys, ends }
     }
 
-    pub(crate) fn is(&self) -> Vec<Expr> {
+    pub(crate) fn matches(&self) -> Vec<Expr> {
         vec![meta(META_NFPROTO, 1), equals(1, &[self.nfproto])]
     }
 

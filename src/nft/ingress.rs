@@ -21,7 +21,7 @@ pub(super) fn arriving(ingress: &Ingress) -> Vec<Expr> {
     if let Some(from) = &ingress.from {
         let family = IpFamily::of(from.addr());
         let (first, last) = range_of(from);
-        rule.extend(family.is());
+        rule.extend(family.matches());
         rule.push(family.address(NETWORK, family.source));
         rule.extend([compare(Compare::AtLeast, &octets(&first)), compare(Compare::AtMost, &octets(&last))]);
     }

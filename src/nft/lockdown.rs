@@ -41,7 +41,7 @@ fn neighbours() -> Vec<Expr> {
     let hop_limit = Expr::Payload { base: NETWORK, offset: 7, length: 1, register: 1 };
     let types = [compare(Compare::AtLeast, &[135]), compare(Compare::AtMost, &[136])];
     let [_, v6] = &FAMILIES;
-    [&protocol(ICMPV6)[..], &v6.is(), &[hop_limit, equals(1, &[255]), icmp(1)], &types, &[Expr::Accept]]
+    [&protocol(ICMPV6)[..], &v6.matches(), &[hop_limit, equals(1, &[255]), icmp(1)], &types, &[Expr::Accept]]
         .concat()
 }
 

@@ -137,12 +137,12 @@ const SETS: [SetKind; 4] = [
     ("foreign4", concat_type(&[7, 12, 13]), 12, |set| {
         let [v4, _] = &FAMILIES;
         let key = [v4.address(NETWORK, v4.destination), meta(META_L4PROTO, 9), port(10), in_set(1, set)];
-        [&v4.is(), &key[..]].concat()
+        [&v4.matches(), &key[..]].concat()
     }),
     ("foreign6", concat_type(&[8, 12, 13]), 24, |set| {
         let [_, v6] = &FAMILIES;
         let key = [v6.address(NETWORK, v6.destination), meta(META_L4PROTO, 2), port(13), in_set(1, set)];
-        [&v6.is(), &key[..]].concat()
+        [&v6.matches(), &key[..]].concat()
     }),
     ("foreign_any", concat_type(&[12, 13]), 8, |set| vec![meta(META_L4PROTO, 1), port(9), in_set(1, set)]),
     ("foreign_protocols", 12, 1, |set| vec![meta(META_L4PROTO, 1), in_set(1, set)]),
@@ -170,7 +170,7 @@ fn key_of(foreign: &ForeignSocket) -> Option<(usize, Vec<u8>)> {
 
 fn to_engine_dns() -> Vec<Expr> {
     let [v4, _] = &FAMILIES;
-    [v4.is(), vec![v4.address(NETWORK, v4.destination), equals(1, &ENGINE_DNS.octets())]].concat()
+    [v4.matches(), vec![v4.address(NETWORK, v4.destination), equals(1, &ENGINE_DNS.octets())]].concat()
 }
 
 pub(super) fn refuse() -> Expr {

@@ -30,11 +30,11 @@ const INGRESS_LIMIT: usize = 64;
 /// The most peers of one container, as written; a kernel's set holds as many.
 pub const PEERS_LIMIT: usize = 16384;
 
-/// Reads what stays open for an isolated container: what its annotations ask for, and what the settings open
-/// where it has none of that name.
+/// The openings of an isolated container: those of its annotations, and for each annotation that it does not
+/// have those of the settings.
 ///
 /// # Errors
-/// It cannot be meant, or the settings do not allow it.
+/// An annotation is invalid, or the settings do not allow it.
 pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openings, String> {
     let mut asked = default_openings(settings)?;
     let named = |key| move |why| format!("annotation {key}: {why}");
@@ -54,10 +54,10 @@ pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openi
     Ok(asked)
 }
 
-/// Reads what the settings open by themselves.
+/// The openings that the settings give by default.
 ///
 /// # Errors
-/// It cannot be meant, or is not within their own bounds; the message names the key.
+/// A value is invalid, or not within the bounds of the settings; the message names the key.
 pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
     let given = &settings.openings;
     let named = |key| move |why| format!("openings.{key}: {why}");
@@ -72,10 +72,10 @@ pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
     })
 }
 
-/// Reads a comma-separated list of peers within bounds.
+/// Parses a comma-separated list of peers and checks their bounds.
 ///
 /// # Errors
-/// An item cannot be meant or is out of bounds; there is none, or too many.
+/// An item is invalid or out of bounds; the list is empty or too long.
 pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Prefixes, String> {
     let reserved = ReservedRanges::all();
     items(list, PEERS_LIMIT)?.into_iter().map(|item| peer(item, bounds, reserved)).collect()
@@ -83,12 +83,12 @@ pub fn peers(list: &str, bounds: &PeerBounds) -> Result<Prefixes, String> {
 
 fn peer(item: &str, bounds: &PeerBounds, reserved: &ReservedRanges) -> Result<IpNet, String> {
     let prefix = prefix(item, reserved)?;
-    within(&prefix, bounds).map_err(|why| format!("{} {why}", shown(item)))?;
+    check_bounds(&prefix, bounds).map_err(|why| format!("{} {why}", shown(item)))?;
     Ok(prefix)
 }
 
 /// Whether the settings let this prefix be a peer; the error says why not.
-pub fn within(prefix: &IpNet, bounds: &PeerBounds) -> Result<(), String> {
+pub fn check_bounds(prefix: &IpNet, bounds: &PeerBounds) -> Result<(), String> {
     let widest = bounds.widest_like(prefix);
     if prefix.prefix_len() < widest {
         return Err(format!("is wider than /{widest}, the widest that the settings allow (peers.widest)"));
@@ -134,7 +134,7 @@ fn port(item: &str, reserved: &ReservedRanges) -> Result<Ingress, String> {
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let number = |text: &str| match decimal::<u16>(text).filter(|port| *port > 0) {
         Some(port) => Ok(port),
-        None => Err(format!("{quoted}: {} is no port; ports go from 1 to 65535", shown(text))),
+        None => Err(format!("{quoted}: {} is not a valid port; ports go from 1 to 65535", shown(text))),
     };
     let (first, last) = (number(first)?, number(last)?);
     if first > last {
@@ -143,7 +143,7 @@ fn port(item: &str, reserved: &ReservedRanges) -> Result<Ingress, String> {
     Ok(Ingress { protocol, first, last, from })
 }
 
-/// An address or a prefix that somebody outside can have.
+/// An address or a prefix that a host on a network can have.
 fn prefix(item: &str, reserved: &ReservedRanges) -> Result<IpNet, String> {
     let quoted = shown(item);
     let (address, length) = match item.split_once('/') {

@@ -17,10 +17,10 @@ pub enum Decision {
     Refuse(String),
 }
 
-/// Decides by the container's annotations and the host's settings. Refused are: a switch that says neither
-/// yes nor no, an annotation that is given twice, or is nearly one of ours and none, a container that the
-/// settings refuse, openings that cannot be meant or that the settings do not allow, and openings where
-/// nothing was said of isolation.
+/// Decides by the container's annotations and the host's settings. Refused are: a switch that is neither true
+/// nor false, an annotation that is given twice or is a misspelling of one of ours, a container that the
+/// settings refuse, openings that are invalid or not allowed by the settings, and openings of a container
+/// without the switch.
 #[must_use]
 pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
     verdict(settings, annotations).unwrap_or_else(Decision::Refuse)

@@ -52,15 +52,15 @@ pub const NAMESPACE: [(&str, &str); 3] = [
 const OF_A_POD: [(&str, &[&str]); 2] =
     [("io.kubernetes.cri.container-type", &["sandbox", "container"]), ("io.container.manager", &["cri-o"])];
 
-/// Reads the name of a job.
+/// Parses the name of a job.
 ///
 /// # Errors
-/// It is not one.
+/// It is not a valid name.
 pub(super) fn name(name: &str) -> Result<Job, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "._/:-".contains(c);
     if name.is_empty() || name.len() > LIMIT || !name.chars().all(known) {
         return Err(format!(
-            "{} is no name of a job: 1 to {LIMIT} letters, digits and . _ / : -",
+            "{} is not a valid name of a job: 1 to {LIMIT} letters, digits and . _ / : -",
             shown(name)
         ));
     }

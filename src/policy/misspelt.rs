@@ -4,21 +4,20 @@
 use super::annotations::{INGRESS, JOB, PEERS};
 use super::{Annotation, SWITCH, only};
 
-/// Every annotation that containers have of us.
+/// Every annotation of ours that a container can have.
 pub const ANNOTATIONS: [&str; 4] = [SWITCH, INGRESS, PEERS, JOB];
 
-/// Those that mean something in an isolated container only.
+/// Those that have a meaning only for an isolated container.
 const OF_THE_ISOLATED: [&str; 3] = [INGRESS, PEERS, JOB];
 
-/// How a name of ours begins, once only its letters and digits are left, and what is easily written in its
-/// place.
+/// The beginnings of our names, reduced to letters and digits, and a common misspelling of them.
 const BEGINNINGS: [&[u8]; 2] = [b"ioociisolate", b"ociisolate"];
 
-/// Looks for names that were meant to be one of [`ANNOTATIONS`]: in another case, with other separators or
-/// blanks, or under our prefix. The `further` ones are the operator's own.
+/// Refuses misspellings of [`ANNOTATIONS`]: another case, other separators or blanks, or an unknown name
+/// under our prefix. The `further` ones are the operator's own.
 ///
 /// # Errors
-/// There is one; the message has the right spelling.
+/// There is one; the message suggests the right spelling.
 pub(crate) fn misspelt<'a>(
     annotations: &[Annotation],
     further: impl Iterator<Item = &'a str> + Clone,
@@ -35,10 +34,10 @@ pub(crate) fn misspelt<'a>(
     Ok(())
 }
 
-/// Refuses openings of a container that nobody asked to be isolated.
+/// Refuses openings of a container that is not isolated.
 ///
 /// # Errors
-/// There is an annotation that asks for one.
+/// It has an annotation that asks for one.
 pub(crate) fn without_switch(annotations: &[Annotation]) -> Result<(), String> {
     for name in OF_THE_ISOLATED {
         if only(annotations, name)?.is_some() {
@@ -59,7 +58,7 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
-/// The one of [`ANNOTATIONS`] that takes the fewest changes, if those are few.
+/// The one of [`ANNOTATIONS`] with the smallest edit distance, if that is small.
 fn closest(name: &str) -> Option<&'static str> {
     let written: Vec<u8> = letters(name).take(64).collect();
     let distances = ANNOTATIONS.iter().map(|known| {
@@ -69,7 +68,7 @@ fn closest(name: &str) -> Option<&'static str> {
     distances.min().filter(|(distance, _)| *distance <= 4).map(|(_, known)| known)
 }
 
-/// How many letters have to be added, dropped or replaced (Levenshtein).
+/// The Levenshtein distance: letters to add, drop or replace.
 fn distance(one: &[u8], other: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {
@@ -84,7 +83,7 @@ fn distance(one: &[u8], other: &[u8]) -> usize {
     row[other.len()]
 }
 
-/// As it was written, unless that would not be one plain word.
+/// The name as written if it is one plain word, else quoted and shortened.
 fn shown(name: &str) -> String {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic()) && name.len() <= 128;
     if is_plain { name.to_owned() } else { format!("{:?}", name.chars().take(128).collect::<String>()) }

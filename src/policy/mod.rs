@@ -12,7 +12,7 @@ mod reserved;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, default_openings, openings, peers, within};
+pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, check_bounds, default_openings, openings, peers};
 pub use decide::{Decision, decide};
 pub use job::{Job, NAMESPACE};
 pub use misspelt::ANNOTATIONS;
@@ -39,7 +39,7 @@ pub struct Annotation<'a> {
 /// What an isolated container gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Who asked for it, for the report.
+    /// What asked for isolation, for the report.
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
@@ -49,7 +49,7 @@ pub struct Policy {
     pub families: Vec<Family>,
     /// What stays open for it.
     pub openings: Openings,
-    /// The host's answers where they are not the rules' own.
+    /// The answers of the settings that differ from the rules' defaults.
     pub answers: BTreeMap<String, Answer>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn only<'a>(annotations: &'a [Annotation], name: &str) -> Result<Opti
     }
 }
 
-/// As it was written, as far as it fits a line.
+/// Quoted, and shortened to fit a line.
 fn shown(item: &str) -> String {
     match item.char_indices().nth(64) {
         Some((end, _)) => format!("{:?}...", &item[..end]),
@@ -81,7 +81,7 @@ fn shown(item: &str) -> String {
     }
 }
 
-/// Whether the whole text matches the pattern, in which `*` stands for any characters, also none.
+/// Whether the whole text matches the pattern, in which `*` matches any number of characters.
 #[must_use]
 pub fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');

@@ -1,5 +1,5 @@
-//! What an isolated container may still talk to: ports that are answered, and peers. Data only; the words in which
-//! it is asked for, and how far the settings let anybody go, are read elsewhere.
+//! Openings: the ports and peers that stay reachable for an isolated container. Data only; the annotations
+//! and the bounds of the settings are parsed elsewhere.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use super::prefixes::Prefixes;
 
-/// Everything that stays open for one container. Nothing, for most.
+/// The openings of one container; none, for most.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Openings {
@@ -25,13 +25,13 @@ pub struct Openings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ingress {
-    /// Of which protocol.
+    /// The protocol.
     pub protocol: Protocol,
     /// The first port, at least 1.
     pub first: u16,
     /// The last port, not below the first.
     pub last: u16,
-    /// By whom only; anybody by default.
+    /// The only clients; all by default.
     pub from: Option<IpNet>,
 }
 
@@ -51,14 +51,14 @@ impl Openings {
         self.ingress.is_empty() && !self.has_peers()
     }
 
-    /// Whether the container may talk to somebody by itself.
+    /// Whether the container may start connections.
     #[must_use]
     pub fn has_peers(&self) -> bool {
         !self.peers.is_empty() || self.job.is_some()
     }
 }
 
-/// As it is written in an annotation.
+/// In the syntax of the annotation.
 impl fmt::Display for Ingress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.first)?;

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 /// A prefix, and what it is.
 type Reserved = (&'static str, &'static str);
 
-/// Addresses that do not name one neighbour, or lead somewhere else (IANA special-purpose registries, RFC 6890).
+/// Addresses that do not identify one neighbour, or are routed elsewhere (IANA special-purpose registries,
+/// RFC 6890).
 const SPECIAL: [Reserved; 14] = [
     ("0.0.0.0/8", "unspecified"),
     ("127.0.0.0/8", "loopback"),
@@ -18,7 +19,7 @@ const SPECIAL: [Reserved; 14] = [
     ("::/128", "unspecified"),
     ("::1/128", "loopback"),
     ("::ffff:0:0/96", "an IPv4 address in the form of IPv6"),
-    // RFC 6052, RFC 8215, RFC 3056: translators and tunnels, behind which all of IPv4 is.
+    // RFC 6052, RFC 8215, RFC 3056: translators and tunnels that reach all of IPv4.
     ("64:ff9b::/96", "NAT64"),
     ("64:ff9b:1::/48", "NAT64"),
     ("2002::/16", "6to4"),
@@ -43,7 +44,8 @@ const METADATA: [Reserved; 5] = [
 pub struct ReservedRanges(Vec<(IpNet, &'static str)>);
 
 impl ReservedRanges {
-    /// All of them. They are parsed once: in a job of 100, 20,000 addresses are held against them at each change.
+    /// All of them. They are parsed once: in a job of 100, 20,000 addresses are checked against them at each
+    /// change.
     #[must_use]
     pub fn all() -> &'static Self {
         static ALL: LazyLock<ReservedRanges> = LazyLock::new(|| {
@@ -59,7 +61,7 @@ impl ReservedRanges {
         self.0.iter().find(|(never, _)| never.contains(prefix) || prefix.contains(never)).copied()
     }
 
-    /// Whether it is one address of them.
+    /// Whether the address is in one of them.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|(never, _)| never.contains(&address))

@@ -1,15 +1,15 @@
-//! `devices` and `device-access`: the container has the devices that every container has, GPUs and accelerators,
-//! `/dev/kvm` and `/dev/fuse`, and no other. Others lead out (vsock, vhost, tun, InfiniBand, modems, consoles of the
+//! `devices` and `device-access`: the container has the default devices, GPUs and accelerators, `/dev/kvm`
+//! and `/dev/fuse`, and no other. Others lead out (vsock, vhost, tun, InfiniBand, modems, consoles of the
 //! hypervisor) or to the machine itself (memory, ports, disks, kernel messages).
 //!
-//! What a device is is told by its number and the driver that owns the number, never by its name in the container.
+//! A device is identified by its number and the driver of that number, never by its name in the container.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Device, DeviceAccess, Edit, Pointer, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Device, DeviceAccess, Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const NODES: Rule = Rule {
@@ -20,9 +20,9 @@ pub(super) const NODES: Rule = Rule {
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
     plan: plan_nodes,
-    holds: |view, subject| match nodes(view, subject).first() {
+    holds: |view, context| match nodes(view, context).first() {
         None => Ok(()),
-        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", says(device, subject)))),
+        Some((_, device)) => Err(Violation::of(&NODES, format!("{}; {REMEDY}", describe(device, context)))),
     },
 };
 
@@ -34,12 +34,12 @@ pub(super) const ACCESS: Rule = Rule {
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan: plan_access,
-    holds: |view, subject| {
+    holds: |view, context| {
         if !begins_with_nothing(view) {
             return Err(Violation::of(&ACCESS, "the list does not begin with denying all devices"));
         }
-        let against = access(view, subject).into_iter().chain(consoles(view)).next();
-        against.map_or(Ok(()), |(_, entry)| Err(Violation::of(&ACCESS, drop_it(entry, subject))))
+        let against = access(view, context).into_iter().chain(consoles(view)).next();
+        against.map_or(Ok(()), |(_, entry)| Err(Violation::of(&ACCESS, drop_it(entry, context))))
     },
 };
 
@@ -51,13 +51,14 @@ const LIST: [&str; 3] = ["linux", "resources", "devices"];
 /// null, zero, full, random, urandom: the same everywhere.
 const MEMORY: [(i64, i64); 5] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)];
 
-/// tty, ptmx: as nodes of the container's own they lead to its own terminals (pty(7); Linux, devpts.rst).
+/// tty, ptmx: as nodes in the container they lead to its own terminals (pty(7); Linux, devpts.rst).
 const TERMINALS: [(i64, i64); 2] = [(5, 0), (5, 2)];
 
-/// The machine's console, whoever makes the node. The container's own `/dev/console` is a pseudo terminal.
+/// The machine's console, whatever made the node. The container's own `/dev/console` is a pseudo terminal.
 const CONSOLE: (i64, i64) = (5, 1);
 
-/// Drivers of character devices that compute, and the two of `misc` that virtualise and serve files from inside.
+/// Drivers of compute devices, and the two of `misc` for virtual machines and for file systems served from
+/// inside.
 const DRIVERS: [&str; 13] = [
     "accel",
     "drm",
@@ -74,7 +75,7 @@ const DRIVERS: [&str; 13] = [
     "nvidiactl",
 ];
 
-/// Whether a number is one of the default devices', whose driver need not be known.
+/// Whether a number is one of the default devices, whose driver need not be known.
 #[must_use]
 pub fn is_default(major: i64, minor: i64) -> bool {
     let number = (major, minor);
@@ -90,13 +91,13 @@ fn is_driven(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
     drivers.get(&(kind, major, minor)).is_some_and(|driver| DRIVERS.contains(&driver.as_str()))
 }
 
-/// Whether a device of this type (`c`, `b`) and number is one that is found in any container.
+/// Whether a device of this type (`c`, `b`) and number is allowed in any container.
 #[must_use]
 pub fn is_usual(kind: char, major: i64, minor: i64, drivers: &Drivers) -> bool {
     kind == 'c' && (is_default(major, minor) || is_driven(kind, major, minor, drivers))
 }
 
-/// Whether a character device of the machine may be mounted: its terminals are others' terminals.
+/// Whether a character device of the machine may be mounted; not its terminals, which are in use by others.
 pub(super) fn is_usual_source(major: i64, minor: i64, drivers: &Drivers) -> bool {
     MEMORY.contains(&(major, minor)) || is_driven('c', major, minor, drivers)
 }
@@ -106,19 +107,19 @@ fn kind_of(word: &str) -> char {
     if word == "u" { 'c' } else { word.chars().next().unwrap_or('a') }
 }
 
-fn nodes<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Device)> {
+fn nodes<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Device)> {
     let list = view.linux.as_ref().and_then(|linux| linux.devices.as_deref()).unwrap_or_default();
     let usual = |device: &Device| match (kind_of(&device.kind), device.major, device.minor) {
         ('p', ..) => true,
         ('c', Some(major), Some(minor)) => {
-            is_own((major, minor)) || is_driven('c', major, minor, &subject.world.drivers)
+            is_own((major, minor)) || is_driven('c', major, minor, &context.host.drivers)
         }
         _ => false,
     };
     list.iter().enumerate().filter(|(_, device)| !usual(device)).collect()
 }
 
-/// What is known of drivers that are not let in, for whoever decides to let them in.
+/// What drivers that are refused give access to, for operators who consider allowing them.
 const NOTES: &[(&str, &str)] = &[
     ("gdrdrv", "GDRCopy, which maps memory of the container's own GPUs"),
     ("infiniband_verbs", "RDMA, InfiniBand or EFA: a network of its own"),
@@ -131,9 +132,9 @@ const NOTES: &[(&str, &str)] = &[
 
 const REMEDY: &str = "drop --device, or set [rules] devices = \"allow\"";
 
-fn says(device: &Device, subject: &Subject) -> String {
+fn describe(device: &Device, context: &RuleContext) -> String {
     let (major, minor) = (device.major.unwrap_or(-1), device.minor.unwrap_or(-1));
-    let driver = subject.world.drivers.get(&(kind_of(&device.kind), major, minor));
+    let driver = context.host.drivers.get(&(kind_of(&device.kind), major, minor));
     let driver = driver.map_or("unknown", String::as_str);
     let note = NOTES.iter().find(|(known, _)| *known == driver).map(|(_, note)| *note);
     let note = note.or(((major, minor) == CONSOLE).then_some("the machine's console"));
@@ -141,13 +142,13 @@ fn says(device: &Device, subject: &Subject) -> String {
     format!("{} is {} {major}:{minor} (driver {driver}{note})", device.path.display(), device.kind)
 }
 
-fn plan_nodes(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan_nodes(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, device): (usize, &Device)| Edit {
         at: Pointer::to(&["linux", "devices"]).item(index),
-        change: Change::Remove,
-        says: format!("removed {}", says(device, subject)),
+        op: EditOp::Remove,
+        description: format!("removed {}", describe(device, context)),
     };
-    Ok(nodes(view, subject).into_iter().map(edit).collect())
+    Ok(nodes(view, context).into_iter().map(edit).collect())
 }
 
 fn list<'v>(view: &'v View) -> &'v [DeviceAccess] {
@@ -174,26 +175,26 @@ fn begins_with_nothing(view: &View) -> bool {
     })
 }
 
-/// Whether an entry allows to read or write usual devices only. Making a node (`m`) is not opening it.
+/// Whether an entry allows reading and writing of allowed devices only. Making a node (`m`) does not open it.
 fn is_usual_access(entry: &DeviceAccess, drivers: &Drivers) -> bool {
     match (entry.major, entry.minor) {
         _ if !entry.allow || !access_of(entry).contains(['r', 'w']) => true,
         (Some(major), minor) if major >= 0 => match minor.filter(|minor| *minor >= 0) {
             Some(minor) => is_usual(type_of(entry), major, minor, drivers),
-            // A whole major: of pseudo terminals, or of a driver that owns it whole.
+            // A whole major number: of pseudo terminals, or of a driver that owns all of it.
             None => major != 10 && is_usual(type_of(entry), major, -1, drivers),
         },
         _ => false,
     }
 }
 
-fn access<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v DeviceAccess)> {
+fn access<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v DeviceAccess)> {
     let all = list(view).iter().enumerate();
-    all.filter(|(_, entry)| !is_usual_access(entry, &subject.world.drivers)).collect()
+    all.filter(|(_, entry)| !is_usual_access(entry, &context.host.drivers)).collect()
 }
 
-/// Entries that allow the machine's console. Engines have one among those of every container, from when `/dev/console` was
-/// a node, and with CAP_MKNOD, which they give as well, a process makes that node.
+/// Entries that allow the machine's console. Engines give one to every container, from times when
+/// `/dev/console` was a device node, and also CAP_MKNOD, with which a process can make that node.
 fn consoles<'v>(view: &'v View) -> impl Iterator<Item = (usize, &'v DeviceAccess)> {
     let is_console = |entry: &DeviceAccess| {
         entry.allow
@@ -204,7 +205,7 @@ fn consoles<'v>(view: &'v View) -> impl Iterator<Item = (usize, &'v DeviceAccess
     list(view).iter().enumerate().filter(move |(_, entry)| is_console(entry))
 }
 
-/// What `entry`, which a device control group lists as allowed, allows beyond usual devices.
+/// What `entry`, allowed in a device control group, allows beyond the allowed devices.
 #[must_use]
 pub fn allowed_against(entry: &DeviceAccess, drivers: &Drivers) -> Option<String> {
     (!is_usual_access(entry, drivers)).then(|| allows(entry, drivers))
@@ -218,27 +219,27 @@ fn allows(entry: &DeviceAccess, drivers: &Drivers) -> String {
     format!("{kind} {major}:{minor} {} is allowed (driver {driver})", access_of(entry))
 }
 
-fn drop_it(entry: &DeviceAccess, subject: &Subject) -> String {
-    let allows = allows(entry, &subject.world.drivers);
+fn drop_it(entry: &DeviceAccess, context: &RuleContext) -> String {
+    let allows = allows(entry, &context.host.drivers);
     format!("{allows}; drop --device, --privileged, or set [rules] device-access = \"allow\"")
 }
 
-fn plan_access(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let found = access(view, subject);
-    if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&subject.policy), found.first()) {
-        return Err(Violation::of(&ACCESS, drop_it(entry, subject)));
+fn plan_access(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let found = access(view, context);
+    if let (Answer::Refuse, Some((_, entry))) = (ACCESS.answer(&context.policy), found.first()) {
+        return Err(Violation::of(&ACCESS, drop_it(entry, context)));
     }
     let edit = |(index, entry): (usize, &DeviceAccess)| Edit {
         at: Pointer::to(&LIST).item(index),
-        change: Change::Remove,
-        says: format!("removed the entry by which {}", allows(entry, &subject.world.drivers)),
+        op: EditOp::Remove,
+        description: format!("removed the entry by which {}", allows(entry, &context.host.drivers)),
     };
     let mut edits: Vec<Edit> = found.into_iter().chain(consoles(view)).map(edit).collect();
     if !begins_with_nothing(view) {
         edits.push(Edit {
             at: Pointer::to(&LIST),
-            change: Change::Prepend(json!({"allow": false, "access": "rwm"})),
-            says: "denied all devices that are not allowed by name".into(),
+            op: EditOp::Prepend(json!({"allow": false, "access": "rwm"})),
+            description: "denied all devices that are not allowed by name".into(),
         });
     }
     Ok(edits)

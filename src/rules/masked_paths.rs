@@ -1,11 +1,11 @@
-//! `masked-paths` and `core-dumps`: what the kernel shows of the whole machine cannot be read, what configures it cannot
-//! be written, and a crash starts no program on the host. A container's root is the machine's root without a user
-//! namespace: file permissions do not keep it from `/proc/sys/kernel/core_pattern`.
+//! `masked-paths` and `core-dumps`: kernel files about the whole machine cannot be read, those that configure
+//! it cannot be written, and a crash starts no program on the host. Without a user namespace a container's
+//! root is the machine's root, and file permissions do not keep it from `/proc/sys/kernel/core_pattern`.
 
 use serde_json::json;
 
-use super::{CoreDumps, RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use super::{CoreDumps, RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 use oci_spec::runtime::LinuxNamespaceType;
 
@@ -17,9 +17,9 @@ pub(super) const RULE: Rule = Rule {
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan,
-    holds: |view, subject| match plan(view, subject)?.first() {
+    holds: |view, context| match plan(view, context)?.first() {
         None => Ok(()),
-        Some(edit) => Err(Violation::of(&RULE, format!("not so yet: {}", edit.says))),
+        Some(edit) => Err(Violation::of(&RULE, format!("not so yet: {}", edit.description))),
     },
 };
 
@@ -31,13 +31,13 @@ pub(super) const CORE_DUMPS: Rule = Rule {
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan: plan_core_dumps,
-    holds: |view, subject| match plan_core_dumps(view, subject)?.first() {
+    holds: |view, context| match plan_core_dumps(view, context)?.first() {
         None => Ok(()),
         Some(_) => Err(Violation::of(&CORE_DUMPS, "a program of the host gets core dumps")),
     },
 };
 
-/// What cannot be read, as `runc spec` and moby (oci/defaults.go) have it.
+/// Paths that cannot be read, as in `runc spec` and moby (oci/defaults.go).
 pub const MASKED: [&str; 10] = [
     "/proc/acpi",
     "/proc/asound",
@@ -51,18 +51,18 @@ pub const MASKED: [&str; 10] = [
     "/sys/firmware",
 ];
 
-/// What cannot be written.
+/// Paths that cannot be written.
 pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let linux = view.linux.as_ref();
     let masked = linux.and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let readonly = linux.and_then(|linux| linux.readonly_paths.as_deref()).unwrap_or_default();
     let among = |list: &[String], path: &str| list.iter().any(|item| item == path);
-    let append = |member, path: &str, says| Edit {
+    let append = |member, path: &str, description| Edit {
         at: Pointer::to(&["linux", member]),
-        change: Change::Append(json!(path)),
-        says,
+        op: EditOp::Append(json!(path)),
+        description,
     };
     let mut edits = Vec::new();
     for path in MASKED.into_iter().filter(|path| !among(masked, path)) {
@@ -72,47 +72,48 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
         edits.push(append("readonlyPaths", path, format!("made {path} read-only")));
     }
     for (index, mount) in view.mounts.iter().flatten().enumerate().filter(|(_, mount)| is_writable(mount)) {
-        if !reaches_the_machine(mount, view, subject) {
+        if !reaches_the_machine(mount, view, context) {
             continue;
         }
         edits.push(Edit {
             at: Pointer::to(&["mounts"]).item(index).member("options"),
-            change: Change::Append(json!("ro")),
-            says: format!("made {} read-only", &*mount.destination),
+            op: EditOp::Append(json!("ro")),
+            description: format!("made {} read-only", &*mount.destination),
         });
     }
     Ok(edits)
 }
 
-/// Runtimes take the last of `ro` and `rw`.
+/// To runtimes the last of `ro` and `rw` counts.
 fn is_writable(mount: &Mount) -> bool {
     let mut words = mount.options.iter().flatten().map(|option| &**option);
     words.rfind(|word| matches!(*word, "ro" | "rw")) != Some("ro")
 }
 
-/// In a user namespace that confines, these files belong to nobody; in a cgroup namespace the container sees its own groups only.
-fn reaches_the_machine(mount: &Mount, view: &View, subject: &Subject) -> bool {
+/// In a confining user namespace these files have no owner in the namespace; in a cgroup namespace the
+/// container sees only its own groups.
+fn reaches_the_machine(mount: &Mount, view: &View, context: &RuleContext) -> bool {
     let own_cgroups = || {
         let namespaces =
             view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
         namespaces.iter().any(|n| n.typ() == LinuxNamespaceType::Cgroup && n.path().is_none())
     };
     match mount.kind.as_deref() {
-        Some("sysfs") => !subject.world.confined,
-        Some("cgroup" | "cgroup2") => !subject.world.confined && !own_cgroups(),
+        Some("sysfs") => !context.host.confined,
+        Some("cgroup" | "cgroup2") => !context.host.confined && !own_cgroups(),
         _ => false,
     }
 }
 
-/// core(5): a program in core_pattern is started whatever the limit, but for the limit of 1 byte (fs/coredump.c).
+/// core(5): a program in core_pattern is started with any limit but that of 1 byte (fs/coredump.c).
 pub const LIMIT: u64 = 1;
 
-/// No limit keeps the kernel from handing memory to a socket (fs/coredump.c, since Linux 6.16).
+/// No limit keeps the kernel from sending the memory to a socket (fs/coredump.c, since Linux 6.16).
 ///
 /// # Errors
 /// The machine's core_pattern is a socket.
-pub fn check_core_dumps(subject: &Subject) -> Result<(), Violation> {
-    if subject.world.core_dumps != CoreDumps::Socket || CORE_DUMPS.answer(&subject.policy) == Answer::Allow {
+pub fn check_core_dumps(context: &RuleContext) -> Result<(), Violation> {
+    if context.host.core_dumps != CoreDumps::Socket || CORE_DUMPS.answer(&context.policy) == Answer::Allow {
         return Ok(());
     }
     Err(Violation::of(
@@ -122,9 +123,9 @@ pub fn check_core_dumps(subject: &Subject) -> Result<(), Violation> {
     ))
 }
 
-fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    check_core_dumps(subject)?;
-    let to_program = subject.world.core_dumps == CoreDumps::Program;
+fn plan_core_dumps(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    check_core_dumps(context)?;
+    let to_program = context.host.core_dumps == CoreDumps::Program;
     let Some(process) = view.process.as_ref().filter(|_| to_program) else {
         return Ok(Vec::new());
     };
@@ -141,14 +142,15 @@ fn plan_core_dumps(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violatio
     let list = || Pointer::to(&["process", "rlimits"]);
     let remove = |(index, _): &(usize, _)| Edit {
         at: list().item(*index),
-        change: Change::Remove,
-        says: "removed the limit for core dumps".into(),
+        op: EditOp::Remove,
+        description: "removed the limit for core dumps".into(),
     };
     let mut edits: Vec<Edit> = of_core.iter().map(remove).collect();
     edits.push(Edit {
         at: list(),
-        change: Change::Append(json!({"type": "RLIMIT_CORE", "hard": LIMIT, "soft": LIMIT})),
-        says: "set the limit for core dumps to 1, which keeps the host's program from being started".into(),
+        op: EditOp::Append(json!({"type": "RLIMIT_CORE", "hard": LIMIT, "soft": LIMIT})),
+        description: "set the limit for core dumps to 1, which keeps the host's program from being started"
+            .into(),
     });
     Ok(edits)
 }

@@ -1,10 +1,10 @@
 //! The policy of the product: one file per promise, and [`RULES`], the list of all of them. Reading the list is
 //! reading the policy.
 //!
-//! A rule looks at a document and says which edits make its promise true (`plan`), and it looks at any document and
-//! says whether the promise is true there (`holds`). It mustn't do anything else: no file, no system call. What it
-//! has to know of the world is in [`Subject`]. To add a rule: one file, one line in the list, its section in
-//! docs/rules.md; tests/rules/ walks the list and refuses a rule without documentation.
+//! For a document, a rule plans the edits that make its promise true (`plan`); for any document, it checks
+//! whether the promise is true (`holds`). Must not do anything else: no file, no system call. What else it
+//! needs to know is in [`RuleContext`]. To add a rule: one file, one line in the list, its section in
+//! docs/rules.md; tests/rules/ fails for a rule without documentation.
 
 pub mod capabilities;
 pub mod credentials;
@@ -14,7 +14,7 @@ mod mount;
 pub mod mounts;
 mod namespace;
 mod namespaces;
-mod plain_names;
+mod path_names;
 pub mod runtime_annotations;
 mod seal_hook;
 pub mod seccomp;
@@ -32,30 +32,29 @@ use crate::settings::Answer;
 pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
-pub use mounts::{Source, Sources};
+pub use mounts::{MountSource, MountSources};
 pub use namespace::{Network, RequestedNetwork, of_a_pinned_pod, requested_network};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, HOOK_FLAGS, SEAL_FLAG, SealHook};
 
 /// One promise.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// What errors, reports and settings call it.
+    /// Its name in errors, reports and settings.
     pub name: &'static str,
     /// The promise, in a sentence.
     pub promise: &'static str,
-    /// Where that is from: a section of a specification, a kernel document, a CVE.
+    /// The source: a section of a specification, a kernel document, a CVE.
     pub reference: &'static str,
-    /// Whether the rule is about the process, and so about `exec` too.
+    /// Whether the rule is about the process, and so applies to `exec` too.
     pub process: bool,
-    /// What the rule does about something that stands against it: first the default, then what the settings may choose
-    /// instead.
+    /// What the rule can do about a violation: the default first, then the alternatives for the settings.
     pub answers: &'static [Answer],
-    /// Who refuses a document when the answer is [`Answer::Refuse`].
+    /// Which function refuses a document when the answer is [`Answer::Refuse`].
     pub refused_by: RefusedBy,
-    /// The edits that make the promise true; none where it is.
-    pub plan: fn(&View, &Subject) -> Result<Vec<Edit>, Violation>,
+    /// The edits that make the promise true; none if it is.
+    pub plan: fn(&View, &RuleContext) -> Result<Vec<Edit>, Violation>,
     /// Whether the promise is true.
-    pub holds: fn(&View, &Subject) -> Result<(), Violation>,
+    pub holds: fn(&View, &RuleContext) -> Result<(), Violation>,
 }
 
 /// Which function of a rule refuses a document when its answer is [`Answer::Refuse`].
@@ -68,7 +67,7 @@ pub enum RefusedBy {
 }
 
 /// The plan of a rule that has no edits.
-fn no_edits(_: &View, _: &Subject) -> Result<Vec<Edit>, Violation> {
+fn no_edits(_: &View, _: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(Vec::new())
 }
 
@@ -96,7 +95,7 @@ pub const RULES: &[Rule] = &[
     masked_paths::RULE,
     masked_paths::CORE_DUMPS,
     sysctl::RULE,
-    plain_names::RULE,
+    path_names::RULE,
     runtime_annotations::RULE,
     credentials::RULE,
     credentials::mounts::RULE,
@@ -105,50 +104,51 @@ pub const RULES: &[Rule] = &[
     seal_hook::RULE,
 ];
 
-/// What rules are applied to, besides the document.
+/// The input of rules besides the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// What was asked for.
+pub struct RuleContext {
+    /// The policy for this container.
     pub policy: Policy,
     /// What becomes of the network that the document asks for.
     pub network: Network,
-    /// What was looked up on this machine.
-    pub world: World,
-    /// The hooks: those that seal and forget, for `run` and `restore`, which leave no room between create and start; and
-    /// the one that closes a new namespace that will be opened in part.
+    /// Facts about this machine.
+    pub host: HostFacts,
+    /// The hooks: those that seal and forget, for `run` and `restore`, which have no `start`; and the one
+    /// that locks down a new namespace that will get an allow-list.
     pub hook: Option<SealHook>,
 }
 
-/// What rules have to know of the machine; looked up by [`crate::bundle`], since rules look at nothing but documents.
+/// Facts about the machine that rules need; collected by [`crate::prepare`], since rules read nothing but
+/// documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct World {
-    /// Whose the pid namespace is that the document names by path, if it does.
+pub struct HostFacts {
+    /// The owner of the pid namespace that the document names by path, if any.
     pub pid: Shared,
-    /// Whose the IPC namespace is that the document names by path, if it does.
+    /// The owner of the IPC namespace that the document names by path, if any.
     pub ipc: Shared,
-    /// Whose the user namespace is that the document names by path, if it does.
+    /// The owner of the user namespace that the document names by path, if any.
     pub user: Shared,
-    /// Whether the container is in another user namespace than the machine's.
+    /// Whether the container has a user namespace other than the machine's.
     pub in_user_namespace: bool,
-    /// Whether that user namespace confines: no id in it is the machine's root.
+    /// Whether that user namespace is confining: no id in it is the machine's root.
     pub confined: bool,
-    /// The drivers behind device numbers that the document names.
+    /// The drivers of the device numbers in the document.
     pub drivers: Drivers,
-    /// What is behind the sources of mounts.
-    pub sources: Sources,
-    /// The root file system, looked at as if it were mounted.
-    pub root: Option<Source>,
+    /// The sources of mounts.
+    pub sources: MountSources,
+    /// The root file system, as if it were the source of a mount.
+    pub root: Option<MountSource>,
     /// An empty directory of ours, for the lower layer of overlays.
     pub empty: Option<String>,
-    /// An empty file of ours, which covers what cannot be taken out of a directory.
+    /// An empty file of ours, which covers what cannot be removed from a directory.
     pub empty_file: Option<String>,
-    /// Where in the container there are credentials, or may be.
+    /// Files of the container with credentials, certain or possible.
     pub credential_files: CredentialFiles,
-    /// Where the kernel puts the memory of a process that crashes.
+    /// Where the kernel writes the memory of a process that crashes.
     pub core_dumps: CoreDumps,
 }
 
-/// Where the kernel puts the memory of a process that crashes (core(5)).
+/// Where the kernel writes the memory of a process that crashes (core(5)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CoreDumps {
     /// Into files.
@@ -156,37 +156,37 @@ pub enum CoreDumps {
     Files,
     /// To a program that it starts on the host; not with a limit of one byte.
     Program,
-    /// To a socket of the host, whatever the limit.
+    /// To a socket of the host, with any limit.
     Socket,
 }
 
-/// Whose a namespace is that a container joins.
+/// The owner of a namespace that a container joins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shared {
-    /// That of members of the same isolated pod: whoever is in it is in the same network namespace.
+    /// The same isolated pod: all processes in it are in the same network namespace.
     WithinPod,
-    /// The caller's own: the host's.
+    /// The caller, that is the host.
     Hosts,
-    /// Anybody else's, or nobody knows.
+    /// Another, or unknown.
     #[default]
     Foreign,
 }
 
 impl Rule {
-    /// What this rule does about something that stands against it.
+    /// What this rule does about a violation.
     #[must_use]
     pub fn answer(&self, policy: &Policy) -> Answer {
         policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
     }
 
-    /// The edits that make the promise true, with the answer of the settings. None does not mean that it is true:
-    /// whatever is planned, `holds` judges the text that comes out.
+    /// The edits that make the promise true, with the answer of the settings. No edits do not mean that it is
+    /// true: in any case `holds` checks the resulting text.
     ///
     /// # Errors
     /// No edit can make it true.
-    pub fn edits(&self, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-        let plans = self.answer(&subject.policy) != Answer::Allow && !self.only_refuses(&subject.policy);
-        if plans { (self.plan)(view, subject) } else { Ok(Vec::new()) }
+    pub fn edits(&self, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+        let plans = self.answer(&context.policy) != Answer::Allow && !self.only_refuses(&context.policy);
+        if plans { (self.plan)(view, context) } else { Ok(Vec::new()) }
     }
 
     /// Whether the rule refuses every violation and edits nothing.
@@ -196,11 +196,12 @@ impl Rule {
     }
 }
 
-/// Whether the limit for core dumps has to be the one that keeps the machine's program from being started: [`CORE_LIMIT`].
+/// Whether the limit for core dumps must be [`CORE_LIMIT`], with which the kernel does not start the
+/// machine's program.
 #[must_use]
-pub fn limits_core_dumps(subject: &Subject) -> bool {
-    subject.world.core_dumps == CoreDumps::Program
-        && masked_paths::CORE_DUMPS.answer(&subject.policy) != Answer::Allow
+pub fn limits_core_dumps(context: &RuleContext) -> bool {
+    context.host.core_dumps == CoreDumps::Program
+        && masked_paths::CORE_DUMPS.answer(&context.policy) != Answer::Allow
 }
 
 /// The rules whose answer is [`Answer::Allow`], by the settings or by default: their promises are not made.
@@ -211,7 +212,7 @@ pub fn waived(policy: &Policy) -> impl Iterator<Item = &'static str> {
 /// Checks the `[rules]` of the settings.
 ///
 /// # Errors
-/// There is no rule of a name, or it does not offer the answer.
+/// A rule does not exist, or does not offer the answer.
 pub fn check_answers(answers: &BTreeMap<String, Answer>) -> Result<(), String> {
     for (name, answer) in answers {
         let Some(rule) = RULES.iter().find(|rule| rule.name == name) else {
@@ -225,7 +226,7 @@ pub fn check_answers(answers: &BTreeMap<String, Answer>) -> Result<(), String> {
     Ok(())
 }
 
-/// A promise that a document cannot keep, or does not: which rule says so, and why.
+/// A promise that a document breaks: the rule, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     rule: &'static str,

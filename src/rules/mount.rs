@@ -1,8 +1,9 @@
-//! What a mount says by itself: whether it is a bind, its options, and the path that a runtime makes of its destination.
+//! What a mount entry itself says: whether it is a bind mount, its options, and its destination as runtimes
+//! clean it.
 
 use crate::config::Mount;
 
-/// Whether a runtime binds it: an option says so, and then the type does not matter, or the type (crun).
+/// Whether runtimes make it a bind mount: by an option, with any type, or by the type (crun).
 #[must_use]
 pub fn is_bind(mount: &Mount) -> bool {
     mount.kind.as_deref() == Some("bind") || has(mount, &["bind", "rbind"])

@@ -1,5 +1,6 @@
-//! `network-namespace`: the container gets a network namespace of its own, made empty by the runtime, or joins one
-//! that was sealed before. Where something stays open, the engine's namespace is kept and sealed in place instead.
+//! `network-namespace`: the container gets a network namespace of its own, made empty by the runtime, or
+//! joins one that is sealed already. If there are openings, the engine's namespace is kept and sealed in
+//! place instead.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use oci_spec::runtime::LinuxNamespaceType;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -33,8 +34,8 @@ pub(super) const NET_DEVICES: Rule = Rule {
     plan: |view, _| {
         let edit = |name: &str| Edit {
             at: Pointer::to(&["linux", "netDevices"]),
-            change: Change::Remove,
-            says: format!("removed netDevices ({name})"),
+            op: EditOp::Remove,
+            description: format!("removed netDevices ({name})"),
         };
         Ok(net_device(view).map(edit).into_iter().collect())
     },
@@ -52,26 +53,26 @@ fn net_device<'v>(view: &'v View) -> Option<&'v str> {
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// What becomes of the network that the engine had in mind. [`crate::bundle`] decides it at `create`, and the record keeps
-/// it.
+/// What becomes of the network that the engine requested. [`crate::prepare`] decides it at `create`, and the
+/// record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Network {
-    /// The runtime makes a new namespace, as it was told.
+    /// The runtime makes a new namespace, as configured.
     New,
-    /// A new namespace takes the place of the host's, or of one that is given by path.
+    /// A new namespace replaces the host's, or one that is given by path.
     Replaced {
-        /// The addresses of the one that is replaced; the container keeps them on `lo`.
+        /// The addresses of the replaced one; the container keeps them on `lo`.
         addresses: Vec<IpAddr>,
     },
     /// The container joins the namespace of another isolated container, which is sealed.
     Joined {
-        /// The path that its configuration gives.
+        /// The path in its configuration.
         at: PathBuf,
     },
-    /// The namespace that is given by path is kept, and sealed in place: something stays open in it, or it is a pod's.
+    /// The namespace that is given by path is kept and sealed in place: there are openings, or it is a pod's.
     SealedInPlace {
-        /// The path that its configuration gives.
+        /// The path in its configuration.
         at: PathBuf,
     },
 }
@@ -83,7 +84,7 @@ impl Network {
         matches!(self, Self::Joined { .. })
     }
 
-    /// The path of the namespace that the container gets and that was there before it.
+    /// The path of the namespace of the container, if it existed before.
     #[must_use]
     pub fn given(&self) -> Option<&Path> {
         match self {
@@ -92,7 +93,7 @@ impl Network {
         }
     }
 
-    /// The addresses that the container keeps on `lo` of a network that it does not get.
+    /// The addresses of a replaced network, which the container keeps on `lo`.
     #[must_use]
     pub fn addresses(&self) -> &[IpAddr] {
         match self {
@@ -105,15 +106,15 @@ impl Network {
 /// The network that a configuration asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestedNetwork {
-    /// The caller's, since no namespace is given.
+    /// The caller's: no namespace is given.
     Host,
-    /// That of a new namespace, by the entry with this index.
+    /// A new namespace, by the entry with this index.
     New(usize),
-    /// That of the namespace at this path, by the entry with this index.
+    /// The namespace at this path, by the entry with this index.
     At(usize, PathBuf),
 }
 
-/// Reads which network a configuration asks for.
+/// The network that a configuration asks for.
 ///
 /// # Errors
 /// There is no `linux` section, or several network namespaces.
@@ -130,24 +131,24 @@ pub fn requested_network(view: &View) -> Result<RequestedNetwork, Violation> {
             "several network namespaces are given; runtimes differ on which one they take",
         ));
     }
-    // runc and crun take an empty path for none.
+    // To runc and crun an empty path is none.
     let path = entry.path().as_ref().filter(|path| !path.as_os_str().is_empty());
     Ok(path.map_or(RequestedNetwork::New(index), |path| RequestedNetwork::At(index, path.clone())))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(match requested_network(view)? {
         RequestedNetwork::Host if of_a_pod(view) => return Err(Violation::of(&RULE, HOST_NETWORK)),
-        RequestedNetwork::Host if !subject.policy.openings.is_empty() => return Err(opened_host()),
+        RequestedNetwork::Host if !context.policy.openings.is_empty() => return Err(opened_host()),
         RequestedNetwork::Host => vec![Edit {
             at: Pointer::to(&NAMESPACES),
-            change: Change::Append(json!({"type": "network"})),
-            says: "added an empty network namespace in place of the host's".into(),
+            op: EditOp::Append(json!({"type": "network"})),
+            description: "added an empty network namespace in place of the host's".into(),
         }],
-        RequestedNetwork::At(index, path) if !stays(&path, subject) => vec![Edit {
+        RequestedNetwork::At(index, path) if !stays(&path, context) => vec![Edit {
             at: Pointer::to(&NAMESPACES).item(index).member("path"),
-            change: Change::Remove,
-            says: "replaced the network namespace given by path by an empty one".into(),
+            op: EditOp::Remove,
+            description: "replaced the network namespace given by path by an empty one".into(),
         }],
         RequestedNetwork::New(_) | RequestedNetwork::At(..) => Vec::new(),
     })
@@ -155,37 +156,38 @@ fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
 
 const HOST_NETWORK: &str = "the pod has the node's network; drop hostNetwork: true";
 
-/// Whether the container is part of a Kubernetes pod, by what containerd's CRI plugin and CRI-O say of it. With the
-/// node's network each of them would get a namespace of its own, and they would share no localhost.
+/// Whether the container is part of a Kubernetes pod, by the annotations of containerd's CRI plugin and
+/// CRI-O. With the node's network each container of a pod would get a namespace of its own, and they would
+/// share no localhost.
 fn of_a_pod(view: &View) -> bool {
     const KIND: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
     view.annotations.iter().flatten().any(|(name, _)| KIND.contains(&&**name))
 }
 
-/// Whether the container is part of a pod of CRI-O. It makes a pod's network and IPC namespaces before there is any
-/// container in them, keeps them by path (`pinns`), and mostly starts none of its own to hold them. Podman uses the same
-/// annotations but for this value.
+/// Whether the container is part of a pod of CRI-O. It makes a pod's network and IPC namespaces before there
+/// is any container in them, keeps them by path (`pinns`), and usually starts no container of its own to hold
+/// them. Podman uses the same annotations, but not this value.
 #[must_use]
 pub fn of_a_pinned_pod(view: &View) -> bool {
     let mut all = view.annotations.iter().flatten();
     all.any(|(name, value)| (&**name, &**value) == ("io.container.manager", "cri-o"))
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     match requested_network(view)? {
         RequestedNetwork::Host if of_a_pod(view) => Err(Violation::of(&RULE, HOST_NETWORK)),
-        RequestedNetwork::Host if !subject.policy.openings.is_empty() => Err(opened_host()),
+        RequestedNetwork::Host if !context.policy.openings.is_empty() => Err(opened_host()),
         RequestedNetwork::Host => Err(Violation::of(&RULE, "the network namespace is the host's")),
-        RequestedNetwork::At(_, path) if !stays(&path, subject) => {
+        RequestedNetwork::At(_, path) if !stays(&path, context) => {
             Err(Violation::of(&RULE, format!("the network namespace {} was not sealed", path.display())))
         }
         RequestedNetwork::New(_) | RequestedNetwork::At(..) => Ok(()),
     }
 }
 
-/// Whether a namespace that is named by path is the container's.
-fn stays(path: &Path, subject: &Subject) -> bool {
-    subject.network.given() == Some(path)
+/// Whether the container may have the namespace at this path.
+fn stays(path: &Path, context: &RuleContext) -> bool {
+    context.network.given() == Some(path)
 }
 
 fn opened_host() -> Violation {

@@ -1,10 +1,10 @@
-//! `namespaces`: each type is given once, the mount namespace is the container's own, and one that is given by path is of a
-//! type for which that is known to be harmless, or which another rule judges. Runtimes differ on which of two entries they
-//! take: crun 1.8 joins the second.
+//! `namespaces`: each type is given once, the mount namespace is the container's own, and one that is given
+//! by path is of a type for which that is harmless, or which another rule checks. Runtimes differ on which of
+//! two entries they use: crun 1.8 joins the second.
 
 use oci_spec::runtime::LinuxNamespaceType::{self, Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
 
-use super::{RefusedBy, Rule, Shared, Subject, Violation, no_edits};
+use super::{RefusedBy, Rule, RuleContext, Shared, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -19,32 +19,32 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// What is done about a namespace that is given by path.
+/// Which namespaces may be given by path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ByPath {
-    /// It may be another container's or the host's.
+    /// Any, also another container's or the host's.
     Any,
-    /// It may be that of a member of the same isolated pod.
+    /// That of a member of the same isolated pod.
     Pods,
     /// Another rule decides.
     Rule(&'static str),
-    /// It is refused.
+    /// None.
     None,
 }
 
-/// All types that there are, and why; docs/rules.md has the same rows.
+/// All types, with the reason; docs/rules.md has the same rows.
 const TYPES: [(LinuxNamespaceType, &str, ByPath, &str); 8] = [
     (Network, "network", ByPath::Rule("network-namespace"), "connections"),
     (Pid, "pid", ByPath::Rule("host-pid"), "processes that have a network"),
     (Ipc, "ipc", ByPath::Rule("host-ipc"), "a channel to others"),
-    (Mount, "mount", ByPath::None, "its files are others' than those that were looked at"),
+    (Mount, "mount", ByPath::None, "its files differ from those that were checked"),
     (User, "user", ByPath::Pods, "its capabilities count in the namespaces that belong to it"),
     (Uts, "uts", ByPath::Any, "a host name, which takes CAP_SYS_ADMIN to change"),
     (Cgroup, "cgroup", ByPath::Any, "names of control groups"),
     (Time, "time", ByPath::Any, "offsets of clocks, fixed once a process is in it"),
 ];
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let against = |why: String| Err(Violation::of(&RULE, why));
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     for (kind, word, by_path, why) in TYPES {
@@ -71,7 +71,7 @@ fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
         }
         match by_path {
             ByPath::Any | ByPath::Rule(_) => {}
-            ByPath::Pods if subject.world.user == Shared::WithinPod => {}
+            ByPath::Pods if context.host.user == Shared::WithinPod => {}
             ByPath::Pods => {
                 return against(format!(
                     "the {word} namespace {shown} is not that of a member of an isolated pod ({why}); give the container \

@@ -1,16 +1,17 @@
-//! `seal-hook`: with `run` and `restore` nobody calls the runtime between create and start, so the namespace is
-//! sealed by the last `createRuntime` hook, and the record is dropped by the last `poststop` hook (`run` deletes the
-//! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` goes.
+//! `seal-hook`: `run` and `restore` are not followed by a call of `start`, so the namespace is sealed by the
+//! last `createRuntime` hook, and the record is removed by the last `poststop` hook (`run` deletes the
+//! container itself). With `create` there is no such hook: one left in the bundle by an earlier `run` is
+//! removed.
 //!
-//! A new namespace that will get an allow-list is put into lockdown by the very first hook, before any that plumbs
-//! (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an engine does so after
-//! `create`.
+//! A new namespace that will get an allow-list is put into lockdown by the very first hook, before any hook
+//! that plumbs it (Docker's before 28 is a `prestart` hook, nerdctl's a `createRuntime` hook), and before an
+//! engine does so after `create`.
 
 use oci_spec::runtime::Hook;
 use serde_json::{Value, json};
 
-use super::{RefusedBy, RequestedNetwork, Rule, Subject, Violation, requested_network};
-use crate::config::{Change, Edit, Hooks, Pointer, View};
+use super::{RefusedBy, RequestedNetwork, Rule, RuleContext, Violation, requested_network};
+use crate::config::{Edit, EditOp, Hooks, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -43,11 +44,11 @@ pub struct SealHook {
     pub program: String,
     /// The container's record.
     pub record: String,
-    /// Whether there is no `start` to seal in, so that hooks seal and forget.
+    /// Whether there is no `start`, so that hooks seal and forget.
     pub seals: bool,
 }
 
-/// Whether this is one of our hooks, of whatever container.
+/// Whether this is one of our hooks, of any container.
 fn is_ours(hook: &Hook) -> bool {
     let flag = hook.args().as_deref().and_then(|args| args.get(1));
     flag.is_some_and(|flag| HOOK_FLAGS.iter().any(|ours| flag.starts_with(ours)))
@@ -64,7 +65,8 @@ impl SealHook {
     }
 }
 
-/// A list of hooks: the member, what is in it, and the flags of ours that belong at its beginning and at its end.
+/// A list of hooks: its member, its hooks, and the flags of our hooks that belong at its beginning and at its
+/// end.
 struct List<'v> {
     member: &'static str,
     hooks: &'v [Hook],
@@ -72,14 +74,14 @@ struct List<'v> {
     last: Option<&'static str>,
 }
 
-fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violation> {
+fn lists<'v>(view: &'v View, context: &RuleContext) -> Result<[List<'v>; 3], Violation> {
     let hooks = view.hooks.as_ref();
     let of = |list: fn(&Hooks) -> Option<&[Hook]>| hooks.and_then(list).unwrap_or_default();
     let prestart = of(|hooks| hooks.prestart.as_deref());
-    // Runtimes run prestart first. A list that is not there stays so: it is deprecated.
+    // Runtimes run prestart first. A missing list is not added: it is deprecated.
     let others_prestart = prestart.iter().any(|hook| !is_ours(hook));
-    let close = closes(view, subject)?.then_some(CLOSE_FLAG);
-    let seals = subject.hook.as_ref().is_some_and(|hook| hook.seals);
+    let close = closes(view, context)?.then_some(CLOSE_FLAG);
+    let seals = context.hook.as_ref().is_some_and(|hook| hook.seals);
     Ok([
         List { member: "prestart", hooks: prestart, first: close.filter(|_| others_prestart), last: None },
         List {
@@ -97,43 +99,43 @@ fn lists<'v>(view: &'v View, subject: &Subject) -> Result<[List<'v>; 3], Violati
     ])
 }
 
-/// Whether a new namespace will be opened in part, so that it has to be closed before it is plumbed. One that the
-/// engine has made is closed before the runtime is called.
-fn closes(view: &View, subject: &Subject) -> Result<bool, Violation> {
-    Ok(!subject.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
+/// Whether a new namespace will get an allow-list, so that it must be locked down before it is plumbed. One
+/// made by the engine is locked down before the runtime is called.
+fn closes(view: &View, context: &RuleContext) -> Result<bool, Violation> {
+    Ok(!context.policy.openings.is_empty() && matches!(requested_network(view)?, RequestedNetwork::New(_)))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if holds(view, subject).is_ok() {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    if holds(view, context).is_ok() {
         return Ok(Vec::new());
     }
     let mut edits = Vec::new();
-    for List { member, hooks, first, last } in lists(view, subject)? {
+    for List { member, hooks, first, last } in lists(view, context)? {
         for (index, _) in hooks.iter().enumerate().filter(|(_, hook)| is_ours(hook)) {
             edits.push(Edit {
                 at: Pointer::to(&["hooks", member]).item(index),
-                change: Change::Remove,
-                says: format!("removed an earlier {member} hook of oci-isolate"),
+                op: EditOp::Remove,
+                description: format!("removed an earlier {member} hook of oci-isolate"),
             });
         }
-        let Some(ours) = &subject.hook else { continue };
+        let Some(ours) = &context.hook else { continue };
         let item = |flag| json!({"path": ours.program, "args": ours.args(flag)});
         let at = || Pointer::to(&["hooks", member]);
-        let add = |flag, change: fn(Value) -> Change, word| Edit {
+        let add = |flag, op: fn(Value) -> EditOp, word| Edit {
             at: at(),
-            change: change(item(flag)),
-            says: format!("added the {word} {member} hook"),
+            op: op(item(flag)),
+            description: format!("added the {word} {member} hook"),
         };
-        edits.extend(first.map(|flag| add(flag, Change::Prepend, "first")));
-        edits.extend(last.map(|flag| add(flag, Change::Append, "last")));
+        edits.extend(first.map(|flag| add(flag, EditOp::Prepend, "first")));
+        edits.extend(last.map(|flag| add(flag, EditOp::Append, "last")));
     }
     Ok(edits)
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    for List { member, hooks, first, last } in lists(view, subject)? {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    for List { member, hooks, first, last } in lists(view, context)? {
         let is = |hook: Option<&Hook>, flag| {
-            hook.zip(subject.hook.as_ref()).is_some_and(|(hook, ours)| ours.is(hook, flag))
+            hook.zip(context.hook.as_ref()).is_some_and(|(hook, ours)| ours.is(hook, flag))
         };
         if first.is_some_and(|flag| !is(hooks.first(), flag)) {
             return Err(Violation::of(&RULE, format!("the first {member} hook is not ours")));

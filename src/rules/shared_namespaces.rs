@@ -1,13 +1,14 @@
-//! `host-pid` and `host-ipc`: the container shares processes and System V IPC, POSIX queues with nobody but members of
-//! its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
-//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a channel
-//! to whoever else is in it (`e08`). A user namespace does not help: processes of the same user stay in reach.
+//! `host-pid` and `host-ipc`: the container shares processes, System V IPC and POSIX queues only with members
+//! of its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
+//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a
+//! channel to all other processes in it (`e08`). A user namespace does not help: processes of the same user
+//! stay in reach.
 
 use oci_spec::runtime::LinuxNamespaceType;
 use serde_json::json;
 
 use super::{RefusedBy, Rule, Shared, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const HOST_PID: Rule = Rule {
@@ -17,8 +18,8 @@ pub(super) const HOST_PID: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| Ok(plan(LinuxNamespaceType::Pid, subject.world.pid, view)),
-    holds: |view, subject| holds(&HOST_PID, LinuxNamespaceType::Pid, subject.world.pid, view),
+    plan: |view, context| Ok(plan(LinuxNamespaceType::Pid, context.host.pid, view)),
+    holds: |view, context| holds(&HOST_PID, LinuxNamespaceType::Pid, context.host.pid, view),
 };
 
 pub(super) const HOST_IPC: Rule = Rule {
@@ -28,14 +29,14 @@ pub(super) const HOST_IPC: Rule = Rule {
     process: false,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| Ok(plan(LinuxNamespaceType::Ipc, subject.world.ipc, view)),
-    holds: |view, subject| holds(&HOST_IPC, LinuxNamespaceType::Ipc, subject.world.ipc, view),
+    plan: |view, context| Ok(plan(LinuxNamespaceType::Ipc, context.host.ipc, view)),
+    holds: |view, context| holds(&HOST_IPC, LinuxNamespaceType::Ipc, context.host.ipc, view),
 };
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// What stands against the promise: why, and the change that takes it away.
-fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, Change)> {
+/// The violation of the promise, and the edit that removes it.
+fn violation_of(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(String, Pointer, EditOp)> {
     let list = view.linux.as_ref().and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let entry = list.iter().enumerate().find(|(_, entry)| entry.typ() == kind);
     let path = entry.and_then(|(i, e)| Some((i, e.path().as_ref().filter(|p| !p.as_os_str().is_empty())?)));
@@ -59,7 +60,7 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
         )
     };
     let Some((index, path)) = path else {
-        let added = || (hosts(), Pointer::to(&NAMESPACES), Change::Append(json!({"type": word})));
+        let added = || (hosts(), Pointer::to(&NAMESPACES), EditOp::Append(json!({"type": word})));
         return entry.is_none().then(added);
     };
     let why = match shared {
@@ -71,18 +72,18 @@ fn found(view: &View, kind: LinuxNamespaceType, shared: Shared) -> Option<(Strin
             path.display()
         ),
     };
-    Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), Change::Remove))
+    Some((why, Pointer::to(&NAMESPACES).item(index).member("path"), EditOp::Remove))
 }
 
 fn plan(kind: LinuxNamespaceType, shared: Shared, view: &View) -> Vec<Edit> {
-    let edit = |(_, at, change)| Edit {
+    let edit = |(_, at, op)| Edit {
         at,
-        change,
-        says: format!("gave the container a {kind} namespace of its own"),
+        op,
+        description: format!("gave the container a {kind} namespace of its own"),
     };
-    found(view, kind, shared).map(edit).into_iter().collect()
+    violation_of(view, kind, shared).map(edit).into_iter().collect()
 }
 
 fn holds(rule: &Rule, kind: LinuxNamespaceType, shared: Shared, view: &View) -> Result<(), Violation> {
-    found(view, kind, shared).map_or(Ok(()), |(why, ..)| Err(Violation::of(rule, why)))
+    violation_of(view, kind, shared).map_or(Ok(()), |(why, ..)| Err(Violation::of(rule, why)))
 }

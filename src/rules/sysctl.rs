@@ -1,10 +1,10 @@
-//! `sysctl`: kernel settings are those of a namespace that the container has, by list. runc and crun check
-//! the same; youki writes whatever it is told, and `kernel.core_pattern` names a program of the host.
+//! `sysctl`: kernel settings are only those of namespaces that the container has, by list. runc and crun
+//! check the same; youki writes any, and `kernel.core_pattern` names a program of the host.
 
 use oci_spec::runtime::LinuxNamespaceType;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -17,15 +17,15 @@ pub(super) const RULE: Rule = Rule {
     plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["linux", "sysctl"]).named(name),
-            change: Change::Remove,
-            says: format!("removed sysctl {name:?}"),
+            op: EditOp::Remove,
+            description: format!("removed sysctl {name:?}"),
         };
-        Ok(found(view).map(edit).collect())
+        Ok(violations(view).map(edit).collect())
     },
     holds,
 };
 
-/// Paths below /proc/sys, and beginnings of such, and the namespace that each is of.
+/// Paths below /proc/sys, or prefixes of them, and the namespace of each.
 pub const NAMESPACED: [(&str, LinuxNamespaceType); 12] = [
     ("net/", LinuxNamespaceType::Network),
     ("fs/mqueue/", LinuxNamespaceType::Ipc),
@@ -41,17 +41,17 @@ pub const NAMESPACED: [(&str, LinuxNamespaceType); 12] = [
     ("user/", LinuxNamespaceType::User),
 ];
 
-/// The names that stand against the rule, with why.
-fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
+/// The names that violate the rule, with the reason.
+fn violations<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
     let linux = view.linux.as_ref();
     let namespaces = linux.and_then(|linux| linux.namespaces.as_deref()).unwrap_or_default();
     let why = |name: &str| {
-        // As runc, crun and youki make a path of it, so that no part of it can be `..`.
+        // As runc, crun and youki turn it into a path, so that no component can be `..`.
         let path = name.replace('.', "/");
         let is = |known: &str| path == known || (known.ends_with('/') && path.starts_with(known));
         match NAMESPACED.iter().find(|(known, _)| is(known)) {
             None => Some("is of no namespace, and so the machine's".to_owned()),
-            // The container gets one of its own, or joins one that is closed.
+            // The container gets one of its own, or joins one that is sealed.
             Some((_, LinuxNamespaceType::Network)) => None,
             Some((_, kind)) if namespaces.iter().any(|entry| entry.typ() == *kind) => None,
             Some((_, kind)) => Some(format!("is of the {kind} namespace, which the container does not have")),
@@ -61,8 +61,8 @@ fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, String)> {
     names.filter_map(move |name| Some((name, why(name)?)))
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
-    match found(view).next() {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
+    match violations(view).next() {
         None => Ok(()),
         Some((name, why)) => Err(Violation::of(&RULE, format!("sysctl {name:?} {why}; drop --sysctl"))),
     }

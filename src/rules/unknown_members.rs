@@ -1,7 +1,7 @@
-//! `unknown-members`: a member that is in no table of [`crate::config::members`] is one that nobody has judged. A
-//! runtime that is newer than the tables may read it.
+//! `unknown-members`: a member that is in no table of [`crate::config::members`] has not been reviewed. A
+//! runtime newer than the tables may act on it.
 
-use super::{RefusedBy, Rule, Subject, Violation, no_edits};
+use super::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let known = match view.unknown.as_slice() {
         [] => return Ok(()),
         [one] => format!("member {one} is not known; drop it"),

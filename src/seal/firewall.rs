@@ -11,7 +11,7 @@ use crate::netlink::{Batch, Socket, is_unavailable};
 use crate::nft::{AddedRule, Additions, Chain, ElementChange, Loaded, Table, messages};
 
 /// Reads our table. Without a table that takes one request, else one for each kind of object in it.
-pub(super) fn read(socket: &mut Socket) -> Result<Loaded, Errno> {
+pub(super) fn read_table(socket: &mut Socket) -> Result<Loaded, Errno> {
     let flags = match socket.query(&messages::get_table(), |(_, table)| table.get_flags().ok()) {
         Ok(flags) => flags.first().copied().unwrap_or(0),
         Err(Errno::ENOENT) => return Ok(Loaded::Absent),
@@ -50,7 +50,7 @@ pub(super) fn load(socket: &mut Socket, table: &Table) -> Result<(), (String, Er
 pub(super) fn replace(socket: &mut Socket, table: &Table) -> Result<(), (String, Errno)> {
     let reading = |errno| (format!("table inet {}", Table::NAME), errno);
     let now = generation(socket).map_err(reading)?;
-    if let Loaded::Present(is) = read(socket).map_err(reading)?
+    if let Loaded::Present(is) = read_table(socket).map_err(reading)?
         && let Some(added) = is.additions(table)
     {
         if added == Additions::default() {

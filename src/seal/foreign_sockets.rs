@@ -22,7 +22,7 @@ use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
-use super::proc_net::{count, hears_loopback, listeners, ports, read, used};
+use super::proc_net::{count, hears_loopback, listeners, ports, read_file, used};
 use crate::netlink::Socket;
 use crate::nft::ForeignSocket;
 
@@ -38,7 +38,7 @@ pub(super) struct SocketCache(Option<(SocketCounts, BTreeSet<ForeignSocket>)>);
 /// # Errors
 /// `/proc` cannot be read or has an unexpected format; the kernel does not answer.
 pub(super) fn observe(diag: &mut Option<Socket>, cache: &mut SocketCache) -> Result<BTreeSet<ForeignSocket>> {
-    list(read, diag, cache)
+    list(read_file, diag, cache)
 }
 
 /// The same with the files below `/proc/net` given.
@@ -50,7 +50,7 @@ pub(super) fn list(
     let protocols = read("protocols")?;
     let count = count(&protocols).context("cannot read /proc/net/protocols")?;
     let used = used(&read("sockstat")?).context("cannot read /proc/net/sockstat")?;
-    let counts = SocketCounts::of(&count, used);
+    let counts = SocketCounts::new(&count, used);
     if let Some((_, found)) = cache.0.as_ref().filter(|(last, _)| *last == counts) {
         return Ok(found.clone());
     }
@@ -100,7 +100,7 @@ struct SocketCounts {
 }
 
 impl SocketCounts {
-    fn of(count: &BTreeMap<&str, u64>, used: u64) -> Self {
+    fn new(count: &BTreeMap<&str, u64>, used: u64) -> Self {
         let hidden = i128::from(used) - count.values().map(|n| i128::from(*n)).sum::<i128>();
         let others = count.iter().filter(|(name, _)| **name != "NETLINK");
         Self { of: others.map(|(name, n)| ((*name).to_owned(), *n)).collect(), hidden }

@@ -158,7 +158,7 @@ pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool>
         let Some(mut socket) = Sockets::open()?.firewall else { return Ok(()) };
         let generation =
             firewall::generation(&mut socket).context("cannot ask for the state of the firewall")?;
-        let ours = match firewall::read(&mut socket).context("cannot read table inet oci_isolate")? {
+        let ours = match firewall::read_table(&mut socket).context("cannot read table inet oci_isolate")? {
             Loaded::Present(table) => table.allow_list().is_some() || table == Table::lockdown(),
             Loaded::Absent | Loaded::Unavailable => false,
         };
@@ -177,7 +177,8 @@ pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool>
 /// # Errors
 /// The table is missing or not an allow-list; it cannot be read.
 pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
-    netns::inside(netns, || update_peers::read(&mut Sockets::open()?)).context("cannot read the peers")
+    netns::inside(netns, || update_peers::loaded_peers(&mut Sockets::open()?))
+        .context("cannot read the peers")
 }
 
 /// Replaces the peers in one transaction. Those that stay are peers at every moment, so their connections

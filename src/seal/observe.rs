@@ -30,7 +30,7 @@ pub(super) fn observe(sockets: &mut Sockets, foreign: Option<&mut SocketCache>) 
     let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
     let nsids = sockets.route.query(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
     let table = match &mut sockets.firewall {
-        Some(socket) => firewall::read(socket).context("cannot read table inet oci_isolate")?,
+        Some(socket) => firewall::read_table(socket).context("cannot read table inet oci_isolate")?,
         None => Loaded::Unavailable,
     };
     let sockets = match foreign {

@@ -1,5 +1,5 @@
-//! A network namespace that is opened once. What is checked of it, compared with it and done in it goes by this file: a
-//! path, also one below `/proc/PID`, may lead elsewhere a moment later.
+//! A network namespace that is opened once. Checks, comparisons and changes use this open file: a path, also
+//! one below `/proc/PID`, may lead elsewhere a moment later.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -31,7 +31,7 @@ impl OpenNetns {
     /// Opens the namespace of a process.
     ///
     /// # Errors
-    /// It has ended, or may not be looked at.
+    /// It has ended, or access to it is denied.
     pub fn of(process: &proc::Dir) -> Result<Self> {
         Self::at(process.path())
     }
@@ -45,7 +45,7 @@ impl OpenNetns {
     /// Whether it is the caller's, or the machine's own.
     ///
     /// # Errors
-    /// It cannot be told.
+    /// It cannot be determined.
     pub fn is_host(&self) -> Result<bool> {
         netns::is_host(self.as_fd())
     }

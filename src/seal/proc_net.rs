@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::nft::ForeignSocket;
 
 /// A file as a whole. A kernel without IPv6 has no file for it, which counts as an empty one.
-pub(super) fn read(file: &str) -> Result<String> {
+pub(super) fn read_file(file: &str) -> Result<String> {
     let path = format!("/proc/thread-self/net/{file}");
     let mut open = match File::open(&path) {
         Ok(open) => open,

@@ -18,7 +18,7 @@ use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table, peer_changes};
 use crate::policy::Prefixes;
 
-pub(super) fn read(sockets: &mut Sockets) -> Result<Prefixes> {
+pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
     Ok(allow_list(sockets)?.1.peers)
 }
 
@@ -66,7 +66,7 @@ fn generation(sockets: &mut Sockets) -> Result<u32> {
 
 fn allow_list(sockets: &mut Sockets) -> Result<(Table, AllowList)> {
     let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
-    match firewall::read(socket).context("cannot read table inet oci_isolate")? {
+    match firewall::read_table(socket).context("cannot read table inet oci_isolate")? {
         Loaded::Present(table) => {
             let allow =
                 table.allow_list().context("the container was started with no port and no peer open")?;

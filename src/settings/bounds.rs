@@ -4,19 +4,19 @@ use ipnet::IpNet;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-/// Whether containers may have ports that are answered.
+/// Whether containers may have open ports.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IngressBounds {
-    /// Else a container that asks for it is refused.
+    /// If not, a container that asks for one is refused.
     pub allowed: bool,
 }
 
-/// Who may be a peer. Link-local, loopback, multicast and metadata addresses never are.
+/// Which addresses may be peers. Link-local, loopback, multicast and metadata addresses never are.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PeerBounds {
-    /// A peer's prefix lies inside of one of these.
+    /// A peer's prefix must be within one of these.
     pub within: Vec<IpNet>,
     /// The shortest prefix lengths, of IPv4 and of IPv6.
     #[serde(deserialize_with = "pair")]
@@ -41,7 +41,7 @@ impl Default for PeerBounds {
 }
 
 impl PeerBounds {
-    /// Whether the values can be meant; the message names the key.
+    /// Checks the values; the message names the key.
     pub(super) fn check(&self) -> Result<(), String> {
         if let Some(prefix) = self.within.iter().find(|prefix| prefix.trunc() != **prefix) {
             return Err(format!("peers.within: {prefix} has host bits set; write {}", prefix.trunc()));
@@ -49,23 +49,23 @@ impl PeerBounds {
         let (v4, v6) = self.widest;
         if v4 > 32 || v6 > 128 {
             return Err(format!(
-                "peers.widest: [{v4}, {v6}] are no prefix lengths; the largest are [32, 128]"
+                "peers.widest: [{v4}, {v6}] are not prefix lengths; the largest are [32, 128]"
             ));
         }
         Ok(())
     }
 
-    /// The shortest prefix that a peer of this one's family may have.
+    /// The shortest prefix length of a peer of this prefix's family.
     #[must_use]
     pub fn widest_like(&self, prefix: &IpNet) -> u8 {
         if prefix.addr().is_ipv4() { self.widest.0 } else { self.widest.1 }
     }
 }
 
-/// Two numbers and no third, which a tuple would pass over.
+/// Exactly two numbers; a tuple would ignore a third.
 fn pair<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(u8, u8), D::Error> {
     match Vec::deserialize(deserializer)?[..] {
         [v4, v6] => Ok((v4, v6)),
-        _ => Err(D::Error::custom("wanted two prefix lengths, of IPv4 and of IPv6")),
+        _ => Err(D::Error::custom("expected two prefix lengths, of IPv4 and of IPv6")),
     }
 }

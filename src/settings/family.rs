@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family(u32);
 
-/// More than the kernel has (AF_MAX is 46) or is likely to get soon; the filter's rules are made for it.
+/// More than the kernel has (AF_MAX is 46) or is likely to get soon; the filter covers the numbers below it.
 const END: u32 = 64;
 
 /// By number.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::Bundle;
-use crate::invocation::{Change, Verb};
+use crate::invocation::{ArgvEdit, Verb};
 use crate::job;
 use crate::policy::{Decision, Policy};
 use crate::proc::ProcessId;
@@ -70,7 +70,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let mut pid_file = call.invocation.pid_file.as_deref().map(std::path::absolute).transpose()?;
     if sealed_by_start && pid_file.is_none() {
         let ours = slot.pid_file();
-        args = call.invocation.rewritten(call.args, &[Change::PidFile(ours.as_os_str())]);
+        args = call.invocation.rewritten(call.args, &[ArgvEdit::PidFile(ours.as_os_str())]);
         pid_file = Some(ours);
     }
     let id = call.invocation.id.to_string_lossy().into_owned();
@@ -86,10 +86,10 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         let bounds = call.settings.peers.clone();
         GrantedOpenings { asked: openings, peers, bounds, never, host_name, hosts }
     });
-    if prepared.subject.world.empty.is_some() {
+    if prepared.subject.host.empty.is_some() {
         slot.make_empty_directory()?;
     }
-    if prepared.subject.world.empty_file.is_some() {
+    if prepared.subject.host.empty_file.is_some() {
         slot.make_empty_file()?;
     }
     let record = Record {
@@ -107,7 +107,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
         network: prepared.subject.network,
-        confined: prepared.subject.world.confined,
+        confined: prepared.subject.host.confined,
         opened,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,

@@ -19,10 +19,10 @@ use crate::audit::{Line, Outcome};
 use crate::bundle;
 use crate::config::{Document, Kind, View};
 use crate::files;
-use crate::invocation::Change;
+use crate::invocation::ArgvEdit;
 use crate::policy::{Openings, Policy};
 use crate::rewrite::{prove, rewrite};
-use crate::rules::{self, Subject, World};
+use crate::rules::{self, HostFacts, RuleContext};
 
 pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
     let Some((_, record)) = existing_container::record(call)? else {
@@ -44,8 +44,9 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         openings: Openings::default(),
         answers,
     };
-    let world = World { confined: record.confined, core_dumps: bundle::core_dumps(), ..World::default() };
-    let subject = Subject { policy, network: record.network.clone(), world, hook: None };
+    let host =
+        HostFacts { confined: record.confined, core_dumps: bundle::core_dumps(), ..HostFacts::default() };
+    let subject = RuleContext { policy, network: record.network.clone(), host, hook: None };
 
     // A process of crun's exec has the caller's limits, unless its process file sets some; runc gives it the
     // container's.
@@ -67,9 +68,9 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
     let (filtered, mut rules) = filtered.transpose()?.unwrap_or_default();
     let removed = exec_arguments::removed(invocation, &subject)?;
     rules.extend(removed.iter().map(|(rule, _)| (*rule).to_owned()));
-    let set = process.zip(filtered.as_deref()).map(|(given, path)| Change::Set(given, path));
-    let changes: Vec<Change> =
-        set.into_iter().chain(removed.into_iter().map(|(_, given)| Change::Drop(given))).collect();
+    let set = process.zip(filtered.as_deref()).map(|(given, path)| ArgvEdit::Set(given, path));
+    let changes: Vec<ArgvEdit> =
+        set.into_iter().chain(removed.into_iter().map(|(_, given)| ArgvEdit::Drop(given))).collect();
     let rules = rules.iter().map(String::as_str).collect();
     call.audit(Line { why: Some(&record.why), rules, ..Line::of(Outcome::Filtered) })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
@@ -78,7 +79,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
 /// Without a process file, runc and youki take what the command line does not specify, capabilities and
 /// variables too, from the current `config.json` in the bundle. It must satisfy the rules as it did when the
 /// container was created.
-fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
+fn of_the_bundle(bundle: &Path, subject: &RuleContext) -> Result<()> {
     let path = bundle.join("config.json");
     if !path.try_exists().unwrap_or(true) {
         // crun has a copy, and the others report that it is missing.
@@ -87,7 +88,7 @@ fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
     let changed =
         || format!("{} has changed since the container was created; give --process", path.display());
     let snapshot = files::read(&path, files::DOCUMENT_LIMIT)?;
-    let document = Document::read(Kind::Config, &snapshot.bytes).with_context(changed)?;
+    let document = Document::parse(Kind::Config, &snapshot.bytes).with_context(changed)?;
     let View { process, unknown, .. } = document.view().with_context(changed)?;
     prove(Kind::Process, &View { process, unknown, ..View::default() }, subject).with_context(changed)
 }
@@ -95,11 +96,11 @@ fn of_the_bundle(bundle: &Path, subject: &Subject) -> Result<()> {
 /// A filtered copy of a process file, as a path that the runtime can open, with a descriptor of at least
 /// `first`, and the rules that changed something; `None` if nothing has to change. The copy is in memory and
 /// ends with the runtime: no file is left, whichever process is killed.
-fn filtered(path: &Path, subject: &Subject, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
+fn filtered(path: &Path, subject: &RuleContext, first: i32) -> Result<(Option<OsString>, BTreeSet<String>)> {
     let snapshot = files::read(path, files::DOCUMENT_LIMIT)?;
     let shown = path.display();
     let uncertain = || format!("cannot read {shown} with certainty");
-    let document = Document::read(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
+    let document = Document::parse(Kind::Process, &snapshot.bytes).with_context(uncertain)?;
     let view = document.view().with_context(uncertain)?;
     let rewritten = rewrite(document, view, subject)?;
     let rules = rewritten.applied.into_iter().map(|applied| applied.rule).collect();

@@ -4,15 +4,15 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::config::{Change, Document, Edit, Kind, Step};
-use crate::invocation::{Given, Invocation};
+use crate::config::{Document, Edit, EditOp, Kind, Step};
+use crate::invocation::{Invocation, ParsedFlag};
 use crate::rewrite::{plan, prove};
-use crate::rules::Subject;
+use crate::rules::RuleContext;
 
 /// The values of flags that describe the process, and the command.
 struct ExecArguments<'i> {
-    env: Vec<&'i Given>,
-    caps: Vec<&'i Given>,
+    env: Vec<&'i ParsedFlag>,
+    caps: Vec<&'i ParsedFlag>,
     command: &'i [std::ffi::OsString],
 }
 
@@ -22,36 +22,36 @@ struct ExecArguments<'i> {
 /// A rule refuses the process, or does not hold on the rest.
 pub(super) fn removed<'i>(
     invocation: &'i Invocation,
-    subject: &Subject,
-) -> Result<Vec<(&'static str, &'i Given)>> {
+    context: &RuleContext,
+) -> Result<Vec<(&'static str, &'i ParsedFlag)>> {
     let mut arguments = ExecArguments {
         env: invocation.env.iter().collect(),
         caps: invocation.caps.iter().collect(),
         command: &invocation.command,
     };
     let text = arguments.process();
-    let document = Document::read(Kind::Process, text.as_bytes())?;
+    let document = Document::parse(Kind::Process, text.as_bytes())?;
     let mut removed = Vec::new();
-    for (rule, edit) in plan(Kind::Process, &document.view()?, subject)? {
+    for (rule, edit) in plan(Kind::Process, &document.view()?, context)? {
         match arguments.flag(&edit) {
-            _ if edit.change == Change::Note => {}
+            _ if edit.op == EditOp::Note => {}
             Some(given) => removed.push((rule.name, given)),
             None => bail!("{}: the command line cannot be changed so; give --process", rule.name),
         }
     }
-    let stays = |given: &&Given| !removed.iter().any(|(_, gone)| std::ptr::eq(*gone, *given));
+    let stays = |given: &&ParsedFlag| !removed.iter().any(|(_, gone)| std::ptr::eq(*gone, *given));
     arguments.env.retain(stays);
     arguments.caps.retain(stays);
     let text = arguments.process();
-    let document = Document::read(Kind::Process, text.as_bytes())?;
-    prove(Kind::Process, &document.view()?, subject)?;
+    let document = Document::parse(Kind::Process, text.as_bytes())?;
+    prove(Kind::Process, &document.view()?, context)?;
     Ok(removed)
 }
 
 impl<'i> ExecArguments<'i> {
     /// The equivalent process file.
     fn process(&self) -> String {
-        let values = |flags: &[&Given]| -> Vec<String> {
+        let values = |flags: &[&ParsedFlag]| -> Vec<String> {
             flags.iter().map(|given| given.value.to_string_lossy().into_owned()).collect()
         };
         // A name alone means an empty value, to a program as to the rules.
@@ -64,8 +64,8 @@ impl<'i> ExecArguments<'i> {
     }
 
     /// The flag that an edit removes.
-    fn flag(&self, edit: &Edit) -> Option<&'i Given> {
-        if edit.change != Change::Remove {
+    fn flag(&self, edit: &Edit) -> Option<&'i ParsedFlag> {
+        if edit.op != EditOp::Remove {
             return None;
         }
         match edit.at.steps() {

@@ -91,13 +91,13 @@ fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
         *log = log_of(runtime.dialect());
     }
     match invocation::read(runtime.dialect(), args) {
-        Reading::NotOurs(why) => {
+        Reading::PassThrough(why) => {
             if let Err(error) = unhandled::check(&settings, runtime.dialect(), args, &why) {
                 return Err(audit_unread(&settings, &runtime, error));
             }
             match runtime.exec(args, &[])? {}
         }
-        Reading::Unclear(why) => {
+        Reading::Ambiguous(why) => {
             let why = anyhow!("cannot read the command line with certainty: {why}");
             Err(audit_unread(&settings, &runtime, why))
         }
@@ -205,6 +205,6 @@ fn credential_variables(additions: &Credentials) -> Vec<OsString> {
         entry
     };
     let entries: Vec<String> = variables.iter().map(entry).collect();
-    let strays = credentials::strays(entries.iter().map(String::as_str), additions);
+    let strays = credentials::leaked_variables(entries.iter().map(String::as_str), additions);
     strays.into_iter().map(|stray| variables[stray.index].0.clone()).collect()
 }

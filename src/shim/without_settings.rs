@@ -25,7 +25,7 @@ pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
     // It was found before, but the shim may have replaced it since.
     let Ok(runtime) = Runtime::find(&[record.runtime]) else { return Ok(None) };
     match invocation::read(runtime.dialect(), args) {
-        Reading::NotOurs(_) => match invocation::reach(runtime.dialect(), args) {
+        Reading::PassThrough(_) => match invocation::reach(runtime.dialect(), args) {
             Reach::Harmless => match runtime.exec(args, &[])? {},
             Reach::Recorded | Reach::Refused => Ok(None),
         },
@@ -34,7 +34,7 @@ pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
             let call = RuntimeCall { settings: &settings, runtime: &runtime, args, invocation: &invocation };
             answer(&call).map(Some)
         }
-        Reading::Understood(_) | Reading::Unclear(_) => Ok(None),
+        Reading::Understood(_) | Reading::Ambiguous(_) => Ok(None),
     }
 }
 

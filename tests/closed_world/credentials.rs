@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use oci_isolate::rules::credentials::places::{self, Masked};
+use oci_isolate::rules::credentials::paths::{self, Masked};
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, mount, refused};
@@ -216,7 +216,7 @@ fn files_of_every_tool_are_masked_and_those_with_other_uses_only_when_they_lead_
         let rootfs = bench.host.dir().join("rootfs");
         write(&rootfs, "/etc/passwd", "root:x:0:0::/root:/bin/sh\na:x:1:1::/opt/a:/bin/sh\n");
         let (mut paths, mut stays) = (Vec::new(), Vec::new());
-        for place in places::IN_HOMES {
+        for place in paths::IN_HOMES {
             let (leads, other) = texts(place.masked);
             write(&rootfs, &format!("/root/{}", place.path), &leads);
             paths.push(format!("/root/{}", place.path));
@@ -225,12 +225,12 @@ fn files_of_every_tool_are_masked_and_those_with_other_uses_only_when_they_lead_
                 stays.push(format!("/opt/a/{}", place.path));
             }
         }
-        for place in places::ABSOLUTE {
+        for place in paths::ABSOLUTE {
             write(&rootfs, place.path, &texts(place.masked).0);
             paths.push(place.path.to_owned());
         }
         let mut env = vec!["PATH=/bin".to_owned(), "XDG_CONFIG_HOME=/xdg/config".to_owned()];
-        for (name, inside, masked) in places::NAMED {
+        for (name, inside, masked) in paths::NAMED {
             env.push(format!("{name}=/named/{name}"));
             let files = if inside.is_empty() {
                 vec![format!("/named/{name}")]

@@ -179,11 +179,8 @@ fn a_verb_that_is_not_known_is_not_for_isolated_containers() {
         // Only this one has it: there it is open.
         let open = kind == Kind::SidForCrun;
         assert_eq!(add("S", "plain").out.contains("from the host"), open, "{kind:?}");
-        let why = if kind.runtime().ends_with("crun") {
-            "mounts into a container that runs"
-        } else {
-            "is not known"
-        };
+        let why =
+            if kind.runtime().ends_with("crun") { "mounts into a running container" } else { "is not known" };
         let said = add("S", "web");
         refused(&said, "container web is isolated, and what this call does to it is not known").unwrap();
         refused(&said, why).unwrap();

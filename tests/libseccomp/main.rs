@@ -11,7 +11,7 @@ mod random;
 use filter::{Abi, Call, Filter, Library};
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Annotation, Decision, SWITCH, decide};
-use oci_isolate::rules::{CoreDumps, Network, RULES, Subject, Violation, World};
+use oci_isolate::rules::{CoreDumps, HostFacts, Network, RULES, RuleContext, Violation};
 use oci_isolate::settings::Settings;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -27,19 +27,19 @@ const PROFILES: [(&str, &str); 5] = [
 
 /// The document after the rule, and the rule alone.
 fn isolated(text: &str) -> Result<String, Violation> {
-    isolated_on(text, World::default())
+    isolated_on(text, HostFacts::default())
 }
 
-fn isolated_on(text: &str, world: World) -> Result<String, Violation> {
+fn isolated_on(text: &str, host: HostFacts) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
     let Decision::Isolate(policy) = decide(&Settings::default(), &yes) else { unreachable!() };
-    let subject = Subject { policy, network: Network::New, world, hook: None };
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let context = RuleContext { policy, network: Network::New, host, hook: None };
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
-    let edits = (rule.plan)(&document.view().unwrap(), &subject).unwrap();
+    let edits = (rule.plan)(&document.view().unwrap(), &context).unwrap();
     let out = String::from_utf8(document.with(&edits).unwrap()).unwrap();
-    let after = Document::read(Kind::Config, out.as_bytes()).unwrap();
-    (rule.holds)(&after.view().unwrap(), &subject)?;
+    let after = Document::parse(Kind::Config, out.as_bytes()).unwrap();
+    (rule.holds)(&after.view().unwrap(), &context)?;
     Ok(out)
 }
 
@@ -152,7 +152,7 @@ fn limits() -> Vec<(Call, bool)> {
 #[test]
 fn the_limit_for_core_dumps_cannot_be_changed_and_others_can() {
     let mut library = Library::start();
-    let dumping = || World { core_dumps: CoreDumps::Program, ..World::default() };
+    let dumping = || HostFacts { core_dumps: CoreDumps::Program, ..HostFacts::default() };
     let calls = limits();
     for (name, text) in PROFILES {
         let before = filter_of(&mut library, text);

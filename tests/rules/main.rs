@@ -10,12 +10,12 @@ mod tables;
 use std::collections::BTreeSet;
 
 use cases::{Cases, cases};
-use oci_isolate::config::{Change, Document, Kind};
+use oci_isolate::config::{Document, EditOp, Kind};
 use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
-use oci_isolate::rules::credentials::places::{ABSOLUTE, IN_HOMES, Masked, NAMED, Place};
-use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{CredentialFiles, Network, RULES, Rule, Source, Subject, World};
+use oci_isolate::rules::credentials::paths::{ABSOLUTE, CredentialPath, IN_HOMES, Masked, NAMED};
+use oci_isolate::rules::mounts::{FileKind, FileSystem};
+use oci_isolate::rules::{CredentialFiles, HostFacts, MountSource, Network, RULES, Rule, RuleContext};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -23,25 +23,25 @@ use serde_json::{Value, json};
 const ONLY_REPORT: [&str; 2] = ["credential-args", "data-channels"];
 
 /// Rules that change nothing and report nothing: they refuse.
-const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "plain-names", "unknown-members"];
+const ONLY_REFUSE: [&str; 4] = ["mount-options", "namespaces", "path-names", "unknown-members"];
 
 fn read(text: &str) -> Document<'_> {
-    Document::read(Kind::Config, text.as_bytes()).unwrap()
+    Document::parse(Kind::Config, text.as_bytes()).unwrap()
 }
 
-fn holds(rule: &Rule, document: &Value, subject: &Subject) -> Result<(), String> {
-    (rule.holds)(&read(&document.to_string()).view().unwrap(), subject)
+fn holds(rule: &Rule, document: &Value, context: &RuleContext) -> Result<(), String> {
+    (rule.holds)(&read(&document.to_string()).view().unwrap(), context)
         .map_err(|violation| violation.to_string())
 }
 
 /// What the rule alone makes of a document, in which it then holds, and what it says.
-fn applied(rule: &Rule, document: &Value, subject: &Subject) -> Result<(Value, Vec<String>), String> {
+fn applied(rule: &Rule, document: &Value, context: &RuleContext) -> Result<(Value, Vec<String>), String> {
     let text = document.to_string();
     let document = read(&text);
-    let edits = rule.edits(&document.view().unwrap(), subject).map_err(|violation| violation.to_string())?;
+    let edits = rule.edits(&document.view().unwrap(), context).map_err(|violation| violation.to_string())?;
     let written = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
-    holds(rule, &written, subject)?;
-    Ok((written, edits.into_iter().map(|edit| edit.says).collect()))
+    holds(rule, &written, context)?;
+    Ok((written, edits.into_iter().map(|edit| edit.description).collect()))
 }
 
 /// The case's document, in which everything else is in order.
@@ -150,13 +150,13 @@ fn every_answer_stands_in_the_pages() {
 #[test]
 fn a_rule_changes_its_golden_cases_and_holds_there_afterwards() {
     for cases in cases() {
-        let (rule, name, subject, lenient) = (cases.rule(), cases.rule, cases.subject(), cases.lenient());
+        let (rule, name, context, lenient) = (cases.rule(), cases.rule, cases.context(), cases.lenient());
         for (before, after, says) in cases.golden {
-            assert!(holds(rule, &before, &subject).is_err(), "{name} holds already: {before}");
+            assert!(holds(rule, &before, &context).is_err(), "{name} holds already: {before}");
             let (found, said) = applied(rule, &before, &lenient).unwrap();
             assert_eq!(found, after, "{name}");
             assert!(said.iter().any(|said| said == says), "{name} says {said:?}");
-            assert_eq!(holds(rule, &after, &subject), Ok(()), "{name}: {after}");
+            assert_eq!(holds(rule, &after, &context), Ok(()), "{name}: {after}");
             assert_eq!(applied(rule, &after, &lenient), Ok((after, vec![])), "{name} changes it again");
         }
     }
@@ -165,9 +165,9 @@ fn a_rule_changes_its_golden_cases_and_holds_there_afterwards() {
 #[test]
 fn a_rule_says_where_it_does_not_hold() {
     for cases in cases() {
-        let (rule, name, subject) = (cases.rule(), cases.rule, cases.subject());
+        let (rule, name, context) = (cases.rule(), cases.rule, cases.context());
         for (document, why) in cases.broken {
-            assert_eq!(holds(rule, &document, &subject), Err(format!("{name}: {why}")), "{document}");
+            assert_eq!(holds(rule, &document, &context), Err(format!("{name}: {why}")), "{document}");
         }
     }
 }
@@ -191,13 +191,13 @@ fn a_rule_refuses_what_it_cannot_make_true_and_so_does_the_rewrite() {
 #[test]
 fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
     for cases in cases() {
-        let (rule, name, subject) = (cases.rule(), cases.rule, cases.subject());
+        let (rule, name, context) = (cases.rule(), cases.rule, cases.context());
         for (document, says) in cases.noted {
-            assert_eq!(holds(rule, &document, &subject), Ok(()), "{name}: {document}");
+            assert_eq!(holds(rule, &document, &context), Ok(()), "{name}: {document}");
             let text = document.to_string();
-            let edits = rule.edits(&read(&text).view().unwrap(), &subject).unwrap();
-            assert!(edits.iter().all(|edit| edit.change == Change::Note), "{name}: {edits:?}");
-            let (found, said) = applied(rule, &document, &subject).unwrap();
+            let edits = rule.edits(&read(&text).view().unwrap(), &context).unwrap();
+            assert!(edits.iter().all(|edit| edit.op == EditOp::Note), "{name}: {edits:?}");
+            let (found, said) = applied(rule, &document, &context).unwrap();
             assert_eq!(
                 (found, said.iter().map(String::as_str).collect()),
                 (document.clone(), says.clone()),
@@ -205,9 +205,9 @@ fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
             );
             let text = whole(name, &document).to_string();
             let document = read(&text);
-            let rewritten = rewrite(document.clone(), document.view().unwrap(), &subject).unwrap();
+            let rewritten = rewrite(document.clone(), document.view().unwrap(), &context).unwrap();
             let reported = rewritten.applied.iter().filter(|line| line.rule == name);
-            assert_eq!(reported.map(|line| &*line.says).collect::<Vec<_>>(), says);
+            assert_eq!(reported.map(|line| &*line.description).collect::<Vec<_>>(), says);
         }
     }
 }
@@ -219,7 +219,7 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
         for (before, after, _) in cases.golden {
             let Some(process) = before.get("process").filter(|_| rule.process) else { continue };
             let text = process.to_string();
-            let document = Document::read(Kind::Process, text.as_bytes()).unwrap();
+            let document = Document::parse(Kind::Process, text.as_bytes()).unwrap();
             let edits = rule.edits(&document.view().unwrap(), &lenient).unwrap();
             let found: Value = serde_json::from_slice(&document.with(&edits).unwrap()).unwrap();
             assert_eq!(found, after["process"], "{name}");
@@ -230,28 +230,29 @@ fn rules_about_the_process_hold_of_a_process_file_too() {
 #[test]
 fn another_root_file_system_cannot_be_given_in_place_of_the_system_s() {
     let local = FileSystem::of_name("ext4");
-    let root = Source { system: Some("/var/lib"), ..Source::new("/var/lib", Node::Directory, local) };
+    let root =
+        MountSource { system: Some("/var/lib"), ..MountSource::new("/var/lib", FileKind::Directory, local) };
     let cases = Cases {
         rule: "mount-system",
-        world: World { root: Some(root), ..World::default() },
+        host: HostFacts { root: Some(root), ..HostFacts::default() },
         ..Cases::default()
     };
     let why = Err("mount-system: the root file system /var/lib is the system's /var/lib".to_owned());
-    assert_eq!(holds(cases.rule(), &json!({}), &cases.subject()), why);
+    assert_eq!(holds(cases.rule(), &json!({}), &cases.context()), why);
     assert_eq!(applied(cases.rule(), &json!({}), &cases.lenient()).map(drop), why);
 }
 
 #[test]
 fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
-    let source = |name: &str| Source::new("/srv/root", Node::Directory, FileSystem::of_name(name));
+    let source = |name: &str| MountSource::new("/srv/root", FileKind::Directory, FileSystem::of_name(name));
     let local = || source("ext4");
-    let below = Source { below: vec![("/srv/root/m".into(), FileSystem::of_name("tmpfs"))], ..local() };
-    let socket = Source { sockets: vec!["run/it.sock".into()], ..local() };
-    let layer = Source { layers: vec![source("wekafs")], ..source("overlay") };
-    let both = Source { sockets: vec!["m/it.sock".into()], ..below.clone() };
+    let below = MountSource { below: vec![("/srv/root/m".into(), FileSystem::of_name("tmpfs"))], ..local() };
+    let socket = MountSource { sockets: vec!["run/it.sock".into()], ..local() };
+    let layer = MountSource { layers: vec![source("wekafs")], ..source("overlay") };
+    let both = MountSource { sockets: vec!["m/it.sock".into()], ..below.clone() };
     for (rule, root, words) in [
         ("mount-system", below, Some("/srv/root brings /srv/root/m along, a mount of tmpfs")),
-        ("mount-system", Source { holds: Some("it"), ..local() }, Some("/srv/root holds it")),
+        ("mount-system", MountSource { holds: Some("it"), ..local() }, Some("/srv/root holds it")),
         ("mount-system", source("proc"), Some("/srv/root lies on the kernel's proc")),
         ("mount-system", local(), None),
         ("mount-sockets", socket, Some("/srv/root holds the socket run/it.sock")),
@@ -270,9 +271,10 @@ fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
         ),
         ("mount-network-fs", local(), None),
     ] {
-        let cases = Cases { rule, world: World { root: Some(root), ..World::default() }, ..Cases::default() };
-        let held = holds(cases.rule(), &json!({}), &cases.subject());
-        let planned = applied(cases.rule(), &json!({}), &cases.subject()).map(drop);
+        let cases =
+            Cases { rule, host: HostFacts { root: Some(root), ..HostFacts::default() }, ..Cases::default() };
+        let held = holds(cases.rule(), &json!({}), &cases.context());
+        let planned = applied(cases.rule(), &json!({}), &cases.context()).map(drop);
         match words {
             None => assert_eq!((held, planned), (Ok(()), Ok(())), "{rule}"),
             Some(words) => {
@@ -286,65 +288,65 @@ fn the_root_file_system_is_judged_by_each_of_the_rules_on_mounts() {
 #[test]
 fn the_limit_for_core_dumps_is_for_containers_and_for_processes_with_limits_of_their_own() {
     let cases = cases().into_iter().find(|cases| cases.rule == "core-dumps").unwrap();
-    let plan = |document: &Document, subject: &Subject| {
-        cases.rule().edits(&document.view().unwrap(), subject).unwrap().len()
+    let plan = |document: &Document, context: &RuleContext| {
+        cases.rule().edits(&document.view().unwrap(), context).unwrap().len()
     };
     let container = read(r#"{"linux": {}, "process": {}}"#);
-    assert_eq!(plan(&container, &cases.subject()), 1);
+    assert_eq!(plan(&container, &cases.context()), 1);
     // The process of `exec` has the container's.
-    let process = Document::read(Kind::Process, b"{}").unwrap();
-    assert_eq!(plan(&process, &cases.subject()), 0);
+    let process = Document::parse(Kind::Process, b"{}").unwrap();
+    assert_eq!(plan(&process, &cases.context()), 0);
     // Core dumps that become files are the container's own affair.
-    let to_file = Subject { world: World::default(), ..cases.subject() };
+    let to_file = RuleContext { host: HostFacts::default(), ..cases.context() };
     assert_eq!(plan(&container, &to_file), 0);
 }
 
 #[test]
 fn a_new_namespace_that_is_opened_is_closed_by_the_first_hook_of_all() {
     let cases = Cases { rule: "seal-hook", ..Cases::default() };
-    let mut subject = cases.subject();
-    subject.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
+    let mut context = cases.context();
+    context.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
     let ours = |verb: &str| json!({"path": "/shim", "args": ["oci-isolate", format!("--isolate-{verb}=/record.json")]});
     let other = json!({"path": "/other"});
     let with = |path: Option<&str>, hooks: Value| json!({"linux": {"namespaces": [{"type": "network", "path": path.unwrap_or_default()}]}, "hooks": hooks});
-    let run = |path: Option<&str>, hooks: Value, subject: &Subject| {
-        let (document, _) = applied(cases.rule(), &with(path, hooks), subject).unwrap();
-        assert_eq!(holds(cases.rule(), &document, subject), Ok(()));
+    let run = |path: Option<&str>, hooks: Value, context: &RuleContext| {
+        let (document, _) = applied(cases.rule(), &with(path, hooks), context).unwrap();
+        assert_eq!(holds(cases.rule(), &document, context), Ok(()));
         document["hooks"].clone()
     };
     assert_eq!(
-        run(None, json!({"prestart": [other], "createRuntime": [other]}), &subject),
+        run(None, json!({"prestart": [other], "createRuntime": [other]}), &context),
         json!({"prestart": [ours("close"), other], "createRuntime": [other, ours("seal")], "poststop": [ours("forget")]})
     );
     assert_eq!(
-        run(None, json!({"createRuntime": [other]}), &subject),
+        run(None, json!({"createRuntime": [other]}), &context),
         json!({"createRuntime": [ours("close"), other, ours("seal")], "poststop": [ours("forget")]})
     );
     // What the engine has plumbed is closed before the runtime is called.
     assert_eq!(
-        run(Some("/run/netns/x"), json!({"createRuntime": [ours("close")]}), &subject),
+        run(Some("/run/netns/x"), json!({"createRuntime": [ours("close")]}), &context),
         json!({"createRuntime": [ours("seal")], "poststop": [ours("forget")]})
     );
-    subject.hook.as_mut().unwrap().seals = false;
+    context.hook.as_mut().unwrap().seals = false;
     assert_eq!(
-        run(None, json!({"prestart": [other]}), &subject),
+        run(None, json!({"prestart": [other]}), &context),
         json!({"prestart": [ours("close"), other]})
     );
     let late = with(None, json!({"prestart": [other, ours("close")]}));
     let why = "seal-hook: the first prestart hook is not ours".to_owned();
-    assert_eq!(holds(cases.rule(), &late, &subject), Err(why));
+    assert_eq!(holds(cases.rule(), &late, &context), Err(why));
 }
 
 #[test]
 fn nothing_is_opened_in_the_host_s_network_namespace() {
     let cases = Cases { rule: "network-namespace", ..Cases::default() };
-    let mut subject = cases.subject();
-    subject.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
+    let mut context = cases.context();
+    context.policy.openings.job = Some(Job { namespace: None, name: "train".into() });
     let why = "network-namespace: the network namespace is the host's, and nothing can be opened in that; drop --network=host";
-    assert_eq!(applied(cases.rule(), &json!({"linux": {}}), &subject).map(drop), Err(why.to_owned()));
+    assert_eq!(applied(cases.rule(), &json!({"linux": {}}), &context).map(drop), Err(why.to_owned()));
     let at = json!({"linux": {"namespaces": [{"type": "network", "path": "/run/netns/x"}]}});
-    subject.network = Network::SealedInPlace { at: "/run/netns/x".into() };
-    assert_eq!(applied(cases.rule(), &at, &subject).unwrap().0, at);
+    context.network = Network::SealedInPlace { at: "/run/netns/x".into() };
+    assert_eq!(applied(cases.rule(), &at, &context).unwrap().0, at);
 }
 
 #[test]
@@ -352,17 +354,17 @@ fn credential_files_that_could_not_be_looked_for_are_refused_and_those_that_were
     let refused = CredentialFiles { refused: Some("too many".into()), ..CredentialFiles::default() };
     let cases = |credential_files| Cases {
         rule: "credential-files",
-        world: World { credential_files, ..World::default() },
+        host: HostFacts { credential_files, ..HostFacts::default() },
         ..Cases::default()
     };
     let why = "credential-files: too many, or set [rules] credential-files = \"allow\"".to_owned();
     let refused = cases(refused);
-    assert_eq!(holds(refused.rule(), &json!({}), &refused.subject()), Err(why.clone()));
-    assert_eq!(applied(refused.rule(), &json!({}), &refused.subject()), Err(why));
+    assert_eq!(holds(refused.rule(), &json!({}), &refused.context()), Err(why.clone()));
+    assert_eq!(applied(refused.rule(), &json!({}), &refused.context()), Err(why));
     let unsearched = CredentialFiles { unsearched: vec!["/data".into()], ..CredentialFiles::default() };
     let unsearched = cases(unsearched);
     let note = "not all directories below /data were searched for credential files".to_owned();
-    assert_eq!(applied(unsearched.rule(), &json!({}), &unsearched.subject()), Ok((json!({}), vec![note])));
+    assert_eq!(applied(unsearched.rule(), &json!({}), &unsearched.context()), Ok((json!({}), vec![note])));
 }
 
 /// What docs/rules.md has to say of the places that are masked for one reason, on one line.
@@ -376,7 +378,7 @@ fn documented(masked: Masked) -> String {
         Masked::Credential => "Files that contain a credential, by the patterns of `credentials-env`",
     };
     let quoted = |paths: Vec<&str>| format!("`{}`", paths.join("`, `"));
-    let of = |places: &[Place]| -> Vec<&str> {
+    let of = |places: &[CredentialPath]| -> Vec<&str> {
         places.iter().filter(|place| place.masked == masked).map(|place| place.path).collect()
     };
     let named = |(name, files, of): &(&str, &[&str], Masked)| {

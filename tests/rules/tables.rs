@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_isolate::config::{Document, Judge, Kind, members};
 use oci_isolate::policy::ANNOTATIONS;
 use oci_isolate::rules::RULES;
-use oci_isolate::rules::runtime_annotations::{HARMLESS, PREFIXES, Value};
+use oci_isolate::rules::runtime_annotations::{AnnotationValue, HARMLESS, PREFIXES};
 use oci_isolate::rules::sysctl::NAMESPACED;
 
 fn page(name: &str) -> (PathBuf, String) {
@@ -87,7 +87,8 @@ fn annotations_for_runtimes_are_sorted_under_their_prefixes_and_in_the_page() {
     for known in &HARMLESS {
         assert!(PREFIXES.iter().any(|prefix| known.name.starts_with(prefix)), "{}", known.name);
         let star = if known.name.ends_with('.') { "*" } else { "" };
-        let value = if known.value == Value::Any { String::new() } else { format!(" ({})", known.value) };
+        let value =
+            if known.value == AnnotationValue::Any { String::new() } else { format!(" ({})", known.value) };
         expect(format!("| `{}{star}`{value} | {} | {} |", known.name, known.by, known.why));
     }
     assert!(missing.is_empty(), "add these to {}:\n{}", path.display(), missing.join("\n"));
@@ -119,7 +120,7 @@ fn every_annotation_of_ours_is_in_the_pages() {
 #[test]
 fn every_member_of_the_table_is_taken() {
     let (_, text) = page("tests/data/full.json");
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     assert!(document.view().unwrap().unknown.is_empty());
     let mut found = BTreeSet::new();
     leaves(&serde_json::from_str(&text).unwrap(), "", &mut found);

@@ -201,8 +201,8 @@ fn variables_that_are_not_strings() {
     for (entry, why) in [
         (json!(1), type_error),
         (json!(null), type_error),
-        (json!(["A=1"]), "a list stands where none belongs at line 1 column "),
-        (json!({"A": "1"}), "an object stands where none belongs at line 1 column "),
+        (json!(["A=1"]), "a list is not allowed here at line 1 column "),
+        (json!({"A": "1"}), "an object is not allowed here at line 1 column "),
         (json!(true), type_error),
     ] {
         host.config(&isolated_with("/process/env", json!([entry])));

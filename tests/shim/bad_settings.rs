@@ -43,12 +43,15 @@ fn openings_that_no_annotation_could_have() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
     for (text, why) in [
-        ("ingress = \"0\"", "openings.ingress: \"0\": \"0\" is no port; ports go from 1 to 65535"),
+        ("ingress = \"0\"", "openings.ingress: \"0\": \"0\" is not a valid port; ports go from 1 to 65535"),
         (
             "peers = \"8.8.8.8\"",
             "openings.peers: \"8.8.8.8\" is not within what the settings allow (peers.within)",
         ),
-        ("job = \"\"", "openings.job: \"\" is no name of a job: 1 to 128 letters, digits and . _ / : -"),
+        (
+            "job = \"\"",
+            "openings.job: \"\" is not a valid name of a job: 1 to 128 letters, digits and . _ / : -",
+        ),
     ] {
         host.settings(&format!("[openings]\n{text}"));
         refused(&host, &format!("cannot use the settings {path}: {why}"));

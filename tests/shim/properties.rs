@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Openings, Policy};
-use oci_isolate::rewrite::{Refusal, Rewritten, rewrite};
-use oci_isolate::rules::{Network, RULES, SealHook, Subject, World};
+use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
+use oci_isolate::rules::{HostFacts, Network, RULES, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
@@ -19,7 +19,7 @@ use test_support::recorded::spec::differences;
 /// Stands in every value of a variable.
 const VALUE: &str = "c0ffee";
 
-fn subject(joins: bool, hooked: bool) -> Subject {
+fn context(joins: bool, hooked: bool) -> RuleContext {
     // What would be refused is taken away, so that every configuration that can be read is made to hold.
     let strips = RULES.iter().filter(|rule| rule.answers[0] == Answer::Refuse);
     let mut answers: BTreeMap<_, _> = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
@@ -38,14 +38,14 @@ fn subject(joins: bool, hooked: bool) -> Subject {
         seals: true,
     };
     let network = if joins { Network::Joined { at: "/run/netns/x".into() } } else { Network::New };
-    Subject { policy, network, world: World::default(), hook: hooked.then_some(hook) }
+    RuleContext { policy, network, host: HostFacts::default(), hook: hooked.then_some(hook) }
 }
 
 /// Of a document's text: what rewriting makes of it.
-fn rewritten(kind: Kind, text: &[u8], subject: &Subject) -> Result<Rewritten, Refusal> {
-    let document = Document::read(kind, text)?;
+fn rewritten(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Rewritten, RewriteError> {
+    let document = Document::parse(kind, text)?;
     let view = document.view()?;
-    rewrite(document, view, subject)
+    rewrite(document, view, context)
 }
 
 fn variable() -> impl Strategy<Value = Value> {
@@ -240,9 +240,9 @@ proptest! {
 
     #[test]
     fn a_configuration_is_refused_or_made_to_hold(config in config(), joins in any::<bool>(), hooked in any::<bool>()) {
-        let subject = subject(joins, hooked);
+        let context = context(joins, hooked);
         let text = config.to_string();
-        let rewritten_once = match rewritten(Kind::Config, text.as_bytes(), &subject) {
+        let rewritten_once = match rewritten(Kind::Config, text.as_bytes(), &context) {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
                 prop_assert!(is_hopeless(&config), "{refusal}");
@@ -252,7 +252,7 @@ proptest! {
         };
         prop_assert!(!is_hopeless(&config));
         for applied in &rewritten_once.applied {
-            prop_assert!(!applied.says.contains(VALUE) && !applied.at.contains(VALUE), "{applied:?}");
+            prop_assert!(!applied.description.contains(VALUE) && !applied.at.contains(VALUE), "{applied:?}");
         }
         let Some(once) = rewritten_once.text else {
             prop_assert!(rewritten_once.applied.is_empty());
@@ -260,7 +260,7 @@ proptest! {
         };
         prop_assert!(!rewritten_once.applied.is_empty());
         // Once more changes nothing.
-        let twice = rewritten(Kind::Config, &once, &subject).unwrap();
+        let twice = rewritten(Kind::Config, &once, &context).unwrap();
         prop_assert!(twice.text.is_none(), "{:?}", twice.applied);
         // Nothing but what the rules name has changed.
         let after: Value = serde_json::from_slice(&once).unwrap();
@@ -268,10 +268,10 @@ proptest! {
             prop_assert!(may_change(&line), "{line}");
         }
         // Every rule holds.
-        let document = Document::read(Kind::Config, &once).unwrap();
+        let document = Document::parse(Kind::Config, &once).unwrap();
         let view = document.view().unwrap();
-        for rule in RULES.iter().filter(|rule| rule.answer(&subject.policy) != Answer::Allow) {
-            prop_assert!((rule.holds)(&view, &subject).is_ok(), "{}", rule.name);
+        for rule in RULES.iter().filter(|rule| rule.answer(&context.policy) != Answer::Allow) {
+            prop_assert!((rule.holds)(&view, &context).is_ok(), "{}", rule.name);
         }
         prop_assert_eq!(networks(&after), 1);
         let network = after["linux"]["namespaces"].as_array().unwrap().iter().find(|n| n["type"] == "network");
@@ -281,10 +281,10 @@ proptest! {
 
     #[test]
     fn a_process_file_is_refused_or_made_to_hold(process in process()) {
-        let subject = subject(false, false);
+        let context = context(false, false);
         let text = process.to_string();
         let wrapped = json!({"process": process, "linux": {"namespaces": [{"type": "mount"}]}});
-        match rewritten(Kind::Process, text.as_bytes(), &subject) {
+        match rewritten(Kind::Process, text.as_bytes(), &context) {
             Err(refusal) => {
                 prop_assert!(is_hopeless(&wrapped), "{refusal}");
                 prop_assert!(!refusal.to_string().contains(VALUE), "{refusal}");
@@ -296,7 +296,7 @@ proptest! {
                     let line = format!("{}/process{}", &line[..1], &line[1..]);
                     prop_assert!(may_change(&line), "{line}");
                 }
-                prop_assert!(rewritten(Kind::Process, &once, &subject).unwrap().text.is_none());
+                prop_assert!(rewritten(Kind::Process, &once, &context).unwrap().text.is_none());
             }
         }
     }
@@ -304,13 +304,13 @@ proptest! {
     /// Bytes that happen to come: no panic, no half answer.
     #[test]
     fn a_configuration_that_was_cut_or_spoilt_is_never_taken_for_another(config in config(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let subject = subject(false, true);
+        let context = context(false, true);
         let mut text = config.to_string().into_bytes();
         let cut = at.index(text.len());
-        prop_assert!(rewritten(Kind::Config, &text[..cut], &subject).is_err());
+        prop_assert!(rewritten(Kind::Config, &text[..cut], &context).is_err());
         text[cut] = byte;
-        if let Ok(Rewritten { text: Some(once), .. }) = rewritten(Kind::Config, &text, &subject) {
-            prop_assert!(rewritten(Kind::Config, &once, &subject).unwrap().text.is_none());
+        if let Ok(Rewritten { text: Some(once), .. }) = rewritten(Kind::Config, &text, &context) {
+            prop_assert!(rewritten(Kind::Config, &once, &context).unwrap().text.is_none());
         }
     }
 }

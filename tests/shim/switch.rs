@@ -180,7 +180,7 @@ fn openings_that_cannot_be_meant_or_are_not_allowed_are_refused() {
         ),
         ("peers", json!("10.1.2.3/24"), "\"10.1.2.3/24\" has host bits set; write 10.1.2.0/24 or 10.1.2.3"),
         ("peers", json!(many), "it has 100000 items; at most 16384 are taken"),
-        ("job", json!("a b"), "\"a b\" is no name of a job: 1 to 128 letters, digits and . _ / : -"),
+        ("job", json!("a b"), "\"a b\" is not a valid name of a job: 1 to 128 letters, digits and . _ / : -"),
     ] {
         let mut config = isolated();
         let name = format!("io.oci-isolate.{name}");

@@ -105,8 +105,8 @@ fn format_report(report: &CheckReport) -> Result<String, std::fmt::Error> {
     if let Some(why) = &report.why {
         writeln!(text, "why        {why}")?;
     }
-    for AppliedChange { rule, says, .. } in &report.changes {
-        writeln!(text, "change     {rule}: {says}")?;
+    for AppliedChange { rule, description, .. } in &report.changes {
+        writeln!(text, "change     {rule}: {description}")?;
     }
     if !report.waived.is_empty() {
         writeln!(text, "waived     {}", report.waived.join(", "))?;

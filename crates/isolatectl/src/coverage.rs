@@ -145,7 +145,7 @@ pub const TABLE: [CoverageRow; 33] = [
         "",
     ),
     row("sysctl", No, "", "which values the container was given"),
-    row("plain-names", No, "", "names in the configuration"),
+    row("path-names", No, "", "names in the configuration"),
     row(
         "runtime-annotations",
         Yes,

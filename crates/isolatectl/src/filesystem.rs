@@ -29,7 +29,7 @@ pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey
     for (path, device) in nodes(&root).context("cannot look at its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
     }
-    let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.says));
+    let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.description));
     let masked = masked.map(|path| ("credential-files", path));
     for (rule, path) in masked.chain(MASKED.iter().map(|path| ("masked-paths", *path))) {
         if shows(&root, path)? {

@@ -24,7 +24,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
         writeln!(text, "init       {}, {}", init.pid, state.unwrap_or("ended"))?;
     }
     for applied in &record.applied {
-        writeln!(text, "changed    {}: {}", applied.rule, escape_controls(&applied.says, &[]))?;
+        writeln!(text, "changed    {}: {}", applied.rule, escape_controls(&applied.description, &[]))?;
     }
     if let Some(opened) = &record.opened {
         let ports: Vec<_> = opened.asked.ingress.iter().collect();

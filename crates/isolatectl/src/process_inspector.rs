@@ -84,8 +84,8 @@ impl<'a> ProcessInspector<'a> {
         let environment = read_bytes(&case.process.join("environ"))?;
         let environment = String::from_utf8_lossy(&environment);
         let entries = environment.split('\0').filter(|entry| entry.contains('='));
-        for stray in credentials::strays(entries, self.credentials) {
-            case.process("credentials-env", format_args!("has variable {} ({})", stray.name, stray.because));
+        for stray in credentials::leaked_variables(entries, self.credentials) {
+            case.process("credentials-env", format_args!("has variable {} ({})", stray.name, stray.reason));
         }
         let home = environment.split('\0').filter_map(|entry| entry.strip_prefix("HOME=")).next_back();
         if home.is_some_and(|home| !home.is_empty() && !home.starts_with('/')) {
@@ -118,7 +118,7 @@ impl<'a> ProcessInspector<'a> {
         }
         for (set, bits) in status.fields().filter(|(field, _)| field.starts_with("Cap")) {
             let bits = u64::from_str_radix(bits, 16).context("cannot understand its status")?;
-            for (rule, name) in capabilities::against(bits, self.record.confined && !has_left) {
+            for (rule, name) in capabilities::forbidden(bits, self.record.confined && !has_left) {
                 case.process(rule, format_args!("has CAP_{name} ({set})"));
             }
         }

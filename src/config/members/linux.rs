@@ -2,14 +2,14 @@
 
 use super::Judge::{Harmless, Rule};
 use super::resources::RESOURCES;
-use super::{Judge, Member, many, map, map_of, object, objects, one};
+use super::{Judge, MemberSchema, many, map, map_of, object, objects, one};
 
-pub(super) static LINUX: [Member; 17] = [
+pub(super) static LINUX: [MemberSchema; 17] = [
     objects("uidMappings", &ID_MAPPING),
     objects("gidMappings", &ID_MAPPING),
     map("sysctl", Rule("sysctl")),
     object("resources", &RESOURCES),
-    one("cgroupsPath", Rule("plain-names")),
+    one("cgroupsPath", Rule("path-names")),
     objects("namespaces", &[one("type", NAMESPACES), one("path", NAMESPACES)]),
     objects(
         "devices",
@@ -34,7 +34,7 @@ pub(super) static LINUX: [Member; 17] = [
             one("listenerPath", Rule("seccomp")),
             one(
                 "listenerMetadata",
-                Harmless("what an agent is told; one that decides is refused by rule `seccomp`"),
+                Harmless("information for an agent; one that decides is refused by rule `seccomp`"),
             ),
             objects(
                 "syscalls",
@@ -58,11 +58,11 @@ pub(super) static LINUX: [Member; 17] = [
     one("rootfsPropagation", Rule("mount-propagation")),
     many("maskedPaths", Rule("masked-paths")),
     many("readonlyPaths", Rule("masked-paths")),
-    one("mountLabel", Rule("plain-names")),
+    one("mountLabel", Rule("path-names")),
     object(
         "intelRdt",
         &[
-            one("closID", Rule("plain-names")),
+            one("closID", Rule("path-names")),
             many("schemata", CACHE),
             one("l3CacheSchema", CACHE),
             one("memBwSchema", CACHE),
@@ -77,15 +77,14 @@ pub(super) static LINUX: [Member; 17] = [
     object("timeOffsets", &[object("monotonic", &OFFSET), object("boottime", &OFFSET)]),
 ];
 
-static ID_MAPPING: [Member; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
+static ID_MAPPING: [MemberSchema; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
 
-static OFFSET: [Member; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
+static OFFSET: [MemberSchema; 2] = [one("secs", CLOCK), one("nanosecs", CLOCK)];
 
-/// All types; the network's, pid's and ipc's have rules of their own besides.
+/// All types; network, pid and ipc namespaces have rules of their own as well.
 const NAMESPACES: Judge = Rule("network-namespace");
 const IDS: Judge = Rule("host-capabilities");
-const DEVICE_FILE: Judge =
-    Harmless("who may open a node of the container; which nodes there are is for rule `devices`");
+const DEVICE_FILE: Judge = Harmless("who may open a device node; rule `devices` checks which nodes exist");
 const CACHE: Judge = Harmless("shares of processor caches and memory bandwidth");
 const MEMORY: Judge = Harmless("which NUMA nodes memory comes from");
 const PERSONALITY: Judge =

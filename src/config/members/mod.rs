@@ -1,9 +1,10 @@
-//! Every member that a Linux runtime reads, by its place in the document, and who judges it. The tables are
-//! those of runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they are; crun
-//! reads runtime-spec's JSON schema, youki oci-spec-rs. What those two read beyond it is marked.
+//! Every member that a Linux runtime reads, by its place in the document, and the rule that checks it. The
+//! tables are those of runtime-spec 1.3 and its main branch (specs-go/config.go), which runc reads as they
+//! are; crun reads runtime-spec's JSON schema, youki oci-spec-rs. Members that only those two know are
+//! marked.
 //!
-//! A member that is in no table has no judge: the rule `unknown-members` refuses it. A new member costs a
-//! line here. docs/members.md is these tables.
+//! A member that is in no table is checked by no rule: `unknown-members` refuses it. A new member costs a
+//! line here. docs/members.md has the same tables.
 
 mod linux;
 mod process;
@@ -16,38 +17,38 @@ use super::Kind;
 
 /// A member of an object.
 #[derive(Debug)]
-pub struct Member {
-    /// As it is written.
+pub struct MemberSchema {
+    /// Its name.
     pub name: &'static str,
-    /// What its value is.
-    pub is: Is,
+    /// The type of its value.
+    pub shape: Shape,
 }
 
-/// What the value of a member is. In place of each it may be null.
+/// The type of a value. Any value may also be null.
 #[derive(Debug)]
-pub enum Is {
+pub enum Shape {
     /// A string, a number, true or false.
     One(Judge),
-    /// A list of such.
+    /// A list of strings, numbers or booleans.
     Many(Judge),
-    /// A map with free keys to such; case matters in keys.
+    /// A map from any keys to such values; keys are case-sensitive.
     Map(Judge),
     /// An object.
-    Object(&'static [Member]),
+    Object(&'static [MemberSchema]),
     /// A list of objects.
-    Objects(&'static [Member]),
-    /// A map with free keys to objects.
-    MapOf(&'static [Member]),
+    Objects(&'static [MemberSchema]),
+    /// A map from any keys to objects.
+    MapOf(&'static [MemberSchema]),
     /// Anything.
     Any(Judge),
 }
 
-/// Who judges a member.
+/// What checks a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judge {
     /// The rule of that name.
     Rule(&'static str),
-    /// Nobody has to: it cannot lead out of the container, for this reason.
+    /// No rule is needed: it cannot lead out of the container, for this reason.
     Harmless(&'static str),
 }
 
@@ -61,15 +62,14 @@ impl fmt::Display for Judge {
 }
 
 /// The members of a document's root.
-pub(super) fn of(kind: Kind) -> &'static [Member] {
+pub(super) fn schema(kind: Kind) -> &'static [MemberSchema] {
     match kind {
         Kind::Config => &root::ROOT,
         Kind::Process => &process::PROCESS,
     }
 }
 
-/// Every member of a `config.json` that has a judge, by its path, `[]` for an item of a list and `*` for a
-/// key of a map.
+/// Every known member of a `config.json`, by its path, `[]` for an item of a list and `*` for a key of a map.
 #[must_use]
 pub fn members() -> Vec<(String, Judge)> {
     let mut found = Vec::new();
@@ -77,45 +77,45 @@ pub fn members() -> Vec<(String, Judge)> {
     found
 }
 
-fn judged(above: &str, members: &[Member], found: &mut Vec<(String, Judge)>) {
+fn judged(above: &str, members: &[MemberSchema], found: &mut Vec<(String, Judge)>) {
     for member in members {
         let path = if above.is_empty() { member.name.to_owned() } else { format!("{above}.{}", member.name) };
-        match member.is {
-            Is::One(judge) => found.push((path, judge)),
-            Is::Many(judge) => found.push((format!("{path}[]"), judge)),
-            Is::Map(judge) => found.push((format!("{path}.*"), judge)),
-            Is::Any(judge) => found.push((format!("{path} (all of it)"), judge)),
-            Is::Object(below) => judged(&path, below, found),
-            Is::Objects(below) => judged(&format!("{path}[]"), below, found),
-            Is::MapOf(below) => judged(&format!("{path}.*"), below, found),
+        match member.shape {
+            Shape::One(judge) => found.push((path, judge)),
+            Shape::Many(judge) => found.push((format!("{path}[]"), judge)),
+            Shape::Map(judge) => found.push((format!("{path}.*"), judge)),
+            Shape::Any(judge) => found.push((format!("{path} (all of it)"), judge)),
+            Shape::Object(below) => judged(&path, below, found),
+            Shape::Objects(below) => judged(&format!("{path}[]"), below, found),
+            Shape::MapOf(below) => judged(&format!("{path}.*"), below, found),
         }
     }
 }
 
-const fn one(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::One(judge) }
+const fn one(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::One(judge) }
 }
 
-const fn many(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Many(judge) }
+const fn many(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Many(judge) }
 }
 
-const fn map(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Map(judge) }
+const fn map(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Map(judge) }
 }
 
-const fn any(name: &'static str, judge: Judge) -> Member {
-    Member { name, is: Is::Any(judge) }
+const fn any(name: &'static str, judge: Judge) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Any(judge) }
 }
 
-const fn object(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::Object(members) }
+const fn object(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Object(members) }
 }
 
-const fn objects(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::Objects(members) }
+const fn objects(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::Objects(members) }
 }
 
-const fn map_of(name: &'static str, members: &'static [Member]) -> Member {
-    Member { name, is: Is::MapOf(members) }
+const fn map_of(name: &'static str, members: &'static [MemberSchema]) -> MemberSchema {
+    MemberSchema { name, shape: Shape::MapOf(members) }
 }

@@ -1,9 +1,9 @@
 //! `process`, and the file of `exec --process` (config.md, "Process").
 
 use super::Judge::{Harmless, Rule};
-use super::{Judge, Member, many, object, objects, one};
+use super::{Judge, MemberSchema, many, object, objects, one};
 
-pub(super) static PROCESS: [Member; 16] = [
+pub(super) static PROCESS: [MemberSchema; 16] = [
     one("terminal", Harmless("a terminal in the container's own devpts")),
     object("consoleSize", &[one("height", Harmless("a size")), one("width", Harmless("a size"))]),
     object(
@@ -13,11 +13,11 @@ pub(super) static PROCESS: [Member; 16] = [
             one("gid", USER),
             one("umask", Harmless("the mode of new files")),
             many("additionalGids", USER),
-            one("username", Harmless("another platform's: no runtime on Linux reads it")),
+            one("username", Harmless("for another platform: no Linux runtime reads it")),
         ],
     ),
     many("args", Rule("credential-args")),
-    one("commandLine", Harmless("another platform's: no runtime on Linux reads it")),
+    one("commandLine", Harmless("for another platform: no Linux runtime reads it")),
     many("env", Rule("credentials-env")),
     one(
         "cwd",
@@ -37,9 +37,12 @@ pub(super) static PROCESS: [Member; 16] = [
         "rlimits",
         &[one("type", Rule("core-dumps")), one("hard", Rule("core-dumps")), one("soft", Rule("core-dumps"))],
     ),
-    one("noNewPrivileges", Harmless("takes rights only; without it a program has those of the sets above")),
+    one(
+        "noNewPrivileges",
+        Harmless("only restricts; without it a program has the capabilities of the sets above"),
+    ),
     one("apparmorProfile", LABEL),
-    one("oomScoreAdj", Harmless("whom the kernel kills first")),
+    one("oomScoreAdj", Harmless("which process the kernel kills first")),
     object(
         "scheduler",
         &[
@@ -58,8 +61,8 @@ pub(super) static PROCESS: [Member; 16] = [
 ];
 
 const USER: Judge =
-    Harmless("ids within the container: what they may do is for capabilities, mounts and devices to say");
+    Harmless("ids in the container: the rules on capabilities, mounts and devices limit their rights");
 const CAPABILITIES: Judge = Rule("host-capabilities");
 const TIME: Judge = Harmless("a share of time on processors and disks");
 const LABEL: Judge =
-    Harmless("confinement on top of ours, which counts on none: namespaces and seccomp hold without it");
+    Harmless("additional confinement, on which no rule relies: namespaces and seccomp hold without it");

@@ -1,10 +1,10 @@
-//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which take and never give, and
+//! `linux.resources` (config-linux.md, "Control groups"): shares and limits, which only restrict, and
 //! devices.
 
 use super::Judge::{Harmless, Rule};
-use super::{Judge, Member, map, map_of, object, objects, one};
+use super::{Judge, MemberSchema, map, map_of, object, objects, one};
 
-pub(super) static RESOURCES: [Member; 9] = [
+pub(super) static RESOURCES: [MemberSchema; 9] = [
     objects(
         "devices",
         &[
@@ -59,16 +59,16 @@ pub(super) static RESOURCES: [Member; 9] = [
             objects("throttleWriteIOPSDevice", &THROTTLE),
         ],
     ),
-    objects("hugepageLimits", &[one("pageSize", Rule("plain-names")), one("limit", SHARE)]),
+    objects("hugepageLimits", &[one("pageSize", Rule("path-names")), one("limit", SHARE)]),
     object(
         "network",
         &[one("classID", PACKETS), objects("priorities", &[one("name", PACKETS), one("priority", PACKETS)])],
     ),
     map_of("rdma", &[one("hcaHandles", SHARE), one("hcaObjects", SHARE)]),
-    map("unified", Rule("plain-names")),
+    map("unified", Rule("path-names")),
 ];
 
-static THROTTLE: [Member; 3] = [one("major", SHARE), one("minor", SHARE), one("rate", SHARE)];
+static THROTTLE: [MemberSchema; 3] = [one("major", SHARE), one("minor", SHARE), one("rate", SHARE)];
 
 const SHARE: Judge = Harmless("a share or a limit of the container's control group");
 const PACKETS: Judge = Harmless("a mark or a priority of packets; where none gets out, none is marked");

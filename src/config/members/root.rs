@@ -3,10 +3,10 @@
 use super::Judge::{Harmless, Rule};
 use super::linux::LINUX;
 use super::process::PROCESS;
-use super::{Judge, Member, any, many, map, object, objects, one};
+use super::{Judge, MemberSchema, any, many, map, object, objects, one};
 
-/// In the order in which Go writes them, as all tables.
-pub(super) static ROOT: [Member; 14] = [
+/// In the order in which Go writes them, as in all tables.
+pub(super) static ROOT: [MemberSchema; 14] = [
     one("ociVersion", Harmless("a version")),
     object("process", &PROCESS),
     object(
@@ -17,7 +17,7 @@ pub(super) static ROOT: [Member; 14] = [
         ],
     ),
     one("hostname", Harmless("the name in a UTS namespace of its own; runtimes refuse it in the host's")),
-    one("domainname", Harmless("the same of the NIS domain name")),
+    one("domainname", Harmless("likewise for the NIS domain name")),
     objects(
         "mounts",
         &[
@@ -44,17 +44,21 @@ pub(super) static ROOT: [Member; 14] = [
     object("linux", &LINUX),
     any("solaris", OTHER),
     any("windows", OTHER),
-    any("vm", Harmless("a hypervisor's: runc, crun and youki do not read it, and Kata has its own settings")),
+    any(
+        "vm",
+        Harmless("for a hypervisor: runc, crun and youki do not read it, and Kata has its own settings"),
+    ),
     any("zos", OTHER),
     any("freebsd", OTHER),
 ];
 
-static ID_MAPPING: [Member; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
+static ID_MAPPING: [MemberSchema; 3] = [one("containerID", IDS), one("hostID", IDS), one("size", IDS)];
 
-const IDS: Judge = Harmless("whose the files of a mount look; what is mounted is for the rules on mounts");
-const OTHER: Judge = Harmless("another platform's: no runtime on Linux reads it");
+const IDS: Judge =
+    Harmless("the apparent owners of a mount's files; the rules on mounts check what is mounted");
+const OTHER: Judge = Harmless("for another platform: no Linux runtime reads it");
 
-static HOOK: [Member; 4] = [
+static HOOK: [MemberSchema; 4] = [
     one("path", HOST),
     many("args", HOST),
     many("env", Harmless("the environment of a hook")),

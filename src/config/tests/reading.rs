@@ -1,13 +1,13 @@
-//! The room reads what serde_json reads, and sees the same values.
+//! The module accepts what serde_json accepts, and sees the same values.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-use super::super::json::Json;
+use super::super::json::ParsedJson;
 
 fn is_read(text: &str) -> bool {
-    let read = Json::read(text, 10).is_ok();
-    assert_eq!(Json::read(text, 1).is_ok(), read, "{text}");
+    let read = ParsedJson::parse(text, 10).is_ok();
+    assert_eq!(ParsedJson::parse(text, 1).is_ok(), read, "{text}");
     read
 }
 
@@ -37,8 +37,8 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => value.clone(), 1 => (value, "[,\\]}x ]").prop_map(|(a, b)| a + &b)]
 }
 
-/// All values of a text in its order, as both see them.
-fn values(value: super::super::json::Value, all: &mut Vec<String>) {
+/// All values of a text in their order, as both see them.
+fn values(value: super::super::json::JsonValue, all: &mut Vec<String>) {
     all.push(value.raw().to_owned());
     match value.first() {
         b'[' => value.children().for_each(|item| values(item, all)),
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn values_are_where_serde_json_sees_them(text in text()) {
-        if let Ok(json) = Json::read(&text, 10) {
+        if let Ok(json) = ParsedJson::parse(&text, 10) {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             values(json.root(), &mut ours);
             values_by_serde(text.trim(), &mut theirs);

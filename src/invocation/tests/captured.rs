@@ -1,4 +1,4 @@
-//! The command lines of engines: each file of tests/data/argv is command lines, and what is understood of them.
+//! Command lines of engines: each file of tests/data/argv has command lines and their results.
 
 use super::{Dialect, argv, read, summary};
 

@@ -1,8 +1,8 @@
-//! Changes of argv: what is changed, and that nothing else is.
+//! Edits of argv change what they should, and nothing else.
 
 use std::ffi::{OsStr, OsString};
 
-use super::super::Change;
+use super::super::ArgvEdit;
 use super::Dialect::{Crun, Runc, Youki};
 use super::{Dialect, argv, understood};
 
@@ -21,7 +21,8 @@ fn a_pid_file_goes_right_behind_the_verb() {
         (Youki, "-r/r run web -b /b", "-r/r run --pid-file=/p web -b /b"),
     ];
     for (dialect, line, expected) in cases {
-        let changed = understood(dialect, line).rewritten(&argv(line), &[Change::PidFile(OsStr::new("/p"))]);
+        let changed =
+            understood(dialect, line).rewritten(&argv(line), &[ArgvEdit::PidFile(OsStr::new("/p"))]);
         assert_eq!(joined(&changed), expected);
         assert_eq!(understood(dialect, expected).pid_file, Some("/p".into()));
     }
@@ -42,7 +43,7 @@ fn the_process_file_is_replaced_in_the_form_it_was_given() {
     for (dialect, line, expected) in cases {
         let call = understood(dialect, line);
         let given = call.process.as_ref().unwrap();
-        let changed = call.rewritten(&argv(line), &[Change::Set(given, OsStr::new("/n"))]);
+        let changed = call.rewritten(&argv(line), &[ArgvEdit::Set(given, OsStr::new("/n"))]);
         assert_eq!(joined(&changed), expected);
         assert_eq!(understood(dialect, expected).process.unwrap().value, "/n");
     }
@@ -53,7 +54,7 @@ fn stripped(dialect: Dialect, line: &str) -> String {
     let call = understood(dialect, line);
     let unwanted = |value: &OsStr| value.to_string_lossy().starts_with("AWS_") || value == "CAP_NET_RAW";
     let given = call.env.iter().chain(&call.caps).filter(|given| unwanted(&given.value));
-    joined(&call.rewritten(&argv(line), &given.map(Change::Drop).collect::<Vec<_>>()))
+    joined(&call.rewritten(&argv(line), &given.map(ArgvEdit::Drop).collect::<Vec<_>>()))
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn any_value_can_be_set_in_any_form() {
     for (dialect, line) in forms {
         for value in ["B=2", "-e", "=", "--", "", "web"] {
             let call = understood(dialect, line);
-            let changed = call.rewritten(&argv(line), &[Change::Set(&call.env[0], OsStr::new(value))]);
+            let changed = call.rewritten(&argv(line), &[ArgvEdit::Set(&call.env[0], OsStr::new(value))]);
             let again = understood(dialect, &joined(&changed));
             assert_eq!(again.env[0].value, value, "{line} -> {changed:?}");
             assert_eq!((again.id, again.env.len()), (call.id, 1));

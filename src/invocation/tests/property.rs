@@ -1,12 +1,12 @@
-//! Whatever is typed: no panic, and a changed command line is read as the old one with just that change.
+//! For any command line: no panic, and an edited one is parsed as the old one with just that edit.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
 use proptest::prelude::*;
 
-use super::super::Change;
-use super::super::verbs::{Known, VERBS};
+use super::super::ArgvEdit;
+use super::super::verbs::{KnownVerb, VERBS};
 use super::super::{Reach, reach};
 use super::{Dialect, Invocation, Reading, globals, read};
 
@@ -82,7 +82,7 @@ fn word() -> impl Strategy<Value = OsString> {
     ]
 }
 
-/// Mostly something that has a verb, so that more than the first flag is walked.
+/// Mostly with a verb, so that more than the first flag is parsed.
 fn line() -> impl Strategy<Value = Vec<OsString>> {
     let verbs = prop::sample::select(&WORDS[..6]).prop_map(OsString::from);
     (prop::collection::vec(word(), 0..3), verbs, prop::collection::vec(word(), 0..7))
@@ -93,10 +93,11 @@ fn dialect() -> impl Strategy<Value = Dialect> {
     prop::sample::select(&[Dialect::Runc, Dialect::Crun, Dialect::Youki][..])
 }
 
-/// All that doesn't hang on places in argv.
+/// Everything that does not depend on positions in argv.
 fn meaning(call: &Invocation) -> impl PartialEq + std::fmt::Debug {
-    let values =
-        |given: &[super::super::Given]| given.iter().map(|given| given.value.clone()).collect::<Vec<_>>();
+    let values = |given: &[super::super::ParsedFlag]| {
+        given.iter().map(|given| given.value.clone()).collect::<Vec<_>>()
+    };
     let named = (call.root.clone(), call.bundle.clone(), call.config.clone(), call.preserve_fds.clone());
     let exec =
         (call.process.as_ref().map(|given| given.value.clone()), values(&call.env), values(&call.caps));
@@ -119,11 +120,11 @@ proptest! {
         globals(dialect, &args);
     }
 
-    /// Only the words of the table are handed on for isolated containers, behind any flags.
+    /// For isolated containers only the verbs of the table are passed on, after any flags.
     #[test]
     fn a_verb_at_random_is_refused(dialect in dialect(), verb in "[!-,.-~]{0,3}[a-z]{0,9}", args in line()) {
         let args = [vec!["--root".into(), "/r".into(), OsString::from(&verb)], args].concat();
-        let known = VERBS.iter().any(|Known(word, ..)| *word == verb);
+        let known = VERBS.iter().any(|KnownVerb(word, ..)| *word == verb);
         prop_assert!(known || reach(dialect, &args) == Reach::Refused, "{:?}", args);
     }
 
@@ -140,7 +141,7 @@ proptest! {
             && call.pid_file.is_none()
             && !matches!(call.verb, super::Verb::Start | super::Verb::Delete)
         {
-            let changed = call.rewritten(&args, &[Change::PidFile(OsStr::new("/p"))]);
+            let changed = call.rewritten(&args, &[ArgvEdit::PidFile(OsStr::new("/p"))]);
             let new = again(dialect, &changed)?;
             prop_assert_eq!(new.pid_file.as_deref(), Some(OsStr::new("/p")));
             prop_assert_eq!(meaning(&new), meaning(&call));
@@ -151,7 +152,7 @@ proptest! {
     fn a_variable_that_is_dropped_is_gone_and_nothing_else_changes(dialect in dialect(), args in line()) {
         if let Reading::Understood(call) = read(dialect, &args) {
             for nth in 0..call.env.len() {
-                let new = again(dialect, &call.rewritten(&args, &[Change::Drop(&call.env[nth])]))?;
+                let new = again(dialect, &call.rewritten(&args, &[ArgvEdit::Drop(&call.env[nth])]))?;
                 let mut expected = call.clone();
                 expected.env.remove(nth);
                 prop_assert_eq!(meaning(&new), meaning(&expected));
@@ -164,7 +165,7 @@ proptest! {
         if let Reading::Understood(call) = read(dialect, &args)
             && let Some(process) = &call.process
         {
-            let new = again(dialect, &call.rewritten(&args, &[Change::Set(process, OsStr::new("/n"))]))?;
+            let new = again(dialect, &call.rewritten(&args, &[ArgvEdit::Set(process, OsStr::new("/n"))]))?;
             let mut expected = call.clone();
             expected.process = new.process.clone();
             prop_assert_eq!(&new.process.as_ref().unwrap().value, "/n");

@@ -23,7 +23,7 @@ fn ports_are_tcp_when_nothing_is_said_and_may_be_ranges_from_somebody() {
         Ok(vec![(Tcp, 1, 1, None), (Tcp, 8080, 8080, Some("10.0.0.0/24".into())), (Udp, 9000, 9010, None)])
     );
     assert_eq!(ports("65535 from fd00::1"), Ok(vec![(Tcp, 65535, 65535, Some("fd00::1/128".into()))]));
-    // What is open to anybody need not be private.
+    // The clients of an open port need not be private.
     assert!(ports("80 from 198.51.100.0/24").is_ok());
 }
 
@@ -39,7 +39,8 @@ fn ranges_that_overlap_or_meet_become_one() {
 
 #[test]
 fn ports_that_are_none() {
-    let no_port = |item: &str, port: &str| format!("{item:?}: {port:?} is no port; ports go from 1 to 65535");
+    let no_port =
+        |item: &str, port: &str| format!("{item:?}: {port:?} is not a valid port; ports go from 1 to 65535");
     for (value, why) in [
         ("", "it is empty; leave it away".to_owned()),
         (" ", "it is empty; leave it away".to_owned()),
@@ -154,6 +155,9 @@ fn a_job_has_a_name() {
     }
     for name in ["", "a b", "ü", "a,b", "a\n", "../\0", "a*", &"x".repeat(129)] {
         let why = job::name(name).unwrap_err();
-        assert!(why.ends_with(" is no name of a job: 1 to 128 letters, digits and . _ / : -"), "{why}");
+        assert!(
+            why.ends_with(" is not a valid name of a job: 1 to 128 letters, digits and . _ / : -"),
+            "{why}"
+        );
     }
 }

@@ -1,20 +1,21 @@
 //! `network-capabilities` and `host-capabilities`.
 //!
-//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET sockets,
-//! which CAP_NET_RAW allows, pass below the hooks of `inet` tables. Both go always: they are in engines' defaults, and
-//! they reach the namespace also from within a user namespace that owns it.
+//! With CAP_NET_ADMIN a container configures its network namespace and flushes the firewall table; AF_PACKET
+//! sockets, which CAP_NET_RAW allows, bypass the hooks of `inet` tables. Both are always removed: they are
+//! among engines' defaults, and they also affect the namespace from within a user namespace that owns it.
 //!
-//! Of the others those stay that are on the list ([`TABLE`]); what is not, known or unknown, was asked for by name, so the
-//! default is to refuse. CAP_SYS_PTRACE is removed and not refused, since programs that ask for it mostly trace their own
-//! children: with it a container catches the runtime's init during `exec`, which has all capabilities and no filter
-//! (shown in tests/closed_world; a runtime is not dumpable, CVE-2016-9962, which this capability overrides).
+//! Of the others, those on the list ([`TABLE`]) stay; one that is not, known or unknown, was asked for by
+//! name, so the default is to refuse. CAP_SYS_PTRACE is removed and not refused, since programs that ask for
+//! it usually trace their own children: with it a container can trace the runtime's init during `exec`, which
+//! has all capabilities and no filter (shown in tests/closed_world; a runtime is not dumpable, CVE-2016-9962,
+//! which this capability overrides).
 
 mod table;
 
 use std::borrow::Cow;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 pub use table::{Capability, TABLE};
 
@@ -25,8 +26,8 @@ pub(super) const NETWORK: Rule = Rule {
     process: true,
     answers: &[Answer::Strip],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| plan(&NETWORK, view, subject),
-    holds: |view, subject| holds(&NETWORK, view, subject),
+    plan: |view, context| plan(&NETWORK, view, context),
+    holds: |view, context| holds(&NETWORK, view, context),
 };
 
 pub(super) const HOST: Rule = Rule {
@@ -36,8 +37,8 @@ pub(super) const HOST: Rule = Rule {
     process: true,
     answers: &[Answer::Refuse, Answer::Strip, Answer::Allow],
     refused_by: RefusedBy::Plan,
-    plan: |view, subject| plan(&HOST, view, subject),
-    holds: |view, subject| holds(&HOST, view, subject),
+    plan: |view, context| plan(&HOST, view, context),
+    holds: |view, context| holds(&HOST, view, context),
 };
 
 /// What becomes of a capability.
@@ -45,58 +46,57 @@ pub(super) const HOST: Rule = Rule {
 pub enum Fate {
     /// The container gets it.
     Stays,
-    /// It is taken out of the sets, and the container starts.
+    /// It is removed from the sets, and the container starts.
     Removed,
     /// The container is refused, unless the settings say `strip` or `allow`.
     Refused,
 }
 
-/// What stands against a capability: whose rule, what becomes of it, and why.
-struct Against {
+/// Why a capability is forbidden: the rule, what becomes of it, and the reason.
+struct Forbidden {
     rule: &'static Rule,
     fate: Fate,
     why: &'static str,
 }
 
 impl Capability {
-    fn against(&self, confined: bool) -> Option<Against> {
+    fn judge(&self, confined: bool) -> Option<Forbidden> {
         let rule =
             if self.name.starts_with("NET_") && self.plain == Fate::Removed { &NETWORK } else { &HOST };
         let fate = if confined { self.confined } else { self.plain };
-        (fate != Fate::Stays).then_some(Against { rule, fate, why: self.why })
+        (fate != Fate::Stays).then_some(Forbidden { rule, fate, why: self.why })
     }
 }
 
-/// What stands against a name. crun takes names in any case, and youki without `CAP_`. libcap, which reads them for crun,
-/// also takes a number for one (`12`, `0xc`) and ignores what follows a name (`cap_net_admin,x`): whatever is written so
-/// could be CAP_NET_ADMIN, which no answer allows.
-fn against_name(name: &str, confined: bool) -> Option<Against> {
+/// Why a name is forbidden, if it is. crun accepts names in any case, and youki without `CAP_`. libcap, which
+/// parses them for crun, also accepts numbers (`12`, `0xc`) and ignores what follows a name
+/// (`cap_net_admin,x`): such a name could be CAP_NET_ADMIN, which no answer allows.
+fn judge_name(name: &str, confined: bool) -> Option<Forbidden> {
     let prefixed = name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("CAP_"));
     let bare = if prefixed { &name[4..] } else { name };
     if bare.is_empty() || !bare.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
         let why = "is not the name of a capability, and runtimes may take it for one";
-        return Some(Against { rule: &NETWORK, fate: Fate::Refused, why });
+        return Some(Forbidden { rule: &NETWORK, fate: Fate::Refused, why });
     }
     match TABLE.iter().find(|known| known.name.eq_ignore_ascii_case(bare)) {
-        Some(known) => known.against(confined),
-        None => Some(Against { rule: &HOST, fate: Fate::Refused, why: "is not known" }),
+        Some(known) => known.judge(confined),
+        None => Some(Forbidden { rule: &HOST, fate: Fate::Refused, why: "is not known" }),
     }
 }
 
-/// Which rule takes which of these capabilities, for those who look at a set of a process: the rule's name, and the names
-/// of what is in the set against it, or numbers where there is no name. `confined` are capabilities that count in a user
-/// namespace only that confines.
-pub fn against(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+/// The capabilities of a process's set that are forbidden: for each the rule's name and its own, or its
+/// number if it has no name. `confined`: the capabilities count only in a confining user namespace.
+pub fn forbidden(set: u64, confined: bool) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
     (0..u64::BITS).filter(move |bit| set & (1 << bit) != 0).filter_map(move |bit| {
         match TABLE.get(bit as usize) {
-            Some(known) => Some((known.against(confined)?.rule.name, known.name.into())),
+            Some(known) => Some((known.judge(confined)?.rule.name, known.name.into())),
             None => Some((HOST.name, bit.to_string().into())),
         }
     })
 }
 
-impl Against {
-    /// `is` says what is there, as `CAP_BPF is in the ambient set`; `debug` what else to do.
+impl Forbidden {
+    /// `is` describes the finding (`CAP_BPF is in the ambient set`), `debug` adds a remedy.
     fn violation(&self, is: &str, debug: &str) -> Violation {
         const DROP: &str = "drop --cap-add and --privileged, privileged: true in Kubernetes";
         let or = match self.rule.name == HOST.name {
@@ -107,51 +107,51 @@ impl Against {
     }
 }
 
-/// A capability in a set that stands against a rule.
-struct Found<'v> {
+/// A capability in a set that violates a rule.
+struct ListedCapability<'v> {
     set: &'static str,
     index: usize,
     name: &'v str,
-    against: Against,
+    forbidden: Forbidden,
 }
 
-impl Found<'_> {
+impl ListedCapability<'_> {
     fn violation(&self, view: &View) -> Violation {
-        let Self { set, name, against, .. } = self;
+        let Self { set, name, forbidden, .. } = self;
         let is_pods = view.annotations.iter().flatten().any(|(key, _)| key.starts_with("io.kubernetes.cri"));
         let debug = if is_pods { " (kubectl debug: --profile=baseline)" } else { "" };
-        against.violation(&format!("{name} is in the {set} set"), debug)
+        forbidden.violation(&format!("{name} is in the {set} set"), debug)
     }
 }
 
-fn found<'v>(rule: &Rule, view: &'v View, subject: &Subject) -> Vec<Found<'v>> {
+fn violations<'v>(rule: &Rule, view: &'v View, context: &RuleContext) -> Vec<ListedCapability<'v>> {
     let sets = view.process.iter().flat_map(|process| &process.capabilities).flat_map(|c| c.sets());
     let all = sets.flat_map(|(set, names)| names.iter().enumerate().map(move |(i, name)| (set, i, &**name)));
-    let against = |(set, index, name)| {
-        let against = against_name(name, subject.world.confined)?;
-        (against.rule.name == rule.name).then_some(Found { set, index, name, against })
+    let forbidden = |(set, index, name)| {
+        let forbidden = judge_name(name, context.host.confined)?;
+        (forbidden.rule.name == rule.name).then_some(ListedCapability { set, index, name, forbidden })
     };
-    all.filter_map(against).collect()
+    all.filter_map(forbidden).collect()
 }
 
-fn plan(rule: &Rule, view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let found = found(rule, view, subject);
-    // CAP_NET_ADMIN by another spelling is refused whatever the answer.
-    let refuses = rule.name == NETWORK.name || rule.answer(&subject.policy) == Answer::Refuse;
-    if let Some(refused) = found.iter().find(|found| refuses && found.against.fate == Fate::Refused) {
+fn plan(rule: &Rule, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let found = violations(rule, view, context);
+    // CAP_NET_ADMIN in another spelling is refused with any answer.
+    let refuses = rule.name == NETWORK.name || rule.answer(&context.policy) == Answer::Refuse;
+    if let Some(refused) = found.iter().find(|found| refuses && found.forbidden.fate == Fate::Refused) {
         return Err(refused.violation(view));
     }
-    let edit = |Found { set, index, name, .. }| Edit {
+    let edit = |ListedCapability { set, index, name, .. }| Edit {
         at: Pointer::to(&["process", "capabilities", set]).item(index),
-        change: Change::Remove,
-        says: format!("removed {name} from the {set} set"),
+        op: EditOp::Remove,
+        description: format!("removed {name} from the {set} set"),
     };
     Ok(found.into_iter().map(edit).collect())
 }
 
-fn holds(rule: &Rule, view: &View, subject: &Subject) -> Result<(), Violation> {
-    let found = found(rule, view, subject);
-    let refused = found.iter().find(|found| found.against.fate == Fate::Refused);
+fn holds(rule: &Rule, view: &View, context: &RuleContext) -> Result<(), Violation> {
+    let found = violations(rule, view, context);
+    let refused = found.iter().find(|found| found.forbidden.fate == Fate::Refused);
     refused.or(found.first()).map_or(Ok(()), |found| Err(found.violation(view)))
 }
 

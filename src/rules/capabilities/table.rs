@@ -1,5 +1,5 @@
-//! Every capability that we know (capabilities(7), linux/capability.h), what becomes of it, and why. One that is not here is
-//! refused. docs/rules.md has the same table; a test compares them.
+//! Every known capability (capabilities(7), linux/capability.h), what becomes of it, and why. An unknown one
+//! is refused. docs/rules.md has the same table; a test compares them.
 
 use super::Fate::{self, Refused, Removed, Stays};
 
@@ -8,9 +8,9 @@ use super::Fate::{self, Refused, Removed, Stays};
 pub struct Capability {
     /// Its name without `CAP_`.
     pub name: &'static str,
-    /// What becomes of it where it counts on the machine.
+    /// What becomes of it if it counts on the machine.
     pub plain: Fate,
-    /// What becomes of it in a user namespace that confines.
+    /// What becomes of it in a confining user namespace.
     pub confined: Fate,
     /// Why, as the second half of a sentence that begins with its name.
     pub why: &'static str,
@@ -20,7 +20,7 @@ const fn known(name: &'static str, plain: Fate, confined: Fate, why: &'static st
     Capability { name, plain, confined, why }
 }
 
-/// By their bits in the sets of /proc/PID/status.
+/// Indexed by their bits in the sets of /proc/PID/status.
 pub const TABLE: [Capability; 41] = [
     known("CHOWN", Stays, Stays, "is about files that the container reaches anyway"),
     known("DAC_OVERRIDE", Stays, Stays, "is about files that the container reaches anyway"),

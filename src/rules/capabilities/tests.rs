@@ -3,7 +3,7 @@
 use super::*;
 
 fn against_of(name: &str, confined: bool) -> Option<(&'static str, Fate)> {
-    against_name(name, confined).map(|against| (against.rule.name, against.fate))
+    judge_name(name, confined).map(|forbidden| (forbidden.rule.name, forbidden.fate))
 }
 
 #[test]
@@ -35,14 +35,14 @@ fn what_is_in_no_table_is_refused() {
     for confined in [false, true] {
         assert_eq!(against_of("CAP_FUTURE", confined), Some((HOST.name, Fate::Refused)));
         assert_eq!(against_of("CAP_ALL", confined), Some((HOST.name, Fate::Refused)));
-        let unknown: Vec<_> = against(1 << 41 | 1 << 63, confined).collect();
+        let unknown: Vec<_> = forbidden(1 << 41 | 1 << 63, confined).collect();
         assert_eq!(unknown, [(HOST.name, "41".into()), (HOST.name, "63".into())]);
     }
 }
 
 #[test]
 fn bits_are_the_kernels() {
-    let named = |bit: u32| against(1 << bit, false).map(|(_, name)| name).next();
+    let named = |bit: u32| forbidden(1 << bit, false).map(|(_, name)| name).next();
     for (bit, name) in [(2, "DAC_READ_SEARCH"), (12, "NET_ADMIN"), (13, "NET_RAW"), (19, "SYS_PTRACE")] {
         assert_eq!(named(bit).as_deref(), Some(name));
     }
@@ -50,7 +50,7 @@ fn bits_are_the_kernels() {
         assert_eq!(named(bit).as_deref(), Some(name));
     }
     // Docker's default set.
-    let docker: Vec<_> = against(0xa804_25fb, false).collect();
+    let docker: Vec<_> = forbidden(0xa804_25fb, false).collect();
     assert_eq!(docker, [(NETWORK.name, "NET_RAW".into()), (HOST.name, "MKNOD".into())]);
 }
 

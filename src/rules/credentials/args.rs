@@ -1,11 +1,12 @@
-//! `credential-args`: no credential is among the arguments of a program or of a hook that runs in the container's
-//! namespaces: `/proc/PID/cmdline` shows them to every process there. Arguments cannot be taken away without changing
-//! what the program does, so it is refused; what is said is the index, never the value. In annotations and options of
-//! mounts, which the program does not see, it is reported.
+//! `credential-args`: no credential is among the arguments of a program or of a hook that runs in the
+//! container's namespaces: `/proc/PID/cmdline` shows them to every process there. An argument cannot be
+//! removed without changing what the program does, so the container is refused; the error has the index,
+//! never the value. Credentials in annotations and mount options, which the program does not see, are
+//! reported.
 
 use super::values;
-use crate::config::{Change, Edit, Hooks, Pointer, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::config::{Edit, EditOp, Hooks, Pointer, View};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -40,7 +41,7 @@ fn before<'a>(args: &[&'a str], index: usize) -> &'a str {
     index.checked_sub(1).map_or("", |before| args[before])
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let args = view.process.iter().flat_map(|process| process.args.iter().flatten());
     check("", &args.map(|arg| &**arg).collect::<Vec<_>>())?;
     view.hooks.iter().flat_map(Hooks::inside).try_for_each(|(list, index, hook)| {
@@ -50,9 +51,9 @@ fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
     })
 }
 
-/// Credentials where the program does not see them.
+/// Notes about credentials that the program does not see.
 fn elsewhere(view: &View) -> Vec<Edit> {
-    let note = |at, says| Edit { at, change: Change::Note, says };
+    let note = |at, description| Edit { at, op: EditOp::Note, description };
     let annotations = view.annotations.iter().flatten().filter_map(|(name, value)| {
         let what = values::credential(name, value, false)?;
         let at = Pointer::to(&["annotations"]);

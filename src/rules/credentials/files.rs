@@ -1,14 +1,15 @@
-//! `credential-files`: files and directories that programs read AWS credentials from are masked (`linux.maskedPaths`): a file
-//! reads as empty, a directory is empty. The table of them is `places`; which are there is looked up by [`crate::bundle`].
+//! `credential-files`: files and directories from which programs read AWS credentials are masked
+//! (`linux.maskedPaths`): a file reads as empty, a directory is empty. Their table is `paths`;
+//! [`crate::prepare`] finds out which exist.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::places::{IN_HOMES, Masked, NAMED, Place, SECRETS, SECRETS_VARIABLE};
-use crate::config::{Change, Edit, Pointer, View};
+use super::paths::{CredentialPath, IN_HOMES, Masked, NAMED, SECRETS, SECRETS_VARIABLE};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::rules::mount::{clean, is_within};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -48,33 +49,33 @@ const POINTERS: [(&str, bool); 17] = [
 pub struct CredentialFiles {
     /// Paths in the container, without links.
     pub paths: Vec<String>,
-    /// Why they could not be looked for.
+    /// Why they could not be searched for.
     pub refused: Option<String>,
-    /// Directories below which not everything was searched.
+    /// Directories that were not searched completely.
     pub unsearched: Vec<String>,
 }
 
-/// The value of `HOME`, of which the last counts.
+/// The value of the last `HOME`, which counts.
 #[must_use]
 pub fn home<'v>(view: &'v View) -> Option<&'v str> {
     let entries = view.process.as_ref()?.env.as_deref()?.iter().rev();
     entries.filter_map(|entry| entry.strip_prefix("HOME=")).next().filter(|home| home.starts_with('/'))
 }
 
-/// The homes in a passwd(5). One that is not absolute is taken from where a process may begin.
+/// The homes in a passwd(5). One that is not absolute is relative to where a process may start.
 #[must_use]
 pub fn homes_of(passwd: &str, view: &View) -> BTreeSet<String> {
     let homes = passwd.lines().filter_map(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
     homes.flat_map(|home| [clean(home), absolute(home, view)]).collect()
 }
 
-/// The files that variables name which are no credentials themselves, and what they have to hold.
+/// The files named by variables that are not credentials themselves, and what makes them masked.
 #[must_use]
 pub fn named(view: &View) -> Vec<(String, Masked)> {
     let mut files = Vec::new();
     for (name, value) in variables(view) {
         if name == "XDG_CONFIG_HOME" {
-            let below = |place: &Place| Some((place.path.strip_prefix(".config/")?, place.masked));
+            let below = |place: &CredentialPath| Some((place.path.strip_prefix(".config/")?, place.masked));
             let below = IN_HOMES.iter().filter_map(below);
             files.extend(below.map(|(path, masked)| (absolute(&format!("{value}/{path}"), view), masked)));
         }
@@ -102,14 +103,14 @@ fn variables<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, &'v str)> {
     entries.filter_map(|entry| entry.split_once('=')).filter(|(_, value)| !value.is_empty())
 }
 
-/// A path as the process finds it.
+/// A path as the process resolves it.
 fn absolute(path: &str, view: &View) -> String {
     let cwd = view.process.as_ref().and_then(|process| process.cwd.as_deref()).unwrap_or("/");
     if path.starts_with('/') { clean(path) } else { clean(&format!("{cwd}/{path}")) }
 }
 
-/// Paths in the container that credential variables name, and whether the variable names a directory. Those of the
-/// kernel and the shallow ones (`/etc`, `/tmp`) are left alone.
+/// Paths in the container that credential variables name, and whether the variable names a directory. Paths
+/// of the kernel and top-level ones (`/etc`, `/tmp`) are left alone.
 #[must_use]
 pub fn pointers(view: &View) -> Vec<(String, bool)> {
     let mut paths = Vec::new();
@@ -133,52 +134,52 @@ pub fn pointers(view: &View) -> Vec<(String, bool)> {
     paths
 }
 
-/// The paths that are not among the masked ones yet.
-fn missing<'s>(view: &View, subject: &'s Subject) -> Vec<&'s str> {
+/// The paths that are not masked yet.
+fn missing<'s>(view: &View, context: &'s RuleContext) -> Vec<&'s str> {
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
-    let paths = subject.world.credential_files.paths.iter().map(String::as_str);
+    let paths = context.host.credential_files.paths.iter().map(String::as_str);
     paths.filter(|path| !masked.iter().any(|masked| masked == path)).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    check(view, subject)?;
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    check(view, context)?;
     let mask = |path: &str| Edit {
         at: Pointer::to(&["linux", "maskedPaths"]),
-        change: Change::Append(json!(path)),
-        says: format!("{MASKED}{path}"),
+        op: EditOp::Append(json!(path)),
+        description: format!("{MASKED}{path}"),
     };
     let note = |path: &String| Edit {
         at: Pointer::to(&["mounts"]),
-        change: Change::Note,
-        says: format!("not all directories below {path} were searched for credential files"),
+        op: EditOp::Note,
+        description: format!("not all directories below {path} were searched for credential files"),
     };
-    let notes = subject.world.credential_files.unsearched.iter().map(note);
-    Ok(missing(view, subject).into_iter().map(mask).chain(notes).collect())
+    let notes = context.host.credential_files.unsearched.iter().map(note);
+    Ok(missing(view, context).into_iter().map(mask).chain(notes).collect())
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    check(view, subject)?;
-    match missing(view, subject).first() {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    check(view, context)?;
+    match missing(view, context).first() {
         None => Ok(()),
         Some(path) => Err(Violation::of(&RULE, format!("{path} is not masked"))),
     }
 }
 
-/// What masking cannot put right.
-fn check(view: &View, subject: &Subject) -> Result<(), Violation> {
+/// What masking cannot correct.
+fn check(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
     check_home(entries.map(|entry| &**entry))?;
-    match &subject.world.credential_files.refused {
+    match &context.host.credential_files.refused {
         None => Ok(()),
         Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
     }
 }
 
-/// Judges the value of `HOME`, of which the last counts, among `NAME=VALUE` entries. An empty one is as good as none:
-/// runtimes take passwd(5)'s (runc), or it leads to `/`.
+/// Checks the last `HOME`, which counts, of `NAME=VALUE` entries. An empty one is like none: runtimes use
+/// that of passwd(5) (runc), or it means `/`.
 ///
 /// # Errors
-/// Where it leads to depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
+/// What it means depends on the process: it is not absolute, or in `/proc` (`/proc/self/cwd`).
 fn check_home<'e>(entries: impl Iterator<Item = &'e str>) -> Result<(), Violation> {
     let home = entries.filter_map(|entry| entry.strip_prefix("HOME=")).last().unwrap_or_default();
     let why = match home {
@@ -193,10 +194,10 @@ fn check_home<'e>(entries: impl Iterator<Item = &'e str>) -> Result<(), Violatio
 const LET_THROUGH: &str = ", or set [rules] credential-files = \"allow\"";
 const MASKED: &str = "masked ";
 
-/// The path that a change masked, by what was said of it: a change of this rule, for whoever looks later.
+/// The path that a change of this rule masked, from its description; for `isolatectl verify`.
 #[must_use]
-pub fn masked<'s>(rule: &str, says: &'s str) -> Option<&'s str> {
-    says.strip_prefix(MASKED).filter(|_| rule == RULE.name)
+pub fn masked<'s>(rule: &str, description: &'s str) -> Option<&'s str> {
+    description.strip_prefix(MASKED).filter(|_| rule == RULE.name)
 }
 
 #[cfg(test)]

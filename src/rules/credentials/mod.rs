@@ -2,22 +2,23 @@
 //! run in the container's namespaces. Other hooks (`prestart`, `createRuntime`, `poststart`, `poststop`) are the platform's own
 //! programs in the runtime's namespaces, and may need theirs.
 //!
-//! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three seconds
-//! and then raises, and an empty `AWS_PROFILE` raises too. Pointers go with the secrets, since a dangling one breaks
-//! programs when they construct a client. All duplicates go, because runc lets the last one win.
+//! Variables are removed, never blanked: an empty `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` costs boto3 three
+//! seconds and then raises, and an empty `AWS_PROFILE` raises too. Pointers are removed with the secrets,
+//! since a dangling one breaks programs when they construct a client. All duplicates are removed, because
+//! runc lets the last one win.
 
 pub mod args;
 pub mod files;
 pub mod mounts;
 mod names;
-pub mod places;
+pub mod paths;
 mod values;
 
 use oci_spec::runtime::Hook;
 use serde_json::json;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Hooks, Pointer, Text, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Hooks, Pointer, Text, View};
 use crate::settings::{Answer, Credentials};
 
 /// The name of the rule about variables.
@@ -40,26 +41,29 @@ const NO_METADATA: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
 
 const ENV: [&str; 2] = ["process", "env"];
 
-/// A variable that has to go: its index among the entries, its name, and what gave it away.
+/// A variable that must be removed: its index among the entries, its name, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stray<'e> {
-    /// Index among the entries looked at.
+pub struct LeakedVariable<'e> {
+    /// Index among the entries.
     pub index: usize,
     /// The variable's name. Its value is never passed on.
     pub name: &'e str,
-    /// Why it is taken for a credential.
-    pub because: &'static str,
+    /// Why it is considered a credential.
+    pub reason: &'static str,
 }
 
 /// Finds the credentials among `NAME=VALUE` entries. An entry without `=` is a name without a value.
 #[must_use]
-pub fn strays<'e>(entries: impl Iterator<Item = &'e str> + Clone, additions: &Credentials) -> Vec<Stray<'e>> {
+pub fn leaked_variables<'e>(
+    entries: impl Iterator<Item = &'e str> + Clone,
+    additions: &Credentials,
+) -> Vec<LeakedVariable<'e>> {
     let split = |entry: &'e str| entry.split_once('=').unwrap_or((entry, ""));
     let listed = |list: &[String], name: &str| list.iter().any(|n| n.eq_ignore_ascii_case(name));
     let beside_key_id = entries.clone().any(|entry| values::is_access_key_id(split(entry).1));
-    let stray = |(index, entry): (usize, &'e str)| {
+    let leaked = |(index, entry): (usize, &'e str)| {
         let (name, value) = split(entry);
-        let because = if listed(&additions.keep, name) {
+        let reason = if listed(&additions.keep, name) {
             return None;
         } else if listed(&additions.remove, name) {
             "the settings name it"
@@ -68,9 +72,9 @@ pub fn strays<'e>(entries: impl Iterator<Item = &'e str> + Clone, additions: &Cr
         } else {
             values::credential(name, value, beside_key_id)?
         };
-        Some(Stray { index, name, because })
+        Some(LeakedVariable { index, name, reason })
     };
-    entries.enumerate().filter_map(stray).collect()
+    entries.enumerate().filter_map(leaked).collect()
 }
 
 fn entries<'v>(view: &'v View) -> Result<impl Iterator<Item = &'v str> + Clone, Violation> {
@@ -83,68 +87,69 @@ fn entries<'v>(view: &'v View) -> Result<impl Iterator<Item = &'v str> + Clone, 
     Ok(env.iter().map(|entry| &**entry))
 }
 
-fn metadata_is_settled<'e>(mut entries: impl Iterator<Item = &'e str>) -> bool {
+fn sets_metadata_switch<'e>(mut entries: impl Iterator<Item = &'e str>) -> bool {
     entries.any(|entry| entry.split_once('=').is_some_and(|(name, _)| name == NO_METADATA.0))
 }
 
 /// A credential in the environment of a hook that runs in the container's namespaces.
-struct OfHook<'v> {
+struct HookVariable<'v> {
     list: &'static str,
     hook: usize,
-    stray: Stray<'v>,
+    leaked: LeakedVariable<'v>,
 }
 
-fn of_hooks<'v>(view: &'v View, subject: &Subject) -> Vec<OfHook<'v>> {
+fn leaked_hook_variables<'v>(view: &'v View, context: &RuleContext) -> Vec<HookVariable<'v>> {
     let hooks = view.hooks.iter().flat_map(Hooks::inside);
-    let of_hook = |(list, hook, it): (&'static str, usize, &'v Hook)| {
+    let leaked_of_hook = |(list, hook, it): (&'static str, usize, &'v Hook)| {
         let env = it.env().as_deref().unwrap_or_default().iter().map(String::as_str);
-        let strays = strays(env, &subject.policy.credentials).into_iter();
-        strays.map(move |stray| OfHook { list, hook, stray })
+        let leaked_variables = leaked_variables(env, &context.policy.credentials).into_iter();
+        leaked_variables.map(move |leaked| HookVariable { list, hook, leaked })
     };
-    hooks.flat_map(of_hook).collect()
+    hooks.flat_map(leaked_of_hook).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let remove_from_hook = |OfHook { list, hook, stray }: OfHook| Edit {
-        at: Pointer::to(&["hooks", list]).item(hook).member("env").item(stray.index),
-        change: Change::Remove,
-        says: format!("removed variable {} of {list} hook {hook} ({})", stray.name, stray.because),
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let remove_from_hook = |HookVariable { list, hook, leaked }: HookVariable| Edit {
+        at: Pointer::to(&["hooks", list]).item(hook).member("env").item(leaked.index),
+        op: EditOp::Remove,
+        description: format!("removed variable {} of {list} hook {hook} ({})", leaked.name, leaked.reason),
     };
-    let mut edits: Vec<Edit> = of_hooks(view, subject).into_iter().map(remove_from_hook).collect();
+    let mut edits: Vec<Edit> =
+        leaked_hook_variables(view, context).into_iter().map(remove_from_hook).collect();
     if view.process.is_none() {
         return Ok(edits);
     }
     let entries = entries(view)?;
-    let remove = |stray: Stray| Edit {
-        at: Pointer::to(&ENV).item(stray.index),
-        change: Change::Remove,
-        says: format!("removed variable {} ({})", stray.name, stray.because),
+    let remove = |leaked: LeakedVariable| Edit {
+        at: Pointer::to(&ENV).item(leaked.index),
+        op: EditOp::Remove,
+        description: format!("removed variable {} ({})", leaked.name, leaked.reason),
     };
-    edits.extend(strays(entries.clone(), &subject.policy.credentials).into_iter().map(remove));
-    if !metadata_is_settled(entries) {
+    edits.extend(leaked_variables(entries.clone(), &context.policy.credentials).into_iter().map(remove));
+    if !sets_metadata_switch(entries) {
         let (name, value) = NO_METADATA;
         edits.push(Edit {
             at: Pointer::to(&ENV),
-            change: Change::Append(json!(format!("{name}={value}"))),
-            says: format!("set variable {name}"),
+            op: EditOp::Append(json!(format!("{name}={value}"))),
+            description: format!("set variable {name}"),
         });
     }
     Ok(edits)
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    if let Some(OfHook { list, hook, stray }) = of_hooks(view, subject).first() {
-        let why = format!("variable {} of {list} hook {hook} is there ({})", stray.name, stray.because);
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    if let Some(HookVariable { list, hook, leaked }) = leaked_hook_variables(view, context).first() {
+        let why = format!("variable {} of {list} hook {hook} is there ({})", leaked.name, leaked.reason);
         return Err(Violation::of(&RULE, why));
     }
     if view.process.is_none() {
         return Ok(());
     }
     let entries = entries(view)?;
-    if let Some(stray) = strays(entries.clone(), &subject.policy.credentials).first() {
-        return Err(Violation::of(&RULE, format!("variable {} is there ({})", stray.name, stray.because)));
+    if let Some(leaked) = leaked_variables(entries.clone(), &context.policy.credentials).first() {
+        return Err(Violation::of(&RULE, format!("variable {} is there ({})", leaked.name, leaked.reason)));
     }
-    if !metadata_is_settled(entries) {
+    if !sets_metadata_switch(entries) {
         return Err(Violation::of(&RULE, format!("variable {} is not set", NO_METADATA.0)));
     }
     Ok(())

@@ -1,13 +1,13 @@
-//! `credential-mounts`: token volumes that platforms inject, and what the host's users keep credentials in (`.aws`, `.s3cfg`:
-//! the places that are masked whatever is in them), are not mounted. The
-//! platform put them there and not the user, so they are taken away and the container goes on; SDKs then answer "no
-//! credentials", since the variables that point to them are gone too (`credentials-env`).
+//! `credential-mounts`: token volumes that platforms inject, and credential files of the host's users
+//! (`.aws`, `.s3cfg`: the paths that are masked with any content), are not mounted. The platform added them
+//! and not the user, so they are removed and the container starts; SDKs then answer "no credentials", since
+//! the variables that point to them are removed too (`credentials-env`).
 
-use super::places::{IN_HOMES, Masked, Place};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use super::paths::{CredentialPath, IN_HOMES, Masked};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::policy::glob;
 use crate::rules::mount::{clean, is_bind, is_within};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -18,7 +18,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
     answers: &[Answer::Strip, Answer::Refuse, Answer::Allow],
     refused_by: RefusedBy::Holds,
     plan,
-    holds: |view, subject| match found(view, subject).first() {
+    holds: |view, context| match removed_mounts(view, context).first() {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is mounted", &*mount.destination))),
     },
@@ -43,18 +43,18 @@ const SOURCE_GLOB: &str = "*/kubernetes.io~projected/kube-api-access-*";
 /// Variables that name a token file: the path is a flag of the EKS webhook, so that the volume may be anywhere.
 const POINTERS: [&str; 2] = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
 
-/// Whether a mount goes for what it carries, so that no other rule has to judge it.
-pub(in crate::rules) fn goes(view: &View, mount: &Mount, subject: &Subject) -> bool {
-    RULE.answer(&subject.policy) == Answer::Strip && is_credential(view, mount, subject)
+/// Whether a mount is removed for what it carries, so that no other rule has to check it.
+pub(in crate::rules) fn is_removed(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+    RULE.answer(&context.policy) == Answer::Strip && is_credential(view, mount, context)
 }
 
-fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
+fn is_credential(view: &View, mount: &Mount, context: &RuleContext) -> bool {
     let destination = clean(&mount.destination);
     if is_destination(&destination) {
         return true;
     }
     let Some(source) = mount.source.as_deref().filter(|_| is_bind(mount)) else { return false };
-    let real = subject.world.sources.get(source).and_then(|source| source.real.to_str());
+    let real = context.host.sources.get(source).and_then(|source| source.real.to_str());
     let projected = |source: &str| source.contains("/kubernetes.io~projected/");
     [Some(source), real]
         .into_iter()
@@ -63,8 +63,8 @@ fn is_credential(view: &View, mount: &Mount, subject: &Subject) -> bool {
         .any(|source| is_source(&source) || projected(&source) && holds_a_token(view, &destination))
 }
 
-/// Whether a mount of a running container carries credentials, by where it is and what of its file system it shows; both
-/// clean. Which variables named a file in it is not known then.
+/// Whether a mount of a running container carries credentials, by its mount point and its root in its file
+/// system; both clean. Which variables named a file in it is not known at that time.
 #[must_use]
 pub fn carries(destination: &str, source: &str) -> bool {
     is_destination(destination) || is_source(source)
@@ -79,9 +79,9 @@ fn is_source(source: &str) -> bool {
     named() || is_place(source) || glob(SOURCE_GLOB, source)
 }
 
-/// Whether it is, or lies in, a place in a home that is masked whatever is in it.
+/// Whether it is, or lies in, a path in a home that is masked with any content.
 fn is_place(source: &str) -> bool {
-    let is_it = |place: &Place| {
+    let is_it = |place: &CredentialPath| {
         let at = |(at, _): (usize, &str)| {
             let rest = &source[at + 1..];
             rest.strip_prefix(place.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -100,16 +100,16 @@ fn holds_a_token(view: &View, directory: &str) -> bool {
     tokens.any(|(_, file)| is_within(&clean(file), directory))
 }
 
-fn found<'v>(view: &'v View, subject: &Subject) -> Vec<(usize, &'v Mount<'v>)> {
+fn removed_mounts<'v>(view: &'v View, context: &RuleContext) -> Vec<(usize, &'v Mount<'v>)> {
     let list = view.mounts.as_deref().unwrap_or_default().iter().enumerate();
-    list.filter(|(_, mount)| is_credential(view, mount, subject)).collect()
+    list.filter(|(_, mount)| is_credential(view, mount, context)).collect()
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let edit = |(index, mount): (usize, &Mount)| Edit {
         at: Pointer::to(&["mounts"]).item(index),
-        change: Change::Remove,
-        says: format!("removed the mount at {}, which carries credentials", &*mount.destination),
+        op: EditOp::Remove,
+        description: format!("removed the mount at {}, which carries credentials", &*mount.destination),
     };
-    Ok(found(view, subject).into_iter().map(edit).collect())
+    Ok(removed_mounts(view, context).into_iter().map(edit).collect())
 }

@@ -83,7 +83,7 @@ fn belongs_to_aws_and_ends_like_a_secret(name: &str) -> bool {
     ENDS.iter().any(|words| before_words(rest, words).is_some())
 }
 
-/// What stands before these words at the end of the name; an underscore may stand between two of them.
+/// The part of the name before these words at its end; an underscore may separate two of them.
 fn before_words<'n>(name: &'n str, words: &[&str]) -> Option<&'n str> {
     let (last, others) = words.split_last()?;
     others.iter().rev().try_fold(name.strip_suffix(last)?, |rest, word| {

@@ -1,6 +1,6 @@
-//! Credentials under another name, by the shape of their value. Each pattern stands behind a piece of text that every
-//! match contains: nearly all variables are done with after one walk, and no pattern is compiled. What is base64 as a whole
-//! is decoded, once, and looked into again.
+//! Credentials under another name, by the shape of their value. Each pattern is guarded by a literal that
+//! every match contains: for nearly all variables one scan is enough, and no pattern is compiled. A value
+//! that is base64 as a whole is decoded, once, and checked again.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use base64::engine::general_purpose::{GeneralPurpose, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use regex_lite::Regex;
 
-/// What it is called, texts of which a match contains one, and the pattern. Text within text has its quotes escaped
-/// (`\\*["']?`), a URL within a URL has its delimiters encoded (`%3D`).
+/// Its name, literals of which every match contains one, and the pattern. Text within text has its quotes
+/// escaped (`\\*["']?`), a URL within a URL has its delimiters encoded (`%3D`).
 const PATTERNS: [(&str, &[&str], &str); 18] = [
     ("an access key id", &KEY_ID_PREFIXES, ACCESS_KEY_ID),
     (
@@ -73,7 +73,7 @@ const PATTERNS: [(&str, &[&str], &str); 18] = [
     ("a token for AWS", &["eyJ"], JWT),
 ];
 
-/// Base64 of as many characters is decoded: fewer hold no credential, more are data.
+/// The lengths of base64 that are decoded: shorter values hold no credential, longer ones are data.
 const ENCODED: std::ops::RangeInclusive<usize> = 24..=64 << 10;
 
 const CONFIGURATION: &str = "an AWS configuration";
@@ -82,11 +82,12 @@ const ACCESS_KEY_ID: &str = "(?:^|[^A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{1
 const JWT: &str = r"eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+";
 const SECRET: &str = "(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)";
 
-/// The least entropy, in bits a character, of 40 characters that are taken for a secret access key.
+/// The least entropy, in bits per character, of the 40 characters of a secret access key.
 const SECRET_ENTROPY: f64 = 4.25;
 
-/// What the value is, if it is a credential. A secret access key has no shape but its length, so it is only called one
-/// under a name that speaks of AWS, or when another variable holds an access key id (`beside_key_id`).
+/// The kind of credential that the value is, if any. A secret access key has no shape but its length, so it
+/// is recognised only under a name that refers to AWS, or if another variable holds an access key id
+/// (`beside_key_id`).
 pub(super) fn credential(name: &str, value: &str, beside_key_id: bool) -> Option<&'static str> {
     if let Some(what) = shaped(value) {
         return Some(what);
@@ -95,8 +96,8 @@ pub(super) fn credential(name: &str, value: &str, beside_key_id: bool) -> Option
         .then_some("a secret access key")
 }
 
-/// Terraform's variables are often called `secret_key`, as the AWS provider's argument is. Of other programs' `SECRET_KEY`
-/// nothing can be told: Django's and Flask's are theirs.
+/// Terraform's variables are often called `secret_key`, as the AWS provider's argument is. `SECRET_KEY` of
+/// other programs says nothing: Django and Flask have one of their own.
 fn speaks_of_aws(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     ["AWS", "AMAZON", "S3"].iter().any(|word| name.contains(word))
@@ -105,12 +106,12 @@ fn speaks_of_aws(name: &str) -> bool {
             .is_some_and(|name| name.contains("SECRET") || name.contains("ACCESS_KEY"))
 }
 
-/// What the value is by its shape, if it is a credential, also as base64.
+/// The kind of credential that the value is by its shape, if any, also as base64.
 fn shaped(value: &str) -> Option<&'static str> {
     plainly_shaped(value).or_else(|| plainly_shaped(&decoded(value)?))
 }
 
-/// The text that a value is the base64 of, padded or not, with lines or not.
+/// The decoded text of base64, with or without padding and line breaks.
 fn decoded(value: &str) -> Option<String> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -134,7 +135,7 @@ fn decoded(value: &str) -> Option<String> {
 }
 
 fn plainly_shaped(value: &str) -> Option<&'static str> {
-    // No pattern matches less.
+    // No pattern matches a shorter value.
     if value.len() < 9 {
         return None;
     }
@@ -147,8 +148,8 @@ fn plainly_shaped(value: &str) -> Option<&'static str> {
     shaped.map(|(what, ..)| *what)
 }
 
-/// The patterns, by their bit, of which a piece of text stands in the value: all of them in one walk, since most
-/// variables hold none, and searching for each costs more than all the rest of a create.
+/// The bits of the patterns of which a literal is in the value: all in one scan, since most variables contain
+/// none, and searching for each would cost more than the rest of a create.
 fn candidates(value: &str) -> u32 {
     const FIRST: [u32; 256] = {
         let mut first = [0; 256];
@@ -158,7 +159,7 @@ fn candidates(value: &str) -> u32 {
             while needle < PATTERNS[index].1.len() {
                 let byte = PATTERNS[index].1[needle].as_bytes()[0];
                 first[byte as usize] |= 1 << index;
-                // `aws_` stands in files that are read without regard to case.
+                // `aws_` occurs in files that are read without regard to case.
                 first[byte.to_ascii_uppercase() as usize] |= 1 << index;
                 needle += 1;
             }
@@ -186,8 +187,8 @@ fn candidates(value: &str) -> u32 {
     found
 }
 
-/// What an argument of a program is, if it is a credential; `before` is the argument in front of it. Text of a
-/// configuration file is only one when it holds a secret: scripts speak of `aws_session_token=$TOKEN` all the time.
+/// The kind of credential that an argument is, if any; `before` is the preceding argument. Text of a
+/// configuration file counts only if it contains a secret: `aws_session_token=$TOKEN` is common in scripts.
 pub(super) fn argument(arg: &str, before: &str) -> Option<&'static str> {
     let shaped = shaped(arg).filter(|what| *what != CONFIGURATION);
     if shaped.is_some() || arg.len() < 40 {
@@ -200,15 +201,15 @@ pub(super) fn argument(arg: &str, before: &str) -> Option<&'static str> {
             .iter()
             .any(|word| letters.windows(word.len()).any(|w| w == word.as_bytes()))
     };
-    // In an environment `=` stands before the value that is looked at; here it stands within.
+    // In an environment `=` precedes the value; here it is within.
     (holds_secret(&arg.replace('=', " ")) && (before.starts_with('-') && speaks(before) || speaks(arg)))
         .then_some("a secret access key")
 }
 
-/// Of an argument of a program, as much is searched for words.
+/// How much of an argument is searched for words.
 const ARGUMENT_LIMIT: usize = 1 << 20;
 
-/// Whether the value holds an access key id. AROA, AIDA, AGPA, ANPA are identifiers and no credentials.
+/// Whether the value holds an access key id. AROA, AIDA, AGPA, ANPA are identifiers and not credentials.
 pub(super) fn is_access_key_id(value: &str) -> bool {
     KEY_ID_PREFIXES.iter().any(|prefix| value.contains(prefix)) && matches(ACCESS_KEY_ID, value)
 }
@@ -237,7 +238,7 @@ fn holds_secret(value: &str) -> bool {
     false
 }
 
-/// Shannon's entropy in bits a character.
+/// Shannon entropy in bits per character.
 fn entropy(text: &str) -> f64 {
     let mut counts = [0u32; 256];
     text.bytes().for_each(|b| counts[usize::from(b)] += 1);
@@ -269,7 +270,7 @@ fn is_aws(audience: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Test values are put together here, so that no scanner takes this file for a leak.
+    /// Test values are assembled here, so that no scanner reports this file as a leak.
     fn key_id() -> String {
         format!("AKIA{}", "IOSFODNN7EXAMPLE")
     }

@@ -1,10 +1,10 @@
-//! `data-channels`: changes nothing; the report names what is shared with the machine and can carry data, also by a
-//! socket that somebody binds in it later, as long as somebody outside plays along. Single files are what every engine
-//! mounts (`resolv.conf`, `hosts`), and are named only when they lie on a network file system.
+//! `data-channels`: changes nothing; the report names what is shared with the machine and can carry data with
+//! the help of a process outside, also through a socket that is bound in it later. Single files are what
+//! every engine mounts (`resolv.conf`, `hosts`), and are named only if they lie on a network file system.
 
-use super::{Node, Source, at, binds, is_readonly, network_fs, overlay, root, stays};
-use crate::config::{Change, Edit, Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject};
+use super::{FileKind, MountSource, binds, is_kept, is_readonly, mount_at, network_fs, overlay, root};
+use crate::config::{Edit, EditOp, Mount, View};
+use crate::rules::{RefusedBy, Rule, RuleContext};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,23 +14,30 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Set],
     refused_by: RefusedBy::Plan,
-    plan: |view: &View, subject| {
-        let channel = |(index, mount, source): (usize, &Mount, &Source)| {
-            let says =
-                format!("{} is a data channel: {}", &*mount.destination, says(view, mount, source, subject)?);
-            stays(view, mount, subject).then_some(Edit { at: at(index), change: Change::Note, says })
+    plan: |view: &View, context| {
+        let channel = |(index, mount, source): (usize, &Mount, &MountSource)| {
+            let description = format!(
+                "{} is a data channel: {}",
+                &*mount.destination,
+                describe(view, mount, source, context)?
+            );
+            is_kept(view, mount, context).then_some(Edit {
+                at: mount_at(index),
+                op: EditOp::Note,
+                description,
+            })
         };
-        let root = subject.world.root.as_ref().and_then(of_root).map(root::note);
-        Ok(root.into_iter().chain(binds(view, subject).filter_map(channel)).collect())
+        let root = context.host.root.as_ref().and_then(of_root).map(root::note);
+        Ok(root.into_iter().chain(binds(view, context).filter_map(channel)).collect())
     },
     holds: |_, _| Ok(()),
 };
 
 const TOO_LARGE: &str = " (too large to be searched for sockets)";
 
-/// What others may share of the root file system. An overlay of the host is made for one container; others that share it are
-/// not known.
-fn of_root(root: &Source) -> Option<String> {
+/// How others may share the root file system. An overlay of the host is made for one container; others that
+/// share it are not known.
+fn of_root(root: &MountSource) -> Option<String> {
     let shown = root.real.display();
     if let Some(name) = network_fs::network(root) {
         return Some(format!("/ is a data channel: {shown} lies on {name}"));
@@ -43,12 +50,12 @@ fn of_root(root: &Source) -> Option<String> {
     Some(format!("/ may be a data channel: others may use {shown}{}{searched}", fifo.unwrap_or_default()))
 }
 
-fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Option<String> {
+fn describe(view: &View, mount: &Mount, source: &MountSource, context: &RuleContext) -> Option<String> {
     let shown = source.real.display();
     if let Some(name) = network_fs::network(source) {
         return Some(format!("{shown} lies on {name}"));
     }
-    if source.node != Node::Directory {
+    if source.kind != FileKind::Directory {
         return None;
     }
     let searched = if source.searched { "" } else { TOO_LARGE };
@@ -56,8 +63,8 @@ fn says(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> Optio
         let fifo = source.fifos.first().map(|fifo| format!(", with the FIFO {}", fifo.display()));
         return Some(format!("{shown} is shared and writable{}{searched}", fifo.unwrap_or_default()));
     }
-    let overlaid = overlay::RULE.answer(&subject.policy) == Answer::Set;
-    match overlay::obstacle(view, mount, source, subject) {
+    let overlaid = overlay::RULE.answer(&context.policy) == Answer::Set;
+    match overlay::obstacle(view, mount, source, context) {
         Some(why) => Some(format!("{shown} stays a bind mount, since {why}{searched}")),
         None if !overlaid => Some(format!("{shown} stays a bind mount{searched}")),
         None => None,

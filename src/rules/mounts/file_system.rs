@@ -1,12 +1,12 @@
-//! What kind of file system a source lies on: statfs(2)'s number or mountinfo's name in, a class out. The list is of
-//! those that are known; any other is [`Class::Unknown`].
+//! Classifies the file system of a source by its number (statfs(2)) or its name (mountinfo). One that is not
+//! listed is [`Class::Unknown`].
 
 /// A file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
     /// The kernel's name for it, or the number.
     pub name: String,
-    /// What that means for a container.
+    /// Its class.
     pub class: Class,
 }
 
@@ -15,9 +15,9 @@ pub struct FileSystem {
 pub enum Class {
     /// Files on this machine; can be the lower layer of an overlay.
     Local,
-    /// Files on this machine; whether it can be a layer is not known.
+    /// Files on this machine; it is unknown whether it can be a layer.
     Data,
-    /// Its files are another machine's, or a program's. The mount keeps its own network.
+    /// Its files come from another machine or a program, over the mount's own network.
     Network,
     /// It is an interface of the kernel.
     System,
@@ -26,7 +26,7 @@ pub enum Class {
 }
 
 impl FileSystem {
-    /// That of a source that is not there.
+    /// That of a missing source.
     #[must_use]
     pub fn none() -> Self {
         Self { name: "none".into(), class: Class::Unknown }
@@ -59,13 +59,13 @@ impl FileSystem {
         Self { name: name.to_owned(), class }
     }
 
-    /// The names of all that are of a class, as the documentation lists them.
+    /// The names of all file systems of a class, as the documentation lists them.
     pub fn names(class: Class) -> impl Iterator<Item = &'static str> {
         TABLE.iter().filter(move |(_, _, of)| *of == class).map(|(name, ..)| *name)
     }
 }
 
-/// By class, then by name. Stated in linux/magic.h unless it is said where.
+/// By class, then by name. Numbers are from linux/magic.h unless noted.
 const TABLE: &[(&str, i64, Class)] = &[
     ("bcachefs", 0xca45_1a4e, Class::Local),
     ("btrfs", 0x9123_683e, Class::Local),
@@ -88,7 +88,7 @@ const TABLE: &[(&str, i64, Class)] = &[
     ("nilfs2", 0x3434, Class::Data),
     // fs/ntfs3/super.c
     ("ntfs3", 0x7366_746e, Class::Data),
-    // Its layers are judged one by one.
+    // Its layers are checked one by one.
     ("overlay", 0x794c_7630, Class::Data),
     ("reiserfs", 0x5265_4973, Class::Data),
     // fs/ubifs/ubifs.h

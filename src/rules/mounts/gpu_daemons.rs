@@ -1,7 +1,7 @@
-//! Sockets of the daemons beside a GPU's driver, which the platform mounts into every container with a GPU without being
-//! asked. Programs run without them.
+//! Sockets of the daemons of GPU drivers, which the platform mounts into every container with a GPU. Programs
+//! run without them.
 
-use super::{Node, Source};
+use super::{FileKind, MountSource};
 
 /// The last components of the path, and the daemon.
 const SOCKETS: [(&str, &str); 2] = [
@@ -17,10 +17,10 @@ const DIRECTORIES: [(&str, &str); 1] = [
 ];
 
 /// The daemon to which a source leads.
-pub(super) fn of(source: &Source) -> Option<&'static str> {
-    let table: &[(&str, &'static str)] = match source.node {
-        Node::Socket => &SOCKETS,
-        Node::Directory if source.sockets.len() + source.fifos.len() > 0 => &DIRECTORIES,
+pub(super) fn daemon_behind(source: &MountSource) -> Option<&'static str> {
+    let table: &[(&str, &'static str)] = match source.kind {
+        FileKind::Socket => &SOCKETS,
+        FileKind::Directory if source.sockets.len() + source.fifos.len() > 0 => &DIRECTORIES,
         _ => return None,
     };
     table.iter().find(|(path, _)| source.real.ends_with(path)).map(|(_, daemon)| *daemon)

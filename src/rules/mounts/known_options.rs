@@ -1,21 +1,21 @@
-//! The options of mounts that are known, by type: runtime-spec, config.md, "Linux mount options"; runc,
+//! The known mount options, by type: runtime-spec, config.md, "Linux mount options"; runc,
 //! libcontainer/specconv (`parseMountOptions`); crun, src/libcrun/mount_flags.perf; youki,
 //! crates/libcontainer/src/rootfs/utils.rs; and for each file system the kernel's documentation.
 //!
-//! What runtimes know as well and is not here: `remount`, which changes what lies at the destination already; and
-//! crun's `copy-symlink`, `src-nofollow` and `dest-nofollow`, with which a source or a destination is a link
-//! itself and not what was looked at.
+//! Left out on purpose: `remount`, which changes the existing mount at the destination; and crun's
+//! `copy-symlink`, `src-nofollow` and `dest-nofollow`, with which a source or a destination is a link itself
+//! and not the file that was checked.
 
-/// What stands behind the `=` of an option.
+/// The value of an option, after its `=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
+pub enum OptionValue {
     /// There is no `=`.
     None,
-    /// A mode, as `1777`.
+    /// A mode, such as `1777`.
     Octal,
-    /// As `1000`.
+    /// Such as `1000`.
     Number,
-    /// As `64m` or `50%`.
+    /// Such as `64m` or `50%`.
     Size,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -23,22 +23,22 @@ pub enum Value {
     Path,
     /// Absolute paths, separated by colons.
     Paths,
-    /// An SELinux label, in double quotes where it holds a comma.
+    /// An SELinux label, in double quotes if it contains a comma.
     Label,
-    /// Nothing, or ranges of ids as crun has them: `uids=0-1000-10;gids=0-1000-10`.
+    /// Nothing, or ranges of ids as in crun: `uids=0-1000-10;gids=0-1000-10`.
     Ids,
 }
 
-/// Options that have a reason in common.
+/// Options with a common reason.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownOption {
     /// The types that have them: `bind`, or a file system. None for all.
     pub types: &'static [&'static str],
     /// Their names.
     pub names: &'static [&'static str],
-    /// Of each of them.
-    pub value: Value,
-    /// Why they reach nothing but the container's own.
+    /// The value of each.
+    pub value: OptionValue,
+    /// Why they affect nothing outside the container.
     pub why: &'static str,
 }
 
@@ -47,8 +47,8 @@ const OF_FILES: &[&str] = &["devpts", "hugetlbfs", "tmpfs"];
 const ON_OFF: &[&str] = &["off", "on"];
 
 /// Every option that is known.
-pub const KNOWN: &[Known] = &[
-    Known {
+pub const KNOWN_OPTIONS: &[KnownOption] = &[
+    KnownOption {
         types: &[],
         names: &[
             "async",
@@ -82,22 +82,22 @@ pub const KNOWN: &[Known] = &[
             "symfollow",
             "sync",
         ],
-        value: Value::None,
+        value: OptionValue::None,
         why: "flags of this mount; where it must be read-only a rule appends `ro`",
     },
-    Known {
+    KnownOption {
         types: &[],
         names: &["private", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave", "unbindable"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "judged by `mount-propagation`",
     },
-    Known {
+    KnownOption {
         types: &["bind"],
         names: &["bind", "rbind"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "the source is judged by the other mount rules",
     },
-    Known {
+    KnownOption {
         types: &["bind"],
         names: &[
             "ratime",
@@ -119,110 +119,130 @@ pub const KNOWN: &[Known] = &[
             "rsuid",
             "rsymfollow",
         ],
-        value: Value::None,
+        value: OptionValue::None,
         why: "the same flags for the mounts below it",
     },
-    Known {
+    KnownOption {
         types: &["bind"],
         names: &["idmap", "ridmap"],
-        value: Value::Ids,
+        value: OptionValue::Ids,
         why: "who owns the files, as they are seen in the container",
     },
-    Known {
+    KnownOption {
         types: &["bind"],
         names: &["U", "Z", "z"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "an engine's words for owner and label; the kernel ignores what is no flag of a bind mount",
     },
-    Known {
+    KnownOption {
         types: &["tmpfs"],
         names: &["tmpcopyup"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "what the image has at the destination is copied into it",
     },
-    Known { types: OF_FILES, names: &["mode"], value: Value::Octal, why: "who may enter it" },
-    Known { types: OF_FILES, names: &["gid", "uid"], value: Value::Number, why: "its owner" },
-    Known { types: &["ramfs"], names: &["mode"], value: Value::Octal, why: "who may enter it" },
-    Known {
+    KnownOption { types: OF_FILES, names: &["mode"], value: OptionValue::Octal, why: "who may enter it" },
+    KnownOption { types: OF_FILES, names: &["gid", "uid"], value: OptionValue::Number, why: "its owner" },
+    KnownOption { types: &["ramfs"], names: &["mode"], value: OptionValue::Octal, why: "who may enter it" },
+    KnownOption {
         types: &["tmpfs"],
         names: &["nr_blocks", "nr_inodes", "size"],
-        value: Value::Size,
+        value: OptionValue::Size,
         why: "how much fits into it",
     },
-    Known {
+    KnownOption {
         types: &["tmpfs"],
         names: &["inode32", "inode64", "noswap"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "how it is kept in memory",
     },
-    Known {
+    KnownOption {
         types: &["tmpfs"],
         names: &["huge"],
-        value: Value::Word(&["advise", "always", "never", "within_size"]),
+        value: OptionValue::Word(&["advise", "always", "never", "within_size"]),
         why: "how it is kept in memory",
     },
-    Known {
+    KnownOption {
         types: &["devpts"],
         names: &["newinstance"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "its terminals are the container's own, as since Linux 4.7 they always are",
     },
-    Known { types: &["devpts"], names: &["ptmxmode"], value: Value::Octal, why: "who may make terminals" },
-    Known { types: &["devpts"], names: &["max"], value: Value::Number, why: "how many terminals" },
-    Known {
+    KnownOption {
+        types: &["devpts"],
+        names: &["ptmxmode"],
+        value: OptionValue::Octal,
+        why: "who may make terminals",
+    },
+    KnownOption {
+        types: &["devpts"],
+        names: &["max"],
+        value: OptionValue::Number,
+        why: "how many terminals",
+    },
+    KnownOption {
         types: &["hugetlbfs"],
         names: &["min_size", "nr_inodes", "pagesize", "size"],
-        value: Value::Size,
+        value: OptionValue::Size,
         why: "which pages, and how many of them",
     },
-    Known {
+    KnownOption {
         types: &["proc"],
         names: &["hidepid"],
-        value: Value::Word(&["0", "1", "2", "4", "invisible", "noaccess", "off", "ptraceable"]),
+        value: OptionValue::Word(&["0", "1", "2", "4", "invisible", "noaccess", "off", "ptraceable"]),
         why: "shows less",
     },
-    Known { types: &["proc"], names: &["subset"], value: Value::Word(&["pid"]), why: "shows less" },
-    Known { types: &["proc"], names: &["gid"], value: Value::Number, why: "a group within the container" },
-    Known {
+    KnownOption {
+        types: &["proc"],
+        names: &["subset"],
+        value: OptionValue::Word(&["pid"]),
+        why: "shows less",
+    },
+    KnownOption {
+        types: &["proc"],
+        names: &["gid"],
+        value: OptionValue::Number,
+        why: "a group within the container",
+    },
+    KnownOption {
         types: &["overlay"],
         names: &["lowerdir"],
-        value: Value::Paths,
+        value: OptionValue::Paths,
         why: "each directory is judged by `mount-system`",
     },
-    Known {
+    KnownOption {
         types: &["overlay"],
         names: &["upperdir", "workdir"],
-        value: Value::Path,
+        value: OptionValue::Path,
         why: "each directory is judged by `mount-system`",
     },
-    Known {
+    KnownOption {
         types: &["overlay"],
         names: &["index", "metacopy", "nfs_export"],
-        value: Value::Word(ON_OFF),
+        value: OptionValue::Word(ON_OFF),
         why: "how its own layers are put together",
     },
-    Known {
+    KnownOption {
         types: &["overlay"],
         names: &["redirect_dir"],
-        value: Value::Word(&["follow", "nofollow", "off", "on"]),
+        value: OptionValue::Word(&["follow", "nofollow", "off", "on"]),
         why: "how its own layers are put together",
     },
-    Known {
+    KnownOption {
         types: &["overlay"],
         names: &["xino"],
-        value: Value::Word(&["auto", "off", "on"]),
+        value: OptionValue::Word(&["auto", "off", "on"]),
         why: "numbers of its inodes",
     },
-    Known {
+    KnownOption {
         types: &["overlay"],
         names: &["userxattr", "volatile"],
-        value: Value::None,
+        value: OptionValue::None,
         why: "how its own layers are put together",
     },
-    Known {
+    KnownOption {
         types: &["devpts", "hugetlbfs", "mqueue", "overlay", "ramfs", "tmpfs"],
         names: &["context", "defcontext", "fscontext", "rootcontext"],
-        value: Value::Label,
+        value: OptionValue::Label,
         why: "the SELinux label that an engine gives to its files",
     },
 ];
@@ -233,14 +253,14 @@ pub(super) fn is_known(kind: &str, option: &str) -> bool {
         None => (option, None),
         Some((name, value)) => (name, Some(value)),
     };
-    let has = |known: &&Known| {
+    let has = |known: &&KnownOption| {
         known.names.contains(&name) && (known.types.is_empty() || known.types.contains(&kind))
     };
-    KNOWN.iter().find(has).is_some_and(|known| known.value.takes(value))
+    KNOWN_OPTIONS.iter().find(has).is_some_and(|known| known.value.accepts(value))
 }
 
-impl Value {
-    fn takes(self, value: Option<&str>) -> bool {
+impl OptionValue {
+    fn accepts(self, value: Option<&str>) -> bool {
         let Some(value) = value else { return matches!(self, Self::None | Self::Ids) };
         let digits = |text: &str, radix| {
             !text.is_empty() && text.len() <= 20 && text.chars().all(|c| c.is_digit(radix))
@@ -253,7 +273,7 @@ impl Value {
             Self::Size => digits(value.strip_suffix(SUFFIXES).unwrap_or(value), 10),
             Self::Word(words) => words.contains(&value),
             Self::Path => path(value),
-            // A colon in the name of a directory stands behind a backslash.
+            // A colon in the name of a directory is escaped by a backslash.
             Self::Paths => value.replace("\\:", "").split(':').all(path),
             Self::Label => is_quoted_label(value) || is_label(value) && !value.contains(','),
             Self::Ids => !value.is_empty() && value.split(';').all(is_ids),

@@ -1,8 +1,8 @@
-//! The directories that an overlay is made of, read as the kernel reads them (Linux, fs/overlayfs/params.c): commas
-//! separate options and colons the directories of `lowerdir`, unless a backslash stands before them.
+//! The directories of an overlay, parsed as the kernel parses them (Linux, fs/overlayfs/params.c): commas
+//! separate options and colons the directories of `lowerdir`, unless escaped by a backslash.
 
-/// The directories that the options of a mount name. A runtime hands them to the kernel joined by commas, so that one of
-/// them may hold several; crun with fsconfig(2) splits them first, at every comma.
+/// The directories that the options of a mount name. A runtime passes them to the kernel joined by commas, so
+/// that one may contain several; crun with fsconfig(2) splits them first, at every comma.
 pub(super) fn of_options<'o>(options: impl Iterator<Item = &'o str>) -> Vec<String> {
     let joined = options.collect::<Vec<_>>().join(",");
     let mut all: Vec<String> = split(&joined, ',').into_iter().flat_map(of_option).collect();

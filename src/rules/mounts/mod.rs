@@ -1,5 +1,6 @@
-//! What the mount rules have in common: which mounts are binds, and what stands behind their sources (`Source`, looked
-//! at by [`crate::bundle`]). A source that was not looked at, or is not there, is nothing: the runtime says so itself.
+//! Shared by the mount rules: which mounts are bind mounts, and what their sources are (`MountSource`,
+//! examined by [`crate::prepare`]). A source that is missing, or was not examined, is ignored: the runtime
+//! reports it itself.
 
 pub(super) mod data_channels;
 mod file_system;
@@ -22,38 +23,39 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::mount::{has, options};
-use super::{Rule, Subject, Violation, credentials};
-use crate::config::{Change, Edit, Mount, Pointer, View};
+use super::{Rule, RuleContext, Violation, credentials};
+use crate::config::{Edit, EditOp, Mount, Pointer, View};
 use crate::settings::Answer;
 
 pub use super::mount::{clean, is_bind, is_within};
 pub use file_system::{Class, FileSystem};
-pub use known_options::{KNOWN, Known, Value};
+pub use known_options::{KNOWN_OPTIONS, KnownOption, OptionValue};
 pub use layers::of_option as layers_of;
 pub use pinned::{Pinned, pinned};
 pub use system::DIRECTORIES as SYSTEM_DIRECTORIES;
 
-/// What is behind sources, by the source as it is written.
-pub type Sources = BTreeMap<String, Source>;
+/// Mount sources, by the source as written.
+pub type MountSources = BTreeMap<String, MountSource>;
 
-/// What is behind the source of a mount.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct MountSource {
     /// Its path with all links resolved.
     pub real: PathBuf,
     /// What it is.
-    pub node: Node,
-    /// Its device and inode; `None` where that was not looked up.
+    pub kind: FileKind,
+    /// Its device and inode; `None` if not examined.
     pub identity: Option<(u64, u64)>,
     /// The file system that it lies on.
     pub file_system: FileSystem,
-    /// The directory of [`SYSTEM_DIRECTORIES`] that it is, maybe by another path.
+    /// The directory of [`SYSTEM_DIRECTORIES`] that it is, also under another path.
     pub system: Option<&'static str>,
-    /// Whether it, or a layer, is the machine's `/home`, maybe by another path: its directories are homes.
+    /// Whether it, or a layer, is the machine's `/home`, also under another path: its directories are homes.
     pub holds_homes: bool,
     /// Whether it lies in the container's own root file system, in which earlier mounts change what it is.
     pub in_rootfs: bool,
-    /// What lies in it that only the shim and the runtime may change; looked for in the root file system only.
+    /// What it contains that only the shim and the runtime may change; examined for the root file system
+    /// only.
     pub holds: Option<&'static str>,
     /// Sockets in it to which a process is bound, by their path in it.
     pub sockets: Vec<PathBuf>,
@@ -63,17 +65,17 @@ pub struct Source {
     pub searched: bool,
     /// Mounts below it, by mount point.
     pub below: Vec<(PathBuf, FileSystem)>,
-    /// Where it lies on an overlay of the host: what it is in each of the layers.
-    pub layers: Vec<Source>,
+    /// If it lies on an overlay of the host: the same path in each of the layers.
+    pub layers: Vec<MountSource>,
 }
 
-impl Source {
-    /// One about which nothing else is known.
+impl MountSource {
+    /// A source about which nothing else is known.
     #[must_use]
-    pub fn new(real: impl Into<PathBuf>, node: Node, file_system: FileSystem) -> Self {
+    pub fn new(real: impl Into<PathBuf>, kind: FileKind, file_system: FileSystem) -> Self {
         Self {
             real: real.into(),
-            node,
+            kind,
             identity: None,
             file_system,
             system: None,
@@ -88,7 +90,7 @@ impl Source {
         }
     }
 
-    /// Every file system that is seen through it, with the path at which it begins.
+    /// Every file system that is visible through it, with its mount point.
     fn file_systems(&self) -> impl Iterator<Item = (&Path, &FileSystem)> {
         let below = self.below.iter().map(|(path, file_system)| (path.as_path(), file_system));
         self.own_file_systems().chain(below)
@@ -104,7 +106,7 @@ impl Source {
 /// What a source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "inode(7)'s names")]
-pub enum Node {
+pub enum FileKind {
     File,
     Directory,
     Socket,
@@ -113,8 +115,8 @@ pub enum Node {
     Block(i64, i64),
     /// Not there.
     Missing,
-    /// It could not be looked at, and why.
-    Unclear(String),
+    /// It could not be examined, and why.
+    Inaccessible(String),
 }
 
 /// The paths of the host that a mount leads to: the source of a bind mount, the directories of an overlay.
@@ -129,13 +131,13 @@ pub fn sources<'m>(mount: &'m Mount) -> Vec<Cow<'m, str>> {
     }
 }
 
-/// Whether what the image has at the destination is seen in a mount that is made for the container, as a copy.
+/// Whether the image's files at the destination are copied into a mount that is made for the container.
 #[must_use]
 pub fn copies_up(mount: &Mount) -> bool {
     !is_bind(mount) && has(mount, &["tmpcopyup"])
 }
 
-/// Of `ro` and `rw` the last counts, and `rrw` takes every `ro` away.
+/// Of `ro` and `rw` the last counts, and `rrw` cancels every `ro`.
 fn is_readonly(mount: &Mount) -> bool {
     !has(mount, &["rrw"])
         && options(mount)
@@ -144,39 +146,39 @@ fn is_readonly(mount: &Mount) -> bool {
             .is_some_and(|o| o != "rw")
 }
 
-/// Whether a mount stays: not when it goes because it carries credentials. Asked last, of the few mounts that something
-/// else stands against.
-fn stays(view: &View, mount: &Mount, subject: &Subject) -> bool {
-    !credentials::mounts::goes(view, mount, subject)
+/// Whether a mount is kept, that is, not removed because it carries credentials. Checked last, for the few
+/// mounts that violate another rule.
+fn is_kept(view: &View, mount: &Mount, context: &RuleContext) -> bool {
+    !credentials::mounts::is_removed(view, mount, context)
 }
 
 fn mounts<'v>(view: &'v View<'v>) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
     view.mounts.iter().flatten().enumerate()
 }
 
-/// The bind mounts among them, with what is behind the source.
+/// The bind mounts among them, with their sources.
 fn binds<'v>(
     view: &'v View<'v>,
-    subject: &'v Subject,
-) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
-    let source = |mount: &Mount| subject.world.sources.get(&**mount.source.as_ref()?);
+    context: &'v RuleContext,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v MountSource)> {
+    let source = |mount: &Mount| context.host.sources.get(&**mount.source.as_ref()?);
     mounts(view)
         .filter(|(_, mount)| is_bind(mount))
         .filter_map(move |(i, mount)| Some((i, mount, source(mount)?)))
 }
 
-/// What is behind the layers of a mount that is an overlay.
-fn layer_sources<'v>(mount: &'v Mount, subject: &'v Subject) -> impl Iterator<Item = &'v Source> {
+/// The sources of the layers of an overlay mount.
+fn layer_sources<'v>(mount: &'v Mount, context: &'v RuleContext) -> impl Iterator<Item = &'v MountSource> {
     let layers = if is_bind(mount) { Vec::new() } else { sources(mount) };
-    layers.into_iter().filter_map(|layer| subject.world.sources.get(&*layer))
+    layers.into_iter().filter_map(|layer| context.host.sources.get(&*layer))
 }
 
-fn at(index: usize) -> Pointer {
+fn mount_at(index: usize) -> Pointer {
     Pointer::to(&["mounts"]).item(index)
 }
 
-/// The source of a bind mount and where it leads to, as the user wrote it: `/x (is /y)` at `/z`.
-fn shown(mount: &Mount, source: &Source) -> String {
+/// The source of a bind mount as the user wrote it, and where it leads: `/x (is /y)` at `/z`.
+fn describe_source(mount: &Mount, source: &MountSource) -> String {
     let written = mount.source.as_deref().unwrap_or_default();
     let real = source.real.display().to_string();
     let is = if real == written || real.is_empty() { String::new() } else { format!(" (which is {real})") };
@@ -184,23 +186,27 @@ fn shown(mount: &Mount, source: &Source) -> String {
 }
 
 /// Removes the mounts that violate the rule, or refuses the first.
-fn plan_removal(rule: &Rule, found: Vec<(usize, String)>, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if rule.answer(&subject.policy) == Answer::Refuse {
-        none(rule, &found)?;
+fn plan_removal(
+    rule: &Rule,
+    found: Vec<(usize, String)>,
+    context: &RuleContext,
+) -> Result<Vec<Edit>, Violation> {
+    if rule.answer(&context.policy) == Answer::Refuse {
+        refuse_first(rule, &found)?;
     }
     Ok(removals(found))
 }
 
 fn removals(found: Vec<(usize, String)>) -> Vec<Edit> {
     let edit = |(index, why)| Edit {
-        at: at(index),
-        change: Change::Remove,
-        says: format!("removed a mount: {why}"),
+        at: mount_at(index),
+        op: EditOp::Remove,
+        description: format!("removed a mount: {why}"),
     };
     found.into_iter().map(edit).collect()
 }
 
-fn none(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
+fn refuse_first(rule: &Rule, found: &[(usize, String)]) -> Result<(), Violation> {
     match found.first() {
         None => Ok(()),
         Some((_, why)) => Err(Violation::of(rule, why)),

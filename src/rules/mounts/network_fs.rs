@@ -1,10 +1,13 @@
-//! `mount-network-fs`: a mounted network file system stays in the network that it was mounted in, so what is written to
-//! it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). That is how data usually gets
-//! in and out of an isolated container, so the default is to leave it and to report it (`data-channels`).
+//! `mount-network-fs`: a mounted network file system uses the network in which it was mounted, so what is
+//! written to it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). Data
+//! usually gets into and out of an isolated container this way, so the default is to keep it and to report it
+//! (`data-channels`).
 
-use super::{Class, Source, binds, layer_sources, mounts, none, removals, root, shown, stays};
+use super::{
+    Class, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first, removals, root,
+};
 use crate::config::{Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -14,38 +17,42 @@ pub(in crate::rules) const RULE: Rule = Rule {
     process: false,
     answers: &[Answer::Allow, Answer::Refuse, Answer::Strip],
     refused_by: RefusedBy::Holds,
-    plan: |view, subject| {
-        root(subject)?;
-        Ok(removals(found(view, subject)))
+    plan: |view, context| {
+        root(context)?;
+        Ok(removals(violations(view, context)))
     },
-    holds: |view, subject| {
-        root(subject)?;
-        none(&RULE, &found(view, subject))
+    holds: |view, context| {
+        root(context)?;
+        refuse_first(&RULE, &violations(view, context))
     },
 };
 
-fn root(subject: &Subject) -> Result<(), Violation> {
-    let against = |root: &Source| Some(format!("lies on {}, which is not this machine's", network(root)?));
-    root::judge(&RULE, subject, against)
+fn root(context: &RuleContext) -> Result<(), Violation> {
+    let against =
+        |root: &MountSource| Some(format!("lies on {}, which is not this machine's", network(root)?));
+    root::judge(&RULE, context, against)
 }
 
-fn found(view: &View, subject: &Subject) -> Vec<(usize, String)> {
-    let against = |(index, mount, source): (usize, &Mount, &Source)| {
-        let name = network(source).filter(|_| stays(view, mount, subject))?;
-        Some((index, format!("{} lies on {name}, which is not this machine's", shown(mount, source))))
+fn violations(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
+    let against = |(index, mount, source): (usize, &Mount, &MountSource)| {
+        let name = network(source).filter(|_| is_kept(view, mount, context))?;
+        Some((
+            index,
+            format!("{} lies on {name}, which is not this machine's", describe_source(mount, source)),
+        ))
     };
     let of_overlay = |(index, mount): (usize, &Mount)| {
-        let name = layer_sources(mount, subject).find_map(network)?;
+        let name = layer_sources(mount, context).find_map(network)?;
         Some((
             index,
             format!("a layer of {} lies on {name}, which is not this machine's", &*mount.destination),
         ))
     };
-    binds(view, subject).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
+    binds(view, context).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
 }
 
-/// The network file system that a source lies on, or brings along.
-pub(super) fn network(source: &Source) -> Option<&str> {
+/// The network file system on which a source lies, or that is mounted below it.
+pub(super) fn network(source: &MountSource) -> Option<&str> {
     let mut all = source.file_systems().map(|(_, file_system)| file_system);
     all.find(|file_system| file_system.class == Class::Network).map(|file_system| file_system.name.as_str())
 }

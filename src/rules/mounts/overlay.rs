@@ -1,29 +1,30 @@
-//! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead. Its files
-//! stay readable; sockets and FIFOs in it, also those that somebody binds later, are inodes of the overlay to which
-//! nobody is bound (`r17c`). A read-only bind mount does not keep anybody from connecting (`e03`).
+//! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead.
+//! Its files stay readable; sockets and FIFOs in it, also those that are bound later, are inodes of the
+//! overlay to which no process is bound (`r17c`). A read-only bind mount does not prevent connections
+//! (`e03`).
 //!
-//! Not every directory can be a layer, and what cannot is reported by `data-channels`. Files that are replaced on the
-//! host while the container runs may stay the old ones in it, and a name that was looked for before it was there may stay
-//! missing (the overlay's own cache of names; measured), so volumes that kubelet renews (ConfigMaps, Secrets,
-//! tokens) stay binds, since nobody but kubelet writes there, and so do volumes of an
-//! isolated pod's own.
+//! Not every directory can be a layer; `data-channels` reports those that cannot. Files that are replaced on
+//! the host while the container runs may stay the old ones in it, and a name that was looked up before it
+//! existed may stay missing (the overlay's own cache of names; measured), so volumes that kubelet updates
+//! (ConfigMaps, Secrets, tokens) stay bind mounts, since only kubelet writes there, and so do an isolated
+//! pod's own volumes.
 
 use serde_json::json;
 
-use super::{Class, Node, Source, at, binds, clean, has, is_readonly, options, pod, stays};
-use crate::config::{Change, Edit, Json, Mount, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use super::{Class, FileKind, MountSource, binds, clean, has, is_kept, is_readonly, mount_at, options, pod};
+use crate::config::{Edit, EditOp, JsonText, Mount, View};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "mount-readonly-overlay",
-    promise: "sockets in directories that are mounted read-only are nobody's, whenever they are bound",
+    promise: "sockets in directories that are mounted read-only have no listener, whenever they are bound",
     reference: "Linux, Documentation/filesystems/overlayfs.rst; unix(7), \"Pathname sockets\"",
     process: false,
     answers: &[Answer::Set, Answer::Allow],
     refused_by: RefusedBy::Plan,
     plan,
-    holds: |view, subject| match wanted(view, subject).first() {
+    holds: |view, context| match wanted(view, context).first() {
         None => Ok(()),
         Some((_, mount, _)) => {
             Err(Violation::of(&RULE, format!("{} is a read-only bind mount", &*mount.destination)))
@@ -31,12 +32,13 @@ pub(in crate::rules) const RULE: Rule = Rule {
     },
 };
 
-/// Flags of a mount that are the same for an overlay.
+/// Flags of a mount with the same meaning for an overlay.
 const FLAGS: [&str; 9] =
     ["noatime", "nodev", "nodiratime", "noexec", "norelatime", "nosuid", "relatime", "ro", "strictatime"];
 
-/// Options of a bind mount that an overlay does not need. Docker since 25 says `rro` for every `:ro` where the kernel knows
-/// recursive flags (moby, docs/api/version-history.md, v1.44); below an overlay there are no mounts.
+/// Options of a bind mount that an overlay does not need. Docker since 25 sets `rro` for every `:ro` if the
+/// kernel has recursive flags (moby, docs/api/version-history.md, v1.44); below an overlay there are no
+/// mounts.
 const OF_BINDS: [&str; 10] =
     ["bind", "private", "rbind", "rprivate", "rro", "rshared", "rslave", "runbindable", "shared", "slave"];
 
@@ -47,43 +49,48 @@ const RENEWED: [&str; 4] = [
     "kubernetes.io~secret",
 ];
 
-fn wanted<'v>(view: &'v View<'v>, subject: &'v Subject) -> Vec<(usize, &'v Mount<'v>, &'v Source)> {
-    let possible = |(_, mount, source): &(usize, &Mount, &Source)| {
-        obstacle(view, mount, source, subject).is_none() && stays(view, mount, subject)
+fn wanted<'v>(view: &'v View<'v>, context: &'v RuleContext) -> Vec<(usize, &'v Mount<'v>, &'v MountSource)> {
+    let possible = |(_, mount, source): &(usize, &Mount, &MountSource)| {
+        obstacle(view, mount, source, context).is_none() && is_kept(view, mount, context)
     };
-    readonly(view, subject).filter(possible).collect()
+    readonly(view, context).filter(possible).collect()
 }
 
 /// The directories that are mounted read-only.
 pub(super) fn readonly<'v>(
     view: &'v View<'v>,
-    subject: &'v Subject,
-) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v Source)> {
-    let binds = binds(view, subject);
-    binds.filter(|(_, mount, source)| source.node == Node::Directory && is_readonly(mount))
+    context: &'v RuleContext,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>, &'v MountSource)> {
+    let binds = binds(view, context);
+    binds.filter(|(_, mount, source)| source.kind == FileKind::Directory && is_readonly(mount))
 }
 
-/// Whether the rule makes it an overlay.
-pub(super) fn becomes_overlay(view: &View, mount: &Mount, source: &Source, subject: &Subject) -> bool {
-    RULE.answer(&subject.policy) == Answer::Set
-        && source.node == Node::Directory
+/// Whether the rule turns it into an overlay.
+pub(super) fn becomes_overlay(
+    view: &View,
+    mount: &Mount,
+    source: &MountSource,
+    context: &RuleContext,
+) -> bool {
+    RULE.answer(&context.policy) == Answer::Set
+        && source.kind == FileKind::Directory
         && is_readonly(mount)
-        && obstacle(view, mount, source, subject).is_none()
+        && obstacle(view, mount, source, context).is_none()
 }
 
 /// Why a read-only directory stays a bind mount.
 pub(super) fn obstacle(
     view: &View,
     mount: &Mount,
-    source: &Source,
-    subject: &Subject,
+    source: &MountSource,
+    context: &RuleContext,
 ) -> Option<&'static str> {
     let real = source.real.to_str();
     let known = |option: &str| FLAGS.contains(&option) || OF_BINDS.contains(&option);
     let renewed = |real: &str| real.split('/').any(|component| RENEWED.contains(&component));
     match real {
-        _ if subject.world.empty.is_none() => Some("there is no directory for the lower layer"),
-        _ if subject.world.in_user_namespace => Some("the container has a user namespace"),
+        _ if context.host.empty.is_none() => Some("there is no directory for the lower layer"),
+        _ if context.host.in_user_namespace => Some("the container has a user namespace"),
         _ if source.file_system.class != Class::Local => Some("its file system cannot be a layer"),
         _ if has(mount, &["rbind"]) && !source.below.is_empty() => Some("there are mounts below it"),
         _ if mount.uid_mappings.is_some() || mount.gid_mappings.is_some() => Some("its ids are mapped"),
@@ -93,31 +100,31 @@ pub(super) fn obstacle(
         Some(real) if real.contains([':', ',', '\\']) => {
             Some("its path has a character that options separate by")
         }
-        Some(_) if pod::is_of_pod(view, source, subject) => Some("it is the pod's own"),
+        Some(_) if pod::is_of_pod(view, source, context) => Some("it is the pod's own"),
         Some(real) if renewed(real) => Some("kubelet renews it"),
         Some(_) => None,
     }
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let Some(empty) = &subject.world.empty else { return Ok(Vec::new()) };
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let Some(empty) = &context.host.empty else { return Ok(Vec::new()) };
     let mut edits = Vec::new();
-    for (index, mount, source) in wanted(view, subject) {
+    for (index, mount, source) in wanted(view, context) {
         let mut words: Vec<String> =
             options(mount).filter(|option| FLAGS.contains(option)).map(str::to_owned).collect();
         if !words.iter().any(|word| word == "ro") {
             words.push("ro".into());
         }
         words.push(format!("lowerdir={}:{empty}", source.real.display()));
-        let edit = |member, value, says: String| Edit {
-            at: at(index).member(member),
-            change: Change::Set(Json::of(&value)),
-            says,
+        let edit = |member, value, description: String| Edit {
+            at: mount_at(index).member(member),
+            op: EditOp::Set(JsonText::of(&value)),
+            description,
         };
-        let says = format!("{} is a read-only overlay in place of a bind mount", &*mount.destination);
-        edits.push(edit("type", json!("overlay"), says));
-        let says = format!("its layer is {}", source.real.display());
-        edits.push(edit("source", json!("overlay"), says));
+        let description = format!("{} is a read-only overlay in place of a bind mount", &*mount.destination);
+        edits.push(edit("type", json!("overlay"), description));
+        let description = format!("its layer is {}", source.real.display());
+        edits.push(edit("source", json!("overlay"), description));
         edits.push(edit("options", json!(words), "with the same flags".into()));
     }
     Ok(edits)

@@ -1,17 +1,18 @@
-//! What the bind mounts of a proven document have to show once the runtime has made them. Between the look at a source and
-//! the runtime's mount another container that shares a directory above it may put a link in its place; so `start` compares.
+//! The sources that the bind mounts of a verified document must show once the runtime has made them. After a
+//! source was examined and before the runtime mounts it, another container that shares a directory above it
+//! may replace it by a link; so `start` compares.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Source, binds, clean, is_within, mounts};
+use super::{Class, MountSource, binds, clean, is_within, mounts};
 use crate::config::View;
-use crate::rules::Subject;
+use crate::rules::RuleContext;
 
-/// A bind mount, and what was judged.
+/// A bind mount, and the source that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
-    /// Where in the container, without `.` and `..`.
+    /// The destination, without `.` and `..`.
     pub destination: String,
     /// Its source, as it is written.
     pub source: String,
@@ -21,10 +22,11 @@ pub struct Pinned {
     pub ino: u64,
 }
 
-/// The bind mounts that can be compared: not those that a later mount or a mask covers, and not those on file systems whose
-/// inodes are not the same for every look (network file systems; overlays, on which a file that is written is another).
+/// The bind mounts that can be compared: not those that a later mount or a mask covers, and not those on file
+/// systems with unstable inode numbers (network file systems; overlays, on which a file changes its inode
+/// when it is written).
 #[must_use]
-pub fn pinned(view: &View, subject: &Subject) -> Vec<Pinned> {
+pub fn pinned(view: &View, context: &RuleContext) -> Vec<Pinned> {
     let destinations: Vec<String> = mounts(view).map(|(_, mount)| clean(&mount.destination)).collect();
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
     let is_covered = |index: usize| {
@@ -32,10 +34,10 @@ pub fn pinned(view: &View, subject: &Subject) -> Vec<Pinned> {
         let mut covers = later.map(String::as_str).chain(masked.iter().map(String::as_str));
         covers.any(|cover| is_within(&destinations[index], cover))
     };
-    let comparable = |source: &&Source| {
+    let comparable = |source: &&MountSource| {
         !matches!(source.file_system.class, Class::Network) && source.file_system.name != "overlay"
     };
-    binds(view, subject)
+    binds(view, context)
         .filter(|(index, _, source)| comparable(source) && !is_covered(*index))
         .filter_map(|(index, mount, source)| {
             let (dev, ino) = source.identity?;

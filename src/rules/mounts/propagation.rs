@@ -1,13 +1,13 @@
-//! `mount-propagation`: mounts that the host makes later do not appear in the container. Without a word runc makes the root
-//! file system a slave, and with it every bind mount that does not say `private`: a mount that the host makes below the
-//! container's root, or below a source, comes along (shown with runc 1.1; runc 1.3 and crun make the root private by
-//! themselves).
+//! `mount-propagation`: mounts that the host makes later do not appear in the container. By default runc
+//! makes the root file system a slave, and with it every bind mount that is not `private`: a mount that the
+//! host makes below the container's root, or below a source, propagates (shown with runc 1.1; runc 1.3 and
+//! crun make the root private by themselves).
 
 use serde_json::json;
 
-use super::{at, is_bind, mounts, options, stays};
-use crate::config::{Change, Edit, Json, Mount, Pointer, View};
-use crate::rules::{RefusedBy, Rule, Subject, Violation};
+use super::{is_bind, is_kept, mount_at, mounts, options};
+use crate::config::{Edit, EditOp, JsonText, Mount, Pointer, View};
+use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
 
 pub(in crate::rules) const RULE: Rule = Rule {
@@ -24,23 +24,23 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const SHARED: [&str; 4] = ["rshared", "rslave", "shared", "slave"];
 const PRIVATE: [&str; 4] = ["private", "rprivate", "runbindable", "unbindable"];
 
-/// The propagation of the root file system as it is written; nothing where that leaves it to the runtime.
+/// The propagation of the root file system as written; `None` if left to the runtime.
 fn of_root<'v>(view: &'v View) -> Option<&'v str> {
     view.linux.as_ref()?.rootfs_propagation.as_deref().filter(|propagation| !propagation.is_empty())
 }
 
-/// Whether it holds for all that is mounted below the root file system, too.
+/// Whether it also applies to all mounts below the root file system.
 fn is_private(propagation: Option<&str>) -> bool {
     matches!(propagation, Some("rprivate" | "runbindable"))
 }
 
-/// The propagation of the root file system, if somebody asked for one that is shared.
+/// The propagation of the root file system, if a shared one was asked for.
 fn shared<'v>(view: &'v View) -> Option<&'v str> {
     of_root(view)
         .filter(|propagation| !matches!(*propagation, "private" | "rprivate" | "unbindable" | "runbindable"))
 }
 
-/// Options of a mount that share it, with their index.
+/// Options that make a mount shared, with their index.
 fn sharing<'m>(mount: &'m Mount) -> impl Iterator<Item = (usize, &'m str)> {
     options(mount).enumerate().filter(|(_, option)| SHARED.contains(option))
 }
@@ -49,51 +49,54 @@ fn is_open(mount: &Mount) -> bool {
     is_bind(mount) && !options(mount).any(|option| PRIVATE.contains(&option))
 }
 
-fn concerned<'v>(view: &'v View<'v>, subject: &'v Subject) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
+fn concerned<'v>(
+    view: &'v View<'v>,
+    context: &'v RuleContext,
+) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
     mounts(view).filter(move |(_, mount)| {
-        (is_open(mount) || sharing(mount).next().is_some()) && stays(view, mount, subject)
+        (is_open(mount) || sharing(mount).next().is_some()) && is_kept(view, mount, context)
     })
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    if RULE.answer(&subject.policy) == Answer::Refuse {
-        // What nobody asked for is no reason to refuse.
-        asked(view, subject)?;
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    if RULE.answer(&context.policy) == Answer::Refuse {
+        // A default that was not asked for is no reason to refuse.
+        asked(view, context)?;
     }
     let mut edits = Vec::new();
     if !is_private(of_root(view)) {
         edits.push(Edit {
             at: Pointer::to(&["linux", "rootfsPropagation"]),
-            change: Change::Set(Json::of(&"rprivate")),
-            says: match shared(view) {
+            op: EditOp::Set(JsonText::of(&"rprivate")),
+            description: match shared(view) {
                 Some(propagation) => format!("removed the propagation {propagation} of the root file system"),
                 None => "made the root file system private".to_owned(),
             },
         });
     }
-    for (index, mount) in concerned(view, subject) {
-        let options = || at(index).member("options");
+    for (index, mount) in concerned(view, context) {
+        let options = || mount_at(index).member("options");
         edits.extend(sharing(mount).map(|(option, word)| Edit {
             at: options().item(option),
-            change: Change::Remove,
-            says: format!("removed the propagation {word} of {}", &*mount.destination),
+            op: EditOp::Remove,
+            description: format!("removed the propagation {word} of {}", &*mount.destination),
         }));
         if is_open(mount) {
             edits.push(Edit {
                 at: options(),
-                change: Change::Append(json!("rprivate")),
-                says: format!("made {} private", &*mount.destination),
+                op: EditOp::Append(json!("rprivate")),
+                description: format!("made {} private", &*mount.destination),
             });
         }
     }
     Ok(edits)
 }
 
-fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
+fn asked(view: &View, context: &RuleContext) -> Result<(), Violation> {
     if let Some(how) = shared(view) {
         return Err(Violation::of(&RULE, format!("the root file system's propagation is {how:?}")));
     }
-    for (_, mount) in concerned(view, subject) {
+    for (_, mount) in concerned(view, context) {
         if let Some((_, word)) = sharing(mount).next() {
             return Err(Violation::of(
                 &RULE,
@@ -104,12 +107,12 @@ fn asked(view: &View, subject: &Subject) -> Result<(), Violation> {
     Ok(())
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    asked(view, subject)?;
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    asked(view, context)?;
     if !is_private(of_root(view)) {
         return Err(Violation::of(&RULE, "the root file system is not private"));
     }
-    match concerned(view, subject).find(|(_, mount)| is_open(mount)) {
+    match concerned(view, context).find(|(_, mount)| is_open(mount)) {
         None => Ok(()),
         Some((_, mount)) => Err(Violation::of(&RULE, format!("{} is not private", &*mount.destination))),
     }

@@ -1,22 +1,22 @@
-//! The root file system is judged as if it were the source of a mount, by the rules to which it matters. It cannot be taken
-//! away, so that whatever stands against it refuses the container.
+//! The root file system is checked as if it were the source of a mount, by the rules that apply to it. It
+//! cannot be removed, so a violation refuses the container.
 
-use super::Source;
-use crate::config::{Change, Edit, Pointer};
-use crate::rules::{Rule, Subject, Violation};
+use super::MountSource;
+use crate::config::{Edit, EditOp, Pointer};
+use crate::rules::{Rule, RuleContext, Violation};
 
-/// Refuses a root file system that something stands against.
+/// Refuses a root file system that violates the rule.
 pub(super) fn judge(
     rule: &Rule,
-    subject: &Subject,
-    against: impl Fn(&Source) -> Option<String>,
+    context: &RuleContext,
+    against: impl Fn(&MountSource) -> Option<String>,
 ) -> Result<(), Violation> {
-    let Some(root) = &subject.world.root else { return Ok(()) };
+    let Some(root) = &context.host.root else { return Ok(()) };
     let why = |what| Violation::of(rule, format!("the root file system {} {what}", root.real.display()));
     against(root).map_or(Ok(()), |what| Err(why(what)))
 }
 
-/// What the report says of it.
-pub(super) fn note(says: String) -> Edit {
-    Edit { at: Pointer::to(&["root"]), change: Change::Note, says }
+/// A note about it for the report.
+pub(super) fn note(description: String) -> Edit {
+    Edit { at: Pointer::to(&["root"]), op: EditOp::Note, description }
 }

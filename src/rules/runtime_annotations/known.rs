@@ -1,4 +1,4 @@
-//! What runtimes read of annotations: runc 1.5 (`PotentiallyUnsafeConfigAnnotations` of its features.go),
+//! The annotations that runtimes read: runc 1.5 (`PotentiallyUnsafeConfigAnnotations` of its features.go),
 //! crun 1.8 to 1.29 (`find_annotation`, and the list of the same name), youki (its wasm executors), gVisor
 //! (runsc/specutils), Kata (virtcontainers/pkg/annotations).
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Names, and beginnings that end with a dot, that runtimes act on.
 pub const PREFIXES: [&str; 9] = [
-    // runc takes it for the bundle's directory, and `exec` reads the process of its config.json.
+    // To runc it is the bundle's directory, and `exec` reads the process of its config.json.
     "bundle",
     "dev.gvisor.",
     "io.katacontainers.",
@@ -16,7 +16,7 @@ pub const PREFIXES: [&str; 9] = [
     "module.wasm.",
     "org.criu.",
     "org.opencontainers.runc.",
-    // runc and crun hand them to systemd as properties of the container's scope.
+    // runc and crun pass them to systemd as properties of the container's scope.
     "org.systemd.property.",
     "run.oci.",
 ];
@@ -26,27 +26,27 @@ pub const PREFIXES: [&str; 9] = [
 pub struct Harmless {
     /// Its name, or the beginning of names that ends with a dot.
     pub name: &'static str,
-    /// What it may be.
-    pub value: Value,
-    /// Who sets it.
+    /// Its harmless values.
+    pub value: AnnotationValue,
+    /// What sets it.
     pub by: &'static str,
-    /// Why it cannot lead out.
+    /// Why it cannot lead out of the container.
     pub why: &'static str,
 }
 
 /// Which values are harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
-    /// All.
+pub enum AnnotationValue {
+    /// Any value.
     Any,
     /// One of these.
     OneOf(&'static [&'static str]),
-    /// Nothing, or one step of a path.
+    /// Nothing, or a single path component.
     Name,
 }
 
-impl Value {
-    pub(super) fn takes(self, value: &str) -> bool {
+impl AnnotationValue {
+    pub(super) fn accepts(self, value: &str) -> bool {
         match self {
             Self::Any => true,
             Self::OneOf(values) => values.contains(&value),
@@ -58,7 +58,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for AnnotationValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any"),
@@ -68,7 +68,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// In the order of their names. Properties of systemd have the names that they have on D-Bus.
+/// Sorted by name. Properties of systemd have their D-Bus names.
 pub const HARMLESS: [Harmless; 32] = [
     known("org.criu.checkpoint.", "Podman, CRI-O", ORIGIN),
     known("org.systemd.property.After", "CRI-O", ORDER),
@@ -100,15 +100,16 @@ pub const HARMLESS: [Harmless; 32] = [
     known("run.oci.keep_original_groups", "Podman, Buildah", GROUPS),
     Harmless { value: CONTEXTS, ..known("run.oci.mount_context_type", "Podman", LABELS) },
     known("run.oci.seccomp_fail_unknown_syscall", "users", STRICTER),
-    Harmless { value: Value::Name, ..known("run.oci.systemd.subgroup", "CRI-O", SUBGROUP) },
+    Harmless { value: AnnotationValue::Name, ..known("run.oci.systemd.subgroup", "CRI-O", SUBGROUP) },
     known("run.oci.timens_offset", "users", CLOCKS),
 ];
 
 const fn known(name: &'static str, by: &'static str, why: &'static str) -> Harmless {
-    Harmless { name, value: Value::Any, by, why }
+    Harmless { name, value: AnnotationValue::Any, by, why }
 }
 
-const CONTEXTS: Value = Value::OneOf(&["context", "defcontext", "fscontext", "rootcontext"]);
+const CONTEXTS: AnnotationValue =
+    AnnotationValue::OneOf(&["context", "defcontext", "fscontext", "rootcontext"]);
 
 const CLOCKS: &str = "clocks of a time namespace of the container's own";
 const END: &str = "how and when the container is stopped and forgotten";

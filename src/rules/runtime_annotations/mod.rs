@@ -1,15 +1,16 @@
-//! `runtime-annotations`: annotations by which a runtime does what the document does not say: takes another
-//! seccomp profile (crun), another handler, writes to files of the host, hands the container to an agent, has
-//! systemd start units. Under the prefixes that runtimes act on ([`PREFIXES`]) only what is on the list of
-//! what is harmless stays. Other annotations are for engines and people, and no runtime acts on them.
+//! `runtime-annotations`: annotations that make a runtime do what the document does not say: use another
+//! seccomp profile (crun) or another handler, write to files of the host, pass the container to an agent,
+//! have systemd start units. Under the prefixes on which runtimes act ([`PREFIXES`]) only annotations on the
+//! list of harmless ones are allowed. Other annotations are for engines and people, and no runtime acts on
+//! them.
 
 mod known;
 
-use super::{RefusedBy, Rule, Subject, Violation};
-use crate::config::{Change, Edit, Pointer, View};
+use super::{RefusedBy, Rule, RuleContext, Violation};
+use crate::config::{Edit, EditOp, Pointer, View};
 use crate::settings::Answer;
 
-pub use known::{HARMLESS, Harmless, PREFIXES, Value};
+pub use known::{AnnotationValue, HARMLESS, Harmless, PREFIXES};
 
 pub(super) const RULE: Rule = Rule {
     name: "runtime-annotations",
@@ -22,59 +23,58 @@ pub(super) const RULE: Rule = Rule {
     plan: |view, _| {
         let edit = |(name, _): (&str, _)| Edit {
             at: Pointer::to(&["annotations"]).named(name),
-            change: Change::Remove,
-            says: format!("removed annotation {}", shown(name)),
+            op: EditOp::Remove,
+            description: format!("removed annotation {}", on_one_line(name)),
         };
-        Ok(found(view).map(edit).collect())
+        Ok(violations(view).map(edit).collect())
     },
     holds,
 };
 
-/// Why an annotation is not let through.
-enum Why {
+/// Why an annotation is refused.
+enum Rejection {
     Unknown,
-    Value(Value),
+    Value(AnnotationValue),
 }
 
-fn found<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Why)> {
+fn violations<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, Rejection)> {
     view.annotations.iter().flatten().filter_map(|(name, value)| Some((&**name, judge(name, value)?)))
 }
 
-/// Whether an annotation is one that a runtime acts on and that is not let through, for those who look at what a runtime
-/// keeps of a container.
+/// Whether an annotation is refused; for checks of the state that a runtime keeps of a container.
 #[must_use]
 pub fn is_against(name: &str, value: &str) -> bool {
     judge(name, value).is_some()
 }
 
-/// runc keeps annotations as `NAME=VALUE` and so takes what stands before the first `=` for the name.
-fn judge(name: &str, value: &str) -> Option<Why> {
+/// runc keeps annotations as `NAME=VALUE`, so to runc the name ends at the first `=`.
+fn judge(name: &str, value: &str) -> Option<Rejection> {
     if !PREFIXES
         .iter()
-        .any(|prefix| is(prefix, name) || is(prefix, name.split('=').next().unwrap_or_default()))
+        .any(|prefix| matches(prefix, name) || matches(prefix, name.split('=').next().unwrap_or_default()))
     {
         return None;
     }
-    match HARMLESS.iter().find(|known| !name.contains('=') && is(known.name, name)) {
-        None => Some(Why::Unknown),
-        Some(known) if known.value.takes(value) => None,
-        Some(known) => Some(Why::Value(known.value)),
+    match HARMLESS.iter().find(|known| !name.contains('=') && matches(known.name, name)) {
+        None => Some(Rejection::Unknown),
+        Some(known) if known.value.accepts(value) => None,
+        Some(known) => Some(Rejection::Value(known.value)),
     }
 }
 
-/// A whole name, or a beginning that ends with a dot.
-fn is(known: &str, name: &str) -> bool {
+/// Whether `known` is the name, or a prefix of it that ends with a dot.
+fn matches(known: &str, name: &str) -> bool {
     if known.ends_with('.') { name.starts_with(known) } else { name == known }
 }
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
-    let Some((name, why)) = found(view).next() else { return Ok(()) };
-    let name = shown(name);
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
+    let Some((name, why)) = violations(view).next() else { return Ok(()) };
+    let name = on_one_line(name);
     let why = match why {
-        Why::Unknown => {
+        Rejection::Unknown => {
             format!("annotation {name} is for the runtime and not on the list of what is harmless")
         }
-        Why::Value(takes) => format!("annotation {name} has another value than {takes}"),
+        Rejection::Value(takes) => format!("annotation {name} has another value than {takes}"),
     };
     Err(Violation::of(
         &RULE,
@@ -82,7 +82,7 @@ fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
     ))
 }
 
-/// One line, whatever is in it.
-fn shown(name: &str) -> String {
+/// The name, quoted if it would not fit one line.
+fn on_one_line(name: &str) -> String {
     if name.chars().any(char::is_control) { format!("{name:?}") } else { name.to_owned() }
 }

@@ -1,14 +1,15 @@
-//! What a profile does with a call, as libseccomp decides it (src/db.c, src/gen_bpf.c): of the unconditional rules on
-//! a call the first, whatever conditional ones there are; else a conditional one that matches; else the default. Which
-//! of several conditional ones it is depends on how libseccomp orders them, so a call counts as let through when one of
-//! them lets it through. Knows nothing of how the rule plans.
+//! The action of a profile for a call, as libseccomp decides it (src/db.c, src/gen_bpf.c): that of the first
+//! unconditional rule on the call, even if there are conditional ones; else that of a conditional rule that
+//! matches; else the default. Which of several conditional rules wins depends on how libseccomp orders them,
+//! so a call is considered allowed if one of them allows it. Independent of the planning of the rule on
+//! purpose.
 
 use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
-use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{Open, limits};
+use super::profile::{Action, Condition, Op, Profile, SyscallRule};
+use super::{Allowed, limits};
 
-/// The first call that a profile lets through although it mustn't, in words.
-pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
+/// A description of the first call that a profile allows and must not.
+pub(super) fn first_hole(profile: &Profile, open: &Allowed) -> Option<String> {
     if let Some(call) = CLOSED.iter().map(|call| call.is).find(|call| lets_through(profile, call)) {
         return Some(format!("{call} is let through"));
     }
@@ -20,10 +21,10 @@ pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
             return Some(format!("{} lets the limit for core dumps be changed", call.name));
         }
     }
-    let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&Rule>>());
+    let [socket, pair] = SOCKETS.map(|call| profile.about(call).collect::<Vec<&SyscallRule>>());
     let same = socket.iter().map(|rule| rule.at).eq(pair.iter().map(|rule| rule.at));
     let calls = [(SOCKETS[0], socket), (SOCKETS[1], pair)];
-    // Mostly one rule is about both.
+    // Usually one rule is about both.
     calls.iter().take(if same { 1 } else { 2 }).find_map(|(call, rules)| {
         let how = |[family, kind, protocol]: [u64; 3]| {
             format!("{call}({family}, {kind}, {protocol}) is let through")
@@ -31,7 +32,10 @@ pub(super) fn hole(profile: &Profile, open: &Open) -> Option<String> {
         if let Some(op) = miscompared(rules) {
             return Some(compared_wrongly(call, op));
         }
-        widths(rules).iter().find_map(|width| Seen::new(profile, rules, *width).hole(&open.families)).map(how)
+        widths(rules)
+            .iter()
+            .find_map(|width| CompiledRules::new(profile, rules, *width).hole(&open.families))
+            .map(how)
     })
 }
 
@@ -40,10 +44,11 @@ fn compared_wrongly(call: &str, op: Op) -> String {
     format!("{call} is compared wrongly by libseccomp: SCMP_CMP_{op} with a further condition behind it")
 }
 
-/// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on others: when
-/// a rule asks for an argument not to be something and a further condition does not hold, the next rule on the first
-/// argument is compared with the second (src/gen_bpf.c resolves a block that two others jump to for one of them only).
-fn miscompared(rules: &[&Rule]) -> Option<Op> {
+/// A comparison that libseccomp, to 2.6.1 at least, gets wrong on 32-bit architectures and in some cases on
+/// others: if a rule requires an argument to be unequal to a value and another condition does not hold, the
+/// next rule on the first argument is compared with the second (src/gen_bpf.c resolves a block that two
+/// others jump to for one of them only).
+fn miscompared(rules: &[&SyscallRule]) -> Option<Op> {
     let mut all: Vec<Vec<Condition>> = rules.iter().flat_map(|rule| rule.alternatives.clone()).collect();
     all.iter_mut().for_each(|conditions| conditions.sort_by_key(|c| c.index));
     all.iter().find_map(|conditions| {
@@ -60,7 +65,7 @@ fn miscompared(rules: &[&Rule]) -> Option<Op> {
     })
 }
 
-/// Whether a call may be made with whatever arguments.
+/// Whether a call may be made with any arguments.
 fn lets_through(profile: &Profile, call: &'static str) -> bool {
     if let Some(first) = profile.about(call).find(|rule| rule.is_unconditional()) {
         return first.action.passes();
@@ -70,17 +75,19 @@ fn lets_through(profile: &Profile, call: &'static str) -> bool {
     let is_closed = |name: &str| CLOSED.iter().any(|closed| closed.is == name);
     let is_of_sockets = |name: &str| !is_closed(name) && limits::CALLS.iter().all(|limit| limit.name != name);
     let stands_for = |name: &str| name == call || (call == "socketcall" && is_of_sockets(name));
-    let allows = |rule: &Rule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
+    let allows =
+        |rule: &SyscallRule| rule.action.passes() && rule.named.iter().any(|(_, name)| stands_for(name));
     profile.default.passes() || profile.rules.iter().any(allows)
 }
 
 /// Whether a call may be made that changes the limit for core dumps.
-pub(super) fn changes_core_limit(profile: &Profile, call: &limits::Call) -> bool {
-    let rules: Vec<&Rule> = profile.about(call.name).collect();
-    widths(&rules).iter().any(|width| Seen::new(profile, &rules, *width).changes_core_limit(call))
+pub(super) fn changes_core_limit(profile: &Profile, call: &limits::LimitCall) -> bool {
+    let rules: Vec<&SyscallRule> = profile.about(call.name).collect();
+    widths(&rules).iter().any(|width| CompiledRules::new(profile, &rules, *width).changes_core_limit(call))
 }
 
-/// How many bits of an argument the filter sees. For i386, arm and others libseccomp cuts the conditions too.
+/// How many bits of an argument the filter sees. For i386, arm and others libseccomp truncates the conditions
+/// too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     Bits32,
@@ -100,21 +107,21 @@ const LOW: u64 = 0xffff_ffff;
 
 /// With conditions of 32 bits only, the filter of a 32-bit architecture does what that of a 64-bit one does with
 /// arguments of 32 bits.
-fn widths(rules: &[&Rule]) -> &'static [Width] {
+fn widths(rules: &[&SyscallRule]) -> &'static [Width] {
     let mut conditions = rules.iter().flat_map(|rule| &rule.alternatives).flatten();
     let is_wide = |c: &Condition| c.value > LOW || matches!(c.op, Op::Masked(mask) if mask > LOW);
     if conditions.any(is_wide) { &[Width::Bits64, Width::Bits32] } else { &[Width::Bits64] }
 }
 
-/// The rules on one call as the filter of one architecture sees them.
-struct Seen {
+/// The rules on one call, as compiled into the filter of one architecture.
+struct CompiledRules {
     default: Action,
     rules: Vec<(Action, Vec<Condition>)>,
     width: Width,
 }
 
-impl Seen {
-    fn new(profile: &Profile, rules: &[&Rule], width: Width) -> Self {
+impl CompiledRules {
+    fn new(profile: &Profile, rules: &[&SyscallRule], width: Width) -> Self {
         let counts = |c: &&Condition| !matches!(c.op, Op::Masked(mask) if width.cut(mask) == 0);
         let each = rules.iter().flat_map(|rule| rule.alternatives.iter().map(|all| (rule.action, all)));
         let rules =
@@ -122,7 +129,7 @@ impl Seen {
         Self { default: profile.default, rules, width }
     }
 
-    /// Arguments that are let through although they mustn't be.
+    /// Arguments that are allowed and must not be.
     fn hole(&self, families: &[u32]) -> Option<[u64; 3]> {
         if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
             return first.passes().then_some([40, 1, 0]);
@@ -145,7 +152,7 @@ impl Seen {
         None
     }
 
-    /// The same for one family: all types and protocols, or of netlink those that are closed.
+    /// The same for one family: any type and protocol, or for netlink a closed protocol.
     fn hole_in(&self, family: u64, netlink: bool) -> Option<[u64; 3]> {
         let of_family =
             |all: &[Condition]| all.iter().filter(|c| c.index == 0).all(|c| matches(c, family, self.width));
@@ -153,7 +160,7 @@ impl Seen {
         if rules.is_empty() && !netlink {
             return self.default.passes().then_some([family, 0, 0]);
         }
-        // The values at which a condition changes its mind stand for all.
+        // The values at which a condition changes its result represent all.
         let values = |index: u32| {
             let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);
             conditions.flat_map(|c| [c.value.wrapping_sub(1), c.value, c.value.wrapping_add(1)]).chain([0])
@@ -168,14 +175,14 @@ impl Seen {
         calls.map(|(kind, protocol)| [family, kind, protocol]).find(|args| self.may_pass(&rules, *args))
     }
 
-    /// The values at which a condition on an argument changes its mind stand for all.
+    /// The values at which a condition on an argument changes its result, which represent all.
     fn turns(&self, index: u32) -> Vec<u64> {
         let conditions = self.rules.iter().flat_map(|(_, all)| all).filter(|c| c.index == index);
         let around = |c: &Condition| [c.value.wrapping_sub(1), c.value, c.value.wrapping_add(1)];
         conditions.flat_map(around).chain([0, 1, 1 << 32, u64::MAX]).collect()
     }
 
-    fn changes_core_limit(&self, call: &limits::Call) -> bool {
+    fn changes_core_limit(&self, call: &limits::LimitCall) -> bool {
         if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
             return first.passes();
         }
@@ -201,7 +208,7 @@ impl Seen {
         let matched = |(action, all): &&&(Action, Vec<Condition>)| {
             all.iter().all(|c| match args.get(c.index as usize) {
                 Some(arg) => matches(c, *arg, self.width),
-                // The caller can put into further arguments what it likes.
+                // The caller can choose the other arguments freely.
                 None => action.passes(),
             })
         };

@@ -1,4 +1,5 @@
-//! What is closed and what is open, each with its reason. docs/rules.md has the same tables; a test compares them.
+//! The closed calls and the open families and protocols, each with its reason. docs/rules.md has the same
+//! tables; a test compares them.
 
 /// A call, a family or a protocol.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ const fn number(is: u32, name: &'static str, why: &'static str) -> Listed<u32> {
     Listed { is, name, why }
 }
 
-/// Calls that are not there at all.
+/// Calls that do not exist for the container.
 pub const CLOSED: [Listed<&str>; 8] = [
     call("socketcall", "makes sockets whose family a filter cannot see"),
     call("io_uring_setup", "makes sockets and connects them without any system call"),
@@ -31,12 +32,12 @@ pub const CLOSED: [Listed<&str>; 8] = [
     call("open_by_handle_at", "opens files and namespaces that nothing leads to"),
 ];
 
-/// Calls that make sockets; the family is their first argument, the protocol their third.
+/// Calls that create sockets; the family is their first argument, the protocol the third.
 pub(super) const SOCKETS: [&str; 2] = ["socket", "socketpair"];
 
 pub(super) const NETLINK: u32 = 16;
 
-/// Families of sockets that are open.
+/// Socket families that are open.
 pub const FAMILIES: [Listed<u32>; 4] = [
     number(1, "AF_UNIX", "abstract names are per network namespace, files are judged as mounts"),
     number(2, "AF_INET", "is per network namespace, which is closed"),
@@ -44,8 +45,9 @@ pub const FAMILIES: [Listed<u32>; 4] = [
     number(NETLINK, "AF_NETLINK", "for the protocols below"),
 ];
 
-/// Protocols of netlink that are open. Others are the machine's: AUDIT writes into its log, KOBJECT_UEVENT, CONNECTOR,
-/// SCSITRANSPORT, ISCSI and FIB_LOOKUP tell of it, USERSOCK reaches whoever listens, NETFILTER needs CAP_NET_ADMIN.
+/// Protocols of netlink that are open. Others are the machine's: AUDIT writes into its log, KOBJECT_UEVENT,
+/// CONNECTOR, SCSITRANSPORT, ISCSI and FIB_LOOKUP report about it, USERSOCK reaches any listener, NETFILTER
+/// needs CAP_NET_ADMIN.
 pub const PROTOCOLS: [Listed<u32>; 3] = [
     number(
         0,

@@ -1,13 +1,15 @@
-//! `seccomp`: system calls that pass by the network namespace are not there.
+//! `seccomp`: system calls that bypass the network namespace do not exist.
 //!
-//! AF_VSOCK was not namespaced before Linux 7.0 and leads to the hypervisor, other families lead elsewhere; io_uring
-//! makes sockets without socket(2), and so does `socketcall` of i386, whose arguments a filter cannot see;
-//! NETLINK_KOBJECT_UEVENT tells of the host; request_key(2) has the host's /sbin/request-key resolve names; keyrings
-//! are shared by user id; open_by_handle_at(2) opens namespaces by number (CVE-2026-43391).
+//! AF_VSOCK was not namespaced before Linux 7.0 and leads to the hypervisor, other families lead elsewhere;
+//! io_uring makes sockets without socket(2), and so does `socketcall` of i386, whose arguments a filter
+//! cannot see; NETLINK_KOBJECT_UEVENT reports about the host; request_key(2) makes the host's
+//! /sbin/request-key resolve names; keyrings are shared by user id; open_by_handle_at(2) opens namespaces by
+//! number (CVE-2026-43391).
 //!
-//! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow are narrowed
-//! (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, but for x32 where core dumps go to a
-//! program: a call of an architecture that is not listed kills, as before. For `exec` there is nothing to do: runtimes apply the container's profile.
+//! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow
+//! calls are narrowed (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, except
+//! x32 if core dumps go to a program: a call of an architecture that is not listed kills, as before. For
+//! `exec` there is nothing to do: runtimes apply the container's profile.
 
 mod evaluate;
 mod limits;
@@ -22,8 +24,8 @@ use lists::FAMILIES;
 use profile::{Action, Profile};
 use serde::Serialize;
 
-use super::{RefusedBy, Rule, Subject, Violation, limits_core_dumps};
-use crate::config::{Change, Edit, Json, Pointer, Seccomp, View};
+use super::{RefusedBy, Rule, RuleContext, Violation, limits_core_dumps};
+use crate::config::{Edit, EditOp, JsonText, Pointer, Seccomp, View};
 use crate::settings::{Answer, Family};
 
 pub(super) const RULE: Rule = Rule {
@@ -37,8 +39,7 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// Architectures whose programs this machine runs. With others than the native one left out, their programs would be
-/// killed.
+/// Architectures whose programs this machine runs. Programs of one that is left out would be killed.
 const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
     &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 } else if cfg!(target_arch = "aarch64") {
@@ -51,89 +52,90 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 
 const LIST: [&str; 3] = ["linux", "seccomp", "syscalls"];
 
-/// What is open beyond what always is.
+/// What the profile may allow.
 #[derive(Debug, Default)]
-struct Open {
-    /// Socket families, all of them.
+struct Allowed {
+    /// All open socket families.
     families: Vec<u32>,
     /// Whether the limit for core dumps can be changed.
     core_limit: bool,
 }
 
-impl Open {
-    fn of(subject: &Subject) -> Self {
-        let added = subject.policy.families.iter().copied().map(Family::number);
+impl Allowed {
+    fn from_context(context: &RuleContext) -> Self {
+        let added = context.policy.families.iter().copied().map(Family::number);
         let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
         families.sort_unstable();
         families.dedup();
-        Self { families, core_limit: !limits_core_dumps(subject) }
+        Self { families, core_limit: !limits_core_dumps(context) }
     }
 }
 
-/// Whether a document's profile lets calls through that it does not name, so that one whose name the runtime's libseccomp
-/// does not know would be open.
+/// Whether a document's profile allows calls that it does not name, so that one whose name the runtime's
+/// libseccomp does not know would be open.
 #[must_use]
 pub fn names_what_it_denies(view: &View) -> bool {
     let default = seccomp(view).and_then(|profile| profile.default_action.as_deref()).unwrap_or_default();
-    // One that is not known is refused by the rule.
-    Action::read(default, None).map_or(true, Action::passes)
+    // An unknown one is refused by the rule.
+    Action::parse(default, None).map_or(true, Action::passes)
 }
 
 fn seccomp<'v, 'a>(view: &'v View<'a>) -> Option<&'v Seccomp<'a>> {
     view.linux.as_ref()?.seccomp.as_ref()
 }
 
-fn read(view: &View) -> Result<Option<Profile>, Violation> {
-    let profile = seccomp(view).map_or(Ok(None), Profile::read);
+fn parse(view: &View) -> Result<Option<Profile>, Violation> {
+    let profile = seccomp(view).map_or(Ok(None), Profile::parse);
     profile.map_err(|why| Violation::of(&RULE, format!("the profile cannot be narrowed: {why}")))
 }
 
-fn holds(view: &View, subject: &Subject) -> Result<(), Violation> {
-    let Some(profile) = read(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
-    let open = Open::of(subject);
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
+    let Some(profile) = parse(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
+    let open = Allowed::from_context(context);
     let among = |(_, name): (usize, &str)| format!("{name} is among the architectures");
-    let hole = evaluate::hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
+    let hole = evaluate::first_hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
     hole.map_or(Ok(()), |hole| Err(Violation::of(&RULE, hole)))
 }
 
-fn plan(view: &View, subject: &Subject) -> Result<Vec<Edit>, Violation> {
-    let open = Open::of(subject);
-    let Some(profile) = read(view)? else { return Ok(vec![profile_of_ours(&open)]) };
+fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
+    let open = Allowed::from_context(context);
+    let Some(profile) = parse(view)? else { return Ok(vec![new_profile(&open)]) };
     let plan = plan::Plan::of(&profile, &open);
     let rule_at = |at| Pointer::to(&LIST).item(at);
     let half_seen = half_seen(view, &open).map(|(at, name)| Edit {
         at: Pointer::to(&["linux", "seccomp", "architectures"]).item(at),
-        change: Change::Remove,
-        says: format!("removed {name}, of whose arguments a filter sees half"),
+        op: EditOp::Remove,
+        description: format!("removed {name}, of whose arguments a filter sees half"),
     });
     let mut edits: Vec<Edit> = half_seen.collect();
     for rule in &profile.rules {
         let gone: Vec<_> = rule.named.iter().filter(|(_, name)| plan.removes(rule.at, name)).collect();
         let (action, _) = rule.action.words();
         if gone.len() == rule.length {
-            let says = format!("removed the rule that has {} {action}", list(&gone));
-            edits.push(Edit { at: rule_at(rule.at), change: Change::Remove, says });
+            let description = format!("removed the rule that has {} {action}", joined(&gone));
+            edits.push(Edit { at: rule_at(rule.at), op: EditOp::Remove, description });
             continue;
         }
         edits.extend(gone.iter().map(|(at, name)| Edit {
             at: rule_at(rule.at).member("names").item(*at),
-            change: Change::Remove,
-            says: format!("removed {name} from what is {action}"),
+            op: EditOp::Remove,
+            description: format!("removed {name} from what is {action}"),
         }));
     }
     if !plan.rules.is_empty() {
         edits.push(Edit {
             at: Pointer::to(&LIST),
-            change: Change::Extend(Json::of(&plan.rules)),
-            says: format!("added {} rules that {}", plan.rules.len(), plan.says()),
+            op: EditOp::Extend(JsonText::of(&plan.rules)),
+            description: format!("added {} rules that {}", plan.rules.len(), plan.describe()),
         });
     }
     Ok(edits)
 }
 
-/// An architecture of which a filter sees 32 bits of every argument and the kernel takes 64, where whether a pointer is NULL
-/// matters (`limits`): x32. crun takes names in any case and without what runc wants in front.
-fn half_seen<'v>(view: &'v View, open: &Open) -> impl Iterator<Item = (usize, &'v str)> {
+/// x32, if the filter must see whether a pointer is NULL (`limits`): the filter sees 32 bits of every
+/// argument, and the kernel uses 64. crun accepts names in any case and without the prefix that runc
+/// requires.
+fn half_seen<'v>(view: &'v View, open: &Allowed) -> impl Iterator<Item = (usize, &'v str)> {
     let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref());
     let listed = listed.filter(|_| !open.core_limit).unwrap_or_default();
     listed.iter().enumerate().map(|(at, name)| (at, &**name)).filter(|(_, name)| is_half_seen(name))
@@ -143,19 +145,19 @@ fn is_half_seen(architecture: &str) -> bool {
     architecture.strip_prefix("SCMP_ARCH_").unwrap_or(architecture).eq_ignore_ascii_case("x32")
 }
 
-fn list(names: &[&(usize, &str)]) -> String {
+fn joined(names: &[&(usize, &str)]) -> String {
     names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// A profile where there is none: everything else stays allowed.
-fn profile_of_ours(open: &Open) -> Edit {
+/// The profile for a document without one: everything else stays allowed.
+fn new_profile(open: &Allowed) -> Edit {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Ours {
+    struct NewProfile {
         default_action: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         architectures: Vec<&'static str>,
-        syscalls: Vec<plan::New>,
+        syscalls: Vec<plan::NewSyscall>,
     }
     let nothing = Profile { default: Action::Allow, rules: Vec::new() };
     let syscalls = plan::Plan::of(&nothing, open).rules;
@@ -164,7 +166,7 @@ fn profile_of_ours(open: &Open) -> Edit {
     let architectures = ARCHITECTURES.iter().copied().filter(is_seen).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
-        change: Change::Set(Json::of(&Ours { default_action, architectures, syscalls })),
-        says: "made a profile, since there was none".into(),
+        op: EditOp::Set(JsonText::of(&NewProfile { default_action, architectures, syscalls })),
+        description: "made a profile, since there was none".into(),
     }
 }

@@ -1,15 +1,16 @@
-//! Conditions, taken together: what of a rule is left within a family, and whether two rules can match one call.
+//! Intersections of conditions: the part of a rule within a family, and whether two rules can match the same
+//! call.
 
 use super::lists::{NETLINK, PROTOCOLS};
 use super::profile::{Condition, Op};
 
-/// A condition on the low 32 bits of an argument: the kernel takes no more of it, and so `socket(1 << 32 | 40)` is
+/// A condition on the low 32 bits of an argument: the kernel uses no more of it, so `socket(1 << 32 | 40)` is
 /// AF_VSOCK.
 pub(super) fn low_bits(index: u32, mask: u32, value: u32) -> Condition {
     Condition { index, op: Op::Masked(mask.into()), value: value.into() }
 }
 
-/// What is open, as values of arguments: a family, and for netlink a protocol.
+/// What is open, as cells of argument values: a family, and for netlink a protocol.
 pub(super) fn cells(families: &[u32]) -> Vec<Vec<(u32, u32)>> {
     let each = |family: &u32| match *family {
         NETLINK => PROTOCOLS.iter().map(|protocol| vec![(0, NETLINK), (2, protocol.is)]).collect(),
@@ -18,8 +19,9 @@ pub(super) fn cells(families: &[u32]) -> Vec<Vec<(u32, u32)>> {
     families.iter().flat_map(each).collect()
 }
 
-/// A rule's conditions and those of a cell. Runtimes take two conditions on one argument for alternatives, so there is
-/// one for each argument: on the low bits where that allows nothing that the rule did not, else on the whole value.
+/// The intersection of a rule's conditions and a cell. To runtimes two conditions on one argument are
+/// alternatives, so there is one for each argument: on the low bits if that allows no more than the rule did,
+/// else on the whole value.
 pub(super) fn within(rule: &[Condition], cell: &[(u32, u32)]) -> Option<Vec<Condition>> {
     let is_pinned = |c: &&Condition| cell.iter().any(|(index, _)| *index == c.index);
     let mut all: Vec<Condition> = rule.iter().filter(|c| !is_pinned(c)).copied().collect();
@@ -42,9 +44,9 @@ pub(super) fn within(rule: &[Condition], cell: &[(u32, u32)]) -> Option<Vec<Cond
     Some(all)
 }
 
-/// Conditions that together hold for all values of an argument's low 32 bits but those in `open`: about as many as there
-/// are bits, where one for each value would be many and a comparison by size would look at the high bits too (and was
-/// wrong before libseccomp 2.4, CVE-2019-9893).
+/// Conditions that together hold for all values of an argument's low 32 bits except those in `open`: about
+/// one for each bit, since one for each value would be many, and a comparison by size would include the high
+/// bits (and was wrong before libseccomp 2.4, CVE-2019-9893).
 pub(super) fn all_but(index: u32, open: &[u32]) -> Vec<Condition> {
     all_below(index, open, 32)
 }
@@ -67,7 +69,7 @@ fn cover(index: u32, open: &[u32], first: u32, bits: u32, all: &mut Vec<Conditio
     }
 }
 
-/// Whether a call could match both; yes where that is not clear.
+/// Whether a call could match both; true if that is uncertain.
 pub(super) fn overlap(a: &[Condition], b: &[Condition]) -> bool {
     let apart = |a: &Condition, b: &Condition| a.index == b.index && are_apart(a, b);
     !a.iter().any(|a| b.iter().any(|b| apart(a, b)))

@@ -1,24 +1,24 @@
-//! Which names leave which rules, and which rules come at the end.
+//! Plans which names are removed from which rules, and which rules are appended.
 //!
-//! Rules that let sockets through are replaced by what of them is within the open families. Where the default lets
-//! calls through, rules that deny the other families come beside them. A rule of the profile that denies stays, and
-//! where it and one that allows could both match, it wins: libseccomp promises no order, and refuses to load two
+//! Rules that allow sockets are replaced by their parts within the open families. If the default allows
+//! calls, rules that deny the other families are added. A rule of the profile that denies stays, and if it
+//! and one that allows could both match, it wins: libseccomp promises no order, and refuses to load two
 //! actions for one condition.
 
 use serde::{Serialize, Serializer};
 
 use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
 use super::narrow::{all_below, all_but, cells, low_bits, overlap, within};
-use super::profile::{Action, Condition, Op, Profile, Rule};
-use super::{Open, evaluate, limits};
+use super::profile::{Action, Condition, Op, Profile, SyscallRule};
+use super::{Allowed, evaluate, limits};
 
-/// What the kernel says of a call, a family, a protocol that it does not have; programs expect it.
+/// The errors of the kernel for a call, a family and a protocol that it does not have; programs expect them.
 const ENOSYS: u16 = 38;
 const EAFNOSUPPORT: u16 = 97;
 const EPROTONOSUPPORT: u16 = 93;
 const EPERM: u16 = 1;
 
-/// A call that is not made and answers 0: as if it had done what it was asked for.
+/// A call that is not made and returns 0, as if it had succeeded.
 const DONE: u16 = 0;
 
 /// The kernel has no netlink protocols from here on (linux/netlink.h, MAX_LINKS), in bits.
@@ -27,15 +27,15 @@ const PROTOCOL_BITS: u32 = 5;
 /// The plan for one profile.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Places of rules and the names that leave them.
+    /// Indexes of rules and the names that are removed from them.
     removed: Vec<(usize, &'static str)>,
-    /// What comes at the end of the list.
-    pub(super) rules: Vec<New>,
+    /// The rules to append.
+    pub(super) rules: Vec<NewSyscall>,
 }
 
-/// A rule that comes.
+/// A rule to append.
 #[derive(Debug, Serialize)]
-pub(super) struct New {
+pub(super) struct NewSyscall {
     names: Vec<&'static str>,
     action: &'static str,
     #[serde(rename = "errnoRet", skip_serializing_if = "Option::is_none")]
@@ -45,12 +45,12 @@ pub(super) struct New {
 }
 
 impl Plan {
-    pub(super) fn of(profile: &Profile, open: &Open) -> Self {
+    pub(super) fn of(profile: &Profile, open: &Allowed) -> Self {
         let mut plan = Self::default();
         let closed = CLOSED.iter().map(|call| call.is);
         let closed: Vec<&str> = closed.filter(|call| !plan.close(profile, call)).collect();
-        // Runtimes skip a rule that does what the default does. For `socketcall` there has to be one: without it
-        // libseccomp's own, which come with the rules for `socket` and others, would allow it.
+        // Runtimes skip a rule with the default's action. `socketcall` needs one: without it libseccomp's
+        // own, which it adds for the rules for `socket` and others, would allow the call.
         let (errno, closed) = match profile.default == Action::Errno(ENOSYS) {
             true => (EPERM, closed.into_iter().filter(|call| *call == "socketcall").collect()),
             false => (ENOSYS, closed),
@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// For the report.
-    pub(super) fn says(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let closed = self.rules.iter().filter(|rule| rule.args.is_empty()).flat_map(|rule| &rule.names);
         let closed: Vec<&str> = closed.copied().collect();
         match closed.is_empty() {
@@ -87,16 +87,16 @@ impl Plan {
 
     fn add(&mut self, name: &'static str, action: Action, args: Vec<Condition>) {
         let (action, errno) = action.words();
-        let same = |rule: &&mut New| rule.action == action && rule.errno == errno && rule.args == args;
+        let same = |rule: &&mut NewSyscall| rule.action == action && rule.errno == errno && rule.args == args;
         match self.rules.iter_mut().find(same) {
             Some(rule) => rule.names.push(name),
-            None => self.rules.push(New { names: vec![name], action, errno, args }),
+            None => self.rules.push(NewSyscall { names: vec![name], action, errno, args }),
         }
     }
 
-    /// Takes a call out of whatever lets it through; whether that was all there was to do.
+    /// Removes a call from the rules that allow it. Returns whether that is enough.
     fn close(&mut self, profile: &Profile, call: &'static str) -> bool {
-        let about: Vec<&Rule> = profile.about(call).collect();
+        let about: Vec<&SyscallRule> = profile.about(call).collect();
         if let Some(first) = about.iter().find(|rule| rule.is_unconditional() && !rule.action.passes()) {
             let earlier = about.iter().filter(|rule| rule.at < first.at);
             self.removed.extend(earlier.filter(|rule| rule.action.passes()).map(|rule| (rule.at, call)));
@@ -104,21 +104,22 @@ impl Plan {
         }
         self.removed.extend(about.iter().filter(|rule| rule.action.passes()).map(|rule| (rule.at, call)));
         let anything = profile.rules.iter().any(|rule| rule.action.passes());
-        // `socketcall` comes with any other call of sockets.
+        // libseccomp adds `socketcall` for any other socket call.
         let named = !about.is_empty() || (call == "socketcall" && anything);
         !profile.default.passes() && !named
     }
 
-    /// Replaces what lets a call through by what of it is within the cells.
+    /// Replaces the rules that allow a call by their parts within the cells.
     fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) {
-        let about: Vec<&Rule> = profile.about(call).collect();
+        let about: Vec<&SyscallRule> = profile.about(call).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
         if whole.is_some_and(|rule| !rule.action.passes()) {
             return;
         }
-        // Beside an unconditional rule none of the others has an effect.
+        // If there is an unconditional rule, none of the others has an effect.
         let sources = whole.map_or_else(|| about.clone(), |rule| vec![*rule]);
-        let (pass, deny): (Vec<&Rule>, Vec<&Rule>) = sources.iter().partition(|rule| rule.action.passes());
+        let (pass, deny): (Vec<&SyscallRule>, Vec<&SyscallRule>) =
+            sources.iter().partition(|rule| rule.action.passes());
         let denied = |args: &[Condition]| {
             deny.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, args))
         };
@@ -141,7 +142,8 @@ impl Plan {
             parts.extend(left.into_iter().map(|args| (rule.action, args)));
         }
         self.removed.extend(gone.into_iter().map(|at| (at, call)));
-        // The widest first: what is within another has no effect, or another action and libseccomp refuses it.
+        // The widest first: a rule within another has no effect, or has another action and libseccomp refuses
+        // it.
         parts.sort_by_key(|(_, args)| args.len());
         for (action, args) in parts {
             let is_within = |(_, wider): &(Action, Vec<Condition>)| wider.iter().all(|c| args.contains(c));
@@ -152,17 +154,17 @@ impl Plan {
         }
     }
 
-    /// Where the default denies and netlink is open, its other protocols are such as the kernel does not have, and not
-    /// forbidden ones: sudo, login, sshd and useradd give up when they may not write to the audit log, and go on where there
-    /// is none (libaudit, audit_open(3)).
+    /// If the default denies and netlink is open, its other protocols get the error of protocols that the
+    /// kernel does not have, not that of forbidden ones: sudo, login, sshd and useradd fail if they may not
+    /// write to the audit log, and continue if there is none (libaudit, audit_open(3)).
     fn say_that_there_is_no_protocol(&mut self, profile: &Profile, call: &'static str) {
         let netlink = low_bits(0, u32::MAX, NETLINK);
-        let of_netlink = |rule: &New| rule.names.contains(&call) && rule.args.contains(&netlink);
-        let opens = |rule: &New| Action::Allow.words().0 == rule.action && of_netlink(rule);
+        let of_netlink = |rule: &NewSyscall| rule.names.contains(&call) && rule.args.contains(&netlink);
+        let opens = |rule: &NewSyscall| Action::Allow.words().0 == rule.action && of_netlink(rule);
         if profile.default.passes() || !self.rules.iter().any(opens) {
             return;
         }
-        let denying: Vec<&Rule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
+        let denying: Vec<&SyscallRule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
         for protocol in all_below(2, &protocols(), PROTOCOL_BITS) {
             let args = vec![netlink, protocol];
             let there = denying.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, &args));
@@ -174,10 +176,10 @@ impl Plan {
     }
 
     /// Keeps a call from changing the limit for core dumps.
-    fn limit(&mut self, profile: &Profile, call: &limits::Call) {
-        let about: Vec<&Rule> = profile.about(call.name).collect();
+    fn limit(&mut self, profile: &Profile, call: &limits::LimitCall) {
+        let about: Vec<&SyscallRule> = profile.about(call.name).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
-        // Beside an unconditional rule none of the others has an effect.
+        // If there is an unconditional rule, none of the others has an effect.
         let gone = about.iter().filter(|rule| whole.is_some() || rule.action.passes());
         self.removed.extend(gone.map(|rule| (rule.at, call.name)));
         if let Some(whole) = whole.filter(|_| !profile.default.passes()) {
@@ -188,7 +190,7 @@ impl Plan {
         self.add(call.name, Action::Errno(DONE), call.changes());
     }
 
-    /// Where the default lets calls through, denies what is not open.
+    /// If the default allows calls, denies what is not open.
     fn deny(&mut self, profile: &Profile, call: &'static str, families: &[u32]) {
         let about = || profile.about(call);
         let whole = about().find(|rule| rule.is_unconditional());
@@ -200,7 +202,7 @@ impl Plan {
         let families = all_but(0, families).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
         let within = |c| (EPROTONOSUPPORT, vec![low_bits(0, u32::MAX, NETLINK), c]);
         let protocols = all_but(2, &protocols()).into_iter().map(within);
-        // Two actions for one condition would not be loaded.
+        // libseccomp refuses two actions for one condition.
         let own = denying().map(|rule| rule.action).find(|action| matches!(action, Action::Errno(_)));
         for (errno, args) in families.chain(protocols).filter(|(_, args)| !there(args)) {
             self.add(call, own.unwrap_or(Action::Errno(errno)), args);

@@ -1,10 +1,11 @@
-//! A profile as runc and crun hand it to libseccomp (runc, libcontainer/seccomp/seccomp_linux.go; crun,
-//! src/libcrun/seccomp.c): rules that do what the default does are skipped, and conditions of which two are on the same
-//! argument count one by one. Only the calls in [`WATCHED`] are looked at.
+//! A profile as runc and crun pass it to libseccomp (runc, libcontainer/seccomp/seccomp_linux.go; crun,
+//! src/libcrun/seccomp.c): rules with the default's action are skipped, and if two conditions are on the same
+//! argument, each counts alone. Only the calls in [`WATCHED`] are considered.
 
-use crate::config::{Seccomp, SeccompArg, SeccompRule};
+use crate::config::{Seccomp, SeccompArg, Syscall};
 
-/// Calls that the rule is about, and those that libseccomp also makes a rule for `socketcall` of; in byte order.
+/// The calls that the rule is about, and those for which libseccomp also adds a rule for `socketcall`; in
+/// byte order.
 pub(super) const WATCHED: [&str; 29] = [
     "accept",
     "accept4",
@@ -42,7 +43,7 @@ pub(super) const WATCHED: [&str; 29] = [
 pub(super) enum Action {
     Allow,
     Log,
-    /// A process inside of the container can be the tracer and let the call through.
+    /// A process in the container can be the tracer and allow the call.
     Trace(u16),
     Errno(u16),
     Trap,
@@ -51,8 +52,8 @@ pub(super) enum Action {
 }
 
 impl Action {
-    pub(super) fn read(name: &str, errno: Option<u32>) -> Result<Self, String> {
-        // Both runtimes say EPERM where nothing is said, and libseccomp has 16 bits for it.
+    pub(super) fn parse(name: &str, errno: Option<u32>) -> Result<Self, String> {
+        // Both runtimes' default is EPERM, and libseccomp has 16 bits for it.
         let errno = (errno.unwrap_or(1) & 0xffff) as u16;
         Ok(match name {
             "SCMP_ACT_ALLOW" => Self::Allow,
@@ -99,7 +100,7 @@ pub(super) enum Op {
     Eq,
     Ge,
     Gt,
-    /// Of the argument only the bits of the mask.
+    /// Only the bits of the mask are compared.
     Masked(u64),
 }
 
@@ -112,7 +113,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    fn read(arg: &SeccompArg) -> Result<Self, String> {
+    fn parse(arg: &SeccompArg) -> Result<Self, String> {
         if arg.index > 5 {
             return Err(format!("there is no argument {}", arg.index));
         }
@@ -136,24 +137,24 @@ impl Condition {
 
 /// A rule that has an effect.
 #[derive(Debug)]
-pub(super) struct Rule {
-    /// Its place in the list.
+pub(super) struct SyscallRule {
+    /// Its index in the list.
     pub(super) at: usize,
     /// How many names it has.
     pub(super) length: usize,
-    /// The watched ones, with their places.
+    /// The watched names, with their indexes.
     pub(super) named: Vec<(usize, &'static str)>,
     pub(super) action: Action,
     /// It matches when all conditions of one of these hold.
     pub(super) alternatives: Vec<Vec<Condition>>,
 }
 
-impl Rule {
+impl SyscallRule {
     pub(super) fn names(&self, call: &str) -> bool {
         self.named.iter().any(|(_, name)| *name == call)
     }
 
-    /// Whether it matches whatever the arguments are.
+    /// Whether it matches any arguments.
     pub(super) fn is_unconditional(&self) -> bool {
         self.alternatives.iter().any(Vec::is_empty)
     }
@@ -163,12 +164,12 @@ impl Rule {
 #[derive(Debug)]
 pub(super) struct Profile {
     pub(super) default: Action,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<SyscallRule>,
 }
 
 impl Profile {
-    /// Reads a profile; what a runtime takes for none is none.
-    pub(super) fn read(seccomp: &Seccomp) -> Result<Option<Self>, String> {
+    /// Parses a profile; `None` if to a runtime it is none.
+    pub(super) fn parse(seccomp: &Seccomp) -> Result<Option<Self>, String> {
         if seccomp.listener_path.as_ref().is_some_and(|path| !path.is_empty()) {
             return Err("it has a listenerPath; its agent can add sockets of the host".into());
         }
@@ -177,17 +178,17 @@ impl Profile {
         if default.is_empty() && list.is_empty() {
             return Ok(None);
         }
-        let default = Action::read(default, seccomp.default_errno_ret)?;
+        let default = Action::parse(default, seccomp.default_errno_ret)?;
         let mut rules = Vec::new();
         for (at, rule) in list.iter().enumerate() {
-            let action = Action::read(rule.action.as_deref().unwrap_or_default(), rule.errno_ret)?;
+            let action = Action::parse(rule.action.as_deref().unwrap_or_default(), rule.errno_ret)?;
             let read = Self::rule(at, action, rule).map_err(|why| format!("rule {at}: {why}"))?;
             rules.extend(read.filter(|rule| rule.action != default));
         }
         Ok(Some(Self { default, rules }))
     }
 
-    fn rule(at: usize, action: Action, rule: &SeccompRule) -> Result<Option<Rule>, String> {
+    fn rule(at: usize, action: Action, rule: &Syscall) -> Result<Option<SyscallRule>, String> {
         let names = rule.names.as_deref().unwrap_or_default();
         let watched = |name: &str| WATCHED.binary_search(&name).ok().map(|at| WATCHED[at]);
         let named: Vec<_> =
@@ -196,7 +197,7 @@ impl Profile {
             return Ok(None);
         }
         let args = rule.args.as_deref().unwrap_or_default();
-        let conditions = args.iter().map(Condition::read).collect::<Result<Vec<_>, _>>()?;
+        let conditions = args.iter().map(Condition::parse).collect::<Result<Vec<_>, _>>()?;
         let repeats = |c: &Condition| conditions.iter().filter(|other| other.index == c.index).count() > 1;
         // libseccomp leaves out a comparison of no bits at all.
         let counts = |c: &Condition| c.op != Op::Masked(0);
@@ -205,11 +206,11 @@ impl Profile {
             true => conditions.chunks(1).map(together).collect(),
             false => vec![together(&conditions)],
         };
-        Ok(Some(Rule { at, length: names.len(), named, action, alternatives }))
+        Ok(Some(SyscallRule { at, length: names.len(), named, action, alternatives }))
     }
 
     /// The rules about a call, in order.
-    pub(super) fn about(&self, call: &'static str) -> impl Iterator<Item = &Rule> {
+    pub(super) fn about(&self, call: &'static str) -> impl Iterator<Item = &SyscallRule> {
         self.rules.iter().filter(move |rule| rule.names(call))
     }
 }

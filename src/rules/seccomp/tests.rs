@@ -1,4 +1,5 @@
-//! Real profiles of engines, odd ones, and random ones. tests/libseccomp decides the same with the real library.
+//! Real profiles of engines, unusual ones, and random ones. tests/libseccomp checks the same with the real
+//! library.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,36 +8,36 @@ use super::lists::{CLOSED, Listed, PROTOCOLS, SOCKETS};
 use super::*;
 use crate::config::{Document, Kind};
 use crate::policy::{Openings, Policy};
-use crate::rules::{CoreDumps, Network, World};
+use crate::rules::{CoreDumps, HostFacts, Network};
 use crate::settings::{Credentials, Firewall, Settings};
 
-fn subject(settings: &str) -> Subject {
+fn context(settings: &str) -> RuleContext {
     let families = Settings::parse(settings).unwrap().seccomp.families;
     let (credentials, answers) = (Credentials::default(), std::collections::BTreeMap::new());
     let (firewall, openings) = (Firewall::Required, Openings::default());
     let policy = Policy { why: "a test".into(), firewall, credentials, families, openings, answers };
-    Subject { policy, network: Network::New, world: World::default(), hook: None }
+    RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }
 }
 
-fn planned(text: &str, subject: &Subject) -> Result<(String, Vec<Edit>), Violation> {
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
-    let edits = plan(&document.view().unwrap(), subject)?;
+fn planned(text: &str, context: &RuleContext) -> Result<(String, Vec<Edit>), Violation> {
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
+    let edits = plan(&document.view().unwrap(), context)?;
     let text = if edits.is_empty() { text.into() } else { document.with(&edits).unwrap() };
     Ok((String::from_utf8(text).unwrap(), edits))
 }
 
-fn checked(text: &str, subject: &Subject) -> Result<(), Violation> {
-    let document = Document::read(Kind::Config, text.as_bytes()).unwrap();
-    holds(&document.view().unwrap(), subject)
+fn checked(text: &str, context: &RuleContext) -> Result<(), Violation> {
+    let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
+    holds(&document.view().unwrap(), context)
 }
 
-/// The text with the rule's edits, in which the rule holds and to which a second run does nothing.
+/// The text with the rule's edits, in which the rule holds and which a second run does not change.
 #[track_caller]
 fn rewritten(text: &str, settings: &str) -> String {
-    let subject = subject(settings);
-    let (out, _) = planned(text, &subject).unwrap();
-    assert_eq!(checked(&out, &subject), Ok(()), "{out}");
-    assert_eq!(planned(&out, &subject).unwrap().1, [], "a second run changes something in {out}");
+    let context = context(settings);
+    let (out, _) = planned(text, &context).unwrap();
+    assert_eq!(checked(&out, &context), Ok(()), "{out}");
+    assert_eq!(planned(&out, &context).unwrap().1, [], "a second run changes something in {out}");
     out
 }
 
@@ -92,7 +93,7 @@ fn the_default_profiles_of_engines_come_out_as_they_should() {
         ("containerd-1.6", include_str!("../../../tests/data/seccomp/containerd-1.6.json"), 38),
         ("podman-4.3", include_str!("../../../tests/data/seccomp/podman-4.3.json"), 1),
     ] {
-        assert!(checked(before, &subject("")).is_err(), "{name}");
+        assert!(checked(before, &context("")).is_err(), "{name}");
         let out = rewritten(before, "");
         let golden = format!("{}/tests/data/seccomp/{name}.isolated.json", env!("CARGO_MANIFEST_DIR"));
         if std::env::var_os("OCI_ISOLATE_GOLDEN").is_some() {
@@ -146,7 +147,7 @@ fn families_of_the_settings_are_open_too() {
         profile(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow(&["socket"], &json!([]))] }));
     assert!(rules(&rewritten(&denying, vsock), "socket").contains(&"ALLOW 0&ffffffff=40".to_owned()));
     assert!(
-        checked(&rewritten("{}", vsock), &subject("")).unwrap_err().to_string().contains("socket(40, 0, 0)")
+        checked(&rewritten("{}", vsock), &context("")).unwrap_err().to_string().contains("socket(40, 0, 0)")
     );
     // What a profile denies is not opened.
     let docker = include_str!("../../../tests/data/seccomp/docker-28.5.json");
@@ -219,12 +220,12 @@ fn podman_without_audit_write_keeps_its_own_error() {
 
 #[test]
 fn what_lets_a_call_through_in_spite_of_a_rule_is_noticed() {
-    let subject = subject("");
+    let context = context("");
     let with = |default: &str, rule: Value| {
         profile(&json!({ "defaultAction": default, "syscalls": [
         { "names": CLOSED.map(|call| call.is), "action": "SCMP_ACT_ERRNO", "errnoRet": 38 }, rule] }))
     };
-    let why = |text: &str| checked(text, &subject).unwrap_err().to_string();
+    let why = |text: &str| checked(text, &context).unwrap_err().to_string();
     let arg = |op: &str, value: u64| json!([{ "index": 0, "value": value, "op": op }]);
     // Catalogue s2, s2b: the high bits of the family.
     let text = with("SCMP_ACT_ERRNO", allow(&["socket"], &arg("SCMP_CMP_GT", 40)));
@@ -251,9 +252,9 @@ fn what_libseccomp_compares_wrongly_is_refused() {
     let args = json!([{ "index": 0, "value": 63, "op": "SCMP_CMP_NE" }, { "index": 2, "value": 40, "op": "SCMP_CMP_EQ" }]);
     let rule = json!({ "names": ["socket"], "action": "SCMP_ACT_KILL", "args": args });
     let text = profile(&json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }));
-    let (out, _) = planned(&text, &subject("")).unwrap();
+    let (out, _) = planned(&text, &context("")).unwrap();
     assert_eq!(
-        checked(&out, &subject("")).unwrap_err().to_string(),
+        checked(&out, &context("")).unwrap_err().to_string(),
         "seccomp: socket is compared wrongly by libseccomp: SCMP_CMP_NE with a further condition behind it"
     );
 }
@@ -283,7 +284,7 @@ fn what_cannot_be_decided_is_refused() {
     ] {
         let text = profile(&seccomp);
         let (planned, checked) =
-            (planned(&text, &subject("")).unwrap_err(), checked(&text, &subject("")).unwrap_err());
+            (planned(&text, &context("")).unwrap_err(), checked(&text, &context("")).unwrap_err());
         assert!(planned.to_string().contains(why) && checked.to_string().contains(why), "{planned}");
     }
 }
@@ -334,11 +335,11 @@ proptest! {
 
     #[test]
     fn any_profile_holds_after_one_run_and_is_left_alone_by_the_next(seccomp in random()) {
-        let subjects = ["", "[seccomp]\nfamilies = [40, 38]"].map(subject);
-        for subject in subjects.into_iter().chain([dumps_to_a_program("")]) {
-            let (out, _) = planned(&profile(&seccomp), &subject).unwrap();
-            match checked(&out, &subject) {
-                Ok(()) => prop_assert_eq!(planned(&out, &subject).unwrap().1, []),
+        let subjects = ["", "[seccomp]\nfamilies = [40, 38]"].map(context);
+        for context in subjects.into_iter().chain([dumps_to_a_program("")]) {
+            let (out, _) = planned(&profile(&seccomp), &context).unwrap();
+            match checked(&out, &context) {
+                Ok(()) => prop_assert_eq!(planned(&out, &context).unwrap().1, []),
                 Err(why) => prop_assert!(why.to_string().contains("compared wrongly by libseccomp"), "{}", why),
             }
         }
@@ -346,11 +347,11 @@ proptest! {
 }
 
 /// The machine hands core dumps to a program.
-fn dumps_to_a_program(settings: &str) -> Subject {
-    let mut subject = subject("");
-    subject.policy.answers = Settings::parse(settings).unwrap().rules;
-    subject.world.core_dumps = CoreDumps::Program;
-    subject
+fn dumps_to_a_program(settings: &str) -> RuleContext {
+    let mut context = context("");
+    context.policy.answers = Settings::parse(settings).unwrap().rules;
+    context.host.core_dumps = CoreDumps::Program;
+    context
 }
 
 #[test]
@@ -379,10 +380,10 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
         ]
     );
     assert_eq!(checked(&out, &dumps_to_a_program("")), Ok(()));
-    let (open, _) = planned(docker, &subject("")).unwrap();
+    let (open, _) = planned(docker, &context("")).unwrap();
     let why = checked(&open, &dumps_to_a_program("")).unwrap_err().to_string();
     assert_eq!(why, "seccomp: setrlimit lets the limit for core dumps be changed");
-    // Who waives the rule gets what Docker gives.
+    // Without the rule the profile is that of Docker.
     let waived = dumps_to_a_program("[rules]\ncore-dumps = \"allow\"");
     assert_eq!(checked(&open, &waived), Ok(()));
     let (ours, _) = planned("{}", &dumps_to_a_program("")).unwrap();

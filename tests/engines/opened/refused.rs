@@ -13,7 +13,7 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     (
         "ingress=http",
         &[],
-        "annotation io.oci-isolate.ingress: \"http\": \"http\" is no port; ports go from 1 to 65535",
+        "annotation io.oci-isolate.ingress: \"http\": \"http\" is not a valid port; ports go from 1 to 65535",
     ),
     ("ingress=80 from ::ffff:10.0.0.1", &[], "\"::ffff:10.0.0.1\" is an IPv4 address in the form of IPv6"),
     ("ingress=80 from 0.0.0.0/0", &[], "\"0.0.0.0/0\" is every address"),
@@ -26,8 +26,8 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
         "\"169.254.169.254\" is link-local, with the metadata services of most clouds",
     ),
     ("peers=172.17.0.1", &[], "peer 172.17.0.1 is the host's own address"),
-    ("job=a b", &[], "\"a b\" is no name of a job: 1 to 128 letters, digits and . _ / : -"),
-    ("job=$(id)", &[], "\"$(id)\" is no name of a job"),
+    ("job=a b", &[], "\"a b\" is not a valid name of a job: 1 to 128 letters, digits and . _ / : -"),
+    ("job=$(id)", &[], "\"$(id)\" is not a valid name of a job"),
     ("ingress=80", &["--network=none"], "ingress is asked for, and it has no network (--network none?)"),
     (
         "ingress=80",

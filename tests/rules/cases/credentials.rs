@@ -1,6 +1,6 @@
 //! Credentials.
 
-use oci_isolate::rules::{CredentialFiles, World};
+use oci_isolate::rules::{CredentialFiles, HostFacts};
 use serde_json::{Value, json};
 
 use super::{Cases, directory, sources};
@@ -50,9 +50,9 @@ pub(super) fn cases() -> Vec<Cases> {
         },
         Cases {
             rule: "credential-mounts",
-            world: World {
+            host: HostFacts {
                 sources: sources([("/data/link", directory("/home/me/.aws"))]),
-                ..World::default()
+                ..HostFacts::default()
             },
             golden: vec![(
                 json!({
@@ -86,12 +86,12 @@ pub(super) fn cases() -> Vec<Cases> {
         },
         Cases {
             rule: "credential-files",
-            world: World {
+            host: HostFacts {
                 credential_files: CredentialFiles {
                     paths: vec!["/root/.aws".into(), "/root/.s3cfg".into()],
                     ..CredentialFiles::default()
                 },
-                ..World::default()
+                ..HostFacts::default()
             },
             golden: vec![(
                 json!({"linux": {"maskedPaths": ["/root/.aws"]}}),

@@ -1,7 +1,7 @@
 //! What the container may do to the machine, and what the runtime does with it: capabilities, devices, system calls,
 //! files of the kernel, hooks.
 
-use oci_isolate::rules::{CoreDumps, World};
+use oci_isolate::rules::{CoreDumps, HostFacts};
 use serde_json::{Value, json};
 
 use super::Cases;
@@ -83,7 +83,10 @@ pub(super) fn cases() -> Vec<Cases> {
                      drop --device, or set [rules] devices = \"allow\"",
                 ),
             ],
-            world: World { drivers: [(('c', 240, 0), "gdrdrv".to_owned())].into(), ..World::default() },
+            host: HostFacts {
+                drivers: [(('c', 240, 0), "gdrdrv".to_owned())].into(),
+                ..HostFacts::default()
+            },
             ..Cases::default()
         },
         Cases {
@@ -192,7 +195,7 @@ pub(super) fn cases() -> Vec<Cases> {
         },
         Cases {
             rule: "core-dumps",
-            world: World { core_dumps: CoreDumps::Program, ..World::default() },
+            host: HostFacts { core_dumps: CoreDumps::Program, ..HostFacts::default() },
             golden: vec![(
                 json!({"process": {"rlimits": [
                     {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},

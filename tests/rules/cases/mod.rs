@@ -9,8 +9,8 @@ mod reading;
 use std::collections::BTreeMap;
 
 use oci_isolate::policy::{Openings, Policy};
-use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{Network, RULES, Rule, SealHook, Source, Sources, Subject, World};
+use oci_isolate::rules::mounts::{FileKind, FileSystem};
+use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use serde_json::Value;
 pub(crate) struct Cases {
     pub(crate) rule: &'static str,
     /// What the machine is like in all of them.
-    pub(crate) world: World,
+    pub(crate) host: HostFacts,
     /// What the rule changes, what it is changed into, and what is said of it.
     pub(crate) golden: Vec<(Value, Value, &'static str)>,
     /// Where the promise is not true, and how the rule says so.
@@ -37,7 +37,7 @@ impl Cases {
     }
 
     /// What the rule is applied to when the settings say nothing of it.
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn context(&self) -> RuleContext {
         let policy = Policy {
             why: "test".into(),
             firewall: Firewall::Required,
@@ -47,27 +47,27 @@ impl Cases {
             answers: BTreeMap::new(),
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };
-        Subject { policy, network: Network::New, world: self.world.clone(), hook: Some(hook) }
+        RuleContext { policy, network: Network::New, host: self.host.clone(), hook: Some(hook) }
     }
 
-    /// The subject for which the rule changes what it would refuse, or leave.
-    pub(crate) fn lenient(&self) -> Subject {
+    /// The context for which the rule changes what it would refuse, or leave.
+    pub(crate) fn lenient(&self) -> RuleContext {
         self.answering(Answer::Strip)
     }
 
-    /// The subject for which the rule refuses what it would change, or leave.
-    pub(crate) fn strict(&self) -> Subject {
+    /// The context for which the rule refuses what it would change, or leave.
+    pub(crate) fn strict(&self) -> RuleContext {
         self.answering(Answer::Refuse)
     }
 
-    fn answering(&self, answer: Answer) -> Subject {
-        let mut subject = self.subject();
+    fn answering(&self, answer: Answer) -> RuleContext {
+        let mut context = self.context();
         let answers = self.rule().answers;
         // The default is what nobody has to ask for.
         if answers[0] != answer && answers.contains(&answer) {
-            subject.policy.answers.insert(self.rule.to_owned(), answer);
+            context.policy.answers.insert(self.rule.to_owned(), answer);
         }
-        subject
+        context
     }
 }
 
@@ -79,15 +79,15 @@ pub(crate) fn cases() -> Vec<Cases> {
 }
 
 /// Something on a file system of this machine, where no socket is.
-fn source(real: &str, node: Node) -> Source {
-    Source::new(real, node, FileSystem::of_name("ext4"))
+fn source(real: &str, node: FileKind) -> MountSource {
+    MountSource::new(real, node, FileSystem::of_name("ext4"))
 }
 
-fn directory(real: &str) -> Source {
-    source(real, Node::Directory)
+fn directory(real: &str) -> MountSource {
+    source(real, FileKind::Directory)
 }
 
 /// What is behind the sources of mounts, by how they are written.
-fn sources<const N: usize>(list: [(&str, Source); N]) -> Sources {
+fn sources<const N: usize>(list: [(&str, MountSource); N]) -> MountSources {
     list.into_iter().map(|(written, source)| (written.to_owned(), source)).collect()
 }

@@ -1,65 +1,69 @@
-//! Mounts. What is behind their sources is told by [`world`].
+//! Mounts. What is behind their sources is told by [`host`].
 
 use std::os::unix::ffi::OsStrExt;
 
-use oci_isolate::rules::mounts::{FileSystem, Node};
-use oci_isolate::rules::{Source, World};
+use oci_isolate::rules::mounts::{FileKind, FileSystem};
+use oci_isolate::rules::{HostFacts, MountSource};
 use serde_json::{Value, json};
 
 use super::{Cases, directory, source, sources};
 
 /// The sources of these cases.
-fn world() -> World {
-    let on = |name: &str, source: Source| Source { file_system: FileSystem::of_name(name), ..source };
-    let with_socket = Source { sockets: vec!["run.sock".into(), "a/b.sock".into()], ..directory("/srv/app") };
-    let with_fifo = Source { fifos: vec!["pipe".into()], ..directory("/srv/pipes") };
+fn host() -> HostFacts {
+    let on =
+        |name: &str, source: MountSource| MountSource { file_system: FileSystem::of_name(name), ..source };
+    let with_socket =
+        MountSource { sockets: vec!["run.sock".into(), "a/b.sock".into()], ..directory("/srv/app") };
+    let with_fifo = MountSource { fifos: vec!["pipe".into()], ..directory("/srv/pipes") };
     let many = (0..65).map(|number| format!("{number}.sock").into()).collect();
     let named = vec![std::ffi::OsStr::from_bytes(b"\xff.sock").into()];
-    let layers = |layer: Source| Source { layers: vec![layer], ..on("overlay", directory("/vol")) };
-    let with_nsfs =
-        Source { below: vec![("/srv/ns/net".into(), FileSystem::of_name("nsfs"))], ..directory("/srv/ns") };
-    let with_disk = Source {
+    let layers = |layer: MountSource| MountSource { layers: vec![layer], ..on("overlay", directory("/vol")) };
+    let with_nsfs = MountSource {
+        below: vec![("/srv/ns/net".into(), FileSystem::of_name("nsfs"))],
+        ..directory("/srv/ns")
+    };
+    let with_disk = MountSource {
         below: vec![("/srv/disks/a".into(), FileSystem::of_name("ext4"))],
         ..directory("/srv/disks")
     };
-    World {
+    HostFacts {
         sources: sources([
             ("/srv/data", directory("/srv/data")),
-            ("/srv/huge", Source { searched: false, ..directory("/srv/huge") }),
+            ("/srv/huge", MountSource { searched: false, ..directory("/srv/huge") }),
             ("/srv/disks", with_disk),
-            ("/srv/file", source("/srv/file", Node::File)),
+            ("/srv/file", source("/srv/file", FileKind::File)),
             ("/nfs", on("nfs4", directory("/nfs"))),
-            ("/nfs/file", on("nfs4", source("/nfs/file", Node::File))),
+            ("/nfs/file", on("nfs4", source("/nfs/file", FileKind::File))),
             ("/srv/app", with_socket),
             ("/srv/pipes", with_fifo),
-            ("/srv/many", Source { sockets: many, ..directory("/srv/many") }),
-            ("/srv/named", Source { sockets: named, ..directory("/srv/named") }),
-            ("/tmp/nvidia-mps", Source { fifos: vec!["log".into()], ..directory("/tmp/nvidia-mps") }),
-            ("/run/nvidia-persistenced/socket", source("/run/nvidia-persistenced/socket", Node::Socket)),
+            ("/srv/many", MountSource { sockets: many, ..directory("/srv/many") }),
+            ("/srv/named", MountSource { sockets: named, ..directory("/srv/named") }),
+            ("/tmp/nvidia-mps", MountSource { fifos: vec!["log".into()], ..directory("/tmp/nvidia-mps") }),
+            ("/run/nvidia-persistenced/socket", source("/run/nvidia-persistenced/socket", FileKind::Socket)),
             ("/weka", on("0x77656b61", directory("/weka"))),
-            ("/vol", layers(on("ext4", Source { system: Some("/var/lib"), ..directory("/var/lib") }))),
-            ("/odd", layers(source("l/X", Node::Unclear("its path is relative".into())))),
+            ("/vol", layers(on("ext4", MountSource { system: Some("/var/lib"), ..directory("/var/lib") }))),
+            ("/odd", layers(source("l/X", FileKind::Inaccessible("its path is relative".into())))),
             ("/dev/hugepages", on("hugetlbfs", directory("/dev/hugepages"))),
-            ("/dev/pts/0", source("/dev/pts/0", Node::Character(136, 0))),
-            ("/dev/console", source("/dev/console", Node::Character(5, 1))),
+            ("/dev/pts/0", source("/dev/pts/0", FileKind::Character(136, 0))),
+            ("/dev/console", source("/dev/console", FileKind::Character(5, 1))),
             ("/dev/shm/job", directory("/dev/shm/job")),
             ("/srv/fusectl", on("fusectl", directory("/sys/fs/fuse/connections"))),
             ("/srv/ns", with_nsfs),
-            ("/var/run/docker.sock", source("/run/docker.sock", Node::Socket)),
-            ("/srv/fifo", source("/srv/fifo", Node::Fifo)),
-            ("/srv/odd", source("", Node::Unclear("permission denied".into()))),
-            ("/host", Source { system: Some("/"), ..directory("/host") }),
-            ("/dev/null", source("/dev/null", Node::Character(1, 3))),
-            ("/dev/vsock", source("/dev/vsock", Node::Character(10, 258))),
-            ("/dev/sda", source("/dev/sda", Node::Block(8, 0))),
+            ("/var/run/docker.sock", source("/run/docker.sock", FileKind::Socket)),
+            ("/srv/fifo", source("/srv/fifo", FileKind::Fifo)),
+            ("/srv/odd", source("", FileKind::Inaccessible("permission denied".into()))),
+            ("/host", MountSource { system: Some("/"), ..directory("/host") }),
+            ("/dev/null", source("/dev/null", FileKind::Character(1, 3))),
+            ("/dev/vsock", source("/dev/vsock", FileKind::Character(10, 258))),
+            ("/dev/sda", source("/dev/sda", FileKind::Block(8, 0))),
             ("/dev/mapper", directory("/dev/mapper")),
             ("/proc/1/ns", on("proc", directory("/proc/1/ns"))),
-            ("/img/rootfs/a", Source { in_rootfs: true, ..directory("/img/rootfs/a") }),
+            ("/img/rootfs/a", MountSource { in_rootfs: true, ..directory("/img/rootfs/a") }),
             ("/var/lib/docker/overlay2", directory("/var/lib/docker/overlay2")),
         ]),
         empty: Some("/empty".into()),
         empty_file: Some("/empty-file".into()),
-        ..World::default()
+        ..HostFacts::default()
     }
 }
 
@@ -87,7 +91,7 @@ pub(super) fn cases() -> Vec<Cases> {
         propagation(),
         data_channels(),
     ];
-    cases.into_iter().map(|cases| Cases { world: world(), ..cases }).collect()
+    cases.into_iter().map(|cases| Cases { host: host(), ..cases }).collect()
 }
 
 /// A document with one mount, of another type than bind.
@@ -138,11 +142,11 @@ fn options() -> Cases {
             ),
             refused(
                 mounts(json!([{"destination": "/x", "type": "tmpfs", "uidMappings": []}])),
-                "ids are mapped for /x, which is no bind mount",
+                "ids are mapped for /x, which is not a bind mount",
             ),
             refused(
                 json!({"linux": {"mountLabel": "a:b:c\",lowerdir=/,x=\""}}),
-                "linux.mountLabel is no SELinux label",
+                "linux.mountLabel is not an SELinux label",
             ),
         ],
         broken: vec![(

@@ -91,7 +91,7 @@ fn namespaces() -> Cases {
         ),
         (
             with(json!([{"type": "mount", "path": "/proc/7/ns/mnt"}])),
-            "the mount namespace /proc/7/ns/mnt is given by path (its files are others' than those that were looked at); \
+            "the mount namespace /proc/7/ns/mnt is given by path (its files differ from those that were checked); \
              give the container one of its own",
         ),
         (

@@ -56,7 +56,7 @@ pub(super) fn cases() -> Vec<Cases> {
             ..Cases::default()
         },
         Cases {
-            rule: "plain-names",
+            rule: "path-names",
             broken: vec![
                 (
                     json!({"linux": {"cgroupsPath": "/"}}),
@@ -68,23 +68,23 @@ pub(super) fn cases() -> Vec<Cases> {
                 ),
                 (
                     json!({"linux": {"mountLabel": "x\",lowerdir=/:/y,z=\""}}),
-                    "linux.mountLabel \"x\\\",lowerdir=/:/y,z=\\\"\" is no label; drop it",
+                    "linux.mountLabel \"x\\\",lowerdir=/:/y,z=\\\"\" is not a valid label; drop it",
                 ),
                 (
                     json!({"linux": {"intelRdt": {"closID": "../x"}}}),
-                    "linux.intelRdt.closID \"../x\" is no name; drop it",
+                    "linux.intelRdt.closID \"../x\" is not a valid name; drop it",
                 ),
                 (
                     json!({"linux": {"resources": {"hugepageLimits": [{"pageSize": "2MB", "limit": 1}, {"pageSize": "/x"}]}}}),
-                    "linux.resources.hugepageLimits \"/x\" is no size; drop it",
+                    "linux.resources.hugepageLimits \"/x\" is not a valid size; drop it",
                 ),
                 (
                     json!({"linux": {"resources": {"unified": {"memory.high": "1", "/proc/sys/kernel/core_pattern": "|/x"}}}}),
-                    "linux.resources.unified \"/proc/sys/kernel/core_pattern\" is no limit of a control group; drop it",
+                    "linux.resources.unified \"/proc/sys/kernel/core_pattern\" is not a limit of a control group; drop it",
                 ),
                 (
                     json!({"linux": {"resources": {"unified": {"cgroup.max.depth": "1", "cgroup.procs": "1"}}}}),
-                    "linux.resources.unified \"cgroup.procs\" is no limit of a control group; drop it",
+                    "linux.resources.unified \"cgroup.procs\" is not a limit of a control group; drop it",
                 ),
             ],
             refused: vec![(

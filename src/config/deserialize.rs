@@ -1,4 +1,5 @@
-//! Looks at a value by the types that serde derives: they take the members that they know, and the others are skipped.
+//! Deserializes a value into types with `serde::Deserialize`: they take the members that they know, the
+//! others are skipped.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,9 +9,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Expected, MapAccess, SeqAc
 use serde::forward_to_deserialize_any;
 
 use super::Unreadable;
-use super::json::{Children, Value};
+use super::json::{Children, JsonValue};
 
-/// What does not fit is never said: it may be the value of a variable.
+/// Errors never contain the value: it may be that of an environment variable.
 impl Error for Unreadable {
     fn custom<T: Display>(why: T) -> Self {
         Self { why: why.to_string(), at: None }
@@ -25,7 +26,7 @@ impl Error for Unreadable {
     }
 }
 
-impl<'de> Deserializer<'de> for Value<'_, 'de> {
+impl<'de> Deserializer<'de> for JsonValue<'_, 'de> {
     type Error = Unreadable;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -37,8 +38,8 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                 Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
                 Cow::Owned(text) => visitor.visit_string(text),
             },
-            b'[' => visitor.visit_seq(Walk(self.children())),
-            b'{' => visitor.visit_map(Walk(self.children())),
+            b'[' => visitor.visit_seq(ChildrenAccess(self.children())),
+            b'{' => visitor.visit_map(ChildrenAccess(self.children())),
             _ => {
                 let number = self.number()?;
                 match (number.as_u64(), number.as_i64(), number.as_f64()) {
@@ -48,7 +49,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                 }
             }
         };
-        found.map_err(|why| if why.at.is_none() { self.against(&why.why) } else { why })
+        found.map_err(|why| if why.at.is_none() { self.error(&why.why) } else { why })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
@@ -63,7 +64,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     ) -> Result<V::Value, Unreadable> {
         let name = self.string()?;
         let found = visitor.visit_enum(StrDeserializer::<Unreadable>::new(&name));
-        found.map_err(|why| self.against(&why.why))
+        found.map_err(|why| self.error(&why.why))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -74,7 +75,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Nothing is looked at.
+    /// The value is skipped unparsed.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unreadable> {
         visitor.visit_unit()
     }
@@ -85,9 +86,9 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
     }
 }
 
-struct Walk<'j, 'a>(Children<'j, 'a>);
+struct ChildrenAccess<'j, 'a>(Children<'j, 'a>);
 
-impl<'a> SeqAccess<'a> for Walk<'_, 'a> {
+impl<'a> SeqAccess<'a> for ChildrenAccess<'_, 'a> {
     type Error = Unreadable;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Unreadable> {
@@ -95,7 +96,7 @@ impl<'a> SeqAccess<'a> for Walk<'_, 'a> {
     }
 }
 
-impl<'a> MapAccess<'a> for Walk<'_, 'a> {
+impl<'a> MapAccess<'a> for ChildrenAccess<'_, 'a> {
     type Error = Unreadable;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Unreadable> {

@@ -1,39 +1,40 @@
-//! The same command line with a few things changed, every other word as it was.
+//! Edits of a command line that leave every other word as it was.
 //!
-//! Changes are made in place, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
+//! Edits are made in place, in the form that the engine chose: runc refuses `-e` and `--env` side by side.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Dialect, Given, Invocation};
+use super::{Dialect, Invocation, ParsedFlag};
 
-/// A change of argv, as data.
+/// One edit of argv, as data.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'a> {
-    /// Give `--pid-file`, right behind the verb where every runtime takes it. Only for an invocation without one.
+pub enum ArgvEdit<'a> {
+    /// Adds `--pid-file` right after the verb, where every runtime accepts it. Only for an invocation without
+    /// one.
     PidFile(&'a OsStr),
-    /// Give this flag another value (`--process FILE`).
-    Set(&'a Given, &'a OsStr),
-    /// Take this flag away, with its value (`-e K=V`).
-    Drop(&'a Given),
+    /// Sets the value of this flag (`--process FILE`).
+    Set(&'a ParsedFlag, &'a OsStr),
+    /// Removes this flag and its value (`-e K=V`).
+    Drop(&'a ParsedFlag),
 }
 
 impl Invocation {
-    /// `args`, the arguments that this was read from, with the changes made. Each [`Given`] is one of this
-    /// invocation's own and is changed once.
-    pub fn rewritten(&self, args: &[OsString], changes: &[Change<'_>]) -> Vec<OsString> {
+    /// `args`, from which this invocation was parsed, with the edits made. Each [`ParsedFlag`] must be one of
+    /// this invocation's, and is edited once.
+    pub fn rewritten(&self, args: &[OsString], changes: &[ArgvEdit<'_>]) -> Vec<OsString> {
         let mut words: Vec<Vec<OsString>> = args.iter().map(|word| vec![word.clone()]).collect();
         for change in changes {
             match change {
-                Change::PidFile(path) => {
+                ArgvEdit::PidFile(path) => {
                     let mut flag = OsString::from("--pid-file=");
                     flag.push(path);
                     if let Some(verb) = words.get_mut(self.verb_at) {
                         verb.push(flag);
                     }
                 }
-                Change::Set(given, value) => set(self.dialect, args, &mut words, given, value),
-                Change::Drop(given) => {
+                ArgvEdit::Set(given, value) => set(self.dialect, args, &mut words, given, value),
+                ArgvEdit::Drop(given) => {
                     let kept = prefix(args, given.at, given.kept);
                     replace(&mut words, given.at, if kept.is_empty() { vec![] } else { vec![kept] });
                     if given.value_at != given.at {
@@ -46,12 +47,12 @@ impl Invocation {
     }
 }
 
-fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: &Given, value: &OsStr) {
+fn set(dialect: Dialect, args: &[OsString], words: &mut [Vec<OsString>], given: &ParsedFlag, value: &OsStr) {
     let is_attached = given.value_at == given.at;
     let end = if is_attached { given.offset } else { usize::MAX };
     let mut flag = prefix(args, given.at, end);
     let has_equals = is_attached && flag.as_bytes().ends_with(b"=");
-    // clap takes no word with a dash for a value, and eats one `=` behind a short flag.
+    // clap does not accept a word with a dash as a value, and drops one `=` after a short flag.
     let needs_equals = dialect == Dialect::Youki && (is_attached || value.as_bytes().starts_with(b"-"));
     if needs_equals && !has_equals {
         flag.push("=");

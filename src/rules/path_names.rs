@@ -1,12 +1,12 @@
-//! `plain-names`: what a runtime puts into a path, or between the options of a mount, is one plain name there
-//! and nothing that leads elsewhere. runc checks most of it, crun some, youki little.
+//! `path-names`: a name that a runtime puts into a path, or among the options of a mount, is a single path
+//! component and cannot lead elsewhere. runc checks most of it, crun some, youki little.
 
-use super::{RefusedBy, Rule, Subject, Violation, no_edits};
+use super::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::config::View;
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
-    name: "plain-names",
+    name: "path-names",
     promise: "names of control groups, of their files and of labels are plain, and lead nowhere else",
     reference: "runtime-spec, config-linux.md, \"Control groups\", \"Unified\", \"Intel RDT\", \"Mount Label\"; cgroups(7)",
     process: false,
@@ -16,10 +16,10 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// What is not a limit or a share: it moves processes, or hands the group on.
+/// Files that are not limits or shares: they move processes, or delegate the group.
 const OF_THE_GROUP: &str = "cgroup.";
 
-fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
+fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
     let Some(linux) = &view.linux else { return Ok(()) };
     let refuse = |member: &str, value: &str, why: &str| {
         Err(Violation::of(&RULE, format!("linux.{member} {value:?} {why}; drop it")))
@@ -34,36 +34,36 @@ fn holds(view: &View, _: &Subject) -> Result<(), Violation> {
         }
     }
     if let Some(label) = linux.mount_label.as_deref().filter(|label| !is_label(label)) {
-        return refuse("mountLabel", label, "is no label");
+        return refuse("mountLabel", label, "is not a valid label");
     }
     let clos_id = linux.intel_rdt.as_ref().and_then(|rdt| rdt.clos_id.as_deref());
-    // The name of the group of all processes is a slash.
+    // A slash is the name of the group of all processes.
     if let Some(id) = clos_id.filter(|id| !matches!(*id, "" | "/") && !is_name(id)) {
-        return refuse("intelRdt.closID", id, "is no name");
+        return refuse("intelRdt.closID", id, "is not a valid name");
     }
     let Some(resources) = &linux.resources else { return Ok(()) };
     let sizes = resources.hugepage_limits.iter().flatten().map(|limit| &*limit.page_size);
     if let Some(size) = sizes.into_iter().find(|size| !size.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     {
-        return refuse("resources.hugepageLimits", size, "is no size");
+        return refuse("resources.hugepageLimits", size, "is not a valid size");
     }
     let files = resources.unified.iter().flatten().map(|(name, _)| &**name);
     let is_setting =
         |name: &str| is_name(name) && (!name.starts_with(OF_THE_GROUP) || name.starts_with("cgroup.max."));
     match files.into_iter().find(|name| !is_setting(name)) {
-        Some(name) => refuse("resources.unified", name, "is no limit of a control group"),
+        Some(name) => refuse("resources.unified", name, "is not a limit of a control group"),
         None => Ok(()),
     }
 }
 
-/// One step of a path.
+/// A single path component.
 fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
     !name.is_empty() && name.bytes().all(is_plain) && !name.starts_with('.')
 }
 
-/// SELinux': user, role, type and level, in which categories are joined by commas and dots. crun puts it
-/// between quotation marks as it is.
+/// An SELinux label: user, role, type and level, whose categories are joined by commas and dots. crun puts it
+/// between quotation marks unchanged.
 fn is_label(label: &str) -> bool {
     label
         .bytes()

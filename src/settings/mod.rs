@@ -1,7 +1,7 @@
 //! The host's settings: the text of `config.toml` in, `Settings` out. All defaults are here.
 //!
-//! Whoever can write the settings file owns the policy, so a key that is not known, or a value of the wrong type, is
-//! an error and never ignored: a policy with a typing mistake must be noticed. Reading the file is `files`' part.
+//! The settings file is the policy, so an unknown key or a value of the wrong type is an error and never
+//! ignored: a misspelt policy must be noticed. Reading the file is the job of [`crate::files`].
 
 mod bounds;
 mod family;
@@ -20,7 +20,7 @@ pub const DEFAULT_PATH: &str = "/etc/oci-isolate/config.toml";
 /// The environment variable that names the settings file.
 pub const PATH_VARIABLE: &str = "OCI_ISOLATE_CONFIG";
 
-/// What the host's operator decided.
+/// The settings of the host's operator.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
@@ -32,7 +32,7 @@ pub struct Settings {
     pub annotations: Vec<String>,
     /// Containers that are isolated whatever their own annotations say.
     pub require: Vec<Match>,
-    /// Containers that are known not to work isolated; they are refused with the reason.
+    /// Containers that are known not to work isolated; they are refused with this reason.
     pub refuse: Vec<Refusal>,
     /// What to do on a kernel without nf_tables.
     pub firewall: Firewall,
@@ -40,33 +40,33 @@ pub struct Settings {
     pub joiners: Consent,
     /// Whether an isolated container may be restored from a checkpoint.
     pub restore: Consent,
-    /// Names of environment variables on top of the built-in list.
+    /// Additions to the built-in list of environment variables.
     pub credentials: Credentials,
-    /// What containers may do besides what they may by default.
-    pub seccomp: Seccomp,
+    /// Additions to the system calls that containers may make.
+    pub seccomp: SeccompSettings,
     /// Whether annotations may open ports.
     pub ingress: IngressBounds,
-    /// Whom annotations may make peers.
+    /// Which peers annotations may ask for.
     pub peers: PeerBounds,
-    /// What is open where no annotation says so.
+    /// Openings of containers without an annotation for them.
     pub openings: DefaultOpenings,
-    /// Where decisions are written down.
+    /// Where decisions are logged.
     pub audit: Audit,
-    /// Another answer than the default one, by the rule's name, where the rule offers it.
+    /// Answers that differ from a rule's default, by the rule's name; the rule must offer the answer.
     pub rules: BTreeMap<String, Answer>,
 }
 
-/// What a rule does about something that stands against its promise.
+/// What a rule does about a violation of its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// It is made so.
+    /// The configuration is changed so that the promise holds.
     Set,
-    /// The container is not created, and its user is told why.
+    /// The container is not created; the error says why.
     Refuse,
-    /// It is taken away, and the report says so.
+    /// What violates the promise is removed; the report says so.
     Strip,
-    /// It stays, and the report says so: the promise is not kept.
+    /// The violation stays; the report says that the promise is not kept.
     Allow,
 }
 
@@ -90,17 +90,17 @@ pub enum Firewall {
     IfAvailable,
 }
 
-/// Whether something is let through that no rule can judge.
+/// Whether something that no rule can check is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consent {
     /// It is refused.
     Refuse,
-    /// The operator answers for it.
+    /// It is let through, at the operator's risk.
     Allow,
 }
 
-/// An annotation and the glob that its value has to match (`*` stands for any characters, also none).
+/// An annotation and the glob that its value has to match (`*` matches any number of characters).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Match {
@@ -110,7 +110,7 @@ pub struct Match {
     pub matches: String,
 }
 
-/// A [`Match`] with the reason that the user is told.
+/// A [`Match`] with the reason that the error gives.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Refusal {
@@ -132,16 +132,16 @@ pub struct Credentials {
     pub keep: Vec<String>,
 }
 
-/// Additions to what the rule `seccomp` leaves.
+/// Additions to what the rule `seccomp` allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Seccomp {
+pub struct SeccompSettings {
     /// Further socket families.
     pub families: Vec<Family>,
 }
 
-/// What is open for an isolated container that has no annotation for it, each in the words of that annotation. `policy`
-/// reads them.
+/// Openings of isolated containers that have no annotation for them, each in the syntax of that annotation.
+/// [`crate::policy`] parses them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DefaultOpenings {
@@ -153,7 +153,7 @@ pub struct DefaultOpenings {
     pub job: Option<String>,
 }
 
-/// Where decisions are written down.
+/// Where decisions are logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Audit {
@@ -177,7 +177,7 @@ impl Default for Settings {
             joiners: Consent::Refuse,
             restore: Consent::Refuse,
             credentials: Credentials::default(),
-            seccomp: Seccomp::default(),
+            seccomp: SeccompSettings::default(),
             ingress: IngressBounds::default(),
             peers: PeerBounds::default(),
             openings: DefaultOpenings::default(),
@@ -188,11 +188,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the text of a settings file.
+    /// Parses the text of a settings file.
     ///
     /// # Errors
-    /// Not TOML, an unknown key, a wrong type, a runtime that is neither a bare name nor an absolute path, or prefixes that are none; the
-    /// message is one line and names the key.
+    /// Not TOML, an unknown key, a wrong type, a runtime that is neither a bare name nor an absolute path, or
+    /// an invalid prefix; the message is one line and names the key.
     pub fn parse(text: &str) -> Result<Self, String> {
         let settings: Self = toml::from_str(text).map_err(|e| one_line(&e, text))?;
         if settings.runtime.is_empty() {
@@ -219,7 +219,7 @@ impl Settings {
     }
 }
 
-/// Errors have to fit a log line of the engine; toml's own are a drawing of several lines.
+/// Errors must fit one log line of the engine; toml's own span several lines.
 fn one_line(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().replace('\n', " ");
     match error.span() {
@@ -295,9 +295,9 @@ mod tests {
         assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
     }
 
-    /// The file of the package with every key as if it were not commented out.
+    /// The packaged file with every key uncommented.
     fn shipped() -> String {
-        let lines = include_str!("../dist/config.toml").lines().map(|line| match line.strip_prefix('#') {
+        let lines = include_str!("../../dist/config.toml").lines().map(|line| match line.strip_prefix('#') {
             Some(key) if !key.starts_with(' ') => key,
             _ => "",
         });
@@ -306,9 +306,9 @@ mod tests {
 
     #[test]
     fn the_file_of_the_package_says_the_defaults() {
-        assert_eq!(Settings::parse(include_str!("../dist/config.toml")), Ok(Settings::default()));
+        assert_eq!(Settings::parse(include_str!("../../dist/config.toml")), Ok(Settings::default()));
         let mut settings = Settings::parse(&shipped()).unwrap();
-        // What is none by default has an example; rules have their own answers (tests/rules).
+        // Keys without a default have an example; rules have their own answers (tests/rules).
         for examples in [settings.require.len(), settings.refuse.len(), settings.rules.len()] {
             assert!(examples > 0);
         }
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_file_of_the_package_has_every_key() {
-        /// The keys that are known where this text leads, as the decoder counts them up.
+        /// The known keys after this text, as the decoder lists them.
         fn known(text: &str) -> Vec<String> {
             let error = toml::from_str::<Settings>(&format!("{text}\nno-such-key = 1\n")).unwrap_err();
             match error.message().split_once("unknown field `no-such-key`, expected") {

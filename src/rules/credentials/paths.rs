@@ -1,36 +1,36 @@
-//! Where programs read AWS credentials from: one table, which docs/rules.md repeats (a test compares them). What becomes of a
-//! place is `files`; which of them are there is looked up by [`crate::bundle`].
+//! The paths from which programs read AWS credentials: one table, which docs/rules.md repeats (a test
+//! compares them). `files` masks them; [`crate::prepare`] finds out which exist.
 //!
-//! A place that has other uses as well is masked only when its text leads to AWS: a login for another registry, or another
-//! package index, is not ours to take.
+//! A file with other uses is masked only if its text refers to AWS: a login for another registry or package
+//! index must stay.
 
 use super::values;
 
-/// A file or a directory that programs read credentials from.
+/// A file or a directory from which programs read credentials.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// Below a home, or absolute.
+pub struct CredentialPath {
+    /// Relative to a home, or absolute.
     pub path: &'static str,
-    /// What the text has to hold for the file to be masked.
+    /// What the file must contain to be masked.
     pub masked: Masked,
     /// The program that reads it.
     pub reader: &'static str,
 }
 
-/// When a place is masked.
+/// When a file is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Masked {
-    /// Whatever is in it.
+    /// With any content.
     Always,
     /// A registry login for Amazon ECR.
     Ecr,
     /// A login for a package index of AWS CodeArtifact, or for Git on AWS CodeCommit.
     CodeArtifact,
-    /// A cluster of Amazon EKS, or the command that makes its tokens.
+    /// A cluster of Amazon EKS, or the command that creates its tokens.
     Eks,
     /// Keys of Hadoop's S3 file systems.
     S3a,
-    /// What would be taken for a credential as the value of a variable.
+    /// Text that would be a credential as the value of a variable.
     Credential,
 }
 
@@ -59,16 +59,16 @@ impl Masked {
     }
 }
 
-const fn always(path: &'static str, reader: &'static str) -> Place {
-    Place { path, masked: Masked::Always, reader }
+const fn always(path: &'static str, reader: &'static str) -> CredentialPath {
+    CredentialPath { path, masked: Masked::Always, reader }
 }
 
-const fn when(masked: Masked, path: &'static str, reader: &'static str) -> Place {
-    Place { path, masked, reader }
+const fn when(masked: Masked, path: &'static str, reader: &'static str) -> CredentialPath {
+    CredentialPath { path, masked, reader }
 }
 
-/// In each home. What begins with `.config/` is below `XDG_CONFIG_HOME` as well.
-pub const IN_HOMES: [Place; 45] = [
+/// In each home. Paths in `.config/` also apply to `XDG_CONFIG_HOME`.
+pub const IN_HOMES: [CredentialPath; 45] = [
     always(".aws", "AWS SDKs and CLI, saml2aws, awsume, s5cmd"),
     always(".aws-sso", "aws-sso-cli"),
     always(".awssecret", "timkay's aws"),
@@ -117,7 +117,7 @@ pub const IN_HOMES: [Place; 45] = [
 ];
 
 /// Anywhere.
-pub const ABSOLUTE: [Place; 14] = [
+pub const ABSOLUTE: [CredentialPath; 14] = [
     always("/etc/boto.cfg", "boto"),
     always("/etc/codedeploy-agent/conf", "AWS CodeDeploy agent"),
     always("/etc/passwd-s3fs", "s3fs-fuse"),
@@ -154,15 +154,15 @@ pub const NAMED: [(&str, &[&str], Masked); 16] = [
     ("YARN_CONF_DIR", &["core-site.xml"], Masked::S3a),
 ];
 
-/// Directories whose files are masked one by one, where their name or their text is a credential: secrets of Docker,
-/// Compose and Podman. systemd's are where `CREDENTIALS_DIRECTORY` names.
+/// Directories whose files are masked one by one, if their name or their text is a credential: secrets of
+/// Docker, Compose and Podman. systemd's are in `CREDENTIALS_DIRECTORY`.
 pub const SECRETS: [&str; 1] = ["/run/secrets"];
 
 /// The variable that names systemd's (systemd.exec(5), "Credentials").
 pub const SECRETS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
-/// Whether a file of a mounted directory is masked for its name: a Secret of Kubernetes is a directory with a file for each
-/// key, which are often called as the variables are.
+/// Whether a file of a mounted directory is masked for its name: a Kubernetes Secret is a directory with a
+/// file for each key, and keys are often named like the variables.
 #[must_use]
 pub fn secret(name: &str) -> Option<Masked> {
     match name.as_bytes() {
