@@ -118,7 +118,7 @@ pub struct RuleContext {
     pub hook: Option<SealHook>,
 }
 
-/// Facts about the machine that rules need; collected by [`crate::prepare`], since rules read nothing but
+/// Facts about the machine that rules need; collected by [`crate::bundle`], since rules read nothing but
 /// documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFacts {

@@ -53,7 +53,7 @@ fn net_device<'v>(view: &'v View) -> Option<&'v str> {
 
 const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 
-/// What becomes of the network that the engine requested. [`crate::prepare`] decides it at `create`, and the
+/// What becomes of the network that the engine requested. [`crate::bundle`] decides it at `create`, and the
 /// record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! `credential-files`: files and directories from which programs read AWS credentials are masked
 //! (`linux.maskedPaths`): a file reads as empty, a directory is empty. Their table is `paths`;
-//! [`crate::prepare`] finds out which exist.
+//! [`crate::bundle`] finds out which exist.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! The paths from which programs read AWS credentials: one table, which docs/rules.md repeats (a test
-//! compares them). `files` masks them; [`crate::prepare`] finds out which exist.
+//! compares them). `files` masks them; [`crate::bundle`] finds out which exist.
 //!
 //! A file with other uses is masked only if its text refers to AWS: a login for another registry or package
 //! index must stay.

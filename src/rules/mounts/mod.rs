@@ -1,5 +1,5 @@
 //! Shared by the mount rules: which mounts are bind mounts, and what their sources are (`MountSource`,
-//! examined by [`crate::prepare`]). A source that is missing, or was not examined, is ignored: the runtime
+//! examined by [`crate::bundle`]). A source that is missing, or was not examined, is ignored: the runtime
 //! reports it itself.
 
 pub(super) mod data_channels;
