@@ -1,9 +1,9 @@
 //! The table `inet oci_isolate` of nftables as data: which one a namespace gets, how two of them differ, and
 //! the messages that load and list it.
 //!
-//! A namespace is in one of four states: *absent* (no table), *lockdown* (before an engine plumbs: nothing
-//! passes), *sealed* (loopback only), *allow-list* (ports and peers). Pure: sends and receives nothing, and
-//! knows nothing of containers.
+//! A namespace is in one of four states: *absent* (no table), *lockdown* (before an engine plumbs: loopback
+//! and address announcements), *sealed* (loopback only), *allow-list* (ports and peers). Pure: sends and
+//! receives nothing, and knows nothing of containers.
 
 mod additions;
 mod allow_list;

@@ -1,7 +1,8 @@
 //! `host-pid` and `host-ipc`: the container shares processes, System V IPC and POSIX queues only with members
 //! of its own isolated pod. From a foreign pid namespace `/proc/PID/root` and `/proc/PID/fd`, ptrace(2) and
-//! pidfd_getfd(2) lead to processes that have a network (threats: `e09`, `e14`); a foreign IPC namespace is a
-//! channel to all other processes in it (`e08`). A user namespace does not help: processes of the same user
+//! pidfd_getfd(2) lead to processes that have a network (docs/threats.md: `host-pid-root`,
+//! `host-pid-ptrace`, `host-pid-descriptor`); a foreign IPC namespace is a
+//! channel to all other processes in it (`host-ipc`). A user namespace does not help: processes of the same user
 //! stay in reach.
 
 use oci_spec::runtime::LinuxNamespaceType;

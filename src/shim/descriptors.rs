@@ -1,5 +1,5 @@
 //! What the caller passes besides documents: open descriptors and the variables that name them. A single
-//! socket of the host gives access to the whole network of its namespace (`r01`, `r02`: connect(AF_UNSPEC),
+//! socket of the host gives access to the whole network of its namespace (docs/threats.md, `preserved-socket`: connect(AF_UNSPEC),
 //! then connect() anywhere), and so does a namespace or a directory of the host. Files, pipes and terminals
 //! are passed on.
 
@@ -48,7 +48,7 @@ pub(super) fn guard(call: &RuntimeCall) -> Result<Vec<OsString>> {
             "LISTEN_FDS hands over descriptor {fd}; isolated containers cannot be activated by socket, unset it"
         );
     }
-    // runc in the foreground copies through its own pipes (`r03`).
+    // runc in the foreground copies through its own pipes.
     let copied = call.runtime.dialect() == Dialect::Runc
         && matches!(invocation.verb, Verb::Run | Verb::Restore | Verb::Exec)
         && !invocation.detach;

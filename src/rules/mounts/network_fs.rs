@@ -1,5 +1,5 @@
 //! `mount-network-fs`: a mounted network file system uses the network in which it was mounted, so what is
-//! written to it leaves the machine (`e07`: reading a FUSE file made a program of the host dial out). Data
+//! written to it leaves the machine (reading a FUSE file made a program of the host dial out). Data
 //! usually gets into and out of an isolated container this way, so the default is to keep it and to report it
 //! (`data-channels`).
 

@@ -1,7 +1,6 @@
 //! `mount-readonly-overlay`: a directory that is mounted read-only is mounted as a read-only overlay instead.
 //! Its files stay readable; sockets and FIFOs in it, also those that are bound later, are inodes of the
-//! overlay to which no process is bound (`r17c`). A read-only bind mount does not prevent connections
-//! (`e03`).
+//! overlay to which no process is bound. A read-only bind mount does not prevent connections.
 //!
 //! Not every directory can be a layer; `data-channels` reports those that cannot. Files that are replaced on
 //! the host while the container runs may stay the old ones in it, and a name that was looked up before it

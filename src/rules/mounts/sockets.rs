@@ -1,6 +1,6 @@
 //! `mount-sockets`: no bind mount is a socket or a FIFO, or shows a socket to which a process is bound. A
-//! connection to one needs no network (`e02`: docker.sock, D-Bus, `/dev/log` and four others, read-only
-//! mounts too), and descriptors of a network can be received over it (`e05`).
+//! connection to one needs no network (docs/threats.md, `socket`: docker.sock, D-Bus, `/dev/log` and four others, read-only
+//! mounts too), and descriptors of a network can be received over it.
 //!
 //! A socket in a mounted directory is there because of what runs on the host (an agent, an editor), not
 //! because it was asked for: an empty file is mounted over each, right after the directory, so that

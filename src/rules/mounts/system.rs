@@ -1,6 +1,6 @@
 //! `mount-system`: no mount exposes the machine itself: its root, its runtime directories, its kernel's file
-//! systems, its devices, the state of its engines. Each of those leads to sockets, namespaces (nsfs files:
-//! `e15`, `e16`), processes (`e17`) or devices.
+//! systems, its devices, the state of its engines. Each of those leads to sockets, namespaces (nsfs
+//! files), processes or devices.
 //!
 //! File systems of which a container gets its own (proc, sysfs, tmpfs, devpts, mqueue, cgroup) stay, but proc
 //! and sysfs only at `/proc` and `/sys`, where masked and read-only paths cover them. A directory is
