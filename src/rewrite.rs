@@ -115,14 +115,8 @@ pub(crate) fn plan(
     context: &RuleContext,
 ) -> Result<Vec<(&'static Rule, Edit)>, Violation> {
     let mut planned = Vec::new();
-    for (at, rule) in rules_for(kind, context).enumerate() {
-        let edits = rule.edits(view, context).map_err(|why| {
-            // The first violation in the order of the list is reported, also of rules that only refuse and so
-            // plan nothing.
-            let before = rules_for(kind, context).take(at).filter(|rule| rule.only_refuses(&context.policy));
-            before.filter_map(|rule| (rule.holds)(view, context).err()).next().unwrap_or(why)
-        })?;
-        planned.extend(edits.into_iter().map(|edit| (rule, edit)));
+    for rule in rules_for(kind, context) {
+        planned.extend(rule.edits(view, context)?.into_iter().map(|edit| (rule, edit)));
     }
     Ok(planned)
 }

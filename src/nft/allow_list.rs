@@ -266,6 +266,9 @@ mod tests {
         // 10.0.0.0/29 around 10.0.0.4/30.
         peers.keys.insert(vec![10, 0, 0, 0]);
         assert_eq!(table.allow_list(), None);
+        let intended = Table::sealed([]).with_allow_list(&allow);
+        assert_ne!(table.differs(&intended), []);
+        assert_eq!(intended.differs(&intended), []);
     }
 
     #[test]

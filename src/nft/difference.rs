@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::family::FAMILIES;
 use super::table::{Chain, Set, Table};
 
 /// One difference.
@@ -52,8 +53,14 @@ impl Table {
         let is: BTreeSet<_> = self.sets.iter().map(make).collect();
         let should: BTreeSet<_> = intended.sets.iter().map(make).collect();
         let names: BTreeSet<_> = is.symmetric_difference(&should).map(|(name, ..)| name.clone()).collect();
+        let has_sets = names.is_empty();
         found.extend(names.into_iter().map(Difference::Set));
-        if let (Some(is), Some(should)) = (self.allow_list(), intended.allow_list()) {
+        let (allows, intended_allows) = (self.allow_list(), intended.allow_list());
+        if has_sets && allows.is_none() && intended_allows.is_some() {
+            // The intervals of one of them overlap.
+            found.extend(FAMILIES.iter().map(|family| Difference::Set(family.peers.into())));
+        }
+        if let (Some(is), Some(should)) = (allows, intended_allows) {
             let lacking =
                 |a: &&IpAddr| !is.never.contains(a) && is.peers.iter().any(|peer| peer.contains(*a));
             found.extend(should.never.iter().filter(lacking).copied().map(Difference::Never));

@@ -179,20 +179,17 @@ impl Rule {
         policy.answers.get(self.name).copied().unwrap_or(self.answers[0])
     }
 
-    /// The edits that make the promise true, with the answer of the settings. No edits do not mean that it is
-    /// true: in any case `holds` checks the resulting text.
+    /// The edits that make the promise true, with the answer of the settings.
     ///
     /// # Errors
-    /// No edit can make it true.
+    /// No edit can make it true, or the answer is to refuse. The document is judged as it was given: in the one
+    /// that is written, another rule may have removed what this one goes by.
     pub fn edits(&self, view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
-        let plans = self.answer(&context.policy) != Answer::Allow && !self.only_refuses(&context.policy);
-        if plans { (self.plan)(view, context) } else { Ok(Vec::new()) }
-    }
-
-    /// Whether the rule refuses every violation and edits nothing.
-    #[must_use]
-    pub fn only_refuses(&self, policy: &Policy) -> bool {
-        self.refused_by == RefusedBy::Holds && self.answer(policy) == Answer::Refuse
+        match (self.answer(&context.policy), self.refused_by) {
+            (Answer::Allow, _) => Ok(Vec::new()),
+            (Answer::Refuse, RefusedBy::Holds) => (self.holds)(view, context).map(|()| Vec::new()),
+            _ => (self.plan)(view, context),
+        }
     }
 }
 

@@ -15,7 +15,9 @@ use oci_isolate::policy::Job;
 use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::paths::{ABSOLUTE, CredentialPath, IN_HOMES, Masked, NAMED};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
-use oci_isolate::rules::{CredentialFiles, HostFacts, MountSource, Network, RULES, Rule, RuleContext};
+use oci_isolate::rules::{
+    CredentialFiles, HostFacts, MountSource, Network, RULES, RefusedBy, Rule, RuleContext,
+};
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
 
@@ -186,6 +188,30 @@ fn a_rule_refuses_what_it_cannot_make_true_and_so_does_the_rewrite() {
             assert_eq!(refusal.to_string(), why);
         }
     }
+}
+
+/// Whatever the other rules make of the document: they may remove what the rule goes by.
+#[test]
+fn what_a_rule_would_edit_is_refused_if_the_answer_is_refuse() {
+    let mut refused = 0;
+    for cases in cases() {
+        let (rule, name, mut strict) = (cases.rule(), cases.rule, cases.strict());
+        if rule.refused_by != RefusedBy::Holds || !rule.answers.contains(&Answer::Refuse) {
+            continue;
+        }
+        // With it a read-only directory becomes an overlay.
+        strict.host.empty = Some("/run/oci-isolate/empty".into());
+        for (before, ..) in cases.golden {
+            let text = whole(name, &before).to_string();
+            let document = read(&text);
+            let view = document.view().unwrap();
+            let refusal = rule.edits(&view, &strict).unwrap_err().to_string();
+            assert!(refusal.starts_with(&format!("{name}: ")), "{refusal}");
+            assert!(rewrite(document.clone(), view, &strict).is_err(), "{name}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 8, "{refused}");
 }
 
 #[test]

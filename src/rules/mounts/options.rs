@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::known_options::{KNOWN_OPTIONS, is_known, is_label};
-use super::{is_bind, mounts, options};
+use super::{is_bind, is_kept, mounts, options};
 use crate::config::{Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation, no_edits};
 use crate::settings::Answer;
@@ -25,13 +25,14 @@ pub(in crate::rules) const RULE: Rule = Rule {
     holds,
 };
 
-fn holds(view: &View, _: &RuleContext) -> Result<(), Violation> {
+fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let label = view.linux.as_ref().and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default();
     if !label.is_empty() && !is_label(label) {
         // Runtimes put it between double quotes.
         return Err(violation("linux.mountLabel is not an SELinux label"));
     }
-    mounts(view).find_map(|(_, mount)| violation_of(mount)).map_or(Ok(()), |why| Err(violation(&why)))
+    let kept = |(_, mount)| violation_of(mount).filter(|_| is_kept(view, mount, context));
+    mounts(view).find_map(kept).map_or(Ok(()), |why| Err(violation(&why)))
 }
 
 fn violation(why: &str) -> Violation {

@@ -52,6 +52,7 @@ pub(super) fn cases() -> Vec<Cases> {
             rule: "credential-mounts",
             host: HostFacts {
                 sources: sources([("/data/link", directory("/home/me/.aws"))]),
+                empty: Some("/run/oci-isolate/empty".into()),
                 ..HostFacts::default()
             },
             golden: vec![(
@@ -78,10 +79,28 @@ pub(super) fn cases() -> Vec<Cases> {
                 mounts(json!([{"destination": "/x", "type": "bind", "source": "/root/.aws/sso"}])),
                 "/x is mounted",
             )],
-            refused: vec![(
-                mounts(json!([{"destination": "/.fly", "type": "bind", "source": "/x"}])),
-                "/.fly is mounted",
-            )],
+            refused: vec![
+                (
+                    mounts(json!([{"destination": "/.fly", "type": "bind", "source": "/x"}])),
+                    "/.fly is mounted",
+                ),
+                // Other rules make an overlay of it, and remove the variable that names the file.
+                (
+                    mounts(json!([
+                        {"destination": "/d", "type": "bind", "source": "/data/link", "options": ["rbind", "ro"]},
+                    ])),
+                    "/d is mounted",
+                ),
+                (
+                    json!({
+                        "process": {"env": ["AWS_WEB_IDENTITY_TOKEN_FILE=/tokens/aws/token"]},
+                        "mounts": [
+                            {"destination": "/tokens", "type": "bind", "source": "/p/kubernetes.io~projected/mine"},
+                        ],
+                    }),
+                    "/tokens is mounted",
+                ),
+            ],
             ..Cases::default()
         },
         Cases {
