@@ -1,7 +1,7 @@
 //! `oci-isolate`: an OCI runtime shim that gives an annotated container an empty network namespace and no AWS
 //! credential, then execs the real runtime.
 //!
-//! The rooms stand in the order in which data flows; each may use only what stands above it. The first group is
+//! The modules are listed in the order of data flow; each may use only those above it. The first group is
 //! pure: no file, no environment, no process, no system call (docs/architecture.md, tests/architecture.rs).
 
 pub mod invocation;

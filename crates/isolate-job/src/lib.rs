@@ -1,7 +1,7 @@
 //! `isolate-job`: runs SageMaker's jobs and models in isolated containers of this host. It transfers the data; the
 //! container has neither network nor credentials.
 //!
-//! The rooms stand in the order in which data flows; each may use only what stands above it. The first group is
+//! The modules are listed in the order of data flow; each may use only those above it. The first group is
 //! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Nothing opens a socket.
 
 pub mod request;
