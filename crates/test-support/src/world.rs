@@ -1,10 +1,12 @@
 //! The outside: everything that a container with a network can reach.
 //!
-//!     world                                        host (an engine runs here)
-//!     203.0.113.7, 2001:db8:a::7   tcp 80, udp 7
-//!     203.0.113.53                 DNS
-//!     169.254.169.254, ...170.2    metadata          |
-//!     down0 198.51.100.1 ---------------------- up0 198.51.100.2      127.0.0.53 DNS
+//! ```text
+//! world                                        host (an engine runs here)
+//! 203.0.113.7, 2001:db8:a::7   tcp 80, udp 7
+//! 203.0.113.53                 DNS
+//! 169.254.169.254, ...170.2    metadata          |
+//! down0 198.51.100.1 ---------------------- up0 198.51.100.2      127.0.0.53 DNS
+//! ```
 //!
 //! The addresses are those set aside for documentation (RFC 5737, RFC 3849); nothing here is connected to
 //! the machine's own network.
