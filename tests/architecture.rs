@@ -422,17 +422,7 @@ fn nothing_but_the_runtime_and_ourselves_is_executed() {
 /// The crates that `cargo tree` names for the shim.
 fn tree(depth: &str) -> Vec<String> {
     let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args([
-        "tree",
-        "--locked",
-        "--offline",
-        "--package",
-        "oci-isolate",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-    ]);
+    command.args(["tree", "--locked", "--package", "oci-isolate", "--edges", "normal", "--prefix", "none"]);
     let output = command.args(["--depth", depth]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();

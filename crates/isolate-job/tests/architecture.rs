@@ -133,7 +133,7 @@ fn files_are_short_say_what_they_are_for_and_unwrap_nothing() {
 /// The packages that a package links, by `cargo tree`.
 fn tree(package: &str, more: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap();
-    let words = ["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    let words = ["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
     let output = Command::new(cargo).args(words).args(["--package", package]).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
