@@ -253,7 +253,6 @@ impl LayerSource<'_> {
 /// The content that a mount adds; `None` if it shows what was there before.
 fn content<'a>(mount: &'a Mount, sources: &'a MountSources) -> Option<Content<'a>> {
     let kind = mount.kind.as_deref().unwrap_or_default();
-    let has = |word: &str| mount.options.iter().flatten().any(|option| &**option == word);
     if is_bind(mount) || kind == "overlay" {
         let written = mounts::sources(mount);
         let real = written.iter().filter_map(|written| Some(sources.get(&**written)?.real.as_path()));
@@ -263,7 +262,7 @@ fn content<'a>(mount: &'a Mount, sources: &'a MountSources) -> Option<Content<'a
     }
     match kind {
         // The runtime copies what is below.
-        "tmpfs" if has("tmpcopyup") => None,
+        "tmpfs" if mounts::copies_up(mount) => None,
         "tmpfs" => Some(Content::Empty),
         kind if MADE_EMPTY.contains(&kind) => Some(Content::Empty),
         _ => Some(Content::Unclear),
