@@ -4,14 +4,16 @@
 //! The modules are listed in the order of data flow; each may use only those above it. The first group is
 //! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Nothing opens a socket.
 
+pub mod progress;
 pub mod request;
 pub mod status;
 
 pub mod plan;
 
 pub mod engine;
-
-pub mod tree;
+pub mod settings;
 
 pub mod check;
+
 pub mod cli;
+pub mod tree;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Rooms without a file, an environment, a process or a system call.
-const PURE: [&str; 5] = ["request", "status", "plan", "engine", "check"];
+const PURE: [&str; 7] = ["progress", "request", "status", "plan", "engine", "settings", "check"];
 
 /// What a pure room must not name.
 const IMPURE: [&str; 10] = [

@@ -1,0 +1,218 @@
+//! `job.toml` as data, with every default. An unknown key, a wrong type or an invalid value is an error that names the key.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::engine::{Engine, Kind};
+
+/// The settings, `/etc/oci-isolate/job.toml`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// What starts containers; its command line is used.
+    pub engine: EngineKind,
+    /// The engine's program, if it is not the one in PATH.
+    pub engine_path: Option<String>,
+    /// The shim, as the engine knows it; for Podman also a path.
+    pub runtime: String,
+    /// The directory of jobs.
+    pub state: String,
+    /// Whether a request must have EnableNetworkIsolation.
+    pub isolation: Isolation,
+    /// Most requests to Amazon S3 at a time, in one step.
+    pub parallel: u32,
+    /// Bytes in each part of a large object, in MiB: `part-size = 16`.
+    pub part_size: u32,
+    /// How Amazon S3 is reached.
+    pub s3: S3,
+    /// With which role data is transferred.
+    pub role: Role,
+    /// What a subnet of VpcConfig is on this host.
+    pub vpc: BTreeMap<String, Subnet>,
+    /// What an InstanceType is on this host.
+    pub instances: BTreeMap<String, Instance>,
+}
+
+/// What starts containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names are the engines'")]
+pub enum EngineKind {
+    Docker,
+    Podman,
+}
+
+/// Whether a request must have EnableNetworkIsolation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// A request without it is refused.
+    Required,
+}
+
+/// How Amazon S3 is reached, where the AWS configuration does not say it or is not to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct S3 {
+    /// The URL of another service than Amazon's.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// How the bucket is named in requests.
+    pub addressing: Addressing,
+    /// A PEM file of certificate authorities, in place of the system's.
+    pub ca_bundle: Option<String>,
+}
+
+/// How the bucket is named in requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Addressing {
+    /// In the host name.
+    #[default]
+    Virtual,
+    /// In the path; servers other than Amazon's often need it.
+    Path,
+}
+
+/// With which role data is transferred.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Role {
+    /// Whether the request's RoleArn is assumed, with a session policy for each step. If not, the base identity is used as it is.
+    pub assume: bool,
+    /// The external id that the role's trust policy demands.
+    pub external_id: Option<String>,
+    /// The URL of another STS than Amazon's.
+    pub endpoint: Option<String>,
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Self { assume: true, external_id: None, endpoint: None }
+    }
+}
+
+/// What a subnet is on this host: a network namespace that the operator made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Subnet {
+    /// The path of the network namespace, such as `/run/netns/vpc-a`.
+    pub netns: String,
+    /// The resolv.conf of that network; the host's, if there is none.
+    pub resolv_conf: Option<String>,
+}
+
+/// The limits of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Instance {
+    /// How many processors.
+    pub cpus: Option<f64>,
+    /// How much memory, in GiB.
+    pub memory_gib: Option<f64>,
+    /// The size of /dev/shm, in GiB.
+    pub shm_gib: Option<f64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::Docker,
+            engine_path: None,
+            runtime: "oci-isolate".to_owned(),
+            state: "/var/lib/oci-isolate/jobs".to_owned(),
+            isolation: Isolation::Required,
+            parallel: 32,
+            part_size: 16,
+            s3: S3::default(),
+            role: Role::default(),
+            vpc: BTreeMap::new(),
+            instances: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where the settings are, if `--config` does not say otherwise. A file that is missing there means the defaults.
+pub const PATH: &str = "/etc/oci-isolate/job.toml";
+
+impl Settings {
+    /// Reads the text of the file.
+    ///
+    /// # Errors
+    /// The line and the key that is unknown or invalid.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let settings: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let invalid = |key: &str, why: &str| Err(format!("{key}: {why}"));
+        if !settings.state.starts_with('/') {
+            return invalid("state", "is not an absolute path");
+        }
+        if !(1..=256).contains(&settings.parallel) {
+            return invalid("parallel", "is not a number from 1 to 256");
+        }
+        // Amazon S3 takes parts from 5 MiB, and 10,000 of them.
+        if !(5..=512).contains(&settings.part_size) {
+            return invalid("part-size", "is not a number of MiB from 5 to 512");
+        }
+        for (name, subnet) in &settings.vpc {
+            if !subnet.netns.starts_with('/') {
+                return invalid(&format!("vpc.{name}.netns"), "is not an absolute path");
+            }
+        }
+        for (name, instance) in &settings.instances {
+            let all = [instance.cpus, instance.memory_gib, instance.shm_gib];
+            if all.into_iter().flatten().any(|number| !number.is_finite() || number <= 0.0) {
+                return invalid(&format!("instances.{name}"), "has a number that is not above 0");
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        let (kind, program) = match self.engine {
+            EngineKind::Docker => (Kind::Docker, "docker"),
+            EngineKind::Podman => (Kind::Podman, "podman"),
+        };
+        let program = self.engine_path.clone().unwrap_or_else(|| program.to_owned());
+        Engine { kind, program, runtime: self.runtime.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_and_the_one_of_the_package_are_the_defaults() {
+        assert_eq!(Settings::read("").unwrap(), Settings::default());
+        let package = include_str!("../../../dist/job.toml");
+        assert_eq!(Settings::read(package).unwrap(), Settings::default());
+        // With every key as it stands there, the defaults are said right; examples stand after `# `.
+        let uncommented: String = package
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(Settings::read(&uncommented).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn what_is_unknown_or_invalid_is_an_error_that_names_it() {
+        for (text, error) in [
+            ("paralel = 3", "unknown field `paralel`"),
+            ("parallel = 0", "parallel: is not a number from 1 to 256"),
+            ("part-size = 4", "part-size: is not a number of MiB"),
+            ("state = 'jobs'", "state: is not an absolute path"),
+            ("[s3]\nend = 'x'", "unknown field `end`"),
+            ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),
+            ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
+            ("isolation = 'as-asked'", "unknown variant `as-asked`"),
+        ] {
+            let found = Settings::read(text).unwrap_err();
+            assert!(found.contains(error), "{text}: {found}");
+        }
+    }
+}
