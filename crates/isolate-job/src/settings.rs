@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Container, Engine, Kind, of_training};
+use crate::request::{Refused, TrainingJob};
 
 /// The settings, `/etc/oci-isolate/job.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub parallel: u32,
     /// Bytes in each part of a large object, in MiB: `part-size = 16`.
     pub part_size: u32,
+    /// Seconds between uploads of checkpoints while the containers run.
+    pub checkpoint_interval: u32,
     /// How Amazon S3 is reached.
     pub s3: S3,
     /// With which role data is transferred.
@@ -126,6 +129,7 @@ impl Default for Settings {
             isolation: Isolation::Required,
             parallel: 32,
             part_size: 16,
+            checkpoint_interval: 60,
             s3: S3::default(),
             role: Role::default(),
             vpc: BTreeMap::new(),
@@ -155,6 +159,9 @@ impl Settings {
         if !(5..=512).contains(&settings.part_size) {
             return invalid("part-size", "is not a number of MiB from 5 to 512");
         }
+        if !(1..=86_400).contains(&settings.checkpoint_interval) {
+            return invalid("checkpoint-interval", "is not a number of seconds from 1 to 86400");
+        }
         for (name, subnet) in &settings.vpc {
             if !subnet.netns.starts_with('/') {
                 return invalid(&format!("vpc.{name}.netns"), "is not an absolute path");
@@ -179,6 +186,37 @@ impl Settings {
         let program = self.engine_path.clone().unwrap_or_else(|| program.to_owned());
         Engine { kind, program, runtime: self.runtime.clone() }
     }
+
+    /// The containers of a training job, with the limits of its InstanceType.
+    #[must_use]
+    pub fn containers(&self, job: &TrainingJob) -> Vec<Container> {
+        let limits = self.instances.get(&job.resource_config.instance_type);
+        let mut containers = of_training(job, &self.state);
+        for container in &mut containers {
+            container.cpus = limits.and_then(|limits| limits.cpus);
+            container.memory = limits.and_then(|limits| limits.memory_gib).map(bytes);
+            container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
+        }
+        containers
+    }
+
+    /// The subnets of a request that have no table here.
+    #[must_use]
+    pub fn unknown_subnets(&self, job: &TrainingJob) -> Vec<Refused> {
+        let subnets = job.vpc_config.iter().flat_map(|config| config.subnets.iter().enumerate());
+        let unknown = subnets.filter(|(_, name)| !self.vpc.contains_key(*name));
+        let refused = |(index, name): (usize, &String)| Refused {
+            path: format!("VpcConfig.Subnets[{index}]"),
+            why: format!("{name} is not in the settings; add [vpc.{name}] with its network namespace"),
+        };
+        unknown.map(refused).collect()
+    }
+}
+
+/// Of GiB, which are above 0.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are rounded down")]
+fn bytes(gib: f64) -> u64 {
+    (gib * f64::from(1 << 30)) as u64
 }
 
 #[cfg(test)]
@@ -205,6 +243,7 @@ mod tests {
             ("paralel = 3", "unknown field `paralel`"),
             ("parallel = 0", "parallel: is not a number from 1 to 256"),
             ("part-size = 4", "part-size: is not a number of MiB"),
+            ("checkpoint-interval = 0", "checkpoint-interval: is not a number of seconds"),
             ("state = 'jobs'", "state: is not an absolute path"),
             ("[s3]\nend = 'x'", "unknown field `end`"),
             ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),

@@ -27,6 +27,9 @@ const IMPURE: [&str; 10] = [
 /// What no room may name: nothing is transferred yet.
 const NETWORK: [&str; 5] = ["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "std::net"];
 
+/// The line between the supervisor and the process with the credentials is a pair of sockets.
+const PAIRED: (&str, &str) = ("stager.rs", "UnixStream");
+
 /// Longest file, its tests left out; a second look is due beyond.
 const LINES: usize = 300;
 
@@ -83,6 +86,7 @@ fn the_pure_rooms_touch_nothing_and_nothing_opens_a_socket() {
     for (name, _, code) in files() {
         let pure = if PURE.contains(&room(&name)) { &IMPURE[..] } else { &[] };
         let named = pure.iter().chain(&NETWORK).filter(|impure| code.contains(**impure));
+        let named = named.filter(|impure| (name.as_str(), **impure) != PAIRED);
         complaints.extend(named.map(|impure| format!("{name} names {impure}")));
         // `use std::{fs, io}` would get by.
         let groups = PURE.contains(&room(&name)) && code.contains("use std::{");

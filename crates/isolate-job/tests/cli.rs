@@ -149,7 +149,7 @@ fn what_cannot_be_read_exits_with_1_and_what_is_no_command_line_with_2() {
         assert_eq!(output.status.code(), Some(1), "{file}");
         assert!(text(&output.stderr).starts_with(&format!("isolate-job: cannot read {file}: ")));
     }
-    for words in [&[][..], &["check"], &["train", "x.json"], &["check", "-", "--engine", "lxc"]] {
+    for words in [&[][..], &["check"], &["train"], &["resume"], &["check", "-", "--engine", "lxc"]] {
         assert_eq!(run(words).status.code(), Some(2), "{words:?}");
     }
 }

@@ -52,6 +52,28 @@ pub fn exit_code(answer: &str) -> Result<i64, BadAnswer> {
     answer.trim().parse().map_err(|_| bad("an exit status", answer))
 }
 
+/// The program of the engine's runtime: what Docker's runtimes have under its name, or Podman's own.
+///
+/// # Errors
+/// Docker has none of that name, or something else was answered.
+pub fn runtime_path(engine: &Engine, answer: &str) -> Result<String, BadAnswer> {
+    #[derive(Deserialize)]
+    struct Runtime {
+        path: Option<String>,
+    }
+    let unknown = || {
+        let Engine { program, runtime, .. } = engine;
+        BadAnswer(format!("{program} knows no runtime {runtime:?}; `isolatectl install` registers the shim"))
+    };
+    let found = match engine.kind {
+        Kind::Docker => serde_json::from_str::<BTreeMap<String, Runtime>>(answer)
+            .map(|mut runtimes| runtimes.remove(&engine.runtime)),
+        Kind::Podman => serde_json::from_str::<Runtime>(answer).map(Some),
+    };
+    let found = found.map_err(|_| bad("a list of runtimes", answer))?;
+    found.and_then(|runtime| runtime.path).ok_or_else(unknown)
+}
+
 /// What `inspect` answers, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,5 +1,7 @@
 //! The `create` command line of an isolated container.
 
+use core::net::Ipv4Addr;
+
 use serde_json::json;
 
 use super::{Argv, Engine, Kind, LABEL};
@@ -29,6 +31,12 @@ pub struct Container {
     pub cpus: Option<f64>,
     /// How much memory, in bytes; all when not said.
     pub memory: Option<u64>,
+    /// The size of /dev/shm, in bytes; the engine's default when not said.
+    pub shm: Option<u64>,
+    /// Its address in the job's network.
+    pub address: Option<Ipv4Addr>,
+    /// The other containers of the job, which its /etc/hosts has before it starts.
+    pub peers: Vec<(String, Ipv4Addr)>,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout: u32,
 }
@@ -77,6 +85,9 @@ pub fn of_training(job: &TrainingJob, state: &str) -> Vec<Container> {
             network,
             cpus: None,
             memory: None,
+            shm: None,
+            address: None,
+            peers: Vec::new(),
             stop_timeout: 120,
         }
     };
@@ -99,6 +110,9 @@ pub fn of_model(model: &Model, state: &str) -> Container {
         network: Network::Serve,
         cpus: None,
         memory: None,
+        shm: None,
+        address: None,
+        peers: Vec::new(),
         stop_timeout: 30,
     }
 }
@@ -152,6 +166,12 @@ impl Container {
                 Network::Serve => "bridge".to_owned(),
             },
         );
+        if let Some(address) = self.address {
+            flag("ip", address.to_string());
+        }
+        for (name, address) in &self.peers {
+            flag("add-host", format!("{name}:{address}"));
+        }
         if self.network == Network::Serve {
             flag("publish", "127.0.0.1::8080".to_owned());
         }
@@ -167,6 +187,13 @@ impl Container {
             flag("memory", memory.to_string());
             // No swap besides.
             flag("memory-swap", memory.to_string());
+        }
+        if let Some(size) = self.shm {
+            flag("shm-size", size.to_string());
+        }
+        if engine.kind == Kind::Podman {
+            // It passes the proxies of its own environment on otherwise.
+            flag("http-proxy", "false".to_owned());
         }
         // Whatever the engine's own is: `logs` has to have them.
         let driver = match engine.kind {

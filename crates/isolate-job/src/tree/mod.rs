@@ -3,6 +3,7 @@
 
 mod content;
 mod dir;
+mod merge;
 mod pack;
 mod quota;
 mod stage;
@@ -12,6 +13,7 @@ mod walk;
 use std::{fmt, io};
 
 pub use dir::Dir;
+pub use merge::merge;
 pub use pack::{Packed, pack};
 pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
