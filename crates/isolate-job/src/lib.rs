@@ -24,4 +24,6 @@ pub mod stager;
 
 pub mod train;
 
+pub mod listen;
+
 pub mod cli;

@@ -1,5 +1,6 @@
 //! `job.toml` as data, with every default. An unknown key, a wrong type or an invalid value is an error that names the key.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -35,6 +36,25 @@ pub struct Settings {
     pub vpc: BTreeMap<String, Subnet>,
     /// What an InstanceType is on this host.
     pub instances: BTreeMap<String, Instance>,
+    /// Where the API is answered.
+    pub listen: Listen,
+}
+
+/// Where the API is answered, and who may call it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listen {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// The file of access keys.
+    pub keys: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 5100));
+        Self { address, keys: "/etc/oci-isolate/keys.toml".to_owned() }
+    }
 }
 
 /// What starts containers.
@@ -134,6 +154,7 @@ impl Default for Settings {
             role: Role::default(),
             vpc: BTreeMap::new(),
             instances: BTreeMap::new(),
+            listen: Listen::default(),
         }
     }
 }
@@ -161,6 +182,9 @@ impl Settings {
         }
         if !(1..=86_400).contains(&settings.checkpoint_interval) {
             return invalid("checkpoint-interval", "is not a number of seconds from 1 to 86400");
+        }
+        if !settings.listen.keys.starts_with('/') {
+            return invalid("listen.keys", "is not an absolute path");
         }
         for (name, subnet) in &settings.vpc {
             if !subnet.netns.starts_with('/') {
@@ -248,6 +272,8 @@ mod tests {
             ("[s3]\nend = 'x'", "unknown field `end`"),
             ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),
             ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
+            ("[listen]\naddress = 'localhost'", "invalid socket address"),
+            ("[listen]\nkeys = 'keys'", "listen.keys: is not an absolute path"),
             ("isolation = 'as-asked'", "unknown variant `as-asked`"),
         ] {
             let found = Settings::read(text).unwrap_err();

@@ -3,7 +3,9 @@
 
 mod jobs;
 mod logs;
+mod serving;
 
+use core::net::SocketAddr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -107,6 +109,12 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Answers the SageMaker API for AWS SDKs until SIGTERM; jobs and endpoints go on
+    Listen {
+        /// The address and port, in place of the settings'
+        #[arg(long)]
+        address: Option<SocketAddr>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -157,6 +165,7 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::List => jobs::list(&settings, json),
         Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
+        Verb::Listen { address } => serving::listen(settings, config, *address),
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -14,6 +15,9 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 pub use job::{End, Failure, Job, Lock, Outcome};
+
+/// For temporary names.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The directory of jobs and models.
 #[derive(Debug, Clone)]
@@ -64,10 +68,13 @@ impl Store {
     /// The name is taken, or the system's.
     pub fn create(&self, name: &str, request: &[u8], status: &impl Serialize) -> Result<Job, NotCreated> {
         self.make()?;
-        let id = std::process::id();
+        // Several threads may create at once.
+        let id = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         // No name of a job begins with a dot.
-        let temporary =
-            Job { directory: self.directory.join(format!(".{name}.{id}")), name: name.to_owned() };
+        let temporary = Job {
+            directory: self.directory.join(format!(".{name}.{}.{}", id.0, id.1)),
+            name: name.to_owned(),
+        };
         let cannot = || format!("cannot create {}", temporary.directory.display());
         private().create(&temporary.directory).with_context(cannot)?;
         private().create(temporary.directory.join("log")).with_context(cannot)?;
