@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::check::{self, Host};
 use crate::engine::{Engine, Kind};
 use crate::request::MOST;
+use crate::stage::{self, Stopped};
 use crate::status::Exit;
 
 /// Runs SageMaker's jobs and models in isolated containers of this host
@@ -43,6 +44,8 @@ enum Verb {
         #[arg(long, default_value = "/var/lib/oci-isolate/jobs")]
         state: String,
     },
+    /// Transfers the data of one container between Amazon S3 and its directories
+    Stage(stage::Arguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
             let engine = Engine { kind, program: program.to_owned(), runtime: runtime.clone() };
             check(request, &Host { engine, state: state.clone() }, arguments.json)
         }
+        Verb::Stage(what) => Ok(stage(what, arguments.json)),
     };
     done.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
@@ -94,6 +98,20 @@ fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
                 complain(&format!("{}: {refused}", request.display()));
             }
             Ok(ExitCode::from(Exit::Refused as u8))
+        }
+    }
+}
+
+fn stage(what: &stage::Arguments, json: bool) -> ExitCode {
+    match stage::stage(what, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stopped::Refused(reasons)) => {
+            reasons.iter().for_each(|why| complain(why));
+            ExitCode::from(Exit::Refused as u8)
+        }
+        Err(Stopped::Failed(why)) => {
+            complain(&why);
+            ExitCode::FAILURE
         }
     }
 }
