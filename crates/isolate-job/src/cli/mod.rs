@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::check::{self, Host};
 use crate::request::{MOST, Refusals};
 use crate::settings::{EngineKind, Settings};
+use crate::stage::{self, Stopped};
 use crate::status::Exit;
 use crate::train::{self, NotAccepted};
 
@@ -109,6 +110,8 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Transfers the data of one container between Amazon S3 and its directories
+    Stage(stage::Arguments),
     /// Answers the SageMaker API for AWS SDKs until SIGTERM; jobs and endpoints go on
     Listen {
         /// The address and port, in place of the settings'
@@ -165,7 +168,22 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::List => jobs::list(&settings, json),
         Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
+        Verb::Stage(what) => Ok(stage(what, settings, json)),
         Verb::Listen { address } => serving::listen(settings, config, *address),
+    }
+}
+
+fn stage(what: &stage::Arguments, settings: Settings, json: bool) -> ExitCode {
+    match stage::stage(what, settings, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stopped::Refused(reasons)) => {
+            reasons.iter().for_each(|why| complain(why));
+            ExitCode::from(Exit::Refused as u8)
+        }
+        Err(Stopped::Failed(why)) => {
+            complain(&why);
+            ExitCode::FAILURE
+        }
     }
 }
 
