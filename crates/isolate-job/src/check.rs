@@ -166,7 +166,7 @@ impl Report {
             Some(Network::Job) => {
                 format!("the {} containers reach each other, and nothing else", containers.len())
             }
-            Some(Network::Serve) => {
+            Some(Network::Serve(_)) => {
                 "a port of 127.0.0.1 leads to port 8080 of the container; it reaches nothing".to_owned()
             }
             Some(Network::None) | None => "nothing: the container has no network".to_owned(),

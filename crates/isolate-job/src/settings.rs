@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::engine::{Container, Engine, Kind, of_training};
-use crate::request::{Refused, TrainingJob};
+use crate::engine::{Container, Engine, Kind, of_model, of_training};
+use crate::request::{Model, Refused, TrainingJob, VpcConfig};
 
 /// The settings, `/etc/oci-isolate/job.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -214,20 +214,32 @@ impl Settings {
     /// The containers of a training job, with the limits of its InstanceType.
     #[must_use]
     pub fn containers(&self, job: &TrainingJob) -> Vec<Container> {
-        let limits = self.instances.get(&job.resource_config.instance_type);
         let mut containers = of_training(job, &self.state);
         for container in &mut containers {
-            container.cpus = limits.and_then(|limits| limits.cpus);
-            container.memory = limits.and_then(|limits| limits.memory_gib).map(bytes);
-            container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
+            self.limit(container, &job.resource_config.instance_type);
         }
         containers
     }
 
+    /// The container that serves a model, with the limits of an InstanceType.
+    #[must_use]
+    pub fn container(&self, model: &Model, instance_type: Option<&str>) -> Container {
+        let mut container = of_model(model, &self.state);
+        self.limit(&mut container, instance_type.unwrap_or_default());
+        container
+    }
+
+    fn limit(&self, container: &mut Container, instance_type: &str) {
+        let limits = self.instances.get(instance_type);
+        container.cpus = limits.and_then(|limits| limits.cpus);
+        container.memory = limits.and_then(|limits| limits.memory_gib).map(bytes);
+        container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
+    }
+
     /// The subnets of a request that have no table here.
     #[must_use]
-    pub fn unknown_subnets(&self, job: &TrainingJob) -> Vec<Refused> {
-        let subnets = job.vpc_config.iter().flat_map(|config| config.subnets.iter().enumerate());
+    pub fn unknown_subnets(&self, vpc: Option<&VpcConfig>) -> Vec<Refused> {
+        let subnets = vpc.iter().flat_map(|config| config.subnets.iter().enumerate());
         let unknown = subnets.filter(|(_, name)| !self.vpc.contains_key(*name));
         let refused = |(index, name): (usize, &String)| Refused {
             path: format!("VpcConfig.Subnets[{index}]"),

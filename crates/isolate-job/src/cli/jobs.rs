@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{complain, print, read, refuse};
+use crate::deploy;
 use crate::settings::Settings;
-use crate::status::{Exit, TrainingStatus};
+use crate::status::{Deployment, Exit, TrainingStatus};
 use crate::store::{Job, Store};
 use crate::train::{self, View, now};
 
@@ -86,6 +87,13 @@ pub(super) fn supervise(name: &str, settings: Settings, json: bool) -> Result<Ex
 
 pub(super) fn stop(name: &str, settings: &Settings) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
+    if job.status::<Deployment>().is_ok() {
+        if !job.is_supervised()? {
+            bail!("{name} is not served; `isolate-job remove {name}` removes what is left of it");
+        }
+        job.request_stop()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status: TrainingStatus = job.status()?;
     if status.secondary_status.is_final() {
         bail!("{name} has ended already: it is {:?}", status.secondary_status);
@@ -179,6 +187,13 @@ pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<Exi
         complain(&why);
         Ok(ExitCode::from(Exit::Refused as u8))
     };
+    if job.status::<Deployment>().is_ok() {
+        if job.is_supervised()? {
+            return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
+        }
+        deploy::remove(job, settings)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status: TrainingStatus = job.status()?;
     if !status.secondary_status.is_final() {
         return refuse(format!("{name} has not ended; stop it with `isolate-job stop {name}`"));

@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::check::{self, Host};
+use crate::deploy::Options;
 use crate::request::{MOST, Refusals};
 use crate::settings::{EngineKind, Settings};
 use crate::stage::{self, Stopped};
@@ -112,6 +113,21 @@ enum Verb {
     },
     /// Transfers the data of one container between Amazon S3 and its directories
     Stage(stage::Arguments),
+    /// Serves a model until SIGTERM: downloads its data, runs its container
+    Deploy {
+        /// The document of create-model; `-` for stdin
+        request: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Serves a model whose data is here; stdin is the lock of its directory
+    #[command(hide = true)]
+    Serve {
+        /// The model's name
+        name: String,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Answers the SageMaker API for AWS SDKs until SIGTERM; jobs and endpoints go on
     Listen {
         /// The address and port, in place of the settings'
@@ -169,6 +185,8 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
         Verb::Stage(what) => Ok(stage(what, settings, json)),
+        Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
+        Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
         Verb::Listen { address } => serving::listen(settings, config, *address),
     }
 }

@@ -1,6 +1,6 @@
 //! The `create` command line of an isolated container.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::json;
 
@@ -48,8 +48,8 @@ pub enum Network {
     None,
     /// The other containers of its job.
     Job,
-    /// Port 8080 is published on the host's loopback address.
-    Serve,
+    /// Port 8080 is published at an address of the host; port 0 is one that the engine chooses.
+    Serve(SocketAddr),
 }
 
 /// The name of a job's own network.
@@ -107,7 +107,7 @@ pub fn of_model(model: &Model, state: &str) -> Container {
         arguments: vec!["serve".to_owned()],
         env_file: format!("{state}/{name}/environment"),
         mounts: vec![(format!("{state}/{name}/opt-ml"), "/opt/ml".to_owned())],
-        network: Network::Serve,
+        network: Network::Serve(SocketAddr::from(([127, 0, 0, 1], 0))),
         cpus: None,
         memory: None,
         shm: None,
@@ -131,7 +131,7 @@ impl Container {
         match self.network {
             Network::None => {}
             Network::Job => annotations.push(("io.oci-isolate.job", self.job.clone())),
-            Network::Serve => annotations.push(("io.oci-isolate.ingress", "8080/tcp".to_owned())),
+            Network::Serve(_) => annotations.push(("io.oci-isolate.ingress", "8080/tcp".to_owned())),
         }
         annotations
     }
@@ -163,7 +163,7 @@ impl Container {
             match self.network {
                 Network::None => "none".to_owned(),
                 Network::Job => network(&self.job),
-                Network::Serve => "bridge".to_owned(),
+                Network::Serve(_) => "bridge".to_owned(),
             },
         );
         if let Some(address) = self.address {
@@ -172,8 +172,10 @@ impl Container {
         for (name, address) in &self.peers {
             flag("add-host", format!("{name}:{address}"));
         }
-        if self.network == Network::Serve {
-            flag("publish", "127.0.0.1::8080".to_owned());
+        if let Network::Serve(address) = self.network {
+            let published = address.to_string();
+            let published = published.strip_suffix(":0").map_or(published.clone(), |host| format!("{host}:"));
+            flag("publish", format!("{published}:8080"));
         }
         // In a file: command lines are visible to other users.
         flag("env-file", whole(&self.env_file)?);

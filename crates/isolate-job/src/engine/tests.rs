@@ -244,7 +244,7 @@ fn what_engines_made_is_what_was_asked_for() {
         // And what was not made so is noticed, each by its name.
         let runc = Engine { runtime: "runc".to_owned(), ..engine.clone() };
         assert!(found.is(&recorded(), &runc).unwrap_err().contains("has the runtime"));
-        let served = Container { network: Network::Serve, ..recorded() };
+        let served = Container { network: Network::Serve(([127, 0, 0, 1], 0).into()), ..recorded() };
         assert!(
             found
                 .is(&served, &engine)

@@ -25,6 +25,7 @@ use crate::store::Store;
 /// What operations act on.
 #[derive(Debug)]
 pub(crate) struct Platform {
+    settings: Settings,
     /// This program, which trains and deploys.
     program: PathBuf,
     /// The settings file that it is given.
@@ -36,12 +37,12 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    fn new(settings: &Settings, config: Option<PathBuf>, program: PathBuf) -> Self {
+    fn new(settings: Settings, config: Option<PathBuf>, program: PathBuf) -> Self {
         // No name of a job begins with a dot.
         let documents = |kind: &str| Store::new(format!("{}/.{kind}", settings.state));
         let (models, configs, endpoints) =
             (documents("models"), documents("endpoint-configs"), documents("endpoints"));
-        Self { jobs: Store::new(&settings.state), models, configs, endpoints, program, config }
+        Self { jobs: Store::new(&settings.state), models, configs, endpoints, program, config, settings }
     }
 }
 
@@ -49,7 +50,7 @@ impl Platform {
 ///
 /// # Errors
 /// The keys cannot be read, or the address is taken.
-pub fn listen(settings: &Settings, config: Option<&Path>) -> Result<()> {
+pub fn listen(settings: Settings, config: Option<&Path>) -> Result<()> {
     let keys = keys::Keys::open(settings.listen.keys.as_ref())?;
     let address = settings.listen.address;
     let program = std::env::current_exe().context("cannot find the path of this program")?;

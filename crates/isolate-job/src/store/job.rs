@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -29,7 +30,14 @@ pub struct Job {
 /// While it lives, the job has a supervisor.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// The lock as another program's stdin, which has it then.
+impl From<Lock> for Stdio {
+    fn from(lock: Lock) -> Self {
+        lock.file.into()
+    }
 }
 
 /// How the containers of a job ended, and whether their results are uploaded.
@@ -184,7 +192,7 @@ impl Job {
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = open.with_context(cannot)?;
         match flock(&file, how) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(errno).with_context(cannot),
         }

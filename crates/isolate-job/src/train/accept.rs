@@ -60,13 +60,9 @@ pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, Not
     if store.job(name).is_ok() {
         return Err(in_use(name, settings));
     }
-    if !rustix::process::geteuid().is_root() {
-        let why = "needs root: containers write files of other users, and their isolation is verified from the host";
-        return Err(NotAccepted::Host(why.to_owned()));
-    }
-    isolation::verifier().map_err(NotAccepted::Host)?;
     volume(&document.data, &store)?;
-    host(&document.data, settings)?;
+    let image = &document.data.algorithm_specification.training_image;
+    host(image, "AlgorithmSpecification.TrainingImage", settings)?;
     let status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
     store.create(name, text, &status).map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
@@ -74,7 +70,7 @@ pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, Not
     })
 }
 
-fn in_use(name: &str, settings: &Settings) -> NotAccepted {
+pub(crate) fn in_use(name: &str, settings: &Settings) -> NotAccepted {
     let why = "choose another name, or remove it with `isolate-job remove";
     NotAccepted::Host(format!("ResourceInUse: {name} exists in {}; {why} {name}`", settings.state))
 }
@@ -85,7 +81,7 @@ fn training(text: &[u8], settings: &Settings) -> Result<Document<TrainingJob>, N
         let why = "is not a training job; give the document of create-training-job".to_owned();
         return Err(Refusals::from(Refused { path: String::new(), why }).into());
     };
-    let unknown = settings.unknown_subnets(&document.data);
+    let unknown = settings.unknown_subnets(document.data.vpc_config.as_ref());
     if unknown.is_empty() { Ok(document) } else { Err(Refusals(unknown).into()) }
 }
 
@@ -105,8 +101,13 @@ fn volume(job: &TrainingJob, store: &Store) -> Result<(), NotAccepted> {
     Ok(())
 }
 
-/// Whether the engine can run it: its version, its runtime, the image.
-fn host(job: &TrainingJob, settings: &Settings) -> Result<(), NotAccepted> {
+/// Whether the host can run isolated containers of an image: root, the verifier, the engine's version, its runtime, the image itself.
+pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
+    if !rustix::process::geteuid().is_root() {
+        let why = "needs root: containers write files of other users, and their isolation is verified from the host";
+        return Err(NotAccepted::Host(why.to_owned()));
+    }
+    isolation::verifier().map_err(NotAccepted::Host)?;
     let no = |error: client::Failed| NotAccepted::Host(error.to_string());
     let engine = settings.engine();
     let version = match client::run(&engine.version(), DEADLINE) {
@@ -129,10 +130,9 @@ fn host(job: &TrainingJob, settings: &Settings) -> Result<(), NotAccepted> {
         }
         Err(error) => return Err(NotAccepted::Host(format!("cannot read the runtime {path}: {error}"))),
     }
-    let image = &job.algorithm_specification.training_image;
     if client::run(&engine.has_image(image), DEADLINE).is_err() {
         client::run(&engine.pull(image), PULL)
-            .map_err(|error| NotAccepted::Host(format!("AlgorithmSpecification.TrainingImage: {error}")))?;
+            .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ struct Broken {
 ///
 /// # Errors
 /// What does not hold, or why it cannot be verified.
-pub(super) fn verify(id: &str) -> Result<(), String> {
+pub(crate) fn verify(id: &str) -> Result<(), String> {
     let program = verifier()?;
     let argv = [&program.to_string_lossy(), "--json", "verify", id].map(str::to_owned);
     let (status, out, err) = client::output(&argv, DEADLINE).map_err(|error| error.to_string())?;

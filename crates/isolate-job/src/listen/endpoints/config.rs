@@ -25,6 +25,7 @@ pub(super) struct Config {
 pub(super) struct Variant {
     pub(super) variant_name: String,
     pub(super) model_name: String,
+    pub(super) instance_type: Option<String>,
     initial_instance_count: u32,
     #[serde(rename = "ContainerStartupHealthCheckTimeoutInSeconds")]
     pub(super) startup_timeout: Option<u32>,

@@ -18,7 +18,9 @@ use super::models::{created, found, model, reported, status};
 use super::page::{Item, Listing, Order, Page};
 use super::server::note;
 use super::wire::Failure;
+use crate::deploy;
 use crate::request::read_as;
+use crate::settings::Settings;
 use crate::status::{Deployment, EndpointStatus, Scope, Time, arn};
 use crate::store::Job;
 use crate::train::now;
@@ -75,7 +77,7 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
         is_deleted: false,
     };
     let document = created(&platform.endpoints, &name, body, &endpoint)?;
-    if let Err(failure) = deploy(platform, &document, &variant) {
+    if let Err(failure) = start(platform, &document, &variant) {
         document.remove()?;
         return Err(failure);
     }
@@ -83,13 +85,16 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
 }
 
 /// Starts `isolate-job deploy` of the model under the endpoint's name.
-fn deploy(platform: &Platform, document: &Job, variant: &config::Variant) -> Result<(), Failure> {
+fn start(platform: &Platform, document: &Job, variant: &config::Variant) -> Result<(), Failure> {
     let mut request = model(platform, &variant.model_name)?.given;
     request.insert("ModelName".to_owned(), json!(document.name));
     let mut command = Command::new(&platform.program);
     command.args(["deploy", "--listen", "127.0.0.1:0"]);
     if let Some(seconds) = variant.startup_timeout {
         command.args(["--startup-timeout", &seconds.to_string()]);
+    }
+    if let Some(instance_type) = &variant.instance_type {
+        command.args(["--instance-type", instance_type]);
     }
     if let Some(config) = &platform.config {
         command.arg("--config").arg(config);
@@ -114,7 +119,11 @@ fn supervise(mut child: Child, document: &Job) {
     let read = child.stderr.take().map(|pipe| pipe.take(1 << 20).read_to_end(&mut stderr));
     let ended = child.wait();
     let kept = match (read.transpose(), ended) {
-        (Ok(_), Ok(status)) if status.success() => return,
+        // Not by DeleteEndpoint: then the document says so.
+        (Ok(_), Ok(status)) if status.success() => refuse(
+            document,
+            "the process that served it was stopped; delete the endpoint and create it again",
+        ),
         (Ok(_), Ok(_)) => refuse(document, &reported(&stderr)),
         (Err(error), _) | (_, Err(error)) => refuse(document, &error.to_string()),
     };
@@ -126,6 +135,9 @@ fn supervise(mut child: Child, document: &Job) {
 fn refuse(document: &Job, why: &str) -> anyhow::Result<()> {
     // It may be deleted already.
     let Ok(mut endpoint) = document.status::<Endpoint>() else { return Ok(()) };
+    if endpoint.is_deleted {
+        return Ok(());
+    }
     endpoint.failure_reason = Some(why.to_owned());
     document.set_status(&endpoint)
 }
@@ -210,22 +222,32 @@ pub(super) fn delete(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
 
 /// Stops a deployment, and removes it and its document when it has ended.
 fn remove(platform: &Platform, document: Job) {
-    let deployment = platform.jobs.job(&document.name).ok();
+    let (deployment, settings) = (platform.jobs.job(&document.name).ok(), platform.settings.clone());
     thread::spawn(move || {
-        let removed = || -> anyhow::Result<()> {
-            if let Some(deployment) = deployment {
-                deployment.request_stop()?;
-                while deployment.is_supervised()? {
-                    thread::sleep(Duration::from_millis(100));
-                }
-                deployment.remove()?;
-            }
-            document.clone().remove()
-        };
-        if let Err(error) = removed() {
+        let ended = deployment.map_or(Ok(()), |deployment| end(deployment, &settings));
+        if let Err(error) = ended.and_then(|()| document.clone().remove()) {
             note(&format!("cannot delete endpoint {}: {error:#}", document.name));
         }
     });
+}
+
+/// Ends a deployment. One that is served removes itself.
+fn end(deployment: Job, settings: &Settings) -> anyhow::Result<()> {
+    let is_there = || deployment.path("request.json").exists();
+    if let Err(error) = deployment.request_stop()
+        && is_there()
+    {
+        return Err(error);
+    }
+    loop {
+        match deployment.is_supervised() {
+            Ok(true) => thread::sleep(Duration::from_millis(100)),
+            Ok(false) => break,
+            Err(_) if !is_there() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    if is_there() { deploy::remove(deployment, settings) } else { Ok(()) }
 }
 
 /// What was under way when the listener ended: endpoints that are not served any more are deployed again, those that were being deleted are removed.
@@ -242,12 +264,12 @@ pub(super) fn resume(platform: &Platform) -> anyhow::Result<()> {
             if status.endpoint_status == EndpointStatus::Failed || job.is_supervised()? {
                 continue;
             }
-            job.remove()?;
+            deploy::remove(job, &platform.settings)?;
         }
         if endpoint.failure_reason.is_none() {
             note(&format!("endpoint {} is deployed again", document.name));
             let deployed = config::variant(platform, &endpoint.endpoint_config_name)
-                .and_then(|variant| deploy(platform, &document, &variant));
+                .and_then(|variant| start(platform, &document, &variant));
             if let Err(failure) = deployed {
                 refuse(&document, &failure.message)?;
             }
