@@ -3,5 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this crate is test code")]
 
+mod isolation;
 mod job;
+mod kill;
+mod refused;
+mod several;
 mod site;
+mod stop;
