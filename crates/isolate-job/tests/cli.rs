@@ -170,3 +170,27 @@ fn values_of_variables_are_nowhere() {
     let document = document.replace("sesame-opens", "sesame-opens\\n");
     assert!(!refused(&document).contains("sesame"));
 }
+
+#[test]
+fn every_command_and_flag_is_in_the_manual_page() {
+    let page = include_str!("../../../docs/man/isolate-job.8.md");
+    let mut command = isolate_job::cli::command();
+    command.build();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let heading = format!("\n## {} ", verb.get_name());
+        let bare = format!("\n## {}\n", verb.get_name());
+        let start = page
+            .find(&heading)
+            .or_else(|| page.find(&bare))
+            .unwrap_or_else(|| panic!("no {}", verb.get_name()));
+        let section = page[start + 4..].split("\n# ").next().unwrap().split("\n## ").next().unwrap();
+        for argument in
+            verb.get_arguments().filter(|argument| !argument.is_hide_set() && !argument.is_global_set())
+        {
+            let Some(flag) = argument.get_long().filter(|flag| !matches!(*flag, "help" | "version")) else {
+                continue;
+            };
+            assert!(section.contains(&format!("**--{flag}**")), "--{flag} of {}: {section}", verb.get_name());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::{Event, Supervisor};
 use crate::progress::{Event as Progress, Failure, Fault, Line};
@@ -37,6 +37,10 @@ impl Supervisor {
                     failure = self.progress(&transfer.host, line).or(failure)
                 }
                 Ok(Event::Answer(Answer::Ended(_))) if stopped => return Ok(Transferred::Stopped),
+                // Nothing is known of what it was about to do, so it is done again.
+                Ok(Event::Answer(Answer::Ended(Ended { status: None, error }))) => {
+                    bail!("the transfer was killed{}", after_colon(&error));
+                }
                 Ok(Event::Answer(Answer::Ended(ended))) => return Ok(ended_with(ended, failure)),
                 Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => return Err(alone()),
                 // Of containers that have ended.
@@ -75,10 +79,13 @@ pub(super) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred 
         (_, Some(Failure { fault: Fault::Internal, message })) => Transferred::Internal(message),
         (Some(2), None) => Transferred::Client(ended.error),
         (status, None) => {
-            let how =
-                status.map_or_else(|| "by a signal".to_owned(), |status| format!("with status {status}"));
-            let said = if ended.error.is_empty() { String::new() } else { format!(": {}", ended.error) };
-            Transferred::Internal(format!("the transfer ended {how}{said}"))
+            let how = status
+                .map_or_else(|| "was killed".to_owned(), |status| format!("ended with status {status}"));
+            Transferred::Internal(format!("the transfer {how}{}", after_colon(&ended.error)))
         }
     }
+}
+
+fn after_colon(error: &str) -> String {
+    if error.is_empty() { String::new() } else { format!(": {error}") }
 }

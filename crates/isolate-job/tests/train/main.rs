@@ -1,0 +1,12 @@
+//! Training jobs on real engines (`hack/engines`), started privately. Where a test is not about Amazon S3 itself, the transfer step has a
+//! directory in its place (`examples/without-s3.rs`); everything else is the product.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this crate is test code")]
+
+mod isolation;
+mod job;
+mod kill;
+mod refused;
+mod several;
+mod site;
+mod stop;
