@@ -31,6 +31,9 @@ pub(crate) enum Fault {
     Slow,
 }
 
+/// The first and the last.
+type Bytes = (usize, usize);
+
 /// The server, and how many GETs of the object it has had.
 pub(crate) struct Faulty {
     pub(crate) address: SocketAddr,
@@ -77,7 +80,7 @@ fn object(
     mut stream: &TcpStream,
     fault: Fault,
     content: &[u8],
-    range: Option<(usize, usize)>,
+    range: Option<Bytes>,
     count: usize,
 ) -> Option<()> {
     let (start, end) = range.unwrap_or((0, content.len() - 1));
@@ -125,7 +128,7 @@ fn object(
 }
 
 /// The request line, the range and the length of the body.
-fn head(reader: &mut impl BufRead) -> Option<(String, Option<(usize, usize)>, u64)> {
+fn head(reader: &mut impl BufRead) -> Option<(String, Option<Bytes>, u64)> {
     let (mut first, mut range, mut length) = (String::new(), None, 0);
     reader.read_line(&mut first).ok().filter(|count| *count > 0)?;
     loop {

@@ -60,6 +60,8 @@ impl Moto {
         words.extend([program.to_str().unwrap(), "-H", host, "-p", &port.to_string()].map(str::to_owned));
         let (program, words) = words.split_first().unwrap();
         let mut command = Command::new(program);
+        // Buckets are in the path, whatever the server is called.
+        command.env("S3_IGNORE_SUBDOMAIN_BUCKETNAME", "true");
         let child = command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Self { child, address }
     }
