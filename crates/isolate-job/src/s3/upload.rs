@@ -18,6 +18,9 @@ const MOST_OF_PARTS: usize = 10_000;
 /// As many parts are in memory: one that is filled, and those that are sent.
 const IN_MEMORY: usize = 3;
 
+/// A buffer grows from here.
+const FIRST: usize = 1 << 20;
+
 /// Objects that are sent, several at a time.
 #[derive(Debug)]
 pub struct Uploads {
@@ -51,11 +54,22 @@ impl Bucket {
 }
 
 impl Uploads {
-    /// An object of about so many bytes, to be written. Its parts are larger if there would be too many of them.
-    pub fn object(&mut self, key: String, about: u64) -> Upload<'_> {
+    /// An object of exactly so many bytes, to be written.
+    pub fn file(&mut self, key: String, size: u64) -> Upload<'_> {
+        let part = self.part(size);
+        Upload { uploads: self, key, left: size, part, buffer: Buffer::default(), multipart: None }
+    }
+
+    /// An object of about so many bytes, to be written.
+    pub fn stream(&mut self, key: String, about: u64) -> Upload<'_> {
+        let part = self.part(about);
+        Upload { uploads: self, key, left: u64::MAX, part, buffer: Buffer::default(), multipart: None }
+    }
+
+    /// The size of an object's parts, of which there are not too many.
+    fn part(&self, about: u64) -> usize {
         let part = usize::try_from(about.div_ceil(MOST_OF_PARTS as u64 * 9 / 10)).unwrap_or(usize::MAX);
-        let part = part.max(self.bucket.part_size);
-        Upload { uploads: self, key, left: about, part, buffer: Buffer::default(), multipart: None }
+        part.max(self.bucket.part_size)
     }
 
     /// Waits until all objects are there.
@@ -162,14 +176,12 @@ impl Upload<'_> {
 
     /// A new buffer, when there is memory for it.
     fn begin_buffer(&mut self) {
-        let expected =
-            if self.left == 0 { usize::MAX } else { usize::try_from(self.left).unwrap_or(usize::MAX) };
-        let most = expected.min(self.part);
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.part);
         let all = self.uploads.bucket.in_memory();
         let kib = u32::try_from(most.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
         let memory = Arc::clone(&self.uploads.memory).acquire_many_owned(kib);
         let permit = self.uploads.bucket.runtime.block_on(memory).ok();
-        self.buffer = Buffer { content: Vec::with_capacity(most), most, permit };
+        self.buffer = Buffer { content: Vec::with_capacity(most.min(FIRST)), most, permit };
     }
 }
 
