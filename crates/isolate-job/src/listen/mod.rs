@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::settings::Settings;
+use crate::stager;
 use crate::store::Store;
 
 /// What operations act on.
@@ -51,6 +52,7 @@ impl Platform {
 /// # Errors
 /// The keys cannot be read, or the address is taken.
 pub fn listen(settings: Settings, config: Option<&Path>) -> Result<()> {
+    stager::protect().context("cannot protect the credentials in this process")?;
     let keys = keys::Keys::open(settings.listen.keys.as_ref())?;
     let address = settings.listen.address;
     let program = std::env::current_exe().context("cannot find the path of this program")?;

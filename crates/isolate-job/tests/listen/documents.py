@@ -1,5 +1,5 @@
 # Models, endpoint configurations and tags by boto3: every operation, pages, errors by their types.
-import sys, boto3
+import json, sys, boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -8,6 +8,27 @@ session = boto3.Session(aws_access_key_id="AKIATEST", aws_secret_access_key="a s
 sm = session.client("sagemaker", endpoint_url=url, config=Config(retries={"max_attempts": 0}))
 runtime = session.client("sagemaker-runtime", endpoint_url=url, config=Config(retries={"max_attempts": 0}))
 logs = session.client("logs", endpoint_url=url, config=Config(retries={"max_attempts": 0}))
+
+
+def arrives(given, parsed):
+    if isinstance(given, dict):
+        assert set(given) == set(parsed) - {"ResponseMetadata"}, (given, parsed)
+        for key in given:
+            arrives(given[key], parsed[key])
+    elif isinstance(given, list):
+        assert len(given) == len(parsed), (given, parsed)
+        for one, other in zip(given, parsed):
+            arrives(one, other)
+
+
+def whole(http_response, parsed, **_):
+    """No member of an answer is unknown to botocore's model, or of another type."""
+    if http_response.status_code == 200:
+        arrives(json.loads(http_response.content or b"{}"), parsed)
+
+
+for client, service in ((sm, "sagemaker"), (logs, "logs")):
+    client.meta.events.register(f"after-call.{service}", whole)
 
 
 def fails(kind, text, call, **arguments):
