@@ -2,7 +2,7 @@
 //! container has neither network nor credentials.
 //!
 //! The modules are listed in the order of data flow; each may use only those above it. The first group is
-//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`).
+//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Only `s3` opens sockets.
 
 pub mod progress;
 pub mod request;
@@ -16,6 +16,10 @@ pub mod settings;
 pub mod check;
 
 pub mod tree;
+
+pub mod s3;
+
+pub mod stage;
 
 pub mod store;
 

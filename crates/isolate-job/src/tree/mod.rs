@@ -6,6 +6,7 @@ mod dir;
 mod merge;
 mod pack;
 mod quota;
+mod same;
 mod stage;
 mod unpack;
 mod walk;
@@ -41,7 +42,8 @@ pub enum Cause {
 }
 
 impl Error {
-    fn refused(name: &str, why: impl Into<String>) -> Self {
+    /// Something that the data's owner has to change.
+    pub(crate) fn refused(name: &str, why: impl Into<String>) -> Self {
         Self { name: name.to_owned(), cause: Cause::Refused(why.into()) }
     }
 
@@ -49,7 +51,8 @@ impl Error {
         move |errno| Self::system(name, errno.into())
     }
 
-    fn system(name: &str, error: io::Error) -> Self {
+    /// The system's error, about this file.
+    pub(crate) fn system(name: &str, error: io::Error) -> Self {
         // The quota speaks through writers as an error of the system, and so does a disk.
         let cause = match error.kind() {
             io::ErrorKind::QuotaExceeded => Cause::Full,
