@@ -21,7 +21,7 @@ impl Transfer<'_> {
         let mut uploads = self.bucket(&step.uri.bucket, &step.accesses)?.uploads(step.kms.as_deref());
         let done = match step.form {
             Form::Archive => {
-                let mut upload = uploads.object(step.uri.key.clone(), total.bytes);
+                let mut upload = uploads.stream(step.uri.key.clone(), total.bytes);
                 let done = pack(&directory, Counted { upload: &mut upload, report }, self.quota);
                 done.map_err(Failure::from).and_then(|packed| {
                     upload.finish()?;
@@ -46,7 +46,7 @@ impl Transfer<'_> {
                         }
                         Kind::File(size, mut content) => {
                             self.quota.bytes(size).map_err(system)?;
-                            let mut upload = uploads.object(format!("{}{}", step.uri.key, entry.path), size);
+                            let mut upload = uploads.file(format!("{}{}", step.uri.key, entry.path), size);
                             io::copy(&mut content, &mut upload).map_err(system)?;
                             upload.finish().map_err(|error| system(io::Error::other(error)))?;
                             report.add(1, size).map_err(system)?;
