@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
 
 use crate::check::{self, Host};
@@ -80,6 +81,14 @@ enum Verb {
         /// The job's name
         name: String,
     },
+    /// Transfers the data of one container between Amazon S3 and its directories
+    Stage {
+        #[command(flatten)]
+        what: stage::Arguments,
+        /// Ends with the process that started it
+        #[arg(long, hide = true)]
+        attended: bool,
+    },
     /// Stops a job: SIGTERM, after 120 s SIGKILL; its results are uploaded
     Stop {
         /// The job's name
@@ -111,8 +120,6 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
-    /// Transfers the data of one container between Amazon S3 and its directories
-    Stage(stage::Arguments),
     /// Serves a model until SIGTERM: downloads its data, runs its container
     Deploy {
         /// The document of create-model; `-` for stdin
@@ -178,30 +185,16 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
             jobs::resume(name, &settings, config, *session, json)
         }
         Verb::Resume { .. } => jobs::resume_all(&settings, config),
+        Verb::Stage { what, attended } => stage(what, *attended, json),
         Verb::Supervise { name } => jobs::supervise(name, settings, json),
         Verb::Stop { name } => jobs::stop(name, &settings),
         Verb::Describe { name } => jobs::describe(name, &settings),
         Verb::List => jobs::list(&settings, json),
         Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
-        Verb::Stage(what) => Ok(stage(what, settings, json)),
         Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
         Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
         Verb::Listen { address } => serving::listen(settings, config, *address),
-    }
-}
-
-fn stage(what: &stage::Arguments, settings: Settings, json: bool) -> ExitCode {
-    match stage::stage(what, settings, json) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Stopped::Refused(reasons)) => {
-            reasons.iter().for_each(|why| complain(why));
-            ExitCode::from(Exit::Refused as u8)
-        }
-        Err(Stopped::Failed(why)) => {
-            complain(&why);
-            ExitCode::FAILURE
-        }
     }
 }
 
@@ -232,6 +225,24 @@ fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
         }
         Err(refusals) => refuse(request, refusals.into(), json),
     }
+}
+
+fn stage(what: &stage::Arguments, attended: bool, json: bool) -> Result<ExitCode> {
+    if attended {
+        // Two transfers of one step would meet otherwise, this one and that of whoever resumes the job.
+        set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask for a signal")?;
+    }
+    Ok(match stage::stage(what, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stopped::Refused(reasons)) => {
+            reasons.iter().for_each(|why| complain(why));
+            ExitCode::from(Exit::Refused as u8)
+        }
+        Err(Stopped::Failed(why)) => {
+            complain(&why);
+            ExitCode::FAILURE
+        }
+    })
 }
 
 /// Why nothing was started.

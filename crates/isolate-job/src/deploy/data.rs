@@ -37,7 +37,7 @@ pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Resu
     }
     let stop = Stop::new(job)?;
     let mut command = Command::new(program);
-    command.args(flags(config)).args(["--json", "stage", "in"]);
+    command.args(flags(config)).args(["--json", "stage", "in", "--attended"]);
     command.arg("--request").arg(job.path("request.json")).arg("--root").arg(job.path("opt-ml"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;

@@ -44,7 +44,7 @@ pub struct Session<'a> {
     pub policy: String,
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// Until the answer begins.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);

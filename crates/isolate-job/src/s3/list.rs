@@ -1,6 +1,8 @@
 //! What is in a bucket.
 
+use aws_sdk_s3::types::EncodingType;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use percent_encoding::percent_decode_str;
 
 use super::{Bucket, Error, Object};
 
@@ -11,14 +13,19 @@ impl Bucket {
     /// The service's.
     pub fn list(&self, prefix: &str) -> Result<Vec<Object>, Error> {
         let place = self.uri(prefix);
-        let mut pages =
-            self.client.list_objects_v2().bucket(&self.name).prefix(prefix).into_paginator().send();
+        // XML cannot have every character of a key.
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let mut pages = request.encoding_type(EncodingType::Url).into_paginator().send();
         self.runtime.block_on(async {
             let mut objects = Vec::new();
             while let Some(page) = pages.next().await {
                 let page = page.map_err(|error| Error::of(&place, &error))?;
+                let is_encoded = page.encoding_type == Some(EncodingType::Url);
                 for object in page.contents.unwrap_or_default() {
-                    let key = object.key.unwrap_or_default();
+                    let mut key = object.key.unwrap_or_default();
+                    if is_encoded {
+                        key = decoded(&place, &key)?;
+                    }
                     let size = size(&self.uri(&key), object.size)?;
                     objects.push(Object { key, size, etag: object.e_tag.unwrap_or_default() });
                 }
@@ -43,6 +50,13 @@ impl Bucket {
         let all = stream::iter(keys).map(look).buffered(self.parallel).try_collect();
         self.runtime.block_on(all)
     }
+}
+
+/// Services encode a space as a plus sign, and a plus sign.
+fn decoded(place: &str, key: &str) -> Result<String, Error> {
+    let key = key.replace('+', " ");
+    let decoded = percent_decode_str(&key).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Error::client(place, format!("key {key:?} is not UTF-8; rename it")))
 }
 
 fn size(place: &str, size: Option<i64>) -> Result<u64, Error> {

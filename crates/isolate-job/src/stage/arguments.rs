@@ -2,13 +2,14 @@
 //! anything is opened.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use crate::plan::{Direction, Step, steps_of_model, steps_of_training};
 use crate::request::{MOST, Request, read};
-use crate::settings::Settings;
+use crate::settings::{PATH, Settings};
 
 /// Transfers data between Amazon S3 and the directories of one container
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub struct Arguments {
     /// Only these steps, such as `channel train` or `model`; all of the direction if absent
     #[arg(long = "step", value_name = "NAME")]
     steps: Vec<String>,
+    /// The settings; /etc/oci-isolate/job.toml, if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,9 +65,9 @@ impl Arguments {
     ///
     /// # Errors
     /// Every reason why it is refused.
-    pub(super) fn job(&self, settings: Settings) -> Result<Job, Vec<String>> {
+    pub(super) fn job(&self) -> Result<Job, Vec<String>> {
         let mut job = self.request()?;
-        job.settings = settings;
+        job.settings = self.settings().map_err(|why| vec![why])?;
         let mut refused = Vec::new();
         for name in &self.steps {
             if !job.steps.iter().any(|step| step.name == *name) {
@@ -165,6 +169,20 @@ impl Arguments {
             root: self.root.clone(),
             checkpoints: self.checkpoints.clone(),
             settings: Settings::default(),
+        }
+    }
+
+    /// A file that is missing at its usual place means the defaults.
+    fn settings(&self) -> Result<Settings, String> {
+        let path = self.config.as_deref().unwrap_or(Path::new(PATH));
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                Settings::read(&text).map_err(|why| format!("{}: {}", path.display(), why.trim_end()))
+            }
+            Err(error) if self.config.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Settings::default())
+            }
+            Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
         }
     }
 }

@@ -13,7 +13,6 @@ use std::io;
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
 use crate::s3::{Bucket, Connection, Session};
-use crate::settings::Settings;
 use crate::tree::{Cause, Dir, Quota};
 
 pub use arguments::Arguments;
@@ -33,8 +32,8 @@ pub enum Stopped {
 ///
 /// # Errors
 /// See [`Stopped`].
-pub fn stage(arguments: &Arguments, settings: Settings, json: bool) -> Result<(), Stopped> {
-    let job = arguments.job(settings).map_err(Stopped::Refused)?;
+pub fn stage(arguments: &Arguments, json: bool) -> Result<(), Stopped> {
+    let job = arguments.job().map_err(Stopped::Refused)?;
     let mut ready = None;
     for step in &job.steps {
         let mut report = Report::new(&step.name, json);

@@ -68,7 +68,9 @@ fn flags(config: Option<&Path>) -> Vec<PathBuf> {
 fn command(program: &Path, job: &Job, config: Option<&Path>, transfer: &Transfer) -> Command {
     let directory = job.path(&transfer.host);
     let mut command = Command::new(program);
-    command.args(flags(config)).args(["--json", "stage", if transfer.is_in { "in" } else { "out" }]);
+    command
+        .args(["--json", "stage", if transfer.is_in { "in" } else { "out" }, "--attended"])
+        .args(flags(config));
     command.arg("--request").arg(job.path("request.json"));
     command.arg("--root").arg(directory.join("opt-ml"));
     let checkpoints = directory.join("checkpoints");

@@ -31,6 +31,15 @@ fn what_fails_for_a_while_is_asked_for_again() {
 }
 
 #[test]
+fn a_session_that_ends_is_renewed() {
+    for (fault, is_renewed) in [(Fault::None, false), (Fault::Expired, true)] {
+        let server = Faulty::start(fault, noise(11 << 20));
+        place(&server).done(&["in"]);
+        assert_eq!(server.sessions.load(Ordering::SeqCst) > 1, is_renewed);
+    }
+}
+
+#[test]
 fn what_does_not_stop_failing_is_an_error_and_nothing_appears() {
     let content = noise(1 << 20);
     for (fault, whose, text) in [

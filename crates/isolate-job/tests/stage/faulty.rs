@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Changed,
     /// STS answers AccessDenied.
     Role,
+    /// STS answers with sessions that have expired.
+    Expired,
     /// A second for each tenth of the body.
     Slow,
 }
@@ -38,6 +40,8 @@ type Bytes = (usize, usize);
 pub(crate) struct Faulty {
     pub(crate) address: SocketAddr,
     pub(crate) gets: Arc<AtomicUsize>,
+    /// How many sessions of the role there were.
+    pub(crate) sessions: Arc<AtomicUsize>,
 }
 
 impl Faulty {
@@ -45,19 +49,27 @@ impl Faulty {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let gets = Arc::new(AtomicUsize::new(0));
-        let (content, counted) = (Arc::new(content), Arc::clone(&gets));
+        let sessions = Arc::new(AtomicUsize::new(0));
+        let (content, counted, begun) = (Arc::new(content), Arc::clone(&gets), Arc::clone(&sessions));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (content, counted) = (Arc::clone(&content), Arc::clone(&counted));
-                std::thread::spawn(move || serve(&stream.unwrap(), fault, &content, &counted));
+                let (content, counted, begun) =
+                    (Arc::clone(&content), Arc::clone(&counted), Arc::clone(&begun));
+                std::thread::spawn(move || serve(&stream.unwrap(), fault, &content, &counted, &begun));
             }
         });
-        Self { address, gets }
+        Self { address, gets, sessions }
     }
 }
 
 /// Until the connection ends; an error is an end.
-fn serve(stream: &TcpStream, fault: Fault, content: &[u8], gets: &AtomicUsize) -> Option<()> {
+fn serve(
+    stream: &TcpStream,
+    fault: Fault,
+    content: &[u8],
+    gets: &AtomicUsize,
+    sessions: &AtomicUsize,
+) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (line, range, length) = head(&mut reader)?;
@@ -66,7 +78,10 @@ fn serve(stream: &TcpStream, fault: Fault, content: &[u8], gets: &AtomicUsize) -
             let error = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not for you</Message></Error></ErrorResponse>";
             answer(stream, "403 Forbidden", "", error.as_bytes())?;
         } else if line.starts_with("POST / ") {
-            answer(stream, "200 OK", "", SESSION.as_bytes())?;
+            sessions.fetch_add(1, Ordering::SeqCst);
+            let session =
+                if fault == Fault::Expired { SESSION.replace("2099", "2020") } else { SESSION.to_owned() };
+            answer(stream, "200 OK", "", session.as_bytes())?;
         } else if line.contains("list-type=2") {
             answer(stream, "200 OK", "", listing(content.len()).as_bytes())?;
         } else {

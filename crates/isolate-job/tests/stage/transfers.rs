@@ -59,22 +59,26 @@ fn a_prefix_is_the_beginning_of_keys_and_a_large_object_comes_in_ranges() {
     let large = noise((12 << 20) + 7);
     moto.put("prefixes", "d/train/large", &large);
     moto.put("prefixes", "d/train-01/x y+z%20ü", b"name");
+    moto.put("prefixes", "d/train-01/tab\tcontrol\u{1}", b"not XML");
     moto.put("prefixes", "d/train/empty", b"");
     moto.put("prefixes", "d/train/directory/", b"");
     moto.put("prefixes", "d/other", b"not asked for");
     let place = Place::with_channel("prefixes", "s3://prefixes/d/train", moto.address);
     let ended = place.done(&["in"]);
     let files = place.files("input/data/train");
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["empty", "large", "train-01/x y+z%20ü"]);
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["empty", "large", "train-01/tab\tcontrol\u{1}", "train-01/x y+z%20ü"]
+    );
     assert_eq!(files["large"], large);
     assert_eq!(files["train-01/x y+z%20ü"], b"name");
     assert!(place.path("input/data/train/directory").is_dir());
-    let amount = Amount { files: 3, bytes: large.len() as u64 + 4 };
+    let amount = Amount { files: 4, bytes: large.len() as u64 + 11 };
     assert_eq!(ended.lines[0].event, Event::Total(amount));
     assert_eq!(ended.lines.last().unwrap().event, Event::Complete(amount));
     // Again: nothing changes, nothing is left.
     place.done(&["in"]);
-    assert_eq!(place.files("input/data").len(), 3);
+    assert_eq!(place.files("input/data").len(), 4);
     // What others left there is not replaced.
     place.write("input/data/train/mine", b"");
     let ended = place.run(&["in"]);

@@ -39,9 +39,9 @@ fn credentials(site: &Site) {
         assert!(line.contains(" resume --session ") || line.contains(" stage "), "{line}");
     }
     // The supervisor is another process, and runs.
-    site.host().sh("pgrep -f 'supervise canary'").must();
+    site.host().sh("pgrep -f '[s]upervise canary'").must();
     // Another user's process cannot read it, and it leaves no core.
-    let pid = site.host().sh("pgrep -f 'resume --session canary'").must();
+    let pid = site.host().sh("pgrep -f '[r]esume --session canary'").must();
     let limits = site.host().sh(&format!("grep 'core file' /proc/{pid}/limits")).must();
     assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{limits}");
     let traced = site.host().sh(&format!("setpriv --reuid 59998 --clear-groups cat /proc/{pid}/environ"));

@@ -90,8 +90,7 @@ fn hostile_failure_files(site: &Site) {
 
 /// More memory than the instance type has.
 fn out_of_memory(site: &Site) {
-    let more =
-        json!({ "ResourceConfig": { "InstanceType": "ml.small", "InstanceCount": 1, "VolumeSizeInGB": 1 } });
+    let more = json!({ "ResourceConfig": { "InstanceType": "ml.m4.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1 } });
     let script = "df -m /dev/shm | tail -1 >/opt/ml/model/shm; a=0123456789abcdef; while :; do a=$a$a; done";
     let done = ends(site, &Asked { more, ..asked("greedy", script) }, 1);
     assert_eq!(done.err, "AlgorithmError: exit code: 137, out of memory");

@@ -34,7 +34,8 @@ fn resumed(site: &Site, name: &str) {
 /// The supervisor, the process with the credentials, a transfer: each at several moments.
 fn killed(site: &Site, seed: u64) {
     fs::write(site.path("s3/slow"), "0.3").unwrap();
-    let victims = ["supervise", "resume --session", "stage (in|out)"];
+    // Brackets, so that the shell that runs pkill does not match.
+    let victims = ["[s]upervise", "[r]esume --session", "[s]tage (in|out)"];
     for (number, moment) in moments(seed, 9, 4000).into_iter().enumerate() {
         let (name, victim) = (format!("killed-{number}"), victims[number % victims.len()]);
         site.detach(&asked(&name, PROGRAM));
@@ -92,7 +93,7 @@ fn docker_28_a_job_of_two_containers_survives_the_end_of_its_supervisor() {
         let name = format!("two-{number}");
         site.detach(&Asked { more: json!({ "ResourceConfig": two }), ..asked(&name, script) });
         thread::sleep(moment);
-        let _ = site.host().sh("pkill -KILL -f supervise");
+        let _ = site.host().sh("pkill -KILL -f '[s]upervise'");
         resumed(&site, &name);
     }
 }
@@ -105,7 +106,7 @@ fn all_interrupted_jobs_are_resumed_in_the_background() {
         site.detach(&asked(name, "sleep 1; echo whole >/opt/ml/model/weights"));
     }
     site.until("two", &["Training"]);
-    site.host().sh("pkill -KILL -f supervise").must();
+    site.host().sh("pkill -KILL -f '[s]upervise'").must();
     site.until_left("one");
     site.until_left("two");
     assert_eq!(site.job(&["resume", "--all"]).must(), "one\ntwo");

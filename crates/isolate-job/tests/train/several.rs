@@ -29,7 +29,9 @@ fn several(site: &Site) {
     let two = json!({ "InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1 });
     let checkpoints = json!({ "S3Uri": "s3://results/checkpoints" });
     let more = json!({ "ResourceConfig": two, "CheckpointConfig": checkpoints });
-    let done = site.train(&Asked { more: more.clone(), ..asked("meets", MEETS) });
+    fs::write(site.path("s3/data/train/meets.sh"), MEETS).unwrap();
+    let script = "exec bash /opt/ml/input/data/train/meets.sh";
+    let done = site.train(&Asked { more: more.clone(), ..asked("meets", script) });
     assert_eq!(done.status, Some(0), "{done}");
     let mut lines: Vec<_> = done.out.lines().collect();
     lines.sort_unstable();

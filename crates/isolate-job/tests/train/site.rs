@@ -81,7 +81,7 @@ impl Site {
     pub(crate) fn settings(&self, own: &str) {
         let state = self.host().at("jobs");
         let text = format!(
-            "state = {state:?}\ncheckpoint-interval = 1\n{own}\n[instances.\"ml.small\"]\nmemory-gib = 0.03125\nshm-gib = 0.0078125\n"
+            "state = {state:?}\ncheckpoint-interval = 1\n{own}\n[instances.\"ml.m4.xlarge\"]\nmemory-gib = 0.03125\nshm-gib = 0.0078125\n"
         );
         self.host().write("job.toml", &text);
     }

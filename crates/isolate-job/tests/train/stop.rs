@@ -44,14 +44,14 @@ fn a_job_is_stopped_wherever_it_is_and_uploaded() {
     let status = site.until("downloads", &["Stopped"]);
     assert_eq!(transitions(&status), ["Starting", "Downloading", "Stopping", "Stopped"]);
     site.until_left("downloads");
-    assert!(!site.host().sh("pgrep -f 'stage in'").well(), "the transfer goes on");
+    assert!(!site.host().sh("pgrep -f '[s]tage in'").well(), "the transfer goes on");
     fs::remove_file(site.path("s3/slow")).unwrap();
 
     // An interrupt at the terminal goes to the whole group of processes.
     let request = site.request(&asked("interrupted", OBEYS));
     let mut child = site.command(&["train", &request]).spawn().unwrap();
     site.until_logged("interrupted", "algo-1", "ready");
-    site.host().sh("pkill -INT -f 'isolate-job --config [^ ]* train'").must();
+    site.host().sh("pkill -INT -f '[i]solate-job --config [^ ]* train'").must();
     let ended = wait_for(Duration::from_secs(30), || child.try_wait().unwrap());
     assert_eq!(ended.and_then(|status| status.code()), Some(3));
     assert_eq!(site.archive("interrupted", "model"), "told");
