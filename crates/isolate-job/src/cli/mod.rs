@@ -4,6 +4,7 @@
 mod jobs;
 mod logs;
 mod serving;
+mod transfer;
 
 use core::net::SocketAddr;
 use std::fs::File;
@@ -13,14 +14,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::json;
 
 use crate::check::{self, Host};
 use crate::deploy::Options;
 use crate::request::{MOST, Refusals};
 use crate::settings::{EngineKind, Settings};
-use crate::stage::{self, Stopped};
+use crate::stage;
 use crate::status::Exit;
 use crate::train::{self, NotAccepted};
 
@@ -185,7 +185,7 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
             jobs::resume(name, &settings, config, *session, json)
         }
         Verb::Resume { .. } => jobs::resume_all(&settings, config),
-        Verb::Stage { what, attended } => stage(what, *attended, json),
+        Verb::Stage { what, attended } => transfer::stage(what, *attended, json),
         Verb::Supervise { name } => jobs::supervise(name, settings, json),
         Verb::Stop { name } => jobs::stop(name, &settings),
         Verb::Describe { name } => jobs::describe(name, &settings),
@@ -225,24 +225,6 @@ fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
         }
         Err(refusals) => refuse(request, refusals.into(), json),
     }
-}
-
-fn stage(what: &stage::Arguments, attended: bool, json: bool) -> Result<ExitCode> {
-    if attended {
-        // Two transfers of one step would meet otherwise, this one and that of whoever resumes the job.
-        set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask for a signal")?;
-    }
-    Ok(match stage::stage(what, json) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Stopped::Refused(reasons)) => {
-            reasons.iter().for_each(|why| complain(why));
-            ExitCode::from(Exit::Refused as u8)
-        }
-        Err(Stopped::Failed(why)) => {
-            complain(&why);
-            ExitCode::FAILURE
-        }
-    })
 }
 
 /// Why nothing was started.

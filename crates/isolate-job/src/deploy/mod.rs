@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::client;
+use crate::engine::{Container, Network};
+use crate::request::read_model;
 use crate::settings::Settings;
+use crate::stager;
 use crate::status::{Deployment, Exit};
 use crate::store::{Job, Lock};
 use crate::train::now;
-use crate::{client, stager};
 
 pub use accept::accept;
 pub use serve::{remove, serve};
@@ -101,10 +104,9 @@ pub fn failure(job: &Job) -> Result<String> {
 }
 
 /// The container's environment and the settings' limits.
-fn container(job: &Job, settings: &Settings, options: &Options) -> Result<crate::engine::Container> {
-    let document =
-        crate::request::read_model(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
+fn container(job: &Job, settings: &Settings, options: &Options) -> Result<Container> {
+    let document = read_model(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
     let mut container = settings.container(&document.data, options.instance_type.as_deref());
-    container.network = crate::engine::Network::Serve(options.listen);
+    container.network = Network::Serve(options.listen);
     Ok(container)
 }
