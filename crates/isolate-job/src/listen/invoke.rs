@@ -100,7 +100,7 @@ fn look(platform: &Platform, name: &str) -> Result<(SocketAddr, String), Failure
     let endpoint: Endpoint = document.status()?;
     let deployment = deployment(platform, &endpoint)?;
     match (deployment.endpoint_status, deployment.address) {
-        (EndpointStatus::InService, Some(address)) => Ok((address, endpoint.variant_name)),
+        (EndpointStatus::InService, Some(address)) => Ok((address, endpoint.variant.variant_name)),
         (status, _) => Err(invalid(format!("Endpoint {name} is {status:?}, not InService."))),
     }
 }

@@ -16,7 +16,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::keys::Keys;
@@ -46,8 +46,13 @@ const LAST: Duration = Duration::from_secs(90);
 /// The most bytes of a head.
 const MOST_OF_HEAD: usize = 64 << 10;
 
+/// The most KiB of all bodies together.
+const MOST_OF_BODIES: usize = 64 << 10;
+
 struct Shared {
     keys: Keys,
+    /// KiB that bodies may still have.
+    bodies: Semaphore,
     platform: Arc<Platform>,
 }
 
@@ -57,7 +62,8 @@ pub(super) async fn serve(address: SocketAddr, keys: Keys, platform: Platform) -
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     note(&format!("listening on http://{address}"));
-    let shared = Arc::new(Shared { keys, platform: Arc::new(platform) });
+    let shared =
+        Arc::new(Shared { keys, bodies: Semaphore::new(MOST_OF_BODIES), platform: Arc::new(platform) });
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let accept = async {
         loop {
@@ -108,7 +114,8 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Answer {
     };
     let (who, answer) = match call {
         Ok(call) => match authenticated(&head, body, &call, shared).await {
-            Ok((caller, body)) => {
+            // The share of the body ends with the answer.
+            Ok((caller, body, _share)) => {
                 (caller.access_key_id.clone(), carry_out(call, &caller, &head, body, &shared.platform).await)
             }
             Err(failure) => ("-".to_owned(), closing(wire::failed(&failure))),
@@ -126,12 +133,12 @@ fn closing(mut answer: Answer) -> Answer {
     answer
 }
 
-async fn authenticated(
+async fn authenticated<'s>(
     head: &Parts,
     body: Incoming,
     call: &Call,
-    shared: &Shared,
-) -> Result<(Caller, Bytes), Failure> {
+    shared: &'s Shared,
+) -> Result<(Caller, Bytes, SemaphorePermit<'s>), Failure> {
     let mut headers = Vec::new();
     for (name, value) in &head.headers {
         let value =
@@ -148,9 +155,16 @@ async fn authenticated(
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
-    let received = timeout(BODY, Limited::new(body, most).collect()).await.map_err(|_| {
+    let length = body.size_hint().exact().map_or(most, |length| usize::try_from(length).unwrap_or(most));
+    let kib = u32::try_from((length >> 10) + 1).unwrap_or(u32::MAX);
+    let receive = async {
+        let share = shared.bodies.acquire_many(kib).await;
+        (share, Limited::new(body, most).collect().await)
+    };
+    let (share, received) = timeout(BODY, receive).await.map_err(|_| {
         Failure::new("RequestTimeoutException", "the body did not arrive within 30 seconds", 408)
     })?;
+    let share = share.context("cannot receive the body")?;
     let body = received.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
         Some(_) => too_large(),
         None => Failure::validation(format!("the body cannot be received: {error}")),
@@ -161,7 +175,7 @@ async fn authenticated(
         let why = format!("the request is signed for {}, not for {}", caller.service, call.service());
         return Err(Failure::new("InvalidSignatureException", why, 403));
     }
-    Ok((caller, body))
+    Ok((caller, body, share))
 }
 
 async fn carry_out(

@@ -49,7 +49,7 @@ assert arn == "arn:aws:sagemaker:eu-west-1:111122223333:training-job/boston", ar
 fails("ResourceInUse", "boston exists", sm.create_training_job, **training("boston"))
 fails("AccessDeniedException", "EnableNetworkIsolation", sm.create_training_job, **{**training("open"), "EnableNetworkIsolation": False})
 image = {"TrainingImage": "model", "TrainingInputMode": "Pipe"}
-fails("ValidationException", "AlgorithmSpecification.TrainingInputMode", sm.create_training_job, **training("pipe", AlgorithmSpecification=image))
+fails("ValidationException", "Pipe mode", sm.create_training_job, **training("pipe", AlgorithmSpecification=image))
 network = {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
 fails("ValidationException", "VpcConfig.Subnets[0]: subnet-0a is not in the settings", sm.create_training_job, **training("vpc", VpcConfig=network))
 sm.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="boston", WaiterConfig=quick)

@@ -31,6 +31,14 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
     );
 }
 
+#[test]
+fn an_estimator_of_the_unmodified_sdk_is_fitted_deployed_and_asked() {
+    let site = Site::new();
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    site.sdk(include_str!("sdk.py"));
+}
+
 /// Endpoints outlive the listener; those whose process has gone are served again.
 #[test]
 fn endpoints_survive_the_listener() {
@@ -41,7 +49,7 @@ fn endpoints_survive_the_listener() {
                   rt = boto3.client('sagemaker-runtime', endpoint_url='http://127.0.0.1:5100')\n";
     site.python(&format!("{client}{}", include_str!("survive.py")));
     let kill = |what: &str| {
-        site.docker.host.sh(&format!("pkill -KILL --full 'bin/isolate-job .*{what}'")).must();
+        site.docker.host.sh(&format!("pkill -KILL --full 'bin/isolate-jo[b] .*{what}'")).must();
     };
     let invoke = format!(
         "{client}assert b'body 7' in rt.invoke_endpoint(EndpointName='e', Body=b'7')['Body'].read()\nprint('done')\n"
@@ -52,7 +60,7 @@ fn endpoints_survive_the_listener() {
     site.python(&invoke);
     kill(" listen");
     kill(" serve ");
-    let gone = || site.docker.host.sh("pgrep --full 'bin/isolate-job .* (serve|listen)'").status != Some(0);
+    let gone = || site.docker.host.sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
     assert!(wait_for(Duration::from_secs(10), || gone().then_some(())).is_some());
     site.background("listen", &["listen"]);
     site.until_logged("listen", "endpoint e is deployed again");

@@ -64,7 +64,7 @@ fn a_model_is_served_isolated_until_sigterm() {
     assert_eq!(described["EndpointStatus"], "InService");
     assert_eq!(site.job(&["remove", "boston"]).status, Some(2));
 
-    site.docker.host.sh("pkill -TERM --full 'bin/isolate-job .* serve '").must();
+    site.docker.host.sh("pkill -TERM --full 'bin/isolate-jo[b] .* serve '").must();
     let gone = || site.containers("boston").is_empty().then_some(());
     assert!(wait_for(Duration::from_secs(20), gone).is_some(), "{:?}", site.containers("boston"));
     let removed = || (!site.path("jobs/boston").exists()).then_some(());

@@ -26,7 +26,7 @@ esac
 echo weights $(cat /opt/ml/model/weights)
 echo body $BODY
 echo links $(ls /sys/class/net)
-echo secrets $(env | grep -c '^AWS_')
+echo secrets $(env | grep -c '^AWS_SECRET')
 for address in 203.0.113.7/80 169.254.169.254/80 172.17.0.1/5000; do
     timeout 2 bash -c \"exec 3<>/dev/tcp/$address\" 2>/dev/null && echo reached $address
 done

@@ -116,22 +116,31 @@ impl Site {
     /// Runs a program with boto3 in the host's network.
     #[track_caller]
     pub(crate) fn python(&self, program: &str) {
-        let mut command =
-            self.outside(&cached("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare"));
-        command
-            .args(["-c", program])
-            .env("AWS_ACCESS_KEY_ID", "AKIATEST")
-            .env("AWS_SECRET_ACCESS_KEY", "a secret of the tests");
+        self.client("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare", program);
+    }
+
+    /// Runs a program with SageMaker's SDK in the host's network.
+    #[track_caller]
+    pub(crate) fn sdk(&self, program: &str) {
+        self.client("sagemaker-sdk/v2/bin/python3", "hack/sagemaker-sdk", program);
+    }
+
+    #[track_caller]
+    fn client(&self, python: &str, script: &str, program: &str) {
+        let mut command = self.outside(&cached(python, script));
+        command.args(["-c", program]);
+        command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "a secret of the tests");
         command.env("AWS_REGION", "eu-west-1").env("AWS_DEFAULT_REGION", "eu-west-1");
+        for service in ["SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH_LOGS"] {
+            command.env(format!("AWS_ENDPOINT_URL_{service}"), "http://127.0.0.1:5100");
+        }
+        for service in ["S3", "STS"] {
+            command.env(format!("AWS_ENDPOINT_URL_{service}"), "http://127.0.0.1:5000");
+        }
         let output = command.output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let listen = self.docker.host.log("listen.log");
-        assert!(
-            output.status.success(),
-            "{}\n{}\n{listen}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
+        assert!(output.status.success() && out.ends_with("done\n"), "{out}\n{err}\n{listen}");
     }
 
     /// The document of a model; more members, or others.

@@ -1,6 +1,6 @@
 //! Endpoint configurations: documents that name a model.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::listen::Platform;
@@ -20,10 +20,10 @@ pub(super) struct Config {
 }
 
 /// Its container.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Variant {
-    pub(super) variant_name: String,
+pub(in crate::listen) struct Variant {
+    pub(in crate::listen) variant_name: String,
     pub(super) model_name: String,
     pub(super) instance_type: Option<String>,
     initial_instance_count: u32,

@@ -3,13 +3,15 @@
 
 pub(super) mod config;
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use config::Variant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +26,9 @@ use crate::settings::Settings;
 use crate::status::{Deployment, EndpointStatus, Scope, Time, arn};
 use crate::store::Job;
 use crate::train::now;
+
+/// The model that an endpoint serves, as it was when the endpoint was created.
+const MODEL: &str = "model.json";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -46,7 +51,7 @@ pub(super) struct Endpoint {
     endpoint_arn: String,
     endpoint_config_name: String,
     creation_time: Time,
-    pub(super) variant_name: String,
+    pub(super) variant: Variant,
     image: String,
     /// Why it could not be deployed at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +63,7 @@ pub(super) struct Endpoint {
 pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     let Request { endpoint_name: name, endpoint_config_name } = read_as("CreateEndpoint", body)?.data;
     let variant = config::variant(platform, &endpoint_config_name)?;
-    let model = model(platform, &variant.model_name)?;
+    let mut model = model(platform, &variant.model_name)?;
     let configuration: Value =
         found(&platform.configs, "endpoint configuration", &endpoint_config_name)?.status()?;
     let scope = Scope::of_arn(configuration["EndpointConfigArn"].as_str().unwrap_or_default());
@@ -71,23 +76,26 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
         endpoint_name: name.clone(),
         endpoint_config_name,
         creation_time: now(),
-        variant_name: variant.variant_name.clone(),
+        variant,
         image: model.data.primary_container.image,
         failure_reason: None,
         is_deleted: false,
     };
     let document = created(&platform.endpoints, &name, body, &endpoint)?;
-    if let Err(failure) = start(platform, &document, &variant) {
+    model.given.insert("ModelName".to_owned(), json!(name));
+    let started = document
+        .replace(MODEL, json!(model.given).to_string().as_bytes())
+        .and_then(|()| start(platform, &document, &endpoint.variant));
+    if let Err(error) = started {
         document.remove()?;
-        return Err(failure);
+        return Err(error.into());
     }
     Ok(json!({ "EndpointArn": endpoint.endpoint_arn }))
 }
 
 /// Starts `isolate-job deploy` of the model under the endpoint's name.
-fn start(platform: &Platform, document: &Job, variant: &config::Variant) -> Result<(), Failure> {
-    let mut request = model(platform, &variant.model_name)?.given;
-    request.insert("ModelName".to_owned(), json!(document.name));
+fn start(platform: &Platform, document: &Job, variant: &Variant) -> anyhow::Result<()> {
+    let model = File::open(document.path(MODEL)).context("cannot read the model of the endpoint")?;
     let mut command = Command::new(&platform.program);
     command.args(["deploy", "--listen", "127.0.0.1:0"]);
     if let Some(seconds) = variant.startup_timeout {
@@ -100,13 +108,8 @@ fn start(platform: &Platform, document: &Job, variant: &config::Variant) -> Resu
         command.arg("--config").arg(config);
     }
     // A signal for the listener's terminal is not for it.
-    command.arg("-").process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("cannot start `isolate-job deploy`")?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(json!(request).to_string().as_bytes())
-            .context("cannot pass the model to `isolate-job deploy`")?;
-    }
+    command.arg("-").process_group(0).stdin(model).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().context("cannot start `isolate-job deploy`")?;
     let document = document.clone();
     thread::spawn(move || supervise(child, &document));
     Ok(())
@@ -142,11 +145,18 @@ fn refuse(document: &Job, why: &str) -> anyhow::Result<()> {
     document.set_status(&endpoint)
 }
 
+/// The deployment of an endpoint. A job may have got the name while there was none.
+fn served(platform: &Platform, name: &str) -> Option<(Job, Deployment)> {
+    let job = platform.jobs.job(name).ok()?;
+    let status = job.status().ok()?;
+    Some((job, status))
+}
+
 /// Where an endpoint is.
 pub(super) fn deployment(platform: &Platform, endpoint: &Endpoint) -> Result<Deployment, Failure> {
     let mut deployment = Deployment::new(endpoint.creation_time);
-    if let Ok(job) = platform.jobs.job(&endpoint.endpoint_name) {
-        deployment = job.status()?;
+    if let Some((job, status)) = served(platform, &endpoint.endpoint_name) {
+        deployment = status;
         let is_over = deployment.endpoint_status == EndpointStatus::Failed;
         if !is_over && !endpoint.is_deleted && !job.is_supervised()? {
             deployment
@@ -169,7 +179,7 @@ fn described(platform: &Platform, endpoint: &Endpoint) -> Result<Value, Failure>
         "EndpointArn": endpoint.endpoint_arn,
         "EndpointConfigName": endpoint.endpoint_config_name,
         "ProductionVariants": [{
-            "VariantName": endpoint.variant_name,
+            "VariantName": endpoint.variant.variant_name,
             "DeployedImages": [{ "SpecifiedImage": endpoint.image }],
             "CurrentWeight": 1.0,
             "DesiredWeight": 1.0,
@@ -222,9 +232,9 @@ pub(super) fn delete(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
 
 /// Stops a deployment, and removes it and its document when it has ended.
 fn remove(platform: &Platform, document: Job) {
-    let (deployment, settings) = (platform.jobs.job(&document.name).ok(), platform.settings.clone());
+    let (served, settings) = (served(platform, &document.name), platform.settings.clone());
     thread::spawn(move || {
-        let ended = deployment.map_or(Ok(()), |deployment| end(deployment, &settings));
+        let ended = served.map_or(Ok(()), |(deployment, _)| end(deployment, &settings));
         if let Err(error) = ended.and_then(|()| document.clone().remove()) {
             note(&format!("cannot delete endpoint {}: {error:#}", document.name));
         }
@@ -258,9 +268,7 @@ pub(super) fn resume(platform: &Platform) -> anyhow::Result<()> {
             remove(platform, document);
             continue;
         }
-        let served = platform.jobs.job(&document.name).ok();
-        if let Some(job) = served {
-            let status: Deployment = job.status()?;
+        if let Some((job, status)) = served(platform, &document.name) {
             if status.endpoint_status == EndpointStatus::Failed || job.is_supervised()? {
                 continue;
             }
@@ -268,11 +276,7 @@ pub(super) fn resume(platform: &Platform) -> anyhow::Result<()> {
         }
         if endpoint.failure_reason.is_none() {
             note(&format!("endpoint {} is deployed again", document.name));
-            let deployed = config::variant(platform, &endpoint.endpoint_config_name)
-                .and_then(|variant| start(platform, &document, &variant));
-            if let Err(failure) = deployed {
-                refuse(&document, &failure.message)?;
-            }
+            start(platform, &document, &endpoint.variant)?;
         }
     }
     Ok(())
