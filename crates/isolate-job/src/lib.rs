@@ -28,6 +28,8 @@ pub mod stager;
 
 pub mod train;
 
+pub mod tune;
+
 pub mod deploy;
 
 pub mod listen;

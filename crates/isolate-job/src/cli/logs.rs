@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::plan::hosts;
 use crate::request::read_training;
 use crate::settings::Settings;
-use crate::status::TrainingStatus;
+use crate::status::{Described, TrainingStatus};
 use crate::store::{Job, Store};
 
 /// How often it is looked for more.
@@ -30,6 +30,11 @@ struct Log {
 
 pub(super) fn logs(name: &str, settings: &Settings, follow: bool, host: Option<&str>) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
+    if let Described::Tuning(_) = job.status()? {
+        bail!(
+            "{name} is a tuning job, and its training jobs have the logs; `isolate-job list` shows their names"
+        );
+    }
     let document = read_training(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
     let all = hosts(document.data.resource_config.instance_count);
     if let Some(host) = host.filter(|host| !all.iter().any(|known| known == host)) {

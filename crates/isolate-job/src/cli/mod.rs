@@ -2,6 +2,7 @@
 //! refused; 1: something went wrong.
 
 mod jobs;
+mod list;
 mod logs;
 mod serving;
 mod transfer;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use jobs::Kind;
 use serde_json::json;
 
 use crate::check::{self, Host};
@@ -63,6 +65,14 @@ enum Verb {
         #[arg(long)]
         detach: bool,
     },
+    /// Runs a tuning job: training jobs with different hyperparameters, and finds the best
+    Tune {
+        /// The document of create-hyper-parameter-tuning-job; `-` for stdin
+        request: PathBuf,
+        /// Print the job's ARN when it is accepted, and leave it to a process in the background
+        #[arg(long)]
+        detach: bool,
+    },
     /// Continues a job whose supervisor was killed, or whose results were not uploaded
     Resume {
         /// The job's name
@@ -94,7 +104,7 @@ enum Verb {
         /// The job's name
         name: String,
     },
-    /// Prints a job as DescribeTrainingJob answers it
+    /// Prints a job as the API's Describe operation answers it
     Describe {
         /// The job's name
         name: String,
@@ -180,7 +190,12 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
             let settings = chosen(settings, *engine, runtime.clone(), state.clone());
             check(request, &Host { settings }, json)
         }
-        Verb::Train { request, detach } => jobs::train(request, &settings, config, *detach, json),
+        Verb::Train { request, detach } => {
+            jobs::start(Kind::Training, request, &settings, config, *detach, json)
+        }
+        Verb::Tune { request, detach } => {
+            jobs::start(Kind::Tuning, request, &settings, config, *detach, json)
+        }
         Verb::Resume { name: Some(name), session, .. } => {
             jobs::resume(name, &settings, config, *session, json)
         }
@@ -189,7 +204,7 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::Supervise { name } => jobs::supervise(name, settings, json),
         Verb::Stop { name } => jobs::stop(name, &settings),
         Verb::Describe { name } => jobs::describe(name, &settings),
-        Verb::List => jobs::list(&settings, json),
+        Verb::List => list::list(&settings, json),
         Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
         Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),

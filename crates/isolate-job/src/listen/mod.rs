@@ -12,6 +12,7 @@ mod server;
 mod sigv4;
 mod tags;
 mod training;
+mod tuning;
 mod wire;
 
 use std::path::{Path, PathBuf};
