@@ -146,7 +146,7 @@ impl<'a> Tuning<'a> {
         let mut is_changed = false;
         for index in 0..self.begun.len() {
             let begun = &mut self.begun[index];
-            if !begun.is_over && begun.look()? {
+            if !begun.is_over && begun.look(self.config)? {
                 is_changed = true;
                 if begun.is_over {
                     let (status, chosen) = (&self.begun[index].status, &self.trials[index].chosen);
@@ -195,7 +195,7 @@ impl<'a> Tuning<'a> {
 
 impl Begun {
     /// Whether something has changed. It is over when its process has ended, which has then nothing left to remove.
-    fn look(&mut self) -> Result<bool> {
+    fn look(&mut self, config: Option<&Path>) -> Result<bool> {
         let has_ended = match &mut self.child {
             Some(child) => child.try_wait().context("cannot wait for a training job")?.is_some(),
             None => !self.job.is_supervised()?,
@@ -203,9 +203,13 @@ impl Begun {
         let status: TrainingStatus = self.job.status()?;
         if has_ended {
             self.is_over = status.secondary_status.is_final();
-            self.child = None;
+            let was_own = self.child.take().is_some();
             if !self.is_over && !self.job.is_supervised()? {
-                bail!("{} was interrupted: see {}", self.job.name, self.job.log("supervisor").display());
+                if was_own {
+                    bail!("{} was interrupted: see {}", self.job.name, self.job.log("supervisor").display());
+                }
+                // It has outlived an earlier process of the tuning job, and was ended with that one's children.
+                self.child = Some(train::detach(&self.job, config)?);
             }
         }
         let is_changed = self.is_over || status != self.status;

@@ -32,7 +32,16 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
 }
 
 #[test]
-fn an_estimator_of_the_unmodified_sdk_is_fitted_deployed_and_asked() {
+fn a_tuning_job_is_created_listed_and_stopped_by_boto3() {
+    let site = Site::new();
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    site.python(include_str!("tuning.py"));
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+#[test]
+fn an_estimator_of_the_unmodified_sdk_is_fitted_tuned_deployed_and_asked() {
     let site = Site::new();
     site.background("listen", &["listen"]);
     site.until_logged("listen", "listening on");

@@ -10,3 +10,4 @@ mod refused;
 mod several;
 mod site;
 mod stop;
+mod tune;
