@@ -32,6 +32,8 @@ pub mod tune;
 
 pub mod deploy;
 
+pub mod transform;
+
 pub mod listen;
 
 pub mod cli;

@@ -1,28 +1,32 @@
 //! The verbs for jobs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{complain, print, read, refuse};
+use crate::deploy;
 use crate::settings::Settings;
 use crate::status::{Described, Exit};
 use crate::store::{Job, Store};
 use crate::train::{self, NotAccepted, View};
-use crate::{deploy, tune};
+use crate::transform;
+use crate::tune;
 
 /// The verbs that create a job and run it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) enum Kind {
     Training,
     Tuning,
+    /// With the document of its model.
+    Transform(Option<PathBuf>),
 }
 
 /// Creates a job, and runs it to its end or leaves it to a process in the background.
 pub(super) fn start(
-    kind: Kind,
+    kind: &Kind,
     request: &Path,
     settings: &Settings,
     config: Option<&Path>,
@@ -34,6 +38,11 @@ pub(super) fn start(
     let accepted: Result<Job, NotAccepted> = match kind {
         Kind::Training => train::accept(&text, settings, &region),
         Kind::Tuning => tune::accept(&text, settings, &region),
+        Kind::Transform(model) => {
+            let read = |path: &PathBuf| read(path).with_context(|| format!("cannot read {}", path.display()));
+            let model = model.as_ref().map(read).transpose()?;
+            transform::accept(&text, model.as_deref(), settings, &region)
+        }
     };
     let job = match accepted {
         Ok(job) => job,
@@ -54,7 +63,8 @@ fn attend(job: &Job, settings: &Settings, config: Option<&Path>, json: bool) -> 
     match job.status()? {
         Described::Training(_) => train::attend(job, config, json).map(ExitCode::from),
         Described::Tuning(_) => tune::tune(job, settings, config, json).map(exit),
-        Described::Transform(_) | Described::Deployment(_) => {
+        Described::Transform(_) => transform::attend(job, settings, config).map(exit),
+        Described::Deployment(_) => {
             bail!("{} is a model; `isolate-job deploy` serves it", job.name)
         }
     }
@@ -134,6 +144,17 @@ fn tuning_job(store: &Store, described: &Described) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+pub(super) fn infer(name: &str, settings: &Settings) -> Result<ExitCode> {
+    let job = Store::new(&settings.state).job(name)?;
+    Ok(transform::infer(&job, settings).map_or_else(
+        |reason| {
+            complain(&reason);
+            exit(Exit::Failed)
+        },
+        exit,
+    ))
 }
 
 pub(super) fn supervise(name: &str, settings: Settings, json: bool) -> Result<ExitCode> {

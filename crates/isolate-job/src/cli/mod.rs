@@ -1,6 +1,7 @@
 //! The program `isolate-job`. Text for people, `--json` for programs. Exit status 2: a command line, the settings or a document that is
 //! refused; 1: something went wrong.
 
+mod check;
 mod jobs;
 mod list;
 mod logs;
@@ -14,14 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand, ValueEnum};
+use check::Program;
+use clap::{Parser, Subcommand};
 use jobs::Kind;
 use serde_json::json;
 
-use crate::check::{self, Host};
+use crate::check::Host;
 use crate::deploy::Options;
 use crate::request::{MOST, Refusals};
-use crate::settings::{EngineKind, Settings};
 use crate::stage;
 use crate::status::Exit;
 use crate::train::{self, NotAccepted};
@@ -72,6 +73,23 @@ enum Verb {
         /// Print the job's ARN when it is accepted, and leave it to a process in the background
         #[arg(long)]
         detach: bool,
+    },
+    /// Runs a transform job: sends objects to the isolated container of a model
+    Transform {
+        /// The document of create-transform-job; `-` for stdin
+        request: PathBuf,
+        /// The document of create-model, if the model was not created by the API
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
+        /// Print the job's ARN when it is accepted, and leave it to a process in the background
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Sends the objects of a transform job whose data is here
+    #[command(hide = true)]
+    Infer {
+        /// The job's name
+        name: String,
     },
     /// Continues a job whose supervisor was killed, or whose results were not uploaded
     Resume {
@@ -153,12 +171,6 @@ enum Verb {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Program {
-    Docker,
-    Podman,
-}
-
 /// The command line, for its manual page and completions.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -187,15 +199,19 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
     let config = config.as_deref();
     match &arguments.verb {
         Verb::Check { request, engine, runtime, state } => {
-            let settings = chosen(settings, *engine, runtime.clone(), state.clone());
-            check(request, &Host { settings }, json)
+            let settings = check::chosen(settings, *engine, runtime.clone(), state.clone());
+            check::check(request, &Host { settings }, json)
         }
         Verb::Train { request, detach } => {
-            jobs::start(Kind::Training, request, &settings, config, *detach, json)
+            jobs::start(&Kind::Training, request, &settings, config, *detach, json)
         }
         Verb::Tune { request, detach } => {
-            jobs::start(Kind::Tuning, request, &settings, config, *detach, json)
+            jobs::start(&Kind::Tuning, request, &settings, config, *detach, json)
         }
+        Verb::Transform { request, model, detach } => {
+            jobs::start(&Kind::Transform(model.clone()), request, &settings, config, *detach, json)
+        }
+        Verb::Infer { name } => jobs::infer(name, &settings),
         Verb::Resume { name: Some(name), session, .. } => {
             jobs::resume(name, &settings, config, *session, json)
         }
@@ -210,35 +226,6 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
         Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
         Verb::Listen { address } => serving::listen(settings, config, *address),
-    }
-}
-
-fn chosen(
-    mut settings: Settings,
-    engine: Option<Program>,
-    runtime: Option<String>,
-    state: Option<String>,
-) -> Settings {
-    if let Some(engine) = engine {
-        settings.engine = match engine {
-            Program::Docker => EngineKind::Docker,
-            Program::Podman => EngineKind::Podman,
-        };
-        settings.engine_path = None;
-    }
-    settings.runtime = runtime.unwrap_or(settings.runtime);
-    settings.state = state.unwrap_or(settings.state);
-    settings
-}
-
-fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    match check::check(&text, host) {
-        Ok(report) => {
-            print(&if json { format!("{:#}\n", report.json()) } else { report.text() })?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(refusals) => refuse(request, refusals.into(), json),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::wire::Failure;
-use super::{Platform, endpoints, logs, models, tags, training, tuning};
+use super::{Platform, endpoints, logs, models, tags, training, transform, tuning};
 
 /// Carries out an operation. `region` is the one that the request is signed for.
 pub(super) fn carry_out(
@@ -23,6 +23,11 @@ pub(super) fn carry_out(
         "ListHyperParameterTuningJobs" => tuning::list(platform, body),
         "ListTrainingJobsForHyperParameterTuningJob" => tuning::training_jobs(platform, body),
         "StopHyperParameterTuningJob" => tuning::stop(platform, body),
+
+        "CreateTransformJob" => transform::create(platform, body),
+        "DescribeTransformJob" => transform::describe(platform, body),
+        "ListTransformJobs" => transform::list(platform, body),
+        "StopTransformJob" => transform::stop(platform, body),
 
         "CreateModel" => models::create(platform, region, body),
         "DescribeModel" => models::describe(platform, body),

@@ -76,6 +76,7 @@ fn resource(platform: &Platform, arn: &str) -> Result<Job, Failure> {
     let (store, member) = match kind {
         "training-job" => (&platform.jobs, "TrainingJobArn"),
         "hyper-parameter-tuning-job" => (&platform.jobs, "HyperParameterTuningJobArn"),
+        "transform-job" => (&platform.jobs, "TransformJobArn"),
         "model" => (&platform.models, "ModelArn"),
         "endpoint-config" => (&platform.configs, "EndpointConfigArn"),
         "endpoint" => (&platform.endpoints, "EndpointArn"),

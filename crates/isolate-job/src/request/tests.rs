@@ -143,9 +143,11 @@ fn full_documents_come_back() {
         assert_eq!(data.unwrap(), expected);
     };
     [TRAINING, MODEL, TUNING, TRANSFORM].into_iter().for_each(back);
+    back(&TUNING.replace("\"ResourceConfig\"", "\"HyperParameterTuningResourceConfig\""));
     // And none is missing in them but those that exclude each other or are not supported yet.
     let all = [TRAINING, MODEL, TUNING, TRANSFORM].concat();
-    let without = ["ShuffleConfig", "Seed", "AttributeNames", "ModelDataUrl"];
+    let without =
+        ["ShuffleConfig", "Seed", "AttributeNames", "ModelDataUrl", "HyperParameterTuningResourceConfig"];
     for lists in LISTS {
         for member in lists.taken {
             assert!(all.contains(&format!("\"{member}\":")) || without.contains(member), "{member}");

@@ -31,7 +31,9 @@ pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, Not
         return Err(in_use(name, settings));
     }
     let limits = &document.data.hyper_parameter_tuning_job_config.resource_limits;
-    volume(&definition.resource_config, limits.max_parallel_training_jobs, &store)?;
+    if let Some(resources) = definition.resources() {
+        volume(resources, limits.max_parallel_training_jobs, &store)?;
+    }
     let image = &definition.algorithm_specification.training_image;
     host(image, "TrainingJobDefinition.AlgorithmSpecification.TrainingImage", settings)?;
     let status = TuningStatus::new(&document, &Scope::of_role(&definition.role_arn, region), now());

@@ -41,6 +41,15 @@ fn a_tuning_job_is_created_listed_and_stopped_by_boto3() {
 }
 
 #[test]
+fn a_transform_job_is_created_and_listed_by_boto3() {
+    let site = Site::new();
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    site.python(include_str!("transform.py"));
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+#[test]
 fn an_estimator_of_the_unmodified_sdk_is_fitted_tuned_deployed_and_asked() {
     let site = Site::new();
     site.background("listen", &["listen"]);

@@ -228,18 +228,23 @@ fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhe
     let again = site.job(&["stop", "stopped"]);
     assert!(again.status == Some(1) && again.err.contains("has ended already: it is Stopped"), "{again}");
 
-    // After its time, too.
+    // After its time, too, which is that of a tuning job that was created earlier.
     let limit =
-        json!({ "MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1, "MaxRuntimeInSeconds": 3 });
-    let done = site.job(&["tune", &request(&site, "limited", &[(LIMITS, limit)])]);
-    assert_eq!(done.status, Some(3), "{done}");
-    assert_eq!(counters(&site.describe("limited")), [0, 0, 0, 1]);
+        json!({ "MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1, "MaxRuntimeInSeconds": 120 });
+    site.job(&["tune", "--detach", &request(&site, "limited", &[(LIMITS, limit)])]).must();
+    let _ = site.host().sh("pkill -KILL -f '[s]ession limited'");
+    site.until_left("limited");
+    let path = site.path("jobs/limited/status.json");
+    let mut status: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    status["CreationTime"] = json!(status["CreationTime"].as_f64().unwrap() - 121.0);
+    fs::write(&path, status.to_string()).unwrap();
+    assert_eq!(site.job(&["resume", "limited"]).status, Some(3));
+    assert_eq!(site.describe("limited")["HyperParameterTuningJobStatus"], "Stopped");
 
     // What is refused creates nothing.
     let huge = [("/TrainingJobDefinition/ResourceConfig/VolumeSizeInGB", json!(10_000_000))];
-    for (name, more, why) in [("huge", &huge[..], "ResourceConfig.VolumeSizeInGB: insufficient disk space")] {
-        let done = site.job(&["tune", &request(&site, name, more)]);
-        assert!(done.status == Some(2) && done.err.contains(why), "{done}");
-        assert!(!site.path("jobs/huge").exists());
-    }
+    let done = site.job(&["tune", &request(&site, "huge", &huge)]);
+    let why = "ResourceConfig.VolumeSizeInGB: insufficient disk space";
+    assert!(done.status == Some(2) && done.err.contains(why), "{done}");
+    assert!(!site.path("jobs/huge").exists());
 }
