@@ -118,7 +118,7 @@ impl Bundle {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
         let root = Inode::of(&path);
-        let root = root.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        let root = root.with_context(|| format!("cannot inspect the root {}", path.display()))?;
         Ok((path, root))
     }
 

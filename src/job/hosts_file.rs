@@ -102,7 +102,7 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     let shown = path.display();
     let options = OpenOptions::new().read(true).append(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).clone();
     let file = options.open(path).with_context(|| format!("cannot open {shown}"))?;
-    let meta = file.metadata().with_context(|| format!("cannot look at {shown}"))?;
+    let meta = file.metadata().with_context(|| format!("cannot inspect {shown}"))?;
     let inode = Inode::from(&meta);
     let hosts = Inode::of(Path::new(HOSTS)).ok();
     if !meta.is_file() || hosts == Some(inode) {

@@ -1,4 +1,4 @@
-//! Jobs belong to a tenant, and name servers are nobody's peers.
+//! Jobs belong to a tenant, and a name server is never a peer.
 //!
 //! A bridge on the host, containers with namespaces of their own on it, and on the same bridge a name server
 //! that answers for the internet.
@@ -148,7 +148,7 @@ impl Net {
     }
 }
 
-/// Containers run until they are deleted; the host's end would leave their records to nobody, which is no
+/// Containers run until they are deleted; the host's end would leave their records behind, which is no
 /// matter here.
 impl Drop for Net {
     fn drop(&mut self) {
@@ -163,7 +163,7 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
     for kind in Kind::RUNTIMES {
         let net = Net::new(kind);
         let mut findings = Findings::default();
-        // Bare, whoever is on the network reaches the page.
+        // Bare, every container on the network reaches the page.
         for (name, last) in [("open", 2), ("other", 3)] {
             net.plumb(name, last);
             let spec = net.spec(name, name, &[(JOB, "train")], "exec httpd -f -h /www");

@@ -34,7 +34,7 @@ fn pin(sealed: &Sealed) {
         .must();
 }
 
-/// A container that joins them, of CRI-O or of nobody known.
+/// A container that joins them, of CRI-O or of an unknown engine.
 fn join(sealed: &Sealed, of_crio: bool) -> impl FnOnce(&mut Value) {
     let ipc = sealed.host.at("ipc");
     move |config| {

@@ -174,7 +174,7 @@ fn an_open_udp_port_answers_and_speaks_to_nobody_first() {
     let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
     server.send_to(b"answer", from).unwrap();
     client.recv_from(&mut [0; 9]).unwrap();
-    // Its own port, its client's host, another port: nobody asked from there.
+    // Its own port, its client's host, another port: no connection was made from there.
     for to in ["10.88.0.2:11", "10.77.0.4:9", "10.77.0.1:53"] {
         assert_eq!(server.send_to(b"x", to).unwrap_err().kind(), ErrorKind::PermissionDenied, "{to}");
     }

@@ -152,7 +152,7 @@ fn the_hooks_read_the_state_that_they_are_given() {
     }
 }
 
-/// The sockets in the namespace are its own by then, and not somebody else's that the seal would block.
+/// The sockets in the namespace are its own by then, and not foreign ones, which the seal would block.
 #[test]
 fn a_second_start_is_the_runtimes_to_refuse_and_a_running_container_keeps_its_listeners() {
     for runtime in RUNTIMES {

@@ -1,4 +1,4 @@
-//! `start`: the process behind the pid file is the container's init and nobody else, or nothing runs.
+//! `start`: the process behind the pid file is the container's init and no other process, or nothing runs.
 
 use std::fs;
 
@@ -84,7 +84,7 @@ fn what_the_engine_plumbed_is_gone_before_the_runtime_is_called() {
 
 #[test]
 fn a_container_whose_start_failed_behind_the_seal_is_sealed_again() {
-    // What is no answer, and whoever cannot be asked, counts as not started.
+    // An invalid answer and a runtime that cannot be asked count as not started.
     for state in [r#"echo '{"status": "created"}'"#, "echo '{}'", "echo running", "exit 1"] {
         let (host, pid) = created();
         host.behave("exit 1");

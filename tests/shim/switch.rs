@@ -1,4 +1,4 @@
-//! Who asks for isolation: annotations, the settings, a flag; and that nobody can take it back.
+//! Who asks for isolation: annotations, the settings, a flag; and that it cannot be taken back.
 
 use serde_json::json;
 

@@ -63,7 +63,7 @@ impl Cases {
     fn answering(&self, answer: Answer) -> RuleContext {
         let mut context = self.context();
         let answers = self.rule().answers;
-        // The default is what nobody has to ask for.
+        // The default needs no setting.
         if answers[0] != answer && answers.contains(&answer) {
             context.policy.answers.insert(self.rule.to_owned(), answer);
         }
