@@ -73,6 +73,7 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
     Ok(Decision::Isolate(Policy {
         why,
         firewall: settings.firewall,
+        links: settings.links,
         credentials,
         families,
         openings,

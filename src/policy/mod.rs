@@ -21,7 +21,7 @@ pub use openings::{Ingress, Openings, Protocol};
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
-use crate::settings::{Answer, Credentials, Family, Firewall};
+use crate::settings::{Answer, Credentials, Family, Firewall, Links};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
 /// (`false`).
@@ -43,6 +43,8 @@ pub struct Policy {
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
+    /// What becomes of its network devices.
+    pub links: Links,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
     /// Socket families that the host allows besides the built-in ones.

@@ -36,6 +36,8 @@ pub struct Settings {
     pub refuse: Vec<Refusal>,
     /// What to do on a kernel without nf_tables.
     pub firewall: Firewall,
+    /// What becomes of the network devices of a container without openings.
+    pub links: Links,
     /// Whether a container that is not isolated may join namespaces of one that is.
     pub joiners: Consent,
     /// Whether an isolated container may be restored from a checkpoint.
@@ -88,6 +90,16 @@ pub enum Firewall {
     Required,
     /// Without nf_tables in the kernel the container starts with an empty namespace only, and the report says so.
     IfAvailable,
+}
+
+/// What becomes of the network devices that an engine plumbed into a container without openings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// They are taken down and lose their addresses. Devices that the kernel may bring up again are removed.
+    Down,
+    /// They are removed, for which the kernel needs some 20 ms.
+    Remove,
 }
 
 /// Whether something that no rule can check is let through.
@@ -174,6 +186,7 @@ impl Default for Settings {
             require: Vec::new(),
             refuse: Vec::new(),
             firewall: Firewall::Required,
+            links: Links::Down,
             joiners: Consent::Refuse,
             restore: Consent::Refuse,
             credentials: Credentials::default(),
@@ -249,6 +262,7 @@ mod tests {
             mode = "always"
             annotations = ["com.amazonaws.sagemaker.enable-network-isolation"]
             firewall = "if-available"
+            links = "remove"
             joiners = "allow"
             restore = "allow"
             [[require]]
@@ -285,7 +299,7 @@ mod tests {
         let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);
         assert_eq!(openings, [Some("8080/tcp"), Some("10.1.0.5"), Some("train-7")]);
         assert_eq!(settings.mode, Mode::Always);
-        assert_eq!(settings.firewall, Firewall::IfAvailable);
+        assert_eq!((settings.firewall, settings.links), (Firewall::IfAvailable, Links::Remove));
         assert_eq!((settings.joiners, settings.restore), (Consent::Allow, Consent::Allow));
         assert_eq!(settings.require[0].matches, "*/marketplace/*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
@@ -380,6 +394,7 @@ mod tests {
             "runtime = [\"\"]",
             "annotations = [\"\"]",
             "firewall = true",
+            "links = \"up\"",
             "joiners = true",
             "restore = \"strip\"",
             "[seccomp]\nfamilies = [64]",

@@ -106,6 +106,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         waived,
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
+        links: prepared.subject.policy.links,
         network: prepared.subject.network,
         confined: prepared.subject.host.confined,
         opened,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
-use oci_isolate::settings::{Answer, Credentials, Firewall};
+use oci_isolate::settings::{Answer, Credentials, Firewall, Links};
 use serde_json::Value;
 
 /// One rule's cases.
@@ -41,6 +41,7 @@ impl Cases {
         let policy = Policy {
             why: "test".into(),
             firewall: Firewall::Required,
+            links: Links::Down,
             credentials: Credentials::default(),
             families: Vec::new(),
             openings: Openings::default(),
