@@ -122,7 +122,10 @@ fn a_container_that_rewrites_its_name_names_itself_and_takes_no_other_name() {
 /// The container `one`, deleted and created again.
 fn recreated(net: &Net, spec: &Value) -> Finished {
     let (shim, root) = (shim(), net.bench.host.at(DOCKER));
-    let script = format!("{} --root {root} delete --force one; ip link del one; ip netns del one; true", shim.display());
+    let script = format!(
+        "{} --root {root} delete --force one; ip link del one; ip netns del one; true",
+        shim.display()
+    );
     net.bench.host.sh(&script).must();
     net.plumb("one", 2);
     net.start(&shim, DOCKER, "one", spec)
