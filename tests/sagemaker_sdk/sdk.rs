@@ -51,6 +51,8 @@ impl Sdk {
             ("serve.py", include_str!("serve.py")),
             ("v2.py", include_str!("v2.py")),
             ("v3.py", include_str!("v3.py")),
+            // SDK 3 wants one in the image.
+            ("pip3", "#!/bin/sh\nexec python3 -m pip \"$@\"\n"),
         ] {
             let path = host.write(&format!("programs/{name}"), text);
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -61,8 +63,8 @@ impl Sdk {
         import.env("DOCKER_HOST", docker.socket()).args(["import", "-", "python"]).stdin(image);
         say(&mut import).must();
         docker.must(&["create", "--name=make", "python", "true"]);
-        for program in ["train", "serve"] {
-            let file = host.at(&format!("programs/{program}.py"));
+        for (file, program) in [("train.py", "train"), ("serve.py", "serve"), ("pip3", "pip3")] {
+            let file = host.at(&format!("programs/{file}"));
             docker.must(&["cp", &file, &format!("make:/usr/local/bin/{program}")]);
         }
         docker.must(&["commit", "make", "job"]);

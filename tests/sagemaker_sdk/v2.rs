@@ -1,4 +1,6 @@
 //! SDK 2: `fit`, `deploy` and `predict` of unmodified code, with the lines that `isolatectl install` prints.
+//!
+//! The reports on stderr are those of docs/sagemaker-sdk.md.
 
 use serde_json::{Value, json};
 
@@ -79,6 +81,7 @@ fn local_mode(release: Release) {
     // The flag alone does nothing.
     sdk.configure(OPEN);
     let model = sdk.report("v2", &["fit", "1"], &[]);
+    eprintln!("without the runtime: {model}");
     findings.about("fit without the runtime", hosts(&model).iter().flat_map(open).collect());
     docker.background("neighbour", &["--runtime=bare", "--network=sagemaker-local"]);
     let model = sdk.report("v2", &["fit", "1"], &[("NEIGHBOUR", &address("neighbour"))]);
