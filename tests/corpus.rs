@@ -48,6 +48,7 @@ fn seeds_hold() {
     seeds("argv").iter().for_each(|seed| properties::argv(seed));
     seeds("settings").iter().for_each(|seed| properties::settings(seed));
     seeds("annotations").iter().for_each(|seed| properties::annotations(seed));
+    seeds("resourceconfig").iter().for_each(|seed| properties::resourceconfig(seed));
     seeds("netlink").iter().for_each(|seed| properties::netlink(seed));
     seeds("unlisted").iter().for_each(|seed| properties::unlisted(seed));
     seeds("config").iter().chain(&captured()).for_each(|seed| properties::config(seed));
@@ -112,6 +113,9 @@ proptest! {
         }
         for seed in seeds("annotations") {
             properties::annotations(&spoilt(&seed, at, length, byte));
+        }
+        for seed in seeds("resourceconfig") {
+            properties::resourceconfig(&spoilt(&seed, at, length, byte));
         }
         for seed in seeds("netlink") {
             properties::netlink(&spoilt(&seed, at, length, byte));

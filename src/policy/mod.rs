@@ -3,6 +3,7 @@
 
 mod annotations;
 mod decide;
+mod environment;
 mod job;
 mod misspelt;
 mod openings;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, check_bounds, default_openings, openings, peers};
 pub use decide::{Decision, decide};
+pub use environment::{reads_environment, requires_by_environment};
 pub use job::{Job, NAMESPACE};
 pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};

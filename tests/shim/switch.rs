@@ -113,6 +113,21 @@ fn what_the_settings_require_is_isolated_and_no_annotation_takes_it_back() {
 }
 
 #[test]
+fn what_the_settings_require_of_the_environment_is_isolated() {
+    let host = RecorderHost::new();
+    let mut config = annotated(SWITCH, json!("false"));
+    config["process"]["env"] = json!(["PATH=/bin", "TRAINING_JOB_NAME=mnist-7"]);
+    host.config(&config);
+    assert!(!is_isolated(&host), "not open without the setting");
+    host.settings("[[require]]\nenv = \"TRAINING_JOB_NAME\"\nmatches = \"*\"");
+    assert!(is_isolated(&host));
+    config["process"]["env"] = json!(["PATH=/bin"]);
+    host.config(&config);
+    assert!(!is_isolated(&host));
+    assert!(host.calls().is_empty());
+}
+
+#[test]
 fn what_the_settings_refuse_is_refused_with_their_reason() {
     let host = RecorderHost::new();
     host.settings(
