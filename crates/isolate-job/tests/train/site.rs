@@ -51,10 +51,19 @@ impl Site {
 
     /// With an engine that was started.
     pub(crate) fn new(engine: Engine) -> Self {
+        Self::with(engine, program())
+    }
+
+    /// With the product as it is.
+    pub(crate) fn real(engine: Engine) -> Self {
+        Self::with(engine, Path::new(env!("CARGO_BIN_EXE_isolate-job")))
+    }
+
+    fn with(engine: Engine, program: &Path) -> Self {
         let site = Self { engine };
         let host = site.host();
         fs::create_dir(host.dir().join("bin")).unwrap();
-        fs::copy(program(), host.dir().join("bin/isolate-job")).unwrap();
+        fs::copy(program, host.dir().join("bin/isolate-job")).unwrap();
         fs::copy(test_support::isolatectl(), host.dir().join("bin/isolatectl")).unwrap();
         fs::create_dir_all(host.dir().join("s3/data/train")).unwrap();
         fs::create_dir_all(host.dir().join("s3/results")).unwrap();
