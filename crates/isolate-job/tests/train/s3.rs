@@ -90,6 +90,22 @@ fn job(site: &Site) {
     assert_eq!(request("PUT", "/gone", "").0, 200);
     assert_eq!(site.job(&["resume", "kept"]).status, Some(0));
     assert_eq!(text("/gone/out/kept/output/model/weights"), "kept\n");
+
+    // A transfer does not outlive the process that has its credentials, whatever it waits for.
+    let rule = "INPUT -i lo -p tcp --dport 4566 -j DROP";
+    site.host().sh(&format!("iptables -I {rule}")).must();
+    site.detach_in("eu-west-1", &Asked { more: more("0", "NONE"), ..asked("orphaned", script) });
+    let transfers = || site.host().sh("pgrep -f '[s]tage in'").well();
+    assert!(
+        wait_for(Duration::from_secs(20), || transfers().then_some(())).is_some(),
+        "there is no transfer"
+    );
+    site.host().sh("pkill -KILL -f '[r]esume --session'").must();
+    site.until_left("orphaned");
+    assert!(!transfers(), "the transfer goes on");
+    site.host().sh(&format!("iptables -D {rule}")).must();
+    assert_eq!(site.job(&["resume", "orphaned"]).status, Some(0));
+    assert_eq!(text("/results/out/orphaned/output/model/weights"), "weights\n");
     drop(moto);
 }
 

@@ -167,8 +167,13 @@ impl Site {
     /// Starts a job in the background.
     #[track_caller]
     pub(crate) fn detach(&self, asked: &Asked) {
+        self.detach_in("us-east-1", asked);
+    }
+
+    #[track_caller]
+    pub(crate) fn detach_in(&self, region: &str, asked: &Asked) {
         let arn = self.job(&["train", "--detach", &self.request(asked)]).must();
-        assert_eq!(arn, format!("arn:aws:sagemaker:us-east-1:111122223333:training-job/{}", asked.name));
+        assert_eq!(arn, format!("arn:aws:sagemaker:{region}:111122223333:training-job/{}", asked.name));
     }
 
     pub(crate) fn describe(&self, name: &str) -> Value {
