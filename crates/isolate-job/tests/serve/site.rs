@@ -96,10 +96,23 @@ impl Site {
 
     /// Something that runs in the background, with its output in `NAME.log`.
     pub(crate) fn background(&self, name: &str, words: &[&str]) {
+        self.background_below(&[], name, words);
+    }
+
+    /// The listener with the capabilities of its unit.
+    pub(crate) fn listen_as_unit(&self) {
+        let unit = include_str!("../../../../dist/systemd/isolate-job.service");
+        let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+        let kept: Vec<_> = set.split(' ').map(|name| name.to_lowercase().replace("cap_", ",+")).collect();
+        let set = format!("--bounding-set=-all{}", kept.concat());
+        self.background_below(&["setpriv", "--no-new-privs", &set], "listen", &["listen"]);
+    }
+
+    fn background_below(&self, before: &[&str], name: &str, words: &[&str]) {
         let host = &self.docker.host;
         let log = File::create(self.path(&format!("{name}.log"))).unwrap();
         let mut command = self.docker.client("setsid");
-        command.envs(CANARIES).arg("--fork").arg(host.at("bin/isolate-job"));
+        command.envs(CANARIES).arg("--fork").args(before).arg(host.at("bin/isolate-job"));
         command.args(["--config", &host.at("job.toml")]).args(words);
         assert!(command.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap().success());
     }
