@@ -21,7 +21,7 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
         .collect();
     left.sort_unstable();
     assert_eq!(left, ["boston", "endless"]);
-    // Whoever called, and what was called; no secret.
+    // The caller's key and the operation, but no secret.
     let log = site.until_logged("listen", "DeleteEndpoint");
     assert!(
         log.contains("AKIATEST CreateTrainingJob 200")
