@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::cached;
 use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
 
@@ -188,12 +189,4 @@ impl Drop for Site {
             let _ = server.wait();
         }
     }
-}
-
-fn cached(name: &str, script: &str) -> PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = cache.unwrap_or_else(|| root.join(".cache")).join(name);
-    assert!(path.exists(), "{} is missing; run {script}", path.display());
-    path
 }
