@@ -119,3 +119,31 @@ fn what_cannot_be_served_is_an_error_and_leaves_no_container() {
     site.job(&["remove", "other"]).must();
     assert!(!site.path("jobs/other").exists());
 }
+
+/// A runtime that is taken for the shim and is not: the container is removed, and nothing is served.
+#[test]
+fn a_container_that_is_not_isolated_is_removed() {
+    let site = Site::new();
+    site.python(MODEL);
+    let host = &site.docker.host;
+    let fake = host.at("fake");
+    let mark = "oci-isolate is a shim before a runtime and is not one itself";
+    host.sh(&format!("cp /usr/sbin/runc {fake}; printf '%s' '{mark}' >>{fake}")).must();
+    let file = site.path("daemon.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["runtimes"]["fake"] = json!({ "path": fake });
+    fs::write(&file, config.to_string()).unwrap();
+    site.docker.restart();
+    site.settings("fake");
+    let request = site.model("open", &json!({}));
+    let done = site.job(&["deploy", &request]);
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(done.err.contains("the isolation of the container does not hold: "), "{done}");
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+    assert!(host.sh("exec 3<>/dev/tcp/127.0.0.1/8080").status != Some(0));
+    // The same model behind the shim.
+    site.settings("shim");
+    site.background("deploy", &["deploy", &request]);
+    site.until_logged("deploy", "is served on");
+    site.job(&["stop", "open"]).must();
+}
