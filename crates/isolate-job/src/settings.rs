@@ -22,7 +22,7 @@ pub struct Settings {
     pub isolation: Isolation,
     /// Most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
-    /// Bytes in each part of a large object, in MiB: `part-size = 16`.
+    /// Bytes in each part of a large object, in MiB: `part-size = 8`.
     pub part_size: u32,
     /// How Amazon S3 is reached.
     pub s3: S3,
@@ -125,7 +125,7 @@ impl Default for Settings {
             state: "/var/lib/oci-isolate/jobs".to_owned(),
             isolation: Isolation::Required,
             parallel: 32,
-            part_size: 16,
+            part_size: 8,
             s3: S3::default(),
             role: Role::default(),
             vpc: BTreeMap::new(),

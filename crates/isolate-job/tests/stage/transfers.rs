@@ -55,8 +55,8 @@ fn unpacked(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
 fn a_prefix_is_the_beginning_of_keys_and_a_large_object_comes_in_ranges() {
     let moto = shared();
     moto.bucket("prefixes");
-    // Three ranges of 5 MiB.
-    let large = noise((12 << 20) + 7);
+    // Three ranges.
+    let large = noise((22 << 20) + 7);
     moto.put("prefixes", "d/train/large", &large);
     moto.put("prefixes", "d/train-01/x y+z%20ü", b"name");
     moto.put("prefixes", "d/train-01/tab\tcontrol\u{1}", b"not XML");
