@@ -13,7 +13,7 @@ use std::io;
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
 use crate::s3::{Bucket, Connection, Session};
-use crate::tree::{Cause, Dir, Quota};
+use crate::tree::{self, Cause, Dir, Quota};
 
 pub use arguments::Arguments;
 use arguments::Job;
@@ -65,11 +65,20 @@ fn prepare(job: &Job) -> Result<(Connection<'_>, Quota), Failure> {
         network::enter(subnet).map_err(|why| internal(format!("subnet {name}: {why}")))?;
     }
     let volume = match job.volume {
-        Some(volume) => volume,
+        Some(volume) => volume.saturating_sub(used(job)?),
         None => free(job)?,
     };
     confine::confine(job).map_err(internal)?;
     Ok((Connection::open(&job.settings)?, Quota::new(volume)))
+}
+
+/// What earlier runs took of the volume. Results are on it already.
+fn used(job: &Job) -> Result<u64, Failure> {
+    if job.direction == Direction::Out {
+        return Ok(0);
+    }
+    let paths = job.steps.iter().filter_map(|step| step.directory.strip_prefix("/opt/ml/"));
+    Ok(tree::used(&Dir::open(&job.root)?, &paths.collect::<Vec<_>>())?)
 }
 
 /// What the disk has for a model.

@@ -8,6 +8,7 @@ mod quota;
 mod same;
 mod stage;
 mod unpack;
+mod used;
 mod walk;
 
 use std::{fmt, io};
@@ -17,6 +18,7 @@ pub use pack::{Packed, pack};
 pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
 pub use unpack::unpack;
+pub use used::used;
 pub use walk::{Entry, Kind, Skipped, walk};
 
 /// What went wrong, with a name.
