@@ -19,7 +19,7 @@ pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
 pub use unpack::unpack;
 pub use used::used;
-pub use walk::{Entry, Kind, Skipped, walk};
+pub use walk::{Entry, Kind, Skipped, Version, walk};
 
 /// What went wrong, with a name.
 #[derive(Debug)]

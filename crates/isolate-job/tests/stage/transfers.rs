@@ -217,6 +217,29 @@ fn checkpoints_come_back_where_they_were() {
     place.done(&["out", "--step", "checkpoints"]);
     assert_eq!(moto.keys("checkpoints"), ["c/epoch/1"]);
 
+    // With a record only what has changed is sent.
+    let record = place.directory.path().join("record");
+    let words = ["out", "--step", "checkpoints", "--record", record.to_str().unwrap()];
+    let sent = |place: &Place| match place.done(&words).lines.last().unwrap().event {
+        Event::Complete(amount) => amount.files,
+        _ => panic!(),
+    };
+    // What was written just now may be written again at the same time, as the file system tells it.
+    assert_eq!((sent(&place), sent(&place)), (1, 1));
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(2100));
+    settle();
+    assert_eq!((sent(&place), sent(&place)), (1, 0));
+    place.write("checkpoints/epoch/1", b"ONE");
+    place.write("checkpoints/epoch/2", b"two");
+    settle();
+    assert_eq!(sent(&place), 2);
+    assert_eq!(moto.get("checkpoints", "c/epoch/1").unwrap(), b"ONE");
+    place.write("checkpoints/epoch/1", b"one");
+    // One that was not written whole is an empty one.
+    fs::write(&record, "{\"epoch/1\":[").unwrap();
+    assert_eq!(sent(&place), 2);
+    place.refused(&["out", "--record", record.to_str().unwrap()], "--record: is for one step");
+
     let mut place = Place::new(place.request.clone(), moto.address);
     place.request["CheckpointConfig"]["LocalPath"] = json!("/srv/checkpoints");
     place.refused(&["in"], "--checkpoints: is missing");
