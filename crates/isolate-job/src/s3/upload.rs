@@ -19,7 +19,7 @@ use super::{Bucket, Error};
 const MOST_OF_PARTS: usize = 10_000;
 
 /// As many parts are in memory: one that is filled, and those that are sent.
-const IN_MEMORY: usize = 3;
+const IN_MEMORY: usize = 4;
 
 /// Until a part has arrived. A connection that stands still ends earlier (stalled-stream protection).
 const SENT: Duration = Duration::from_secs(900);

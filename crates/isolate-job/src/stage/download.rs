@@ -24,7 +24,7 @@ impl Transfer<'_> {
         let (parent, name) = self.place()?;
         let case = if parent.ignores_case()? { Case::Ignored } else { Case::Kept };
         let bucket = self.bucket(&step.uri.bucket, &step.accesses)?;
-        let stage = Stage::begin(parent, &name, self.quota)?;
+        let stage = Stage::begin(parent, &name, &self.ready.quota)?;
         let amount = match step.form {
             Form::Prefix(distribution) => {
                 let objects = bucket.list(&step.uri.key)?;

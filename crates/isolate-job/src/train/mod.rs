@@ -1,4 +1,4 @@
-//! A training job from its request to its end. [`accept`] refuses or creates it, [`attend`] is the process with the credentials, and
+//! A training job from its request to its end. [`accept()`] refuses or creates it, [`attend()`] is the process with the credentials, and
 //! [`supervise`] is the one that does everything else: download, containers, upload. Whatever is killed, the job's directory has what
 //! the next supervisor needs to continue.
 
