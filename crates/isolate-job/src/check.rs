@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Argv, Container, Engine, Network, of_model, of_training};
+use crate::engine::{Argv, Container, Network, of_model};
 use crate::plan::{
     Direction, Form, Grantee, Step, session_policy, steps_of_model, steps_of_training, steps_of_transform,
 };
 use crate::request::{Distribution, Document, Refusals, Refused, Request, source};
+use crate::settings::Settings;
 
 /// What a request would do.
 #[derive(Debug)]
@@ -24,10 +25,8 @@ pub struct Report {
 /// Where things would be.
 #[derive(Debug)]
 pub struct Host {
-    /// What starts containers.
-    pub engine: Engine,
-    /// The directory of jobs.
-    pub state: String,
+    /// The engine, the directory of jobs, the limits of containers.
+    pub settings: Settings,
 }
 
 /// Reads a request and says what it would do.
@@ -41,7 +40,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
             isolated(model.data.enable_network_isolation, "EnableNetworkIsolation")?;
             let role = model.data.execution_role_arn.as_deref().unwrap_or_default();
             let steps = steps_of_model(&model.data).map_err(no)?;
-            let container = of_model(&model.data, &host.state);
+            let container = of_model(&model.data, &host.settings.state);
             let mut report = Report::new("CreateModel", &model.data.model_name, &model.without_effect);
             report.steps = with_policies(steps, role)?;
             report.start(vec![container], host)?;
@@ -96,7 +95,7 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     let steps = steps_of_training(&job.data).map_err(no)?;
     let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
     report.steps = with_policies(steps, &job.data.role_arn)?;
-    report.start(of_training(&job.data, &host.state), host)?;
+    report.start(host.settings.containers(&job.data), host)?;
     report.subnets(job.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
     if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Manifest(_))) {
         report.notes.push(
@@ -167,16 +166,17 @@ impl Report {
             Some(Network::Job) => {
                 format!("the {} containers reach each other, and nothing else", containers.len())
             }
-            Some(Network::Serve) => {
+            Some(Network::Serve(_)) => {
                 "a port of 127.0.0.1 leads to port 8080 of the container; it reaches nothing".to_owned()
             }
             Some(Network::None) | None => "nothing: the container has no network".to_owned(),
         });
+        let engine = host.settings.engine();
         if containers.first().is_some_and(|container| container.network == Network::Job) {
-            self.starts.push(host.engine.create_network(&self.name));
+            self.starts.push(engine.create_network(&self.name, None));
         }
         for container in containers {
-            self.starts.push(container.create(&host.engine).map_err(no)?);
+            self.starts.push(container.create(&engine).map_err(no)?);
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! `job.toml` as data, with every default. An unknown key, a wrong type or an invalid value is an error that names the key.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Container, Engine, Kind, of_model, of_training};
+use crate::request::{Model, Refused, TrainingJob, VpcConfig};
 
 /// The settings, `/etc/oci-isolate/job.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -22,8 +24,10 @@ pub struct Settings {
     pub isolation: Isolation,
     /// Most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
-    /// Bytes in each part of a large object, in MiB: `part-size = 16`.
+    /// Bytes in each part of a large object, in MiB: `part-size = 8`.
     pub part_size: u32,
+    /// Seconds between uploads of checkpoints while the containers run.
+    pub checkpoint_interval: u32,
     /// How Amazon S3 is reached.
     pub s3: S3,
     /// With which role data is transferred.
@@ -32,6 +36,25 @@ pub struct Settings {
     pub vpc: BTreeMap<String, Subnet>,
     /// What an InstanceType is on this host.
     pub instances: BTreeMap<String, Instance>,
+    /// Where the API is answered.
+    pub listen: Listen,
+}
+
+/// Where the API is answered, and who may call it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listen {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// The file of access keys.
+    pub keys: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 5100));
+        Self { address, keys: "/etc/oci-isolate/keys.toml".to_owned() }
+    }
 }
 
 /// What starts containers.
@@ -125,11 +148,13 @@ impl Default for Settings {
             state: "/var/lib/oci-isolate/jobs".to_owned(),
             isolation: Isolation::Required,
             parallel: 32,
-            part_size: 16,
+            part_size: 8,
+            checkpoint_interval: 60,
             s3: S3::default(),
             role: Role::default(),
             vpc: BTreeMap::new(),
             instances: BTreeMap::new(),
+            listen: Listen::default(),
         }
     }
 }
@@ -155,6 +180,12 @@ impl Settings {
         if !(5..=512).contains(&settings.part_size) {
             return invalid("part-size", "is not a number of MiB from 5 to 512");
         }
+        if !(1..=86_400).contains(&settings.checkpoint_interval) {
+            return invalid("checkpoint-interval", "is not a number of seconds from 1 to 86400");
+        }
+        if !settings.listen.keys.starts_with('/') {
+            return invalid("listen.keys", "is not an absolute path");
+        }
         for (name, subnet) in &settings.vpc {
             if !subnet.netns.starts_with('/') {
                 return invalid(&format!("vpc.{name}.netns"), "is not an absolute path");
@@ -179,6 +210,49 @@ impl Settings {
         let program = self.engine_path.clone().unwrap_or_else(|| program.to_owned());
         Engine { kind, program, runtime: self.runtime.clone() }
     }
+
+    /// The containers of a training job, with the limits of its InstanceType.
+    #[must_use]
+    pub fn containers(&self, job: &TrainingJob) -> Vec<Container> {
+        let mut containers = of_training(job, &self.state);
+        for container in &mut containers {
+            self.limit(container, &job.resource_config.instance_type);
+        }
+        containers
+    }
+
+    /// The container that serves a model, with the limits of an InstanceType.
+    #[must_use]
+    pub fn container(&self, model: &Model, instance_type: Option<&str>) -> Container {
+        let mut container = of_model(model, &self.state);
+        self.limit(&mut container, instance_type.unwrap_or_default());
+        container
+    }
+
+    fn limit(&self, container: &mut Container, instance_type: &str) {
+        let limits = self.instances.get(instance_type);
+        container.cpus = limits.and_then(|limits| limits.cpus);
+        container.memory = limits.and_then(|limits| limits.memory_gib).map(bytes);
+        container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
+    }
+
+    /// The subnets of a request that have no table here.
+    #[must_use]
+    pub fn unknown_subnets(&self, vpc: Option<&VpcConfig>) -> Vec<Refused> {
+        let subnets = vpc.iter().flat_map(|config| config.subnets.iter().enumerate());
+        let unknown = subnets.filter(|(_, name)| !self.vpc.contains_key(*name));
+        let refused = |(index, name): (usize, &String)| Refused {
+            path: format!("VpcConfig.Subnets[{index}]"),
+            why: format!("{name} is not in the settings; add [vpc.{name}] with its network namespace"),
+        };
+        unknown.map(refused).collect()
+    }
+}
+
+/// Of GiB, which are above 0.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are rounded down")]
+fn bytes(gib: f64) -> u64 {
+    (gib * f64::from(1 << 30)) as u64
 }
 
 #[cfg(test)]
@@ -205,10 +279,13 @@ mod tests {
             ("paralel = 3", "unknown field `paralel`"),
             ("parallel = 0", "parallel: is not a number from 1 to 256"),
             ("part-size = 4", "part-size: is not a number of MiB"),
+            ("checkpoint-interval = 0", "checkpoint-interval: is not a number of seconds"),
             ("state = 'jobs'", "state: is not an absolute path"),
             ("[s3]\nend = 'x'", "unknown field `end`"),
             ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),
             ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
+            ("[listen]\naddress = 'localhost'", "invalid socket address"),
+            ("[listen]\nkeys = 'keys'", "listen.keys: is not an absolute path"),
             ("isolation = 'as-asked'", "unknown variant `as-asked`"),
         ] {
             let found = Settings::read(text).unwrap_err();

@@ -149,7 +149,7 @@ fn what_cannot_be_read_exits_with_1_and_what_is_no_command_line_with_2() {
         assert_eq!(output.status.code(), Some(1), "{file}");
         assert!(text(&output.stderr).starts_with(&format!("isolate-job: cannot read {file}: ")));
     }
-    for words in [&[][..], &["check"], &["train", "x.json"], &["check", "-", "--engine", "lxc"]] {
+    for words in [&[][..], &["check"], &["train"], &["resume"], &["check", "-", "--engine", "lxc"]] {
         assert_eq!(run(words).status.code(), Some(2), "{words:?}");
     }
 }
@@ -169,4 +169,30 @@ fn values_of_variables_are_nowhere() {
     }
     let document = document.replace("sesame-opens", "sesame-opens\\n");
     assert!(!refused(&document).contains("sesame"));
+}
+
+#[test]
+fn every_command_and_flag_is_in_the_manual_page() {
+    let page = include_str!("../../../docs/man/isolate-job.8.md");
+    let mut command = isolate_job::cli::command();
+    command.build();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let heading = format!("\n## {} ", verb.get_name());
+        let bare = format!("\n## {}\n", verb.get_name());
+        let start = page
+            .find(&heading)
+            .or_else(|| page.find(&bare))
+            .unwrap_or_else(|| panic!("no {}", verb.get_name()));
+        let section = page[start + 4..].split("\n# ").next().unwrap().split("\n## ").next().unwrap();
+        for argument in
+            verb.get_arguments().filter(|argument| !argument.is_hide_set() && !argument.is_global_set())
+        {
+            let Some(flag) =
+                argument.get_long().filter(|flag| !matches!(*flag, "config" | "help" | "version"))
+            else {
+                continue;
+            };
+            assert!(section.contains(&format!("**--{flag}**")), "--{flag} of {}: {section}", verb.get_name());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Parses the output of engine commands.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -52,6 +53,28 @@ pub fn exit_code(answer: &str) -> Result<i64, BadAnswer> {
     answer.trim().parse().map_err(|_| bad("an exit status", answer))
 }
 
+/// The program of the engine's runtime: what Docker's runtimes have under its name, or Podman's own.
+///
+/// # Errors
+/// Docker has none of that name, or something else was answered.
+pub fn runtime_path(engine: &Engine, answer: &str) -> Result<String, BadAnswer> {
+    #[derive(Deserialize)]
+    struct Runtime {
+        path: Option<String>,
+    }
+    let unknown = || {
+        let Engine { program, runtime, .. } = engine;
+        BadAnswer(format!("{program} knows no runtime {runtime:?}; `isolatectl install` registers the shim"))
+    };
+    let found = match engine.kind {
+        Kind::Docker => serde_json::from_str::<BTreeMap<String, Runtime>>(answer)
+            .map(|mut runtimes| runtimes.remove(&engine.runtime)),
+        Kind::Podman => serde_json::from_str::<Runtime>(answer).map(Some),
+    };
+    let found = found.map_err(|_| bad("a list of runtimes", answer))?;
+    found.and_then(|runtime| runtime.path).ok_or_else(unknown)
+}
+
 /// What `inspect` answers, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -62,6 +85,7 @@ pub struct Inspected {
     pub state: State,
     host_config: HostConfig,
     config: Config,
+    network_settings: NetworkSettings,
     /// Podman's place for the runtime.
     #[serde(rename = "OCIRuntime")]
     oci_runtime: Option<String>,
@@ -93,6 +117,20 @@ struct HostConfig {
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    /// By `8080/tcp`, while it runs.
+    ports: Option<BTreeMap<String, Option<Vec<Published>>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Published {
+    host_ip: String,
+    host_port: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Config {
     hostname: String,
     /// Podman's.
@@ -111,6 +149,15 @@ pub fn inspected(answer: &str) -> Result<Inspected, BadAnswer> {
 }
 
 impl Inspected {
+    /// Where port 8080 is published, while it runs.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        let published = self.network_settings.ports.as_ref()?.get("8080/tcp")?.as_ref()?.first()?;
+        // Podman writes an address that is any as nothing.
+        let host = if published.host_ip.is_empty() { "0.0.0.0" } else { &published.host_ip };
+        Some(SocketAddr::new(host.parse().ok()?, published.host_port.parse().ok()?))
+    }
+
     /// Checks that the container has the runtime, the annotations, the host name and the network that were requested. It is done before
     /// the container is started: another client may have created a container of this name, and an engine may ignore a flag.
     ///

@@ -1,5 +1,7 @@
 //! The `create` command line of an isolated container.
 
+use core::net::{Ipv4Addr, SocketAddr};
+
 use serde_json::json;
 
 use super::{Argv, Engine, Kind, LABEL};
@@ -29,6 +31,12 @@ pub struct Container {
     pub cpus: Option<f64>,
     /// How much memory, in bytes; all when not said.
     pub memory: Option<u64>,
+    /// The size of /dev/shm, in bytes; the engine's default when not said.
+    pub shm: Option<u64>,
+    /// Its address in the job's network.
+    pub address: Option<Ipv4Addr>,
+    /// The other containers of the job, which its /etc/hosts has before it starts.
+    pub peers: Vec<(String, Ipv4Addr)>,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout: u32,
 }
@@ -40,8 +48,8 @@ pub enum Network {
     None,
     /// The other containers of its job.
     Job,
-    /// Port 8080 is published on the host's loopback address.
-    Serve,
+    /// Port 8080 is published at an address of the host; port 0 is one that the engine chooses.
+    Serve(SocketAddr),
 }
 
 /// The name of a job's own network.
@@ -77,6 +85,9 @@ pub fn of_training(job: &TrainingJob, state: &str) -> Vec<Container> {
             network,
             cpus: None,
             memory: None,
+            shm: None,
+            address: None,
+            peers: Vec::new(),
             stop_timeout: 120,
         }
     };
@@ -96,9 +107,12 @@ pub fn of_model(model: &Model, state: &str) -> Container {
         arguments: vec!["serve".to_owned()],
         env_file: format!("{state}/{name}/environment"),
         mounts: vec![(format!("{state}/{name}/opt-ml"), "/opt/ml".to_owned())],
-        network: Network::Serve,
+        network: Network::Serve(SocketAddr::from(([127, 0, 0, 1], 0))),
         cpus: None,
         memory: None,
+        shm: None,
+        address: None,
+        peers: Vec::new(),
         stop_timeout: 30,
     }
 }
@@ -117,7 +131,7 @@ impl Container {
         match self.network {
             Network::None => {}
             Network::Job => annotations.push(("io.oci-isolate.job", self.job.clone())),
-            Network::Serve => annotations.push(("io.oci-isolate.ingress", "8080/tcp".to_owned())),
+            Network::Serve(_) => annotations.push(("io.oci-isolate.ingress", "8080/tcp".to_owned())),
         }
         annotations
     }
@@ -149,11 +163,19 @@ impl Container {
             match self.network {
                 Network::None => "none".to_owned(),
                 Network::Job => network(&self.job),
-                Network::Serve => "bridge".to_owned(),
+                Network::Serve(_) => "bridge".to_owned(),
             },
         );
-        if self.network == Network::Serve {
-            flag("publish", "127.0.0.1::8080".to_owned());
+        if let Some(address) = self.address {
+            flag("ip", address.to_string());
+        }
+        for (name, address) in &self.peers {
+            flag("add-host", format!("{name}:{address}"));
+        }
+        if let Network::Serve(address) = self.network {
+            let published = address.to_string();
+            let published = published.strip_suffix(":0").map_or(published.clone(), |host| format!("{host}:"));
+            flag("publish", format!("{published}:8080"));
         }
         // In a file: command lines are visible to other users.
         flag("env-file", whole(&self.env_file)?);
@@ -167,6 +189,13 @@ impl Container {
             flag("memory", memory.to_string());
             // No swap besides.
             flag("memory-swap", memory.to_string());
+        }
+        if let Some(size) = self.shm {
+            flag("shm-size", size.to_string());
+        }
+        if engine.kind == Kind::Podman {
+            // It passes the proxies of its own environment on otherwise.
+            flag("http-proxy", "false".to_owned());
         }
         // Whatever the engine's own is: `logs` has to have them.
         let driver = match engine.kind {

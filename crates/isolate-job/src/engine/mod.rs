@@ -3,10 +3,12 @@
 
 mod answer;
 mod container;
+mod network;
 mod version;
 
-pub use answer::{BadAnswer, Inspected, State, exit_code, id, ids, inspected};
+pub use answer::{BadAnswer, Inspected, State, exit_code, id, ids, inspected, runtime_path};
 pub use container::{Container, Network, of_model, of_training};
+pub use network::Subnet;
 pub use version::{Refused, accept};
 
 /// Whose program it is.
@@ -59,11 +61,33 @@ impl Engine {
         self.argv(["pull", "--quiet", image])
     }
 
-    /// Makes a job's own network, which leads nowhere.
+    /// Which runtimes it knows; the answer is read by [`runtime_path`].
     #[must_use]
-    pub fn create_network(&self, job: &str) -> Argv {
+    pub fn runtimes(&self) -> Argv {
+        match self.kind {
+            Kind::Docker => self.argv(["info", "--format", "{{json .Runtimes}}"]),
+            // With a runtime that it does not know it fails.
+            Kind::Podman => {
+                let runtime = format!("--runtime={}", self.runtime);
+                self.argv([&runtime, "info", "--format", "{{json .Host.OCIRuntime}}"])
+            }
+        }
+    }
+
+    /// Makes a job's own network, which leads nowhere. Only a network whose subnet was given takes addresses of containers.
+    #[must_use]
+    pub fn create_network(&self, job: &str, subnet: Option<&str>) -> Argv {
         let label = format!("{LABEL}={job}");
-        self.argv(["network", "create", "--internal", "--label", &label, &container::network(job)])
+        let mut argv = self.argv(["network", "create", "--internal", "--label", &label]);
+        argv.extend(subnet.map(|subnet| format!("--subnet={subnet}")));
+        argv.push(container::network(job));
+        argv
+    }
+
+    /// What it knows of that network; the answer is read by [`Subnet::read`].
+    #[must_use]
+    pub fn inspect_network(&self, job: &str) -> Argv {
+        self.argv(["network", "inspect", &container::network(job)])
     }
 
     /// Removes it.

@@ -81,6 +81,38 @@ fn one_container_has_no_network_and_is_told_to_train() {
 }
 
 #[test]
+fn a_container_has_its_address_its_peers_and_the_size_of_its_shared_memory() {
+    let container = Container {
+        shm: Some(1 << 20),
+        address: Some([10, 1, 0, 2].into()),
+        peers: vec![("algo-2".to_owned(), [10, 1, 0, 3].into())],
+        env_file: "/jobs/j/algo-1/environment".to_owned(),
+        ..recorded()
+    };
+    for engine in [docker(), podman()] {
+        let argv = container.create(&engine).unwrap();
+        for word in ["--ip=10.1.0.2", "--add-host=algo-2:10.1.0.3", "--shm-size=1048576"] {
+            assert!(argv.iter().any(|given| given == word), "{word}: {argv:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_runtime_is_known_to_the_engine_or_not() {
+    let docker_said = r#"{"runc":{"path":"runc"},"shim":{"path":"/usr/bin/oci-isolate","status":{"a":"b"}}}"#;
+    assert_eq!(runtime_path(&docker(), docker_said).unwrap(), "/usr/bin/oci-isolate");
+    let other = Engine { runtime: "other".to_owned(), ..docker() };
+    assert!(
+        runtime_path(&other, docker_said).unwrap_err().to_string().contains("knows no runtime \"other\"")
+    );
+    let podman_said = r#"{"name":"oci-isolate","path":"/usr/bin/oci-isolate","version":"runc"}"#;
+    assert_eq!(runtime_path(&podman(), podman_said).unwrap(), "/usr/bin/oci-isolate");
+    for said in ["", "[]", "{\"runtimes\": 7}"] {
+        assert!(runtime_path(&docker(), said).is_err(), "{said}");
+    }
+}
+
+#[test]
 fn a_model_is_served_on_the_hosts_loopback() {
     let Request::Model(model) = read(include_bytes!("../request/tests/model.json")).unwrap() else {
         panic!()
@@ -127,7 +159,17 @@ fn the_other_verbs_are_those_of_the_manual() {
         (engine.version(), "docker version --format {{json .}}"),
         (engine.has_image("a"), "docker image inspect --format {{.Id}} a"),
         (engine.pull("a"), "docker pull --quiet a"),
-        (engine.create_network("j"), "docker network create --internal --label oci-isolate.job=j isolate-j"),
+        (engine.runtimes(), "docker info --format {{json .Runtimes}}"),
+        (podman().runtimes(), "podman --runtime=oci-isolate info --format {{json .Host.OCIRuntime}}"),
+        (
+            engine.create_network("j", None),
+            "docker network create --internal --label oci-isolate.job=j isolate-j",
+        ),
+        (
+            engine.create_network("j", Some("10.1.0.0/24")),
+            "docker network create --internal --label oci-isolate.job=j --subnet=10.1.0.0/24 isolate-j",
+        ),
+        (engine.inspect_network("j"), "docker network inspect isolate-j"),
         (engine.remove_network("j"), "docker network rm isolate-j"),
         (engine.start("c"), "docker start c"),
         (engine.logs("c"), "docker logs --follow c"),
@@ -178,6 +220,9 @@ fn recorded() -> Container {
         network: Network::None,
         cpus: None,
         memory: None,
+        shm: None,
+        address: None,
+        peers: Vec::new(),
         stop_timeout: 120,
     }
 }
@@ -199,7 +244,7 @@ fn what_engines_made_is_what_was_asked_for() {
         // And what was not made so is noticed, each by its name.
         let runc = Engine { runtime: "runc".to_owned(), ..engine.clone() };
         assert!(found.is(&recorded(), &runc).unwrap_err().contains("has the runtime"));
-        let served = Container { network: Network::Serve, ..recorded() };
+        let served = Container { network: Network::Serve(([127, 0, 0, 1], 0).into()), ..recorded() };
         assert!(
             found
                 .is(&served, &engine)

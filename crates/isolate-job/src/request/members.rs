@@ -1,6 +1,8 @@
 //! Every member of the requests is on exactly one of three lists: supported, without effect, or refused with a reason. A test
 //! counts them against botocore's model.
 
+mod serving;
+
 /// What is done with a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -17,8 +19,13 @@ pub(super) struct Lists {
     pub(super) refused: &'static [(&'static str, &'static str)],
 }
 
+/// The lists of every structure.
+pub(super) fn lists() -> impl Iterator<Item = &'static Lists> {
+    LISTS.iter().chain(serving::LISTS)
+}
+
 pub(super) fn verdict(structure: &str, member: &str) -> Verdict {
-    let Some(lists) = LISTS.iter().find(|lists| lists.name == structure) else {
+    let Some(lists) = lists().find(|lists| lists.name == structure) else {
         return Verdict::Refused("this version does not know it");
     };
     let of =
@@ -45,6 +52,7 @@ pub(super) fn needed(structure: &str) -> &'static [&'static str] {
         "CreateHyperParameterTuningJobRequest" => &["TrainingJobDefinition"],
         "HyperParameterTuningJobConfig" => &["HyperParameterTuningJobObjective"],
         "HyperParameterTrainingJobDefinition" => &["ResourceConfig"],
+        "ProductionVariant" => &["ModelName", "InitialInstanceCount"],
         _ => &[],
     }
 }

@@ -109,6 +109,22 @@ pub fn read_training(text: &[u8]) -> Result<Document<TrainingJob>, Refusals> {
     training(parse(text)?)
 }
 
+/// Reads CreateModel.
+///
+/// # Errors
+/// Every reason why it cannot be carried out.
+pub fn read_model(text: &[u8]) -> Result<Document<Model>, Refusals> {
+    model(parse(text)?)
+}
+
+/// Reads the request of any other operation as the type that it is carried out from.
+///
+/// # Errors
+/// Every reason why it cannot be carried out.
+pub fn read_as<T: DeserializeOwned>(operation: &str, text: &[u8]) -> Result<Document<T>, Refusals> {
+    typed(operation, parse(text)?, |_| Vec::new())
+}
+
 fn training(json: Json) -> Result<Document<TrainingJob>, Refusals> {
     typed("CreateTrainingJob", json, TrainingJob::refused)
 }

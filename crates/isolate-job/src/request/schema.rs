@@ -18,7 +18,7 @@ static SCHEMA: LazyLock<Schema> =
 #[serde(deny_unknown_fields)]
 pub(super) struct Schema {
     pub(super) source: String,
-    /// `CreateTrainingJob` and the type of its request; `DescribeTrainingJob` and the type of its answer.
+    /// `CreateTrainingJob.request` and `CreateTrainingJob.answer`, and their types.
     pub(super) operations: BTreeMap<String, String>,
     pub(super) shapes: BTreeMap<String, Shape>,
 }
@@ -83,7 +83,7 @@ const MOST: usize = 20;
 /// Looks at the request of an operation: each member is of its type and on one of the three lists.
 pub(super) fn request(operation: &str, value: &Json) -> Found {
     let mut walk = Walk { found: Found::default(), is_taken: true };
-    walk.value(&schema().operations[operation], value, &At::ROOT);
+    walk.value(&schema().operations[&format!("{operation}.request")], value, &At::ROOT);
     walk.found
 }
 
@@ -91,7 +91,8 @@ pub(super) fn request(operation: &str, value: &Json) -> Found {
 #[cfg(test)]
 pub(crate) fn answer(operation: &str, text: &str) -> Vec<Refused> {
     let mut walk = Walk { found: Found::default(), is_taken: false };
-    walk.value(&schema().operations[operation], &serde_json::from_str(text).expect("JSON"), &At::ROOT);
+    let name = &schema().operations[&format!("{operation}.answer")];
+    walk.value(name, &serde_json::from_str(text).expect("JSON"), &At::ROOT);
     walk.found.refused
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::members::{LISTS, Verdict, needed, verdict};
+use super::members::{LISTS, Verdict, lists, needed, verdict};
 use super::schema::{Kind, regex, schema};
 use super::*;
 
@@ -49,7 +49,10 @@ fn assert_refused(text: &str, pointer: &str, to: Value, expected: &str) {
 /// Structures of the requests, as far as they are taken.
 fn reached() -> BTreeSet<&'static str> {
     let mut reached = BTreeSet::new();
-    let requests = schema().operations.iter().filter(|(operation, _)| operation.starts_with("Create"));
+    // What Describe is asked of other kinds of jobs is not read yet.
+    let others = ["DescribeHyperParameterTuningJob.request", "DescribeTransformJob.request"];
+    let is_read = |name: &str| name.ends_with(".request") && !others.contains(&name);
+    let requests = schema().operations.iter().filter(|(name, _)| is_read(name));
     let mut next: Vec<&str> = requests.map(|(_, shape)| shape.as_str()).collect();
     while let Some(name) = next.pop() {
         let shape = &schema().shapes[name];
@@ -67,7 +70,7 @@ fn every_member_is_on_exactly_one_list() {
     let mut complaints = Vec::new();
     let (mut taken, mut without_effect, mut refused) = (0, 0, 0);
     for name in reached() {
-        let Some(lists) = LISTS.iter().find(|lists| lists.name == name) else {
+        let Some(lists) = lists().find(|lists| lists.name == name) else {
             complaints.push(format!("{name} has no lists"));
             continue;
         };
@@ -89,14 +92,13 @@ fn every_member_is_on_exactly_one_list() {
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert_eq!(taken + without_effect + refused, all);
     let reached: Vec<_> = reached().into_iter().collect();
-    let strangers: Vec<_> =
-        LISTS.iter().map(|lists| lists.name).filter(|name| !reached.contains(name)).collect();
+    let strangers: Vec<_> = lists().map(|lists| lists.name).filter(|name| !reached.contains(name)).collect();
     assert!(strangers.is_empty(), "{strangers:?} are reached by no member that is taken");
 }
 
 #[test]
 fn what_is_needed_is_taken() {
-    for lists in LISTS {
+    for lists in lists() {
         for member in needed(lists.name) {
             assert_eq!(verdict(lists.name, member), Verdict::Taken, "{}.{member}", lists.name);
         }

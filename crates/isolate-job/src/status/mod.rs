@@ -1,6 +1,7 @@
 //! States of jobs and models, serialised as the `Describe` operations answer them; timestamps are seconds since 1970, as on the
 //! wire. An invalid transition is an error, and text from containers is bounded.
 
+mod deployment;
 mod model;
 mod reason;
 mod training;
@@ -10,6 +11,7 @@ mod tuning;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use deployment::{Deployment, EndpointStatus};
 pub use model::ModelStatus;
 pub use reason::{Container, Reason};
 pub use training::{Artifacts, JobStatus, MetricData, Secondary, TrainingStatus, Transition};
@@ -96,8 +98,9 @@ fn echo(given: &Map<String, Value>, members: &[&str]) -> Map<String, Value> {
         .collect()
 }
 
-/// An Amazon resource name.
-fn arn(scope: &Scope, kind: &str, name: &str) -> String {
+/// An Amazon resource name: of a `training-job`, a `model`, an `endpoint-config`, an `endpoint`.
+#[must_use]
+pub fn arn(scope: &Scope, kind: &str, name: &str) -> String {
     // Names in ARNs of SageMaker are lower case.
     let Scope { partition, region, account } = scope;
     format!("arn:{partition}:sagemaker:{region}:{account}:{kind}/{}", name.to_lowercase())
@@ -115,6 +118,12 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The account, partition and region of another resource.
+    #[must_use]
+    pub fn of_arn(arn: &str) -> Self {
+        Self::of_role(arn, arn.split(':').nth(3).unwrap_or_default())
+    }
+
     /// The account and partition of a role, in a region.
     #[must_use]
     pub fn of_role(role: &str, region: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -115,6 +115,23 @@ impl Dir {
         Ok(names)
     }
 
+    /// The beginning of a regular file beneath, at most so many bytes; `None` if there is none: it is missing, or a link, a FIFO,
+    /// a device.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read(&self, path: &str, most: u64) -> Result<Option<Vec<u8>>, Error> {
+        let seen = match self.look(path) {
+            Ok(seen) if seen.kind() == FileType::RegularFile => seen,
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
+            Err(errno) => return Err(Error::of(path)(errno)),
+        };
+        let mut bytes = Vec::new();
+        let read = seen.read().and_then(|file| file.take(most).read_to_end(&mut bytes));
+        read.map_err(|error| Error::system(path, error))?;
+        Ok(Some(bytes))
+    }
+
     /// Removes what is beneath and everything in it. It need not be there.
     ///
     /// # Errors
@@ -187,8 +204,13 @@ impl Dir {
     }
 
     /// Renames what is directly in this directory to a name directly in another; nothing is replaced.
-    pub(super) fn rename(&self, from: &str, to: &Self, name: &str) -> Result<(), Errno> {
-        rustix::fs::renameat_with(&self.0, from, &to.0, name, RenameFlags::NOREPLACE)
+    pub(super) fn rename(
+        &self,
+        from: impl AsRef<OsStr>,
+        to: &Self,
+        name: impl AsRef<OsStr>,
+    ) -> Result<(), Errno> {
+        rustix::fs::renameat_with(&self.0, from.as_ref(), &to.0, name.as_ref(), RenameFlags::NOREPLACE)
     }
 
     pub(super) fn descriptor(&self) -> &OwnedFd {

@@ -3,20 +3,25 @@
 
 mod content;
 mod dir;
+mod merge;
 mod pack;
 mod quota;
+mod same;
 mod stage;
 mod unpack;
+mod used;
 mod walk;
 
 use std::{fmt, io};
 
 pub use dir::Dir;
+pub use merge::merge;
 pub use pack::{Packed, pack};
 pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
 pub use unpack::unpack;
-pub use walk::{Entry, Kind, Skipped, walk};
+pub use used::used;
+pub use walk::{Entry, Kind, Skipped, Version, walk};
 
 /// What went wrong, with a name.
 #[derive(Debug)]
@@ -39,7 +44,8 @@ pub enum Cause {
 }
 
 impl Error {
-    fn refused(name: &str, why: impl Into<String>) -> Self {
+    /// Something that the data's owner has to change.
+    pub(crate) fn refused(name: &str, why: impl Into<String>) -> Self {
         Self { name: name.to_owned(), cause: Cause::Refused(why.into()) }
     }
 
@@ -47,7 +53,8 @@ impl Error {
         move |errno| Self::system(name, errno.into())
     }
 
-    fn system(name: &str, error: io::Error) -> Self {
+    /// The system's error, about this file.
+    pub(crate) fn system(name: &str, error: io::Error) -> Self {
         // The quota speaks through writers as an error of the system, and so does a disk.
         let cause = match error.kind() {
             io::ErrorKind::QuotaExceeded => Cause::Full,

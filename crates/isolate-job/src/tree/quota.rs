@@ -32,6 +32,15 @@ impl Quota {
         taken.map(drop).map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }
 
+    /// Whether so many bytes are left. Nothing is taken.
+    pub(super) fn has(&self, bytes: u64) -> io::Result<()> {
+        if bytes <= self.0.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
+        }
+    }
+
     /// Gives back what was taken for content that is gone.
     pub(super) fn give_back(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::dir::split;
+use super::same::same;
 use super::{Dir, Error, Quota};
 
 /// A directory to be.
@@ -61,6 +62,14 @@ impl<'q> Stage<'q> {
         })
     }
 
+    /// Whether there is room for so many bytes, before the first is written.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn fits(&self, bytes: u64) -> Result<(), Error> {
+        self.quota.has(bytes).map_err(|error| Error::system("", error))
+    }
+
     /// A directory, with those above it.
     ///
     /// # Errors
@@ -84,7 +93,8 @@ impl<'q> Stage<'q> {
         super::unpack(archive, &self.files, self.quota)
     }
 
-    /// It is whole: written to the disk, and under its name, where nothing but an empty directory was.
+    /// It is whole: written to the disk, and under its name, where nothing but an empty directory was, or the same: an earlier attempt that
+    /// ended after this.
     ///
     /// # Errors
     /// There is something under its name, or the system's.
@@ -95,20 +105,29 @@ impl<'q> Stage<'q> {
         // A directory replaces an empty one, in one step.
         let from = format!("{partial}/files");
         let parent = self.parent.descriptor();
-        rustix::fs::renameat(parent, from.as_str(), parent, self.name.as_str()).map_err(
-            |errno| match errno {
-                Errno::NOTEMPTY | Errno::EXIST => {
-                    Error::refused(&self.name, "already exists and is not empty")
-                }
-                errno => error(errno),
-            },
-        )?;
+        match rustix::fs::renameat(parent, from.as_str(), parent, self.name.as_str()) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) if same(&self.files, &self.parent.sub(&self.name)?)? => {}
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                return Err(Error::refused(
+                    &self.name,
+                    "already exists and is not empty, and has other files; remove it",
+                ));
+            }
+            done => done.map_err(&error)?,
+        }
         self.parent.remove(&partial)
     }
 }
 
+impl Drop for Stage<'_> {
+    /// What was not published is given up; what cannot be removed now is removed by the next attempt.
+    fn drop(&mut self) {
+        let _ = self.parent.remove(partial(&self.name));
+    }
+}
+
 /// The name until it is whole. No channel can have it: names of channels have no tilde.
-fn partial(name: &str) -> String {
+pub(super) fn partial(name: &str) -> String {
     format!("{name}~partial")
 }
 

@@ -546,6 +546,27 @@ fn what_is_there_already_is_not_replaced() {
 }
 
 #[test]
+fn the_same_again_is_complete_and_a_failure_leaves_nothing() {
+    let (place, dir) = beneath();
+    let quota = Quota::new(PLENTY);
+    let staged = |content: &[u8]| {
+        let stage = Stage::begin(dir.sub(".").unwrap(), "train", &quota).unwrap();
+        let file = stage.file("a/b", content.len() as u64).unwrap();
+        file.write_at(content, 0).unwrap();
+        file.finish().unwrap();
+        stage
+    };
+    staged(b"one").publish().unwrap();
+    staged(b"one").publish().unwrap();
+    assert!(staged(b"three").publish().is_err());
+    drop(staged(b"four"));
+    let names: Vec<_> =
+        fs::read_dir(place.path().join("in")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["train"]);
+    assert_eq!(fs::read(place.path().join("in/train/a/b")).unwrap(), b"one");
+}
+
+#[test]
 fn no_path_of_a_staged_file_leads_out() {
     let (place, dir) = beneath();
     let quota = Quota::new(PLENTY);

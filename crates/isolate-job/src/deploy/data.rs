@@ -1,0 +1,87 @@
+//! The transfer of a model's data, by `isolate-job stage in` with the environment of this process.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::flags;
+use super::stop::Stop;
+use crate::client::one_line;
+use crate::plan::steps_of_model;
+use crate::progress::{Event, Fault, Line};
+use crate::request::read_model;
+use crate::store::Job;
+
+/// How the transfer ended.
+pub(super) enum Transferred {
+    Complete,
+    Stopped,
+    /// A FailureReason.
+    Failed(String),
+}
+
+/// How often it is looked whether the model is to be stopped.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The most bytes of its error output.
+const MOST: u64 = 64 << 10;
+
+pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Result<Transferred> {
+    let document = read_model(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
+    if steps_of_model(&document.data).map_err(anyhow::Error::msg)?.is_empty() {
+        return Ok(Transferred::Complete);
+    }
+    let stop = Stop::new(job)?;
+    let mut command = Command::new(program);
+    command.args(flags(config)).args(["--json", "stage", "in", "--attended"]);
+    command.arg("--request").arg(job.path("request.json")).arg("--root").arg(job.path("opt-ml"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let lines =
+        thread::spawn(move || failed(stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines())));
+    let errors = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.map(|stderr| stderr.take(MOST).read_to_end(&mut bytes));
+        one_line(&String::from_utf8_lossy(&bytes))
+    });
+    let status = loop {
+        if stop.is_requested() {
+            let _ = child.kill();
+            child.wait().context("cannot wait for the transfer")?;
+            return Ok(Transferred::Stopped);
+        }
+        if let Some(status) = child.try_wait().context("cannot wait for the transfer")? {
+            break status;
+        }
+        thread::sleep(TICK);
+    };
+    let failure = lines.join().unwrap_or_default();
+    let error = errors.join().unwrap_or_default();
+    Ok(match failure {
+        None if status.success() => Transferred::Complete,
+        Some(failure) => Transferred::Failed(failure),
+        None => Transferred::Failed(format!("InternalServerError: Data download failed: {status}: {error}")),
+    })
+}
+
+/// Why a step failed, of what a transfer reports.
+fn failed(lines: impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
+    let lines = lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Line>(&line).ok());
+    // To its end: a transfer whose pipe is full waits.
+    let failures = lines.filter_map(|line| match line.event {
+        Event::Failed(failure) => {
+            let party = match failure.fault {
+                Fault::Client => "ClientError",
+                Fault::Internal => "InternalServerError",
+            };
+            Some(format!("{party}: Data download failed: {}: {}", line.step, failure.message))
+        }
+        _ => None,
+    });
+    failures.last()
+}

@@ -1,0 +1,168 @@
+//! From a model's data to a container that serves it, until it is stopped. This process never had credentials in its environment. A container
+//! whose isolation does not hold is removed, and the model is not served.
+
+use core::net::SocketAddr;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::health::is_healthy;
+use super::stop::Stop;
+use super::{Options, container, fail};
+use crate::client::{self, DEADLINE};
+use crate::engine::{Container, Engine, Inspected, exit_code, ids, inspected};
+use crate::settings::Settings;
+use crate::status::{Deployment, Exit};
+use crate::store::Job;
+use crate::train::{now, verify};
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(200);
+
+/// More than a container may run.
+const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+struct Served<'s> {
+    job: &'s Job,
+    engine: Engine,
+    container: Container,
+    stop: Stop,
+    /// What the engine answers when the container has ended.
+    ended: Receiver<Result<String, client::Failed>>,
+}
+
+/// Serves a model whose data is here. `ready` is told its address. Stdin is the lock of the model's directory.
+///
+/// # Errors
+/// What cannot be kept in the status. A model that cannot be served is an answer.
+pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(SocketAddr)) -> Result<Exit> {
+    if !job.is_supervised()? {
+        bail!("{} is not being deployed; run `isolate-job deploy`", job.name);
+    }
+    let (tell, ended) = channel();
+    let engine = settings.engine();
+    let served = Served {
+        job,
+        container: container(job, settings, options)?,
+        stop: Stop::new(job)?,
+        ended,
+        engine: engine.clone(),
+    };
+    let wait = served.engine.wait(&served.container.name());
+    let done = served.start().and_then(|found| {
+        thread::spawn(move || tell.send(client::run(&wait, YEARS)));
+        served.run(&found, options.startup(), ready)
+    });
+    let cleared = clear(&job.name, &engine);
+    match done.and(cleared) {
+        Ok(()) => {
+            job.clone().remove()?;
+            Ok(Exit::Completed)
+        }
+        Err(why) => {
+            fail(job, &format!("{why:#}"))?;
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Removes what is left of a model that is not served any more.
+///
+/// # Errors
+/// The engine's, or the system's.
+pub fn remove(job: Job, settings: &Settings) -> Result<()> {
+    clear(&job.name, &settings.engine())?;
+    job.remove()
+}
+
+/// Removes its containers.
+fn clear(name: &str, engine: &Engine) -> Result<()> {
+    for id in ids(&client::run(&engine.list(name), DEADLINE)?)? {
+        client::run(&engine.remove(&id), DEADLINE)?;
+    }
+    Ok(())
+}
+
+impl Served<'_> {
+    /// A container that runs, and is isolated.
+    fn start(&self) -> Result<Inspected> {
+        let name = self.container.name();
+        clear(&self.job.name, &self.engine)?;
+        client::run(&self.container.create(&self.engine).map_err(anyhow::Error::msg)?, DEADLINE)?;
+        // Before any of its code can run.
+        self.inspect()?.is(&self.container, &self.engine).map_err(anyhow::Error::msg)?;
+        client::run(&self.engine.start(&name), DEADLINE)?;
+        self.log()?;
+        let found = self.inspect()?;
+        if let Err(why) = verify(&found.id) {
+            let state = self.inspect()?.state;
+            if state.status == "running" {
+                bail!("the isolation of the container does not hold: {why}");
+            }
+            bail!("the container ended with status {}", state.exit_code);
+        }
+        Ok(found)
+    }
+
+    fn inspect(&self) -> Result<Inspected> {
+        Ok(inspected(&client::run(&self.engine.inspect(&self.container.name()), DEADLINE)?)?)
+    }
+
+    /// All that the container writes goes into its log.
+    fn log(&self) -> Result<()> {
+        let path = self.job.log("model");
+        let cannot = || format!("cannot write {}", path.display());
+        let file =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&path).with_context(cannot)?;
+        let mut command = client::command(&self.engine.logs(&self.container.name()));
+        command.stdout(file.try_clone().with_context(cannot)?).stderr(file);
+        let mut child = command.spawn().context("cannot follow the log of the container")?;
+        thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    fn run(&self, found: &Inspected, startup: Duration, ready: impl Fn(SocketAddr)) -> Result<()> {
+        let address = found.address().context("the engine did not publish port 8080 of the container")?;
+        let until = Instant::now() + startup;
+        while !is_healthy(address) {
+            if Instant::now() > until {
+                let seconds = startup.as_secs();
+                bail!(
+                    "the container did not pass the health check: GET /ping was not answered with 200 within {seconds} s"
+                );
+            }
+            if self.is_over()? {
+                return self.end();
+            }
+        }
+        let mut status: Deployment = self.job.status()?;
+        status.in_service(address, now());
+        self.job.set_status(&status)?;
+        ready(address);
+        while !self.is_over()? {}
+        status.deleting(now());
+        self.job.set_status(&status)?;
+        self.end()
+    }
+
+    /// Whether it is to be stopped; waits a moment.
+    fn is_over(&self) -> Result<bool> {
+        match self.ended.recv_timeout(TICK) {
+            Ok(answer) => bail!("the container ended with status {}", exit_code(&answer?)?),
+            Err(RecvTimeoutError::Disconnected) => bail!("the container's end is not known"),
+            Err(RecvTimeoutError::Timeout) => Ok(self.stop.is_requested()),
+        }
+    }
+
+    /// SIGTERM, and SIGKILL after 30 s.
+    fn end(&self) -> Result<()> {
+        let seconds = self.container.stop_timeout;
+        let deadline = DEADLINE + Duration::from_secs(seconds.into());
+        client::run(&self.engine.stop(&self.container.name(), seconds), deadline)?;
+        Ok(())
+    }
+}

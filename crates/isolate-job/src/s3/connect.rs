@@ -1,0 +1,149 @@
+//! Who asks, and how Amazon S3 is reached: the base identity by the SDK's default chain, and for each step a session of the
+//! job's role that is limited to the step's objects. The SDK renews a session before it expires.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    Builder, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
+};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use tokio::runtime::Runtime;
+
+use super::{Bucket, Error};
+use crate::settings::{Addressing, Settings};
+
+/// The host's network, and the base identity.
+pub struct Connection<'s> {
+    runtime: Runtime,
+    base: SdkConfig,
+    settings: &'s Settings,
+}
+
+impl fmt::Debug for Connection<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("Connection")
+    }
+}
+
+/// The session of a step.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// The role.
+    pub role: &'a str,
+    /// The job's name.
+    pub name: &'a str,
+    /// What the session is limited to.
+    pub policy: String,
+}
+
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+
+/// Until the answer begins.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
+
+/// As often is a request sent.
+pub(super) const ATTEMPTS: u32 = 6;
+
+/// Threads that read and write sockets; files are written by the caller's.
+const THREADS: usize = 2;
+
+impl<'s> Connection<'s> {
+    /// Finds out region and base identity. Nothing is asked of Amazon S3 yet.
+    ///
+    /// # Errors
+    /// There is no region, or the CA bundle cannot be read.
+    pub fn open(settings: &'s Settings) -> Result<Self, Error> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(THREADS).enable_all().build();
+        let runtime = runtime.map_err(|error| Error::internal("cannot start", error))?;
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client(settings)?)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            // Downloads have a time limit of their own (fetch.rs).
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled().upload_enabled(true).download_enabled(false).build(),
+            )
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(region) = &settings.s3.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let mut base = runtime.block_on(loader.load());
+        if base.region().is_none() {
+            if settings.s3.endpoint.is_none() && base.endpoint_url().is_none() {
+                return Err(Error::internal(
+                    "no AWS region",
+                    "set AWS_REGION, or region in [s3] of the settings",
+                ));
+            }
+            base = base.into_builder().region(Region::from_static("us-east-1")).build();
+        }
+        Ok(Self { runtime, base, settings })
+    }
+
+    /// A bucket, as the session reaches it; as the base identity, if roles are not assumed.
+    #[must_use]
+    pub fn bucket(&self, name: &str, session: Session) -> Bucket {
+        let settings = self.settings;
+        let mut config = Builder::from(&self.base);
+        config.set_force_path_style(Some(settings.s3.addressing == Addressing::Path));
+        if let Some(endpoint) = &settings.s3.endpoint {
+            config.set_endpoint_url(Some(endpoint.clone()));
+        }
+        if settings.role.assume {
+            config.set_credentials_provider(Some(self.assume(session)));
+        }
+        Bucket {
+            client: Client::from_conf(config.build()),
+            runtime: self.runtime.handle().clone(),
+            name: name.to_owned(),
+            parallel: settings.parallel as usize,
+            part_size: (settings.part_size as usize) << 20,
+        }
+    }
+
+    fn assume(&self, session: Session) -> SharedCredentialsProvider {
+        let mut base = self.base.clone();
+        if let Some(endpoint) = &self.settings.role.endpoint {
+            base = base.into_builder().endpoint_url(endpoint).build();
+        }
+        let mut provider = AssumeRoleProvider::builder(session.role)
+            .configure(&base)
+            .session_name(session_name(session.name))
+            .policy(session.policy);
+        if let Some(id) = &self.settings.role.external_id {
+            provider = provider.external_id(id);
+        }
+        SharedCredentialsProvider::new(self.runtime.block_on(provider.build()))
+    }
+}
+
+/// STS takes names from two characters.
+fn session_name(job: &str) -> String {
+    if job.len() < 2 { format!("job-{job}") } else { job.to_owned() }
+}
+
+fn http_client(settings: &Settings) -> Result<SharedHttpClient, Error> {
+    let mut trust = TrustStore::default();
+    if let Some(path) = &settings.s3.ca_bundle {
+        let bundle = fs::read(path)
+            .map_err(|error| Error::internal(&format!("cannot read ca-bundle {path}"), error))?;
+        trust = TrustStore::empty().with_pem_certificate(bundle);
+    }
+    let tls = TlsContext::builder().with_trust_store(trust).build();
+    let tls = tls.map_err(|error| Error::internal("cannot use ca-bundle", error))?;
+    Ok(aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build_https())
+}

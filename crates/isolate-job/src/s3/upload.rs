@@ -1,0 +1,319 @@
+//! Objects that are written: with one request, or in parts if they are large. An object appears when it is complete, and not
+//! otherwise. What waits to be sent is bounded.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::connect::CONNECT;
+use super::{Bucket, Error};
+
+/// As many parts has an object at most.
+const MOST_OF_PARTS: usize = 10_000;
+
+/// As many parts are in memory: one that is filled, and those that are sent.
+const IN_MEMORY: usize = 4;
+
+/// Until a part has arrived. A connection that stands still ends earlier (stalled-stream protection).
+const SENT: Duration = Duration::from_secs(900);
+
+/// A buffer grows from here.
+const FIRST: usize = 1 << 20;
+
+/// Objects that are sent, several at a time.
+#[derive(Debug)]
+pub struct Uploads {
+    bucket: Bucket,
+    kms: Option<String>,
+    /// KiB.
+    memory: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    tasks: JoinSet<Result<(), Error>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Bucket {
+    /// Nothing is sent yet. `kms` is the key with which objects are encrypted.
+    #[must_use]
+    pub fn uploads(&self, kms: Option<&str>) -> Uploads {
+        Uploads {
+            bucket: self.clone(),
+            kms: kms.map(str::to_owned),
+            memory: Arc::new(Semaphore::new(self.in_memory())),
+            requests: Arc::new(Semaphore::new(self.parallel)),
+            tasks: JoinSet::new(),
+            failed: Arc::default(),
+        }
+    }
+
+    /// How much of uploads is in memory, in KiB.
+    fn in_memory(&self) -> usize {
+        IN_MEMORY * (self.part_size >> 10)
+    }
+}
+
+impl Uploads {
+    /// An object of exactly so many bytes, to be written.
+    pub fn file(&mut self, key: String, size: u64) -> Upload<'_> {
+        let part = self.part(size);
+        Upload { uploads: self, key, left: size, part, buffer: Buffer::default(), multipart: None }
+    }
+
+    /// An object of about so many bytes, to be written.
+    pub fn stream(&mut self, key: String, about: u64) -> Upload<'_> {
+        let part = self.part(about);
+        Upload { uploads: self, key, left: u64::MAX, part, buffer: Buffer::default(), multipart: None }
+    }
+
+    /// The size of an object's parts, of which there are not too many.
+    fn part(&self, about: u64) -> usize {
+        let part = usize::try_from(about.div_ceil(MOST_OF_PARTS as u64 * 9 / 10)).unwrap_or(usize::MAX);
+        part.max(self.bucket.part_size)
+    }
+
+    /// Waits until all objects are there.
+    ///
+    /// # Errors
+    /// The first error; then the objects that it concerns are not there.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let runtime = self.bucket.runtime.clone();
+        runtime.block_on(async {
+            let mut first = Ok(());
+            while let Some(done) = self.tasks.join_next().await {
+                first = first.and(flat(done));
+            }
+            first
+        })
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = Result<(), Error>> + Send + 'static) {
+        let failed = Arc::clone(&self.failed);
+        let task = async move { task.await.inspect_err(|_| failed.store(true, Ordering::Relaxed)) };
+        self.tasks.spawn_on(task, &self.bucket.runtime);
+    }
+}
+
+fn flat<T>(done: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
+    done.unwrap_or_else(|error| Err(Error::internal("upload", error)))
+}
+
+/// Content that waits, and its share of the memory.
+#[derive(Debug, Default)]
+struct Buffer {
+    content: Vec<u8>,
+    most: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// An object that is being written.
+#[derive(Debug)]
+pub struct Upload<'u> {
+    uploads: &'u mut Uploads,
+    key: String,
+    /// Bytes that are expected.
+    left: u64,
+    /// The size of its parts.
+    part: usize,
+    buffer: Buffer,
+    multipart: Option<Multipart>,
+}
+
+#[derive(Debug)]
+struct Multipart {
+    id: String,
+    parts: Vec<JoinHandle<Result<CompletedPart, Error>>>,
+}
+
+impl Upload<'_> {
+    /// The content is whole; the object appears soon. [`Uploads::finish`] has its error, if there is one.
+    ///
+    /// # Errors
+    /// The service's.
+    pub fn finish(mut self) -> Result<(), Error> {
+        if self.multipart.is_some() {
+            self.ship()?;
+        }
+        let content = std::mem::take(&mut self.buffer);
+        let (bucket, key) = (self.uploads.bucket.clone(), self.key.clone());
+        let (kms, requests) = (self.uploads.kms.clone(), Arc::clone(&self.uploads.requests));
+        match self.multipart.take() {
+            None => self.uploads.spawn(async move {
+                let _turn = requests.acquire().await;
+                let done = bucket.put(&key, content.content, kms.as_deref()).await;
+                drop(content.permit);
+                done
+            }),
+            Some(multipart) => self.uploads.spawn(multipart.complete(bucket, key)),
+        }
+        Ok(())
+    }
+
+    /// Sends what waits as a part.
+    fn ship(&mut self) -> Result<(), Error> {
+        let (bucket, key) = (self.uploads.bucket.clone(), self.key.clone());
+        if self.multipart.is_none() {
+            let id = bucket.runtime.block_on(bucket.begin(&key, self.uploads.kms.as_deref()))?;
+            self.multipart = Some(Multipart { id, parts: Vec::new() });
+        }
+        let Some(multipart) = &mut self.multipart else { return Ok(()) };
+        if multipart.parts.len() == MOST_OF_PARTS {
+            let why = format!("has more than {MOST_OF_PARTS} parts; set a larger part-size");
+            return Err(Error::internal(&bucket.uri(&key), why));
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        let (id, number) = (multipart.id.clone(), multipart.parts.len() + 1);
+        let requests = Arc::clone(&self.uploads.requests);
+        let failed = Arc::clone(&self.uploads.failed);
+        multipart.parts.push(self.uploads.bucket.runtime.spawn(async move {
+            let _turn = requests.acquire().await;
+            let done = bucket.part(&key, &id, number, buffer.content).await;
+            drop(buffer.permit);
+            done.inspect_err(|_| failed.store(true, Ordering::Relaxed))
+        }));
+        Ok(())
+    }
+
+    /// A new buffer, when there is memory for it.
+    fn begin_buffer(&mut self) {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.part);
+        let all = self.uploads.bucket.in_memory();
+        let kib = u32::try_from(most.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.uploads.memory).acquire_many_owned(kib);
+        let permit = self.uploads.bucket.runtime.block_on(memory).ok();
+        self.buffer = Buffer { content: Vec::with_capacity(most.min(FIRST)), most, permit };
+    }
+}
+
+impl Write for Upload<'_> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        // The reason is with the task that failed.
+        if self.uploads.failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the upload has failed"));
+        }
+        if self.buffer.content.len() == self.buffer.most {
+            if !self.buffer.content.is_empty()
+                && let Err(error) = self.ship()
+            {
+                let text = error.to_string();
+                self.uploads.spawn(async { Err(error) });
+                return Err(io::Error::other(text));
+            }
+            self.begin_buffer();
+        }
+        let count = content.len().min(self.buffer.most - self.buffer.content.len());
+        self.buffer.content.extend_from_slice(&content[..count]);
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Upload<'_> {
+    /// What is not complete is given up. The reason is an error that is reported already.
+    fn drop(&mut self) {
+        if let Some(multipart) = self.multipart.take() {
+            multipart.parts.iter().for_each(JoinHandle::abort);
+            let (bucket, key) = (self.uploads.bucket.clone(), self.key.clone());
+            self.uploads.spawn(async move {
+                // A part that has failed is the reason, and its error is reported.
+                let mut reason = Ok(());
+                for part in multipart.parts {
+                    if let Ok(done) = part.await {
+                        reason = reason.and(done.map(drop));
+                    }
+                }
+                bucket.abort(&key, &multipart.id).await;
+                reason
+            });
+        }
+    }
+}
+
+/// The answer begins when all of a part has arrived, or when the service has put the parts together.
+fn patient() -> aws_sdk_s3::config::Builder {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(SENT).build();
+    aws_sdk_s3::config::Builder::default().timeout_config(timeouts)
+}
+
+impl Multipart {
+    async fn complete(self, bucket: Bucket, key: String) -> Result<(), Error> {
+        let mut parts = Ok(Vec::with_capacity(self.parts.len()));
+        for part in self.parts {
+            let part = flat(part.await);
+            parts = parts.and_then(|mut parts| {
+                parts.push(part?);
+                Ok(parts)
+            });
+        }
+        let done = match parts {
+            Ok(parts) => bucket.complete(&key, &self.id, parts).await,
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            bucket.abort(&key, &self.id).await;
+        }
+        done
+    }
+}
+
+impl Bucket {
+    async fn put(&self, key: &str, content: Vec<u8>, kms: Option<&str>) -> Result<(), Error> {
+        let request = self.client.put_object().bucket(&self.name).key(key);
+        let request = request.set_server_side_encryption(kms.map(|_| ServerSideEncryption::AwsKms));
+        let request = request.set_ssekms_key_id(kms.map(str::to_owned)).body(ByteStream::from(content));
+        request
+            .customize()
+            .config_override(patient())
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| Error::of(&self.uri(key), &error))
+    }
+
+    async fn begin(&self, key: &str, kms: Option<&str>) -> Result<String, Error> {
+        let request = self.client.create_multipart_upload().bucket(&self.name).key(key);
+        let request = request.set_server_side_encryption(kms.map(|_| ServerSideEncryption::AwsKms));
+        let request = request.set_ssekms_key_id(kms.map(str::to_owned));
+        let begun = request.send().await.map_err(|error| Error::of(&self.uri(key), &error))?;
+        begun.upload_id.ok_or_else(|| Error::internal(&self.uri(key), "the service gives no upload id"))
+    }
+
+    async fn part(
+        &self,
+        key: &str,
+        id: &str,
+        number: usize,
+        content: Vec<u8>,
+    ) -> Result<CompletedPart, Error> {
+        let number = i32::try_from(number).map_err(|error| Error::internal(&self.uri(key), error))?;
+        let request = self.client.upload_part().bucket(&self.name).key(key).upload_id(id).part_number(number);
+        let request = request.body(ByteStream::from(content)).customize().config_override(patient());
+        let sent = request.send().await;
+        let sent = sent.map_err(|error| Error::of(&self.uri(key), &error))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
+    }
+
+    async fn complete(&self, key: &str, id: &str, parts: Vec<CompletedPart>) -> Result<(), Error> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let request = self.client.complete_multipart_upload().bucket(&self.name).key(key).upload_id(id);
+        let request = request.multipart_upload(parts).customize().config_override(patient());
+        let done = request.send().await;
+        done.map(drop).map_err(|error| Error::of(&self.uri(key), &error))
+    }
+
+    /// If it fails, too, the bucket's rule for incomplete uploads removes the parts.
+    async fn abort(&self, key: &str, id: &str) {
+        let request = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(id);
+        let _ = request.send().await;
+    }
+}

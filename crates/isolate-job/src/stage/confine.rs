@@ -1,0 +1,66 @@
+//! What the process gives up before it reads a credential: it cannot be inspected or dumped, gains no privileges, and writes nowhere but
+//! below the directories of its container. Threads and credential processes inherit all of it but the first.
+
+use std::path::Path;
+
+use landlock::{
+    ABI, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    path_beneath_rules,
+};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
+};
+
+use super::Job;
+use crate::plan::Direction;
+
+/// Gives it up.
+///
+/// # Errors
+/// The system's. A kernel without Landlock is an error, too.
+pub(super) fn confine(job: &Job) -> Result<(), String> {
+    let of = |what: &'static str| move |errno: rustix::io::Errno| format!("cannot {what}: {errno}");
+    // /proc/PID is root's now, and there is no core dump, not even through a pipe.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(of("become undumpable"))?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(of("forbid core dumps"))?;
+    set_no_new_privs(true).map_err(of("forbid new privileges"))?;
+    write_only_below(job).map_err(|error| {
+        format!("cannot restrict writes: {error}; Linux 5.19 with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock) is needed")
+    })?;
+    let current = capabilities(None).map_err(of("read capabilities"))?;
+    let kept = current.permitted & needed(job.direction);
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    clear_ambient_capability_set().map_err(of("drop capabilities"))?;
+    set_capabilities(None, sets).map_err(of("drop capabilities"))
+}
+
+/// Directories may belong to the container's user: staging writes there, and results are read whatever their permissions.
+fn needed(direction: Direction) -> CapabilitySet {
+    match direction {
+        Direction::In => CapabilitySet::DAC_OVERRIDE,
+        Direction::Out => CapabilitySet::DAC_READ_SEARCH,
+    }
+}
+
+fn write_only_below(job: &Job) -> Result<(), RulesetError> {
+    // The second version, since a staged directory is renamed out of its temporary one.
+    let write = AccessFs::from_write(ABI::V2);
+    // A directory appears by its name in the one above.
+    let checkpoints = job.checkpoints.as_deref().and_then(|directory| directory.canonicalize().ok());
+    let above = checkpoints.as_deref().and_then(Path::parent);
+    let directories = above.into_iter().chain([job.root.as_path()]);
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(write)?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::Truncate)?
+        .create()?
+        .add_rules(path_beneath_rules(directories, write | AccessFs::Truncate))?
+        // Credential processes write to it.
+        .add_rules(path_beneath_rules(["/dev/null"], AccessFs::WriteFile | AccessFs::Truncate))?
+        .restrict_self()
+        .map(drop)
+}

@@ -1,0 +1,95 @@
+//! A directory of jobs on a real file system.
+
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(directory.path().join("jobs"));
+    (directory, store)
+}
+
+#[test]
+fn a_job_is_created_once_and_only_its_owner_can_read_it() {
+    let (_directory, store) = store();
+    assert!(store.list().unwrap().is_empty());
+    let job = store.create("a", b"{}", &json!({ "n": 1 })).unwrap();
+    let NotCreated::InUse(why) = store.create("a", b"other", &json!({})).unwrap_err() else { panic!() };
+    assert!(why.starts_with("ResourceInUse: a exists in "), "{why}");
+    assert_eq!(job.request().unwrap(), b"{}");
+    assert_eq!(job.status::<Value>().unwrap(), json!({ "n": 1 }));
+    for (path, mode) in [("", 0o700), ("request.json", 0o600), ("status.json", 0o600), ("log", 0o700)] {
+        assert_eq!(fs::metadata(job.path(path)).unwrap().mode() & 0o777, mode, "{path}");
+    }
+    store.create("b", b"{}", &json!({})).unwrap();
+    let names: Vec<_> = store.list().unwrap().into_iter().map(|job| job.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    store.job("a").unwrap().remove().unwrap();
+    for name in ["a", "", "..", ".b", "b/../b", "c"] {
+        assert!(store.job(name).unwrap_err().to_string().starts_with("there is no job "), "{name}");
+    }
+}
+
+#[test]
+fn a_job_has_one_supervisor_at_a_time() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    assert!(!job.is_supervised().unwrap());
+    let lock = job.lock().unwrap();
+    assert!(job.is_supervised().unwrap());
+    assert!(job.lock().unwrap_err().to_string().contains("is supervised by another process"));
+    drop(lock);
+    assert!(!job.is_supervised().unwrap());
+}
+
+#[test]
+fn a_failure_file_is_a_regular_file_and_its_beginning_is_enough() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap(), None);
+    let output = job.path("algo-1/opt-ml/output");
+    fs::create_dir_all(&output).unwrap();
+    let file = output.join("failure");
+    assert_eq!(job.failure_file("algo-1").unwrap(), None);
+    fs::write(&file, "no such column").unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap().unwrap(), b"no such column");
+
+    // A file of a GiB, which is not read to its end.
+    fs::File::create(&file).unwrap().set_len(1 << 30).unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap().unwrap().len(), 4096);
+
+    let secret = job.path("request.json");
+    fs::remove_file(&file).unwrap();
+    symlink(&secret, &file).unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap(), None);
+    fs::remove_file(&file).unwrap();
+    rustix::fs::mknodat(CWD, &file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap(), None);
+    // And a directory above that leads elsewhere.
+    fs::remove_dir_all(&output).unwrap();
+    fs::create_dir(job.path("elsewhere")).unwrap();
+    fs::write(job.path("elsewhere/failure"), "secret").unwrap();
+    symlink(job.path("elsewhere"), &output).unwrap();
+    assert_eq!(job.failure_file("algo-1").unwrap(), None);
+}
+
+#[test]
+fn data_is_removed_and_the_rest_stays() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    fs::create_dir_all(job.path("algo-1/opt-ml/model")).unwrap();
+    symlink("/etc", job.path("algo-1/opt-ml/model/link")).unwrap();
+    job.remove_data(&["algo-1".to_owned(), "algo-2".to_owned()]).unwrap();
+    assert!(
+        !job.path("algo-1").exists()
+            && job.path("request.json").exists()
+            && Path::new("/etc/passwd").exists()
+    );
+    let outcome = Outcome { end: End::Completed, uploaded: false };
+    assert_eq!(job.outcome().unwrap(), None);
+    job.set_outcome(&outcome).unwrap();
+    assert_eq!(job.outcome().unwrap(), Some(outcome));
+}

@@ -1,0 +1,160 @@
+//! Whether a training job can be run here. Everything that can be refused is refused before the job is created, and before its data
+//! is transferred.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::fs::statvfs;
+
+use super::{isolation, now};
+use crate::check::{self, Host};
+use crate::client::{self, DEADLINE};
+use crate::engine;
+use crate::request::{Document, Refusals, Refused, Request, TrainingJob, read};
+use crate::settings::Settings;
+use crate::status::{Scope, TrainingStatus};
+use crate::store::{Job, NotCreated, Store};
+
+/// Why a job is not accepted.
+pub enum NotAccepted {
+    /// Members of the request.
+    Request(Refusals),
+    /// The host cannot run it.
+    Host(String),
+    /// Something went wrong.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NotAccepted {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Refusals> for NotAccepted {
+    fn from(refusals: Refusals) -> Self {
+        Self::Request(refusals)
+    }
+}
+
+/// An image may be large.
+const PULL: Duration = Duration::from_secs(3600);
+
+/// The largest program that is searched, in bytes.
+const LARGEST_PROGRAM: u64 = 512 << 20;
+
+/// Contained in every build of the shim and in no runtime (`src/runtime/is_shim.rs`).
+const MARK: &[u8] = b"oci-isolate is a shim before a runtime and is not one itself";
+
+/// Accepts a request: the job is created. `region` is for its ARN.
+///
+/// # Errors
+/// Why the job is refused; nothing was created.
+pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, NotAccepted> {
+    let document = training(text, settings)?;
+    let name = &document.data.training_job_name;
+    let store = Store::new(&settings.state);
+    if store.job(name).is_ok() {
+        return Err(in_use(name, settings));
+    }
+    volume(&document.data, &store)?;
+    let image = &document.data.algorithm_specification.training_image;
+    host(image, "AlgorithmSpecification.TrainingImage", settings)?;
+    let status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
+    store.create(name, text, &status).map_err(|error| match error {
+        NotCreated::InUse(_) => in_use(name, settings),
+        NotCreated::Failed(error) => NotAccepted::Failed(error),
+    })
+}
+
+pub(crate) fn in_use(name: &str, settings: &Settings) -> NotAccepted {
+    let why = "choose another name, or remove it with `isolate-job remove";
+    NotAccepted::Host(format!("ResourceInUse: {name} exists in {}; {why} {name}`", settings.state))
+}
+
+fn training(text: &[u8], settings: &Settings) -> Result<Document<TrainingJob>, NotAccepted> {
+    check::check(text, &Host { settings: settings.clone() })?;
+    let Request::Training(document) = read(text)? else {
+        let why = "is not a training job; give the document of create-training-job".to_owned();
+        return Err(Refusals::from(Refused { path: String::new(), why }).into());
+    };
+    let unknown = settings.unknown_subnets(document.data.vpc_config.as_ref());
+    if unknown.is_empty() { Ok(document) } else { Err(Refusals(unknown).into()) }
+}
+
+/// Whether the file system has as much space as the job may use.
+fn volume(job: &TrainingJob, store: &Store) -> Result<(), NotAccepted> {
+    let directory = store.make()?;
+    let free = statvfs(directory).with_context(|| format!("cannot inspect {}", directory.display()))?;
+    let free = free.f_bavail.saturating_mul(free.f_frsize) >> 30;
+    let resources = &job.resource_config;
+    let needed = u64::from(resources.volume_size_in_gb) * u64::from(resources.instance_count);
+    if free < needed {
+        return Err(NotAccepted::Host(format!(
+            "ResourceConfig.VolumeSizeInGB: insufficient disk space: {} has {free} GiB free for {needed}; free some, or give less",
+            directory.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the host can run isolated containers of an image: root, the verifier, the engine's version, its runtime, the image itself.
+pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
+    if !rustix::process::geteuid().is_root() {
+        let why = "needs root: containers write files of other users, and their isolation is verified from the host";
+        return Err(NotAccepted::Host(why.to_owned()));
+    }
+    isolation::verifier().map_err(NotAccepted::Host)?;
+    let no = |error: client::Failed| NotAccepted::Host(error.to_string());
+    let engine = settings.engine();
+    let version = match client::run(&engine.version(), DEADLINE) {
+        // Without a daemon, the client prints its own version and fails.
+        Err(error) => return Err(no(error)),
+        Ok(answer) => answer,
+    };
+    engine::accept(engine.kind, &version).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let answer = client::run(&engine.runtimes(), DEADLINE).map_err(no)?;
+    let path =
+        engine::runtime_path(&engine, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    match is_shim(Path::new(&path)) {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err(NotAccepted::Host(format!(
+                "the engine's runtime {:?} is {path}, which is not oci-isolate; set runtime to the name that `isolatectl install` \
+                 registered",
+                engine.runtime
+            )));
+        }
+        Err(error) => return Err(NotAccepted::Host(format!("cannot read the runtime {path}: {error}"))),
+    }
+    if client::run(&engine.has_image(image), DEADLINE).is_err() {
+        client::run(&engine.pull(image), PULL)
+            .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
+    }
+    Ok(())
+}
+
+fn is_shim(path: &Path) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_PROGRAM).read_to_end(&mut bytes)?;
+    Ok(bytes.windows(MARK.len()).any(|window| window == MARK))
+}
+
+/// The settings file, or the defaults if there is none at the default place.
+///
+/// # Errors
+/// It cannot be read, or has an invalid key.
+pub fn settings(path: Option<&Path>) -> Result<Settings, NotAccepted> {
+    let file = path.map_or_else(|| PathBuf::from(crate::settings::PATH), Path::to_owned);
+    let text = match fs::read_to_string(&file) {
+        Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => {
+            text.map_err(|error| NotAccepted::Host(format!("cannot read {}: {error}", file.display())))?
+        }
+    };
+    Settings::read(&text)
+        .map_err(|error| NotAccepted::Host(format!("{}: {}", file.display(), client::one_line(&error))))
+}

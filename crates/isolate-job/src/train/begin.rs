@@ -1,0 +1,115 @@
+//! From an accepted job to created containers: directories and documents, the download, the network. It can begin again at any
+//! point: no program of the job has run.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::transfer::Transferred;
+use super::{Problem, Supervisor};
+use crate::engine::Network;
+use crate::plan::{self, Direction, documents};
+use crate::stager::Transfer;
+use crate::status::Secondary;
+use crate::store::{End, Outcome};
+
+/// The directories below /opt/ml that a program finds. The toolkits upload by themselves if `output/intermediate` is missing.
+const DIRECTORIES: [&str; 6] =
+    ["input/config", "input/data", "model", "output/data", "output/intermediate", "code"];
+
+impl Supervisor {
+    pub(super) fn begin(&mut self) -> Result<(), Problem> {
+        self.clear()?;
+        self.prepare()?;
+        let steps: Vec<_> =
+            self.steps.iter().filter(|step| step.direction == Direction::In).cloned().collect();
+        if !steps.is_empty() && self.status.secondary_status == Secondary::Starting {
+            self.to(Secondary::Downloading, "Downloading input data")?;
+        }
+        for host in self.hosts() {
+            for step in &steps {
+                let transfer = Transfer { is_in: true, host: host.clone(), step: step.name.clone() };
+                match self.transfer(&transfer)? {
+                    Transferred::Complete => {}
+                    Transferred::Client(why) => {
+                        return Err(Problem::Client(format!("Data download failed: {}: {why}", step.name)));
+                    }
+                    Transferred::Internal(why) => {
+                        return Err(Problem::Internal(format!("Data download failed: {}: {why}", step.name)));
+                    }
+                    Transferred::Stopped => return Ok(self.stop_before_start()?),
+                }
+            }
+        }
+        if self.job.is_stop_requested() {
+            return Ok(self.stop_before_start()?);
+        }
+        self.open_checkpoints()?;
+        self.connect()?;
+        self.create()?;
+        Ok(self.to(Secondary::Training, "Training is in progress")?)
+    }
+
+    /// There is nothing to upload.
+    fn stop_before_start(&mut self) -> Result<()> {
+        self.job.set_outcome(&Outcome { end: End::Stopped, uploaded: true })?;
+        self.to(Secondary::Stopping, "Stopping before the containers were started")
+    }
+
+    /// Where a container's checkpoints are on the host.
+    fn checkpoints(&self, host: &str) -> Option<PathBuf> {
+        let path = self.document.data.checkpoint_config.as_ref()?.local_path();
+        let directory = self.directory(host);
+        Some(match path.strip_prefix("/opt/ml/") {
+            Some(below) => directory.join("opt-ml").join(below),
+            None => directory.join("checkpoints"),
+        })
+    }
+
+    /// A directory that was downloaded can be written to by its owner only.
+    fn open_checkpoints(&self) -> Result<()> {
+        for host in self.hosts() {
+            if let Some(path) = self.checkpoints(&host) {
+                make(&self.directory(&host), &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directories of the containers, their documents and their environment.
+    fn prepare(&self) -> Result<()> {
+        let job = &self.document.data;
+        let environment = plan::environment(job, &self.status.training_job_arn);
+        for container in &self.containers {
+            let host = &container.hostname;
+            let directory = self.directory(host);
+            let opt_ml = directory.join("opt-ml");
+            let mut all: Vec<_> = DIRECTORIES.iter().map(|name| opt_ml.join(name)).collect();
+            all.extend(self.checkpoints(host));
+            for path in all {
+                make(&directory, &path)?;
+            }
+            let interface = if container.network == Network::Job { "eth0" } else { "lo" };
+            let described = plan::Host { name: host.clone(), interface: interface.to_owned() };
+            for (name, document) in documents(job, &described) {
+                let path = opt_ml.join("input/config").join(name);
+                fs::write(&path, document.to_string())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            self.job.replace(&format!("{host}/environment"), environment.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory below another, with all between. The program may run as any user; the job's own directory keeps others out.
+fn make(above: &Path, path: &Path) -> Result<()> {
+    let cannot = || format!("cannot create {}", path.display());
+    fs::create_dir_all(path).with_context(cannot)?;
+    for one in path.ancestors().take_while(|one| *one != above) {
+        fs::set_permissions(one, Permissions::from_mode(0o777)).with_context(cannot)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The engine, as a job uses it: a command that fails is the job's failure if the engine answers at all, and an interruption if not.
+
+use std::path::Path;
+
+use super::{Problem, Supervisor};
+use crate::client::{self, DEADLINE};
+use crate::engine::{Inspected, Network, Subnet, ids, inspected};
+
+impl Supervisor {
+    pub(super) fn ask(&self, argv: &[String]) -> Result<String, Problem> {
+        client::run(argv, DEADLINE).map_err(|error| self.problem(&error.to_string()))
+    }
+
+    /// What an error means.
+    pub(super) fn problem(&self, error: &str) -> Problem {
+        match client::run(&self.engine.version(), DEADLINE) {
+            Ok(_) => Problem::Internal(error.to_owned()),
+            Err(gone) => Problem::Interrupted(anyhow::anyhow!("the engine does not answer: {gone}")),
+        }
+    }
+
+    /// What the engine knows of a container; `None` if it has none of that name.
+    pub(super) fn inspect(&self, index: usize) -> Result<Option<Inspected>, Problem> {
+        let argv = self.engine.inspect(&self.containers[index].name());
+        match client::run(&argv, DEADLINE) {
+            Ok(answer) => inspected(&answer).map(Some).map_err(|error| Problem::Internal(error.to_string())),
+            Err(error) => match self.problem(&error.to_string()) {
+                Problem::Internal(_) => Ok(None),
+                problem => Err(problem),
+            },
+        }
+    }
+
+    /// Removes the job's containers and its network, if there are any.
+    pub(super) fn clear(&self) -> Result<(), Problem> {
+        let listed = self.ask(&self.engine.list(&self.job.name))?;
+        for id in ids(&listed).map_err(|error| Problem::Internal(error.to_string()))? {
+            self.ask(&self.engine.remove(&id))?;
+        }
+        let has_network = self.containers.iter().any(|container| container.network == Network::Job);
+        if has_network && client::run(&self.engine.inspect_network(&self.job.name), DEADLINE).is_ok() {
+            self.ask(&self.engine.remove_network(&self.job.name))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the job's network, and gives each container an address in it and the names of the others. An engine takes addresses only in
+    /// a subnet that it was given, so the one that it has chosen itself is given to it.
+    pub(super) fn connect(&mut self) -> Result<(), Problem> {
+        if self.containers.iter().all(|container| container.network != Network::Job) {
+            return Ok(());
+        }
+        let name = self.job.name.clone();
+        let mut attempts = 0;
+        let subnet = loop {
+            self.ask(&self.engine.create_network(&name, None))?;
+            let answer = self.ask(&self.engine.inspect_network(&name))?;
+            let subnet = Subnet::read(&answer).map_err(Problem::Internal)?;
+            self.ask(&self.engine.remove_network(&name))?;
+            match self.ask(&self.engine.create_network(&name, Some(&subnet.to_string()))) {
+                Ok(_) => break subnet,
+                // Another network may have got it meanwhile.
+                Err(Problem::Internal(_)) if attempts < 2 => attempts += 1,
+                Err(problem) => return Err(problem),
+            }
+        };
+        let addresses = subnet.addresses(self.containers.len()).map_err(Problem::Internal)?;
+        let named: Vec<_> = self.hosts().into_iter().zip(addresses).collect();
+        for (index, container) in self.containers.iter_mut().enumerate() {
+            container.address = Some(named[index].1);
+            container.peers = named.clone();
+            container.peers.remove(index);
+        }
+        Ok(())
+    }
+
+    /// Creates the containers, and looks at each before any of its code can run.
+    pub(super) fn create(&self) -> Result<(), Problem> {
+        for (index, container) in self.containers.iter().enumerate() {
+            let argv = container.create(&self.engine).map_err(Problem::Client)?;
+            self.ask(&argv)?;
+            let name = container.name();
+            let gone = || Problem::Internal(format!("container {name} is gone"));
+            let found = self.inspect(index)?.ok_or_else(gone)?;
+            found.is(container, &self.engine).map_err(Problem::Internal)?;
+        }
+        Ok(())
+    }
+
+    /// A directory on the host of a container.
+    pub(super) fn directory(&self, host: &str) -> std::path::PathBuf {
+        Path::new(self.job.directory()).join(host)
+    }
+}

@@ -1,0 +1,121 @@
+//! A listener of its own, with its own state and keys, which ends with the test.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// A listener, or what it is started from.
+pub(crate) struct Listener {
+    directory: TempDir,
+    child: Option<Child>,
+    address: String,
+}
+
+const KEYS: &str = "[[key]]\naccess-key-id = 'AKIATEST'\nsecret-access-key = 'a secret of the tests'\n";
+
+impl Listener {
+    /// Its files.
+    pub(crate) fn prepare() -> Self {
+        let directory = TempDir::new().unwrap();
+        let listener = Self { directory, child: None, address: String::new() };
+        let mut keys = fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(listener.path("keys.toml"))
+            .unwrap();
+        keys.write_all(KEYS.as_bytes()).unwrap();
+        let (state, keys) = (listener.path("state"), listener.path("keys.toml"));
+        let text = format!("state = {state:?}\n[listen]\naddress = '127.0.0.1:0'\nkeys = {keys:?}\n");
+        fs::write(listener.path("job.toml"), text).unwrap();
+        listener
+    }
+
+    /// A listener that answers.
+    pub(crate) fn start() -> Self {
+        let mut listener = Self::prepare();
+        let mut child = listener.command().stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the listener has ended").unwrap();
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                break address.to_owned();
+            }
+        };
+        // What else it reports is shown when a test fails.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        (listener.child, listener.address) = (Some(child), address);
+        listener
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isolate-job"));
+        command.arg("listen").arg("--config").arg(self.path("job.toml"));
+        command
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    /// Runs a program of a client, which ends with `done`.
+    pub(crate) fn python(&self, program: &str) {
+        let url = format!("http://{}", self.address);
+        let mut command = Command::new(python());
+        command.args(["-c", program, &url]).env("AWS_EC2_METADATA_DISABLED", "true");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// In KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        child.wait().unwrap()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn python() -> PathBuf {
+    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map(PathBuf::from);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = cache.unwrap_or_else(|| root.join(".cache")).join("sagemaker/venv/bin/python3");
+    assert!(python.exists(), "{} is missing; run hack/sagemaker-model --prepare", python.display());
+    python
+}

@@ -1,0 +1,137 @@
+//! What the process cannot do, and what cannot be done to it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::faulty::{Fault, Faulty};
+use crate::run::{Place, SECRET};
+use crate::server::shared;
+use crate::transfers::noise;
+
+/// A user with nothing.
+const NOBODY: u32 = 65534;
+
+/// Waits until the transfer runs: everything was given up by then.
+fn transferring(place: &Place, child: &mut Child) {
+    while place.files("input/data/train~partial/temporary").is_empty() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn read_as_nobody(path: &Path) -> bool {
+    Command::new("cat").arg(path).uid(NOBODY).gid(NOBODY).output().unwrap().status.success()
+}
+
+#[test]
+fn its_environment_and_memory_are_not_even_its_own_users() {
+    let server = Faulty::start(Fault::Slow, noise(100));
+    let place = Place::with_channel("bucket", "s3://bucket/t/", server.address);
+    let directory = place.directory.path();
+    let mut command = place.command(&["in"]);
+    for path in [directory.to_owned(), directory.join("root")] {
+        std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut child = command.uid(NOBODY).gid(NOBODY).spawn().unwrap();
+    transferring(&place, &mut child);
+    let process = Path::new("/proc").join(child.id().to_string());
+    // The credentials are in there, as root sees.
+    let environment = fs::read(process.join("environ")).unwrap();
+    assert!(environment.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+    for file in ["environ", "mem", "maps", "auxv"] {
+        assert!(!read_as_nobody(&process.join(file)), "{file}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Another process of that user is open to it.
+    let mut other = Command::new("sleep").arg("60").uid(NOBODY).gid(NOBODY).spawn().unwrap();
+    let environ = Path::new("/proc").join(other.id().to_string()).join("environ");
+    while !read_as_nobody(&environ) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn it_has_one_capability_gains_none_and_dumps_no_core() {
+    for (direction, capability) in [("in", 1 << 1), ("out", 1 << 2)] {
+        let server = Faulty::start(Fault::Slow, noise(100));
+        let mut place = Place::with_channel("bucket", "s3://bucket/t/", server.address);
+        let mut command = place.command(&[direction]);
+        let mut child = if direction == "in" {
+            let mut child = command.spawn().unwrap();
+            transferring(&place, &mut child);
+            child
+        } else {
+            // It waits for a server that does not answer.
+            let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            place = Place::new(crate::run::training("bucket"), silent.local_addr().unwrap());
+            let child = place.command(&["out"]).spawn().unwrap();
+            silent.accept().unwrap();
+            child
+        };
+        let process = Path::new("/proc").join(child.id().to_string());
+        let status = fs::read_to_string(process.join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        };
+        for set in ["CapEff:", "CapPrm:"] {
+            assert_eq!(field(set), capability, "{direction} {set}");
+        }
+        for set in ["CapInh:", "CapAmb:"] {
+            assert_eq!(field(set), 0, "{direction} {set}");
+        }
+        assert_eq!(field("NoNewPrivs:"), 1);
+        let limits = fs::read_to_string(process.join("limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn it_and_what_it_starts_write_below_the_containers_directories_only() {
+    let moto = shared();
+    moto.bucket("written");
+    moto.put("written", "t/a", b"a");
+    let place = Place::with_channel("written", "s3://written/t/", moto.address);
+    let directory = place.directory.path();
+    let (inside, outside) = (place.path("inside"), directory.join("outside"));
+    let existing = directory.join("existing");
+    fs::write(&existing, "content").unwrap();
+    let keys = json!({ "Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s" });
+    let script = format!(
+        "#!/bin/sh\n: >{}\n: >{}\n: >{}\nrm -f {}\necho '{keys}'\nexit 0\n",
+        inside.display(),
+        outside.display(),
+        existing.display(),
+        existing.display()
+    );
+    let program = directory.join("program");
+    // A failed redirection ends the shell, unless it is a subshell's.
+    let script = script
+        .lines()
+        .map(|line| if line.starts_with(':') { format!("( {line} )\n") } else { format!("{line}\n") });
+    fs::write(&program, script.collect::<String>()).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = directory.join("config");
+    fs::write(&config, format!("[default]\ncredential_process = {}\n", program.display())).unwrap();
+    let mut command = place.command(&["in"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", &config).env("PATH", "/usr/bin:/bin");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(inside.exists() && !outside.exists());
+    assert_eq!(fs::read_to_string(&existing).unwrap(), "content");
+    // The same program by itself writes everywhere.
+    assert!(Command::new(&program).output().unwrap().status.success());
+    assert!(outside.exists() && !existing.exists());
+}

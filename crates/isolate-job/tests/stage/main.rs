@@ -1,0 +1,14 @@
+//! `isolate-job stage`, run as the supervisor runs it, against moto (`hack/s3`), a recording proxy, and a server that misbehaves.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+mod confined;
+mod faults;
+mod faulty;
+mod proxy;
+mod refused;
+mod run;
+mod server;
+mod sessions;
+mod transfers;
+mod vpc;

@@ -1,0 +1,118 @@
+//! What is refused before anything is opened, and what fails with a name and leaves nothing.
+
+use isolate_job::progress::Fault;
+use serde_json::json;
+
+use crate::run::{Place, channel, model, training};
+use crate::server::{exchange, shared};
+
+#[test]
+fn command_lines_requests_and_settings_are_refused_by_name() {
+    let address = "127.0.0.1:9".parse().unwrap();
+    let mut place = Place::with_channel("data", "s3://data/train", address);
+    place.refused(
+        &["in", "--step", "model"],
+        r#"--step "model": there is no such step; there are "channel train""#,
+    );
+    place.refused(&["in", "--host", "algo-2"], "--host algo-2: is not a host of the job");
+    place.refused(&["in", "--host", "2"], "--host 2: is not a host of the job");
+    place.refused(&["in", "--checkpoints", "/nonexistent"], "--checkpoints: /nonexistent is not a directory");
+    place.request["VpcConfig"] = json!({ "SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"] });
+    place.refused(&["in"], "VpcConfig.Subnets[0]: subnet-1 is not in the settings; add [vpc.subnet-1]");
+    place.request["InputDataConfig"][0]["Colour"] = json!("red");
+    place.refused(&["in"], "InputDataConfig[0].Colour");
+    place.settings.push_str("colour = 1\n");
+    place.request = training("data");
+    place.refused(&["in"], "job.toml: ");
+    place.settings.clear();
+    place.request = json!({ "TransformJobName": "t" });
+    place.refused(&["in"], "request.json: ");
+}
+
+#[test]
+fn missing_data_is_the_clients_error_and_names_it() {
+    let moto = shared();
+    moto.bucket("missing");
+    for (uri, text) in [
+        ("s3://missing/nothing", "No S3 objects found under S3 URL \"s3://missing/nothing\""),
+        ("s3://missing-bucket/x", "s3://missing-bucket/x: NoSuchBucket"),
+    ] {
+        let place = Place::with_channel("missing", uri, moto.address);
+        place.failed(&["in"], Fault::Client, text);
+        assert!(!place.path("input/data/train").exists());
+    }
+    let place = Place::new(model(&json!({ "ModelDataUrl": "s3://missing/m.tar.gz" })), moto.address);
+    place.failed(&["in"], Fault::Client, "s3://missing/m.tar.gz: NotFound");
+    moto.put("missing", "m", br#"[{"prefix":"s3://missing/p/"},"a"]"#);
+    let mut place = Place::with_channel("missing", "s3://missing/m", moto.address);
+    place.request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] = json!("ManifestFile");
+    place.failed(&["in"], Fault::Client, "s3://missing/p/a: NotFound");
+    moto.put("missing", "m", b"a,b,c");
+    place.failed(&["in"], Fault::Client, "s3://missing/m: cannot be read");
+    place.request = training("missing-bucket");
+    place.failed(&["out"], Fault::Client, "NoSuchBucket");
+}
+
+#[test]
+fn hostile_keys_fail_by_name_and_nothing_appears() {
+    let moto = shared();
+    for (index, key) in ["t/../../x", "t//x", "t/./x", "t/d/"].iter().enumerate() {
+        let bucket = format!("hostile-{index}");
+        moto.bucket(&bucket);
+        moto.put(&bucket, "t/good", b"good");
+        moto.put(&bucket, key, b"bad");
+        let place = Place::with_channel(&bucket, &format!("s3://{bucket}/t/"), moto.address);
+        place.failed(&["in"], Fault::Client, &format!("key {key:?}"));
+        assert!(place.files("").is_empty(), "{key}");
+        assert_eq!(std::fs::read_dir(place.path("input/data")).unwrap().count(), 0, "{key}");
+    }
+    // A file and a directory.
+    moto.bucket("hostile-both");
+    moto.put("hostile-both", "t/a", b"1");
+    moto.put("hostile-both", "t/a/b", b"2");
+    let place = Place::with_channel("hostile-both", "s3://hostile-both/t/", moto.address);
+    place.failed(&["in"], Fault::Client, "is a file, and");
+}
+
+#[test]
+fn hostile_archives_leave_nothing() {
+    let moto = shared();
+    moto.bucket("archives");
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(gzip);
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    header.set_mode(0o644);
+    archive.append_link(&mut header, "link", "/etc").unwrap();
+    let archive = archive.into_inner().unwrap().finish().unwrap();
+    moto.put("archives", "m.tar.gz", &archive);
+    let place = Place::new(model(&json!({ "ModelDataUrl": "s3://archives/m.tar.gz" })), moto.address);
+    place.failed(&["in"], Fault::Client, "\"link\": is a link that leaves the directory");
+    moto.put("archives", "m.tar.gz", &archive[..archive.len() / 2]);
+    place.failed(&["in"], Fault::Client, "the archive is broken");
+    assert_eq!(std::fs::read_dir(place.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_volume_that_is_too_small_fails_before_anything_is_downloaded() {
+    let moto = shared();
+    moto.bucket("volumes");
+    moto.put("volumes", "p/x", &vec![0; 40 << 20]);
+    for copy in 0..30 {
+        let target = format!("/volumes/p/{copy}");
+        let source = "x-amz-copy-source: /volumes/p/x\r\n";
+        assert_eq!(exchange(moto.address, "PUT", &target, source, b"").0, 200);
+    }
+    let mut place = Place::with_channel("volumes", "s3://volumes/p/", moto.address);
+    place.failed(&["in"], Fault::Client, "insufficient disk space; give a larger VolumeSizeInGB");
+    assert!(place.files("").is_empty());
+    // What another channel has counts, and what this one has from an earlier run does not.
+    place.request["InputDataConfig"] =
+        json!([channel("other", "s3://volumes/p/1"), channel("train", "s3://volumes/p/2")]);
+    place.done(&["in", "--step", "channel other"]);
+    place.done(&["in", "--step", "channel other"]);
+    let fill = std::fs::File::create(place.path("fill")).unwrap();
+    fill.set_len(600 << 20).unwrap();
+    place.failed(&["in", "--step", "channel train"], Fault::Client, "insufficient disk space");
+}

@@ -1,0 +1,120 @@
+//! Processes that are killed at some moment, and `resume`.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::site::{Asked, Engine, Site, asked};
+
+/// Writes a file in two steps, of which only the second one makes it whole.
+const PROGRAM: &str = "cat /opt/ml/input/data/train/x.csv >/opt/ml/model/weights; sleep 1.5; echo whole >>/opt/ml/model/weights";
+
+/// The same moments in every run: milliseconds after the job was accepted.
+fn moments(seed: u64, count: usize, most: u64) -> Vec<Duration> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((state >> 33) % most)
+    };
+    (0..count).map(next).collect()
+}
+
+/// Resumes a job until it has ended.
+#[track_caller]
+fn resumed(site: &Site, name: &str) {
+    site.until_left(name);
+    let done = site.job(&["resume", name]);
+    assert_eq!(done.status, Some(0), "{name}: {done}");
+    assert_eq!(site.archive(name, "model"), "1,2,3\nwhole", "{name}");
+    assert_eq!(site.left_over(name), [""; 0], "{name}");
+}
+
+/// The supervisor, the process with the credentials, a transfer: each at several moments.
+fn killed(site: &Site, seed: u64) {
+    fs::write(site.path("s3/slow"), "0.3").unwrap();
+    // Brackets, so that the shell that runs pkill does not match.
+    let victims = ["[s]upervise", "[r]esume --session", "[s]tage (in|out)"];
+    for (number, moment) in moments(seed, 9, 4000).into_iter().enumerate() {
+        let (name, victim) = (format!("killed-{number}"), victims[number % victims.len()]);
+        site.detach(&asked(&name, PROGRAM));
+        thread::sleep(moment);
+        // None of that name may be there any more, or yet.
+        let _ = site.host().sh(&format!("pkill -KILL -f '{victim}'"));
+        resumed(site, &name);
+    }
+}
+
+#[test]
+fn docker_28_a_job_survives_the_end_of_every_process_of_its_own() {
+    killed(&Site::docker(), 1);
+}
+
+#[test]
+fn podman_5_a_job_survives_the_end_of_every_process_of_its_own() {
+    killed(&Site::podman(), 2);
+}
+
+/// dockerd with live-restore, as it has to be for containers to outlive it.
+#[test]
+fn docker_28_a_job_survives_the_end_of_the_daemon() {
+    let site = Site::docker();
+    let file = site.path("daemon.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["live-restore"] = json!(true);
+    fs::write(&file, config.to_string()).unwrap();
+    let Engine::Docker(docker) = &site.engine else { unreachable!() };
+    docker.restart();
+    for (number, moment) in moments(3, 3, 1500).into_iter().enumerate() {
+        let name = format!("daemon-{number}");
+        site.detach(&asked(&name, PROGRAM));
+        thread::sleep(moment);
+        docker.crash();
+        site.until_left(&name);
+        let status: serde_json::Value =
+            serde_json::from_slice(&fs::read(site.path(&format!("jobs/{name}/status.json"))).unwrap())
+                .unwrap();
+        assert_ne!(status["SecondaryStatus"], "Failed", "{status}");
+        let listed = site.job(&["list"]);
+        assert!(listed.out.contains("interrupted in "), "{listed}");
+        docker.revive();
+        resumed(&site, &name);
+    }
+}
+
+/// Two containers, of which some may not be started yet.
+#[test]
+fn docker_28_a_job_of_two_containers_survives_the_end_of_its_supervisor() {
+    let site = Site::docker();
+    let two = json!({ "InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1 });
+    let script = "sleep 1; [ $(hostname) = algo-2 ] || { cat /opt/ml/input/data/train/x.csv; echo whole; } >/opt/ml/model/weights";
+    for (number, moment) in moments(4, 3, 2500).into_iter().enumerate() {
+        let name = format!("two-{number}");
+        site.detach(&Asked { more: json!({ "ResourceConfig": two }), ..asked(&name, script) });
+        thread::sleep(moment);
+        let _ = site.host().sh("pkill -KILL -f '[s]upervise'");
+        resumed(&site, &name);
+    }
+}
+
+/// `resume --all`, as at boot.
+#[test]
+fn all_interrupted_jobs_are_resumed_in_the_background() {
+    let site = Site::docker();
+    for name in ["one", "two"] {
+        site.detach(&asked(name, "sleep 1; echo whole >/opt/ml/model/weights"));
+    }
+    site.until("two", &["Training"]);
+    site.host().sh("pkill -KILL -f '[s]upervise'").must();
+    site.until_left("one");
+    site.until_left("two");
+    assert_eq!(site.job(&["resume", "--all"]).must(), "one\ntwo");
+    for name in ["one", "two"] {
+        site.until(name, &["Completed"]);
+        assert_eq!(site.archive(name, "model"), "whole");
+    }
+    assert_eq!(site.job(&["resume", "--all"]).must(), "");
+    let listed: serde_json::Value = serde_json::from_str(&site.job(&["list", "--json"]).must()).unwrap();
+    assert_eq!(listed[1]["TrainingJobStatus"], "Completed");
+}
