@@ -35,6 +35,12 @@ impl Transfer<'_> {
                         step.uri.to_string()
                     )));
                 }
+                // As in SageMaker, which takes folders of its console in channels only.
+                let folder = objects.iter().find(|object| object.key.ends_with('/'));
+                if let Some(folder) = folder.filter(|_| step.name == "model") {
+                    let why = "is a folder, which a model does not have; delete the object";
+                    return Err(client(format!("key {:?} {why}", folder.key)));
+                }
                 let planned = objects.iter().map(planned).collect();
                 let files = from_prefix(&step.uri.key, planned, case).map_err(|bad| bad_keys(&bad))?;
                 self.files(&bucket, &objects, files, distribution, &stage, report)?

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 
 use flate2::read::GzDecoder;
-use isolate_job::progress::{Amount, Event};
+use isolate_job::progress::{Amount, Event, Fault};
 use serde_json::json;
 
 use crate::run::{Place, channel, model, training};
@@ -147,6 +147,9 @@ fn a_model_is_an_archive_an_object_or_a_prefix() {
         assert!(found.get("w/large").is_none_or(|large| *large == weights));
         place.done(&["in"]);
     }
+    moto.put("models", "dir/folder/", b"");
+    let place = Place::new(model(&source("s3://models/dir/", "S3Prefix", "None")), moto.address);
+    place.failed(&["in"], Fault::Client, "key \"dir/folder/\" is a folder");
 }
 
 #[test]
