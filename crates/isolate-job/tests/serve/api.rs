@@ -31,14 +31,6 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
     );
 }
 
-#[test]
-fn an_estimator_of_the_unmodified_sdk_is_fitted_deployed_and_asked() {
-    let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
-    site.sdk(include_str!("sdk.py"));
-}
-
 /// Endpoints outlive the listener; those whose process has gone are served again. With the capabilities of the systemd unit.
 #[test]
 fn endpoints_survive_the_listener() {

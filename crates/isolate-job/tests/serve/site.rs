@@ -135,6 +135,7 @@ impl Site {
 
     /// Runs a program with SageMaker's SDK in the host's network.
     #[track_caller]
+    #[allow(dead_code, reason = "it is for the tests with the SDK")]
     pub(crate) fn sdk(&self, program: &str) {
         self.client("sagemaker-sdk/v2/bin/python3", "hack/sagemaker-sdk", program);
     }
