@@ -2,6 +2,7 @@
 //! refused; 1: something went wrong.
 
 mod check;
+mod document;
 mod jobs;
 mod list;
 mod logs;
@@ -9,23 +10,21 @@ mod serving;
 mod transfer;
 
 use core::net::SocketAddr;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use check::Program;
 use clap::{Parser, Subcommand};
+use document::{read, refuse};
 use jobs::Kind;
-use serde_json::json;
 
 use crate::check::Host;
 use crate::deploy::Options;
-use crate::request::{MOST, Refusals};
+use crate::settings::Settings;
 use crate::stage;
-use crate::status::Exit;
-use crate::train::{self, NotAccepted};
+use crate::train;
 
 /// Runs SageMaker's jobs and models in isolated containers of this host
 #[derive(Debug, Parser)]
@@ -43,6 +42,21 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Job(JobVerb),
+    /// Transfers the data of one container between Amazon S3 and its directories
+    Stage {
+        #[command(flatten)]
+        what: stage::Arguments,
+        /// Ends with the process that started it
+        #[arg(long, hide = true)]
+        attended: bool,
+    },
+}
+
+/// All but the transfer, which reads the settings itself.
+#[derive(Debug, Subcommand)]
+enum JobVerb {
     /// Shows what a request would transfer, start and open, and under which session policy; nothing happens
     Check {
         /// The document of create-training-job, create-model, create-hyper-parameter-tuning-job or
@@ -108,14 +122,6 @@ enum Verb {
     Supervise {
         /// The job's name
         name: String,
-    },
-    /// Transfers the data of one container between Amazon S3 and its directories
-    Stage {
-        #[command(flatten)]
-        what: stage::Arguments,
-        /// Ends with the process that started it
-        #[arg(long, hide = true)]
-        attended: bool,
     },
     /// Stops a job: SIGTERM, after 120 s SIGKILL; its results are uploaded
     Stop {
@@ -188,84 +194,50 @@ pub fn main() -> ExitCode {
 }
 
 fn answer(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.verb {
+        Verb::Stage { what, attended } => transfer::stage(what, *attended, arguments.json),
+        Verb::Job(verb) => match train::settings(arguments.config.as_deref()) {
+            Ok(settings) => answer_job(verb, settings, arguments),
+            Err(refused) => refuse(Path::new(""), refused, arguments.json),
+        },
+    }
+}
+
+fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Result<ExitCode> {
     let json = arguments.json;
-    let settings = match train::settings(arguments.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(refused) => return refuse(Path::new(""), refused, json),
-    };
     // The processes that are started for a job may have another working directory.
     let config = arguments.config.as_deref().map(std::path::absolute).transpose();
     let config = config.context("cannot find the working directory")?;
     let config = config.as_deref();
-    match &arguments.verb {
-        Verb::Check { request, engine, runtime, state } => {
+    match verb {
+        JobVerb::Check { request, engine, runtime, state } => {
             let settings = check::chosen(settings, *engine, runtime.clone(), state.clone());
             check::check(request, &Host { settings }, json)
         }
-        Verb::Train { request, detach } => {
+        JobVerb::Train { request, detach } => {
             jobs::start(&Kind::Training, request, &settings, config, *detach, json)
         }
-        Verb::Tune { request, detach } => {
+        JobVerb::Tune { request, detach } => {
             jobs::start(&Kind::Tuning, request, &settings, config, *detach, json)
         }
-        Verb::Transform { request, model, detach } => {
+        JobVerb::Transform { request, model, detach } => {
             jobs::start(&Kind::Transform(model.clone()), request, &settings, config, *detach, json)
         }
-        Verb::Infer { name } => jobs::infer(name, &settings),
-        Verb::Resume { name: Some(name), session, .. } => {
+        JobVerb::Infer { name } => jobs::infer(name, &settings),
+        JobVerb::Resume { name: Some(name), session, .. } => {
             jobs::resume(name, &settings, config, *session, json)
         }
-        Verb::Resume { .. } => jobs::resume_all(&settings, config),
-        Verb::Stage { what, attended } => transfer::stage(what, *attended, json),
-        Verb::Supervise { name } => jobs::supervise(name, settings, json),
-        Verb::Stop { name } => jobs::stop(name, &settings),
-        Verb::Describe { name } => jobs::describe(name, &settings),
-        Verb::List => list::list(&settings, json),
-        Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
-        Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
-        Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
-        Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
-        Verb::Listen { address } => serving::listen(settings, config, *address),
+        JobVerb::Resume { .. } => jobs::resume_all(&settings, config),
+        JobVerb::Supervise { name } => jobs::supervise(name, settings, json),
+        JobVerb::Stop { name } => jobs::stop(name, &settings),
+        JobVerb::Describe { name } => jobs::describe(name, &settings),
+        JobVerb::List => list::list(&settings, json),
+        JobVerb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
+        JobVerb::Remove { name, force } => jobs::remove(name, &settings, *force),
+        JobVerb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
+        JobVerb::Serve { name, options } => serving::serve(name, options, &settings, json),
+        JobVerb::Listen { address } => serving::listen(settings, config, *address),
     }
-}
-
-/// Why nothing was started.
-fn refuse(request: &Path, refused: NotAccepted, json: bool) -> Result<ExitCode> {
-    match refused {
-        NotAccepted::Failed(error) => return Err(error),
-        NotAccepted::Host(why) => {
-            if json {
-                print(&format!("{:#}\n", json!({ "refused": [{ "path": "", "why": why }] })))?;
-            }
-            complain(&why);
-        }
-        NotAccepted::Request(Refusals(all)) => {
-            if json {
-                let all: Vec<_> = all.iter().map(|one| json!({ "path": one.path, "why": one.why })).collect();
-                print(&format!("{:#}\n", json!({ "refused": all })))?;
-            }
-            for refused in &all {
-                complain(&format!("{}: {refused}", request.display()));
-            }
-        }
-    }
-    Ok(ExitCode::from(Exit::Refused as u8))
-}
-
-/// As much as a request may have, and one byte more.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let most = MOST as u64 + 1;
-    if path == Path::new("-") {
-        io::stdin().lock().take(most).read_to_end(&mut text)?;
-    } else {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        file.take(most).read_to_end(&mut text)?;
-    }
-    Ok(text)
 }
 
 /// A line on stderr, without what a terminal would act on.

@@ -10,7 +10,7 @@ use test_support::image;
 
 /// Its data becomes the model.
 const TRAIN: &str = r##"#!/bin/bash
-trap 'exit 9' TERM
+trap 'exit 0' TERM
 cp /opt/ml/input/data/train/x.csv /opt/ml/model/weights
 ls /sys/class/net
 x=$(sed -n 's/.*"x":"\([0-9]*\)".*/\1/p' /opt/ml/input/config/hyperparameters.json)
