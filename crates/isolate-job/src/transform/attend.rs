@@ -4,6 +4,8 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -20,6 +22,9 @@ use crate::train::now;
 
 /// The most bytes of what a child reports.
 const MOST: u64 = 64 << 10;
+
+/// How often it is looked whether the job is to be stopped.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The file in the job's directory by which it is known that all answers are there.
 const ANSWERED: &str = "answered";
@@ -152,15 +157,23 @@ impl Attended<'_> {
         command.args(flags(self.config)).arg("infer").arg(&self.job.name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
-        let mut text = Vec::new();
-        if let Some(stderr) = child.stderr.take() {
-            stderr
-                .take(MOST)
-                .read_to_end(&mut text)
-                .context("cannot read what the container's process reports")?;
-        }
-        let status = child.wait().context("cannot wait for the process of the container")?;
-        let text = String::from_utf8_lossy(&text);
+        let stderr = child.stderr.take();
+        let text = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.map(|stderr| stderr.take(MOST).read_to_end(&mut text));
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let status = loop {
+            if let Some(status) = child.try_wait().context("cannot wait for the process of the container")? {
+                break status;
+            }
+            // A signal for this process is one for the job.
+            if self.stop.is_requested() && !self.job.is_stop_requested() {
+                self.job.request_stop()?;
+            }
+            thread::sleep(TICK);
+        };
+        let text = text.join().unwrap_or_default();
         let reason = text.strip_prefix("isolate-job: ").unwrap_or(&text);
         match status.code() {
             Some(0) => Ok(Act::Done),
