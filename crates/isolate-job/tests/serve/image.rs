@@ -24,7 +24,7 @@ const ANSWER: &str = "#!/bin/bash
 case $BODY in
 fail) echo no such column; exit 1 ;;
 end) kill -KILL $PPID; kill -TERM 1 ;;
-wait) echo waiting >&2; sleep 100 ;;
+wait) [ \"$MODE\" = quick ] || { echo waiting >&2; sleep 100; } ;;
 large) head -c 5000000 /dev/zero; exit ;;
 esac
 echo weights $(cat /opt/ml/model/weights)

@@ -176,10 +176,10 @@ fn transform_is_stopped_and_continued_after_a_kill() {
     let left = || site.job(&["list"]).err.contains("killed is interrupted").then_some(());
     assert!(wait_for(Duration::from_secs(20), left).is_some());
     assert_eq!(site.containers("isolate-"), ["isolate-killed-model"]);
-    // What is there is not transferred again: this object the container answers to.
-    std::fs::write(site.path("jobs/killed/batch/input/a"), "7\n").unwrap();
+    // The objects are sent again, now to a container that answers.
+    std::fs::write(site.path("jobs/killed/environment"), "MODE=quick\nSAGEMAKER_BATCH=true\n").unwrap();
     let done = site.job(&["resume", "killed"]);
     assert_eq!(done.status, Some(0), "{done}");
-    answered(&site, "killed/", &json!({ "killed/a.out": ["body 7", "secrets 0", "batch slow", ""] }));
+    answered(&site, "killed/", &json!({ "killed/a.out": ["body wait", "secrets 0", "batch quick", ""] }));
     assert_eq!(site.containers("isolate-"), [""; 0]);
 }
