@@ -1,6 +1,7 @@
 //! The program `isolate-job`. Text for people, `--json` for programs. Exit status 2: a command line, the settings or a document that is
 //! refused; 1: something went wrong.
 
+mod doctor;
 mod jobs;
 mod logs;
 mod serving;
@@ -135,6 +136,8 @@ enum Verb {
         #[command(flatten)]
         options: Options,
     },
+    /// Checks what jobs need of this host: settings, engine, directory, networks, keys, units; changes nothing
+    Doctor,
     /// Answers the SageMaker API for AWS SDKs until SIGTERM; jobs and endpoints go on
     Listen {
         /// The address and port, in place of the settings'
@@ -169,6 +172,8 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
     let json = arguments.json;
     let settings = match train::settings(arguments.config.as_deref()) {
         Ok(settings) => settings,
+        // A finding among others.
+        Err(_) if matches!(arguments.verb, Verb::Doctor) => Settings::default(),
         Err(refused) => return refuse(Path::new(""), refused, json),
     };
     // The processes that are started for a job may have another working directory.
@@ -194,6 +199,7 @@ fn answer(arguments: &Arguments) -> Result<ExitCode> {
         Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
         Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
         Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
+        Verb::Doctor => doctor::doctor(config, json),
         Verb::Listen { address } => serving::listen(settings, config, *address),
     }
 }
