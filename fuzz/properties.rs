@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 
 use oci_isolate::config::{self, Document, Kind};
 use oci_isolate::invocation::{self, Dialect, Reading};
+use oci_isolate::job::current_host;
 use oci_isolate::nft::ForeignSocket;
 use oci_isolate::policy::{Decision, Policy, decide};
 use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
@@ -186,7 +187,7 @@ pub(crate) fn settings(data: &[u8]) {
     }
 }
 
-/// Settings, a NUL, and a `config.json` with annotations: annotations never loosen what the settings demand.
+/// Settings, a NUL, and a `config.json` with annotations and an environment: they never loosen what the settings demand.
 pub(crate) fn annotations(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == 0);
     let (Some(text), Some(document)) = (halves.next(), halves.next()) else { return };
@@ -194,9 +195,10 @@ pub(crate) fn annotations(data: &[u8]) {
         return;
     };
     let Ok(annotations) = config::annotations(document) else { return };
-    let decided = decide(&settings, &annotations);
+    let Ok(environment) = config::environment(document) else { return };
+    let decided = decide(&settings, &annotations, &environment);
     settings.mode = Mode::Always;
-    let always = decide(&settings, &annotations);
+    let always = decide(&settings, &annotations, &environment);
     assert!(!matches!(always, Decision::PassThrough(_)));
     match decided {
         Decision::Isolate(policy) => {
@@ -205,6 +207,23 @@ pub(crate) fn annotations(data: &[u8]) {
         }
         Decision::Refuse(why) => assert!(!why.is_empty()),
         Decision::PassThrough(_) => {}
+    }
+}
+
+/// A `resourceconfig.json`: refused in one line, or a name that fits a line of `/etc/hosts` and stands for no domain.
+pub(crate) fn resourceconfig(data: &[u8]) {
+    match current_host(data) {
+        Ok(name) => {
+            assert!(
+                (1..=63).contains(&name.len())
+                    && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            );
+            // What is skipped may have escapes that are no character.
+            if let Ok(read) = serde_json::from_slice::<Value>(data) {
+                assert_eq!(read["current_host"], name);
+            }
+        }
+        Err(error) => assert!(!error.is_empty() && !error.contains('\n'), "{error:?}"),
     }
 }
 
@@ -287,7 +306,7 @@ fn context(hooked: bool) -> RuleContext {
     let strips = RULES.iter().filter(|rule| rule.answers.contains(&Answer::Strip));
     let mut settings = Settings { mode: Mode::Always, ..Settings::default() };
     settings.rules = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
-    let Decision::Isolate(policy) = decide(&settings, &[]) else { panic!("not isolated") };
+    let Decision::Isolate(policy) = decide(&settings, &[], &[]) else { panic!("not isolated") };
     let hook = SealHook { program: "/shim".into(), record: "/run/oci-isolate/web.json".into(), seals: true };
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: hooked.then_some(hook) }
 }

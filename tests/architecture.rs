@@ -1,4 +1,4 @@
-//! The invariants of docs/architecture.md that can be read off the source: which rooms do no I/O, who may use
+//! The invariants of docs/architecture.md that can be read off the source: which top-level modules do no I/O, who may use
 //! whom.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
@@ -12,7 +12,7 @@ use regex_lite::Regex;
 /// Rooms without a file, an environment, a process or a system call.
 const PURE: [&str; 7] = ["invocation", "settings", "policy", "config", "rules", "rewrite", "nft"];
 
-/// What a pure room must not name.
+/// What a pure top-level module must not name.
 const IMPURE: [&str; 13] = [
     "std::fs",
     "std::env",
@@ -43,7 +43,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Every source file, relative to `src`, with its text. `isolatectl` is a room as if it were one of the library's.
+/// Every source file, relative to `src`, with its text. `isolatectl` is a top-level module as if it were one of the library's.
 fn files() -> Vec<(String, String)> {
     let mut found = files_in(&src());
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/isolatectl/src");
@@ -91,23 +91,23 @@ fn code(name: &str, text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The room that a file belongs to.
-fn room(name: &str) -> &str {
+/// The top-level module that a file belongs to.
+fn top_level_module(name: &str) -> &str {
     name.split(['/', '.']).next().unwrap()
 }
 
-/// The rooms in the order of lib.rs.
+/// The top-level modules in the order of lib.rs.
 fn order() -> Vec<String> {
     let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
-    let rooms = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let mut rooms: Vec<_> = rooms.map(str::to_owned).collect();
+    let top_level = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let mut top_level: Vec<_> = top_level.map(str::to_owned).collect();
     // What the shim does is not for isolatectl to use.
-    let shim = rooms.iter().position(|room| room == "shim").unwrap();
-    rooms.insert(shim, "isolatectl".to_owned());
-    rooms
+    let shim = top_level.iter().position(|top| top == "shim").unwrap();
+    top_level.insert(shim, "isolatectl".to_owned());
+    top_level
 }
 
-/// The rooms that a text names behind `crate::`, also in `use crate::{a, b::c}`.
+/// The top-level modules that a text names behind `crate::`, also in `use crate::{a, b::c}`.
 fn used(code: &str) -> Vec<String> {
     let mut used = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -148,24 +148,25 @@ fn assert_none(complaints: &[String]) {
 }
 
 #[test]
-fn every_room_stands_in_lib_rs_and_every_file_in_a_room() {
+fn every_module_is_in_lib_rs_and_every_file_in_a_module() {
     let order = order();
     let strangers = files().into_iter().map(|(name, _)| name);
     let strangers = strangers.filter(|name| name != "lib.rs" && !name.starts_with("bin/"));
-    let strangers: Vec<_> = strangers.filter(|name| !order.iter().any(|known| known == room(name))).collect();
+    let strangers: Vec<_> =
+        strangers.filter(|name| !order.iter().any(|known| known == top_level_module(name))).collect();
     assert_none(&strangers);
     for pure in PURE {
-        assert!(order.iter().any(|known| known == pure), "there is no room {pure}");
+        assert!(order.iter().any(|known| known == pure), "there is no module {pure}");
     }
 }
 
 #[test]
-fn the_pure_rooms_touch_nothing() {
+fn the_pure_modules_touch_nothing() {
     let mut complaints = Vec::new();
     for (name, text) in files() {
         // Also a file elsewhere whose head says so.
         let mut head = text.lines().take_while(|line| line.starts_with("//!"));
-        if PURE.contains(&room(&name)) || head.any(|line| line.ends_with("Pure.")) {
+        if PURE.contains(&top_level_module(&name)) || head.any(|line| line.ends_with("Pure.")) {
             let code = code(&name, &text);
             let names = |impure: &str| {
                 let found = code.match_indices(impure).map(|(at, _)| code[..at].chars().next_back());
@@ -182,17 +183,17 @@ fn the_pure_rooms_touch_nothing() {
 }
 
 #[test]
-fn a_room_uses_only_what_stands_above_it() {
+fn a_module_uses_only_what_stands_above_it() {
     let order = order();
-    let place = |room: &str| order.iter().position(|known| known == room);
+    let place = |top: &str| order.iter().position(|known| known == top);
     let mut complaints = Vec::new();
     for (name, text) in files() {
-        let Some(own) = place(room(&name)) else { continue };
+        let Some(own) = place(top_level_module(&name)) else { continue };
         for used in used(&code(&name, &text)) {
             match place(&used) {
                 Some(other) if other <= own => {}
                 Some(_) => complaints.push(format!("{name} uses {used}, which stands below it")),
-                None => complaints.push(format!("{name} uses crate::{used}, which is no room")),
+                None => complaints.push(format!("{name} uses crate::{used}, which is no module")),
             }
         }
     }
@@ -302,7 +303,7 @@ fn no_two_files_use_each_other() {
     assert!(uses["seal/plan.rs"].contains("nft/mod.rs"), "{uses:?}");
     assert!(uses["rules/mounts/mod.rs"].contains("rules/credentials/mounts.rs"), "{uses:?}");
     // A `mod.rs` has what its files share, and a list of them.
-    for (file, used) in uses.iter_mut().filter(|(file, _)| !LAYERED.contains(&room(file))) {
+    for (file, used) in uses.iter_mut().filter(|(file, _)| !LAYERED.contains(&top_level_module(file))) {
         let (file, of) = (module(file), |used: &String| module(used).len());
         used.retain(|used| {
             let above = (used.ends_with("/mod.rs") || of(used) == 1) && file.starts_with(&module(used));
@@ -314,10 +315,10 @@ fn no_two_files_use_each_other() {
 }
 
 #[test]
-fn the_pure_rooms_use_none_that_does_io() {
+fn the_pure_modules_use_none_that_does_io() {
     let mut complaints = Vec::new();
     for (name, text) in files() {
-        if PURE.contains(&room(&name)) {
+        if PURE.contains(&top_level_module(&name)) {
             let used = used(&code(&name, &text)).into_iter().filter(|used| !PURE.contains(&used.as_str()));
             complaints.extend(used.map(|used| format!("{name} uses {used}")));
         }
@@ -358,7 +359,7 @@ fn every_file_says_what_it_is_for() {
 
 /// rustdoc fails on a link that leads nowhere, and knows nothing of words between backticks.
 #[test]
-fn what_a_comment_says_of_another_room_is_a_link() {
+fn what_a_comment_says_of_another_module_is_a_link() {
     let order = order();
     let mut complaints = Vec::new();
     for (name, text) in files() {
@@ -366,10 +367,10 @@ fn what_a_comment_says_of_another_room_is_a_link() {
             text.lines().map(str::trim).filter(|line| line.starts_with("//!") || line.starts_with("///"))
         {
             for (at, _) in line.match_indices('`').step_by(2) {
-                let room = line[at + 1..].split("::").next().unwrap();
-                let is_path = line[at + 1..].starts_with(&format!("{room}::"));
-                let is_room = order.iter().any(|known| known == room) || room == "crate";
-                if is_path && is_room && !line[..at].ends_with('[') {
+                let top = line[at + 1..].split("::").next().unwrap();
+                let is_path = line[at + 1..].starts_with(&format!("{top}::"));
+                let is_module = order.iter().any(|known| known == top) || top == "crate";
+                if is_path && is_module && !line[..at].ends_with('[') {
                     complaints.push(format!("{name}: {line}"));
                 }
             }

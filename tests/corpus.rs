@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use oci_isolate::seal::{self, Desired, SocketOwner};
-use oci_isolate::settings::Firewall;
+use oci_isolate::settings::{Firewall, Links};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -48,6 +48,7 @@ fn seeds_hold() {
     seeds("argv").iter().for_each(|seed| properties::argv(seed));
     seeds("settings").iter().for_each(|seed| properties::settings(seed));
     seeds("annotations").iter().for_each(|seed| properties::annotations(seed));
+    seeds("resourceconfig").iter().for_each(|seed| properties::resourceconfig(seed));
     seeds("netlink").iter().for_each(|seed| properties::netlink(seed));
     seeds("unlisted").iter().for_each(|seed| properties::unlisted(seed));
     seeds("config").iter().chain(&captured()).for_each(|seed| properties::config(seed));
@@ -58,18 +59,22 @@ fn seeds_hold() {
 fn recorded_answers_are_understood() {
     let recorded =
         |name: &str| fs::read(format!("{}/fuzz/seeds/netlink/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let desired = Desired { addresses: Vec::new(), firewall: Firewall::Required, allow_list: None };
-    let broken = |name: &str| {
+    let desired =
+        Desired { addresses: Vec::new(), firewall: Firewall::Required, links: Links::Down, allow_list: None };
+    let judged = |name: &str, desired: &Desired| {
         let seen = Answers::read(&recorded(name)).namespace().unwrap();
-        let broken = seal::defects(&seen, &desired, SocketOwner::Container);
+        let broken = seal::defects(&seen, desired, SocketOwner::Container);
         broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
+    let broken = |name: &str| judged(name, &desired);
     assert_eq!(broken("sealed"), "");
     assert_eq!(
         broken("plumbed"),
-        "link eth0 is still there; lo is not up; address 10.77.0.2 is not on lo; address fd77::2 is not on lo; table inet oci_isolate is not loaded"
+        "link eth0 is up; lo is not up; address 10.77.0.2 is not on lo; address fd77::2 is not on lo; table inet oci_isolate is not loaded"
     );
-    assert_eq!(broken("with-links"), "link eth2 is still there; link eth1 is still there");
+    assert_eq!(broken("with-links"), "", "they are down");
+    let removed = Desired { links: Links::Remove, ..desired.clone() };
+    assert_eq!(judged("with-links", &removed), "link eth2 is still there; link eth1 is still there");
     assert_eq!(
         broken("with-a-rule"),
         "table inet oci_isolate was changed: chain output has 4 rules instead of 3; table inet oci_isolate was changed: rule 1 of chain output was changed"
@@ -108,6 +113,9 @@ proptest! {
         }
         for seed in seeds("annotations") {
             properties::annotations(&spoilt(&seed, at, length, byte));
+        }
+        for seed in seeds("resourceconfig") {
+            properties::resourceconfig(&spoilt(&seed, at, length, byte));
         }
         for seed in seeds("netlink") {
             properties::netlink(&spoilt(&seed, at, length, byte));

@@ -1,14 +1,16 @@
 """The rounds of hack/bench-stage."""
 
-import argparse, json, os, pathlib, random, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, pathlib, random, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 arguments = argparse.ArgumentParser(prog="hack/bench-stage")
 arguments.add_argument("--rounds", type=int, default=9)
 arguments.add_argument("--directory", type=pathlib.Path)
+arguments.add_argument("--keep", action="store_true", help="leave the servers and files, for a profiler")
 arguments.add_argument("--cache", type=pathlib.Path, required=True)
 arguments.add_argument("--program", type=pathlib.Path, required=True)
 arguments = arguments.parse_args()
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 place = pathlib.Path(tempfile.mkdtemp(dir=arguments.directory))
 cache, program = arguments.cache.resolve(), arguments.program.resolve()
 s5cmd = next(cache.glob("s5cmd-*/bin/s5cmd"))
@@ -45,7 +47,10 @@ for bucket, (count, size) in loads.items():
     contents = []
     for number in range(count):
         file = data / bucket / "t" / f"{number:04}"
-        file.write_bytes(random.randbytes(size))
+        # In pieces: the memory of this process would count as that of those that it starts.
+        with open(file, "wb") as content:
+            for _ in range(size >> 16):
+                content.write(random.randbytes(1 << 16))
         os.utime(file, (1_700_000_000, 1_700_000_000))
         etag = f"&quot;{1_700_000_000:x}-{size:x}&quot;"
         contents.append(
@@ -58,11 +63,15 @@ for bucket, (count, size) in loads.items():
         + "".join(contents)
         + "</ListBucketResult>"
     )
-subprocess.run(
-    ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", place / "key.pem", "-out", place / "ca.pem"],
-    check=True, stderr=subprocess.DEVNULL,
-)
+def openssl(*words):
+    subprocess.run(["openssl", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place)
+
+
+key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
+openssl("req", *key, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem")
+(place / "names").write_text("subjectAltName=DNS:localhost")
+openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-extfile", "names", "-out", "certificate.pem")
 http, https, writes = free(), free(), free()
 (place / "nginx.conf").write_text(f"""
 worker_processes 2; daemon off; pid {place}/pid; error_log {place}/error.log; user root;
@@ -72,7 +81,7 @@ http {{
     client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3; uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
     server {{
         listen 127.0.0.1:{http}; listen 127.0.0.1:{https} ssl;
-        ssl_certificate {place}/ca.pem; ssl_certificate_key {place}/key.pem;
+        ssl_certificate {place}/certificate.pem; ssl_certificate_key {place}/key.pem;
         root {data};
         location ~ ^/(small|large)/?$ {{ default_type application/xml; try_files /$1.xml =404; }}
     }}
@@ -138,6 +147,11 @@ def complete(directory, bucket):
         sys.exit(f"hack/bench-stage: {directory} has {len(found)} files instead of {count}")
 
 
+def synced(words):
+    """The same, and its files on the disk, as isolate-job has them."""
+    return ["sh", "-c", '"$@" && sync -f "$0"', place / "root", *words]
+
+
 def s5(endpoint, *words):
     return [s5cmd, "--endpoint-url", endpoint, "--numworkers", "32", "--log", "error", "cp", *words]
 
@@ -149,15 +163,18 @@ def download(bucket, scheme):
         taken = run([program, "stage", "in", "--request", place / f"{bucket}.json", "--config", place / f"{scheme}.toml", "--root", root])
         complete(root / "input/data/train", bucket)
         return taken
-    def theirs():
+    def theirs(then=lambda words: words):
         root = fresh("root")
-        taken = run(s5(endpoint, "--concurrency", "8", "--part-size", "16", f"s3://{bucket}/t/*", f"{root}/"))
+        taken = run(then(s5(endpoint, "--concurrency", "8", "--part-size", "16", f"s3://{bucket}/t/*", f"{root}/")))
         complete(root, bucket)
         return taken
-    def copy():
+    def copy(then=lambda words: words):
         root = fresh("root")
-        return run(["cp", "-r", data / bucket / "t", root])
-    return {"isolate-job": ours, "s5cmd": theirs, "cp -r": copy}
+        return run(then(["cp", "-r", data / bucket / "t", root]))
+    tools = {"isolate-job": ours, "s5cmd": theirs, "s5cmd, sync": lambda: theirs(synced)}
+    if scheme == "http":
+        tools |= {"cp -r": copy, "cp -r, sync": lambda: copy(synced)}
+    return tools
 
 
 def upload(bucket):
@@ -180,6 +197,9 @@ def upload(bucket):
 
 try:
     wait(http), wait(writes)
+    if arguments.keep:
+        print(place)
+        signal.pause()
     cases = {
         "1000 x 64 KiB down": download("small", "http"),
         "4 x 64 MiB down": download("large", "http"),
@@ -202,6 +222,6 @@ try:
             print(f"| {case} | {tool} | {median(tool, 0):.2f} ({least:.2f}) | {ratio:.2f} | {median(tool, 1):.2f} | {median(tool, 2):.0f} |")
 finally:
     for server in servers:
-        server.kill()
+        server.terminate()
         server.wait()
     shutil.rmtree(place, ignore_errors=True)

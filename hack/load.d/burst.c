@@ -34,7 +34,7 @@ static char *steps[MAX_STEPS][MAX_WORDS + 1];
 static int step_count, failures;
 static long first;
 static struct container *containers;
-static pid_t *orphans; /* that ended before anybody waited for them */
+static pid_t *orphans; /* that ended before they were waited for */
 static long orphan_count, orphan_room;
 static posix_spawn_file_actions_t quiet;
 extern char **environ;

@@ -114,7 +114,7 @@ const OURS: &str = "/proc/self/ns/user";
 
 /// A namespace by device and inode.
 fn number(path: &Path) -> Result<Inode> {
-    Inode::of(path).with_context(|| format!("cannot look at {}", path.display()))
+    Inode::of(path).with_context(|| format!("cannot inspect {}", path.display()))
 }
 
 /// Whether a user namespace is the initial one.

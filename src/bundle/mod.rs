@@ -14,6 +14,7 @@ pub mod name_servers;
 mod network;
 mod path_fd;
 mod prober;
+mod resource_config;
 mod root_fs;
 mod root_source;
 mod settings;
@@ -59,8 +60,8 @@ pub struct Prepared {
     /// The network namespace that the container gets, if it existed before
     /// ([`crate::rules::Network::given`]).
     pub netns: Option<OpenNetns>,
-    /// For a member of a job: its host name, and the source of its mount at `/etc/hosts`.
-    pub names: (Option<String>, Option<PathBuf>),
+    /// For a member of a job: its names.
+    pub names: Names,
     /// With openings for peers: the name servers that the container uses.
     pub name_servers: BTreeSet<IpAddr>,
     /// Whether its seccomp profile allows by default.
@@ -69,6 +70,17 @@ pub struct Prepared {
     pub subject: RuleContext,
     /// The rewritten configuration.
     pub rewritten: Rewritten,
+}
+
+/// What a member of a job is called, and where it finds the others.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The host name of its configuration.
+    pub host_name: Option<String>,
+    /// The name that SageMaker's contract gives it.
+    pub current_host: Option<String>,
+    /// The source of its mount at `/etc/hosts`.
+    pub hosts: Option<PathBuf>,
 }
 
 impl Bundle {
@@ -83,13 +95,18 @@ impl Bundle {
         Ok(Self { config: files::read(&config, files::DOCUMENT_LIMIT)?, path })
     }
 
-    /// Decides by the annotations; reads nothing else of the configuration.
+    /// Decides by the annotations, and by the environment if the settings refer to it; reads nothing else of the
+    /// configuration.
     ///
     /// # Errors
     /// They cannot be read with certainty.
     pub fn decide(&self, settings: &crate::settings::Settings) -> Result<Decision> {
         let annotations = self.certain(config::annotations(&self.config.bytes))?;
-        Ok(policy::decide(settings, &annotations))
+        let environment = match policy::reads_environment(settings) {
+            true => self.certain(config::environment(&self.config.bytes))?,
+            false => Vec::new(),
+        };
+        Ok(policy::decide(settings, &annotations, &environment))
     }
 
     /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in.
@@ -102,7 +119,10 @@ impl Bundle {
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let (root, rootfs) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
-        let names = policy.openings.job.is_some().then(|| job::host_name_and_file(&view, &self.path));
+        let names = match policy.openings.job {
+            Some(_) => self.names(&view)?,
+            None => Names::default(),
+        };
         let name_servers = match policy.openings.has_peers() {
             true => name_servers::of_bundle(&view, &self.path, &root)?,
             false => BTreeSet::new(),
@@ -110,15 +130,22 @@ impl Bundle {
         let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
-        let names = names.unwrap_or_default();
         Ok(Prepared { rootfs, netns, names, name_servers, names_what_it_denies, subject, rewritten })
+    }
+
+    fn names(&self, view: &View) -> Result<Names> {
+        Ok(Names {
+            host_name: view.hostname.as_deref().map(str::to_owned),
+            current_host: resource_config::current_host(view, &self.path)?,
+            hosts: job::hosts_source(view, &self.path),
+        })
     }
 
     fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
         let root = Inode::of(&path);
-        let root = root.with_context(|| format!("cannot look at the root {}", path.display()))?;
+        let root = root.with_context(|| format!("cannot inspect the root {}", path.display()))?;
         Ok((path, root))
     }
 

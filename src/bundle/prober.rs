@@ -73,7 +73,7 @@ impl<'a> Prober<'a> {
 
     /// The file at a path; with the sockets in it, if `searched`.
     pub(super) fn probe(&mut self, path: &Path, searched: bool) -> Result<MountSource> {
-        let shown = || format!("cannot look at {}", path.display());
+        let shown = || format!("cannot inspect {}", path.display());
         let opened = match PathFd::plain(path) {
             Ok(opened) => opened,
             Err(errno) => return Ok(self.unopened(path, errno)),

@@ -18,7 +18,7 @@ impl RootFs {
     /// # Errors
     /// It does not exist, or is reached through a magic link of procfs.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let shown = || format!("cannot look at the root {}", path.display());
+        let shown = || format!("cannot inspect the root {}", path.display());
         let opened = PathFd::plain(path).with_context(shown)?;
         let path = opened.path().with_context(shown)?;
         Ok(Self { opened, path })

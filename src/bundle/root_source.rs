@@ -28,7 +28,7 @@ impl Prober<'_> {
     /// It is not accessible.
     pub(super) fn root(&mut self, view: &View, bundle: &Path) -> Result<MountSource> {
         let root = self.root;
-        let shown = || format!("cannot look at the root {}", root.path.display());
+        let shown = || format!("cannot inspect the root {}", root.path.display());
         let mut source = self.inspect_root().with_context(shown)?;
         source.in_rootfs = false;
         source.holds = holds(&root.path, bundle);

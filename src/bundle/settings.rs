@@ -23,7 +23,7 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
             let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
             let parsed = parsed.and_then(|settings| {
                 rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
-                policy::default_openings(&settings).map_err(anyhow::Error::msg)?;
+                policy::default_openings(&settings, &[]).map_err(anyhow::Error::msg)?;
                 Ok(settings)
             });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))

@@ -163,6 +163,33 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
     Ok(found)
 }
 
+/// The environment of the process of a `config.json`, without any check of the rest: every list counts that some decoder
+/// takes for `process.env`, and an entry that continues after a NUL also as crun sees it.
+///
+/// # Errors
+/// Not UTF-8, not JSON, or the environment is not a list of strings.
+pub fn environment(bytes: &[u8]) -> Result<Vec<String>, Unreadable> {
+    let json = json::ParsedJson::parse(utf8(bytes)?, 2)?;
+    let mut found = Vec::new();
+    for process in values(json.root(), "process") {
+        // The object, the list, its entries.
+        let process = json::ParsedJson::parse(process.raw(), 3)?;
+        for list in values(process.root(), "env") {
+            match list.first() {
+                b'n' => continue,
+                b'[' => (),
+                _ => return Err(list.error("wrong type, expected a list of variables")),
+            }
+            for entry in list.children() {
+                let entry = entry.string()?;
+                found.extend(entry.contains('\0').then(|| until_nul(&entry).to_owned()));
+                found.push(String::from(&*entry));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The namespaces that a `config.json` names by path, each with its type, without any check: whatever some
 /// decoder takes for one counts. What cannot be parsed is left out, since no runtime makes a container from
 /// it.

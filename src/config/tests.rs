@@ -238,3 +238,19 @@ fn annotations_are_found_without_reading_the_rest() {
     assert!(annotations(br#"{"annotations":[]}"#).is_err());
     assert!(annotations(br#"{"annotations":{}"#).is_err());
 }
+
+#[test]
+fn the_environment_is_what_any_decoder_takes_for_it() {
+    let of = |text: &str| environment(text.as_bytes()).map_err(|why| why.to_string());
+    assert_eq!(of(r#"{"process":{"env":["A=1","B"],"args":["C=2"]},"env":["D=3"]}"#).unwrap(), ["A=1", "B"]);
+    assert_eq!(of(r#"{"proce\u017fs":{"ENV":["A=1"]},"process":{"env":["A=2"]}}"#).unwrap(), ["A=1", "A=2"]);
+    assert_eq!(of(r#"{"process":{"env":["A=1\u0000x"]}}"#).unwrap(), ["A=1", "A=1\0x"]);
+    for none in ["{}", r#"{"process":null}"#, r#"{"process":{"env":null}}"#, r#"{"process":{}}"#] {
+        assert_eq!(of(none).unwrap(), [""; 0], "{none}");
+    }
+    for text in
+        ["", "{", r#"{"process":{"env":{}}}"#, r#"{"process":{"env":[1]}}"#, r#"{"process":{"env":"A=1"}}"#]
+    {
+        assert!(of(text).is_err(), "{text}");
+    }
+}

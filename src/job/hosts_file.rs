@@ -28,12 +28,11 @@ const MARK: &str = " # oci-isolate job";
 /// The largest file that lines are added to, in bytes: the container may write to it.
 const LIMIT: u64 = 1 << 20;
 
-/// The host name in a configuration, and the source of its mount at `/etc/hosts`.
+/// The source of the mount at `/etc/hosts` in a configuration.
 #[must_use]
-pub fn host_name_and_file(view: &View, bundle: &Path) -> (Option<String>, Option<PathBuf>) {
+pub fn hosts_source(view: &View, bundle: &Path) -> Option<PathBuf> {
     let mut mounts = view.mounts.iter().flatten().filter(|mount| &*mount.destination == HOSTS);
-    let source = mounts.next_back().and_then(|mount| mount.source.as_deref());
-    (view.hostname.as_deref().map(str::to_owned), source.map(|source| bundle.join(source)))
+    Some(bundle.join(&**mounts.next_back()?.source.as_ref()?))
 }
 
 /// The host name by which others can reach a container, if it is valid (RFC 1123, 2.1), and its file for the
@@ -60,7 +59,7 @@ pub fn usable_names(name: Option<String>, path: Option<PathBuf>, id: &str) -> (O
 }
 
 /// Letters, digits and hyphens in labels; neither an address nor a name for this host.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         (1..=63).contains(&label.len())
@@ -102,7 +101,7 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     let shown = path.display();
     let options = OpenOptions::new().read(true).append(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).clone();
     let file = options.open(path).with_context(|| format!("cannot open {shown}"))?;
-    let meta = file.metadata().with_context(|| format!("cannot look at {shown}"))?;
+    let meta = file.metadata().with_context(|| format!("cannot inspect {shown}"))?;
     let inode = Inode::from(&meta);
     let hosts = Inode::of(Path::new(HOSTS)).ok();
     if !meta.is_file() || hosts == Some(inode) {

@@ -9,20 +9,22 @@ mod hosts_file;
 mod pasta;
 mod peer_sets;
 mod processes;
+mod resource_config;
 mod user_mode_network;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-pub use hosts_file::{host_name_and_file, usable_names};
+pub use hosts_file::{hosts_source, usable_names};
 pub use peer_sets::{Participant, is_allowed, peers_of};
 pub use processes::{
     foreign_process, process_outside_containers, processes_in, processes_in_netns, why_not_joinable,
 };
+pub use resource_config::{LIMIT as RESOURCE_CONFIG_LIMIT, PATH as RESOURCE_CONFIG, current_host};
 pub use user_mode_network::check_user_mode_network;
 
 use crate::policy::{Job, Prefixes};
@@ -75,16 +77,27 @@ impl JobMember {
         &self.part.own
     }
 
-    fn host_name(&self) -> Option<&str> {
-        self.record.opened.as_ref()?.host_name.as_deref()
+    /// The names by which others find it: its host name, and that of SageMaker's contract if it is another one.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let opened = self.record.opened.as_ref();
+        let host_name = opened.and_then(|opened| opened.host_name.as_deref());
+        host_name.into_iter().chain(self.contract_name())
     }
 
-    /// The `/etc/hosts` lines by which others find it, and the namespace whose own file needs none of them.
-    fn lines(&self) -> (Option<Netns>, Vec<String>) {
-        let own = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds));
-        let lines =
-            self.host_name().map(|name| own.map(|address| hosts_file::line(*address, name)).collect());
-        (self.record.sealed.as_ref().map(|sealed| sealed.netns), lines.unwrap_or_default())
+    /// The name that only SageMaker's contract gives it: no engine writes it into its own `/etc/hosts`.
+    fn contract_name(&self) -> Option<&str> {
+        let opened = self.record.opened.as_ref()?;
+        let name = opened.current_host.as_deref()?;
+        let is_other = |host_name: &String| !host_name.eq_ignore_ascii_case(name);
+        opened.host_name.as_ref().is_none_or(is_other).then_some(name)
+    }
+
+    /// The `/etc/hosts` lines for these names of it.
+    fn lines<'m>(&'m self, names: impl Iterator<Item = &'m str>) -> Vec<String> {
+        let own: Vec<_> = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds)).collect();
+        names
+            .flat_map(|name| own.iter().map(move |own| hosts_file::line(**own, name)).collect::<Vec<_>>())
+            .collect()
     }
 }
 
@@ -189,25 +202,29 @@ fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
 }
 
 fn check_names(members: &[JobMember]) -> Result<()> {
-    for (index, member) in members.iter().enumerate() {
-        let Some(name) = member.host_name() else { continue };
-        let same =
-            |other: &&JobMember| other.host_name().is_some_and(|other| other.eq_ignore_ascii_case(name));
-        if let Some(other) = members[..index].iter().find(same) {
-            bail!(
-                "containers {} and {} of the job have the same host name, {name}; give each its own (--hostname)",
-                other.record.id,
-                member.record.id
-            );
+    let mut known: BTreeMap<String, &JobMember> = BTreeMap::new();
+    for member in members {
+        for name in member.names() {
+            if let Some(other) = known.insert(name.to_ascii_lowercase(), member) {
+                bail!(
+                    "containers {} and {} of the job have the same host name, {name}; give each its own (--hostname)",
+                    other.record.id,
+                    member.record.id
+                );
+            }
         }
     }
     Ok(())
 }
 
 /// Every running container of the job finds all others in its hosts file, including those that share a
-/// namespace.
+/// namespace, and itself by the name that its engine does not know.
 fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
-    let named: Vec<(Option<Netns>, Vec<String>)> = members.iter().map(JobMember::lines).collect();
+    let named = members.iter().map(|member| {
+        let netns = member.record.sealed.as_ref().map(|sealed| sealed.netns);
+        (netns, member.lines(member.names()), member.lines(member.contract_name().into_iter()))
+    });
+    let named: Vec<(Option<Netns>, Vec<String>, Vec<String>)> = named.collect();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
     for (slot, record) in Store::of(of).members_of(job, of)? {
         let Some(file) = hosts_file::file_of(&record).filter(|_| record.lives()) else {
@@ -217,8 +234,8 @@ fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
             continue;
         }
         let own = record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
-        let others = named.iter().filter(|(netns, _)| *netns != own);
-        let lines: BTreeSet<&str> = others.flat_map(|(_, lines)| lines).map(String::as_str).collect();
+        let lines = named.iter().flat_map(|(netns, all, of_own)| if *netns == own { of_own } else { all });
+        let lines: BTreeSet<&str> = lines.map(String::as_str).collect();
         // Another container's failure is reported when that one starts.
         if let Err(error) = hosts_file::write(&record, &lines)
             && slot.record() == of.record()

@@ -11,10 +11,11 @@
 
 use ipnet::IpNet;
 
+use super::environment::{values, variable};
 use super::openings::{Ingress, Openings, Protocol};
 use super::prefixes::Prefixes;
 use super::reserved::ReservedRanges;
-use super::{Annotation, job, only, shown};
+use super::{Annotation, Job, job, only, shown};
 use crate::settings::{PeerBounds, Settings};
 
 /// The annotation that asks for ports that are answered.
@@ -35,8 +36,14 @@ pub const PEERS_LIMIT: usize = 16384;
 ///
 /// # Errors
 /// An annotation is invalid, or the settings do not allow it.
-pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openings, String> {
-    let mut asked = default_openings(settings)?;
+pub fn openings(
+    settings: &Settings,
+    annotations: &[Annotation],
+    environment: &[String],
+) -> Result<Openings, String> {
+    let job_by_annotation = only(annotations, JOB)?;
+    // A variable does not matter besides the annotation.
+    let mut asked = default_openings(settings, if job_by_annotation.is_some() { &[] } else { environment })?;
     let named = |key| move |why| format!("annotation {key}: {why}");
     if let Some(value) = only(annotations, INGRESS)? {
         if !settings.ingress.allowed {
@@ -47,18 +54,18 @@ pub fn openings(settings: &Settings, annotations: &[Annotation]) -> Result<Openi
     if let Some(value) = only(annotations, PEERS)? {
         asked.peers = peers(value, &settings.peers).map_err(named(PEERS))?;
     }
-    if let Some(value) = only(annotations, JOB)? {
+    if let Some(value) = job_by_annotation {
         asked.job = Some(job::name(value).map_err(named(JOB))?);
     }
     asked.job = asked.job.map(|job| job::of_tenant(job, annotations)).transpose().map_err(named(JOB))?;
     Ok(asked)
 }
 
-/// The openings that the settings give by default.
+/// The openings that the settings give by default to a container whose process has this environment.
 ///
 /// # Errors
 /// A value is invalid, or not within the bounds of the settings; the message names the key.
-pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
+pub fn default_openings(settings: &Settings, environment: &[String]) -> Result<Openings, String> {
     let given = &settings.openings;
     let named = |key| move |why| format!("openings.{key}: {why}");
     Ok(Openings {
@@ -68,8 +75,22 @@ pub fn default_openings(settings: &Settings) -> Result<Openings, String> {
             .as_deref()
             .map_or(Ok(Prefixes::default()), |list| peers(list, &settings.peers))
             .map_err(named("peers"))?,
-        job: given.job.as_deref().map(job::name).transpose().map_err(named("job"))?,
+        job: match &given.job {
+            Some(job) => default_job(job, environment).map_err(named("job"))?,
+            None => None,
+        },
     })
+}
+
+/// The job of the settings: a name, or the value of a variable; none if that is not set.
+fn default_job(given: &str, environment: &[String]) -> Result<Option<Job>, String> {
+    let Some(variable) = variable(given) else { return job::name(given).map(Some) };
+    let mut values = values(environment, variable);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|other| other != value) {
+        return Err(format!("{variable} is in the container's environment twice, with different values"));
+    }
+    job::name(value).map(Some).map_err(|why| format!("{variable} of the container's environment: {why}"))
 }
 
 /// Parses a comma-separated list of peers and checks their bounds.

@@ -1,10 +1,11 @@
-//! The verdict on one container: its annotations and the host's settings in, a `Decision` out. Every outcome
-//! carries its why.
+//! The verdict on one container: its annotations, its environment and the host's settings in, a `Decision` out.
+//! Every outcome carries its why. The environment counts only where the settings refer to it.
 //!
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
+use super::environment::values;
 use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
-use crate::settings::{Match, Mode, Settings};
+use crate::settings::{Match, Mode, Property, Settings};
 
 /// What happens to a container that an engine wants created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,17 +18,25 @@ pub enum Decision {
     Refuse(String),
 }
 
-/// Decides by the container's annotations and the host's settings. Refused are: a switch that is neither true
+/// Decides by the container's annotations, the environment of its process (which may be left empty unless
+/// [`super::reads_environment`]) and the host's settings. Refused are: a switch that is neither true
 /// nor false, an annotation that is given twice or is a misspelling of one of ours, a container that the
 /// settings refuse, openings that are invalid or not allowed by the settings, and openings of a container
 /// without the switch.
 #[must_use]
-pub fn decide(settings: &Settings, annotations: &[Annotation]) -> Decision {
-    verdict(settings, annotations).unwrap_or_else(Decision::Refuse)
+pub fn decide(settings: &Settings, annotations: &[Annotation], environment: &[String]) -> Decision {
+    verdict(settings, annotations, environment).unwrap_or_else(Decision::Refuse)
 }
 
-fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, String> {
-    let matches = settings.require.iter().map(|require| &require.annotation);
+fn verdict(
+    settings: &Settings,
+    annotations: &[Annotation],
+    environment: &[String],
+) -> Result<Decision, String> {
+    let matches = settings.require.iter().filter_map(|require| match &require.property {
+        Property::Annotation(name) => Some(name),
+        Property::Variable(_) => None,
+    });
     let refused = settings.refuse.iter().map(|refusal| &refusal.annotation);
     misspelt(annotations, settings.annotations.iter().chain(matches).chain(refused).map(String::as_str))?;
     let mut why = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
@@ -46,9 +55,18 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
             }
         }
     }
-    for Match { annotation, matches } in &settings.require {
-        if only(annotations, annotation)?.is_some_and(|value| glob(matches, value)) {
-            why.get_or_insert_with(|| format!("[[require]] {annotation} matches {matches:?}"));
+    for Match { property, matches } in &settings.require {
+        let (is_met, shown) = match property {
+            Property::Annotation(name) => {
+                (only(annotations, name)?.is_some_and(|value| glob(matches, value)), name.clone())
+            }
+            // Programs differ on which of several values counts.
+            Property::Variable(name) => {
+                (values(environment, name).any(|value| glob(matches, value)), format!("env {name}"))
+            }
+        };
+        if is_met {
+            why.get_or_insert_with(|| format!("[[require]] {shown} matches {matches:?}"));
         }
     }
     let Some(why) = why else {
@@ -66,13 +84,14 @@ fn verdict(settings: &Settings, annotations: &[Annotation]) -> Result<Decision, 
             ));
         }
     }
-    let openings = openings(settings, annotations)?;
+    let openings = openings(settings, annotations, environment)?;
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let families = settings.seccomp.families.clone();
     Ok(Decision::Isolate(Policy {
         why,
         firewall: settings.firewall,
+        links: settings.links,
         credentials,
         families,
         openings,
@@ -95,7 +114,7 @@ mod tests {
 
     fn isolates(settings: &str, pairs: &[(&str, &str)]) -> Result<bool, String> {
         let settings = Settings::parse(settings).unwrap();
-        match decide(&settings, &notes(pairs)) {
+        match decide(&settings, &notes(pairs), &[]) {
             Decision::Isolate(_) => Ok(true),
             Decision::PassThrough(_) => Ok(false),
             Decision::Refuse(why) => Err(why),
@@ -122,7 +141,7 @@ mod tests {
     fn a_value_that_is_not_a_string_and_a_second_value_are_refused() {
         let number = [Annotation { name: SWITCH.into(), value: None }];
         assert_eq!(
-            decide(&Settings::default(), &number),
+            decide(&Settings::default(), &number, &[]),
             Decision::Refuse(format!("annotation {SWITCH} is not a string"))
         );
         assert_eq!(
@@ -183,6 +202,54 @@ mod tests {
     }
 
     #[test]
+    fn what_the_settings_require_of_the_environment_isolates_whatever_the_annotations_say() {
+        let settings = Settings::parse("[[require]]\nenv = \"TRAINING_JOB_NAME\"\nmatches = \"a*\"").unwrap();
+        let decided = |environment: &[&str]| {
+            let environment: Vec<_> = environment.iter().map(|entry| (*entry).to_owned()).collect();
+            decide(&settings, &notes(&[(SWITCH, "false")]), &environment)
+        };
+        for environment in [&["TRAINING_JOB_NAME=a-1"][..], &["TRAINING_JOB_NAME=b", "TRAINING_JOB_NAME=a"]] {
+            let Decision::Isolate(policy) = decided(environment) else { panic!("{environment:?}") };
+            assert_eq!(policy.why, "[[require]] env TRAINING_JOB_NAME matches \"a*\"");
+        }
+        for environment in
+            [&[][..], &["TRAINING_JOB_NAME=b"], &["TRAINING_JOB_NAME"], &["X=TRAINING_JOB_NAME=a"]]
+        {
+            assert!(matches!(decided(environment), Decision::PassThrough(_)), "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn the_job_is_a_variable_of_the_environment_where_the_settings_name_one() {
+        let settings = Settings::parse("mode = \"always\"\n[openings]\njob = \"${JOB}\"").unwrap();
+        let decided = |asked: &[(&str, &str)], environment: &[&str]| {
+            let environment: Vec<_> = environment.iter().map(|entry| (*entry).to_owned()).collect();
+            match decide(&settings, &notes(asked), &environment) {
+                Decision::Isolate(policy) => Ok(policy.openings.job),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        assert_eq!(decided(&[], &["JOB=train-1"]), Ok(Some(job("train-1"))));
+        assert_eq!(decided(&[], &["JOB=train-1", "JOB=train-1"]), Ok(Some(job("train-1"))));
+        assert_eq!(decided(&[], &["JOBS=train-1", "JOB"]), Ok(None));
+        assert_eq!(decided(&[("io.oci-isolate.job", "b")], &["JOB=a b"]), Ok(Some(job("b"))));
+        for (environment, words) in [
+            (
+                &["JOB="][..],
+                "openings.job: JOB of the container's environment: \\\"\\\" is not a valid name of a job",
+            ),
+            (&["JOB=a b"], "\\\"a b\\\" is not a valid name of a job"),
+            (
+                &["JOB=a", "JOB=b"],
+                "openings.job: JOB is in the container's environment twice, with different values",
+            ),
+        ] {
+            let why = decided(&[], environment).unwrap_err();
+            assert!(why.contains(words), "{environment:?}: {why}");
+        }
+    }
+
+    #[test]
     fn a_refused_image_is_refused_with_its_reason_and_only_when_isolated() {
         let settings =
             "[[refuse]]\nannotation = \"image\"\nmatches = \"*sagemaker-rl*\"\nreason = \"needs Amazon S3\"";
@@ -223,7 +290,7 @@ mod tests {
         let settings =
             "[ingress]\nallowed = false\n[openings]\ningress = \"80\"\njob = \"a\"\npeers = \"10.0.0.1\"";
         let settings = Settings::parse(settings).unwrap();
-        let opened = |asked: &[(&str, &str)]| match decide(&settings, &notes(asked)) {
+        let opened = |asked: &[(&str, &str)]| match decide(&settings, &notes(asked), &[]) {
             Decision::Isolate(policy) => Ok(policy.openings),
             Decision::PassThrough(why) => Err(why.to_owned()),
             Decision::Refuse(why) => Err(why),
@@ -241,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_in_the_policy() {
         let asked = [(SWITCH, ""), ("io.oci-isolate.peers", "10.0.0.1"), ("io.oci-isolate.job", "train")];
-        let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked)) else { panic!() };
+        let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked), &[]) else { panic!() };
         assert_eq!(*policy.openings.peers, ["10.0.0.1/32".parse().unwrap()].into());
         assert_eq!((policy.openings.job, policy.openings.ingress.len()), (Some(job("train")), 0));
     }

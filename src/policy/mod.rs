@@ -3,6 +3,7 @@
 
 mod annotations;
 mod decide;
+mod environment;
 mod job;
 mod misspelt;
 mod openings;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, check_bounds, default_openings, openings, peers};
 pub use decide::{Decision, decide};
+pub use environment::{reads_environment, requires_by_environment};
 pub use job::{Job, NAMESPACE};
 pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
@@ -21,7 +23,7 @@ pub use openings::{Ingress, Openings, Protocol};
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
-use crate::settings::{Answer, Credentials, Family, Firewall};
+use crate::settings::{Answer, Credentials, Family, Firewall, Links};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
 /// (`false`).
@@ -43,6 +45,8 @@ pub struct Policy {
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
+    /// What becomes of its network devices.
+    pub links: Links,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
     /// Socket families that the host allows besides the built-in ones.

@@ -137,7 +137,7 @@ impl Dir {
     /// It has ended, or is not accessible.
     pub fn ns(&self, kind: impl Display) -> Result<Inode> {
         let path = self.join(format!("ns/{kind}"));
-        Inode::of(&path).with_context(|| format!("cannot look at {}", path.display()))
+        Inode::of(&path).with_context(|| format!("cannot inspect {}", path.display()))
     }
 
     /// Its root directory.

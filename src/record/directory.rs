@@ -29,7 +29,7 @@ pub(super) fn make_state(state: &Path) -> Result<()> {
 /// A user who can write the state directory can make an isolated container appear not to be.
 pub(super) fn check_owner(state: &Path, found: io::Result<Metadata>) -> Result<()> {
     let shown = state.display();
-    let meta = found.with_context(|| format!("cannot look at {shown}"))?;
+    let meta = found.with_context(|| format!("cannot inspect {shown}"))?;
     let ours = meta.uid() == nix::unistd::geteuid().as_raw();
     if !meta.is_dir() || !ours || meta.mode() & 0o022 != 0 {
         bail!("{shown} is not a directory that we own and only we can write");

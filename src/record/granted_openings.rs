@@ -26,6 +26,10 @@ pub struct GrantedOpenings {
     pub never: BTreeMap<IpAddr, Excluded>,
     /// The host name by which other members of its job reach it.
     pub host_name: Option<String>,
+    /// The name that SageMaker's contract gives it (`resourceconfig.json`), beside that. Records of earlier versions lack
+    /// it, and they can read those without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_host: Option<String>,
     /// Where it finds the names of the other members.
     pub hosts: Hosts,
 }

@@ -28,7 +28,7 @@ use crate::rewrite::AppliedChange;
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::seal::{Netns, OpenNetns, Sealed};
-use crate::settings::{Audit, Firewall};
+use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
 pub const VERSION: u32 = 3;
@@ -57,6 +57,8 @@ pub struct Record {
     pub why: String,
     /// Whether the firewall table may be missing.
     pub firewall: Firewall,
+    /// What becomes of its network devices.
+    pub links: Links,
     /// What became of the network that the engine requested.
     pub network: Network,
     /// Whether its user namespace confines it: no id in it is the host's root.

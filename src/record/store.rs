@@ -195,14 +195,14 @@ mod tests {
         json!({
             "version": VERSION, "id": id, "runtime": "/usr/bin/runc", "bundle": "/b", "rootfs": {"dev": 1, "ino": 2},
             "pinned": [], "pid_file": null, "creator": {"pid": 1, "start": u64::MAX}, "why": "test",
-            "firewall": "required", "network": "new", "confined": false, "opened": null, "applied": [], "waived": [],
+            "firewall": "required", "links": "down", "network": "new", "confined": false, "opened": null, "applied": [], "waived": [],
             "audit": {"file": null, "required": false, "passed-through": false}, "init": null, "sealed": null,
         })
     }
 
     fn sealed(mut record: Value) -> Value {
         record["sealed"] = json!({
-            "netns": NETNS, "links-removed": [], "links-kept": [], "own": [], "gateways": [], "links-left": [],
+            "netns": NETNS, "links-removed": [], "links-kept": [], "own": [], "gateways": [], "links-down": [],
             "addresses-kept": [], "addresses-skipped": [], "foreign-blocked": [], "nsids-left": [], "firewall": true,
         });
         record

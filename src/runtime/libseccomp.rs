@@ -53,7 +53,7 @@ impl Libseccomp {
     /// It cannot be determined.
     pub fn of(runtime: &Runtime, cache: Option<&Path>) -> Result<Self> {
         let shown = runtime.path().display();
-        let meta = std::fs::metadata(runtime.path()).with_context(|| format!("cannot look at {shown}"))?;
+        let meta = std::fs::metadata(runtime.path()).with_context(|| format!("cannot inspect {shown}"))?;
         let (dev, ino, size) = (meta.dev(), meta.ino(), meta.size());
         let key = format!("{shown:?} {dev} {ino} {size} {}.{}", meta.mtime(), meta.mtime_nsec());
         let kept = cache.and_then(|cache| std::fs::read_to_string(cache).ok());

@@ -59,7 +59,7 @@ impl Runtime {
     /// # Errors
     /// As [`Runtime::find`].
     pub fn find_for(shim: &Path, wanted: &[PathBuf], thoroughly: bool) -> Result<Self> {
-        let meta = std::fs::metadata(shim).with_context(|| format!("cannot look at {}", shim.display()))?;
+        let meta = std::fs::metadata(shim).with_context(|| format!("cannot inspect {}", shim.display()))?;
         let shim = Shim { path: shim, meta, thoroughly };
         let mut looked = Vec::new();
         for name in wanted {

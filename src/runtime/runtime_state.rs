@@ -1,8 +1,8 @@
-//! The runtime's own state of a container: its init process and its annotations. It is read from the file in
+//! The runtime's own state of a container: its init process, its annotations and its environment. It is read from the file in
 //! which the runtime stores it; only if that is not understood is the runtime run, which costs a process.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -117,7 +117,41 @@ impl RuntimeState {
         };
         understood.context("cannot understand the runtime's own state")
     }
+
+    /// The environment of its process, from the `config.json` that crun keeps, or from the bundle's, which other
+    /// runtimes name.
+    ///
+    /// # Errors
+    /// A file is malformed, or the bundle is gone.
+    pub fn environment(&self) -> Result<Vec<String>> {
+        let bundle;
+        let text = match &self.config {
+            Some(config) => config,
+            None => {
+                let path = self.bundle()?.join("config.json");
+                let text = read_text(&path)?;
+                bundle = text.with_context(|| format!("{} is gone", path.display()))?;
+                &bundle
+            }
+        };
+        config::environment(text.as_bytes()).context("cannot read its environment with certainty")
+    }
+
+    fn bundle(&self) -> Result<PathBuf> {
+        #[derive(Deserialize)]
+        struct Spec {
+            bundle: PathBuf,
+        }
+        if self.layout != Layout::Runc {
+            return Ok(serde_json::from_str::<Spec>(&self.state)?.bundle);
+        }
+        let bundle = labels(&self.state)?.pop().and_then(|last| Some(last.strip_prefix(BUNDLE)?.into()));
+        bundle.context("the runtime's own state names no bundle")
+    }
 }
+
+/// The label with the bundle's directory, which specconv appends to the annotations.
+const BUNDLE: &str = "bundle=";
 
 /// A file's text; `None` if it does not exist.
 fn read_text(path: &Path) -> Result<Option<String>> {
@@ -158,8 +192,7 @@ fn labels(state: &str) -> Result<Vec<String>> {
 }
 
 fn of_labels(mut labels: Vec<String>) -> Vec<Annotation<'static>> {
-    // specconv appends it to the annotations.
-    labels.pop_if(|label| label.starts_with("bundle="));
+    labels.pop_if(|label| label.starts_with(BUNDLE));
     let annotation = |label: String| {
         let (name, value) = label.split_once('=').unwrap_or((&label, ""));
         Annotation { name: name.to_owned().into(), value: Some(value.to_owned().into()) }
@@ -225,6 +258,27 @@ mod tests {
             (youki.init().unwrap(), names(&youki)),
             (InitPid { pid: 7, start: None }, vec![pair("io.x", "true")])
         );
+    }
+
+    #[test]
+    fn the_environment_is_that_of_the_kept_configuration_or_of_the_bundle() {
+        let bundle = tempfile::tempdir().unwrap();
+        let path = bundle.path().to_str().unwrap();
+        let config = r#"{"process":{"env":["A=1","B"]}}"#;
+        let states = [
+            kept(Layout::Crun, "{}", Some(config)),
+            kept(Layout::Runc, &format!(r#"{{"config":{{"labels":["a=b","bundle={path}"]}}}}"#), None),
+            kept(Layout::Spec, &format!(r#"{{"id":"x","bundle":"{path}"}}"#), None),
+        ];
+        for state in &states[1..] {
+            let why = format!("{:#}", state.environment().unwrap_err());
+            assert_eq!(why, format!("{path}/config.json is gone"));
+        }
+        std::fs::write(bundle.path().join("config.json"), config).unwrap();
+        for state in states {
+            assert_eq!(state.environment().unwrap(), ["A=1", "B"], "{:?}", state.layout);
+        }
+        assert!(kept(Layout::Runc, r#"{"config":{"labels":["a=b"]}}"#, None).environment().is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use netlink_bindings::rt_link::{self, Ifinfomsg};
 use nix::errno::Errno;
 
 use super::firewall;
-use super::model::{LOOPBACK, Observation};
+use super::model::{Address, LOOPBACK, Observation};
 use super::observe::IFF_UP;
 use super::plan::SealOp;
 use crate::netlink::{Batch, Socket, Sockets};
@@ -24,8 +24,8 @@ pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
             SealOp::Load(table) => load(sockets.firewall.as_mut(), table, firewall::load)?,
             SealOp::Replace(table) => load(sockets.firewall.as_mut(), table, firewall::replace)?,
             SealOp::Remove(links) => remove(&mut sockets.route, links)?,
-            SealOp::Down(index, name) => switch(&mut sockets.route, *index, false)
-                .with_context(|| format!("cannot take link {name} down"))?,
+            SealOp::Down(links) => down(&mut sockets.route, links)?,
+            SealOp::Unassign(addresses) => unassign(&mut sockets.route, addresses)?,
             SealOp::LoopbackUp => {
                 switch(&mut sockets.route, LOOPBACK, true).context("cannot bring lo up")?;
             }
@@ -80,6 +80,37 @@ fn remove_as_group(socket: &mut Socket, links: &[(i32, String)]) -> Result<(), (
     let mut batch = Batch::default();
     batch.add(&request);
     socket.send(batch, 0)
+}
+
+fn down(socket: &mut Socket, links: &[(i32, String)]) -> Result<()> {
+    for (index, name) in links {
+        match switch(socket, *index, false) {
+            // Removed by its owner.
+            Ok(()) | Err(Errno::ENODEV) => (),
+            Err(errno) => return Err(errno).with_context(|| format!("cannot take link {name} down")),
+        }
+    }
+    Ok(())
+}
+
+/// IPv6 addresses went with the link, and further IPv4 addresses of a prefix with the first.
+fn unassign(socket: &mut Socket, addresses: &[Address]) -> Result<()> {
+    for Address { link, address } in addresses {
+        let mut header = Ifaddrmsg::new();
+        header.ifa_family = if address.is_ipv4() { 2 } else { 10 };
+        header.ifa_index = *link as u32;
+        let mut request = rt_addr::Request::new().op_deladdr_do(&header);
+        drop(request.encode().push_local(*address));
+        let mut batch = Batch::default();
+        batch.add(&request);
+        match socket.send(batch, 0) {
+            Ok(()) | Err((_, Errno::EADDRNOTAVAIL | Errno::ENODEV)) => (),
+            Err((_, errno)) => {
+                return Err(errno).with_context(|| format!("cannot remove address {address} of a link"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn switch(socket: &mut Socket, index: i32, up: bool) -> Result<(), Errno> {

@@ -34,7 +34,7 @@ pub use plan::{Defect, SealOp, defects, plan};
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
 use crate::policy::Prefixes;
-use crate::settings::Firewall;
+use crate::settings::{Firewall, Links};
 use foreign_sockets::SocketCache;
 
 /// What was found in a namespace that should be sealed.
@@ -49,7 +49,7 @@ pub struct Verified {
 /// Seals a network namespace in which no program of the container has run yet. A second time changes nothing.
 ///
 /// # Errors
-/// It is the host's or the caller's own; a link cannot be removed; something does not hold in the end, which
+/// It is the host's or the caller's own; a link can be neither taken down nor removed; something does not hold in the end, which
 /// is named. The namespace may then be changed in part, and nothing may be started in it.
 pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
     let host = || bail!("cannot seal the network namespace: it is the host's own");
@@ -64,13 +64,13 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         let mut sockets = Sockets::open()?;
         let mut cache = SocketCache::default();
         let first = observe::observe(&mut sockets, Some(&mut cache))?;
-        // Links that are removed lose their addresses.
+        // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
         let had = had.filter(|a| model::is_global(*a));
         let desired =
             Desired { addresses: desired.addresses.iter().copied().chain(had).collect(), ..desired.clone() };
         let mut foreign = first.sockets.clone();
-        let mut removed: BTreeSet<_> = others(&first).collect();
+        let mut found: BTreeSet<_> = others(&first).collect();
         let mut seen = first;
         // An engine may plumb meanwhile, so this is repeated until there is nothing left to do.
         for _ in 0..ROUNDS {
@@ -81,7 +81,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache))?;
             foreign.extend(seen.sockets.iter().cloned());
-            removed.extend(others(&seen));
+            found.extend(others(&seen));
         }
         apply::settle(&seen).context("cannot seal the network namespace")?;
         let defects = defects(&seen, &desired, SocketOwner::Foreign);
@@ -90,17 +90,21 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             bail!("cannot seal the network namespace: {}", reasons.join("; "));
         }
         let left: BTreeSet<_> = others(&seen).collect();
-        let stays = |name: &&String| seen.links.iter().any(|l| l.name == **name && l.is_fallback_tunnel());
+        let is_down = |name: &&String| {
+            seen.links
+                .iter()
+                .any(|l| l.name == **name && (desired.allow_list.is_none() || l.is_fallback_tunnel()))
+        };
         let own = |a: &&Address| a.link != model::LOOPBACK && model::is_global(a.address);
         let own: BTreeSet<_> = seen.addresses.iter().filter(own).map(|a| a.address).collect();
         Ok(Sealed {
             netns: identity,
-            links_removed: removed.difference(&left).cloned().collect(),
+            links_removed: found.difference(&left).cloned().collect(),
+            links_down: left.iter().filter(is_down).cloned().collect(),
             addresses_kept: plan::kept(&seen, &desired).into_iter().collect(),
             addresses_skipped: plan::skipped(&seen, &desired).into_iter().collect(),
             foreign_blocked: foreign.into_iter().collect(),
-            links_kept: left.iter().filter(|name| !stays(name)).cloned().collect(),
-            links_left: left.iter().filter(stays).cloned().collect(),
+            links_kept: left.iter().filter(|name| !is_down(name)).cloned().collect(),
             own: own.into_iter().collect(),
             gateways: seen.gateways.into_iter().collect(),
             nsids_left: seen.nsids,
@@ -122,7 +126,7 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
         Loaded::Present(table) => table.allow_list(),
         Loaded::Absent | Loaded::Unavailable => None,
     };
-    let desired = Desired { addresses: vec![], firewall: Firewall::Required, allow_list };
+    let desired = Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list };
     Ok(Verified { defects: defects(&seen, &desired, SocketOwner::Container), allow_list: desired.allow_list })
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::netns::Netns;
 use crate::nft::{AllowList, ForeignSocket, Loaded};
-use crate::settings::Firewall;
+use crate::settings::{Firewall, Links};
 
 /// What is in a network namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,11 +56,17 @@ impl Link {
         self.index == LOOPBACK
     }
 
+    /// Whether this link of a closed container is taken down; any other is removed. A link that is down carries and
+    /// sends nothing, to bring it up takes CAP_NET_ADMIN, and its packets would meet the table.
+    pub(super) fn stays_down(&self, links: Links) -> bool {
+        self.is_fallback_tunnel()
+            || links == Links::Down && self.kind.as_deref().is_none_or(|kind| STAYING_DOWN.contains(&kind))
+    }
+
     /// Whether this is the fallback device of a tunnel module. Where such a module is loaded, every namespace
     /// is created with one (`net.core.fb_tunnels_only_for_init_net`,
     /// Documentation/admin-guide/sysctl/net.rst), and the kernel answers a request to delete it with success
-    /// and keeps it. It has no address and carries nothing while it is down; to bring it up takes
-    /// CAP_NET_ADMIN, and its packets meet the table.
+    /// and keeps it.
     pub(super) fn is_fallback_tunnel(&self) -> bool {
         FALLBACK.iter().any(|(name, kind)| self.name == *name && self.kind.as_deref() == Some(kind))
     }
@@ -90,7 +96,9 @@ pub struct Desired {
     pub addresses: Vec<IpAddr>,
     /// What to do if the kernel has no nf_tables. A foreign socket is an error without them in any case.
     pub firewall: Firewall,
-    /// `None`: sealed, and the links are removed. `Some`: the links stay with their addresses, and a kernel
+    /// What becomes of the links of a sealed namespace.
+    pub links: Links,
+    /// `None`: sealed. `Some`: the links stay with their addresses, and a kernel
     /// without nf_tables is an error whatever [`Self::firewall`] says.
     pub allow_list: Option<AllowList>,
 }
@@ -112,14 +120,14 @@ pub struct Sealed {
     pub netns: Netns,
     /// Names of the links that were removed.
     pub links_removed: Vec<String>,
+    /// Names of the links that are down: those of the engine, and fallback devices of tunnel modules.
+    pub links_down: Vec<String>,
     /// Names of the links that stay, behind an allow-list.
     pub links_kept: Vec<String>,
     /// The addresses of those, without link-local ones.
     pub own: Vec<IpAddr>,
     /// The gateways of the namespace's routes, which are never peers.
     pub gateways: Vec<IpAddr>,
-    /// Fallback devices of tunnel modules, which the kernel does not remove: they are down.
-    pub links_left: Vec<String>,
     /// The container's addresses, now on lo.
     pub addresses_kept: Vec<IpAddr>,
     /// IPv6 addresses that the namespace cannot have, because IPv6 is disabled in it.
@@ -134,6 +142,11 @@ pub struct Sealed {
 
 /// `LOOPBACK_IFINDEX`.
 pub(super) const LOOPBACK: i32 = 1;
+
+/// The kinds that engines plumb and that only a process with CAP_NET_ADMIN brings up again. Hardware, which has no kind,
+/// is treated as these. It is a list, because the kernel itself brings some up: a VLAN device with its parent, which is
+/// the host's (`NETDEV_UP` in net/8021q/vlan.c).
+const STAYING_DOWN: [&str; 3] = ["veth", "macvlan", "ipvlan"];
 
 const FALLBACK: [(&str, &str); 11] = [
     ("tunl0", "ipip"),

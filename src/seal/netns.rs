@@ -55,7 +55,7 @@ pub fn netns_of(path: &Path) -> Result<File> {
         Ok(meta) if meta.is_dir() => return netns_of(&path.join("ns/net")),
         _ => found,
     };
-    let kind = fstatfs(&found).with_context(|| format!("cannot look at {}", path.display()))?;
+    let kind = fstatfs(&found).with_context(|| format!("cannot inspect {}", path.display()))?;
     let through = format!("/proc/self/fd/{}", found.as_raw_fd());
     let name = std::fs::read_link(&through).unwrap_or_default();
     let other_type =
@@ -92,12 +92,12 @@ pub(super) fn is_own(netns: BorrowedFd<'_>) -> Result<bool> {
 pub(super) fn here_is_initial() -> Result<bool> {
     let core = Path::new("/proc/sys/net/core");
     let has = |setting: &str| core.join(setting).try_exists();
-    if !has("somaxconn").context("cannot look at /proc/sys/net/core")? {
+    if !has("somaxconn").context("cannot inspect /proc/sys/net/core")? {
         bail!(
             "cannot tell whether this is the host's network namespace: /proc/sys/net/core/somaxconn is missing"
         );
     }
-    has("netdev_max_backlog").context("cannot look at /proc/sys/net/core")
+    has("netdev_max_backlog").context("cannot inspect /proc/sys/net/core")
 }
 
 /// Runs `work` inside the network namespace, on a thread of its own, and waits for it.

@@ -20,8 +20,10 @@ pub enum SealOp {
     Replace(Table),
     /// Remove these links, by index and name.
     Remove(Vec<(i32, String)>),
-    /// Take down a link that the kernel does not remove.
-    Down(i32, String),
+    /// Take these links down, by index and name.
+    Down(Vec<(i32, String)>),
+    /// Remove these addresses from their links.
+    Unassign(Vec<Address>),
     /// Bring lo up.
     LoopbackUp,
     /// Put these addresses on lo, each as a prefix of full length.
@@ -31,8 +33,10 @@ pub enum SealOp {
 /// Something that has to hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Defect {
-    /// A link other than lo.
+    /// A link other than lo that should be removed.
     Link(String),
+    /// A link other than lo that should be down.
+    LinkUp(String),
     /// lo is down or missing.
     Loopback,
     /// An address that the container had is missing.
@@ -68,17 +72,24 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
             }
         }
     }
-    let others = || seen.links.iter().filter(|link| !link.is_loopback());
-    let remove: Vec<_> = others()
-        .filter(|l| !l.is_fallback_tunnel() && allow.is_none())
-        .map(|l| (l.index, l.name.clone()))
-        .collect();
+    let (mut remove, mut down) = (Vec::new(), Vec::new());
+    for link in &seen.links {
+        match misplaced(link, desired) {
+            Some(Defect::Link(name)) => remove.push((link.index, name)),
+            Some(Defect::LinkUp(name)) => down.push((link.index, name)),
+            _ => (),
+        }
+    }
+    if !down.is_empty() {
+        ops.push(SealOp::Down(down));
+    }
     if !remove.is_empty() {
         ops.push(SealOp::Remove(remove));
     }
-    ops.extend(
-        others().filter(|l| l.is_fallback_tunnel() && l.up).map(|l| SealOp::Down(l.index, l.name.clone())),
-    );
+    let unassign = unassigned(seen, desired);
+    if !unassign.is_empty() {
+        ops.push(SealOp::Unassign(unassign));
+    }
     if !loopback_up(seen) {
         ops.push(SealOp::LoopbackUp);
     }
@@ -93,10 +104,7 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
 pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec<Defect> {
     let mut found = Vec::new();
     let allow = allowed(seen, desired);
-    let link = |link: &&Link| {
-        !link.is_loopback() && if link.is_fallback_tunnel() { link.up } else { allow.is_none() }
-    };
-    found.extend(seen.links.iter().filter(link).map(|link| Defect::Link(link.name.clone())));
+    found.extend(seen.links.iter().filter_map(|link| misplaced(link, desired)));
     if !loopback_up(seen) {
         found.push(Defect::Loopback);
     }
@@ -123,6 +131,24 @@ pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec
         false => Defect::Unblockable(socket),
     }));
     found
+}
+
+/// What is wrong with a link.
+fn misplaced(link: &Link, desired: &Desired) -> Option<Defect> {
+    match desired.allow_list {
+        _ if link.is_loopback() => None,
+        Some(_) if !link.is_fallback_tunnel() => None,
+        _ if !link.stays_down(desired.links) => Some(Defect::Link(link.name.clone())),
+        _ => link.up.then(|| Defect::LinkUp(link.name.clone())),
+    }
+}
+
+/// The addresses of links that are down in a sealed namespace. With an allow-list the links stay as they are.
+fn unassigned(seen: &Observation, desired: &Desired) -> Vec<Address> {
+    let closed =
+        |link: &Link| !link.is_loopback() && desired.allow_list.is_none() && link.stays_down(desired.links);
+    let links: BTreeSet<_> = seen.links.iter().filter(|link| closed(link)).map(|link| link.index).collect();
+    seen.addresses.iter().filter(|address| links.contains(&address.link)).cloned().collect()
 }
 
 /// The list for the table: the gateways that were seen are never peers either.
@@ -182,6 +208,7 @@ impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Link(name) => write!(f, "link {name} is still there"),
+            Self::LinkUp(name) => write!(f, "link {name} is up"),
             Self::Loopback => write!(f, "lo is not up"),
             Self::Address(address) => write!(f, "address {address} is not on lo"),
             Self::NoFirewall => write!(
@@ -204,6 +231,7 @@ impl fmt::Display for Defect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Links;
 
     fn lo(up: bool) -> Link {
         Link { index: 1, name: "lo".into(), kind: None, up }
@@ -240,6 +268,7 @@ mod tests {
         Desired {
             addresses: vec!["10.0.0.5".parse().unwrap()],
             firewall: Firewall::Required,
+            links: Links::Down,
             allow_list: None,
         }
     }
@@ -255,11 +284,39 @@ mod tests {
             ops,
             [
                 SealOp::Load(Table::sealed([])),
-                SealOp::Remove(vec![(7, "eth0".into())]),
+                SealOp::Down(vec![(7, "eth0".into())]),
+                SealOp::Unassign(plumbed().addresses),
                 SealOp::LoopbackUp,
                 SealOp::Keep(vec!["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()]),
             ]
         );
+    }
+
+    #[test]
+    fn links_go_down_if_they_stay_down_and_are_removed_otherwise() {
+        let link = |index, kind: Option<&str>, up| Link {
+            index,
+            name: format!("x{index}"),
+            kind: kind.map(Into::into),
+            up,
+        };
+        let mut seen = sealed();
+        let others = [
+            link(2, Some("veth"), true),
+            link(3, Some("vlan"), false),
+            link(4, None, true),
+            link(5, Some("macvlan"), false),
+            link(6, Some("bridge"), true),
+        ];
+        seen.links.extend(others);
+        let named = |of: &[i32]| of.iter().map(|index| (*index, format!("x{index}"))).collect::<Vec<_>>();
+        let planned = [SealOp::Down(named(&[2, 4])), SealOp::Remove(named(&[3, 6]))];
+        assert_eq!(plan(&seen, &desired()), planned);
+        let expected = ["link x2 is up", "link x3 is still there", "link x4 is up", "link x6 is still there"];
+        assert_eq!(said(&seen, &desired()), expected);
+        let remove = Desired { links: Links::Remove, ..desired() };
+        assert_eq!(plan(&seen, &remove), [SealOp::Remove(named(&[2, 3, 4, 5, 6]))]);
+        assert_eq!(said(&seen, &remove).len(), 5);
     }
 
     #[test]
@@ -296,7 +353,7 @@ mod tests {
         assert_eq!(
             said(&seen, &desired()),
             [
-                "link eth0 is still there",
+                "link eth0 is up",
                 "lo is not up",
                 "address 10.0.0.5 is not on lo",
                 "address fd00::5 is not on lo",
@@ -367,11 +424,12 @@ mod tests {
         let sit = Link { index: 2, name: "sit0".into(), kind: Some("sit".into()), up: true };
         let mut seen = sealed();
         seen.links.push(sit.clone());
-        assert_eq!(plan(&seen, &desired()), [SealOp::Down(2, "sit0".into())]);
-        assert_eq!(said(&seen, &desired()), ["link sit0 is still there"]);
+        assert_eq!(plan(&seen, &desired()), [SealOp::Down(vec![(2, "sit0".into())])]);
+        assert_eq!(said(&seen, &desired()), ["link sit0 is up"]);
         seen.links[1].up = false;
         assert_eq!(said(&seen, &desired()), Vec::<String>::new());
-        seen.links[1].kind = Some("veth".into());
-        assert_eq!(plan(&seen, &desired()), [SealOp::Remove(vec![(2, "sit0".into())])]);
+        // Only under its own name and of its own kind; any other of that kind is removed.
+        seen.links[1].name = "sit1".into();
+        assert_eq!(plan(&seen, &desired()), [SealOp::Remove(vec![(2, "sit1".into())])]);
     }
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod family;
+mod requirement;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
+pub use requirement::{Match, Property};
 
 /// Where the settings are looked for when neither `--isolate-config=` nor [`PATH_VARIABLE`] names a file.
 pub const DEFAULT_PATH: &str = "/etc/oci-isolate/config.toml";
@@ -36,6 +38,8 @@ pub struct Settings {
     pub refuse: Vec<Refusal>,
     /// What to do on a kernel without nf_tables.
     pub firewall: Firewall,
+    /// What becomes of the network devices of a container without openings.
+    pub links: Links,
     /// Whether a container that is not isolated may join namespaces of one that is.
     pub joiners: Consent,
     /// Whether an isolated container may be restored from a checkpoint.
@@ -90,6 +94,16 @@ pub enum Firewall {
     IfAvailable,
 }
 
+/// What becomes of the network devices that an engine plumbed into a container without openings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// They are taken down and lose their addresses. Devices that the kernel may bring up again are removed.
+    Down,
+    /// They are removed, for which the kernel needs some 20 ms.
+    Remove,
+}
+
 /// Whether something that no rule can check is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -100,17 +114,7 @@ pub enum Consent {
     Allow,
 }
 
-/// An annotation and the glob that its value has to match (`*` matches any number of characters).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Match {
-    /// The annotation's name.
-    pub annotation: String,
-    /// The glob for the annotation's value.
-    pub matches: String,
-}
-
-/// A [`Match`] with the reason that the error gives.
+/// An annotation, the glob that its value has to match, and the reason that the error gives.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Refusal {
@@ -149,7 +153,7 @@ pub struct DefaultOpenings {
     pub ingress: Option<String>,
     /// Peers by address.
     pub peers: Option<String>,
-    /// The job.
+    /// The job, or `${NAME}`: the value of that variable in the container's environment.
     pub job: Option<String>,
 }
 
@@ -174,6 +178,7 @@ impl Default for Settings {
             require: Vec::new(),
             refuse: Vec::new(),
             firewall: Firewall::Required,
+            links: Links::Down,
             joiners: Consent::Refuse,
             restore: Consent::Refuse,
             credentials: Credentials::default(),
@@ -249,11 +254,15 @@ mod tests {
             mode = "always"
             annotations = ["com.amazonaws.sagemaker.enable-network-isolation"]
             firewall = "if-available"
+            links = "remove"
             joiners = "allow"
             restore = "allow"
             [[require]]
             annotation = "io.kubernetes.cri.image-name"
             matches = "*/marketplace/*"
+            [[require]]
+            env = "TRAINING_JOB_NAME"
+            matches = "*"
             [[refuse]]
             annotation = "io.kubernetes.cri.image-name"
             matches = "*sagemaker-rl*"
@@ -285,9 +294,12 @@ mod tests {
         let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);
         assert_eq!(openings, [Some("8080/tcp"), Some("10.1.0.5"), Some("train-7")]);
         assert_eq!(settings.mode, Mode::Always);
-        assert_eq!(settings.firewall, Firewall::IfAvailable);
+        assert_eq!((settings.firewall, settings.links), (Firewall::IfAvailable, Links::Remove));
         assert_eq!((settings.joiners, settings.restore), (Consent::Allow, Consent::Allow));
-        assert_eq!(settings.require[0].matches, "*/marketplace/*");
+        let image = Property::Annotation("io.kubernetes.cri.image-name".into());
+        let job = Property::Variable("TRAINING_JOB_NAME".into());
+        assert_eq!(settings.require[0], Match { property: image, matches: "*/marketplace/*".into() });
+        assert_eq!(settings.require[1], Match { property: job, matches: "*".into() });
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
         let file = Some("/var/log/oci-isolate/audit.log".into());
         assert_eq!(settings.audit, Audit { file, required: true, passed_through: true });
@@ -333,12 +345,13 @@ mod tests {
         }
         let file = shipped();
         let has = |key: &str, table: &str| {
-            let from = if table.is_empty() { Some(0) } else { file.find(&format!("\n{table}\n")) };
-            let rest =
-                from.map(|from| &file[from + table.len() + usize::from(from > 0)..]).unwrap_or_default();
-            rest.lines()
-                .take_while(|line| table.is_empty() || !line.starts_with('['))
-                .any(|line| line.starts_with(&format!("{key} =")))
+            // What is above the first table, or every part below a line with the table's name.
+            let parts: Vec<_> = match table {
+                "" => file.split("\n[").take(1).collect(),
+                table => file.split(&format!("\n{table}\n")).skip(1).collect(),
+            };
+            let lines = parts.iter().flat_map(|part| part.lines().take_while(|line| !line.starts_with('[')));
+            lines.into_iter().any(|line| line.starts_with(&format!("{key} =")))
         };
         let mut missing = Vec::new();
         let keys = known("");
@@ -380,6 +393,7 @@ mod tests {
             "runtime = [\"\"]",
             "annotations = [\"\"]",
             "firewall = true",
+            "links = \"up\"",
             "joiners = true",
             "restore = \"strip\"",
             "[seccomp]\nfamilies = [64]",
@@ -387,6 +401,10 @@ mod tests {
             "[seccomp]\nfamilies = [\"vsock\"]",
             "[seccomp]\nfamilies = 40",
             "[[require]]\nannotation = \"a\"",
+            "[[require]]\nmatches = \"*\"",
+            "[[require]]\nannotation = \"a\"\nenv = \"A\"\nmatches = \"*\"",
+            "[[require]]\nenv = \"A=\"\nmatches = \"*\"",
+            "[[require]]\nenv = \"\"\nmatches = \"*\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
             "[audit]\nfile = \"audit.log\"",
             "[audit]\nrequired = true",

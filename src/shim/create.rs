@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
 use crate::audit::{Line, Outcome};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Names};
 use crate::invocation::{ArgvEdit, Verb};
 use crate::job;
 use crate::policy::{Decision, Policy};
@@ -78,13 +78,13 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let waived = waived.map(str::to_owned).collect();
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
-        let (name, path) = prepared.names;
-        let (host_name, hosts) = job::usable_names(name, path, &id);
+        let Names { host_name, current_host, hosts } = prepared.names;
+        let (host_name, hosts) = job::usable_names(host_name, hosts, &id);
         let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        GrantedOpenings { asked: openings, peers, bounds, never, host_name, hosts }
+        GrantedOpenings { asked: openings, peers, bounds, never, host_name, current_host, hosts }
     });
     if prepared.subject.host.empty.is_some() {
         slot.make_empty_directory()?;
@@ -106,6 +106,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         waived,
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
+        links: prepared.subject.policy.links,
         network: prepared.subject.network,
         confined: prepared.subject.host.confined,
         opened,

@@ -87,7 +87,7 @@ fn violation(fd: RawFd) -> Result<Option<&'static str>> {
     let stat = match fstat(fd) {
         Ok(stat) => stat,
         Err(Errno::EBADF) => return Ok(None),
-        Err(errno) => return Err(errno).with_context(|| format!("cannot look at descriptor {fd}")),
+        Err(errno) => return Err(errno).with_context(|| format!("cannot inspect descriptor {fd}")),
     };
     Ok(match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFREG if is_of_kernel(fd)? => Some("a namespace or another file of the kernel"),
@@ -107,7 +107,7 @@ fn is_harmless(device: u64) -> bool {
 
 fn is_of_kernel(fd: RawFd) -> Result<bool> {
     let found = statfs(format!("/proc/self/fd/{fd}").as_str());
-    let found = found.with_context(|| format!("cannot look at descriptor {fd}"))?;
+    let found = found.with_context(|| format!("cannot inspect descriptor {fd}"))?;
     #[allow(clippy::unnecessary_cast, reason = "32 bits on some machines")]
     Ok(FileSystem::of_magic(found.filesystem_type().0 as i64).class == Class::System)
 }

@@ -38,6 +38,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
     let policy = Policy {
         why: record.why.clone(),
         firewall: record.firewall,
+        links: record.links,
         credentials: additions,
         // For create only: a process that joins gets the container's filter from the runtime.
         families: Vec::new(),

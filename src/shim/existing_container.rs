@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{NOT_ISOLATED, RuntimeCall};
 use crate::invocation::Dialect;
-use crate::policy::{Decision, decide};
+use crate::policy::{Decision, decide, requires_by_environment};
 use crate::record::{Record, Slot, Store};
 use crate::runtime::RuntimeState;
 use crate::settings::{Mode, Settings};
@@ -62,7 +62,8 @@ pub(super) fn directory(root: &Path, id: &OsStr) -> PathBuf {
 /// # Errors
 /// The runtime's state of it is malformed.
 fn why_isolated(settings: &Settings, kept: &RuntimeState) -> Result<Option<String>> {
-    Ok(match decide(settings, &kept.annotations()?) {
+    let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
+    Ok(match decide(settings, &kept.annotations()?, &environment) {
         Decision::PassThrough(_) => None,
         Decision::Isolate(policy) => Some(format!(
             "it was created isolated ({}) and its record is gone; delete it and create it again",

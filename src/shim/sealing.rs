@@ -56,7 +56,8 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
         }
         (network, None) => {
             let addresses = network.addresses().to_vec();
-            let wanted = Desired { addresses, firewall: record.firewall, allow_list: None };
+            let wanted =
+                Desired { addresses, firewall: record.firewall, links: record.links, allow_list: None };
             record.sealed = Some(seal::seal(init.netns.as_fd(), &wanted)?);
             record.init = Some(init.process);
             slot.update(&record)

@@ -107,7 +107,7 @@ fn check_pinned(record: &Record, init: ProcessId) -> Result<()> {
                  replaced that meanwhile, create the container again"
             ),
             Err(errno) => {
-                return Err(errno).with_context(|| format!("mount-system: cannot look at {destination}"));
+                return Err(errno).with_context(|| format!("mount-system: cannot inspect {destination}"));
             }
         }
     }

@@ -110,7 +110,7 @@ static int udp(char **argv)
 	return listen_to(fd);
 }
 
-/* A socket of somebody else's is the whole network of its namespace: it is connected anew. */
+/* A foreign socket is the whole network of its namespace: it is connected anew. */
 static int redial(char **argv)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };

@@ -127,7 +127,7 @@ impl<'h> Site<'h> {
                     }
                 }
                 Deed::Writes => {
-                    // Open for both, so that nobody has to be at the other end.
+                    // Open for both, so that no program has to be at the other end.
                     use std::io::Write;
                     let fifo = self.host.dir().join("fifo");
                     let mut fifo = std::fs::File::options().read(true).write(true).open(fifo).unwrap();

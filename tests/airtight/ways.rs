@@ -1,4 +1,4 @@
-//! The ways out of docs/threats.md that a container's configuration, or whoever calls the runtime, opens. Each is gone to
+//! The ways out of docs/threats.md that a container's configuration, or the runtime's caller, opens. Each is gone to
 //! its end (`reach.c`): what comes back is a word that only the other side knows. How a way is tried: `tried`.
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Jobs belong to a tenant, and name servers are nobody's peers.
+//! Jobs belong to a tenant, and a name server is never a peer.
 //!
 //! A bridge on the host, containers with namespaces of their own on it, and on the same bridge a name server
 //! that answers for the internet.
@@ -23,7 +23,7 @@ const PEERS: &str = "io.oci-isolate.peers";
 
 /// As containerd has it for pods, and Docker.
 const PODS: &str = "k8s.io";
-const DOCKER: &str = "moby";
+pub(crate) const DOCKER: &str = "moby";
 
 const RESOLVER: &str = "10.77.0.53";
 
@@ -33,14 +33,14 @@ const FETCH: &str = "exec 3<>/dev/tcp/$0/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\
 /// Annotations.
 type Notes<'a> = &'a [(&'a str, &'a str)];
 
-struct Net {
-    bench: Bench,
+pub(crate) struct Net {
+    pub(crate) bench: Bench,
     /// Containers that were created, each with its runtime and root.
     made: RefCell<Vec<(String, String, String)>>,
 }
 
 impl Net {
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let bench = Bench::of(kind);
         let script = "ip link add br0 type bridge; ip link set br0 up; ip addr add 10.77.0.1/24 dev br0
             ip netns add resolver; ip link add resolver type veth peer name eth0 netns resolver
@@ -52,7 +52,7 @@ impl Net {
     }
 
     /// A namespace on the bridge, with an address that ends in `last`.
-    fn plumb(&self, name: &str, last: u8) {
+    pub(crate) fn plumb(&self, name: &str, last: u8) {
         let script = format!(
             "ip netns add {name}; ip link add {name} type veth peer name eth0 netns {name}
              ip link set {name} up master br0; ip -n {name} link set lo up
@@ -63,7 +63,7 @@ impl Net {
     }
 
     /// A container in such a namespace. Its hosts file is where kubelet keeps a pod's.
-    fn spec(&self, name: &str, host_name: &str, annotations: Notes, script: &str) -> Value {
+    pub(crate) fn spec(&self, name: &str, host_name: &str, annotations: Notes, script: &str) -> Value {
         let mut spec = self.bench.spec(script);
         spec["hostname"] = json!(host_name);
         spec["linux"]["cgroupsPath"] = json!(format!("{}/{name}", self.bench.host.cgroup()));
@@ -80,7 +80,7 @@ impl Net {
     }
 
     /// Creates and starts a container that serves its page.
-    fn start(&self, runtime: &Path, root: &str, name: &str, spec: &Value) -> Finished {
+    pub(crate) fn start(&self, runtime: &Path, root: &str, name: &str, spec: &Value) -> Finished {
         self.start_after("true", runtime, root, name, spec)
     }
 
@@ -107,18 +107,18 @@ impl Net {
         self.start(&shim(), root, name, &spec)
     }
 
-    fn exec(&self, name: &str, command: &[&str]) -> Finished {
+    pub(crate) fn exec(&self, name: &str, command: &[&str]) -> Finished {
         let made = self.made.borrow();
         let (runtime, root, _) = made.iter().find(|(.., made)| made == name).unwrap();
         say(self.bench.host.command(runtime).args(["--root", root, "exec", name]).args(command))
     }
 
-    fn fetch(&self, from: &str, to: &str) -> Finished {
+    pub(crate) fn fetch(&self, from: &str, to: &str) -> Finished {
         self.exec(from, &["timeout", "3", "bash", "-c", FETCH, to])
     }
 
     /// Runs `isolatectl` on the host.
-    fn isolatectl(&self, args: &[&str]) -> Finished {
+    pub(crate) fn isolatectl(&self, args: &[&str]) -> Finished {
         let program = self.bench.host.dir().join("isolatectl");
         if !program.exists() {
             std::fs::copy(test_support::isolatectl(), &program).unwrap();
@@ -148,7 +148,7 @@ impl Net {
     }
 }
 
-/// Containers run until they are deleted; the host's end would leave their records to nobody, which is no
+/// Containers run until they are deleted; the host's end would leave their records behind, which is no
 /// matter here.
 impl Drop for Net {
     fn drop(&mut self) {
@@ -163,7 +163,7 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
     for kind in Kind::RUNTIMES {
         let net = Net::new(kind);
         let mut findings = Findings::default();
-        // Bare, whoever is on the network reaches the page.
+        // Bare, every container on the network reaches the page.
         for (name, last) in [("open", 2), ("other", 3)] {
             net.plumb(name, last);
             let spec = net.spec(name, name, &[(JOB, "train")], "exec httpd -f -h /www");

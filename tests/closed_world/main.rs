@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
 mod capabilities;
+mod contract;
 mod credentials;
 mod jobs;
 mod lifecycle;

@@ -157,7 +157,7 @@ fn terminals_of_the_host_are_not_mounted() {
     let mut findings = Findings::default();
     for kind in Kind::RUNTIMES {
         let bench = Bench::of(kind);
-        // What is written to the terminal ends in a file of whoever holds its other end.
+        // What is written to the terminal ends in a file of the process that holds its other end.
         let (link, out) = (bench.host.dir().join("terminal"), bench.host.dir().join("read"));
         let ends = [format!("PTY,link={},raw,echo=0", link.display()), format!("CREATE:{}", out.display())];
         let mut socat = std::process::Command::new("socat").arg("-u").args(ends).spawn().unwrap();

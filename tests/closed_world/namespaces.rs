@@ -259,7 +259,7 @@ fn without_pivot_root_a_container_is_refused() {
             .sh(&format!("mkdir -p {0} && mount -t proc proc {0}", bench.host.at("chroot/proc")))
             .must();
         let mut spec = bench.spec(ANOTHER_PROC);
-        // As Docker has it: without it nobody maps the machine's root (user_namespaces(7)).
+        // As Docker has it: without it no process maps the machine's root (user_namespaces(7)).
         for set in ["bounding", "effective", "permitted"] {
             spec["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SETFCAP"));
         }

@@ -139,7 +139,7 @@ fn a_socket_in_the_root_is_refused_while_a_process_is_bound_to_it() {
     findings.settle();
 }
 
-/// A socket of a lower layer is nobody's; one that was bound by the overlay's own path is somebody's.
+/// A socket of a lower layer has no listener; one that was bound by the overlay's own path has one.
 #[test]
 fn in_an_overlay_only_what_was_bound_by_its_own_path_is_refused() {
     let mut findings = Findings::default();
@@ -221,8 +221,8 @@ fn the_root_is_no_directory_of_the_machine_by_whatever_name() {
         for (root, open, words) in [
             ("/run".to_owned(), "ran", "the root file system /run is the system's /run"),
             (format!("{dir}/alias"), "ran", "alias is the system's /run"),
-            ("/proc/self/root".to_owned(), "", "cannot look at the root /proc/self/root"),
-            (format!("{dir}/link/run"), "", "cannot look at the root"),
+            ("/proc/self/root".to_owned(), "", "cannot inspect the root /proc/self/root"),
+            (format!("{dir}/link/run"), "", "cannot inspect the root"),
         ] {
             let mut spec = bench.spec("echo ran");
             spec["root"]["path"] = json!(root);

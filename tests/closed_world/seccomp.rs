@@ -197,7 +197,7 @@ read -r line <&3; echo "$line"
 echo >"$STOP"; cat <&3; wait
 "#;
 
-/// crun gives a process of `exec` the limits of whoever calls it, unless the engine's file has some.
+/// crun gives a process of `exec` the limits of its caller, unless the engine's file has some.
 #[test]
 fn a_crash_of_what_is_execed_starts_no_program_of_the_host() {
     let handler = Handler::new();

@@ -737,7 +737,7 @@ static int new_address(const char *ip, int n)
 	return route_message(RTM_NEWADDR, &body, sizeof(body), IFA_LOCAL, ip);
 }
 
-/* Neighbours that nobody has made known: what is asked for is the address itself. */
+/* Neighbours that are not known yet: the address itself is requested. */
 static int twenty(const char *ip, int n)
 {
 	char text[64];

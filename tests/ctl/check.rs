@@ -129,7 +129,7 @@ fn check_takes_another_configuration_and_other_settings_and_says_what_they_waive
     assert!(text.contains("\nwaived     host-pid, mount-network-fs\n"), "{text}");
 }
 
-/// A mount that would have the shim make its empty directory, and a secret that nobody is to see.
+/// A mount that would have the shim make its empty directory, and a secret that must not be shown.
 #[test]
 fn check_of_a_bundle_that_is_then_run_touches_nothing_and_says_no_secret() {
     let sealed = Sealed::empty();

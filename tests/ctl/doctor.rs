@@ -177,7 +177,7 @@ fn doctor_reads_what_containerd_imports() {
     assert!(says.contains("conf.d/oci-isolate.toml: line 1"), "{says}");
 }
 
-/// A drop-in that somebody has copied to where the documentation says, beside a file that does not say so.
+/// A drop-in that was copied to where the documentation says, beside a file that does not say so.
 #[test]
 fn doctor_names_a_file_with_a_handler_that_containerd_does_not_read() {
     let host = host();

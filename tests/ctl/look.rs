@@ -70,7 +70,7 @@ fn inspect_says_what_was_changed_and_what_the_seal_did() {
         &format!("init       {pid}, S (sleeping)"),
         &format!("seal       namespace {}", netns.trim()),
         "firewall   inet oci_isolate",
-        "removed    eth0",
+        "down       eth0",
         "own        10.9.9.9",
     ] {
         assert!(text.lines().any(|is| is == line), "{line}\n{text}");

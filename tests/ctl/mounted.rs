@@ -92,7 +92,7 @@ fn a_directory_of_the_system_is_named_by_whatever_path() {
 #[test]
 fn terminals_and_consoles_that_are_not_its_own_are_named() {
     let sealed = Sealed::empty();
-    // As a container has one: whoever holds the other end reads what is written.
+    // As a container has one: the process that holds the other end reads what is written.
     sealed.sh("mkdir $D/pts; mount -t devpts -o newinstance,ptmxmode=0666 devpts $D/pts; mknod $D/console c 5 1").must();
     let (terminal, console) = (sealed.host.at("pts/ptmx"), sealed.host.at("console"));
     with(&sealed, &["mount-system"], &[bind(&terminal, "/a"), bind(&console, "/b")]);

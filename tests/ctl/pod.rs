@@ -34,7 +34,7 @@ fn pin(sealed: &Sealed) {
         .must();
 }
 
-/// A container that joins them, of CRI-O or of nobody known.
+/// A container that joins them, of CRI-O or of an unknown engine.
 fn join(sealed: &Sealed, of_crio: bool) -> impl FnOnce(&mut Value) {
     let ipc = sealed.host.at("ipc");
     move |config| {
@@ -51,7 +51,7 @@ fn join(sealed: &Sealed, of_crio: bool) -> impl FnOnce(&mut Value) {
 fn the_namespaces_that_crio_keeps_for_a_pod_are_sealed_in_place_and_shared() {
     let sealed = Sealed::empty();
     pin(&sealed);
-    let links = || sealed.sh("ip -n pod -br link | cut -d' ' -f1; ip -n pod -br addr show lo").must();
+    let links = || sealed.sh("ip -n pod -br link show up | cut -d' ' -f1; ip -n pod -br addr show lo").must();
     assert!(links().contains("eth0@"), "{}", links());
     for id in ["one", "two"] {
         sealed.start(id, join(&sealed, true));

@@ -124,7 +124,7 @@ fn capabilities_in_a_user_namespace_of_its_own_are_not_named() {
         let set = line.rsplit('\t').next().unwrap();
         u64::from_str_radix(set, 16).unwrap() & (1 << 12) != 0
     };
-    let admin = all.lines().find(is_admin).unwrap_or_else(|| panic!("nobody has CAP_NET_ADMIN: {all}"));
+    let admin = all.lines().find(is_admin).unwrap_or_else(|| panic!("no process has CAP_NET_ADMIN: {all}"));
     let named = format!("process {} has CAP_", admin.split(' ').next().unwrap());
     // Of the nsenter(1) around it, which comes from outside, other things are named.
     let broken = sealed.broken();

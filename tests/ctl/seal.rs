@@ -20,7 +20,10 @@ fn a_sealed_container_holds() {
 #[test]
 fn a_link_that_was_moved_in_is_named() {
     let moved = "ip link add v0 type veth peer name eth7 netns /proc/$P/ns/net";
-    Sealed::new().sabotaged(moved, &["seal: link eth7 is still there"]);
+    let up = format!("{moved}; nsenter -t $P -n ip link set eth7 up");
+    Sealed::new().sabotaged(&up, &["seal: link eth7 is up"]);
+    let bridge = "nsenter -t $P -n ip link add br7 type bridge";
+    Sealed::new().sabotaged(bridge, &["seal: link br7 is still there"]);
 }
 
 #[test]

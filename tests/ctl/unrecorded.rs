@@ -73,5 +73,18 @@ fn a_container_that_never_asked_for_it_is_not_named() {
     sealed.host.write("config.toml", require);
     let said = sealed.ctl(&["verify", "--all"]);
     assert!(said.status == 1 && said.out.starts_with("web: does not hold\n  record: "), "{said:?}");
+    // Or those with this variable, which runc does not keep: the bundle has it.
+    let require = |value: &str| {
+        let text = format!("runtime = [\"runc\"]\n[[require]]\nenv = \"PATH\"\nmatches = \"{value}\"");
+        sealed.host.write("config.toml", text);
+        sealed.ctl(&["verify", "--all"])
+    };
+    let said = require("*/bin*");
+    assert!(said.status == 1 && said.out.contains("[[require]] env PATH matches"), "{said:?}");
+    assert_eq!(require("none").must(), "");
+    // What cannot be told counts as isolated.
+    sealed.sh("rm $D/web/config.json").must();
+    let said = require("none");
+    assert!(said.status == 1 && said.out.contains("config.json is gone"), "{said:?}");
     sealed.sh("runc delete -f web").must();
 }

@@ -112,7 +112,7 @@ pub(crate) fn a_container_that_joins_anothers_network_is_isolated_too(docker: &D
     findings.settle();
 }
 
-/// `-p` without an annotation that lets anybody in.
+/// `-p` without an annotation that opens the port.
 pub(crate) fn a_published_port_of_an_isolated_container_does_not_answer(docker: &Docker) {
     let mut findings = Findings::default();
     docker.background("web", &[docker.isolation(), &["-p=8080:80"]].concat());
@@ -194,7 +194,7 @@ pub(crate) fn exec_and_healthcheck_see_no_credentials(docker: &Docker) {
     findings.settle();
 }
 
-/// An interface that arrives when nobody calls the runtime.
+/// An interface that is added when the runtime is not called.
 pub(crate) fn a_network_connected_later_carries_nothing(docker: &Docker) {
     let mut findings = Findings::default();
     docker.must(&["network", "create", "late"]);
@@ -203,7 +203,7 @@ pub(crate) fn a_network_connected_later_carries_nothing(docker: &Docker) {
     docker.background("neighbour", &["--runtime=bare", "--network=late"]);
     docker.background("bare", &["--runtime=bare"]);
     docker.background("web", docker.isolation());
-    // There is no route to the world through a second network, but one to whoever else is on it.
+    // There is no route to the world through a second network, but one to the other containers on it.
     let call = format!("exec 3<>/dev/tcp/{}/80", address("neighbour"));
     let call = |name: &str| docker.docker(&["exec", name, "timeout", "2", "bash", "-c", &call]);
     docker.must(&["network", "connect", "late", "bare"]);
@@ -270,7 +270,7 @@ pub(crate) fn the_daemons_environment_can_name_the_settings(release: Release) {
     findings.settle();
 }
 
-/// A policy file that nobody can read must not pass for "no isolation".
+/// A policy file that cannot be read must not pass for "no isolation".
 pub(crate) fn settings_that_cannot_be_read_refuse_the_container_aloud(docker: &Docker) {
     let said = docker.run(&[&["--rm", "--runtime=broken", "probe", "probe", "broken"]]);
     assert!(!said.well() && said.out.is_empty(), "the container ran: {said}");

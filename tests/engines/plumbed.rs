@@ -29,7 +29,7 @@ fn plumbed(containerd: &Containerd, name: &str) -> String {
     containerd.host.sh(&script).must()
 }
 
-/// Starts a container that serves its page at port 80, and at 81 where nobody is let in.
+/// Starts a container that serves its page at port 80, and at 81, which is closed.
 fn serve(containerd: &Containerd, id: &str, network: &[&str], annotations: &[&str]) -> Finished {
     let runtime = if annotations.is_empty() { RUNC.into() } else { shim() };
     let annotations: Vec<_> = annotations.iter().flat_map(|a| ["--annotation", a]).collect();
@@ -161,10 +161,10 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     let stays = || containerd.host.sh("ip netns pids reused").must();
     findings.claim(
         wait_for(Duration::from_secs(5), || (stays().lines().count() > 1).then_some(())).is_some(),
-        "nobody is in it",
+        "no container is in it",
     );
     remove(containerd, "third");
-    findings.claim(is_closed(), "the table went from above somebody's head");
+    findings.claim(is_closed(), "the table of a running container was removed");
     let said = serve(containerd, "fourth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]);
     findings.claim(
         !said.well() && said.err.contains("is in /run/netns/reused, and is not of an isolated container"),
@@ -175,7 +175,7 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     containerd.host.sh("kill $(ip netns pids reused)").must();
     wait_for(Duration::from_secs(5), || stays().is_empty().then_some(()));
 
-    // What is left of one that is gone hinders nobody.
+    // What is left of one that is gone is in no container's way.
     serve(containerd, "fifth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();
     findings.claim(comes_to_answer(containerd, &format!("{address}:81")), "the fifth does not answer");
     remove(containerd, "fifth");

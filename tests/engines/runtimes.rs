@@ -53,7 +53,7 @@ const IDLE: [&str; 2] = ["sleep", "1000"];
 
 /// The engine's beat, with an exec and its exit status.
 const BEAT: &str = "$R create --bundle $B --pid-file $B/pid one </dev/null >/dev/null 2>&1; echo create $?
-    $R start one; echo start $?; $R exec one sh -c 'env; ls /sys/class/net; exit 7'; echo exec $?
+    $R start one; echo start $?; $R exec one sh -c 'env; ip -o link show up | cut -d: -f2; exit 7'; echo exec $?
     $R exec one probe exec; $R kill one KILL; until $R state one | grep -q '\"stopped\"'; do sleep 0.02; done
     $R delete one; echo delete $?; $R state one >/dev/null 2>&1; echo state $?";
 

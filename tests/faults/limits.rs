@@ -74,7 +74,7 @@ fn a_machine_without_proc_starts_nothing() {
             .sh("unshare --mount sh -c 'mount -t tmpfs tmpfs /proc; \"$SHIM\" --root ../root create web'");
         assert_eq!(
             (said.status, said.err.as_str()),
-            (1, "oci-isolate: cannot look at /proc/self/exe: No such file or directory (os error 2)\n")
+            (1, "oci-isolate: cannot inspect /proc/self/exe: No such file or directory (os error 2)\n")
         );
         assert_eq!((host.stamp(), host.calls().len(), host.state().len()), (before, 0, 0));
     }

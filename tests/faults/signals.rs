@@ -18,13 +18,13 @@ fn rounds() -> u32 {
 /// a hook, before the shim's own.
 pub(super) fn host() -> RecorderHost {
     let host = RecorderHost::new();
-    let rootfs = "cd rootfs; mkdir bin proc sys dev etc; cp /bin/busybox bin; cd bin; for applet in sh sleep env grep ls; do ln -s busybox $applet; done";
+    let rootfs = "cd rootfs; mkdir bin proc sys dev etc; cp /bin/busybox bin; cd bin; for applet in sh sleep env grep ip; do ln -s busybox $applet; done";
     host.sh(rootfs).must();
     host.write("config.toml", "runtime = [\"/usr/sbin/runc\"]");
     let mut config = plain();
     config["annotations"] = json!({ SWITCH: "true" });
     let tell =
-        "ls /sys/class/net | grep -q eth0 && echo UNSEALED; env | grep AWS_PROFILE; echo runs; sleep 1000";
+        "ip link show up | grep -q eth0 && echo UNSEALED; env | grep AWS_PROFILE; echo runs; sleep 1000";
     put(&mut config, "/process/args", json!(["/bin/sh", "-c", tell]));
     put(&mut config, "/process/env", json!(["PATH=/bin", "AWS_PROFILE=x"]));
     let group = host.at("").trim_end_matches('/').rsplit('/').next().unwrap().to_owned();

@@ -13,6 +13,10 @@ use test_support::host::Kind;
 use test_support::podman::{Podman, Release, User};
 use test_support::{ISOLATE, shim};
 
+/// Says which network interfaces are up.
+const UP_LINKS: [&str; 4] =
+    ["probe", "sh", "-c", "ip -o link show up | cut -d: -f2 | cut -d@ -f1 | tr -d ' ' | sort"];
+
 fn docker(release: docker::Release) {
     let docker = Docker::start(release);
     let file = docker.host.dir().join("daemon.json");
@@ -35,7 +39,7 @@ fn docker(release: docker::Release) {
     installed("docker", &file, &path);
     installed("docker", &file, &[&path[..], &["--name=isolated", "--always"]].concat());
     reload(&|| knows("oci-isolate") && knows("isolated"));
-    let links = |args: &[&str]| docker.run(&[&["--rm"], args, &["probe", "ls", "/sys/class/net"]]).must();
+    let links = |args: &[&str]| docker.run(&[&["--rm"], args, &UP_LINKS]).must();
     let open = links(&["--runtime=oci-isolate"]);
     assert!(open.contains("eth0"), "a container without the annotation lost its network: {open}");
     let closed = links(&["--runtime=isolated"]);
@@ -88,7 +92,7 @@ fn podman(kind: Kind) {
     let links = |runtime: &[&str], annotation: &str| {
         let annotation = ["--annotation", annotation, "--cgroup-parent", &host.world.name];
         let run = ["run", "--rm", "--ulimit=host"];
-        call(&[runtime, &run, &annotation, &["probe", "ls", "/sys/class/net"]].concat())
+        call(&[runtime, &run, &annotation, &UP_LINKS].concat())
     };
     let files = || host.sh("cd /etc/containers; find . -type f | sort | xargs md5sum").must();
     let doctor = || {

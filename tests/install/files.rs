@@ -371,7 +371,7 @@ fn runs_at_the_same_time_lose_nothing_of_each_other() {
         assert!((0..8).all(|number| now.contains(&format!("runtime{number}"))), "{now}");
         at_once(&["--uninstall"]);
         let left = fs::read_to_string(&file).unwrap();
-        // Podman's lists name the shim's file as often as it was installed; which of them was first, nobody knows.
+        // Podman's lists name the shim's file as often as it was installed; which of them was first is unknown.
         assert!(if engine == "docker" { left == text } else { !left.contains("runtime0") }, "{left}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something stayed behind");
     }

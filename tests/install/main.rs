@@ -7,6 +7,8 @@
 
 mod engines;
 mod files;
+mod sagemaker;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,5 +1,5 @@
 //! CRI-O, of which no distribution that `hack/engines` could take it from has a package: `OCI_ISOLATE_CRIO` names a directory
-//! with a `crio` and a `pinns` that somebody has built (docs/kubernetes.md).
+//! with a `crio` and a `pinns` built by hand (docs/kubernetes.md).
 
 use std::path::PathBuf;
 

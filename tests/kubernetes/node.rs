@@ -20,7 +20,7 @@ pub(crate) enum Release {
     One,
     /// 2.x, configuration version 3, from Debian's sid.
     Two,
-    /// One that somebody has built (crio.rs).
+    /// One that was built by hand (crio.rs).
     Crio,
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn port_forward_reaches_a_pod_but_not_an_isolated_one(release: Releas
     for (name, annotations) in [("open", json!({})), ("closed", isolated())] {
         let pod = node.pod("oci-isolate", name, &annotations);
         let web = pod.run("web", &SERVE, &json!({}));
-        findings.claim(exec(&node, &web, &FETCH).0 == 0, format!("{name}: nobody listens"));
+        findings.claim(exec(&node, &web, &FETCH).0 == 0, format!("{name}: no server answers"));
         let asked = json!({ "forward": { "pod_sandbox_id": pod.id, "port": [80] }, "send": "GET / HTTP/1.0\r\n\r\n" });
         let said = node.stream("port-forward", &asked);
         if name == "open" {
@@ -411,7 +411,7 @@ pub(crate) fn containers_of_an_isolated_pod_share_processes_and_volumes(release:
     findings.settle();
 }
 
-/// containerd drops annotations that its configuration does not name: nobody can tell from the pod, but from the records.
+/// containerd drops annotations that its configuration does not name: the pod does not show it, the records do.
 pub(crate) fn annotations_that_the_configuration_holds_back_isolate_nothing_and_leave_no_record(
     release: Release,
 ) {

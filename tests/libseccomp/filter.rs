@@ -76,7 +76,7 @@ impl Abi {
 #[derive(Debug)]
 pub(crate) struct Call {
     abi: Abi,
-    /// For whoever reads the failure.
+    /// For the message of a failed test.
     #[allow(dead_code, reason = "shown by Debug")]
     name: &'static str,
     number: u32,

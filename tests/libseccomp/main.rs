@@ -32,7 +32,7 @@ fn isolated(text: &str) -> Result<String, Violation> {
 
 fn isolated_on(text: &str, host: HostFacts) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
-    let Decision::Isolate(policy) = decide(&Settings::default(), &yes) else { unreachable!() };
+    let Decision::Isolate(policy) = decide(&Settings::default(), &yes, &[]) else { unreachable!() };
     let context = RuleContext { policy, network: Network::New, host, hook: None };
     let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();

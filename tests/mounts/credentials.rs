@@ -68,7 +68,7 @@ fn planted(bench: &Bench) -> serde_json::Value {
     for path in ["data/.aws/credentials", "data/file", "alice/.aws/credentials"] {
         write(&host, path, &key());
     }
-    // What is somebody's home on the host.
+    // A user's home directory on the host.
     bench
         .host
         .sh(&format!(

@@ -43,6 +43,39 @@ fn the_page_of_members_is_the_table() {
     }
 }
 
+/// The table at the head of docs/rules.md: each rule with its promise and its file. `OCI_ISOLATE_TEST_BLESS=1` writes it.
+#[test]
+fn the_table_of_rules_is_the_list() {
+    let (path, page) = page("docs/rules.md");
+    let mut files = Vec::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    // A promise of two lines is continued behind a backslash.
+    let text =
+        |file| std::fs::read_to_string(file).unwrap().split("\\\n").map(str::trim_start).collect::<String>();
+    let texts: Vec<_> = files.iter().map(text).collect();
+    let mut table = String::from("| rule | promise | file below `src/rules` |\n|---|---|---|\n");
+    for rule in RULES {
+        let defined = format!("\"{}\"", rule.promise);
+        let found: Vec<_> = (0..files.len()).filter(|index| texts[*index].contains(&defined)).collect();
+        let [file] = found[..] else { panic!("{} is defined in {} files", rule.name, found.len()) };
+        let file = files[file].to_str().unwrap().split("src/rules/").nth(1).unwrap();
+        writeln!(table, "| [{0}](#{0}) | {1} | `{file}` |", rule.name, rule.promise).unwrap();
+    }
+    let start = page.find("| rule | promise |").unwrap();
+    let end = start + page[start..].find("\n\n").unwrap() + 1;
+    if std::env::var_os("OCI_ISOLATE_TEST_BLESS").is_some() {
+        std::fs::write(&path, [&page[..start], &table, &page[end..]].concat()).unwrap();
+    } else {
+        assert_eq!(page[start..end], table, "{} is not the list any more", path.display());
+    }
+}
+
 #[test]
 fn every_member_is_judged_by_a_rule_that_there_is_or_has_its_reason() {
     let rules: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();

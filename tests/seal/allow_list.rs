@@ -13,7 +13,7 @@ use oci_isolate::policy::{Ingress, Prefixes, Protocol};
 use oci_isolate::seal::{
     Desired, Sealed, SocketOwner, defects, lock_down, netns_of, observe, peers, seal, set_peers, verify,
 };
-use oci_isolate::settings::Firewall;
+use oci_isolate::settings::{Firewall, Links};
 
 use super::{Namespace, arrives, at_once, connect, ip};
 
@@ -88,7 +88,12 @@ fn prefixes(text: &[&str]) -> Prefixes {
 }
 
 fn opened(allow: &AllowList) -> Desired {
-    Desired { addresses: vec![], firewall: Firewall::IfAvailable, allow_list: Some(allow.clone()) }
+    Desired {
+        addresses: vec![],
+        firewall: Firewall::IfAvailable,
+        links: Links::Down,
+        allow_list: Some(allow.clone()),
+    }
 }
 
 fn to_peers(peers: &[&str]) -> AllowList {
@@ -117,7 +122,7 @@ fn an_open_port_is_answered_and_nothing_is_started_from_it() {
     assert_eq!(sealed.links_kept, ["eth0"]);
     assert_eq!(sealed.own, [ip("10.77.0.2"), ip("fd77::2")]);
     assert_eq!(sealed.gateways, [ip("10.77.0.1"), ip("fd77::1")]);
-    assert!(sealed.links_removed.is_empty() && sealed.links_left.is_empty());
+    assert!(sealed.links_removed.is_empty() && sealed.links_down.is_empty());
     assert_eq!(broken(&net.container), Vec::<String>::new());
     for (host, to) in [
         (&net.gateway, "10.77.0.2"),
@@ -174,7 +179,7 @@ fn an_open_udp_port_answers_and_speaks_to_nobody_first() {
     let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
     server.send_to(b"answer", from).unwrap();
     client.recv_from(&mut [0; 9]).unwrap();
-    // Its own port, its client's host, another port: nobody asked from there.
+    // Its own port, its client's host, another port: no connection was made from there.
     for to in ["10.88.0.2:11", "10.77.0.4:9", "10.77.0.1:53"] {
         assert_eq!(server.send_to(b"x", to).unwrap_err().kind(), ErrorKind::PermissionDenied, "{to}");
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use oci_isolate::nft::AllowList;
 use oci_isolate::policy::{Ingress, Protocol};
 use oci_isolate::seal::{Desired, lock_down, seal};
-use oci_isolate::settings::Firewall;
+use oci_isolate::settings::{Firewall, Links};
 
 use super::{Namespace, UdpSocket, python};
 
@@ -28,7 +28,7 @@ fn is_as_written(name: &str, namespace: &Namespace) {
 }
 
 fn desired(allow_list: Option<AllowList>) -> Desired {
-    Desired { addresses: vec![], firewall: Firewall::Required, allow_list }
+    Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list }
 }
 
 fn ingress() -> Vec<Ingress> {

@@ -21,7 +21,7 @@ use oci_isolate::nft::{ForeignSocket, Loaded};
 use oci_isolate::seal::{
     Desired, Sealed, SocketOwner, addresses, is_host, join_user_namespace, netns_of, observe, seal, verify,
 };
-use oci_isolate::settings::Firewall;
+use oci_isolate::settings::{Firewall, Links};
 
 /// A namespace that goes away with the value.
 struct Namespace(String);
@@ -109,6 +109,7 @@ fn desired(addresses: &[&str]) -> Desired {
     Desired {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         firewall: Firewall::Required,
+        links: Links::Down,
         allow_list: None,
     }
 }
@@ -176,13 +177,57 @@ fn helper(name: &str, before: &[&str], environment: &[(&str, &str)]) -> (bool, S
     )
 }
 
+/// As an engine plumbs it. The other end, which is the host's, stays as it is.
+#[test]
+fn a_link_goes_down_and_its_addresses_move_to_lo() {
+    let (host, container) = (Namespace::new(), Namespace::new());
+    plumb(&host, &container);
+    let outside = host.within(|| TcpListener::bind("10.77.0.1:80").unwrap());
+    assert!(container.within(|| connect("10.77.0.1:80")).is_ok());
+    let sealed = container.seal_with(&["10.9.9.9"]);
+    assert_eq!((sealed.links_down, sealed.links_removed), (vec!["eth0".to_owned()], vec![]));
+    assert_eq!(sealed.addresses_kept, [ip("10.9.9.9"), ip("10.77.0.2"), ip("fd77::2")]);
+    assert!(host.sh("ip link show h0").contains("state DOWN"), "{}", host.sh("ip link show h0"));
+    assert!(container.sh("ip link show eth0").contains("state DOWN"), "{}", container.sh("ip link"));
+    assert_eq!(container.sh("ip -o addr show eth0; ip route"), "");
+    let error = at_once(|| container.within(|| connect("10.77.0.1:80"))).unwrap_err();
+    assert_eq!(error, ErrorKind::NetworkUnreachable);
+    for address in ["10.77.0.2:99", "[fd77::2]:99", "127.0.0.1:99", "10.9.9.9:99"] {
+        container.within(|| {
+            let _own = TcpListener::bind(address).unwrap();
+            connect(address).unwrap();
+        });
+    }
+    // Up again, as only root of the namespace can have it, it meets the table, and that it is up is a defect.
+    container.sh("ip addr add 10.77.0.2/24 dev eth0; ip link set eth0 up");
+    assert_eq!(container.defects(), ["link eth0 is up"]);
+    assert!(container.within(|| connect("10.77.0.1:80")).is_err());
+    container.sh("nft flush table inet oci_isolate; nft delete table inet oci_isolate");
+    assert!(container.within(|| connect("10.77.0.1:80")).is_ok());
+    drop(outside);
+}
+
+/// Of a kind that is not known to stay down, as a VLAN device is: the kernel brings it up with its parent.
+#[test]
+fn a_link_of_another_kind_is_removed() {
+    let container = Namespace::new();
+    container.sh("ip link add br5 type bridge; ip link add v5 type veth peer name v6");
+    let sealed = container.seal();
+    assert_eq!(
+        (sealed.links_removed, sealed.links_down),
+        (vec!["br5".to_owned()], vec!["v5".into(), "v6".into()])
+    );
+    assert_eq!(container.defects(), Vec::<String>::new());
+}
+
 #[test]
 fn a_link_goes_and_its_addresses_stay_on_lo() {
     let (host, container) = (Namespace::new(), Namespace::new());
     plumb(&host, &container);
     let outside = host.within(|| TcpListener::bind("10.77.0.1:80").unwrap());
     assert!(container.within(|| connect("10.77.0.1:80")).is_ok());
-    let sealed = container.seal_with(&["10.9.9.9"]);
+    let wanted = Desired { links: Links::Remove, ..desired(&["10.9.9.9"]) };
+    let sealed = seal(container.open().as_fd(), &wanted).unwrap();
     assert_eq!(sealed.links_removed, ["eth0"]);
     assert_eq!(sealed.addresses_kept, [ip("10.9.9.9"), ip("10.77.0.2"), ip("fd77::2")]);
     assert!(sealed.firewall && sealed.foreign_blocked.is_empty() && sealed.addresses_skipped.is_empty());
@@ -442,7 +487,8 @@ fn tampering_has_a_name() {
             "rule 2 of chain output was changed",
         ),
         ("ip link set lo down", "lo is not up"),
-        ("ip link add eth1 type veth peer name eth2", "link eth1 is still there"),
+        ("ip link add eth1 type veth peer name eth2; ip link set eth1 up", "link eth1 is up"),
+        ("ip link add br1 type bridge", "link br1 is still there"),
     ];
     for (tamper, said) in cases {
         let container = Namespace::new();
@@ -564,9 +610,11 @@ fn thousands_of_links_and_addresses() {
     batch.stdin.take().unwrap().write_all((links + &more).as_bytes()).unwrap();
     assert!(batch.wait().unwrap().success());
     let sealed = container.seal();
-    assert_eq!((sealed.links_removed.len(), sealed.addresses_kept.len()), (2000, 5000));
+    assert_eq!((sealed.links_down.len(), sealed.addresses_kept.len()), (2000, 5000));
     assert_eq!(container.defects(), Vec::<String>::new());
-    assert_eq!(observe(container.open().as_fd(), SocketOwner::Container).unwrap().links.len(), 1);
+    let seen = observe(container.open().as_fd(), SocketOwner::Container).unwrap();
+    assert_eq!((seen.links.len(), seen.links.iter().filter(|link| link.up).count()), (2001, 1));
+    assert!(seen.addresses.iter().all(|address| address.link == 1), "{:?}", seen.addresses);
 }
 
 #[test]
@@ -690,7 +738,7 @@ fn helper_seal() {
     }
     let required = std::env::var_os("OI_REQUIRED").is_some();
     let firewall = if required { Firewall::Required } else { Firewall::IfAvailable };
-    let sealed =
-        seal(netns.as_fd(), &Desired { addresses: vec![ip("10.9.9.9")], firewall, allow_list: None });
+    let wanted = Desired { firewall, ..desired(&["10.9.9.9"]) };
+    let sealed = seal(netns.as_fd(), &wanted);
     println!("seal: {:?}", sealed.map_err(|e| format!("{e:#}")));
 }

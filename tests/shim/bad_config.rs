@@ -160,7 +160,7 @@ fn no_root_or_one_that_is_not_there() {
     refused(
         &host,
         &format!(
-            "cannot look at the root {}: No such file or directory (os error 2)",
+            "cannot inspect the root {}: No such file or directory (os error 2)",
             host.at("bundle/nowhere")
         ),
     );

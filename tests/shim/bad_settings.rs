@@ -1,4 +1,4 @@
-//! Settings that cannot be used: nothing runs, since a policy that nobody reads must be noticed. Only what an
+//! Settings that cannot be used: nothing runs, since an unread policy must be noticed. Only what an
 //! engine asks about the runtime itself is answered.
 
 use test_support::recorded::host::RecorderHost;
@@ -20,7 +20,7 @@ fn refused(host: &RecorderHost, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (
@@ -204,7 +204,7 @@ fn isolated_containers_that_are_there_are_seen_and_ended_by_the_runtime_that_mad
         for args in [&["start", "web"][..], &["exec", "web", "sh"], &["create", "web"], &["run", "web"]] {
             host.refuses(args, &why);
         }
-        // Two that were made by different programs, in one call: nobody knows whose it is.
+        // Two that were made by different programs, in one call: whose it is is unknown.
         host.write("config.toml", format!("runtime = [\"{other}\"]"));
         host.config(&isolated());
         host.shim(&["create", "KILL"]).must();

@@ -1,5 +1,5 @@
 //! `kill -9` of the shim at each of its system calls: config.json is the old or the new one, never half of one, and
-//! whoever comes next is not held up by what was left.
+//! the next call is not held up by what was left.
 
 use std::fs;
 
@@ -78,7 +78,7 @@ fn create_leaves_the_old_file_or_the_new_one_and_the_next_create_works() {
         |host, step| {
             let found = fs::read_to_string(host.at("bundle/config.json")).unwrap();
             assert!([old().to_string(), new.clone()].contains(&found), "{step}: {found}");
-            // What could be half written is hidden, and nobody else may read it.
+            // What could be half written is hidden, and no other user may read it.
             let left = host.sh("ls -A").must();
             assert!(
                 left.lines().all(|name| matches!(name, "config.json" | "rootfs")

@@ -236,7 +236,7 @@ fn only_a_missing_stdin_and_an_ignored_sigpipe_look_different() {
 #[test]
 fn a_verb_among_the_values_is_not_a_verb() {
     let host = host();
-    // An isolating configuration lies there: whoever takes one of these words for `create` would rewrite it.
+    // An isolating configuration is there: it would be rewritten if one of these words were taken for `create`.
     host.config(&annotated(SWITCH, json!("true")));
     for line in [
         "--root create state web",
@@ -260,7 +260,7 @@ fn the_call_is_handed_over_and_not_passed_on() {
         let mut command = host.command("sh");
         let shell =
             say(command.args(["-c", "echo $$; \"$0\" \"$1\" web; true"]).arg(shim()).arg(verb)).must();
-        // The runtime's parent is whoever called the shim.
+        // The runtime's parent is the shim's caller.
         let parent = format!("PPid:\t{}", shell.trim());
         let status = host.call().status;
         assert!(status.lines().any(|line| line == parent), "{verb}: {status}");

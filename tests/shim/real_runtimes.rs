@@ -66,7 +66,7 @@ pub(crate) fn script(host: &RecorderHost, program: &str, text: &str) -> ShimOutp
     said
 }
 
-/// Runs the script with the bare runtime and with the shim, and asserts that nobody can tell; says what was said.
+/// Runs the script with the bare runtime and with the shim, and asserts that there is no difference; returns the output.
 #[track_caller]
 pub(crate) fn same(host: &RecorderHost, runtime: &str, text: &str) -> ShimOutput {
     let shim = shim();

@@ -12,7 +12,7 @@ use test_support::shim;
 const LOOP: &str = "while :; do sleep 0.05; done";
 const WAIT: &str = "until $R state web | grep -q '\"status\": *\"running\"'; do sleep 0.02; done";
 
-/// An isolated one is as anybody's but for its network and credentials, which nobody looks at here.
+/// An isolated container is like any other but for its network and credentials, which are not tested here.
 #[test]
 fn a_running_container_is_changed_paused_and_looked_at_alike_isolated_or_not() {
     for runtime in RUNTIMES {

@@ -62,7 +62,7 @@ fn ourselves_through_a_link_or_under_another_name() {
     refused(&host, &looked.join(", "));
 }
 
-/// Two builds before each other: the first is skipped by itself and by nobody else.
+/// Two builds before each other: only the first itself skips it.
 #[test]
 fn two_builds_that_take_each_other_for_the_runtime_notice() {
     let host = RecorderHost::new();

@@ -1,4 +1,4 @@
-//! `start`: the process behind the pid file is the container's init and nobody else, or nothing runs.
+//! `start`: the process behind the pid file is the container's init and no other process, or nothing runs.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn refused(host: &RecorderHost, why: &str) {
 }
 
 #[test]
-fn what_the_engine_plumbed_is_gone_before_the_runtime_is_called() {
+fn what_the_engine_plumbed_is_down_before_the_runtime_is_called() {
     let (host, pid) = created();
     let plumb = format!(
         "ip link add v0 type veth peer name eth0 netns /proc/{pid}/ns/net
@@ -68,7 +68,7 @@ fn what_the_engine_plumbed_is_gone_before_the_runtime_is_called() {
         ip link show v0"
     );
     host.sh(&plumb).must();
-    host.behave(&format!("nsenter -n -t {pid} ip -o link; nsenter -n -t {pid} nft list tables"));
+    host.behave(&format!("nsenter -n -t {pid} ip -o link show up; nsenter -n -t {pid} nft list tables"));
     let seen = host.shim(&["start", "web"]).must();
     assert_eq!(host.call().words(), ["--root", &host.at("root"), "start", "web"]);
     let lines: Vec<_> = seen.lines().collect();
@@ -77,20 +77,22 @@ fn what_the_engine_plumbed_is_gone_before_the_runtime_is_called() {
         "{seen}"
     );
     let sealed = &host.read_record("web")["sealed"];
-    assert_eq!(sealed["links-removed"], json!(["eth0"]));
+    assert_eq!((&sealed["links-down"], &sealed["links-removed"]), (&json!(["eth0"]), &json!([])));
     assert_eq!(sealed["addresses-kept"], json!(["10.9.9.9"]));
     assert_eq!(sealed["firewall"], json!(true));
 }
 
 #[test]
 fn a_container_whose_start_failed_behind_the_seal_is_sealed_again() {
-    // What is no answer, and whoever cannot be asked, counts as not started.
+    // An invalid answer and a runtime that cannot be asked count as not started.
     for state in [r#"echo '{"status": "created"}'"#, "echo '{}'", "echo running", "exit 1"] {
         let (host, pid) = created();
         host.behave("exit 1");
         assert_eq!(host.shim(&["start", "web"]).status, 1);
-        host.sh(&format!("ip link add v0 type veth peer name eth0 netns /proc/{pid}/ns/net")).must();
-        host.behave(&format!("case \"$*\" in *state*) {state} ;; *) nsenter -n -t {pid} ip -o link ;; esac"));
+        host.sh(&format!("ip link add v0 type veth peer name eth0 netns /proc/{pid}/ns/net; nsenter -n -t {pid} ip link set eth0 up")).must();
+        host.behave(&format!(
+            "case \"$*\" in *state*) {state} ;; *) nsenter -n -t {pid} ip -o link show up ;; esac"
+        ));
         let seen = host.shim(&["start", "web"]).must();
         assert!(seen.starts_with("1: lo:") && seen.lines().count() == 1, "{state}: {seen}");
     }

@@ -1,4 +1,4 @@
-//! The state directory: who may write it, and what happens when nobody can.
+//! The state directory: who may write it, and what happens when it cannot be written.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Who asks for isolation: annotations, the settings, a flag; and that nobody can take it back.
+//! Who asks for isolation: annotations, the settings, a flag; and that it cannot be taken back.
 
 use serde_json::json;
 
@@ -109,6 +109,21 @@ fn what_the_settings_require_is_isolated_and_no_annotation_takes_it_back() {
         host.config(&config);
         assert_eq!(is_isolated(&host), wanted, "{image} {switch}");
     }
+    assert!(host.calls().is_empty());
+}
+
+#[test]
+fn what_the_settings_require_of_the_environment_is_isolated() {
+    let host = RecorderHost::new();
+    let mut config = annotated(SWITCH, json!("false"));
+    config["process"]["env"] = json!(["PATH=/bin", "TRAINING_JOB_NAME=mnist-7"]);
+    host.config(&config);
+    assert!(!is_isolated(&host), "not open without the setting");
+    host.settings("[[require]]\nenv = \"TRAINING_JOB_NAME\"\nmatches = \"*\"");
+    assert!(is_isolated(&host));
+    config["process"]["env"] = json!(["PATH=/bin"]);
+    host.config(&config);
+    assert!(!is_isolated(&host));
     assert!(host.calls().is_empty());
 }
 

@@ -24,7 +24,7 @@ pub struct Settings {
     pub isolation: Isolation,
     /// Most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
-    /// Bytes in each part of a large object, in MiB: `part-size = 16`.
+    /// Bytes in each part of a large object, in MiB: `part-size = 8`.
     pub part_size: u32,
     /// Seconds between uploads of checkpoints while the containers run.
     pub checkpoint_interval: u32,
@@ -148,7 +148,7 @@ impl Default for Settings {
             state: "/var/lib/oci-isolate/jobs".to_owned(),
             isolation: Isolation::Required,
             parallel: 32,
-            part_size: 16,
+            part_size: 8,
             checkpoint_interval: 60,
             s3: S3::default(),
             role: Role::default(),

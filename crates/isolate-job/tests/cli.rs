@@ -187,7 +187,9 @@ fn every_command_and_flag_is_in_the_manual_page() {
         for argument in
             verb.get_arguments().filter(|argument| !argument.is_hide_set() && !argument.is_global_set())
         {
-            let Some(flag) = argument.get_long().filter(|flag| !matches!(*flag, "help" | "version")) else {
+            let Some(flag) =
+                argument.get_long().filter(|flag| !matches!(*flag, "config" | "help" | "version"))
+            else {
                 continue;
             };
             assert!(section.contains(&format!("**--{flag}**")), "--{flag} of {}: {section}", verb.get_name());

@@ -25,7 +25,7 @@ pub(super) fn there(root: &PathFd, path: &str) -> Result<Option<PathFd>> {
     match root.within(path, OFlag::O_PATH) {
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
-        Err(errno) => Err(errno).with_context(|| format!("cannot look at its {path}")),
+        Err(errno) => Err(errno).with_context(|| format!("cannot inspect its {path}")),
     }
 }
 

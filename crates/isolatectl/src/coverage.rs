@@ -40,7 +40,7 @@ pub const TABLE: [CoverageRow; 33] = [
         "every process is in the namespace that was sealed, and no other process is in it",
         "threads in another namespace than their process'",
     ),
-    row("net-devices", Yes, "as `seal`: a link that is not `lo`", ""),
+    row("net-devices", Yes, "as `seal`: a link other than `lo` that is up", ""),
     row(
         "host-pid",
         Yes,

@@ -26,7 +26,7 @@ const ENTRIES: usize = 1 << 16;
 pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey) -> Result<()> {
     let root = PathFd::root_of(&case.process).context("cannot open its root directory")?;
     mounts::inspect(case, record, survey, &root)?;
-    for (path, device) in nodes(&root).context("cannot look at its /dev")? {
+    for (path, device) in nodes(&root).context("cannot inspect its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
     }
     let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.description));

@@ -54,7 +54,7 @@ pub(super) fn find(
         let mut known = members(init, &survey.processes)?;
         for other in survey.beside(slot, netns)? {
             let others = members(other, &survey.processes);
-            known.extend(others.context("cannot look at the other containers of its pod")?);
+            known.extend(others.context("cannot inspect the other containers of its pod")?);
         }
         found.retain(|(_, kind, pid)| !known.contains(pid) && is_beside(*pid, init, kind));
     }

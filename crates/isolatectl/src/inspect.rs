@@ -45,9 +45,9 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
             let firewall =
                 if sealed.firewall { "inet oci_isolate" } else { "none: this kernel has no nf_tables" };
             writeln!(text, "firewall   {firewall}")?;
+            line(&mut text, "down      ", &sealed.links_down)?;
             line(&mut text, "removed   ", &sealed.links_removed)?;
             line(&mut text, "kept      ", &sealed.links_kept)?;
-            line(&mut text, "left down ", &sealed.links_left)?;
             line(&mut text, "own       ", &sealed.addresses_kept)?;
             line(&mut text, "blocked   ", &sealed.foreign_blocked)?;
         }

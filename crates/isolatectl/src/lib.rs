@@ -1,5 +1,5 @@
 //! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
-//! changes nothing except an engine's configuration (`install`) and a running container's peers (`peers`).
+//! changes nothing except an engine's configuration with the settings of its runtime (`install`) and a running container's peers (`peers`).
 //! Text for people, `--json` for programs.
 
 mod broken_promise;

@@ -28,7 +28,7 @@ pub(super) fn inspect(
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
     let owner = owner(slot, record)?;
     let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
-    let desired = Desired { addresses, firewall: record.firewall, allow_list };
+    let desired = Desired { addresses, firewall: record.firewall, links: record.links, allow_list };
     let mut found: Vec<_> =
         seal::defects(&seen, &desired, SocketOwner::Container).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {

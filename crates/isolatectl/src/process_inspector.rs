@@ -61,7 +61,7 @@ impl<'a> ProcessInspector<'a> {
         let mut case = ProcessReport::of(pid);
         match self.inspect_into(&mut case) {
             Err(_) if case.process.has_ended() => Ok(Vec::new()),
-            looked => looked.map(|()| case.broken).with_context(|| format!("cannot look at process {pid}")),
+            looked => looked.map(|()| case.broken).with_context(|| format!("cannot inspect process {pid}")),
         }
     }
 

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::id_of;
 use oci_isolate::invocation::Dialect;
-use oci_isolate::policy::{Decision, decide, glob};
+use oci_isolate::policy::{Decision, decide, glob, requires_by_environment};
 use oci_isolate::proc::{Inode, ProcessId};
 use oci_isolate::record::{Slot, Store};
 use oci_isolate::runtime::RuntimeState;
@@ -72,7 +72,8 @@ fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     // The file names differ, so any dialect finds it.
     let kept = RuntimeState::read(Dialect::Runc, &root.join(&id)).transpose()?;
     let judged = kept.and_then(|kept| {
-        let why = match decide(settings, &kept.annotations()?) {
+        let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
+        let why = match decide(settings, &kept.annotations()?, &environment) {
             Decision::PassThrough(_) => return Ok(None),
             Decision::Isolate(policy) => {
                 format!("it was created isolated ({}) and has no record", policy.why)

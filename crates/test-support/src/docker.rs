@@ -92,7 +92,8 @@ impl Docker {
         self.daemon(&self.host.at("daemon.json"), &[]);
     }
 
-    fn socket(&self) -> String {
+    /// The daemon's socket, as `DOCKER_HOST`.
+    pub fn socket(&self) -> String {
         format!("unix://{}", self.host.at("docker.sock"))
     }
 

@@ -127,6 +127,11 @@ impl EngineHost {
         command
     }
 
+    /// A script for the machine that runs a program in the file system of the host, with its own arguments.
+    pub fn entering_script(&self, program: &str) -> String {
+        format!("#!/bin/sh\nexec nsenter --mount --target {} --wd -- {program} \"$@\"\n", self.init)
+    }
+
     /// Runs a shell script on the host.
     pub fn sh(&self, script: &str) -> Finished {
         say(self.command("sh").args(["-euc", script]))

@@ -29,7 +29,7 @@ struct Attempt {
 
 /// The output of one probe.
 pub struct Report {
-    /// Interfaces in its network namespace.
+    /// Interfaces in its network namespace that are up.
     pub links: Vec<String>,
     /// `NAME=value` of its process 1, and its own.
     pub environ: Vec<String>,
@@ -68,7 +68,7 @@ impl Report {
     pub fn sealed(&self, itself: &[&str]) -> Vec<String> {
         let mut complaints = self.silent(itself);
         if self.links != ["lo"] {
-            complaints.push(format!("there are interfaces besides lo: {:?}", self.links));
+            complaints.push(format!("interfaces besides lo are up: {:?}", self.links));
         }
         complaints
     }

@@ -46,7 +46,7 @@ talk_to() {
     grep hello /tmp/heard
 }
 
-tail -n +3 /proc/net/dev | while IFS=': ' read -r link _; do echo "link $link"; done
+ip -o link show up | while IFS=': @' read -r _ link _; do echo "link $link"; done
 tr '\0' '\n' </proc/1/environ | sed 's/^/environ /'
 env | sed 's/^/own-environ /'
 grep '^nameserver' /etc/resolv.conf

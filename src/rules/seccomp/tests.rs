@@ -9,13 +9,21 @@ use super::*;
 use crate::config::{Document, Kind};
 use crate::policy::{Openings, Policy};
 use crate::rules::{CoreDumps, HostFacts, Network};
-use crate::settings::{Credentials, Firewall, Settings};
+use crate::settings::{Credentials, Firewall, Links, Settings};
 
 fn context(settings: &str) -> RuleContext {
     let families = Settings::parse(settings).unwrap().seccomp.families;
     let (credentials, answers) = (Credentials::default(), std::collections::BTreeMap::new());
     let (firewall, openings) = (Firewall::Required, Openings::default());
-    let policy = Policy { why: "a test".into(), firewall, credentials, families, openings, answers };
+    let policy = Policy {
+        why: "a test".into(),
+        firewall,
+        links: Links::Down,
+        credentials,
+        families,
+        openings,
+        answers,
+    };
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }
 }
 

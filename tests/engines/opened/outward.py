@@ -31,7 +31,7 @@ def other():
 
 
 def spoofed4():
-    """A whole packet: IPv4 lets nobody bind an address that is not there without a capability."""
+    """A whole packet: without a capability IPv4 binds no address that is not the host's."""
     addresses = socket.inet_aton(SPOOFED4) + socket.inet_aton(PEER4)
     packet = struct.pack(">BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + addresses + struct.pack(">HHHH", 9, 9, 8, 0)
     with socket.socket(IPV4, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:

@@ -129,7 +129,7 @@ fn a_way_out_that_pasta_opens_later_is_refused_before() {
     let host = &podman.host;
     let mut findings = Findings::default();
     let page = page();
-    // By itself, when somebody listens, or told by pesto(1).
+    // By itself, when a program listens, or told by pesto(1).
     let socket = "/run/user/59999/pesto";
     for (network, told) in [("pasta:-T,auto", false), (&*format!("pasta:-c,{socket}"), true)] {
         let port = if told { "9997" } else { "9998" };

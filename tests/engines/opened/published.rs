@@ -7,7 +7,7 @@ use test_support::findings::Findings;
 use test_support::host::EngineHost;
 use test_support::probe::{ITSELF, OPEN};
 
-/// Port 80 is the one that the containers serve; on 81 they do too, and nobody is let in.
+/// Port 80 is the one that the containers serve; on 81 they do too, and it is closed.
 pub(super) const PUBLISHED: [&str; 2] = ["-p=8080:80", "-p=8081:81"];
 
 /// The host's own request, and those from the outside.

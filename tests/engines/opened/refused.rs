@@ -93,7 +93,7 @@ fn docker_says_why_openings_are_refused_and_nothing_is_left() {
         let after = docker.host.sh(state).must();
         findings.claim(false, format!("something was left: before\n{before}\nafter\n{after}"));
     }
-    // The job goes on as if nobody had asked to join it.
+    // The job goes on as if no container had asked to join it.
     let m1 = id(&docker, "m1");
     let said = isolatectl(&docker, &["verify", &m1]);
     findings.claim(said.well() && !address(&docker, "m1").is_empty(), format!("m1: {said}"));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
-use oci_isolate::settings::{Answer, Credentials, Firewall};
+use oci_isolate::settings::{Answer, Credentials, Firewall, Links};
 use serde_json::Value;
 
 /// One rule's cases.
@@ -41,6 +41,7 @@ impl Cases {
         let policy = Policy {
             why: "test".into(),
             firewall: Firewall::Required,
+            links: Links::Down,
             credentials: Credentials::default(),
             families: Vec::new(),
             openings: Openings::default(),
@@ -63,7 +64,7 @@ impl Cases {
     fn answering(&self, answer: Answer) -> RuleContext {
         let mut context = self.context();
         let answers = self.rule().answers;
-        // The default is what nobody has to ask for.
+        // The default needs no setting.
         if answers[0] != answer && answers.contains(&answer) {
             context.policy.answers.insert(self.rule.to_owned(), answer);
         }

@@ -41,6 +41,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Job(JobVerb),
+    /// Transfers the data of one container between Amazon S3 and its directories
+    Stage {
+        #[command(flatten)]
+        what: stage::Arguments,
+        /// Ends with the process that started it
+        #[arg(long, hide = true)]
+        attended: bool,
+    },
+    /// Checks what jobs need of this host: settings, engine, directory, networks, keys, units; changes nothing
+    Doctor,
+}
+
+/// All but those that read the settings themselves.
+#[derive(Debug, Subcommand)]
+enum JobVerb {
     /// Shows what a request would transfer, start and open, and under which session policy; nothing happens
     Check {
         /// The document of create-training-job, create-model, create-hyper-parameter-tuning-job or
@@ -81,14 +98,6 @@ enum Verb {
     Supervise {
         /// The job's name
         name: String,
-    },
-    /// Transfers the data of one container between Amazon S3 and its directories
-    Stage {
-        #[command(flatten)]
-        what: stage::Arguments,
-        /// Ends with the process that started it
-        #[arg(long, hide = true)]
-        attended: bool,
     },
     /// Stops a job: SIGTERM, after 120 s SIGKILL; its results are uploaded
     Stop {
@@ -136,8 +145,6 @@ enum Verb {
         #[command(flatten)]
         options: Options,
     },
-    /// Checks what jobs need of this host: settings, engine, directory, networks, keys, units; changes nothing
-    Doctor,
     /// Answers the SageMaker API for AWS SDKs until SIGTERM; jobs and endpoints go on
     Listen {
         /// The address and port, in place of the settings'
@@ -169,38 +176,41 @@ pub fn main() -> ExitCode {
 }
 
 fn answer(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.verb {
+        Verb::Stage { what, attended } => transfer::stage(what, *attended, arguments.json),
+        Verb::Doctor => doctor::doctor(arguments.config.as_deref(), arguments.json),
+        Verb::Job(verb) => match train::settings(arguments.config.as_deref()) {
+            Ok(settings) => answer_job(verb, settings, arguments),
+            Err(refused) => refuse(Path::new(""), refused, arguments.json),
+        },
+    }
+}
+
+fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Result<ExitCode> {
     let json = arguments.json;
-    let settings = match train::settings(arguments.config.as_deref()) {
-        Ok(settings) => settings,
-        // A finding among others.
-        Err(_) if matches!(arguments.verb, Verb::Doctor) => Settings::default(),
-        Err(refused) => return refuse(Path::new(""), refused, json),
-    };
     // The processes that are started for a job may have another working directory.
     let config = arguments.config.as_deref().map(std::path::absolute).transpose();
     let config = config.context("cannot find the working directory")?;
     let config = config.as_deref();
-    match &arguments.verb {
-        Verb::Check { request, engine, runtime, state } => {
+    match verb {
+        JobVerb::Check { request, engine, runtime, state } => {
             let settings = chosen(settings, *engine, runtime.clone(), state.clone());
             check(request, &Host { settings }, json)
         }
-        Verb::Train { request, detach } => jobs::train(request, &settings, config, *detach, json),
-        Verb::Resume { name: Some(name), session, .. } => {
+        JobVerb::Train { request, detach } => jobs::train(request, &settings, config, *detach, json),
+        JobVerb::Resume { name: Some(name), session, .. } => {
             jobs::resume(name, &settings, config, *session, json)
         }
-        Verb::Resume { .. } => jobs::resume_all(&settings, config),
-        Verb::Stage { what, attended } => transfer::stage(what, *attended, json),
-        Verb::Supervise { name } => jobs::supervise(name, settings, json),
-        Verb::Stop { name } => jobs::stop(name, &settings),
-        Verb::Describe { name } => jobs::describe(name, &settings),
-        Verb::List => jobs::list(&settings, json),
-        Verb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
-        Verb::Remove { name, force } => jobs::remove(name, &settings, *force),
-        Verb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
-        Verb::Serve { name, options } => serving::serve(name, options, &settings, json),
-        Verb::Doctor => doctor::doctor(config, json),
-        Verb::Listen { address } => serving::listen(settings, config, *address),
+        JobVerb::Resume { .. } => jobs::resume_all(&settings, config),
+        JobVerb::Supervise { name } => jobs::supervise(name, settings, json),
+        JobVerb::Stop { name } => jobs::stop(name, &settings),
+        JobVerb::Describe { name } => jobs::describe(name, &settings),
+        JobVerb::List => jobs::list(&settings, json),
+        JobVerb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
+        JobVerb::Remove { name, force } => jobs::remove(name, &settings, *force),
+        JobVerb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
+        JobVerb::Serve { name, options } => serving::serve(name, options, &settings, json),
+        JobVerb::Listen { address } => serving::listen(settings, config, *address),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `isolate-job deploy`: serves a model until it is stopped. This process, which the user started, has the credentials while the model's
-//! data is transferred; then it becomes one without them ([`serve`]), which creates the container.
+//! data is transferred; then it becomes one without them ([`serve()`]), which creates the container.
 
 mod accept;
 mod data;

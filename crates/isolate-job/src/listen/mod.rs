@@ -1,5 +1,5 @@
 //! `isolate-job listen`: the SageMaker API on this host, for unmodified AWS SDKs. Every request is signed with a key of this host; sizes, times and
-//! numbers of requests are bounded. Whoever may call starts containers, as with the engine's own socket.
+//! numbers of requests are bounded. A caller can start containers, as with the engine's own socket.
 
 mod endpoints;
 mod invoke;

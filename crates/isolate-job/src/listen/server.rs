@@ -94,7 +94,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, permit: OwnedSemapho
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MOST_OF_HEAD);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // What a client did to its own connection is no matter of this host's.
+    // An error of the client's connection is the client's.
     if timeout(CONNECTION, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST, connection).await;

@@ -5,6 +5,7 @@ mod connect;
 mod error;
 mod fetch;
 mod list;
+mod requests;
 mod upload;
 
 use std::ops::Range;

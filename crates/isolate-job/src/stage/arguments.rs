@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::plan::{Direction, Step, steps_of_model, steps_of_training};
+use crate::plan::{Direction, Form, Step, steps_of_model, steps_of_training};
 use crate::request::{MOST, Request, read};
 use crate::settings::{PATH, Settings};
 
@@ -31,6 +31,10 @@ pub struct Arguments {
     /// Only these steps, such as `channel train` or `model`; all of the direction if absent
     #[arg(long = "step", value_name = "NAME")]
     steps: Vec<String>,
+    /// A file of this program: what is uploaded is recorded there, and what it has is not uploaded again unless it changes; for one
+    /// step that has an object for each file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// The settings; /etc/oci-isolate/job.toml, if there is one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -57,6 +61,7 @@ pub(super) struct Job {
     pub(super) subnets: Vec<String>,
     pub(super) root: PathBuf,
     pub(super) checkpoints: Option<PathBuf>,
+    pub(super) record: Option<PathBuf>,
     pub(super) settings: Settings,
 }
 
@@ -78,6 +83,12 @@ impl Arguments {
         }
         if !self.steps.is_empty() {
             job.steps.retain(|step| self.steps.contains(&step.name));
+        }
+        let is_one_tree = matches!(job.steps.as_slice(), [step] if step.form == Form::Tree);
+        if self.record.is_some() && !is_one_tree {
+            refused.push(
+                "--record: is for one step that has an object for each file, such as checkpoints".to_owned(),
+            );
         }
         let is_elsewhere = |step: &Step| !step.directory.starts_with("/opt/ml/");
         if self.checkpoints.is_none() && job.steps.iter().any(is_elsewhere) {
@@ -168,6 +179,7 @@ impl Arguments {
             subnets: Vec::new(),
             root: self.root.clone(),
             checkpoints: self.checkpoints.clone(),
+            record: self.record.clone(),
             settings: Settings::default(),
         }
     }

@@ -24,7 +24,7 @@ impl Transfer<'_> {
         let (parent, name) = self.place()?;
         let case = if parent.ignores_case()? { Case::Ignored } else { Case::Kept };
         let bucket = self.bucket(&step.uri.bucket, &step.accesses)?;
-        let stage = Stage::begin(parent, &name, self.quota)?;
+        let stage = Stage::begin(parent, &name, &self.ready.quota)?;
         let amount = match step.form {
             Form::Prefix(distribution) => {
                 let objects = bucket.list(&step.uri.key)?;
@@ -34,6 +34,12 @@ impl Transfer<'_> {
                         "No S3 objects found under S3 URL {:?}",
                         step.uri.to_string()
                     )));
+                }
+                // As in SageMaker, which takes folders of its console in channels only.
+                let folder = objects.iter().find(|object| object.key.ends_with('/'));
+                if let Some(folder) = folder.filter(|_| step.name == "model") {
+                    let why = "is a folder, which a model does not have; delete the object";
+                    return Err(client(format!("key {:?} {why}", folder.key)));
                 }
                 let planned = objects.iter().map(planned).collect();
                 let files = from_prefix(&step.uri.key, planned, case).map_err(|bad| bad_keys(&bad))?;

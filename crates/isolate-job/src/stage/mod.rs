@@ -5,19 +5,22 @@ mod arguments;
 mod confine;
 mod download;
 mod network;
+mod record;
 mod report;
 mod upload;
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
 use crate::s3::{Bucket, Connection, Session};
 use crate::settings::Subnet;
-use crate::tree::{Cause, Dir, Quota};
+use crate::tree::{self, Cause, Dir, Quota};
 
 pub use arguments::Arguments;
 use arguments::Job;
+use record::Record;
 use report::Report;
 
 /// Whether data can be transferred through a subnet's network, as a transfer finds out.
@@ -51,10 +54,10 @@ pub fn stage(arguments: &Arguments, json: bool) -> Result<(), Stopped> {
         let mut report = Report::new(&step.name, json);
         let done = match &ready {
             Some(ready) => Ok(ready),
-            None => prepare(&job).map(|prepared| &*ready.insert(prepared)),
+            None => Ready::prepare(&job).map(|prepared| &*ready.insert(prepared)),
         };
-        let done = done.and_then(|(connection, quota)| {
-            let transfer = Transfer { job: &job, connection, quota, step };
+        let done = done.and_then(|ready| {
+            let transfer = Transfer { job: &job, ready, step };
             match step.direction {
                 Direction::In => transfer.download(&mut report),
                 Direction::Out => transfer.upload(&mut report),
@@ -70,18 +73,40 @@ pub fn stage(arguments: &Arguments, json: bool) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Before the first thread and the first socket: into the network of the job, and out of every privilege.
-fn prepare(job: &Job) -> Result<(Connection<'_>, Quota), Failure> {
-    let subnet = job.subnets.first().and_then(|name| Some((name, job.settings.vpc.get(name)?)));
-    if let Some((name, subnet)) = subnet {
-        network::enter(subnet).map_err(|why| internal(format!("subnet {name}: {why}")))?;
+/// What every step has.
+struct Ready<'j> {
+    connection: Connection<'j>,
+    quota: Quota,
+    record: Option<Record>,
+}
+
+impl<'j> Ready<'j> {
+    /// Before the first thread and the first socket: into the network of the job, and out of every privilege.
+    fn prepare(job: &'j Job) -> Result<Self, Failure> {
+        let subnet = job.subnets.first().and_then(|name| Some((name, job.settings.vpc.get(name)?)));
+        if let Some((name, subnet)) = subnet {
+            network::enter(subnet).map_err(|why| internal(format!("subnet {name}: {why}")))?;
+        }
+        let volume = match job.volume {
+            Some(volume) => volume.saturating_sub(used(job)?),
+            None => free(job)?,
+        };
+        let open = |path: &PathBuf| {
+            Record::open(path).map_err(|error| internal(format!("cannot open {}: {error}", path.display())))
+        };
+        let record = job.record.as_ref().map(open).transpose()?;
+        confine::confine(job).map_err(internal)?;
+        Ok(Self { connection: Connection::open(&job.settings)?, quota: Quota::new(volume), record })
     }
-    let volume = match job.volume {
-        Some(volume) => volume,
-        None => free(job)?,
-    };
-    confine::confine(job).map_err(internal)?;
-    Ok((Connection::open(&job.settings)?, Quota::new(volume)))
+}
+
+/// What earlier runs took of the volume. Results are on it already.
+fn used(job: &Job) -> Result<u64, Failure> {
+    if job.direction == Direction::Out {
+        return Ok(0);
+    }
+    let paths = job.steps.iter().filter_map(|step| step.directory.strip_prefix("/opt/ml/"));
+    Ok(tree::used(&Dir::open(&job.root)?, &paths.collect::<Vec<_>>())?)
 }
 
 /// What the disk has for a model.
@@ -93,8 +118,7 @@ fn free(job: &Job) -> Result<u64, Failure> {
 /// One step.
 struct Transfer<'a> {
     job: &'a Job,
-    connection: &'a Connection<'a>,
-    quota: &'a Quota,
+    ready: &'a Ready<'a>,
     step: &'a Step,
 }
 
@@ -104,7 +128,7 @@ impl Transfer<'_> {
         let policy = session_policy(&Grantee::of_role(&self.job.role), accesses, self.step.kms.as_deref());
         let policy = policy.map_err(|error| client(error.to_string()))?;
         let session = Session { role: &self.job.role, name: &self.job.name, policy };
-        Ok(self.connection.bucket(name, session))
+        Ok(self.ready.connection.bucket(name, session))
     }
 
     /// The directory above that of the step, and its name there.

@@ -3,11 +3,12 @@
 
 use std::io::{self, Write};
 
+use super::record::Sent;
 use super::report::Report;
 use super::{Transfer, client};
 use crate::plan::Form;
 use crate::progress::{Amount, Failure};
-use crate::s3::Upload;
+use crate::s3::{Upload, Uploads};
 use crate::tree::{Dir, Error, Kind, pack, walk};
 
 impl Transfer<'_> {
@@ -22,46 +23,63 @@ impl Transfer<'_> {
         let done = match step.form {
             Form::Archive => {
                 let mut upload = uploads.stream(step.uri.key.clone(), total.bytes);
-                let done = pack(&directory, Counted { upload: &mut upload, report }, self.quota);
+                let done = pack(&directory, Counted { upload: &mut upload, report }, &self.ready.quota);
                 done.map_err(Failure::from).and_then(|packed| {
                     upload.finish()?;
                     for (path, what) in packed.skipped {
                         report.skipped(&path, &what.to_string())?;
                     }
-                    Ok(Amount { files: packed.files, bytes: packed.bytes })
+                    Ok((Amount { files: packed.files, bytes: packed.bytes }, Sent::new()))
                 })
             }
-            _ => {
-                let mut amount = Amount::default();
-                let done = walk(&directory, &mut |entry| {
-                    let system = |error| Error::system(&entry.path, error);
-                    match entry.kind {
-                        Kind::Directory => {}
-                        Kind::Link(_) => {
-                            let why = "is a symbolic link; write a file, or set CompressionType to GZIP";
-                            return Err(Error::refused(&entry.path, why));
-                        }
-                        Kind::Skipped(what) => {
-                            report.skipped(&entry.path, &what.to_string()).map_err(system)?;
-                        }
-                        Kind::File(size, mut content) => {
-                            self.quota.bytes(size).map_err(system)?;
-                            let mut upload = uploads.file(format!("{}{}", step.uri.key, entry.path), size);
-                            io::copy(&mut content, &mut upload).map_err(system)?;
-                            upload.finish().map_err(|error| system(io::Error::other(error)))?;
-                            report.add(1, size).map_err(system)?;
-                            amount.files += 1;
-                            amount.bytes += size;
-                        }
-                    }
-                    Ok(())
-                });
-                done.map_err(Failure::from).map(|()| amount)
-            }
+            _ => self.tree(&directory, &mut uploads, report),
         };
         // Of both errors, the one that led to the other.
         uploads.finish()?;
-        done
+        let (amount, sent) = done?;
+        if let Some(record) = &self.ready.record {
+            record.replace(&sent)?;
+        }
+        Ok(amount)
+    }
+
+    fn tree(
+        &self,
+        directory: &Dir,
+        uploads: &mut Uploads,
+        report: &mut Report,
+    ) -> Result<(Amount, Sent), Failure> {
+        let mut amount = Amount::default();
+        let mut sent = Sent::new();
+        walk(directory, &mut |entry| {
+            let system = |error| Error::system(&entry.path, error);
+            match entry.kind {
+                Kind::Directory => {}
+                Kind::Link(_) => {
+                    let why = "is a symbolic link; write a file, or set CompressionType to GZIP";
+                    return Err(Error::refused(&entry.path, why));
+                }
+                Kind::Skipped(what) => report.skipped(&entry.path, &what.to_string()).map_err(system)?,
+                Kind::File(size, mut content) => {
+                    if entry.version.is_settled() {
+                        sent.insert(entry.path.clone(), entry.version);
+                    }
+                    let record = self.ready.record.as_ref();
+                    if record.is_some_and(|record| record.has(&entry.path, &entry.version)) {
+                        return Ok(());
+                    }
+                    self.ready.quota.bytes(size).map_err(system)?;
+                    let mut upload = uploads.file(format!("{}{}", self.step.uri.key, entry.path), size);
+                    io::copy(&mut content, &mut upload).map_err(system)?;
+                    upload.finish().map_err(|error| system(io::Error::other(error)))?;
+                    report.add(1, size).map_err(system)?;
+                    amount.files += 1;
+                    amount.bytes += size;
+                }
+            }
+            Ok(())
+        })?;
+        Ok((amount, sent))
     }
 }
 

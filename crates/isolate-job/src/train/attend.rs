@@ -78,6 +78,9 @@ fn command(program: &Path, job: &Job, config: Option<&Path>, transfer: &Transfer
         command.arg("--checkpoints").arg(checkpoints);
     }
     command.args(["--host", &transfer.host, "--step", &transfer.step]);
+    if transfer.step == "checkpoints" && !transfer.is_in {
+        command.arg("--record").arg(job.path(&format!("{}.sent", transfer.host)));
+    }
     command
 }
 

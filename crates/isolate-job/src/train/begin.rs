@@ -3,7 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -46,6 +46,7 @@ impl Supervisor {
         if self.job.is_stop_requested() {
             return Ok(self.stop_before_start()?);
         }
+        self.open_checkpoints()?;
         self.connect()?;
         self.create()?;
         Ok(self.to(Secondary::Training, "Training is in progress")?)
@@ -57,20 +58,36 @@ impl Supervisor {
         self.to(Secondary::Stopping, "Stopping before the containers were started")
     }
 
+    /// Where a container's checkpoints are on the host.
+    fn checkpoints(&self, host: &str) -> Option<PathBuf> {
+        let path = self.document.data.checkpoint_config.as_ref()?.local_path();
+        let directory = self.directory(host);
+        Some(match path.strip_prefix("/opt/ml/") {
+            Some(below) => directory.join("opt-ml").join(below),
+            None => directory.join("checkpoints"),
+        })
+    }
+
+    /// A directory that was downloaded can be written to by its owner only.
+    fn open_checkpoints(&self) -> Result<()> {
+        for host in self.hosts() {
+            if let Some(path) = self.checkpoints(&host) {
+                make(&self.directory(&host), &path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The directories of the containers, their documents and their environment.
     fn prepare(&self) -> Result<()> {
         let job = &self.document.data;
         let environment = plan::environment(job, &self.status.training_job_arn);
-        let checkpoints = job.checkpoint_config.as_ref().map(|config| config.local_path());
         for container in &self.containers {
             let host = &container.hostname;
             let directory = self.directory(host);
             let opt_ml = directory.join("opt-ml");
             let mut all: Vec<_> = DIRECTORIES.iter().map(|name| opt_ml.join(name)).collect();
-            all.extend(checkpoints.map(|path| match path.strip_prefix("/opt/ml/") {
-                Some(below) => opt_ml.join(below),
-                None => directory.join("checkpoints"),
-            }));
+            all.extend(self.checkpoints(host));
             for path in all {
                 make(&directory, &path)?;
             }

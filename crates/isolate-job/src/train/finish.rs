@@ -30,7 +30,7 @@ impl Supervisor {
             return Ok(true);
         };
         let why = format!("Data upload failed: {why}");
-        self.clear()?;
+        self.tidy()?;
         self.status.fail(&if is_client { Reason::Client(&why) } else { Reason::Internal(&why) }, now())?;
         self.job.set_status(&self.status)?;
         self.view.transition(&self.status);
@@ -74,7 +74,7 @@ impl Supervisor {
 
     /// Everything is where it belongs.
     pub(super) fn finish(&mut self, outcome: &Outcome) -> Result<(), Problem> {
-        self.clear()?;
+        self.tidy()?;
         match &outcome.end {
             End::Completed => self.to(Secondary::Completed, "The training job is completed")?,
             End::Stopped => self.to(Secondary::Stopped, "The training job is stopped")?,

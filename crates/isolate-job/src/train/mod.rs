@@ -1,4 +1,4 @@
-//! A training job from its request to its end. [`accept`] refuses or creates it, [`attend`] is the process with the credentials, and
+//! A training job from its request to its end. [`accept()`] refuses or creates it, [`attend()`] is the process with the credentials, and
 //! [`supervise`] is the one that does everything else: download, containers, upload. Whatever is killed, the job's directory has what
 //! the next supervisor needs to continue.
 
@@ -13,7 +13,6 @@ mod run;
 mod transfer;
 mod view;
 
-use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -165,17 +164,30 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Fails without an upload: there is nothing to upload, or it is not to be trusted.
+    /// Fails without an upload. What a program of the job may have written is kept: it is uploaded later, or not to be trusted.
     fn fail(&mut self, reason: &Reason) -> Result<()> {
-        self.clear().or_else(|problem| match problem {
-            Problem::Interrupted(error) => Err(error),
-            // The job's own error is the one to report.
-            Problem::Client(_) | Problem::Internal(_) => Ok(()),
-        })?;
+        self.tidy()?;
         self.status.fail(reason, now())?;
         self.job.set_status(&self.status)?;
         self.view.transition(&self.status);
-        self.job.remove_data(&self.hosts())
+        if self.status.training_start_time.is_none() {
+            return self.job.remove_data(&self.hosts());
+        }
+        let directory = self.job.directory().display();
+        self.view.note(&format!("what the containers wrote is kept in {directory}, and is not uploaded"));
+        Ok(())
+    }
+
+    /// Removes what the engine has of the job. That it cannot be removed is no reason for a job to fail.
+    fn tidy(&mut self) -> Result<()> {
+        match self.clear() {
+            Ok(()) => Ok(()),
+            Err(Problem::Interrupted(error)) => Err(error),
+            Err(Problem::Client(why) | Problem::Internal(why)) => {
+                self.view.note(&format!("the engine keeps something of {}: {why}", self.job.name));
+                Ok(())
+            }
+        }
     }
 
     fn end(&self, outcome: Option<&Outcome>) -> Result<Exit> {
@@ -188,15 +200,5 @@ impl Supervisor {
 
     fn hosts(&self) -> Vec<String> {
         self.containers.iter().map(|container| container.hostname.clone()).collect()
-    }
-}
-
-/// For a person, whose job it is.
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Client(why) | Self::Internal(why) => formatter.write_str(why),
-            Self::Interrupted(error) => write!(formatter, "{error:#}"),
-        }
     }
 }

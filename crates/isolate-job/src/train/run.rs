@@ -16,6 +16,9 @@ use crate::stager::{Answer, Demand, Transfer};
 use crate::status::{MetricData, Secondary, Time};
 use crate::store::{End, Failure, Outcome};
 
+/// How often a container of several is verified, at most.
+const PEERS_SETTLE: u32 = 10;
+
 /// Where a container is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -98,15 +101,21 @@ impl Supervisor {
     fn prove(&self, index: usize) -> Result<(), Problem> {
         let container = &self.containers[index];
         let gone = || Problem::Internal(format!("container {} is gone", container.name()));
-        let found = self.inspect(index)?.ok_or_else(gone)?;
-        let Err(why) = isolation::verify(&found.id) else { return Ok(()) };
-        let found = self.inspect(index)?.ok_or_else(gone)?;
-        match place(&found.state.status) {
-            Place::Ended => Ok(()),
-            _ => Err(Problem::Internal(format!(
-                "the isolation of {} does not hold: {why}",
-                container.hostname
-            ))),
+        // The peers of a container change when another one ends, a moment after it has ended.
+        let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
+        loop {
+            let found = self.inspect(index)?.ok_or_else(gone)?;
+            let Err(why) = isolation::verify(&found.id) else { return Ok(()) };
+            let found = self.inspect(index)?.ok_or_else(gone)?;
+            attempts -= 1;
+            if place(&found.state.status) == Place::Ended {
+                return Ok(());
+            }
+            if attempts == 0 {
+                let host = &container.hostname;
+                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {why}")));
+            }
+            thread::sleep(TICK);
         }
     }
 

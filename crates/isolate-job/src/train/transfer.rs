@@ -89,3 +89,31 @@ pub(super) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred 
 fn after_colon(error: &str) -> String {
     if error.is_empty() { String::new() } else { format!(": {error}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_whose_it_is_and_a_status_alone_says_what_it_can() {
+        let ended = |status, error: &str| Ended { status, error: error.to_owned() };
+        let failure = |fault| Some(Failure { fault, message: "NoSuchBucket".to_owned() });
+        assert!(matches!(ended_with(ended(Some(0), ""), None), Transferred::Complete));
+        for (end, failure, expected) in [
+            (ended(Some(1), "x"), failure(Fault::Client), "client NoSuchBucket"),
+            (ended(Some(1), "x"), failure(Fault::Internal), "internal NoSuchBucket"),
+            // It reported a failure and success.
+            (ended(Some(0), ""), failure(Fault::Internal), "internal NoSuchBucket"),
+            (ended(Some(2), "--root: is missing"), None, "client --root: is missing"),
+            (ended(Some(1), "no"), None, "internal the transfer ended with status 1: no"),
+            (ended(None, ""), None, "internal the transfer was killed"),
+        ] {
+            let found = match ended_with(end, failure) {
+                Transferred::Client(why) => format!("client {why}"),
+                Transferred::Internal(why) => format!("internal {why}"),
+                Transferred::Complete | Transferred::Stopped => "complete".to_owned(),
+            };
+            assert_eq!(found, expected);
+        }
+    }
+}

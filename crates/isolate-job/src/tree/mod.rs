@@ -9,6 +9,7 @@ mod quota;
 mod same;
 mod stage;
 mod unpack;
+mod used;
 mod walk;
 
 use std::{fmt, io};
@@ -19,7 +20,8 @@ pub use pack::{Packed, pack};
 pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
 pub use unpack::unpack;
-pub use walk::{Entry, Kind, Skipped, walk};
+pub use used::used;
+pub use walk::{Entry, Kind, Skipped, Version, walk};
 
 /// What went wrong, with a name.
 #[derive(Debug)]

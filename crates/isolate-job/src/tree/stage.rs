@@ -127,7 +127,7 @@ impl Drop for Stage<'_> {
 }
 
 /// The name until it is whole. No channel can have it: names of channels have no tilde.
-fn partial(name: &str) -> String {
+pub(super) fn partial(name: &str) -> String {
     format!("{name}~partial")
 }
 

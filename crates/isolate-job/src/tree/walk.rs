@@ -3,9 +3,11 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::SystemTime;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::dir::Seen;
@@ -20,10 +22,25 @@ pub struct Entry {
     pub mode: u32,
     /// Seconds since 1970.
     pub mtime: u64,
+    /// Which version of which file it is.
+    pub version: Version,
     /// Device and inode, for a file that has several names.
     pub several: Option<(u64, u64)>,
     /// What it is.
     pub kind: Kind,
+}
+
+/// A file that was written or replaced has another one: size, inode, and time of the last change, which programs cannot set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version(i64, u64, i64, i64);
+
+impl Version {
+    /// Whether a later change will have another time. Clocks of file systems tick a hundred times a second.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_secs()).is_ok_and(|now| now > self.2 + 1)
+    }
 }
 
 /// What was found.
@@ -125,5 +142,6 @@ fn entry(seen: Seen, path: &str) -> Result<Entry, Error> {
     };
     let several = (stat.st_nlink > 1 && matches!(kind, Kind::File(..))).then_some((stat.st_dev, stat.st_ino));
     let mtime = u64::try_from(stat.st_mtime).unwrap_or_default();
-    Ok(Entry { path: path.to_owned(), mode: stat.st_mode & 0o777, mtime, several, kind })
+    let version = Version(stat.st_size, stat.st_ino, stat.st_ctime, stat.st_ctime_nsec as i64);
+    Ok(Entry { version, path: path.to_owned(), mode: stat.st_mode & 0o777, mtime, several, kind })
 }

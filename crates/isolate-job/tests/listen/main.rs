@@ -17,7 +17,7 @@ fn every_operation_on_documents_answers_boto3() {
 }
 
 #[test]
-fn only_who_has_a_key_is_answered() {
+fn only_callers_with_a_key_are_answered() {
     Listener::start().python(include_str!("caller.py"));
 }
 
@@ -29,7 +29,7 @@ fn answer(mut stream: TcpStream) -> String {
 }
 
 #[test]
-fn a_body_is_not_received_from_who_is_not_known_nor_beyond_its_bound() {
+fn a_body_is_received_from_a_known_key_only_and_up_to_its_bound() {
     let listener = Listener::start();
     // Without a signature the answer comes before the body.
     let mut stream = listener.connect();

@@ -21,7 +21,7 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
         .collect();
     left.sort_unstable();
     assert_eq!(left, ["boston", "endless"]);
-    // Whoever called, and what was called; no secret.
+    // The caller's key and the operation, but no secret.
     let log = site.until_logged("listen", "DeleteEndpoint");
     assert!(
         log.contains("AKIATEST CreateTrainingJob 200")
@@ -31,19 +31,11 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
     );
 }
 
-#[test]
-fn an_estimator_of_the_unmodified_sdk_is_fitted_deployed_and_asked() {
-    let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
-    site.sdk(include_str!("sdk.py"));
-}
-
-/// Endpoints outlive the listener; those whose process has gone are served again.
+/// Endpoints outlive the listener; those whose process has gone are served again. With the capabilities of the systemd unit.
 #[test]
 fn endpoints_survive_the_listener() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
+    site.listen_as_unit();
     site.until_logged("listen", "listening on");
     let client = "import boto3\nsm = boto3.client('sagemaker', endpoint_url='http://127.0.0.1:5100')\n\
                   rt = boto3.client('sagemaker-runtime', endpoint_url='http://127.0.0.1:5100')\n";
@@ -55,14 +47,14 @@ fn endpoints_survive_the_listener() {
         "{client}assert b'body 7' in rt.invoke_endpoint(EndpointName='e', Body=b'7')['Body'].read()\nprint('done')\n"
     );
     kill(" listen");
-    site.background("listen", &["listen"]);
+    site.listen_as_unit();
     site.until_logged("listen", "listening on");
     site.python(&invoke);
     kill(" listen");
     kill(" serve ");
     let gone = || site.docker.host.sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
     assert!(wait_for(Duration::from_secs(10), || gone().then_some(())).is_some());
-    site.background("listen", &["listen"]);
+    site.listen_as_unit();
     site.until_logged("listen", "endpoint e is deployed again");
     site.until_logged("listen", "listening on");
     let wait = "sm.get_waiter('endpoint_in_service').wait(EndpointName='e', WaiterConfig={'Delay': 1, 'MaxAttempts': 60})\n";

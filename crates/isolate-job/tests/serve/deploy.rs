@@ -47,14 +47,16 @@ fn a_model_is_served_isolated_until_sigterm() {
 
     // Credentials are in no process any more: the one that had them has become one without.
     let (_, secret) = CANARIES[1];
+    // The command lines of the search do not match themselves.
+    let pattern = secret.replace("secret", "secre[t]");
     let script = format!(
-        "grep -l -z -s '{secret}' /proc/[0-9]*/environ /proc/[0-9]*/cmdline | grep -v /self/ || true"
+        "grep -l -z -s '{pattern}' /proc/[0-9]*/environ /proc/[0-9]*/cmdline | grep -v /self/ || true"
     );
     assert_eq!(site.docker.host.sh(&script).must(), "");
     let inspected = site.docker.must(&["inspect", "isolate-boston-model"]);
     assert!(!inspected.contains(secret));
     let found =
-        site.docker.host.sh(&format!("grep -r -l '{secret}' {} || true", site.docker.host.at("jobs")));
+        site.docker.host.sh(&format!("grep -r -l '{pattern}' {} || true", site.docker.host.at("jobs")));
     assert_eq!(found.must(), "");
 
     // The name is taken while it is served.
@@ -116,4 +118,32 @@ fn what_cannot_be_served_is_an_error_and_leaves_no_container() {
     assert!(wait_for(Duration::from_secs(20), removed).is_some());
     site.job(&["remove", "other"]).must();
     assert!(!site.path("jobs/other").exists());
+}
+
+/// A runtime that is taken for the shim and is not: the container is removed, and nothing is served.
+#[test]
+fn a_container_that_is_not_isolated_is_removed() {
+    let site = Site::new();
+    site.python(MODEL);
+    let host = &site.docker.host;
+    let fake = host.at("fake");
+    let mark = "oci-isolate is a shim before a runtime and is not one itself";
+    host.sh(&format!("cp /usr/sbin/runc {fake}; printf '%s' '{mark}' >>{fake}")).must();
+    let file = site.path("daemon.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["runtimes"]["fake"] = json!({ "path": fake });
+    fs::write(&file, config.to_string()).unwrap();
+    site.docker.restart();
+    site.settings("fake");
+    let request = site.model("open", &json!({}));
+    let done = site.job(&["deploy", &request]);
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(done.err.contains("the isolation of the container does not hold: "), "{done}");
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+    assert!(host.sh("exec 3<>/dev/tcp/127.0.0.1/8080").status != Some(0));
+    // The same model behind the shim.
+    site.settings("shim");
+    site.background("deploy", &["deploy", &request]);
+    site.until_logged("deploy", "is served on");
+    site.job(&["stop", "open"]).must();
 }

@@ -10,6 +10,7 @@ use test_support::image;
 
 /// Its data becomes the model.
 const TRAIN: &str = "#!/bin/bash
+trap 'exit 0' TERM
 cp /opt/ml/input/data/train/x.csv /opt/ml/model/weights
 ls /sys/class/net
 for line in {1..2000}; do echo line $line; done

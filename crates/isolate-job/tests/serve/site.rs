@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::cached;
 use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
 
@@ -96,10 +97,23 @@ impl Site {
 
     /// Something that runs in the background, with its output in `NAME.log`.
     pub(crate) fn background(&self, name: &str, words: &[&str]) {
+        self.background_below(&[], name, words);
+    }
+
+    /// The listener with the capabilities of its unit.
+    pub(crate) fn listen_as_unit(&self) {
+        let unit = include_str!("../../../../dist/systemd/isolate-job.service");
+        let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+        let kept: Vec<_> = set.split(' ').map(|name| name.to_lowercase().replace("cap_", ",+")).collect();
+        let set = format!("--bounding-set=-all{}", kept.concat());
+        self.background_below(&["setpriv", "--no-new-privs", &set], "listen", &["listen"]);
+    }
+
+    fn background_below(&self, before: &[&str], name: &str, words: &[&str]) {
         let host = &self.docker.host;
         let log = File::create(self.path(&format!("{name}.log"))).unwrap();
         let mut command = self.docker.client("setsid");
-        command.envs(CANARIES).arg("--fork").arg(host.at("bin/isolate-job"));
+        command.envs(CANARIES).arg("--fork").args(before).arg(host.at("bin/isolate-job"));
         command.args(["--config", &host.at("job.toml")]).args(words);
         assert!(command.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap().success());
     }
@@ -121,6 +135,7 @@ impl Site {
 
     /// Runs a program with SageMaker's SDK in the host's network.
     #[track_caller]
+    #[allow(dead_code, reason = "it is for the tests with the SDK")]
     pub(crate) fn sdk(&self, program: &str) {
         self.client("sagemaker-sdk/v2/bin/python3", "hack/sagemaker-sdk", program);
     }
@@ -175,12 +190,4 @@ impl Drop for Site {
             let _ = server.wait();
         }
     }
-}
-
-fn cached(name: &str, script: &str) -> PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = cache.unwrap_or_else(|| root.join(".cache")).join(name);
-    assert!(path.exists(), "{} is missing; run {script}", path.display());
-    path
 }

@@ -24,7 +24,7 @@ fn what_fails_for_a_while_is_asked_for_again() {
         place.done(&["in"]);
         assert_eq!(place.files("input/data/train")["object"], content, "{fault:?}");
         // Of a body that was cut, the rest is asked for.
-        let expected = if matches!(fault, Fault::None | Fault::Slow) { 3..=3 } else { 4..=9 };
+        let expected = if matches!(fault, Fault::None | Fault::Slow) { 2..=2 } else { 4..=9 };
         let gets = server.gets.load(Ordering::SeqCst);
         assert!(expected.contains(&gets), "{fault:?}: {gets}");
     }

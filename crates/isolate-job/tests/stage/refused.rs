@@ -3,7 +3,7 @@
 use isolate_job::progress::Fault;
 use serde_json::json;
 
-use crate::run::{Place, model, training};
+use crate::run::{Place, channel, model, training};
 use crate::server::{exchange, shared};
 
 #[test]
@@ -104,7 +104,15 @@ fn a_volume_that_is_too_small_fails_before_anything_is_downloaded() {
         let source = "x-amz-copy-source: /volumes/p/x\r\n";
         assert_eq!(exchange(moto.address, "PUT", &target, source, b"").0, 200);
     }
-    let place = Place::with_channel("volumes", "s3://volumes/p/", moto.address);
+    let mut place = Place::with_channel("volumes", "s3://volumes/p/", moto.address);
     place.failed(&["in"], Fault::Client, "insufficient disk space; give a larger VolumeSizeInGB");
     assert!(place.files("").is_empty());
+    // What another channel has counts, and what this one has from an earlier run does not.
+    place.request["InputDataConfig"] =
+        json!([channel("other", "s3://volumes/p/1"), channel("train", "s3://volumes/p/2")]);
+    place.done(&["in", "--step", "channel other"]);
+    place.done(&["in", "--step", "channel other"]);
+    let fill = std::fs::File::create(place.path("fill")).unwrap();
+    fill.set_len(600 << 20).unwrap();
+    place.failed(&["in", "--step", "channel train"], Fault::Client, "insufficient disk space");
 }

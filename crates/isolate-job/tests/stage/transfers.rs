@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 
 use flate2::read::GzDecoder;
-use isolate_job::progress::{Amount, Event};
+use isolate_job::progress::{Amount, Event, Fault};
 use serde_json::json;
 
 use crate::run::{Place, channel, model, training};
@@ -55,8 +55,8 @@ fn unpacked(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
 fn a_prefix_is_the_beginning_of_keys_and_a_large_object_comes_in_ranges() {
     let moto = shared();
     moto.bucket("prefixes");
-    // Three ranges of 5 MiB.
-    let large = noise((12 << 20) + 7);
+    // Three ranges.
+    let large = noise((22 << 20) + 7);
     moto.put("prefixes", "d/train/large", &large);
     moto.put("prefixes", "d/train-01/x y+z%20ü", b"name");
     moto.put("prefixes", "d/train-01/tab\tcontrol\u{1}", b"not XML");
@@ -147,6 +147,9 @@ fn a_model_is_an_archive_an_object_or_a_prefix() {
         assert!(found.get("w/large").is_none_or(|large| *large == weights));
         place.done(&["in"]);
     }
+    moto.put("models", "dir/folder/", b"");
+    let place = Place::new(model(&source("s3://models/dir/", "S3Prefix", "None")), moto.address);
+    place.failed(&["in"], Fault::Client, "key \"dir/folder/\" is a folder");
 }
 
 #[test]
@@ -216,6 +219,29 @@ fn checkpoints_come_back_where_they_were() {
     place.write("checkpoints/epoch/1", b"one");
     place.done(&["out", "--step", "checkpoints"]);
     assert_eq!(moto.keys("checkpoints"), ["c/epoch/1"]);
+
+    // With a record only what has changed is sent.
+    let record = place.directory.path().join("record");
+    let words = ["out", "--step", "checkpoints", "--record", record.to_str().unwrap()];
+    let sent = |place: &Place| match place.done(&words).lines.last().unwrap().event {
+        Event::Complete(amount) => amount.files,
+        _ => panic!(),
+    };
+    // What was written just now may be written again at the same time, as the file system tells it.
+    assert_eq!((sent(&place), sent(&place)), (1, 1));
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(2100));
+    settle();
+    assert_eq!((sent(&place), sent(&place)), (1, 0));
+    place.write("checkpoints/epoch/1", b"ONE");
+    place.write("checkpoints/epoch/2", b"two");
+    settle();
+    assert_eq!(sent(&place), 2);
+    assert_eq!(moto.get("checkpoints", "c/epoch/1").unwrap(), b"ONE");
+    place.write("checkpoints/epoch/1", b"one");
+    // One that was not written whole is an empty one.
+    fs::write(&record, "{\"epoch/1\":[").unwrap();
+    assert_eq!(sent(&place), 2);
+    place.refused(&["out", "--record", record.to_str().unwrap()], "--record: is for one step");
 
     let mut place = Place::new(place.request.clone(), moto.address);
     place.request["CheckpointConfig"]["LocalPath"] = json!("/srv/checkpoints");

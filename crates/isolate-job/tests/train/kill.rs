@@ -36,7 +36,7 @@ fn killed(site: &Site, seed: u64) {
     fs::write(site.path("s3/slow"), "0.3").unwrap();
     // Brackets, so that the shell that runs pkill does not match.
     let victims = ["[s]upervise", "[r]esume --session", "[s]tage (in|out)"];
-    for (number, moment) in moments(seed, 9, 4000).into_iter().enumerate() {
+    for (number, moment) in moments(seed, 6, 4000).into_iter().enumerate() {
         let (name, victim) = (format!("killed-{number}"), victims[number % victims.len()]);
         site.detach(&asked(&name, PROGRAM));
         thread::sleep(moment);

@@ -8,6 +8,10 @@ mod isolation;
 mod job;
 mod kill;
 mod refused;
+mod s3;
+#[path = "../stage/server.rs"]
+#[allow(dead_code, reason = "the tests of stage have more")]
+mod server;
 mod several;
 mod site;
 mod stop;

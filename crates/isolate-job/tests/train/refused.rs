@@ -73,8 +73,11 @@ fn a_container_that_is_not_isolated_is_killed_and_the_job_fails() {
     site.settings("runtime = \"fake\"");
     let done = site.train(&asked("open", "echo stolen >/opt/ml/model/x; sleep 100"));
     assert_eq!(done.status, Some(1), "{done}");
-    assert!(done.err.starts_with("InternalServerError: the isolation of algo-1 does not hold: "), "{done}");
-    assert_eq!(site.left_over("open"), [""; 0]);
+    let (kept, reason) = done.err.split_once('\n').unwrap();
+    assert!(kept.ends_with("is not uploaded"), "{done}");
+    assert!(reason.starts_with("InternalServerError: the isolation of algo-1 does not hold: "), "{done}");
+    let left = site.left_over("open");
+    assert!(left.len() == 1 && left[0].ends_with("jobs/open/algo-1"), "{left:?}");
     // What it wrote is not to be trusted.
     assert!(!site.path("s3/results/out/open").exists());
     // The same program behind the shim.

@@ -51,10 +51,19 @@ impl Site {
 
     /// With an engine that was started.
     pub(crate) fn new(engine: Engine) -> Self {
+        Self::with(engine, program())
+    }
+
+    /// With the product as it is.
+    pub(crate) fn real(engine: Engine) -> Self {
+        Self::with(engine, Path::new(env!("CARGO_BIN_EXE_isolate-job")))
+    }
+
+    fn with(engine: Engine, program: &Path) -> Self {
         let site = Self { engine };
         let host = site.host();
         fs::create_dir(host.dir().join("bin")).unwrap();
-        fs::copy(program(), host.dir().join("bin/isolate-job")).unwrap();
+        fs::copy(program, host.dir().join("bin/isolate-job")).unwrap();
         fs::copy(test_support::isolatectl(), host.dir().join("bin/isolatectl")).unwrap();
         fs::create_dir_all(host.dir().join("s3/data/train")).unwrap();
         fs::create_dir_all(host.dir().join("s3/results")).unwrap();
@@ -158,8 +167,13 @@ impl Site {
     /// Starts a job in the background.
     #[track_caller]
     pub(crate) fn detach(&self, asked: &Asked) {
+        self.detach_in("us-east-1", asked);
+    }
+
+    #[track_caller]
+    pub(crate) fn detach_in(&self, region: &str, asked: &Asked) {
         let arn = self.job(&["train", "--detach", &self.request(asked)]).must();
-        assert_eq!(arn, format!("arn:aws:sagemaker:us-east-1:111122223333:training-job/{}", asked.name));
+        assert_eq!(arn, format!("arn:aws:sagemaker:{region}:111122223333:training-job/{}", asked.name));
     }
 
     pub(crate) fn describe(&self, name: &str) -> Value {

@@ -13,7 +13,7 @@ use super::Finding;
 use oci_isolate::nft::AllowList;
 use oci_isolate::policy::{Ingress, Protocol};
 use oci_isolate::seal::{self, Desired};
-use oci_isolate::settings::Firewall;
+use oci_isolate::settings::{Firewall, Links};
 
 pub(super) fn check(firewall: Firewall) -> Vec<Finding> {
     let closed = sealed_as(None);
@@ -44,7 +44,7 @@ pub(super) fn check(firewall: Firewall) -> Vec<Finding> {
 /// The consequence of a namespace that cannot be closed; the settings may allow having no firewall.
 fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     let says = format!("{error:#}");
-    let desired = Desired { addresses: vec![], firewall, allow_list: None };
+    let desired = Desired { addresses: vec![], firewall, links: Links::Down, allow_list: None };
     let goes_without = firewall == Firewall::IfAvailable
         && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &desired).is_ok());
     if goes_without {
@@ -63,7 +63,7 @@ fn opened() -> Result<AllowList> {
 
 fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
     let netns = empty_namespace()?;
-    let desired = Desired { addresses: vec![], firewall: Firewall::Required, allow_list };
+    let desired = Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list };
     seal::seal(netns.as_fd(), &desired)?;
     let seen = seal::verify(netns.as_fd())?;
     if !seen.defects.is_empty() {

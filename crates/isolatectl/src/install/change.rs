@@ -96,6 +96,16 @@ impl FileChange {
         Ok(Self { file, before, after, kept, keep: BackupAction::Remove })
     }
 
+    /// Makes a file of this text, or removes it again. One with another text was changed by the operator, and stays.
+    pub(super) fn of_our_own(file: &Path, text: &str, uninstall: bool) -> Result<Self> {
+        let (file, before, kept) = locate(file, super::NAME)?;
+        let after = match before.as_ref().map(text_of).transpose()? {
+            None => (!uninstall).then(|| text.to_owned()),
+            Some(now) => (!uninstall || now != text).then(|| now.to_owned()),
+        };
+        Ok(Self { file, before, after, kept, keep: BackupAction::AsItIs })
+    }
+
     /// Whether there is anything to do.
     pub(super) fn changes(&self) -> bool {
         self.old() != self.after.as_deref()
@@ -175,7 +185,7 @@ impl FileChange {
 fn comes_and_goes(edited: &ConfigEdit, wanted: &Registration, text: &str) -> Result<[String; 2]> {
     let left = |default| -> Result<String> {
         let (name, path) = (wanted.name.clone(), wanted.path.clone());
-        let wanted = Registration { name, path, default, always: false, switches: vec![] };
+        let wanted = Registration { name, path, default, flag: None, switches: vec![] };
         (edited.remove)(&(edited.add)(text, &wanted)?, &wanted.name, text)
     };
     Ok([left(false)?, left(true)?])

@@ -3,29 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-
 use oci_isolate::runtime::Runtime;
-use oci_isolate::settings::DEFAULT_PATH;
 
-/// The note to print, if any.
-///
-/// # Errors
-/// The settings cannot be used.
-pub(super) fn note(shim: &Path, engines: Option<&Path>) -> Result<Option<String>> {
-    let Some(engines) = engines.filter(|path| !path.as_os_str().is_empty()) else { return Ok(None) };
+/// The note to print, if any; `wanted` are the runtimes of the settings in this file.
+pub(super) fn note(shim: &Path, engines: Option<&Path>, wanted: &[PathBuf], file: &str) -> Option<String> {
+    let engines = engines.filter(|path| !path.as_os_str().is_empty())?;
     let found = |wanted: &[PathBuf]| {
         let found = Runtime::find_for(shim, wanted, false).ok()?;
         std::fs::canonicalize(found.path()).ok()
     };
-    let ours = found(&oci_isolate::bundle::load_settings(None)?.runtime);
+    let ours = found(wanted);
     if ours.is_some() && ours == found(&[engines.to_owned()]) {
-        return Ok(None);
+        return None;
     }
     let ours = ours.map_or_else(|| "no runtime that is there".into(), |path| path.display().to_string());
     let engines = engines.display();
-    Ok(Some(format!(
+    Some(format!(
         "the engine's default runs {engines}, and oci-isolate would run {ours}: to keep it, write runtime = \
-         [\"{engines}\"] into {DEFAULT_PATH}"
-    )))
+         [\"{engines}\"] into {file}"
+    ))
 }

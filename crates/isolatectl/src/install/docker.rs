@@ -105,7 +105,7 @@ fn take_out(text: &str, name: &str, before: &str) -> Result<String> {
 /// The runtime as a member of `runtimes`.
 fn runtime_json(wanted: &Registration) -> String {
     let path = Value::from(wanted.path.display().to_string());
-    let arguments = if wanted.always { ", \"runtimeArgs\": [\"--isolate=always\"]" } else { "" };
+    let arguments = wanted.flag.map(|flag| format!(", \"runtimeArgs\": [\"{flag}\"]")).unwrap_or_default();
     format!("{{\"path\": {path}{arguments}}}")
 }
 
@@ -143,7 +143,7 @@ mod tests {
             name: name.into(),
             path: "/opt/oci-isolate".into(),
             default,
-            always: false,
+            flag: None,
             switches: vec![],
         }
     }

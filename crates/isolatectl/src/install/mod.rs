@@ -1,7 +1,7 @@
 //! `isolatectl install`: registers the shim in each engine's own configuration file.
 //!
 //! Each engine's module knows how to add the runtime to a text and how to remove it ([`ConfigEdit`]);
-//! `change` writes the files. Nothing is restarted, and the settings of oci-isolate are not changed.
+//! `change` writes the files. Nothing is restarted, and settings of oci-isolate that are there are not changed.
 
 mod change;
 pub(super) mod containerd;
@@ -10,8 +10,10 @@ mod default_runtime;
 pub(super) mod docker;
 pub(super) mod imports;
 mod json;
+mod output;
 pub(super) mod podman;
 pub(super) mod podman_files;
+mod sagemaker;
 pub(super) mod tables;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +23,9 @@ use clap::ValueEnum;
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
-use super::{print, print_json};
 use change::FileChange;
+use oci_isolate::bundle::load_settings;
+use oci_isolate::settings::{DEFAULT_PATH, Settings};
 
 /// The runtime's name in the engine unless `--name` sets another.
 pub(super) const NAME: &str = "oci-isolate";
@@ -68,6 +71,10 @@ pub(super) struct InstallArguments {
     /// Isolates every container of this runtime, for Docker before 24, which has no annotations
     #[arg(long, conflicts_with = "uninstall")]
     always: bool,
+    /// The runtime `sagemaker`, for SageMaker's SDK in local mode: isolates every container, with the settings in
+    /// /etc/oci-isolate/sagemaker.toml
+    #[arg(long, conflicts_with_all = ["always", "name"])]
+    sagemaker: bool,
 }
 
 /// The runtime as it is registered in the engine.
@@ -75,7 +82,8 @@ struct Registration {
     name: String,
     path: PathBuf,
     default: bool,
-    always: bool,
+    /// What Docker hands to the shim.
+    flag: Option<&'static str>,
     /// Further annotations from the settings that switch isolation on.
     switches: Vec<String>,
 }
@@ -96,7 +104,12 @@ struct ConfigEdit {
 }
 
 pub(super) fn install(arguments: &InstallArguments, json: bool) -> Result<Exit> {
-    let wanted = wanted(arguments)?;
+    let (settings, settings_file) = match (arguments.uninstall, arguments.sagemaker) {
+        (true, _) => (Settings::default(), DEFAULT_PATH),
+        (false, true) => (sagemaker::settings()?, sagemaker::SETTINGS),
+        (false, false) => (load_settings(None)?, DEFAULT_PATH),
+    };
+    let wanted = wanted(arguments, settings.annotations)?;
     let edited = edited(arguments, &wanted)?;
     let _lock = if arguments.dry_run { None } else { change::lock(&edited.file)? };
     let change = if arguments.uninstall {
@@ -105,15 +118,18 @@ pub(super) fn install(arguments: &InstallArguments, json: bool) -> Result<Exit> 
         FileChange::into(&edited, &wanted)
     };
     let change = change.with_context(|| format!("cannot {} {}", verb(arguments), edited.file.display()))?;
-    if !arguments.dry_run {
-        change.carry_out()?;
+    let own = arguments.sagemaker.then(|| sagemaker::change(arguments.uninstall)).transpose()?;
+    // The engine never names settings that are not there.
+    let mut changes: Vec<&FileChange> = own.iter().chain([&change]).collect();
+    if arguments.uninstall {
+        changes.reverse();
     }
-    let note = if arguments.uninstall {
-        None
-    } else {
-        default_runtime::note(&wanted.path, edited.default_runtime.as_deref())?
-    };
-    say(arguments, &change, note, json)?;
+    if !arguments.dry_run {
+        changes.iter().try_for_each(|change| change.carry_out())?;
+    }
+    let default = edited.default_runtime.as_deref().filter(|_| !arguments.uninstall);
+    let note = default_runtime::note(&wanted.path, default, &settings.runtime, settings_file);
+    output::print_changes(arguments, &change, own.as_ref(), note, json)?;
     Ok(Exit::Ok)
 }
 
@@ -127,8 +143,8 @@ fn edited(arguments: &InstallArguments, wanted: &Registration) -> Result<ConfigE
     }
 }
 
-fn wanted(arguments: &InstallArguments) -> Result<Registration> {
-    let name = arguments.name.clone();
+fn wanted(arguments: &InstallArguments, switches: Vec<String>) -> Result<Registration> {
+    let name = if arguments.sagemaker { sagemaker::RUNTIME.to_owned() } else { arguments.name.clone() };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
         bail!("cannot name a runtime {name:?}: use letters, digits, '-', '_' and '.'");
@@ -136,17 +152,23 @@ fn wanted(arguments: &InstallArguments) -> Result<Registration> {
     if matches!(name.as_str(), "runc" | "crun") {
         bail!("cannot name the runtime {name}: that is the real one's name; choose another --name");
     }
-    if arguments.always && arguments.engine != Engine::Docker {
+    let flag = match (arguments.always, arguments.sagemaker) {
+        (true, _) => Some("--isolate=always"),
+        (_, true) => Some(sagemaker::FLAG),
+        (false, false) => None,
+    };
+    if arguments.engine != Engine::Docker && arguments.always {
         bail!(
             "cannot install with --always: only Docker hands arguments to a runtime; set mode = \"always\" \
                in the settings instead"
         );
     }
+    if arguments.engine != Engine::Docker && arguments.sagemaker {
+        bail!("cannot install with --sagemaker: the SDK's local mode uses Docker; install docker");
+    }
     let path =
         if arguments.uninstall { NAME.into() } else { runtime_path(arguments.runtime_path.as_deref())? };
-    let switches =
-        if arguments.uninstall { vec![] } else { oci_isolate::bundle::load_settings(None)?.annotations };
-    Ok(Registration { name, path, default: arguments.default, always: arguments.always, switches })
+    Ok(Registration { name, path, default: arguments.default, flag, switches })
 }
 
 /// The shim: an absolute path of a program, as engines want it.
@@ -172,40 +194,6 @@ fn runtime_path(given: Option<&Path>) -> Result<PathBuf> {
 
 fn verb(arguments: &InstallArguments) -> &'static str {
     if arguments.uninstall { "uninstall from" } else { "install into" }
-}
-
-fn say(arguments: &InstallArguments, change: &FileChange, note: Option<String>, json: bool) -> Result<()> {
-    let then = match arguments.engine {
-        // On SIGHUP dockerd keeps a default runtime that is no longer in its file, and with it the old
-        // runtimes (measured with 20.10.24 and 28.5.2).
-        Engine::Docker if change.loses("\"default-runtime\"") => {
-            "systemctl restart docker   (a reload would keep the default runtime)"
-        }
-        Engine::Docker => "systemctl reload docker",
-        Engine::Containerd => "systemctl restart containerd   (containers keep running)",
-        Engine::Podman => "nothing: the next podman run reads it",
-        Engine::Crio => "systemctl restart crio   (containers keep running)",
-    };
-    let changes = change.changes();
-    if json {
-        return print_json(&serde_json::json!({
-            "file": change.file,
-            "changes": changes,
-            "done": changes && !arguments.dry_run,
-            "diff": change.diff(),
-            "then": changes.then_some(then),
-            "note": note,
-        }));
-    }
-    let file = change.file.display();
-    let said = match (changes, arguments.dry_run, change.after.is_some()) {
-        (false, ..) => format!("no change: {file} is as it should be\n"),
-        // Nothing else, since the output is for patch(1).
-        (true, true, _) => return print(&change.diff()),
-        (true, false, true) => format!("changed  {file}\nthen     {then}\n"),
-        (true, false, false) => format!("removed  {file}\nthen     {then}\n"),
-    };
-    print(&note.into_iter().fold(said, |said, note| format!("{said}note     {note}\n")))
 }
 
 /// A position in a text as line and column.

@@ -122,7 +122,7 @@ fn supervise(mut child: Child, document: &Job) {
     let read = child.stderr.take().map(|pipe| pipe.take(1 << 20).read_to_end(&mut stderr));
     let ended = child.wait();
     let kept = match (read.transpose(), ended) {
-        // Not by DeleteEndpoint: then the document says so.
+        // By DeleteEndpoint, it is marked as deleted.
         (Ok(_), Ok(status)) if status.success() => refuse(
             document,
             "the process that served it was stopped; delete the endpoint and create it again",
