@@ -1,9 +1,9 @@
 """The client of hack/demo jobs: boto3 as it is. Trains, deploys, predicts, and prints what moved and what was refused.
 
-    client.py DIRECTORY VERIFY...
+    client.py LOG HOST...
 
-DIRECTORY has open.json, what a container without isolation found, and moto.log; VERIFY is the command that verifies all
-containers. Exit status: 0 if all is as promised, 3 if not."""
+LOG has the requests that S3 got, HOST is the command that runs another one on the host of the containers. Exit status: 0 if all is as
+promised, 3 if not."""
 
 import json
 import pathlib
@@ -35,7 +35,7 @@ def cell(words, kept, code, width):
 
 
 def heading(*words):
-    print(paint(1, "".join(f"{word:<{width}}" for word, width in zip(words, (45, 16, 16, 16)))))
+    print(paint(1, "".join(f"{word:<{width}}" for word, width in zip(words, (45, 16, 16, 0)))))
 
 
 def row(title, found, wanted, words=("unreachable", "answered")):
@@ -58,9 +58,7 @@ def from_containers(log):
 
 
 def main():
-    directory, verify = pathlib.Path(sys.argv[1]), sys.argv[2:]
-    log = directory / "moto.log"
-    asked_open = from_containers(log)
+    log, on_host = pathlib.Path(sys.argv[1]), sys.argv[2:]
     s3, sm = boto3.client("s3"), boto3.client("sagemaker")
     runtime, logs = boto3.client("sagemaker-runtime"), boto3.client("logs")
 
@@ -73,6 +71,11 @@ def main():
         body = "".join(f"{x},{y:.3f}\n" for x, y in points).encode()
         s3.put_object(Bucket="data", Key=f"train/part-{part:02}.csv", Body=body)
         sent += len(body)
+
+    # Without isolation, then isolated.
+    open_run = [*on_host, "docker", "run", "--rm", "-e", "AWS_SECRET_ACCESS_KEY", "demo", "probe"]
+    opened = json.loads(subprocess.run(open_run, check=True, stdout=subprocess.PIPE).stdout)
+    asked_open = from_containers(log)
 
     request = {
         "TrainingJobName": "line",
@@ -113,13 +116,13 @@ def main():
         sys.exit(f"the endpoint is {endpoint['EndpointStatus']}: {endpoint.get('FailureReason')}")
     invoke = lambda body: runtime.invoke_endpoint(EndpointName="predict", Body=body)["Body"].read().decode()
     predicted, serving = float(invoke("1000")), json.loads(invoke("probe"))
-    verified = subprocess.run(verify, capture_output=True, text=True)
+    verified = subprocess.run([*on_host, "isolatectl", "verify", "--all"], capture_output=True, text=True)
     asked_serving = from_containers(log)
     sm.delete_endpoint(EndpointName="predict")
     sm.get_waiter("endpoint_deleted").wait(EndpointName="predict", WaiterConfig=QUICK)
 
     print()
-    found = [json.loads((directory / "open.json").read_text()), trained["probe"], serving]
+    found = [opened, trained["probe"], serving]
     heading("  one image, three times", "docker run", "training job", "endpoint")
     print("  " + "-" * 84)
     probes = lambda name: [one[name] for one in found]
@@ -137,11 +140,11 @@ def main():
     print(paint(1, f"  {'moved by isolate-job stage':<59}{'objects':<10}{'bytes':>8}"))
     print("  " + "-" * 84)
     moved("s3://data/train/ to /opt/ml/input/data/train", trained["files"], trained["bytes"], (trained["files"], trained["bytes"]) == (20, sent))
-    moved(f"/opt/ml/model to {model}", 1, size("line/output/model.tar.gz"), model == "s3://results/line/output/model.tar.gz")
-    moved("/opt/ml/output/data to s3://results/line/output/output.tar.gz", 1, size("line/output/output.tar.gz"), True)
+    moved("/opt/ml/model to s3://results/line/output/model.tar.gz", 1, size("line/output/model.tar.gz"), model == "s3://results/line/output/model.tar.gz")
+    moved("/opt/ml/output/data to s3://results/.../output.tar.gz", 1, size("line/output/output.tar.gz"), True)
 
     print()
-    row("prediction for x = 1000, by InvokeEndpoint", (f"{predicted:.1f}",), (f"{predicted:.1f}" if abs(predicted - 3007) < 1 else "",))
+    row("prediction for x = 1000 (3 x + 7)", (f"{predicted:.1f}",), (f"{predicted:.1f}" if abs(predicted - 3007) < 1 else "",))
     row("a request without EnableNetworkIsolation", (without,), ("AccessDeniedException",))
     row("isolatectl verify, of the endpoint", ("holds" if verified.returncode == 0 else "does not hold",), ("holds",))
     if verified.returncode != 0:
