@@ -32,4 +32,6 @@ pub mod deploy;
 
 pub mod listen;
 
+pub mod doctor;
+
 pub mod cli;

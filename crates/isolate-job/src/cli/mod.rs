@@ -1,6 +1,7 @@
 //! The program `isolate-job`. Text for people, `--json` for programs. Exit status 2: a command line, the settings or a document that is
 //! refused; 1: something went wrong.
 
+mod doctor;
 mod jobs;
 mod logs;
 mod serving;
@@ -50,9 +51,11 @@ enum Verb {
         #[arg(long, hide = true)]
         attended: bool,
     },
+    /// Checks what jobs need of this host: settings, engine, directory, networks, keys, units; changes nothing
+    Doctor,
 }
 
-/// All but the transfer, which reads the settings itself.
+/// All but those that read the settings themselves.
 #[derive(Debug, Subcommand)]
 enum JobVerb {
     /// Shows what a request would transfer, start and open, and under which session policy; nothing happens
@@ -175,6 +178,7 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.verb {
         Verb::Stage { what, attended } => transfer::stage(what, *attended, arguments.json),
+        Verb::Doctor => doctor::doctor(arguments.config.as_deref(), arguments.json),
         Verb::Job(verb) => match train::settings(arguments.config.as_deref()) {
             Ok(settings) => answer_job(verb, settings, arguments),
             Err(refused) => refuse(Path::new(""), refused, arguments.json),

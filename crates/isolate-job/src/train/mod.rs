@@ -28,7 +28,7 @@ use crate::status::{Exit, Reason, Secondary, Time, TrainingStatus};
 use crate::store::{Job, Lock, Outcome};
 
 pub use accept::{NotAccepted, accept, settings};
-pub(crate) use accept::{host, in_use};
+pub(crate) use accept::{host, in_use, ready};
 pub use attend::{attend, detach};
 pub(crate) use isolation::verify;
 pub use view::View;
