@@ -28,7 +28,11 @@ pub mod stager;
 
 pub mod train;
 
+pub mod tune;
+
 pub mod deploy;
+
+pub mod transform;
 
 pub mod listen;
 

@@ -40,7 +40,9 @@ const NETWORK: [&str; 11] = [
 ];
 
 /// Modules that open sockets, and what of [`NETWORK`] each may name.
-const ONLINE: [(&str, &[&str]); 3] = [
+const ONLINE: [(&str, &[&str]); 4] = [
+    // Sends records to a container.
+    ("transform", &["TcpStream", "tokio::", "futures_util", "hyper::", "hyper_util", "http_body_util"]),
     ("s3", &["tokio::", "aws_", "futures_util"]),
     // Asks a container whether it is healthy.
     ("deploy", &["TcpStream", "std::net"]),

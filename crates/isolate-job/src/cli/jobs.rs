@@ -1,6 +1,6 @@
 //! The verbs for jobs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -9,11 +9,24 @@ use serde_json::{Value, json};
 use super::{complain, print, read, refuse};
 use crate::deploy;
 use crate::settings::Settings;
-use crate::status::{Deployment, Exit, TrainingStatus};
+use crate::status::{Described, Exit};
 use crate::store::{Job, Store};
-use crate::train::{self, View, now};
+use crate::train::{self, NotAccepted, View};
+use crate::transform;
+use crate::tune;
 
-pub(super) fn train(
+/// The verbs that create a job and run it.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Training,
+    Tuning,
+    /// With the document of its model.
+    Transform(Option<PathBuf>),
+}
+
+/// Creates a job, and runs it to its end or leaves it to a process in the background.
+pub(super) fn start(
+    kind: &Kind,
     request: &Path,
     settings: &Settings,
     config: Option<&Path>,
@@ -21,18 +34,54 @@ pub(super) fn train(
     json: bool,
 ) -> Result<ExitCode> {
     let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    let job = match train::accept(&text, settings, &region(settings)) {
+    let region = region(settings);
+    let accepted: Result<Job, NotAccepted> = match kind {
+        Kind::Training => train::accept(&text, settings, &region),
+        Kind::Tuning => tune::accept(&text, settings, &region),
+        Kind::Transform(model) => {
+            let read = |path: &PathBuf| read(path).with_context(|| format!("cannot read {}", path.display()));
+            let model = model.as_ref().map(read).transpose()?;
+            transform::accept(&text, model.as_deref(), settings, &region)
+        }
+    };
+    let job = match accepted {
         Ok(job) => job,
         Err(refused) => return refuse(request, refused, json),
     };
     if !detach {
-        return train::attend(&job, config, json).map(ExitCode::from);
+        return attend(&job, settings, config, json);
     }
     train::detach(&job, config)?;
-    let status: TrainingStatus = job.status()?;
-    let arn = &status.training_job_arn;
-    print(&if json { format!("{}\n", json!({ "TrainingJobArn": arn })) } else { format!("{arn}\n") })?;
+    let described = job.status()?;
+    let (member, arn) = arn(&described);
+    print(&if json { format!("{}\n", json!({ member: arn })) } else { format!("{arn}\n") })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a job from wherever it is to its end.
+fn attend(job: &Job, settings: &Settings, config: Option<&Path>, json: bool) -> Result<ExitCode> {
+    match job.status()? {
+        Described::Training(_) => train::attend(job, config, json).map(ExitCode::from),
+        Described::Tuning(_) => tune::tune(job, settings, config, json).map(exit),
+        Described::Transform(_) => transform::attend(job, settings, config).map(exit),
+        Described::Deployment(_) => {
+            bail!("{} is a model; `isolate-job deploy` serves it", job.name)
+        }
+    }
+}
+
+fn exit(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
+}
+
+/// The member of the API that has it, and itself.
+fn arn(described: &Described) -> (&'static str, &str) {
+    match described {
+        Described::Training(status) => ("TrainingJobArn", &status.training_job_arn),
+        Described::Tuning(status) => ("HyperParameterTuningJobArn", &status.hyper_parameter_tuning_job_arn),
+        Described::Transform(status) => ("TransformJobArn", &status.transform_job_arn),
+        Described::Deployment(_) => ("EndpointArn", ""),
+    }
 }
 
 /// For ARNs.
@@ -58,14 +107,17 @@ pub(super) fn resume(
             "{name} is supervised by another process; `isolate-job logs --follow {name}` shows how it goes on"
         );
     }
-    train::attend(&job, config, json).map(ExitCode::from)
+    attend(&job, settings, config, json)
 }
 
 pub(super) fn resume_all(settings: &Settings, config: Option<&Path>) -> Result<ExitCode> {
-    for job in Store::new(&settings.state).list()? {
-        // Models have another status.
-        let Ok(status) = job.status::<TrainingStatus>() else { continue };
-        if !job.is_supervised()? && !is_over(&job, &status)? {
+    let store = Store::new(&settings.state);
+    for job in store.list()? {
+        let Ok(described) = job.status::<Described>() else { continue };
+        // A tuning job resumes its training jobs; a model is not resumed.
+        let is_left =
+            !matches!(described, Described::Deployment(_)) && tuning_job(&store, &described)?.is_none();
+        if is_left && !job.is_supervised()? && !is_over(&job, &described)? {
             train::detach(&job, config)?;
             print(&format!("{}\n", job.name))?;
         }
@@ -74,9 +126,35 @@ pub(super) fn resume_all(settings: &Settings, config: Option<&Path>) -> Result<E
 }
 
 /// Whether nothing is left to do.
-fn is_over(job: &Job, status: &TrainingStatus) -> Result<bool> {
+pub(super) fn is_over(job: &Job, described: &Described) -> Result<bool> {
     let uploaded = job.outcome()?.is_none_or(|outcome| outcome.uploaded);
-    Ok(status.secondary_status.is_final() && uploaded)
+    Ok(described.is_final() && uploaded)
+}
+
+/// The tuning job of a training job, if it has one that has not ended.
+fn tuning_job(store: &Store, described: &Described) -> Result<Option<String>> {
+    let Described::Training(status) = described else { return Ok(None) };
+    let Some(arn) = &status.tuning_job_arn else { return Ok(None) };
+    for job in store.list()? {
+        if let Ok(Described::Tuning(tuning)) = job.status()
+            && tuning.hyper_parameter_tuning_job_arn == *arn
+            && !Described::Tuning(tuning).is_final()
+        {
+            return Ok(Some(job.name));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn infer(name: &str, settings: &Settings) -> Result<ExitCode> {
+    let job = Store::new(&settings.state).job(name)?;
+    Ok(transform::infer(&job, settings).map_or_else(
+        |reason| {
+            complain(&reason);
+            exit(Exit::Failed)
+        },
+        exit,
+    ))
 }
 
 pub(super) fn supervise(name: &str, settings: Settings, json: bool) -> Result<ExitCode> {
@@ -87,16 +165,16 @@ pub(super) fn supervise(name: &str, settings: Settings, json: bool) -> Result<Ex
 
 pub(super) fn stop(name: &str, settings: &Settings) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
-    if job.status::<Deployment>().is_ok() {
+    let described: Described = job.status()?;
+    if let Described::Deployment(_) = described {
         if !job.is_supervised()? {
             bail!("{name} is not served; `isolate-job remove {name}` removes what is left of it");
         }
         job.request_stop()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let status: TrainingStatus = job.status()?;
-    if status.secondary_status.is_final() {
-        bail!("{name} has ended already: it is {:?}", status.secondary_status);
+    if let Some(status) = described.status().filter(|_| described.is_final()) {
+        bail!("{name} has ended already: it is {status:?}");
     }
     job.request_stop()?;
     if !job.is_supervised()? {
@@ -109,11 +187,11 @@ pub(super) fn describe(name: &str, settings: &Settings) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
     let status: Value = job.status()?;
     print(&format!("{status:#}\n"))?;
-    if let Ok(status) = job.status::<TrainingStatus>() {
-        if is_over(&job, &status)? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if status.secondary_status.is_final() {
+    if let Ok(described) = job.status::<Described>()
+        && !matches!(described, Described::Deployment(_))
+        && !is_over(&job, &described)?
+    {
+        if described.is_final() {
             complain(&format!(
                 "the results of {name} are not uploaded; `isolate-job resume {name}` uploads them"
             ));
@@ -124,81 +202,30 @@ pub(super) fn describe(name: &str, settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn list(settings: &Settings, json: bool) -> Result<ExitCode> {
-    let (mut rows, mut documents, mut notes) =
-        (vec![["NAME", "STATUS", "SECONDARY", "AGE"].map(str::to_owned)], vec![], vec![]);
-    for job in Store::new(&settings.state).list()? {
-        let Ok(status) = job.status::<TrainingStatus>() else { continue };
-        let supervised = job.is_supervised()?;
-        let interrupted = !supervised && !is_over(&job, &status)?;
-        if interrupted {
-            notes.push(format!("{} is interrupted; `isolate-job resume {0}` continues", job.name));
-        }
-        documents.push(json!({
-            "TrainingJobName": job.name,
-            "TrainingJobArn": status.training_job_arn,
-            "TrainingJobStatus": status.training_job_status,
-            "SecondaryStatus": status.secondary_status,
-            "CreationTime": status.creation_time,
-            "LastModifiedTime": status.last_modified_time,
-            "Interrupted": interrupted,
-        }));
-        let secondary = if interrupted { "interrupted in " } else { "" };
-        rows.push([
-            job.name,
-            format!("{:?}", status.training_job_status),
-            format!("{secondary}{:?}", status.secondary_status),
-            age(now().seconds_since(status.creation_time)),
-        ]);
-    }
-    if json {
-        print(&format!("{:#}\n", Value::from(documents)))?;
-    } else {
-        print(&table(&rows))?;
-    }
-    for note in notes {
-        complain(&note);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn table(rows: &[[String; 4]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths = [width(0), width(1), width(2)];
-    let line = |[name, status, secondary, age]: &[String; 4]| {
-        format!("{name:0$}  {status:1$}  {secondary:2$}  {age}\n", widths[0], widths[1], widths[2])
-    };
-    rows.iter().map(line).collect()
-}
-
-/// In the largest unit of which there are two.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<ExitCode> {
-    let job = Store::new(&settings.state).job(name)?;
+    let store = Store::new(&settings.state);
+    let job = store.job(name)?;
     let refuse = |why: String| {
         complain(&why);
-        Ok(ExitCode::from(Exit::Refused as u8))
+        Ok(exit(Exit::Refused))
     };
-    if job.status::<Deployment>().is_ok() {
+    let described: Described = job.status()?;
+    if let Described::Deployment(_) = described {
         if job.is_supervised()? {
             return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
         }
         deploy::remove(job, settings)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let status: TrainingStatus = job.status()?;
-    if !status.secondary_status.is_final() {
+    if !described.is_final() {
         return refuse(format!("{name} has not ended; stop it with `isolate-job stop {name}`"));
     }
-    if !force && !is_over(&job, &status)? {
+    if let Some(tuning) = tuning_job(&store, &described)? {
+        return refuse(format!(
+            "{name} belongs to {tuning}, which has not ended; stop it with `isolate-job stop {tuning}`"
+        ));
+    }
+    if !force && !is_over(&job, &described)? {
         return refuse(format!(
             "the results of {name} are not uploaded; `isolate-job resume {name}` uploads them, --force removes them"
         ));
@@ -206,16 +233,4 @@ pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<Exi
     let _lock = job.lock()?;
     job.remove()?;
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_short() {
-        for (seconds, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
-            assert_eq!(age(seconds), text);
-        }
-    }
 }

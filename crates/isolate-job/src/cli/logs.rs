@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::plan::hosts;
 use crate::request::read_training;
 use crate::settings::Settings;
-use crate::status::TrainingStatus;
+use crate::status::Described;
 use crate::store::{Job, Store};
 
 /// How often it is looked for more.
@@ -30,8 +30,17 @@ struct Log {
 
 pub(super) fn logs(name: &str, settings: &Settings, follow: bool, host: Option<&str>) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
-    let document = read_training(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
-    let all = hosts(document.data.resource_config.instance_count);
+    let all = match job.status()? {
+        Described::Tuning(_) => bail!(
+            "{name} is a tuning job, and its training jobs have the logs; `isolate-job list` shows their names"
+        ),
+        Described::Transform(_) => vec!["model".to_owned()],
+        Described::Training(_) | Described::Deployment(_) => {
+            let document =
+                read_training(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
+            hosts(document.data.resource_config.instance_count)
+        }
+    };
     if let Some(host) = host.filter(|host| !all.iter().any(|known| known == host)) {
         bail!("{name} has no container {host:?}; it has {}", all.join(", "));
     }
@@ -56,8 +65,7 @@ pub(super) fn logs(name: &str, settings: &Settings, follow: bool, host: Option<&
 }
 
 fn is_over(job: &Job) -> Result<bool> {
-    let status: TrainingStatus = job.status()?;
-    Ok(status.secondary_status.is_final() || !job.is_supervised()?)
+    Ok(job.status::<Described>()?.is_final() || !job.is_supervised()?)
 }
 
 impl Log {

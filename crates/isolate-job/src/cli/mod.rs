@@ -1,29 +1,31 @@
 //! The program `isolate-job`. Text for people, `--json` for programs. Exit status 2: a command line, the settings or a document that is
 //! refused; 1: something went wrong.
 
+mod check;
 mod doctor;
+mod document;
 mod jobs;
+mod list;
 mod logs;
 mod serving;
 mod transfer;
 
 use core::net::SocketAddr;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand, ValueEnum};
-use serde_json::json;
+use check::Program;
+use clap::{Parser, Subcommand};
+use document::{read, refuse};
+use jobs::Kind;
 
-use crate::check::{self, Host};
+use crate::check::Host;
 use crate::deploy::Options;
-use crate::request::{MOST, Refusals};
-use crate::settings::{EngineKind, Settings};
+use crate::settings::Settings;
 use crate::stage;
-use crate::status::Exit;
-use crate::train::{self, NotAccepted};
+use crate::train;
 
 /// Runs SageMaker's jobs and models in isolated containers of this host
 #[derive(Debug, Parser)]
@@ -81,6 +83,31 @@ enum JobVerb {
         #[arg(long)]
         detach: bool,
     },
+    /// Runs a tuning job: training jobs with different hyperparameters, and finds the best
+    Tune {
+        /// The document of create-hyper-parameter-tuning-job; `-` for stdin
+        request: PathBuf,
+        /// Print the job's ARN when it is accepted, and leave it to a process in the background
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Runs a transform job: sends objects to the isolated container of a model
+    Transform {
+        /// The document of create-transform-job; `-` for stdin
+        request: PathBuf,
+        /// The document of create-model, if the model was not created by the API
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
+        /// Print the job's ARN when it is accepted, and leave it to a process in the background
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Sends the objects of a transform job whose data is here
+    #[command(hide = true)]
+    Infer {
+        /// The job's name
+        name: String,
+    },
     /// Continues a job whose supervisor was killed, or whose results were not uploaded
     Resume {
         /// The job's name
@@ -104,7 +131,7 @@ enum JobVerb {
         /// The job's name
         name: String,
     },
-    /// Prints a job as DescribeTrainingJob answers it
+    /// Prints a job as the API's Describe operation answers it
     Describe {
         /// The job's name
         name: String,
@@ -153,12 +180,6 @@ enum JobVerb {
     },
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Program {
-    Docker,
-    Podman,
-}
-
 /// The command line, for its manual page and completions.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -194,10 +215,19 @@ fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Resu
     let config = config.as_deref();
     match verb {
         JobVerb::Check { request, engine, runtime, state } => {
-            let settings = chosen(settings, *engine, runtime.clone(), state.clone());
-            check(request, &Host { settings }, json)
+            let settings = check::chosen(settings, *engine, runtime.clone(), state.clone());
+            check::check(request, &Host { settings }, json)
         }
-        JobVerb::Train { request, detach } => jobs::train(request, &settings, config, *detach, json),
+        JobVerb::Train { request, detach } => {
+            jobs::start(&Kind::Training, request, &settings, config, *detach, json)
+        }
+        JobVerb::Tune { request, detach } => {
+            jobs::start(&Kind::Tuning, request, &settings, config, *detach, json)
+        }
+        JobVerb::Transform { request, model, detach } => {
+            jobs::start(&Kind::Transform(model.clone()), request, &settings, config, *detach, json)
+        }
+        JobVerb::Infer { name } => jobs::infer(name, &settings),
         JobVerb::Resume { name: Some(name), session, .. } => {
             jobs::resume(name, &settings, config, *session, json)
         }
@@ -205,81 +235,13 @@ fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Resu
         JobVerb::Supervise { name } => jobs::supervise(name, settings, json),
         JobVerb::Stop { name } => jobs::stop(name, &settings),
         JobVerb::Describe { name } => jobs::describe(name, &settings),
-        JobVerb::List => jobs::list(&settings, json),
+        JobVerb::List => list::list(&settings, json),
         JobVerb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         JobVerb::Remove { name, force } => jobs::remove(name, &settings, *force),
         JobVerb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
         JobVerb::Serve { name, options } => serving::serve(name, options, &settings, json),
         JobVerb::Listen { address } => serving::listen(settings, config, *address),
     }
-}
-
-fn chosen(
-    mut settings: Settings,
-    engine: Option<Program>,
-    runtime: Option<String>,
-    state: Option<String>,
-) -> Settings {
-    if let Some(engine) = engine {
-        settings.engine = match engine {
-            Program::Docker => EngineKind::Docker,
-            Program::Podman => EngineKind::Podman,
-        };
-        settings.engine_path = None;
-    }
-    settings.runtime = runtime.unwrap_or(settings.runtime);
-    settings.state = state.unwrap_or(settings.state);
-    settings
-}
-
-fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    match check::check(&text, host) {
-        Ok(report) => {
-            print(&if json { format!("{:#}\n", report.json()) } else { report.text() })?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(refusals) => refuse(request, refusals.into(), json),
-    }
-}
-
-/// Why nothing was started.
-fn refuse(request: &Path, refused: NotAccepted, json: bool) -> Result<ExitCode> {
-    match refused {
-        NotAccepted::Failed(error) => return Err(error),
-        NotAccepted::Host(why) => {
-            if json {
-                print(&format!("{:#}\n", json!({ "refused": [{ "path": "", "why": why }] })))?;
-            }
-            complain(&why);
-        }
-        NotAccepted::Request(Refusals(all)) => {
-            if json {
-                let all: Vec<_> = all.iter().map(|one| json!({ "path": one.path, "why": one.why })).collect();
-                print(&format!("{:#}\n", json!({ "refused": all })))?;
-            }
-            for refused in &all {
-                complain(&format!("{}: {refused}", request.display()));
-            }
-        }
-    }
-    Ok(ExitCode::from(Exit::Refused as u8))
-}
-
-/// As much as a request may have, and one byte more.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let most = MOST as u64 + 1;
-    if path == Path::new("-") {
-        io::stdin().lock().take(most).read_to_end(&mut text)?;
-    } else {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        file.take(most).read_to_end(&mut text)?;
-    }
-    Ok(text)
 }
 
 /// A line on stderr, without what a terminal would act on.

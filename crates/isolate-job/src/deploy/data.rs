@@ -17,7 +17,7 @@ use crate::request::read_model;
 use crate::store::Job;
 
 /// How the transfer ended.
-pub(super) enum Transferred {
+pub(crate) enum Transferred {
     Complete,
     Stopped,
     /// A FailureReason.
@@ -35,15 +35,20 @@ pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Resu
     if steps_of_model(&document.data).map_err(anyhow::Error::msg)?.is_empty() {
         return Ok(Transferred::Complete);
     }
-    let stop = Stop::new(job)?;
     let mut command = Command::new(program);
     command.args(flags(config)).args(["--json", "stage", "in", "--attended"]);
     command.arg("--request").arg(job.path("request.json")).arg("--root").arg(job.path("opt-ml"));
+    run(command, "Data download failed", &Stop::new(job)?)
+}
+
+/// Runs `isolate-job --json stage`, until it ends or the job is to be stopped. A failure begins with `what`.
+pub(crate) fn run(mut command: Command, what: &'static str, stop: &Stop) -> Result<Transferred> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+    let mut child = command.spawn().context("cannot start a transfer")?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let lines =
-        thread::spawn(move || failed(stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines())));
+    let lines = thread::spawn(move || {
+        failed(what, stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()))
+    });
     let errors = thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = stderr.map(|stderr| stderr.take(MOST).read_to_end(&mut bytes));
@@ -65,12 +70,12 @@ pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Resu
     Ok(match failure {
         None if status.success() => Transferred::Complete,
         Some(failure) => Transferred::Failed(failure),
-        None => Transferred::Failed(format!("InternalServerError: Data download failed: {status}: {error}")),
+        None => Transferred::Failed(format!("InternalServerError: {what}: {status}: {error}")),
     })
 }
 
 /// Why a step failed, of what a transfer reports.
-fn failed(lines: impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
+fn failed(what: &str, lines: impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
     let lines = lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Line>(&line).ok());
     // To its end: a transfer whose pipe is full waits.
     let failures = lines.filter_map(|line| match line.event {
@@ -79,7 +84,7 @@ fn failed(lines: impl Iterator<Item = std::io::Result<String>>) -> Option<String
                 Fault::Client => "ClientError",
                 Fault::Internal => "InternalServerError",
             };
-            Some(format!("{party}: Data download failed: {}: {}", line.step, failure.message))
+            Some(format!("{party}: {what}: {}: {}", line.step, failure.message))
         }
         _ => None,
     });

@@ -25,7 +25,10 @@ use crate::store::{Job, Lock};
 use crate::train::now;
 
 pub use accept::accept;
+pub(crate) use data::{Transferred, run};
+pub(crate) use serve::{Served, clear};
 pub use serve::{remove, serve};
+pub(crate) use stop::Stop;
 
 /// How a model is served.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,7 +86,7 @@ pub fn deploy(job: &Job, lock: Lock, options: &Options, config: Option<&Path>, j
     Err(command.exec()).with_context(|| format!("cannot run {}", program.display()))
 }
 
-fn flags(config: Option<&Path>) -> Vec<PathBuf> {
+pub(crate) fn flags(config: Option<&Path>) -> Vec<PathBuf> {
     config.map(|path| vec![PathBuf::from("--config"), path.to_owned()]).unwrap_or_default()
 }
 

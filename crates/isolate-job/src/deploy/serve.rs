@@ -26,7 +26,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// More than a container may run.
 const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-struct Served<'s> {
+/// The container of a model.
+pub(crate) struct Served<'s> {
     job: &'s Job,
     engine: Engine,
     container: Container,
@@ -43,20 +44,9 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
     if !job.is_supervised()? {
         bail!("{} is not being deployed; run `isolate-job deploy`", job.name);
     }
-    let (tell, ended) = channel();
     let engine = settings.engine();
-    let served = Served {
-        job,
-        container: container(job, settings, options)?,
-        stop: Stop::new(job)?,
-        ended,
-        engine: engine.clone(),
-    };
-    let wait = served.engine.wait(&served.container.name());
-    let done = served.start().and_then(|found| {
-        thread::spawn(move || tell.send(client::run(&wait, YEARS)));
-        served.run(&found, options.startup(), ready)
-    });
+    let mut served = Served::new(job, container(job, settings, options)?, engine.clone())?;
+    let done = served.start().and_then(|found| served.run(&found, options.startup(), ready));
     let cleared = clear(&job.name, &engine);
     match done.and(cleared) {
         Ok(()) => {
@@ -80,16 +70,20 @@ pub fn remove(job: Job, settings: &Settings) -> Result<()> {
 }
 
 /// Removes its containers.
-fn clear(name: &str, engine: &Engine) -> Result<()> {
+pub(crate) fn clear(name: &str, engine: &Engine) -> Result<()> {
     for id in ids(&client::run(&engine.list(name), DEADLINE)?)? {
         client::run(&engine.remove(&id), DEADLINE)?;
     }
     Ok(())
 }
 
-impl Served<'_> {
+impl<'s> Served<'s> {
+    pub(crate) fn new(job: &'s Job, container: Container, engine: Engine) -> Result<Self> {
+        Ok(Self { job, engine, container, stop: Stop::new(job)?, ended: channel().1 })
+    }
+
     /// A container that runs, and is isolated.
-    fn start(&self) -> Result<Inspected> {
+    pub(crate) fn start(&mut self) -> Result<Inspected> {
         let name = self.container.name();
         clear(&self.job.name, &self.engine)?;
         client::run(&self.container.create(&self.engine).map_err(anyhow::Error::msg)?, DEADLINE)?;
@@ -105,6 +99,10 @@ impl Served<'_> {
             }
             bail!("the container ended with status {}", state.exit_code);
         }
+        let (tell, ended) = channel();
+        let wait = self.engine.wait(&name);
+        thread::spawn(move || tell.send(client::run(&wait, YEARS)));
+        self.ended = ended;
         Ok(found)
     }
 
@@ -126,19 +124,7 @@ impl Served<'_> {
     }
 
     fn run(&self, found: &Inspected, startup: Duration, ready: impl Fn(SocketAddr)) -> Result<()> {
-        let address = found.address().context("the engine did not publish port 8080 of the container")?;
-        let until = Instant::now() + startup;
-        while !is_healthy(address) {
-            if Instant::now() > until {
-                let seconds = startup.as_secs();
-                bail!(
-                    "the container did not pass the health check: GET /ping was not answered with 200 within {seconds} s"
-                );
-            }
-            if self.is_over()? {
-                return self.end();
-            }
-        }
+        let Some(address) = self.healthy(found, startup)? else { return self.end() };
         let mut status: Deployment = self.job.status()?;
         status.in_service(address, now());
         self.job.set_status(&status)?;
@@ -149,8 +135,26 @@ impl Served<'_> {
         self.end()
     }
 
+    /// Its address when it is healthy; none if it is to be stopped.
+    pub(crate) fn healthy(&self, found: &Inspected, startup: Duration) -> Result<Option<SocketAddr>> {
+        let address = found.address().context("the engine did not publish port 8080 of the container")?;
+        let until = Instant::now() + startup;
+        while !is_healthy(address) {
+            if Instant::now() > until {
+                let seconds = startup.as_secs();
+                bail!(
+                    "the container did not pass the health check: GET /ping was not answered with 200 within {seconds} s"
+                );
+            }
+            if self.is_over()? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(address))
+    }
+
     /// Whether it is to be stopped; waits a moment.
-    fn is_over(&self) -> Result<bool> {
+    pub(crate) fn is_over(&self) -> Result<bool> {
         match self.ended.recv_timeout(TICK) {
             Ok(answer) => bail!("the container ended with status {}", exit_code(&answer?)?),
             Err(RecvTimeoutError::Disconnected) => bail!("the container's end is not known"),
@@ -159,7 +163,7 @@ impl Served<'_> {
     }
 
     /// SIGTERM, and SIGKILL after 30 s.
-    fn end(&self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         let seconds = self.container.stop_timeout;
         let deadline = DEADLINE + Duration::from_secs(seconds.into());
         client::run(&self.engine.stop(&self.container.name(), seconds), deadline)?;

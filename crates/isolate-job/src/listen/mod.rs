@@ -12,6 +12,8 @@ mod server;
 mod sigv4;
 mod tags;
 mod training;
+mod transform;
+mod tuning;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -41,8 +43,8 @@ impl Platform {
     fn new(settings: Settings, config: Option<PathBuf>, program: PathBuf) -> Self {
         // No name of a job begins with a dot.
         let documents = |kind: &str| Store::new(format!("{}/.{kind}", settings.state));
-        let (models, configs, endpoints) =
-            (documents("models"), documents("endpoint-configs"), documents("endpoints"));
+        let models = Store::of_models(&settings.state);
+        let (configs, endpoints) = (documents("endpoint-configs"), documents("endpoints"));
         Self { jobs: Store::new(&settings.state), models, configs, endpoints, program, config, settings }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::wire::Failure;
-use super::{Platform, endpoints, logs, models, tags, training};
+use super::{Platform, endpoints, logs, models, tags, training, transform, tuning};
 
 /// Carries out an operation. `region` is the one that the request is signed for.
 pub(super) fn carry_out(
@@ -17,6 +17,17 @@ pub(super) fn carry_out(
         "DescribeTrainingJob" => training::describe(platform, body),
         "ListTrainingJobs" => training::list(platform, body),
         "StopTrainingJob" => training::stop(platform, body),
+
+        "CreateHyperParameterTuningJob" => tuning::create(platform, body),
+        "DescribeHyperParameterTuningJob" => tuning::describe(platform, body),
+        "ListHyperParameterTuningJobs" => tuning::list(platform, body),
+        "ListTrainingJobsForHyperParameterTuningJob" => tuning::training_jobs(platform, body),
+        "StopHyperParameterTuningJob" => tuning::stop(platform, body),
+
+        "CreateTransformJob" => transform::create(platform, body),
+        "DescribeTransformJob" => transform::describe(platform, body),
+        "ListTransformJobs" => transform::list(platform, body),
+        "StopTransformJob" => transform::stop(platform, body),
 
         "CreateModel" => models::create(platform, region, body),
         "DescribeModel" => models::describe(platform, body),

@@ -50,12 +50,24 @@ pub(super) struct Listing {
 /// As many as the API answers when it is not asked for a number.
 const DEFAULT: usize = 10;
 
+/// In place of an order that the operation has sorted by itself.
+const AS_GIVEN: &str = "";
+
 impl Page {
+    /// Whether it is asked for this order, which is then the operation's to make.
+    pub(super) fn takes_order(&mut self, sort_by: &str) -> bool {
+        let is_asked = self.sort_by.as_deref() == Some(sort_by);
+        if is_asked {
+            self.sort_by = Some(AS_GIVEN.to_owned());
+        }
+        is_asked
+    }
+
     /// The answer.
     pub(super) fn of(&self, mut items: Vec<Item>, listing: Listing) -> Result<Value, Failure> {
         items.retain(|item| self.has(item, listing));
         match self.sort_by.as_deref() {
-            Some("Name") => {}
+            Some("Name" | AS_GIVEN) => {}
             Some("Status") => items.sort_by_key(|item| text(item, listing.status)),
             _ => {
                 items.sort_by(|one, other| time(one, "CreationTime").total_cmp(&time(other, "CreationTime")))

@@ -75,6 +75,8 @@ fn resource(platform: &Platform, arn: &str) -> Result<Job, Failure> {
     let (kind, name) = arn.splitn(6, ':').nth(5).and_then(|last| last.split_once('/')).ok_or_else(missing)?;
     let (store, member) = match kind {
         "training-job" => (&platform.jobs, "TrainingJobArn"),
+        "hyper-parameter-tuning-job" => (&platform.jobs, "HyperParameterTuningJobArn"),
+        "transform-job" => (&platform.jobs, "TransformJobArn"),
         "model" => (&platform.models, "ModelArn"),
         "endpoint-config" => (&platform.configs, "EndpointConfigArn"),
         "endpoint" => (&platform.endpoints, "EndpointArn"),

@@ -25,23 +25,29 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
     if !job.data.enable_network_isolation {
         return Err(Failure::not_isolated("CreateTrainingJob"));
     }
+    start(platform, "train", body, name)?;
+    Ok(json!({ "TrainingJobArn": status(platform, name)?.training_job_arn }))
+}
+
+/// Runs `isolate-job VERB --detach`, which has created the job when it ends.
+pub(super) fn start(platform: &Platform, verb: &str, body: &[u8], name: &str) -> Result<(), Failure> {
     if platform.jobs.job(name).is_ok() {
         return Err(in_use(name));
     }
     let mut command = Command::new(&platform.program);
-    command.args(["train", "--detach"]);
+    command.args([verb, "--detach"]);
     if let Some(config) = &platform.config {
         command.arg("--config").arg(config);
     }
     let command = command.arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("cannot start `isolate-job train`")?;
+    let mut child = command.spawn().with_context(|| format!("cannot start `isolate-job {verb}`"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(body).context("cannot pass the request to `isolate-job train`")?;
+        stdin.write_all(body).with_context(|| format!("cannot pass the request to `isolate-job {verb}`"))?;
     }
-    let output = child.wait_with_output().context("cannot wait for `isolate-job train`")?;
+    let output = child.wait_with_output().with_context(|| format!("cannot wait for `isolate-job {verb}`"))?;
     let why = super::models::reported(&output.stderr);
     match output.status.code() {
-        Some(0) => Ok(json!({ "TrainingJobArn": status(platform, name)?.training_job_arn })),
+        Some(0) => Ok(()),
         Some(code) if code == Exit::Refused as i32 && why.contains("ResourceInUse") => Err(in_use(name)),
         Some(code) if code == Exit::Refused as i32 => Err(Failure::validation(why)),
         _ => Err(Failure::new("InternalFailure", why, 500)),
@@ -49,7 +55,7 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
 }
 
 fn in_use(name: &str) -> Failure {
-    Failure::in_use(format!("{name} exists on this host; choose another TrainingJobName"))
+    Failure::in_use(format!("{name} exists on this host; choose another name"))
 }
 
 fn status(platform: &Platform, name: &str) -> Result<TrainingStatus, Failure> {

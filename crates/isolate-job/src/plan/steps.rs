@@ -26,6 +26,14 @@ pub struct Step {
     pub kms: Option<String>,
 }
 
+impl Step {
+    /// Its directory below `--root`, if it is there: what the container has in /opt/ml, or what is sent to it and answered.
+    #[must_use]
+    pub fn below_root(&self) -> Option<&str> {
+        ["/opt/ml/", "/invocations/"].iter().find_map(|root| self.directory.strip_prefix(root))
+    }
+}
+
 /// Which way data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -161,14 +169,13 @@ pub fn of_model(model: &Model) -> Result<Vec<Step>, String> {
 pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
     let source = &job.transform_input.data_source.s3_data_source;
     let distribution = Distribution::FullyReplicated;
-    let requests = "/invocations".to_owned();
     let input = channel_step(
         "input".to_owned(),
         "TransformInput.DataSource.S3DataSource.S3Uri".to_owned(),
         &source.s3_uri,
         source.s3_data_type,
         distribution,
-        requests.clone(),
+        "/invocations/input".to_owned(),
     )?;
     let uri = folder(&S3Uri::read(&job.transform_output.s3_output_path)?);
     let output = Step {
@@ -177,7 +184,7 @@ pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
         direction: Direction::Out,
         uri: uri.clone(),
         form: Form::Tree,
-        directory: requests,
+        directory: "/invocations/output".to_owned(),
         accesses: vec![Access::WriteBelow(uri)],
         kms: job.transform_output.kms_key_id.clone(),
     };
@@ -258,8 +265,8 @@ mod tests {
             panic!()
         };
         let expected = [
-            "input: s3://data/batch/ -> /invocations Prefix(FullyReplicated)",
-            "output: s3://results/batch/ <- /invocations Tree",
+            "input: s3://data/batch/ -> /invocations/input Prefix(FullyReplicated)",
+            "output: s3://results/batch/ <- /invocations/output Tree",
         ];
         assert_eq!(shown(of_transform(&job.data).unwrap()), expected);
     }

@@ -51,7 +51,7 @@ pub(super) fn needed(structure: &str) -> &'static [&'static str] {
         "ModelDataSource" => &["S3DataSource"],
         "CreateHyperParameterTuningJobRequest" => &["TrainingJobDefinition"],
         "HyperParameterTuningJobConfig" => &["HyperParameterTuningJobObjective"],
-        "HyperParameterTrainingJobDefinition" => &["ResourceConfig"],
+        "HyperParameterTuningResourceConfig" => &["InstanceType", "InstanceCount", "VolumeSizeInGB"],
         "ProductionVariant" => &["ModelName", "InitialInstanceCount"],
         _ => &[],
     }
@@ -304,6 +304,7 @@ pub(super) const LISTS: &[Lists] = &[
             "VpcConfig",
             "OutputDataConfig",
             "ResourceConfig",
+            "HyperParameterTuningResourceConfig",
             "StoppingCondition",
             "EnableNetworkIsolation",
             "EnableInterContainerTrafficEncryption",
@@ -317,10 +318,16 @@ pub(super) const LISTS: &[Lists] = &[
                 "it belongs to TrainingJobDefinitions; give HyperParameterTuningJobObjective",
             ),
             ("HyperParameterRanges", "it belongs to TrainingJobDefinitions; give ParameterRanges"),
-            (
-                "HyperParameterTuningResourceConfig",
-                "instances are not chosen automatically; give ResourceConfig",
-            ),
+        ],
+    },
+    Lists {
+        name: "HyperParameterTuningResourceConfig",
+        taken: &["InstanceType", "InstanceCount", "VolumeSizeInGB"],
+        without_effect: &[],
+        refused: &[
+            ("VolumeKmsKeyId", VOLUME_KEY),
+            ("AllocationStrategy", "instances are not chosen automatically; give InstanceType"),
+            ("InstanceConfigs", "instances are not chosen automatically; give InstanceType"),
         ],
     },
     Lists {

@@ -182,6 +182,13 @@ impl TransformJob {
         {
             no("BatchStrategy", "MultiRecord puts records together; give TransformInput.SplitType Line");
         }
+        if self.max_payload_in_mb == Some(0) {
+            no("MaxPayloadInMB", "0 sends objects as streams, which is not supported; give 1 to 100");
+        }
+        let concurrent = self.max_concurrent_transforms.unwrap_or(1);
+        if self.max_payload_in_mb.is_some_and(|payload| payload.saturating_mul(concurrent) > 100) {
+            no("MaxPayloadInMB", "is more than 100 MB times MaxConcurrentTransforms; give less");
+        }
         if self.transform_resources.instance_count != 1 {
             no("TransformResources.InstanceCount", "one container transforms; give 1");
         }

@@ -107,7 +107,11 @@ pub struct Definition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_config: Option<VpcConfig>,
     pub output_data_config: OutputDataConfig,
-    pub resource_config: ResourceConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_config: Option<ResourceConfig>,
+    /// In place of the one above, as SageMaker's SDK has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hyper_parameter_tuning_resource_config: Option<ResourceConfig>,
     pub stopping_condition: StoppingCondition,
     #[serde(default)]
     pub enable_network_isolation: bool,
@@ -136,6 +140,14 @@ const MOST_JOBS: u64 = 750;
 /// As the API bounds ParameterRanges altogether.
 const MOST_RANGES: usize = 30;
 
+impl Definition {
+    /// How many containers of which size.
+    #[must_use]
+    pub fn resources(&self) -> Option<&ResourceConfig> {
+        self.resource_config.as_ref().or(self.hyper_parameter_tuning_resource_config.as_ref())
+    }
+}
+
 impl TuningJob {
     /// The CreateTrainingJob request of one of its training jobs: the definition as it was given, with these
     /// hyperparameters beside the static ones.
@@ -154,6 +166,9 @@ impl TuningJob {
         hyperparameters.insert(OBJECTIVE.to_owned(), metric.clone());
         request.remove("StaticHyperParameters");
         request.remove("DefinitionName");
+        if let Some(resources) = request.remove("HyperParameterTuningResourceConfig") {
+            request.insert("ResourceConfig".to_owned(), resources);
+        }
         request.insert("TrainingJobName".to_owned(), json!(name));
         request.insert("HyperParameters".to_owned(), json!(hyperparameters));
         request
@@ -232,6 +247,18 @@ impl TuningJob {
                 "Grid tries all values of categorical ranges; give the numbers as CategoricalParameterRanges";
             no(".ParameterRanges", why.to_owned());
         }
+        let definition = &self.training_job_definition;
+        if definition.resource_config.is_some() && definition.hyper_parameter_tuning_resource_config.is_some()
+        {
+            refused.push(Refused::new(
+                "TrainingJobDefinition.HyperParameterTuningResourceConfig",
+                "is there beside ResourceConfig; give one of them",
+            ));
+            return refused;
+        }
+        let mut no = |path: &str, why: String| {
+            refused.push(Refused::new(format!("HyperParameterTuningJobConfig{path}"), why))
+        };
         let metric = &config.hyper_parameter_tuning_job_objective.metric_name;
         let metrics = &self.training_job_definition.algorithm_specification.metric_definitions;
         if !metrics.iter().any(|known| known.name == *metric) {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::plan::{Direction, Form, Step, steps_of_model, steps_of_training};
-use crate::request::{MOST, Request, read};
+use crate::plan::{Direction, Form, Step, steps_of_model, steps_of_training, steps_of_transform};
+use crate::request::{MOST, Model, Request, read};
 use crate::settings::{PATH, Settings};
 
 /// Transfers data between Amazon S3 and the directories of one container
@@ -16,9 +16,12 @@ use crate::settings::{PATH, Settings};
 pub struct Arguments {
     /// In, before the container starts, or out
     direction: Way,
-    /// The request: CreateTrainingJob or CreateModel
+    /// The request: CreateTrainingJob, CreateModel or CreateTransformJob
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
+    /// The request of the model of a transform job, which has the role and the subnets
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// The directory that the container has as /opt/ml
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
@@ -90,7 +93,7 @@ impl Arguments {
                 "--record: is for one step that has an object for each file, such as checkpoints".to_owned(),
             );
         }
-        let is_elsewhere = |step: &Step| !step.directory.starts_with("/opt/ml/");
+        let is_elsewhere = |step: &Step| step.below_root().is_none();
         if self.checkpoints.is_none() && job.steps.iter().any(is_elsewhere) {
             refused.push(
                 "--checkpoints: is missing; CheckpointConfig.LocalPath is not below /opt/ml".to_owned(),
@@ -116,18 +119,15 @@ impl Arguments {
     fn request(&self) -> Result<Job, Vec<String>> {
         let file = self.request.display();
         let no = |why: String| vec![format!("{file}: {why}")];
-        let text = fs::read(&self.request).map_err(|error| no(format!("cannot be read: {error}")))?;
-        if text.len() > MOST {
-            return Err(no("is too large for a request".to_owned()));
-        }
-        let refusals = |refusals: crate::request::Refusals| {
-            refusals.0.iter().map(|refused| format!("{file}: {refused}")).collect::<Vec<_>>()
-        };
         let direction = match self.direction {
             Way::In => Direction::In,
             Way::Out => Direction::Out,
         };
-        let mut job = match read(&text).map_err(refusals)? {
+        let request = document(&self.request)?;
+        if self.model.is_some() && !matches!(request, Request::Transform(_)) {
+            return Err(vec!["--model: is for transform jobs; leave it out".to_owned()]);
+        }
+        let mut job = match request {
             Request::Training(job) => {
                 let data = job.data;
                 let resources = &data.resource_config;
@@ -147,8 +147,20 @@ impl Arguments {
                     ..self.empty(direction, model.model_name, model.execution_role_arn.unwrap_or_default())
                 }
             }
-            Request::Tuning(_) | Request::Transform(_) => {
-                let why = "is neither a training job nor a model; give the request of one of them";
+            Request::Transform(job) => {
+                let model = self.model()?;
+                Job {
+                    steps: steps_of_transform(&job.data).map_err(no)?,
+                    subnets: model.vpc_config.map(|config| config.subnets).unwrap_or_default(),
+                    ..self.empty(
+                        direction,
+                        job.data.transform_job_name,
+                        model.execution_role_arn.unwrap_or_default(),
+                    )
+                }
+            }
+            Request::Tuning(_) => {
+                let why = "is a tuning job; give the request of one of its training jobs";
                 return Err(no(why.to_owned()));
             }
         };
@@ -165,6 +177,17 @@ impl Arguments {
             }
         }
         Ok(job)
+    }
+
+    /// The model of a transform job.
+    fn model(&self) -> Result<Model, Vec<String>> {
+        let Some(path) = &self.model else {
+            return Err(vec!["--model: is missing; a transform job has the role of its model".to_owned()]);
+        };
+        match document(path)? {
+            Request::Model(model) => Ok(model.data),
+            _ => Err(vec![format!("{}: is not a model; give the document of create-model", path.display())]),
+        }
     }
 
     fn empty(&self, direction: Direction, name: String, role: String) -> Job {
@@ -197,4 +220,14 @@ impl Arguments {
             Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
         }
     }
+}
+
+/// Reads a request.
+fn document(path: &Path) -> Result<Request, Vec<String>> {
+    let file = path.display();
+    let text = fs::read(path).map_err(|error| vec![format!("{file}: cannot be read: {error}")])?;
+    if text.len() > MOST {
+        return Err(vec![format!("{file}: is too large for a request")]);
+    }
+    read(&text).map_err(|refusals| refusals.0.iter().map(|refused| format!("{file}: {refused}")).collect())
 }

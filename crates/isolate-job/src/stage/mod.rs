@@ -133,7 +133,7 @@ impl Transfer<'_> {
 
     /// The directory above that of the step, and its name there.
     fn place(&self) -> Result<(Dir, String), Failure> {
-        let (root, path) = match (self.step.directory.strip_prefix("/opt/ml/"), &self.job.checkpoints) {
+        let (root, path) = match (self.step.below_root(), &self.job.checkpoints) {
             (Some(path), _) => (self.job.root.as_path(), path.to_owned()),
             (None, Some(directory)) => {
                 // Its own name, whatever the path was called.

@@ -2,6 +2,7 @@
 //! wire. An invalid transition is an error, and text from containers is bounded.
 
 mod deployment;
+mod described;
 mod model;
 mod reason;
 mod training;
@@ -12,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use deployment::{Deployment, EndpointStatus};
+pub use described::Described;
 pub use model::ModelStatus;
 pub use reason::{Container, Reason};
 pub use training::{Artifacts, JobStatus, MetricData, Secondary, TrainingStatus, Transition};
 pub use transform::TransformStatus;
-pub use tuning::{BestJob, Counters, ObjectiveCounters, TuningStatus};
+pub use tuning::{Counters, FinalMetric, ObjectiveCounters, ObjectiveStatus, TunedJob, TuningStatus};
 
 /// A point in time, to the millisecond. Written as seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,12 @@ impl Time {
     #[must_use]
     pub fn from_millis(millis: u64) -> Self {
         Self { millis }
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        self.millis
     }
 
     /// Whole seconds from an earlier point to this one; 0 when a clock went backwards.

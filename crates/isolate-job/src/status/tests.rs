@@ -167,8 +167,26 @@ fn a_tuning_job_counts_and_finds_the_best() {
     assert_eq!(status.training_job_status_counters, expected);
     let expected = ObjectiveCounters { succeeded: 2, pending: 1, failed: 3 };
     assert_eq!(status.objective_status_counters, expected);
-    let best = status.best_training_job.unwrap();
-    assert_eq!((best.metric.value, best.tuned_hyper_parameters["depth"].as_str()), (0.25, "1"));
+    let best = status.best_training_job.clone().unwrap();
+    assert_eq!((best.metric.unwrap().value, best.tuned_hyper_parameters["depth"].as_str()), (0.25, "1"));
+
+    // How it ends: by what is known of its training jobs.
+    let ends = |jobs: &[TrainingStatus], is_stopping: bool| {
+        let mut status = TuningStatus::new(&tuning, &scope(), at(0));
+        status.count(objective, jobs.iter().zip(&chosen), at(4));
+        if is_stopping {
+            status.to(JobStatus::Stopping, at(4)).unwrap();
+        }
+        status.finish(at(5)).unwrap();
+        assert_answers("DescribeHyperParameterTuningJob", &status);
+        (status.hyper_parameter_tuning_job_status, status.failure_reason.unwrap_or_default())
+    };
+    assert_eq!(ends(&jobs[..3], false), (JobStatus::Completed, String::new()));
+    assert_eq!(ends(&jobs[..3], true), (JobStatus::Stopped, String::new()));
+    let (end, why) = ends(&jobs[2..3], false);
+    assert!(end == JobStatus::Failed && why.contains("no training job is completed"), "{why}");
+    let (end, why) = ends(&jobs[3..4], false);
+    assert!(end == JobStatus::Failed && why.contains("in the logs of 1 training jobs"), "{why}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct TuningStatus {
     pub training_job_status_counters: Counters,
     pub objective_status_counters: ObjectiveCounters,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub best_training_job: Option<BestJob>,
+    pub best_training_job: Option<TunedJob>,
     /// The request's members.
     #[serde(flatten)]
     pub given: Map<String, Value>,
@@ -52,11 +52,11 @@ pub struct ObjectiveCounters {
     pub failed: u32,
 }
 
-/// The best of the training jobs.
+/// A training job of a tuning job, as BestTrainingJob and ListTrainingJobsForHyperParameterTuningJob have it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names are the API's")]
-pub struct BestJob {
+pub struct TunedJob {
     pub training_job_name: String,
     pub training_job_arn: String,
     pub creation_time: Time,
@@ -66,9 +66,20 @@ pub struct BestJob {
     pub training_end_time: Option<Time>,
     pub training_job_status: JobStatus,
     pub tuned_hyper_parameters: BTreeMap<String, String>,
-    #[serde(rename = "FinalHyperParameterTuningJobObjectiveMetric")]
-    pub metric: FinalMetric,
-    pub objective_status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    #[serde(rename = "FinalHyperParameterTuningJobObjectiveMetric", skip_serializing_if = "Option::is_none")]
+    pub metric: Option<FinalMetric>,
+    pub objective_status: ObjectiveStatus,
+}
+
+/// Whether the objective of a training job is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the API's")]
+pub enum ObjectiveStatus {
+    Succeeded,
+    Pending,
+    Failed,
 }
 
 /// The objective's last value.
@@ -113,7 +124,7 @@ impl TuningStatus {
         now: Time,
     ) {
         let (mut counters, mut objectives) = (Counters::default(), ObjectiveCounters::default());
-        let mut best: Option<BestJob> = None;
+        let mut best: Option<TunedJob> = None;
         for (status, chosen) in jobs {
             match status.training_job_status {
                 JobStatus::InProgress | JobStatus::Stopping => counters.in_progress += 1,
@@ -121,20 +132,16 @@ impl TuningStatus {
                 JobStatus::Failed => counters.non_retryable_error += 1,
                 JobStatus::Stopped => counters.stopped += 1,
             }
-            let value = metric(status, &objective.metric_name);
-            match (status.training_job_status, value) {
-                (JobStatus::InProgress | JobStatus::Stopping, _) => objectives.pending += 1,
-                (JobStatus::Completed, Some(value)) => {
+            let tuned = TunedJob::new(status, chosen, objective);
+            match tuned.objective_status {
+                ObjectiveStatus::Pending => objectives.pending += 1,
+                ObjectiveStatus::Failed => objectives.failed += 1,
+                ObjectiveStatus::Succeeded => {
                     objectives.succeeded += 1;
-                    let is_better = best.as_ref().is_none_or(|best| match objective.kind {
-                        ObjectiveType::Maximize => value > best.metric.value,
-                        ObjectiveType::Minimize => value < best.metric.value,
-                    });
-                    if is_better {
-                        best = Some(BestJob::new(status, chosen, objective, value));
+                    if best.as_ref().is_none_or(|best| tuned.is_better(best)) {
+                        best = Some(tuned);
                     }
                 }
-                _ => objectives.failed += 1,
             }
         }
         self.training_job_status_counters = counters;
@@ -165,6 +172,28 @@ impl TuningStatus {
         Ok(())
     }
 
+    /// Ends when all training jobs have, of which at least one has the objective.
+    ///
+    /// # Errors
+    /// The job has ended already.
+    pub fn finish(&mut self, now: Time) -> Result<(), NoTransition> {
+        let (completed, known) =
+            (self.training_job_status_counters.completed, self.objective_status_counters.succeeded);
+        match (self.hyper_parameter_tuning_job_status, completed, known) {
+            (JobStatus::Stopping, ..) => self.to(JobStatus::Stopped, now),
+            (_, 0, _) => {
+                self.fail(&Reason::Client("no training job is completed; see their FailureReason"), now)
+            }
+            (_, count, 0) => {
+                let why = format!(
+                    "no objective metric was found in the logs of {count} training jobs; correct its Regex in MetricDefinitions"
+                );
+                self.fail(&Reason::Client(&why), now)
+            }
+            _ => self.to(JobStatus::Completed, now),
+        }
+    }
+
     /// Ends with a failure.
     ///
     /// # Errors
@@ -176,14 +205,18 @@ impl TuningStatus {
     }
 }
 
-impl BestJob {
-    fn new(
-        status: &TrainingStatus,
-        chosen: &BTreeMap<String, String>,
-        objective: &Objective,
-        value: f64,
-    ) -> Self {
+impl TunedJob {
+    /// A training job with its hyperparameters. Only the objective of a completed one counts.
+    #[must_use]
+    pub fn new(status: &TrainingStatus, chosen: &BTreeMap<String, String>, objective: &Objective) -> Self {
         let name = status.given.get("TrainingJobName").and_then(Value::as_str).unwrap_or_default();
+        let all = &status.final_metric_data_list;
+        let found = all.iter().find(|metric| metric.metric_name == objective.metric_name);
+        let metric = found.map(|metric| FinalMetric {
+            kind: objective.kind,
+            metric_name: metric.metric_name.clone(),
+            value: metric.value,
+        });
         Self {
             training_job_name: name.to_owned(),
             training_job_arn: status.training_job_arn.clone(),
@@ -192,12 +225,24 @@ impl BestJob {
             training_end_time: status.training_end_time,
             training_job_status: status.training_job_status,
             tuned_hyper_parameters: chosen.clone(),
-            metric: FinalMetric { kind: objective.kind, metric_name: objective.metric_name.clone(), value },
-            objective_status: "Succeeded".to_owned(),
+            failure_reason: status.failure_reason.clone(),
+            objective_status: match (status.training_job_status, &metric) {
+                (JobStatus::InProgress | JobStatus::Stopping, _) => ObjectiveStatus::Pending,
+                (JobStatus::Completed, Some(_)) => ObjectiveStatus::Succeeded,
+                _ => ObjectiveStatus::Failed,
+            },
+            metric,
         }
     }
-}
 
-fn metric(status: &TrainingStatus, name: &str) -> Option<f64> {
-    status.final_metric_data_list.iter().find(|metric| metric.metric_name == name).map(|metric| metric.value)
+    /// Of equal ones the first is the best.
+    fn is_better(&self, best: &Self) -> bool {
+        match (&self.metric, &best.metric) {
+            (Some(own), Some(best)) => match own.kind {
+                ObjectiveType::Maximize => own.value > best.value,
+                ObjectiveType::Minimize => own.value < best.value,
+            },
+            (own, _) => own.is_some(),
+        }
+    }
 }

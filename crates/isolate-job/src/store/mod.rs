@@ -47,6 +47,12 @@ impl Store {
         Self { directory: directory.into() }
     }
 
+    /// The models that were created by the API. No name of a job begins with a dot.
+    #[must_use]
+    pub fn of_models(state: &str) -> Self {
+        Self::new(format!("{state}/.models"))
+    }
+
     /// Makes the directory, which only its owner can enter.
     ///
     /// # Errors

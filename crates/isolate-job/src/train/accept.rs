@@ -13,7 +13,7 @@ use super::{isolation, now};
 use crate::check::{self, Host};
 use crate::client::{self, DEADLINE};
 use crate::engine;
-use crate::request::{Document, Refusals, Refused, Request, TrainingJob, read};
+use crate::request::{Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read};
 use crate::settings::Settings;
 use crate::status::{Scope, TrainingStatus};
 use crate::store::{Job, NotCreated, Store};
@@ -54,16 +54,28 @@ const MARK: &[u8] = b"oci-isolate is a shim before a runtime and is not one itse
 /// # Errors
 /// Why the job is refused; nothing was created.
 pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, NotAccepted> {
+    accept_of(text, settings, region, None)
+}
+
+/// Accepts a training job, which may be one of a tuning job, by its ARN.
+pub(crate) fn accept_of(
+    text: &[u8],
+    settings: &Settings,
+    region: &str,
+    tuning_job: Option<&str>,
+) -> Result<Job, NotAccepted> {
     let document = training(text, settings)?;
     let name = &document.data.training_job_name;
     let store = Store::new(&settings.state);
     if store.job(name).is_ok() {
         return Err(in_use(name, settings));
     }
-    volume(&document.data, &store)?;
+    volume(&document.data.resource_config, 1, &store)?;
     let image = &document.data.algorithm_specification.training_image;
     host(image, "AlgorithmSpecification.TrainingImage", settings)?;
-    let status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
+    let scope = Scope::of_role(&document.data.role_arn, region);
+    let mut status = TrainingStatus::new(&document, &scope, now());
+    status.tuning_job_arn = tuning_job.map(str::to_owned);
     store.create(name, text, &status).map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
@@ -85,13 +97,13 @@ fn training(text: &[u8], settings: &Settings) -> Result<Document<TrainingJob>, N
     if unknown.is_empty() { Ok(document) } else { Err(Refusals(unknown).into()) }
 }
 
-/// Whether the file system has as much space as the job may use.
-fn volume(job: &TrainingJob, store: &Store) -> Result<(), NotAccepted> {
+/// Whether the file system has as much space as so many jobs at a time may use.
+pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Result<(), NotAccepted> {
     let directory = store.make()?;
     let free = statvfs(directory).with_context(|| format!("cannot inspect {}", directory.display()))?;
     let free = free.f_bavail.saturating_mul(free.f_frsize) >> 30;
-    let resources = &job.resource_config;
-    let needed = u64::from(resources.volume_size_in_gb) * u64::from(resources.instance_count);
+    let each = u64::from(resources.volume_size_in_gb) * u64::from(resources.instance_count);
+    let needed = each * u64::from(jobs);
     if free < needed {
         return Err(NotAccepted::Host(format!(
             "ResourceConfig.VolumeSizeInGB: insufficient disk space: {} has {free} GiB free for {needed}; free some, or give less",

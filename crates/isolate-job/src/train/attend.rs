@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -47,7 +47,7 @@ pub fn attend(job: &Job, config: Option<&Path>, json: bool) -> Result<u8> {
 ///
 /// # Errors
 /// The system's.
-pub fn detach(job: &Job, config: Option<&Path>) -> Result<()> {
+pub fn detach(job: &Job, config: Option<&Path>) -> Result<Child> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let log = job.path("log/supervisor.log");
     let open = || OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
@@ -56,8 +56,7 @@ pub fn detach(job: &Job, config: Option<&Path>) -> Result<()> {
     let mut command = Command::new(&program);
     command.args(flags(config)).args(["--json", "resume", "--session", &job.name]);
     command.stdin(Stdio::null()).stdout(out).stderr(err);
-    command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
-    Ok(())
+    command.spawn().with_context(|| format!("cannot run {}", program.display()))
 }
 
 fn flags(config: Option<&Path>) -> Vec<PathBuf> {
@@ -85,7 +84,7 @@ fn command(program: &Path, job: &Job, config: Option<&Path>, transfer: &Transfer
 }
 
 /// The first signal stops the job, the second one leaves it.
-fn stop_on_signals(job: Job) -> Result<()> {
+pub(crate) fn stop_on_signals(job: Job) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot handle signals")?;
     thread::spawn(move || {
         let mut is_second = false;

@@ -31,6 +31,24 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
     );
 }
 
+#[test]
+fn a_tuning_job_is_created_listed_and_stopped_by_boto3() {
+    let site = Site::new();
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    site.python(include_str!("tuning.py"));
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+#[test]
+fn a_transform_job_is_created_and_listed_by_boto3() {
+    let site = Site::new();
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    site.python(include_str!("transform.py"));
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
 /// Endpoints outlive the listener; those whose process has gone are served again. With the capabilities of the systemd unit.
 #[test]
 fn endpoints_survive_the_listener() {

@@ -9,25 +9,29 @@ use test_support::command::say;
 use test_support::image;
 
 /// Its data becomes the model.
-const TRAIN: &str = "#!/bin/bash
+const TRAIN: &str = r##"#!/bin/bash
 trap 'exit 0' TERM
 cp /opt/ml/input/data/train/x.csv /opt/ml/model/weights
 ls /sys/class/net
+x=$(sed -n 's/.*"x":"\([0-9]*\)".*/\1/p' /opt/ml/input/config/hyperparameters.json)
+[ -z "$x" ] || echo score=$x
 for line in {1..2000}; do echo line $line; done
 [ ! -e /opt/ml/input/data/train/wait ] || while :; do sleep 0.1; done
-";
+"##;
 
 /// The model, and what of the host and of its network can be seen. `fail` is an error of the model's.
 const ANSWER: &str = "#!/bin/bash
 case $BODY in
 fail) echo no such column; exit 1 ;;
 end) kill -KILL $PPID; kill -TERM 1 ;;
+wait) echo waiting >&2; sleep 100 ;;
 large) head -c 5000000 /dev/zero; exit ;;
 esac
 echo weights $(cat /opt/ml/model/weights)
 echo body $BODY
 echo links $(ls /sys/class/net)
 echo secrets $(env | grep -c '^AWS_SECRET')
+[ -z \"$SAGEMAKER_BATCH\" ] || echo batch $SAGEMAKER_BATCH_STRATEGY $MODE
 for address in 203.0.113.7/80 169.254.169.254/80 172.17.0.1/5000; do
     timeout 2 bash -c \"exec 3<>/dev/tcp/$address\" 2>/dev/null && echo reached $address
 done

@@ -7,3 +7,4 @@ mod api;
 mod deploy;
 mod image;
 mod site;
+mod transform;

@@ -10,7 +10,7 @@ mod site;
 use site::Site;
 
 #[test]
-fn an_estimator_of_the_unmodified_sdk_is_fitted_deployed_and_asked() {
+fn an_estimator_of_the_unmodified_sdk_is_fitted_tuned_deployed_and_asked() {
     let site = Site::new();
     site.background("listen", &["listen"]);
     site.until_logged("listen", "listening on");

@@ -171,7 +171,6 @@ fn data_comes_through_the_subnet_and_not_through_the_hosts_route_to_the_same_add
 #[test]
 fn what_is_no_network_of_a_subnet_is_an_error() {
     let (empty, isolated) = (Netns::new("empty"), Netns::new("isolated"));
-    isolated.run(&["ip", "link", "set", "lo", "up"]);
     isolated.run(&["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"]);
     for (netns, text) in [
         (

@@ -15,3 +15,4 @@ mod server;
 mod several;
 mod site;
 mod stop;
+mod tune;

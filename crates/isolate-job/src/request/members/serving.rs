@@ -92,6 +92,18 @@ pub(in crate::request) const LISTS: &[Lists] = &[
         refused: &[("WarmPoolStatusEquals", FLEET), ("TrainingPlanArnEquals", FLEET)],
     },
     all("StopTrainingJobRequest", &["TrainingJobName"]),
+    // Tuning jobs.
+    all("DescribeHyperParameterTuningJobRequest", &["HyperParameterTuningJobName"]),
+    all("ListHyperParameterTuningJobsRequest", PAGE_OF_STATES),
+    all(
+        "ListTrainingJobsForHyperParameterTuningJobRequest",
+        &["HyperParameterTuningJobName", "NextToken", "MaxResults", "StatusEquals", "SortBy", "SortOrder"],
+    ),
+    all("StopHyperParameterTuningJobRequest", &["HyperParameterTuningJobName"]),
+    // Transform jobs.
+    all("DescribeTransformJobRequest", &["TransformJobName"]),
+    all("ListTransformJobsRequest", PAGE_OF_STATES),
+    all("StopTransformJobRequest", &["TransformJobName"]),
 ];
 
 const PAGE: &[&str] = &[

@@ -1,0 +1,47 @@
+//! The verb `check`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use super::{print, read, refuse};
+use crate::check::{self, Host};
+use crate::settings::{EngineKind, Settings};
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Program {
+    Docker,
+    Podman,
+}
+
+/// The settings, with what the command line has in their place.
+pub(super) fn chosen(
+    mut settings: Settings,
+    engine: Option<Program>,
+    runtime: Option<String>,
+    state: Option<String>,
+) -> Settings {
+    if let Some(engine) = engine {
+        settings.engine = match engine {
+            Program::Docker => EngineKind::Docker,
+            Program::Podman => EngineKind::Podman,
+        };
+        settings.engine_path = None;
+    }
+    settings.runtime = runtime.unwrap_or(settings.runtime);
+    settings.state = state.unwrap_or(settings.state);
+    settings
+}
+
+pub(super) fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
+    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
+    match check::check(&text, host) {
+        Ok(report) => {
+            print(&if json { format!("{:#}\n", report.json()) } else { report.text() })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refusals) => refuse(request, refusals.into(), json),
+    }
+}

@@ -1,0 +1,118 @@
+//! From the data of a transform job to its answers: starts the model's isolated container, sends it the records of every object, and writes
+//! an object's answers to a file `NAME.out`. This process never had credentials in its environment.
+
+use core::net::SocketAddr;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::invoke::{self, Target};
+use super::records::{Records, Split};
+use super::{MODEL, OBJECTS};
+use crate::deploy::{Served, Stop, clear};
+use crate::request::{AssemblyType, BatchStrategy, Request, SplitType, TransformJob, read, read_model};
+use crate::settings::Settings;
+use crate::status::Exit;
+use crate::store::Job;
+use crate::tree::{Dir, Error, Kind, walk};
+
+/// ContainerStartupHealthCheckTimeoutInSeconds of an endpoint, by default.
+const STARTUP: Duration = Duration::from_secs(240);
+
+/// Answers to all objects.
+///
+/// # Errors
+/// A FailureReason.
+pub fn infer(job: &Job, settings: &Settings) -> Result<Exit, String> {
+    let internal = |error: anyhow::Error| format!("InternalServerError: {error:#}");
+    // The process with the credentials has the job's lock.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(error.into()))?;
+    let (served, document) = prepare(job, settings).map_err(internal)?;
+    let done = answers(job, served, &document);
+    clear(&job.name, &settings.engine()).map_err(internal)?;
+    done
+}
+
+fn prepare<'j>(job: &'j Job, settings: &Settings) -> Result<(Served<'j>, TransformJob)> {
+    let Request::Transform(document) =
+        read(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?
+    else {
+        anyhow::bail!("{} is not a transform job", job.name);
+    };
+    let path = job.path(MODEL);
+    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let model = read_model(&text).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
+    let instance_type = &document.data.transform_resources.instance_type;
+    let container = settings.container(&model.data, Some(instance_type));
+    Ok((Served::new(job, container, settings.engine())?, document.data))
+}
+
+fn answers(job: &Job, mut served: Served, document: &TransformJob) -> Result<Exit, String> {
+    let algorithm = |error: anyhow::Error| format!("AlgorithmError: {error:#}");
+    let found = served.start().map_err(algorithm)?;
+    let Some(address) = served.healthy(&found, STARTUP).map_err(algorithm)? else {
+        return Ok(Exit::Stopped);
+    };
+    let stop = Stop::new(job).map_err(algorithm)?;
+    let done = transform(job, document, address, &stop).map_err(|error| {
+        // Whether the container is why.
+        let ended = served.is_over().err().map_or_else(String::new, |ended| format!(": {ended:#}"));
+        format!("{}{ended}", algorithm(error))
+    })?;
+    served.end().map_err(algorithm)?;
+    Ok(done)
+}
+
+fn transform(job: &Job, document: &TransformJob, address: SocketAddr, stop: &Stop) -> Result<Exit> {
+    let input = job.path(OBJECTS).join("input");
+    let output = job.path(OBJECTS).join("output");
+    if output.exists() {
+        fs::remove_dir_all(&output).with_context(|| format!("cannot remove {}", output.display()))?;
+    }
+    fs::create_dir(&output).with_context(|| format!("cannot create {}", output.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start a client")?;
+    let target = runtime.block_on(Target::new(document, address))?;
+    let mut objects = Vec::new();
+    walk(&Dir::open(&input)?, &mut |entry| {
+        if let Kind::File(..) = entry.kind {
+            objects.push(entry.path);
+        }
+        Ok::<(), Error>(())
+    })?;
+    for object in objects {
+        let done = runtime.block_on(invoke::all(
+            &target,
+            &mut records(document, &target, &input.join(&object))?,
+            &mut create(&output.join(format!("{object}.out")))?,
+            document.transform_output.assemble_with == Some(AssemblyType::Line),
+            || stop.is_requested(),
+        ));
+        if !done.with_context(|| object.clone())? {
+            return Ok(Exit::Stopped);
+        }
+    }
+    Ok(Exit::Completed)
+}
+
+fn records(document: &TransformJob, target: &Target, path: &Path) -> Result<Records<BufReader<File>>> {
+    let split = match (document.transform_input.split_type, target.strategy) {
+        (Some(SplitType::Line), BatchStrategy::SingleRecord) => Split::Line,
+        (Some(SplitType::Line), BatchStrategy::MultiRecord) => Split::Lines,
+        _ => Split::Whole,
+    };
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Records::new(BufReader::new(file), split, target.most))
+}
+
+fn create(path: &Path) -> Result<File> {
+    let cannot = || format!("cannot create {}", path.display());
+    if let Some(above) = path.parent() {
+        fs::create_dir_all(above).with_context(cannot)?;
+    }
+    File::create_new(path).with_context(cannot)
+}

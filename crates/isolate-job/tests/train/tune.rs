@@ -1,0 +1,250 @@
+//! Tuning jobs: their training jobs are ordinary ones, and their sequence is the same after whatever was killed.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_support::command::wait_for;
+
+use crate::site::{CANARIES, Site};
+
+/// An image whose program is this. `_tuning_objective_metric` is a hyperparameter, too.
+fn image(site: &Site, program: &str) {
+    let entrypoint =
+        json!(["bash", "-c", format!("text=$(cat /opt/ml/input/config/hyperparameters.json); {program}")]);
+    let change = format!("ENTRYPOINT {entrypoint}");
+    site.engine(&["import", "--change", &change, &site.host().at("probe.tar"), "tuned"]).must();
+}
+
+/// A parabola whose lowest point is at 37.
+const PARABOLA: &str = "[[ $text =~ '\"x\":\"'([0-9]+) ]]; x=${BASH_REMATCH[1]}; echo x=$x >/opt/ml/model/weights; echo \"loss=$(((x - 37) * (x - 37)))\"";
+
+/// Of random numbers.
+fn request(site: &Site, name: &str, more: &[(&str, Value)]) -> String {
+    let mut request = json!({
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": { "Type": "Minimize", "MetricName": "loss" },
+            "ResourceLimits": { "MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 2 },
+            "ParameterRanges": { "IntegerParameterRanges": [{ "Name": "x", "MinValue": "0", "MaxValue": "100" }] },
+            "RandomSeed": 7,
+        },
+        "TrainingJobDefinition": {
+            "AlgorithmSpecification": {
+                "TrainingImage": "tuned",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{ "Name": "loss", "Regex": "loss=([0-9]+)" }],
+            },
+            "StaticHyperParameters": { "epochs": "1" },
+            "RoleArn": "arn:aws:iam::111122223333:role/Train",
+            "InputDataConfig": [{
+                "ChannelName": "train",
+                "DataSource": { "S3DataSource": { "S3DataType": "S3Prefix", "S3Uri": "s3://data/train" } },
+            }],
+            "OutputDataConfig": { "S3OutputPath": "s3://results/out" },
+            "ResourceConfig": { "InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1 },
+            "StoppingCondition": { "MaxRuntimeInSeconds": 100 },
+            "EnableNetworkIsolation": true,
+        },
+    });
+    for (pointer, value) in more {
+        *request.pointer_mut(pointer).unwrap() = value.clone();
+    }
+    site.host().write(&format!("{name}.json"), &request.to_string())
+}
+
+const RANGES: &str = "/HyperParameterTuningJobConfig/ParameterRanges";
+const LIMITS: &str = "/HyperParameterTuningJobConfig/ResourceLimits";
+const STRATEGY: &str = "/HyperParameterTuningJobConfig/Strategy";
+
+/// Its training jobs, by `list`: names without the last word, and statuses.
+fn training_jobs(site: &Site, name: &str) -> Vec<(String, Value)> {
+    let listed: Vec<Value> = serde_json::from_str(&site.job(&["list", "--json"]).must()).unwrap();
+    let arn = format!(":hyper-parameter-tuning-job/{name}");
+    let is_its = |job: &&Value| job["TuningJobArn"].as_str().is_some_and(|own| own.ends_with(&arn));
+    listed
+        .iter()
+        .filter(is_its)
+        .map(|job| (job["TrainingJobName"].as_str().unwrap().to_owned(), job["TrainingJobStatus"].clone()))
+        .collect()
+}
+
+/// The value of `x` of each training job.
+fn chosen(site: &Site, name: &str) -> Vec<i64> {
+    let x = |(name, _): &(String, Value)| {
+        site.describe(name)["HyperParameters"]["x"].as_str().unwrap().parse().unwrap()
+    };
+    training_jobs(site, name).iter().map(x).collect()
+}
+
+fn counters(status: &Value) -> [u64; 4] {
+    let counters = &status["TrainingJobStatusCounters"];
+    ["Completed", "InProgress", "NonRetryableError", "Stopped"].map(|name| counters[name].as_u64().unwrap())
+}
+
+#[test]
+fn a_tuning_job_finds_the_best_and_continues_with_the_same_sequence_after_a_kill() {
+    let site = Site::docker();
+    image(&site, &format!("sleep 0.5; {PARABOLA}"));
+    let done = site.job(&["tune", &request(&site, "tune", &[])]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let status = site.describe("tune");
+    assert_eq!(status["HyperParameterTuningJobStatus"], "Completed");
+    assert_eq!(counters(&status), [6, 0, 0, 0]);
+    assert_eq!(status["ObjectiveStatusCounters"], json!({ "Succeeded": 6, "Pending": 0, "Failed": 0 }));
+    let all = chosen(&site, "tune");
+    let lowest = *all.iter().min_by_key(|x| (*x - 37).pow(2)).unwrap();
+    let best = &status["BestTrainingJob"];
+    assert_eq!(best["TunedHyperParameters"], json!({ "x": lowest.to_string() }));
+    let metric = &best["FinalHyperParameterTuningJobObjectiveMetric"];
+    assert_eq!(
+        *metric,
+        json!({ "Type": "Minimize", "MetricName": "loss", "Value": (lowest - 37).pow(2) as f64 })
+    );
+    // Two lines for each, and never more than two at a time.
+    let (mut running, mut most) = (0, 0);
+    for line in done.out.lines().filter(|line| !line.starts_with("best: ")) {
+        running += if line.contains(" InProgress ") { 1 } else { -1 };
+        most = most.max(running);
+    }
+    assert_eq!((running, most, done.out.lines().count()), (0, 2, 13), "{done}");
+    // Ordinary training jobs, whose results are where those of training jobs are.
+    let name = best["TrainingJobName"].as_str().unwrap();
+    assert_eq!(site.archive(name, "model"), format!("x={lowest}"));
+    let described = site.describe(name);
+    let hyperparameters =
+        json!({ "_tuning_objective_metric": "loss", "epochs": "1", "x": lowest.to_string() });
+    assert_eq!(described["HyperParameters"], hyperparameters);
+    assert_eq!(described["TuningJobArn"], status["HyperParameterTuningJobArn"]);
+
+    // Killed at several moments: the process that tunes, those with the credentials, supervisors.
+    for (number, victim) in
+        ["[s]ession killed-0$", "[s]ession killed-1", "[s]upervise"].into_iter().enumerate()
+    {
+        let name = format!("killed-{number}");
+        site.job(&["tune", "--detach", &request(&site, &name, &[])]).must();
+        let begun = || (training_jobs(&site, &name).len() == 3 + number).then_some(());
+        assert!(wait_for(Duration::from_secs(60), begun).is_some(), "{:?}", training_jobs(&site, &name));
+        let _ = site.host().sh(&format!("pkill -KILL -f '{victim}'"));
+        site.until_left(&name);
+        let listed = site.job(&["list"]);
+        assert!(listed.err.contains(&format!("{name} is interrupted")), "{listed}");
+        let done = site.job(&["resume", &name]);
+        assert_eq!(done.status, Some(0), "{name}: {done}");
+        assert_eq!(chosen(&site, &name), all, "{name}");
+        assert_eq!(counters(&site.describe(&name)), [6, 0, 0, 0]);
+        assert_eq!(
+            site.describe(&name)["BestTrainingJob"]["TunedHyperParameters"],
+            best["TunedHyperParameters"]
+        );
+        assert_eq!(site.left_over(&name), [""; 0]);
+    }
+    let again = site.job(&["tune", &request(&site, "tune", &[])]);
+    assert!(again.status == Some(2) && again.err.contains("ResourceInUse: tune exists"), "{again}");
+    let logs = site.job(&["logs", "tune"]);
+    assert!(logs.err.contains("its training jobs have the logs"), "{logs}");
+    site.job(&["remove", "tune"]).must();
+    assert!(site.job(&["describe", "tune"]).err.contains("there is no job"));
+}
+
+#[test]
+fn a_grid_tries_all_and_failed_training_jobs_are_counted() {
+    let site = Site::docker();
+    image(
+        &site,
+        "[[ $text != *'\"way\":\"fails\"'* ]] || exit 3; [[ $text != *'\"way\":\"silent\"'* ]] && echo loss=4; exit 0",
+    );
+    let grid = |values: &[&str]| {
+        [
+            (STRATEGY, json!("Grid")),
+            (LIMITS, json!({ "MaxParallelTrainingJobs": 2 })),
+            (RANGES, json!({ "CategoricalParameterRanges": [{ "Name": "way", "Values": values }] })),
+        ]
+    };
+    let done = site.job(&["--json", "tune", &request(&site, "grid", &grid(&["fails", "silent", "speaks"]))]);
+    assert_eq!(done.status, Some(0), "{done}");
+    let ended: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed = ended.iter().find(|tuned| tuned["TrainingJobStatus"] == "Failed").unwrap();
+    assert_eq!(failed["FailureReason"], "AlgorithmError: exit code: 3");
+    let status = site.describe("grid");
+    assert_eq!(counters(&status), [2, 0, 1, 0]);
+    assert_eq!(status["ObjectiveStatusCounters"], json!({ "Succeeded": 1, "Pending": 0, "Failed": 2 }));
+    assert_eq!(status["BestTrainingJob"]["TunedHyperParameters"], json!({ "way": "speaks" }));
+
+    for (name, values, why) in [
+        ("fail", &["fails"][..], "ClientError: no training job is completed; see their FailureReason"),
+        ("mute", &["silent"], "ClientError: no objective metric was found in the logs of 1 training jobs"),
+    ] {
+        let mut more = grid(values).to_vec();
+        more[1].1 = json!({ "MaxParallelTrainingJobs": 1 });
+        let done = site.job(&["tune", &request(&site, name, &more)]);
+        assert!(done.status == Some(1) && done.err.lines().last().unwrap().starts_with(why), "{done}");
+        assert_eq!(site.describe(name)["HyperParameterTuningJobStatus"], "Failed");
+    }
+}
+
+#[test]
+fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhere() {
+    let site = Site::docker();
+    image(
+        &site,
+        "trap 'echo told >/opt/ml/model/told; exit 9' TERM; echo ready; while :; do sleep 0.1; done",
+    );
+    site.job(&["tune", "--detach", &request(&site, "stopped", &[])]).must();
+    let running = || {
+        let all = training_jobs(&site, "stopped");
+        let is_ready = |(name, _): &(String, Value)| {
+            fs::read_to_string(site.path(&format!("jobs/{name}/log/algo-1.log")))
+                .is_ok_and(|log| log.contains("ready"))
+        };
+        (all.iter().filter(|job| is_ready(job)).count() == 2).then_some(all)
+    };
+    let all = wait_for(Duration::from_secs(60), running).expect("two training jobs run");
+    // Credentials are in the environments of processes that start transfers, and nowhere else.
+    let (_, secret) = CANARIES[1];
+    let script = format!(
+        "for p in $(grep -l -z -s '{secret}' /proc/[0-9]*/environ); do tr '\\0' ' ' <${{p%environ}}cmdline; echo; done"
+    );
+    let found = site.host().sh(&script).must();
+    let names: Vec<_> = found.lines().filter(|line| line.contains("isolate-job")).collect();
+    assert!(names.len() == 3 && names.iter().all(|line| line.contains("resume --session")), "{found}");
+    assert_eq!(found.lines().count(), names.len(), "{found}");
+
+    let removed = site.job(&["remove", &all[0].0]);
+    assert!(removed.status == Some(2) && removed.err.contains("has not ended"), "{removed}");
+    site.job(&["stop", "stopped"]).must();
+    site.until_left("stopped");
+    let status = site.describe("stopped");
+    assert_eq!(
+        (&status["HyperParameterTuningJobStatus"], counters(&status)),
+        (&json!("Stopped"), [0, 0, 0, 2])
+    );
+    for (name, _) in &all {
+        assert_eq!(site.archive(name, "model"), "told");
+    }
+    assert_eq!(site.left_over("stopped"), [""; 0]);
+    assert_eq!(site.job(&["resume", "stopped"]).status, Some(3));
+    let again = site.job(&["stop", "stopped"]);
+    assert!(again.status == Some(1) && again.err.contains("has ended already: it is Stopped"), "{again}");
+
+    // After its time, too, which is that of a tuning job that was created earlier.
+    let limit =
+        json!({ "MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 1, "MaxRuntimeInSeconds": 120 });
+    site.job(&["tune", "--detach", &request(&site, "limited", &[(LIMITS, limit)])]).must();
+    let _ = site.host().sh("pkill -KILL -f '[s]ession limited'");
+    site.until_left("limited");
+    let path = site.path("jobs/limited/status.json");
+    let mut status: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    status["CreationTime"] = json!(status["CreationTime"].as_f64().unwrap() - 121.0);
+    fs::write(&path, status.to_string()).unwrap();
+    assert_eq!(site.job(&["resume", "limited"]).status, Some(3));
+    assert_eq!(site.describe("limited")["HyperParameterTuningJobStatus"], "Stopped");
+
+    // What is refused creates nothing.
+    let huge = [("/TrainingJobDefinition/ResourceConfig/VolumeSizeInGB", json!(10_000_000))];
+    let done = site.job(&["tune", &request(&site, "huge", &huge)]);
+    let why = "ResourceConfig.VolumeSizeInGB: insufficient disk space";
+    assert!(done.status == Some(2) && done.err.contains(why), "{done}");
+    assert!(!site.path("jobs/huge").exists());
+}
