@@ -15,7 +15,7 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A signed release of four small files, and the key.
+/// A signed release of small files, and the key.
 struct Release {
     scratch: tempfile::TempDir,
 }
@@ -26,7 +26,7 @@ impl Release {
         release.script(
             r#"
             mkdir release
-            for name in oci-isolate-x86_64 isolatectl-x86_64 oci-isolate_1.2.3_amd64.deb; do echo "$name" >"release/$name"; done
+            for name in {oci-isolate,isolatectl,isolate-job}-x86_64 {oci-isolate,isolate-job}_1.2.3_amd64.deb; do echo "$name" >"release/$name"; done
             vex 1.2.3 2026-01-01T00:00:00Z "$PROJECT/docs/cve.md" >release/oci-isolate-1.2.3.openvex.json
             provenance release 1.2.3 0123abcd https://builder.example/ 2026-01-01T00:00:00Z 2026-01-01T00:01:00Z \
                 "sha256:$(sha256sum <"$PROJECT/Cargo.lock" | cut -d ' ' -f 1) Cargo.lock
@@ -94,7 +94,7 @@ fn any_file_that_is_altered_is_refused() {
     let release = Release::new();
     release.accepted();
     let files = release.files();
-    assert_eq!(files.len(), 7, "{files:?}");
+    assert_eq!(files.len(), 9, "{files:?}");
     for file in files {
         let whole = fs::read(release.at(&file)).unwrap();
         let words = if file.starts_with("SHA256SUMS") { "signature" } else { "altered" };
@@ -243,4 +243,61 @@ fn the_changelog_and_the_daemonset_have_the_version() {
         read("hack/kubernetes/daemonset.yaml")
             .contains(&format!("image: docker.io/library/oci-isolate-node:{version}\n"))
     );
+}
+
+/// What a Debian package has: the sources of its files, and where it installs them.
+fn assets(package: &Path) -> (toml::Value, Vec<(PathBuf, String)>) {
+    let manifest: toml::Value =
+        toml::from_str(&fs::read_to_string(project().join(package).join("Cargo.toml")).unwrap()).unwrap();
+    let deb = manifest["package"]["metadata"]["deb"].clone();
+    let mut found = Vec::new();
+    for asset in deb["assets"].as_array().unwrap() {
+        let (from, to) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        let (directory, name) = from.rsplit_once('/').unwrap_or((".", from));
+        // The manual pages and the programs are built; the others are in the repository.
+        let built = from.contains("target/");
+        let names: Vec<String> = match name.strip_prefix('*') {
+            Some(ending) if !built => {
+                let entries = fs::read_dir(project().join(package).join(directory)).unwrap();
+                let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+                names.filter(|name| name.ends_with(ending)).collect()
+            }
+            _ => vec![name.to_owned()],
+        };
+        assert!(!names.is_empty(), "{from}");
+        for name in names {
+            let source = project().join(package).join(directory).join(&name);
+            assert!(built || source.is_file(), "{}", source.display());
+            found.push((source, if to.ends_with('/') { format!("{to}{name}") } else { to.to_owned() }));
+        }
+    }
+    (deb, found)
+}
+
+#[test]
+fn the_packages_have_their_settings_and_units_and_share_no_file() {
+    let (shim, of_shim) = assets(Path::new("."));
+    let (job, of_job) = assets(Path::new("crates/isolate-job"));
+    assert_eq!(shim["depends"].as_str(), Some(""), "the shim depends on nothing");
+    assert_eq!(job["depends"].as_str(), Some("$auto, oci-isolate"));
+    for (deb, installed) in [(&shim, &of_shim), (&job, &of_job)] {
+        for file in deb["conf-files"].as_array().unwrap() {
+            let file = file.as_str().unwrap();
+            assert!(installed.iter().any(|(_, to)| format!("/{to}") == file), "{file} is not in the package");
+        }
+        let below_etc = installed.iter().filter(|(_, to)| to.starts_with("etc/")).count();
+        assert_eq!(below_etc, deb["conf-files"].as_array().unwrap().len());
+    }
+    let shared: Vec<_> =
+        of_shim.iter().filter(|(_, to)| of_job.iter().any(|(_, other)| other == to)).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+
+    let units: Vec<_> = of_job.iter().filter(|(_, to)| to.starts_with("usr/lib/systemd/system/")).collect();
+    assert_eq!(units.len(), 2, "{units:?}");
+    for (unit, _) in units {
+        let text = fs::read_to_string(unit).unwrap();
+        let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let program = start.split(' ').next().unwrap();
+        assert!(of_job.iter().any(|(_, to)| format!("/{to}") == program), "{program} is not in the package");
+    }
 }

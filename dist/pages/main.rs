@@ -22,9 +22,10 @@ struct Page {
     section: u8,
 }
 
-const PAGES: [Page; 4] = [
+const PAGES: [Page; 5] = [
     Page { name: "oci-isolate", section: 8 },
     Page { name: "isolatectl", section: 8 },
+    Page { name: "isolate-job", section: 8 },
     Page { name: "oci-isolate.toml", section: 5 },
     Page { name: "oci-isolate-rules", section: 7 },
 ];

@@ -36,4 +36,6 @@ pub mod transform;
 
 pub mod listen;
 
+pub mod doctor;
+
 pub mod cli;

@@ -1,4 +1,4 @@
-//! Queries the versions of programs on the host, and runs nothing else.
+//! Queries programs on the host: their versions, and what `isolate-job` finds. Runs nothing else.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,10 +10,16 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The first line of `PROGRAM --version`; `None` if there is no such program, or it prints nothing.
 pub(super) fn query(program: &Path) -> Option<String> {
     let mut asked = Command::new(program);
-    asked.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = asked.spawn().ok()?;
+    let said = output(asked.arg("--version"))?;
+    let text = String::from_utf8_lossy(&said);
+    text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// What a program prints, whatever its status; `None` if there is no such program, or it does not end in time.
+pub(super) fn output(asked: &mut Command) -> Option<Vec<u8>> {
+    let mut child = asked.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let deadline = Instant::now() + DEADLINE;
-    // A line fits into the pipe, so the program does not wait for us to read it.
+    // All of it fits into the pipe, so the program does not wait for us to read it.
     while child.try_wait().ok()?.is_none() {
         if Instant::now() > deadline {
             let _ = child.kill();
@@ -22,9 +28,7 @@ pub(super) fn query(program: &Path) -> Option<String> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let said = child.wait_with_output().ok()?;
-    let text = String::from_utf8_lossy(&said.stdout);
-    text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
+    Some(child.wait_with_output().ok()?.stdout)
 }
 
 /// The number before the first dot of the first word that begins like `2.1.9` or `v2.1.9`.

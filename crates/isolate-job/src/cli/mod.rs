@@ -2,6 +2,7 @@
 //! refused; 1: something went wrong.
 
 mod check;
+mod doctor;
 mod document;
 mod jobs;
 mod list;
@@ -52,9 +53,11 @@ enum Verb {
         #[arg(long, hide = true)]
         attended: bool,
     },
+    /// Checks what jobs need of this host: settings, engine, directory, networks, keys, units; changes nothing
+    Doctor,
 }
 
-/// All but the transfer, which reads the settings itself.
+/// All but those that read the settings themselves.
 #[derive(Debug, Subcommand)]
 enum JobVerb {
     /// Shows what a request would transfer, start and open, and under which session policy; nothing happens
@@ -196,6 +199,7 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.verb {
         Verb::Stage { what, attended } => transfer::stage(what, *attended, arguments.json),
+        Verb::Doctor => doctor::doctor(arguments.config.as_deref(), arguments.json),
         Verb::Job(verb) => match train::settings(arguments.config.as_deref()) {
             Ok(settings) => answer_job(verb, settings, arguments),
             Err(refused) => refuse(Path::new(""), refused, arguments.json),

@@ -49,6 +49,14 @@ impl Platform {
     }
 }
 
+/// Reads the file of access keys.
+///
+/// # Errors
+/// Why no listener would start with it.
+pub fn has_keys(settings: &Settings) -> Result<()> {
+    keys::Keys::open(settings.listen.keys.as_ref()).map(drop)
+}
+
 /// Answers requests until SIGTERM or SIGINT. Jobs and endpoints go on.
 ///
 /// # Errors

@@ -15,12 +15,24 @@ use std::path::PathBuf;
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
 use crate::s3::{Bucket, Connection, Session};
+use crate::settings::Subnet;
 use crate::tree::{self, Cause, Dir, Quota};
 
 pub use arguments::Arguments;
 use arguments::Job;
 use record::Record;
 use report::Report;
+
+/// Whether data can be transferred through a subnet's network, as a transfer finds out.
+///
+/// # Errors
+/// Why its namespace cannot be used.
+pub fn reachable(subnet: &Subnet) -> Result<(), String> {
+    let subnet = subnet.clone();
+    // A thread has namespaces of its own, and ends with them.
+    let entered = std::thread::spawn(move || network::enter(&subnet)).join();
+    entered.unwrap_or_else(|_| Err("cannot be entered".to_owned()))
+}
 
 /// Why it ended without having transferred everything.
 #[derive(Debug)]

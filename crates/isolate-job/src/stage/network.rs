@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::ifaddrs::getifaddrs;
 use nix::mount::{MsFlags, mount};
+use nix::net::if_::InterfaceFlags;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::settings::Subnet;
@@ -14,7 +16,7 @@ use crate::settings::Subnet;
 /// Enters it.
 ///
 /// # Errors
-/// It is no network namespace, it is the host's, or it has no interface: that of an isolated container.
+/// It is no network namespace, it is the host's, or no interface of it is up: that of an isolated container.
 pub(super) fn enter(subnet: &Subnet) -> Result<(), String> {
     let netns = &subnet.netns;
     let of = |what: &str, error: io::Error| format!("cannot {what} {netns}: {error}");
@@ -30,9 +32,11 @@ pub(super) fn enter(subnet: &Subnet) -> Result<(), String> {
         nix::errno::Errno::EINVAL => format!("{netns} is not a network namespace"),
         errno => of("enter", errno.into()),
     })?;
-    let interfaces = fs::read_to_string("/proc/thread-self/net/dev").map_err(|error| of("enter", error))?;
-    if interfaces.lines().skip(2).all(|line| line.trim_start().starts_with("lo:")) {
-        return Err(format!("{netns} has no interface; connect it to the subnet's network"));
+    // The interfaces of an isolated container are down.
+    let mut addresses = getifaddrs().map_err(|errno| of("enter", errno.into()))?;
+    let is_open = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_LOOPBACK;
+    if !addresses.any(|found| found.flags & is_open == InterfaceFlags::IFF_UP) {
+        return Err(format!("{netns} has no interface that is up; connect it to the subnet's network"));
     }
     subnet.resolv_conf.as_deref().map_or(Ok(()), |path| resolve_by(Path::new(path)))
 }

@@ -113,8 +113,19 @@ pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Re
     Ok(())
 }
 
-/// Whether the host can run isolated containers of an image: root, the verifier, the engine's version, its runtime, the image itself.
+/// Whether the host can run isolated containers of an image.
 pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
+    ready(settings)?;
+    let engine = settings.engine();
+    if client::run(&engine.has_image(image), DEADLINE).is_err() {
+        client::run(&engine.pull(image), PULL)
+            .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Whether the host can run isolated containers: root, the verifier, the engine's version, its runtime. What was found, in words.
+pub(crate) fn ready(settings: &Settings) -> Result<String, NotAccepted> {
     if !rustix::process::geteuid().is_root() {
         let why = "needs root: containers write files of other users, and their isolation is verified from the host";
         return Err(NotAccepted::Host(why.to_owned()));
@@ -122,31 +133,25 @@ pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(),
     isolation::verifier().map_err(NotAccepted::Host)?;
     let no = |error: client::Failed| NotAccepted::Host(error.to_string());
     let engine = settings.engine();
-    let version = match client::run(&engine.version(), DEADLINE) {
+    let answer = match client::run(&engine.version(), DEADLINE) {
         // Without a daemon, the client prints its own version and fails.
         Err(error) => return Err(no(error)),
         Ok(answer) => answer,
     };
-    engine::accept(engine.kind, &version).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let version =
+        engine::accept(engine.kind, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
     let answer = client::run(&engine.runtimes(), DEADLINE).map_err(no)?;
     let path =
         engine::runtime_path(&engine, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let runtime = &engine.runtime;
     match is_shim(Path::new(&path)) {
-        Ok(true) => {}
-        Ok(false) => {
-            return Err(NotAccepted::Host(format!(
-                "the engine's runtime {:?} is {path}, which is not oci-isolate; set runtime to the name that `isolatectl install` \
-                 registered",
-                engine.runtime
-            )));
-        }
-        Err(error) => return Err(NotAccepted::Host(format!("cannot read the runtime {path}: {error}"))),
+        Ok(true) => Ok(format!("{} {version}; its runtime {runtime} is {path}", engine.program)),
+        Ok(false) => Err(NotAccepted::Host(format!(
+            "the engine's runtime {runtime:?} is {path}, which is not oci-isolate; set runtime to the name that `isolatectl install` \
+             registered"
+        ))),
+        Err(error) => Err(NotAccepted::Host(format!("cannot read the runtime {path}: {error}"))),
     }
-    if client::run(&engine.has_image(image), DEADLINE).is_err() {
-        client::run(&engine.pull(image), PULL)
-            .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
-    }
-    Ok(())
 }
 
 fn is_shim(path: &Path) -> io::Result<bool> {

@@ -1,7 +1,9 @@
 //! The engine, as a job uses it: a command that fails is the job's failure if the engine answers at all, and an interruption if not.
 
 use std::path::Path;
+use std::thread;
 
+use super::transfer::TICK;
 use super::{Problem, Supervisor};
 use crate::client::{self, DEADLINE};
 use crate::engine::{Inspected, Network, Subnet, ids, inspected};
@@ -33,13 +35,18 @@ impl Supervisor {
 
     /// Removes the job's containers and its network, if there are any.
     pub(super) fn clear(&self) -> Result<(), Problem> {
-        let listed = self.ask(&self.engine.list(&self.job.name))?;
-        for id in ids(&listed).map_err(|error| Problem::Internal(error.to_string()))? {
-            self.ask(&self.engine.remove(&id))?;
-        }
+        self.remove_containers()?;
         let has_network = self.containers.iter().any(|container| container.network == Network::Job);
         if has_network && client::run(&self.engine.inspect_network(&self.job.name), DEADLINE).is_ok() {
             self.ask(&self.engine.remove_network(&self.job.name))?;
+        }
+        Ok(())
+    }
+
+    fn remove_containers(&self) -> Result<(), Problem> {
+        let listed = self.ask(&self.engine.list(&self.job.name))?;
+        for id in ids(&listed).map_err(|error| Problem::Internal(error.to_string()))? {
+            self.ask(&self.engine.remove(&id))?;
         }
         Ok(())
     }
@@ -74,8 +81,22 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Creates the containers, and looks at each before any of its code can run.
+    /// Creates the containers. One that a supervisor demanded before it was killed may appear only now and have the name of ours; it is
+    /// removed, and all are created again.
     pub(super) fn create(&self) -> Result<(), Problem> {
+        let mut attempts = 0;
+        loop {
+            match self.create_all() {
+                Err(Problem::Internal(_)) if attempts < 2 => attempts += 1,
+                done => return done,
+            }
+            thread::sleep(TICK);
+            self.remove_containers()?;
+        }
+    }
+
+    /// Creates each container and looks at it before any of its code can run.
+    fn create_all(&self) -> Result<(), Problem> {
         for (index, container) in self.containers.iter().enumerate() {
             let argv = container.create(&self.engine).map_err(Problem::Client)?;
             self.ask(&argv)?;

@@ -170,7 +170,8 @@ fn data_comes_through_the_subnet_and_not_through_the_hosts_route_to_the_same_add
 
 #[test]
 fn what_is_no_network_of_a_subnet_is_an_error() {
-    let empty = Netns::new("empty");
+    let (empty, isolated) = (Netns::new("empty"), Netns::new("isolated"));
+    isolated.run(&["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"]);
     for (netns, text) in [
         (
             "/run/netns/isolate-job-nonexistent",
@@ -179,7 +180,8 @@ fn what_is_no_network_of_a_subnet_is_an_error() {
         ("/proc/self/ns/net", "is this host's own network"),
         ("/proc/self/ns/mnt", "is not a network namespace"),
         ("/etc/passwd", "is not a network namespace"),
-        (&empty.path(), "has no interface"),
+        (&empty.path(), "has no interface that is up"),
+        (&isolated.path(), "has no interface that is up"),
     ] {
         let mut place = place(SERVER);
         with_subnet(&mut place, netns, "");

@@ -7,14 +7,16 @@ mod containerd;
 mod docker;
 mod drop_ins;
 mod host;
+mod jobs;
 mod kernel;
 mod namespace;
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::exit::Exit;
 use super::install::NAME;
@@ -27,7 +29,7 @@ pub(super) struct DoctorArguments {
     config_root: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum CheckStatus {
     /// Correct, or absent and not needed.
@@ -39,9 +41,9 @@ enum CheckStatus {
 }
 
 /// The result of one check.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Finding {
-    check: &'static str,
+    check: Cow<'static, str>,
     state: CheckStatus,
     says: String,
     r#do: Option<String>,
@@ -49,15 +51,15 @@ struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, says: impl Into<String>) -> Self {
-        Self { check, state: CheckStatus::Ok, says: says.into(), r#do: None }
+        Self { check: check.into(), state: CheckStatus::Ok, says: says.into(), r#do: None }
     }
 
     fn warn(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: CheckStatus::Warn, says: says.into(), r#do: Some(what.into()) }
+        Self { check: check.into(), state: CheckStatus::Warn, says: says.into(), r#do: Some(what.into()) }
     }
 
     fn fail(check: &'static str, says: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { check, state: CheckStatus::Fail, says: says.into(), r#do: Some(what.into()) }
+        Self { check: check.into(), state: CheckStatus::Fail, says: says.into(), r#do: Some(what.into()) }
     }
 }
 
@@ -71,6 +73,7 @@ pub(super) fn doctor(arguments: &DoctorArguments, json: bool) -> Result<Exit> {
     findings.extend(docker::check(root, &shim, &settings));
     findings.extend(containerd::check(root, &shim, &settings));
     findings.extend([drop_ins::podman(root, &shim), drop_ins::crio(root, &shim)]);
+    findings.extend(jobs::check(root, &shim.with_file_name(jobs::PROGRAM)));
     if json {
         print_json(&findings)?;
     } else {
