@@ -1,5 +1,5 @@
-//! A transform job from its request to its end. [`accept`] refuses or creates it. [`attend`] is the process with the credentials: it downloads
-//! the model and the objects, and uploads the answers. Between the two a process without credentials ([`infer`]) sends the objects to the
+//! A transform job from its request to its end. [`accept()`] refuses or creates it. [`attend()`] is the process with the credentials: it downloads
+//! the model and the objects, and uploads the answers. Between the two a process without credentials ([`infer()`]) sends the objects to the
 //! model's isolated container. An answer is uploaded when all are there.
 
 mod accept;

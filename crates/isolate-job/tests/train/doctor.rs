@@ -77,7 +77,7 @@ fn doctor_names_what_keeps_jobs_from_running_and_changes_nothing() {
     only(&with(&subnet), "job-vpc fail ", "subnet-1: cannot open /run/netns/vpc-a");
     host.sh("ip netns add vpc-a").must();
     only(&with(&subnet), "job-vpc fail ", "has no interface");
-    host.sh("ip link add a type veth peer name b netns vpc-a").must();
+    host.sh("ip link add name subnet0 type veth peer name subnet1 netns vpc-a").must();
     let before = host.sh("ip -o link; cat /etc/resolv.conf").must();
     assert_eq!(with(&subnet), [""; 0]);
     assert_eq!(host.sh("ip -o link; cat /etc/resolv.conf").must(), before);
