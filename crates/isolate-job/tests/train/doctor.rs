@@ -78,6 +78,8 @@ fn doctor_names_what_keeps_jobs_from_running_and_changes_nothing() {
     host.sh("ip netns add vpc-a").must();
     only(&with(&subnet), "job-vpc fail ", "has no interface");
     host.sh("ip link add name subnet0 type veth peer name subnet1 netns vpc-a").must();
+    only(&with(&subnet), "job-vpc fail ", "has no interface that is up");
+    host.sh("ip -n vpc-a link set subnet1 up").must();
     let before = host.sh("ip -o link; cat /etc/resolv.conf").must();
     assert_eq!(with(&subnet), [""; 0]);
     assert_eq!(host.sh("ip -o link; cat /etc/resolv.conf").must(), before);
