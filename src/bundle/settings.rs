@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::settings::{self, Settings};
+use crate::rules::credentials;
+use crate::settings::{self, Property, Settings};
 use crate::{files, policy, rules};
 
 /// Reads the settings: from the file named by the flag or else the environment, which must exist, or from the
@@ -24,6 +25,7 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
             let parsed = parsed.and_then(|settings| {
                 rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
                 policy::default_openings(&settings, &[]).map_err(anyhow::Error::msg)?;
+                check_required_variables(&settings)?;
                 Ok(settings)
             });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))
@@ -31,6 +33,18 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
         Err(_) if named.is_none() && is_missing(path) => Ok(Settings::default()),
         Err(error) => Err(error.context("cannot use the settings")),
     }
+}
+
+/// A variable that is removed at `create` is missing when a container is judged again whose record is gone.
+fn check_required_variables(settings: &Settings) -> Result<()> {
+    for require in &settings.require {
+        if let Property::Variable(name) = &require.property
+            && credentials::is_removed(name, &settings.credentials)
+        {
+            bail!("[[require]] env: {name} is removed from isolated containers; name another variable");
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is nothing, not even a dangling link.

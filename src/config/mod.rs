@@ -171,9 +171,11 @@ pub fn annotations(bytes: &[u8]) -> Result<Vec<Annotation<'_>>, Unreadable> {
 pub fn environment(bytes: &[u8]) -> Result<Vec<String>, Unreadable> {
     let json = json::ParsedJson::parse(utf8(bytes)?, 2)?;
     let mut found = Vec::new();
+    readable_names(json.root())?;
     for process in values(json.root(), "process") {
         // The object, the list, its entries.
         let process = json::ParsedJson::parse(process.raw(), 3)?;
+        readable_names(process.root())?;
         for list in values(process.root(), "env") {
             match list.first() {
                 b'n' => continue,
@@ -211,6 +213,14 @@ pub fn joined(bytes: &[u8]) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// A name that cannot be decoded here may be any to another decoder.
+fn readable_names(object: json::JsonValue) -> Result<(), Unreadable> {
+    match object.first() {
+        b'{' => object.members().try_for_each(|(name, _)| name.string().map(drop)),
+        _ => Ok(()),
+    }
 }
 
 /// The values of all members that some decoder takes for the one of this name.

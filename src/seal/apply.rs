@@ -93,11 +93,12 @@ fn down(socket: &mut Socket, links: &[(i32, String)]) -> Result<()> {
     Ok(())
 }
 
-/// IPv6 addresses went with the link, and further IPv4 addresses of a prefix with the first.
+/// IPv6 addresses usually went with the link, and further IPv4 addresses of a prefix with the first.
 fn unassign(socket: &mut Socket, addresses: &[Address]) -> Result<()> {
-    for Address { link, address } in addresses {
+    for Address { link, address, prefix } in addresses {
         let mut header = Ifaddrmsg::new();
         header.ifa_family = if address.is_ipv4() { 2 } else { 10 };
+        header.ifa_prefixlen = *prefix;
         header.ifa_index = *link as u32;
         let mut request = rt_addr::Request::new().op_deladdr_do(&header);
         drop(request.encode().push_local(*address));

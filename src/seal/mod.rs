@@ -90,11 +90,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             bail!("cannot seal the network namespace: {}", reasons.join("; "));
         }
         let left: BTreeSet<_> = others(&seen).collect();
-        let is_down = |name: &&String| {
-            seen.links
-                .iter()
-                .any(|l| l.name == **name && (desired.allow_list.is_none() || l.is_fallback_tunnel()))
-        };
+        let is_down = |name: &&String| seen.links.iter().any(|l| l.name == **name && !l.up);
         let own = |a: &&Address| a.link != model::LOOPBACK && model::is_global(a.address);
         let own: BTreeSet<_> = seen.addresses.iter().filter(own).map(|a| a.address).collect();
         Ok(Sealed {

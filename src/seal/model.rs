@@ -48,6 +48,8 @@ pub struct Address {
     pub link: i32,
     /// The address itself, never the peer's.
     pub address: IpAddr,
+    /// The length of its prefix.
+    pub prefix: u8,
 }
 
 impl Link {
@@ -57,7 +59,8 @@ impl Link {
     }
 
     /// Whether this link of a closed container is taken down; any other is removed. A link that is down carries and
-    /// sends nothing, to bring it up takes CAP_NET_ADMIN, and its packets would meet the table.
+    /// sends nothing, to bring it up takes CAP_NET_ADMIN, and its packets would meet the table. Where there
+    /// is none, links are removed.
     pub(super) fn stays_down(&self, links: Links) -> bool {
         self.is_fallback_tunnel()
             || links == Links::Down && self.kind.as_deref().is_none_or(|kind| STAYING_DOWN.contains(&kind))

@@ -66,7 +66,7 @@ pub(super) fn addresses(socket: &mut Socket) -> Result<Vec<Address>, Errno> {
     socket.query(&rt_addr::Request::new().op_getaddr_dump(&Ifaddrmsg::new()), |(header, attributes)| {
         // On a point-to-point link IFA_ADDRESS is the peer's, IFA_LOCAL our own (rtnetlink(7)).
         let address = attributes.get_local().or_else(|_| attributes.get_address()).ok()?;
-        Some(Address { link: header.ifa_index as i32, address })
+        Some(Address { link: header.ifa_index as i32, address, prefix: header.ifa_prefixlen })
     })
 }
 

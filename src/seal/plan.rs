@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::model::{Address, Desired, Link, Observation, SocketOwner, is_global};
 use crate::nft::{AllowList, Difference, ForeignSocket, Loaded, Table};
 use crate::policy::Prefixes;
-use crate::settings::Firewall;
+use crate::settings::{Firewall, Links};
 
 /// A change, to be made in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub enum Defect {
     Loopback,
     /// An address that the container had is missing.
     Address(IpAddr),
+    /// An address of a link that is down.
+    Assigned(IpAddr),
     /// The firewall is required and this kernel has none.
     NoFirewall,
     /// The table is not loaded.
@@ -74,7 +76,7 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
     }
     let (mut remove, mut down) = (Vec::new(), Vec::new());
     for link in &seen.links {
-        match misplaced(link, desired) {
+        match misplaced(link, seen, desired) {
             Some(Defect::Link(name)) => remove.push((link.index, name)),
             Some(Defect::LinkUp(name)) => down.push((link.index, name)),
             _ => (),
@@ -104,7 +106,10 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
 pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec<Defect> {
     let mut found = Vec::new();
     let allow = allowed(seen, desired);
-    found.extend(seen.links.iter().filter_map(|link| misplaced(link, desired)));
+    found.extend(seen.links.iter().filter_map(|link| misplaced(link, seen, desired)));
+    let is_down = |address: &Address| seen.links.iter().any(|link| link.index == address.link && !link.up);
+    let assigned = unassigned(seen, desired).into_iter().filter(is_down);
+    found.extend(assigned.map(|assigned| Defect::Assigned(assigned.address)));
     if !loopback_up(seen) {
         found.push(Defect::Loopback);
     }
@@ -133,20 +138,28 @@ pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec
     found
 }
 
+/// What becomes of links. Without a table there is no lock but that they are gone.
+fn links(seen: &Observation, desired: &Desired) -> Links {
+    match seen.table {
+        Loaded::Unavailable => Links::Remove,
+        Loaded::Absent | Loaded::Present(_) => desired.links,
+    }
+}
+
 /// What is wrong with a link.
-fn misplaced(link: &Link, desired: &Desired) -> Option<Defect> {
+fn misplaced(link: &Link, seen: &Observation, desired: &Desired) -> Option<Defect> {
     match desired.allow_list {
         _ if link.is_loopback() => None,
         Some(_) if !link.is_fallback_tunnel() => None,
-        _ if !link.stays_down(desired.links) => Some(Defect::Link(link.name.clone())),
+        _ if !link.stays_down(links(seen, desired)) => Some(Defect::Link(link.name.clone())),
         _ => link.up.then(|| Defect::LinkUp(link.name.clone())),
     }
 }
 
 /// The addresses of links that are down in a sealed namespace. With an allow-list the links stay as they are.
 fn unassigned(seen: &Observation, desired: &Desired) -> Vec<Address> {
-    let closed =
-        |link: &Link| !link.is_loopback() && desired.allow_list.is_none() && link.stays_down(desired.links);
+    let stay = links(seen, desired);
+    let closed = |link: &Link| !link.is_loopback() && desired.allow_list.is_none() && link.stays_down(stay);
     let links: BTreeSet<_> = seen.links.iter().filter(|link| closed(link)).map(|link| link.index).collect();
     seen.addresses.iter().filter(|address| links.contains(&address.link)).cloned().collect()
 }
@@ -211,6 +224,7 @@ impl fmt::Display for Defect {
             Self::LinkUp(name) => write!(f, "link {name} is up"),
             Self::Loopback => write!(f, "lo is not up"),
             Self::Address(address) => write!(f, "address {address} is not on lo"),
+            Self::Assigned(address) => write!(f, "address {address} is still on its link"),
             Self::NoFirewall => write!(
                 f,
                 "this kernel has no nf_tables (load the module, or allow it with firewall = \"if-available\")"
@@ -231,7 +245,6 @@ impl fmt::Display for Defect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Links;
 
     fn lo(up: bool) -> Link {
         Link { index: 1, name: "lo".into(), kind: None, up }
@@ -242,7 +255,7 @@ mod tests {
     }
 
     fn address(link: i32, address: &str) -> Address {
-        Address { link, address: address.parse().unwrap() }
+        Address { link, address: address.parse().unwrap(), prefix: 24 }
     }
 
     fn plumbed() -> Observation {
@@ -383,6 +396,20 @@ mod tests {
         assert!(said(&seen, &desired())[0].starts_with("this kernel has no nf_tables"));
         let lax = Desired { firewall: Firewall::IfAvailable, ..desired() };
         assert_eq!(said(&seen, &lax), Vec::<String>::new());
+        // There is no second lock on a link that is down.
+        let mut seen = seen;
+        seen.links.push(Link { up: false, ..veth() });
+        assert_eq!(said(&seen, &lax), ["link eth0 is still there"]);
+        assert_eq!(plan(&seen, &lax), [SealOp::Remove(vec![(7, "eth0".into())])]);
+    }
+
+    #[test]
+    fn an_address_of_a_link_that_is_down_is_a_defect() {
+        let mut seen = sealed();
+        seen.links.push(Link { up: false, ..veth() });
+        seen.addresses.push(address(7, "fd00::5"));
+        assert_eq!(said(&seen, &desired()), ["address fd00::5 is still on its link"]);
+        assert_eq!(plan(&seen, &desired()), [SealOp::Unassign(vec![address(7, "fd00::5")])]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use oci_isolate::nft::{AllowList, Loaded};
 use oci_isolate::proc::Dir;
 use oci_isolate::record::{Excluded, GrantedOpenings, Record, Slot};
 use oci_isolate::seal::{self, Desired, OpenNetns, SocketOwner};
+use oci_isolate::settings::Links;
 
 pub(super) fn inspect(
     slot: &Slot,
@@ -28,7 +29,9 @@ pub(super) fn inspect(
     let addresses = sealed.map(|sealed| sealed.addresses_kept.clone()).unwrap_or_default();
     let owner = owner(slot, record)?;
     let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
-    let desired = Desired { addresses, firewall: record.firewall, links: record.links, allow_list };
+    // A namespace that it joined was sealed as the settings were then.
+    let links = if record.network.is_joined() { Links::Down } else { record.links };
+    let desired = Desired { addresses, firewall: record.firewall, links, allow_list };
     let mut found: Vec<_> =
         seal::defects(&seen, &desired, SocketOwner::Container).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {

@@ -36,13 +36,14 @@ pub(super) struct VerifyScope<'a> {
 }
 
 pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
-    let survey = Survey::new()?;
+    let mut survey = Survey::new()?;
     let mut reports = Vec::new();
     for slot in scope.slots {
         let mut report = report_on(slot, scope.credentials, &survey);
         while report.as_ref().is_some_and(VerifyReport::lacks_filters_only) && is_starting(slot) {
             std::thread::sleep(AGAIN);
-            report = report_on(slot, scope.credentials, &Survey::new()?);
+            survey = Survey::new()?;
+            report = report_on(slot, scope.credentials, &survey);
         }
         reports.extend(report);
     }

@@ -52,6 +52,12 @@ pub struct LeakedVariable<'e> {
     pub reason: &'static str,
 }
 
+/// Whether a variable of this name is removed whatever its value.
+#[must_use]
+pub fn is_removed(name: &str, additions: &Credentials) -> bool {
+    !leaked_variables(std::iter::once(name), additions).is_empty()
+}
+
 /// Finds the credentials among `NAME=VALUE` entries. An entry without `=` is a name without a value.
 #[must_use]
 pub fn leaked_variables<'e>(
