@@ -231,6 +231,14 @@ pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<Exi
         ));
     }
     let _lock = job.lock()?;
+    let cleared = train::remove_leftovers(&settings.engine(), name);
+    if let Err(error) = cleared
+        && !force
+    {
+        return refuse(format!(
+            "a container of {name} may still run: {error:#}; --force removes the job all the same"
+        ));
+    }
     job.remove()?;
     Ok(ExitCode::SUCCESS)
 }

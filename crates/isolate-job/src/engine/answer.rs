@@ -173,11 +173,19 @@ impl Inspected {
             Kind::Docker => &self.host_config.annotations,
             Kind::Podman => &self.config.annotations,
         };
-        let found = |name: &str| found.as_ref().and_then(|annotations| annotations.get(name));
-        for (annotation, value) in container.annotations() {
-            if found(annotation) != Some(&value) {
+        let asked = container.annotations();
+        for (annotation, value) in &asked {
+            if found.as_ref().and_then(|annotations| annotations.get(*annotation)) != Some(value) {
                 return Err(format!("container {name} does not have the annotation {annotation}={value}"));
             }
+        }
+        // Podman gives a container the annotations of its image, too.
+        let others =
+            found.iter().flat_map(BTreeMap::keys).filter(|found| found.starts_with("io.oci-isolate"));
+        if let Some(other) = others.into_iter().find(|other| asked.iter().all(|(one, _)| one != other)) {
+            return Err(format!(
+                "container {name} has the annotation {other}, which was not requested; images can have it"
+            ));
         }
         if self.config.hostname != container.hostname {
             let other = &self.config.hostname;

@@ -121,10 +121,10 @@ impl Engine {
         self.argv(["stop", "-t", &seconds.to_string(), name])
     }
 
-    /// Removes a container, whether it runs or not. Its volumes are directories of ours and stay.
+    /// Removes a container, whether it runs or not, with the anonymous volumes of its image. Directories of ours stay.
     #[must_use]
     pub fn remove(&self, name: &str) -> Argv {
-        self.argv(["rm", "--force", name])
+        self.argv(["rm", "--force", "--volumes", name])
     }
 
     /// What the engine knows of a container.

@@ -175,7 +175,7 @@ fn the_other_verbs_are_those_of_the_manual() {
         (engine.logs("c"), "docker logs --follow c"),
         (engine.wait("c"), "docker wait c"),
         (engine.stop("c", 120), "docker stop -t 120 c"),
-        (engine.remove("c"), "docker rm --force c"),
+        (engine.remove("c"), "docker rm --force --volumes c"),
         (engine.inspect("c"), "docker inspect --type container --format json c"),
         (engine.list("j"), "docker ps --all --quiet --no-trunc --filter label=oci-isolate.job=j"),
     ] {
@@ -257,6 +257,11 @@ fn what_engines_made_is_what_was_asked_for() {
         );
         let without = created.replace("io.oci-isolate.network-isolation", "io.oci-isolate.nothing");
         assert!(inspected(&without).unwrap().is(&recorded(), &engine).is_err());
+        // An opening that the image has brought along.
+        let more = "\"io.oci-isolate.peers\":\"10.0.0.0/24\",\"io.oci-isolate.network-isolation\"";
+        let opened = created.replace("\"io.oci-isolate.network-isolation\"", more);
+        let said = inspected(&opened).unwrap().is(&recorded(), &engine).unwrap_err();
+        assert!(said.contains("annotation io.oci-isolate.peers, which was not requested"), "{said}");
         let bridge = created.replace("\"NetworkMode\": \"none\"", "\"NetworkMode\": \"bridge\"");
         let bridge = bridge.replace("\"NetworkMode\":\"none\"", "\"NetworkMode\":\"bridge\"");
         assert!(

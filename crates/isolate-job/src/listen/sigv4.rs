@@ -184,7 +184,9 @@ fn canonical(head: &Head, signed_headers: &str) -> Result<String, Denied> {
     if !names.is_sorted_by(|one, next| one < next) {
         return Err(incomplete("SignedHeaders is not sorted"));
     }
-    let needed = |name: &str| SIGNED.contains(&name) || name.starts_with("x-amz-");
+    let carried_out = ["x-amz-", "x-amzn-sagemaker-"];
+    let needed =
+        |name: &str| SIGNED.contains(&name) || carried_out.iter().any(|prefix| name.starts_with(prefix));
     let unsigned = head.headers.iter().find(|(name, _)| needed(name) && !names.contains(&name.as_str()));
     if let Some((name, _)) = unsigned {
         return Err(incomplete(format!("{name} is not signed")));

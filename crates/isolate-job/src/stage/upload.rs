@@ -22,7 +22,9 @@ impl Transfer<'_> {
         let mut uploads = self.bucket(&step.uri.bucket, &step.accesses)?.uploads(step.kms.as_deref());
         let done = match step.form {
             Form::Archive => {
-                let mut upload = uploads.stream(step.uri.key.clone(), total.bytes);
+                // A file of holes can be of any size; what is packed is bounded.
+                let about = total.bytes.min(self.ready.quota.left());
+                let mut upload = uploads.stream(step.uri.key.clone(), about);
                 let done = pack(&directory, Counted { upload: &mut upload, report }, &self.ready.quota);
                 done.map_err(Failure::from).and_then(|packed| {
                     upload.finish()?;

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -241,10 +242,11 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        // Several threads may write at once.
+        let id = (std::process::id(), super::NEXT.fetch_add(1, Ordering::Relaxed));
+        let (path, new) = (self.path(name), self.path(&format!("{name}.{}.{}.new", id.0, id.1)));
         let write = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&new, &path)

@@ -95,8 +95,10 @@ impl Supervisor {
             let described = plan::Host { name: host.clone(), interface: interface.to_owned() };
             for (name, document) in documents(job, &described) {
                 let path = opt_ml.join("input/config").join(name);
-                fs::write(&path, document.to_string())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                let cannot = || format!("cannot write {}", path.display());
+                fs::write(&path, document.to_string()).with_context(cannot)?;
+                // Independent of the umask: the container may run as another user.
+                fs::set_permissions(&path, Permissions::from_mode(0o644)).with_context(cannot)?;
             }
             self.job.replace(&format!("{host}/environment"), environment.as_bytes())?;
         }

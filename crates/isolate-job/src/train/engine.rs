@@ -6,7 +6,18 @@ use std::thread;
 use super::transfer::TICK;
 use super::{Problem, Supervisor};
 use crate::client::{self, DEADLINE};
-use crate::engine::{Inspected, Network, Subnet, ids, inspected};
+use crate::engine::{Engine, Inspected, Network, Subnet, ids, inspected};
+
+/// Removes what an engine still has of a job that has ended: a container of it may still run.
+///
+/// # Errors
+/// The engine's.
+pub(crate) fn remove_leftovers(engine: &Engine, job: &str) -> anyhow::Result<()> {
+    for id in ids(&client::run(&engine.list(job), DEADLINE)?)? {
+        client::run(&engine.remove(&id), DEADLINE)?;
+    }
+    Ok(())
+}
 
 impl Supervisor {
     pub(super) fn ask(&self, argv: &[String]) -> Result<String, Problem> {
@@ -43,12 +54,19 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Whether a container runs, or may run.
+    pub(super) fn any_runs(&self) -> bool {
+        let runs =
+            |index| self.inspect(index).map_or(true, |found| found.is_some_and(|found| found.state.pid != 0));
+        (0..self.containers.len()).any(runs)
+    }
+
+    /// Removes each container, whatever becomes of the others.
     fn remove_containers(&self) -> Result<(), Problem> {
         let listed = self.ask(&self.engine.list(&self.job.name))?;
-        for id in ids(&listed).map_err(|error| Problem::Internal(error.to_string()))? {
-            self.ask(&self.engine.remove(&id))?;
-        }
-        Ok(())
+        let all = ids(&listed).map_err(|error| Problem::Internal(error.to_string()))?;
+        let removed: Vec<_> = all.iter().map(|id| self.ask(&self.engine.remove(id))).collect();
+        removed.into_iter().try_for_each(|one| one.map(drop))
     }
 
     /// Makes the job's network, and gives each container an address in it and the names of the others. An engine takes addresses only in

@@ -69,7 +69,8 @@ impl Supervisor {
         let below = step.directory.trim_start_matches("/opt/ml/");
         let open = |host: &str| Dir::open(&self.directory(host).join("opt-ml"));
         let (from, to) = (open(host)?, open(&self.hosts()[0])?);
-        Ok(merge(&from.sub(below)?, &to.sub(below)?)?)
+        // A container may have removed it, and then it is empty.
+        Ok(merge(&from.make(below)?.0, &to.make(below)?.0)?)
     }
 
     /// Everything is where it belongs.

@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::engine::{Container, Engine};
 use crate::plan::{Step, steps_of_training};
@@ -31,6 +31,7 @@ pub use accept::{NotAccepted, accept, settings};
 pub(crate) use accept::{accept_of, host, in_use, ready, volume};
 pub(crate) use attend::stop_on_signals;
 pub use attend::{attend, detach};
+pub(crate) use engine::remove_leftovers;
 pub(crate) use isolation::verify;
 pub use view::View;
 
@@ -185,6 +186,8 @@ impl Supervisor {
             Ok(()) => Ok(()),
             Err(Problem::Interrupted(error)) => Err(error),
             Err(Problem::Client(why) | Problem::Internal(why)) => {
+                let name = &self.job.name;
+                ensure!(!self.any_runs(), "a container of {name} cannot be removed and still runs: {why}");
                 self.view.note(&format!("the engine keeps something of {}: {why}", self.job.name));
                 Ok(())
             }

@@ -21,7 +21,7 @@ use crate::client::one_line;
 use crate::request::{BatchStrategy, TransformJob};
 
 /// The most bytes of an answer: what MaxPayloadInMB times MaxConcurrentTransforms is at most.
-const MOST_OF_ANSWER: usize = 100 << 20;
+const MOST_OF_ANSWERS: usize = 100 << 20;
 
 /// As SageMaker has them.
 const DEFAULT_PAYLOAD: u32 = 6;
@@ -116,7 +116,7 @@ impl Target {
         }
         let answer = sender.send_request(request.body(Full::new(body))?).await?;
         let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), MOST_OF_ANSWER).collect().await;
+        let body = Limited::new(answer.into_body(), MOST_OF_ANSWERS / self.concurrent).collect().await;
         connection.abort();
         let body =
             body.map_err(|error| anyhow::anyhow!("its answer is not one of at most 100 MB: {error}"))?;

@@ -22,6 +22,12 @@ impl Quota {
         Self(AtomicU64::new(bytes))
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Takes the room for so many bytes of content.
     ///
     /// # Errors
