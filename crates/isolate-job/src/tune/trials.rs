@@ -1,5 +1,5 @@
 //! Which training jobs a tuning job has: their names and hyperparameters. They follow from the request and from the time at which it was
-//! accepted, and whoever asks again gets the same.
+//! accepted, and the same question has the same answer.
 
 use std::collections::BTreeMap;
 
