@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Platform;
+use super::models::found;
 use super::page::{Item, Listing, Order, Page};
 use super::wire::Failure;
 use crate::request::{self, read_as};
-use crate::status::{Exit, Secondary, TrainingStatus};
+use crate::status::{Exit, JobStatus, Secondary, TrainingStatus};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -77,6 +78,21 @@ pub(super) fn stop(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     }
     if status.secondary_status != Secondary::Stopping {
         platform.jobs.job(&name)?.request_stop()?;
+    }
+    Ok(Value::Null)
+}
+
+/// Stops a job of another kind, unless it is stopping already.
+pub(super) fn request_stop(
+    platform: &Platform,
+    kind: &str,
+    name: &str,
+    status: JobStatus,
+) -> Result<Value, Failure> {
+    match status {
+        JobStatus::InProgress => found(&platform.jobs, kind, name)?.request_stop()?,
+        JobStatus::Stopping => {}
+        _ => return Err(Failure::validation(format!("the {kind} is {status:?} and cannot be stopped"))),
     }
     Ok(Value::Null)
 }

@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Platform;
-use super::models::{found, items, model};
+use super::models::{items, model};
 use super::page::{Listing, Order, Page};
-use super::training::start;
+use super::training::{request_stop, start};
 use super::wire::Failure;
 use crate::request::{Request, read, read_as};
-use crate::status::{Described, JobStatus, TransformStatus};
+use crate::status::{Described, TransformStatus};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -45,12 +45,7 @@ pub(super) fn describe(platform: &Platform, body: &[u8]) -> Result<Value, Failur
 pub(super) fn stop(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     let Named { transform_job_name: name } = read_as("StopTransformJob", body)?.data;
     let status = transform(platform, &name)?.transform_job_status;
-    match status {
-        JobStatus::InProgress => found(&platform.jobs, KIND, &name)?.request_stop()?,
-        JobStatus::Stopping => {}
-        _ => return Err(Failure::validation(format!("the {KIND} is {status:?} and cannot be stopped"))),
-    }
-    Ok(Value::Null)
+    request_stop(platform, KIND, &name, status)
 }
 
 pub(super) fn list(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {

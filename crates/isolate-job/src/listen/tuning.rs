@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::Platform;
 use super::models::{found, items, status};
 use super::page::{Item, Listing, Order, Page};
-use super::training::start;
+use super::training::{request_stop, start};
 use super::wire::Failure;
 use crate::request::{Request, read, read_as};
-use crate::status::{Described, JobStatus, TunedJob, TuningStatus};
+use crate::status::{Described, TunedJob, TuningStatus};
 use crate::tune::trials;
 
 #[derive(Deserialize)]
@@ -50,12 +50,7 @@ pub(super) fn describe(platform: &Platform, body: &[u8]) -> Result<Value, Failur
 pub(super) fn stop(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     let Named { hyper_parameter_tuning_job_name: name } = read_as("StopHyperParameterTuningJob", body)?.data;
     let status = tuning(platform, &name)?.hyper_parameter_tuning_job_status;
-    match status {
-        JobStatus::InProgress => found(&platform.jobs, KIND, &name)?.request_stop()?,
-        JobStatus::Stopping => {}
-        _ => return Err(Failure::validation(format!("the {KIND} is {status:?} and cannot be stopped"))),
-    }
-    Ok(Value::Null)
+    request_stop(platform, KIND, &name, status)
 }
 
 pub(super) fn list(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
