@@ -1,16 +1,22 @@
-//! What the process gives up before it reads a credential: it cannot be inspected or dumped, gains no privileges, and writes nowhere but
-//! below the directories of its container. Threads and credential processes inherit all of it but the first.
+//! What the process gives up before it reads a credential: it cannot be inspected or dumped, gains no privileges, writes nowhere but below
+//! the directories of its container, and connects to no daemon of the host over a Unix socket. Threads and credential processes inherit all
+//! of it but the first.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     path_beneath_rules,
 };
+use nix::libc;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
 use super::Job;
@@ -30,6 +36,7 @@ pub(super) fn confine(job: &Job) -> Result<(), String> {
     write_only_below(job).map_err(|error| {
         format!("cannot restrict writes: {error}; Linux 5.19 with Landlock (CONFIG_SECURITY_LANDLOCK, lsm=landlock) is needed")
     })?;
+    no_unix_sockets().map_err(|error| format!("cannot forbid Unix sockets: {error}"))?;
     let current = capabilities(None).map_err(of("read capabilities"))?;
     let kept = current.permitted & needed(job.direction);
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
@@ -64,3 +71,27 @@ fn write_only_below(job: &Job) -> Result<(), RulesetError> {
         .restrict_self()
         .map(drop)
 }
+
+/// Engines take orders from root over a Unix socket, and daemons that resolve names (nscd, systemd-resolved) do so in the host's network.
+/// socketpair(2) remains.
+fn no_unix_sockets() -> Result<(), seccompiler::Error> {
+    let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
+    let unix = SeccompRule::new(vec![family])?;
+    let mut rules = BTreeMap::new();
+    for abi in ABIS {
+        rules.insert(abi + libc::SYS_socket, vec![unix.clone()]);
+        // Its IORING_OP_SOCKET makes sockets without socket(2).
+        rules.insert(abi + libc::SYS_io_uring_setup, vec![]);
+    }
+    let refused = SeccompAction::Errno(libc::EACCES as u32);
+    // It kills a process that makes a system call of another architecture.
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Allow, refused, std::env::consts::ARCH.try_into()?)?;
+    seccompiler::apply_filter(&BpfProgram::try_from(filter)?)
+}
+
+/// What is added to the numbers of system calls: x32 has those of x86-64 with a bit set (`__X32_SYSCALL_BIT`, asm/unistd.h).
+#[cfg(target_arch = "x86_64")]
+const ABIS: [i64; 2] = [0, 0x4000_0000];
+#[cfg(not(target_arch = "x86_64"))]
+const ABIS: [i64; 1] = [0];

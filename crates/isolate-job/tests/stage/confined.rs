@@ -135,3 +135,44 @@ fn it_and_what_it_starts_write_below_the_containers_directories_only() {
     assert!(Command::new(&program).output().unwrap().status.success());
     assert!(outside.exists() && !existing.exists());
 }
+
+#[test]
+fn it_and_what_it_starts_connect_to_no_unix_socket() {
+    let moto = shared();
+    moto.bucket("sockets");
+    moto.put("sockets", "t/a", b"a");
+    let place = Place::with_channel("sockets", "s3://sockets/t/", moto.address);
+    let directory = place.directory.path();
+    // In place of the engine's.
+    let path = directory.join("docker.sock");
+    let engine = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    engine.set_nonblocking(true).unwrap();
+    let program = directory.join("program.py");
+    let script = format!(
+        r#"
+import ctypes, json, socket, struct
+try:
+    socket.socket(socket.AF_UNIX).connect("{}")
+except PermissionError:
+    pass
+socket.socketpair()
+# io_uring_setup(2) of one entry.
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.syscall(425, 1, bytes(120)) == -1 and ctypes.get_errno() == 13
+print(json.dumps({{"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s"}}))
+"#,
+        path.display()
+    );
+    fs::write(&program, script).unwrap();
+    let config = directory.join("config");
+    fs::write(&config, format!("[default]\ncredential_process = /usr/bin/python3 {}\n", program.display()))
+        .unwrap();
+    let mut command = place.command(&["in"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", &config).env("PATH", "/usr/bin:/bin");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(engine.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    // The same program by itself connects, and then fails since it may use io_uring.
+    assert!(!Command::new("/usr/bin/python3").arg(&program).output().unwrap().status.success());
+    engine.accept().unwrap();
+}
