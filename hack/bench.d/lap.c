@@ -11,7 +11,8 @@
  * Every round runs every case, each round begins with another one: what one case leaves behind in caches
  * is every other's in turn, and a machine that becomes slower becomes so for all.
  *
- * Out: LABEL, samples, median, lower and upper quartile in nanoseconds, largest resident set in KiB.
+ * Out: LABEL, samples, median, lower and upper quartile in nanoseconds, largest resident set in KiB, median of the processor time in
+ * nanoseconds, which tells two programs apart on a machine that is busy, too.
  *
  * In C because the driver is part of every sample: posix_spawn(3) from a process this small costs the same for
  * all and no fork copies pages; and a child's ru_maxrss counts what its parent had before the exec.
@@ -36,6 +37,7 @@ enum { MAX_STEPS = 256, MAX_WORDS = 32, MAX_CASES = 64, TEXT = 1 << 16 };
 struct step {
     char *words[MAX_WORDS + 1];
     long long *samples; /* of a timed one */
+    long long *busy;
     long taken;
     long rss;
 };
@@ -70,7 +72,10 @@ static void read_plan(long rounds) {
             if (count == MAX_WORDS) die("hold", "the plan");
             step->words[count++] = word;
         }
-        if (is(step, "time")) step->samples = calloc((size_t)rounds, sizeof *step->samples);
+        if (is(step, "time")) {
+            step->samples = calloc((size_t)rounds, sizeof *step->samples);
+            step->busy = calloc((size_t)rounds, sizeof *step->busy);
+        }
     }
     first_of[case_count] = step_count;
 }
@@ -101,7 +106,9 @@ static long long now(void) {
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-static long long run(char **words, long *rss) {
+static long long nanoseconds(struct timeval time) { return time.tv_sec * 1000000000LL + time.tv_usec * 1000LL; }
+
+static long long run(char **words, long *rss, long long *busy) {
     pid_t pid;
     int status;
     struct rusage usage;
@@ -113,6 +120,7 @@ static long long run(char **words, long *rss) {
     errno = 0;
     if (status) die("go on after", words[0]);
     if (usage.ru_maxrss > *rss) *rss = usage.ru_maxrss;
+    *busy = nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
     return took;
 }
 
@@ -120,10 +128,12 @@ static void run_case(int index) {
     for (int i = first_of[index]; i < first_of[index + 1]; i++) {
         struct step *step = &steps[i];
         long ignored = 0;
-        if (is(step, "time"))
-            step->samples[step->taken++] = run(step->words + 2, &step->rss);
-        else if (is(step, "run"))
-            run(step->words + 1, &ignored);
+        long long unused;
+        if (is(step, "time")) {
+            step->samples[step->taken] = run(step->words + 2, &step->rss, &step->busy[step->taken]);
+            step->taken++;
+        } else if (is(step, "run"))
+            run(step->words + 1, &ignored, &unused);
         else if (is(step, "copy"))
             copy(step->words[1], step->words[2]);
         else if (is(step, "reap"))
@@ -155,10 +165,11 @@ int main(int argc, char **argv) {
         struct step *step = &steps[i];
         if (!step->samples) continue;
         qsort(step->samples, (size_t)step->taken, sizeof *step->samples, ascending);
+        qsort(step->busy, (size_t)step->taken, sizeof *step->busy, ascending);
         long long *s = step->samples;
         long n = step->taken;
-        printf("%s %ld %lld %lld %lld %ld\n", step->words[1], n, (s[n / 2] + s[(n - 1) / 2]) / 2, s[n / 4],
-               s[n - 1 - n / 4], step->rss);
+        printf("%s %ld %lld %lld %lld %ld %lld\n", step->words[1], n, (s[n / 2] + s[(n - 1) / 2]) / 2, s[n / 4],
+               s[n - 1 - n / 4], step->rss, step->busy[n / 2]);
     }
     return 0;
 }
