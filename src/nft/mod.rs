@@ -26,4 +26,5 @@ pub(crate) use allow_list::{ElementChange, peer_changes};
 pub use difference::Difference;
 pub use expr::{Compare, Expr};
 pub use foreign::ForeignSocket;
+pub(crate) use sealed::ENGINE_DNS;
 pub use table::{Base, Chain, Loaded, Set, Table};

@@ -192,7 +192,7 @@ const fn concat_type(parts: &[u32]) -> u32 {
 }
 
 /// dockerd's DNS server inside the namespace; blocked in every container, whatever listens there.
-const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+pub(crate) const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const REFUSE: &str = "refuse";
 const FIRST: i32 = -300;
 const LAST: i32 = 300;

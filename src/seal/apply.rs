@@ -13,7 +13,7 @@ use super::firewall;
 use super::model::{Address, LOOPBACK, Observation};
 use super::observe::IFF_UP;
 use super::plan::SealOp;
-use crate::netlink::{Batch, Socket, Sockets};
+use crate::netlink::{Batch, Socket, Sockets, is_unavailable};
 use crate::nft::Table;
 
 /// # Errors
@@ -35,14 +35,30 @@ pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
     Ok(())
 }
 
+/// Loads the table of a sealed namespace where there is none. What is there already, and a kernel without nf_tables, are left to the
+/// plan.
+///
+/// # Errors
+/// `cannot load <part> of the firewall: <cause>`.
+pub(super) fn close(sockets: &mut Sockets) -> Result<()> {
+    let Some(socket) = sockets.firewall.as_mut() else { return Ok(()) };
+    match firewall::load(socket, &Table::sealed([])) {
+        Err((_, errno)) if errno == Errno::EEXIST || is_unavailable(errno) => Ok(()),
+        done => done.map_err(refused),
+    }
+}
+
 fn load(
     socket: Option<&mut Socket>,
     table: &Table,
     how: impl FnOnce(&mut Socket, &Table) -> Result<(), (String, Errno)>,
 ) -> Result<()> {
     let socket = socket.context("cannot load the firewall: this kernel has no nf_tables")?;
-    how(socket, table)
-        .map_err(|(part, errno)| anyhow!(errno).context(format!("cannot load {part} of the firewall")))
+    how(socket, table).map_err(refused)
+}
+
+fn refused((part, errno): (String, Errno)) -> anyhow::Error {
+    anyhow!(errno).context(format!("cannot load {part} of the firewall"))
 }
 
 /// Several links are removed in one step, because the kernel waits for a grace period at every removal, some

@@ -2,11 +2,12 @@
 //!
 //! Before the program starts each of them is foreign: dockerd's DNS server, a CNI daemon, pasta. Must not
 //! open anything but netlink sockets. What is known to be empty is not listed: the kernel's tables of sockets
-//! are shared by all namespaces, and walking the established TCP connections of a 24 GiB machine takes
+//! are shared by all namespaces, and walking the TCP connections, or the bound ports, of a 24 GiB machine takes
 //! milliseconds. `/proc/net/protocols` counts, for this namespace alone, the sockets that have a port or
 //! protocol. It does not count a TCP socket that is bound and neither listens nor is connected; `sockets:
-//! used` of `/proc/net/sockstat` counts every socket, so a difference between the two is a reason to look for
-//! those.
+//! used` of `/proc/net/sockstat` counts every socket of a process, so a difference between the two is a reason
+//! to look for those. The difference also has closed sockets that are not freed yet, such as those of the
+//! runtime that has just created the container: after a moment they are gone.
 //!
 //! Not seen: a connected TCP socket (only its peer reaches it); before Linux 6.8 (`TCPF_BOUND_INACTIVE`) one
 //! that is bound but inactive; one that its foreign owner binds *after* the seal, except that 127.0.0.11 is
@@ -14,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use netlink_bindings::consts::NLM_F_DUMP;
@@ -24,7 +26,7 @@ use nix::sys::socket::SockProtocol;
 
 use super::proc_net::{count, hears_loopback, listeners, ports, read_file, used};
 use crate::netlink::Socket;
-use crate::nft::ForeignSocket;
+use crate::nft::{ENGINE_DNS, ForeignSocket};
 
 /// What was listed last in one namespace, so that the next observation costs less.
 #[derive(Default)]
@@ -47,14 +49,18 @@ pub(super) fn list(
     diag: &mut Option<Socket>,
     cache: &mut SocketCache,
 ) -> Result<BTreeSet<ForeignSocket>> {
-    let protocols = read("protocols")?;
-    let count = count(&protocols).context("cannot read /proc/net/protocols")?;
-    let used = used(&read("sockstat")?).context("cannot read /proc/net/sockstat")?;
-    let counts = SocketCounts::new(&count, used);
-    if let Some((_, found)) = cache.0.as_ref().filter(|(last, _)| *last == counts) {
+    let mut counts = SocketCounts::read(&read)?;
+    for wait in WAITS {
+        if counts.hidden == 0 || cache.has(&counts) {
+            break;
+        }
+        std::thread::sleep(wait);
+        counts = SocketCounts::read(&read)?;
+    }
+    if let Some((_, found)) = cache.0.as_ref().filter(|_| cache.has(&counts)) {
         return Ok(found.clone());
     }
-    let of = |names: &[&str]| names.iter().filter_map(|n| count.get(*n)).sum::<u64>();
+    let of = |names: &[&str]| names.iter().filter_map(|n| counts.of.get(*n)).sum::<u64>();
     let mut found = BTreeSet::new();
     if counts.hidden != 0 || of(&["TCP", "TCPv6", "MPTCP", "MPTCPv6", "SMC", "SMC6"]) > 0 {
         if diag.is_none() {
@@ -62,7 +68,11 @@ pub(super) fn list(
             *diag = Some(open.context("cannot open a socket to list sockets")?);
         }
         if let Some(socket) = diag {
-            found.extend(tcp(&read, socket)?);
+            found.extend(tcp(&read, socket, LISTEN)?);
+            // A listening socket of the kernel's own is not among the used ones, and could hide one that is.
+            if counts.hidden != 0 || !found.iter().all(is_engine_dns) {
+                found.extend(tcp(&read, socket, BOUND_INACTIVE)?);
+            }
         }
     }
     for (name, file, protocol) in [("UDP", "udp", 17), ("UDPv6", "udp6", 17)] {
@@ -99,17 +109,31 @@ struct SocketCounts {
     hidden: i128,
 }
 
-impl SocketCounts {
-    fn new(count: &BTreeMap<&str, u64>, used: u64) -> Self {
-        let hidden = i128::from(used) - count.values().map(|n| i128::from(*n)).sum::<i128>();
-        let others = count.iter().filter(|(name, _)| **name != "NETLINK");
-        Self { of: others.map(|(name, n)| ((*name).to_owned(), *n)).collect(), hidden }
+impl SocketCache {
+    /// Whether nothing has changed since.
+    fn has(&self, counts: &SocketCounts) -> bool {
+        self.0.as_ref().is_some_and(|(last, _)| last == counts)
     }
 }
 
-/// Listening and bound sockets; MPTCP listens through a TCP socket, which is listed too.
-fn tcp(read: impl Fn(&str) -> Result<String>, socket: &mut Socket) -> Result<Vec<ForeignSocket>> {
-    let listed = socket.query(&TcpSockets::default(), |socket| {
+impl SocketCounts {
+    fn read(read: impl Fn(&str) -> Result<String>) -> Result<Self> {
+        let protocols = read("protocols")?;
+        let count = count(&protocols).context("cannot read /proc/net/protocols")?;
+        let used = used(&read("sockstat")?).context("cannot read /proc/net/sockstat")?;
+        let hidden = i128::from(used) - count.values().map(|n| i128::from(*n)).sum::<i128>();
+        let others = count.iter().filter(|(name, _)| **name != "NETLINK");
+        Ok(Self { of: others.map(|(name, n)| ((*name).to_owned(), *n)).collect(), hidden })
+    }
+}
+
+/// Sockets in these states; MPTCP listens through a TCP socket, which is listed too.
+fn tcp(
+    read: impl Fn(&str) -> Result<String>,
+    socket: &mut Socket,
+    states: u32,
+) -> Result<Vec<ForeignSocket>> {
+    let listed = socket.query(&TcpSockets::in_states(states), |socket| {
         let id = &socket.sockid;
         Some(ForeignSocket::at(6, address(socket.family, id.src)?, u16::from_be(id._sport_be)))
     });
@@ -129,13 +153,18 @@ fn tcp(read: impl Fn(&str) -> Result<String>, socket: &mut Socket) -> Result<Vec
 /// request that lists IPv4 and IPv6 in one walk of the kernel's tables (`inet_diag_dump_compat`).
 struct TcpSockets([u8; 60]);
 
-impl Default for TcpSockets {
+impl TcpSockets {
     /// struct inet_diag_req: everything zero but the states, at its end.
-    fn default() -> Self {
+    fn in_states(states: u32) -> Self {
         let mut request = [0; 60];
-        request[52..56].copy_from_slice(&(LISTEN | BOUND_INACTIVE).to_ne_bytes());
+        request[52..56].copy_from_slice(&states.to_ne_bytes());
         Self(request)
     }
+}
+
+/// Docker's, a process.
+fn is_engine_dns(socket: &ForeignSocket) -> bool {
+    matches!(socket, ForeignSocket::Port { address: Some(address), .. } if *address == ENGINE_DNS)
 }
 
 impl NetlinkRequest for TcpSockets {
@@ -176,6 +205,9 @@ const WHOLE: [(&str, u8); 11] = [
     ("L2TP/IP", 115),
     ("L2TP/IPv6", 115),
 ];
+
+/// Waiting costs no processor time; the walk over all bound ports costs milliseconds of it.
+const WAITS: [Duration; 3] = [Duration::from_micros(500), Duration::from_millis(1), Duration::from_millis(2)];
 
 /// Bits of `idiag_states` (net/tcp_states.h); an older kernel ignores the second.
 const LISTEN: u32 = 1 << 10;

@@ -1,8 +1,9 @@
 //! The seal: brings a network namespace into its desired state before the container's program starts, and
 //! proves it.
 //!
-//! [`seal`] enters the namespace on a thread of its own, observes it, plans, applies, and observes again;
-//! only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply.
+//! [`seal`] enters the namespace on a thread of its own and closes it: the table is loaded before anything is
+//! observed. Then it observes, plans, applies, and observes again until there is nothing left to do; mostly
+//! there is nothing from the beginning. Only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply.
 //! [`plan()`] and [`defects`] are pure. Must not change the network namespace of the host or of the caller.
 //! Knows nothing of containers, engines and settings files.
 
@@ -63,6 +64,9 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         }
         let mut sockets = Sockets::open()?;
         let mut cache = SocketCache::default();
+        if desired.allow_list.is_none() {
+            apply::close(&mut sockets).context("cannot seal the network namespace")?;
+        }
         let first = observe::observe(&mut sockets, Some(&mut cache))?;
         // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
@@ -72,18 +76,22 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         let mut foreign = first.sockets.clone();
         let mut found: BTreeSet<_> = others(&first).collect();
         let mut seen = first;
+        let mut assigned = false;
         // An engine may plumb meanwhile, so this is repeated until there is nothing left to do.
         for _ in 0..ROUNDS {
             let ops = plan(&seen, &desired);
             if ops.is_empty() {
                 break;
             }
+            assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache))?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
         }
-        apply::settle(&seen).context("cannot seal the network namespace")?;
+        if assigned {
+            apply::settle(&seen).context("cannot seal the network namespace")?;
+        }
         let defects = defects(&seen, &desired, SocketOwner::Foreign);
         if !defects.is_empty() {
             let reasons: Vec<_> = defects.iter().map(ToString::to_string).collect();

@@ -50,6 +50,10 @@ pub(super) fn seal(
     record.sealed = Some(sealed);
     record.init = Some(init.process);
     slot.update(&record)?;
+    if record.job().is_none() {
+        // What was just proven.
+        return Ok(());
+    }
     let settled = job::settle(slot, &record).context("cannot join the job");
     if settled.is_err() {
         // It does not start, so it is not a member until it is deleted: its name must not block later

@@ -694,7 +694,7 @@ fn to_be_forbidden_is_not_to_be_unavailable() {
     let path = container.path();
     let before = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
     let (_, said) = helper("helper_seal", &before, &[("OI_NETNS", path.to_str().unwrap())]);
-    assert!(said.contains("cannot read table inet oci_isolate: EPERM"), "{said}");
+    assert!(said.contains("cannot load table inet oci_isolate of the firewall: EPERM"), "{said}");
 }
 
 #[test]
