@@ -4,7 +4,7 @@
 //! its own, and the engines ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs
 //! one container of a low-level runtime, bare and behind the shim; [`life::Life`] takes containers through
 //! their life cycle. [`recorded`] replaces runc by a runtime that records its calls: the only mock, for tests
-//! about argv, order and bytes.
+//! about argv, order and bytes. [`source`] reads the source of a crate, for tests of its architecture.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "test code")]
 #![allow(clippy::new_without_default, reason = "a host is made, not a default")]
@@ -24,6 +24,7 @@ pub mod netns;
 pub mod podman;
 pub mod probe;
 pub mod recorded;
+pub mod source;
 pub mod world;
 
 use std::path::{Path, PathBuf};
