@@ -80,7 +80,8 @@ pub fn isolatectl() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = ["build", "--quiet", "--locked", "--package", "isolatectl"];
+        // Of the whole workspace, whose features are those that the tests are built with: else its dependencies are built anew.
+        let build = ["build", "--quiet", "--locked", "--workspace", "--bin", "isolatectl"];
         // hack/test.d/timed sets the variable for libtest. With it cargo builds the dependencies of the running tests anew.
         let mut cargo = Command::new(cargo);
         let status = cargo.args(build).env_remove("RUSTC_BOOTSTRAP").current_dir(project()).status().unwrap();
