@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
+use test_support::source::{self, assert_none, code, dependencies, top_level_module};
 
-/// Rooms without a file, an environment, a process or a system call.
+/// Top-level modules without a file, an environment, a process or a system call.
 const PURE: [&str; 7] = ["invocation", "settings", "policy", "config", "rules", "rewrite", "nft"];
 
 /// What a pure top-level module must not name.
@@ -36,7 +36,7 @@ const LINES: usize = 300;
 /// one.
 const LONGER: [&str; 1] = ["invocation/table.rs"];
 
-/// Rooms in which not even a file and the `mod.rs` above it use each other.
+/// Top-level modules in which not even a file and the `mod.rs` above it use each other.
 const LAYERED: [&str; 3] = ["nft", "netlink", "seal"];
 
 fn src() -> PathBuf {
@@ -45,9 +45,9 @@ fn src() -> PathBuf {
 
 /// Every source file, relative to `src`, with its text. `isolatectl` is a top-level module as if it were one of the library's.
 fn files() -> Vec<(String, String)> {
-    let mut found = files_in(&src());
+    let mut found = source::files(&src());
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/isolatectl/src");
-    found.extend(files_in(&program).into_iter().map(|(name, text)| {
+    found.extend(source::files(&program).into_iter().map(|(name, text)| {
         let name = match name.as_str() {
             "main.rs" => "bin/isolatectl.rs".to_owned(),
             "lib.rs" => "isolatectl/mod.rs".to_owned(),
@@ -56,51 +56,12 @@ fn files() -> Vec<(String, String)> {
         (name, text.replace("crate::", "crate::isolatectl::").replace("oci_isolate::", "crate::"))
     }));
     found.sort();
-    assert!(found.len() > 20, "{found:?}");
     found
 }
 
-fn files_in(top: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut directories = vec![top.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
-}
-
-/// The text without comments and without what is compiled for tests only.
-fn code(name: &str, text: &str) -> String {
-    if name.ends_with("/tests.rs") || name.contains("/tests/") {
-        return String::new();
-    }
-    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-    let lines = text[..end].lines().map(|line| match line.find("//") {
-        // An address in a string is no comment.
-        Some(at) if !line[..at].ends_with(':') => &line[..at],
-        _ => line,
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The top-level module that a file belongs to.
-fn top_level_module(name: &str) -> &str {
-    name.split(['/', '.']).next().unwrap()
-}
-
-/// The top-level modules in the order of lib.rs.
+/// The top-level modules in order.
 fn order() -> Vec<String> {
-    let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
-    let top_level = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let mut top_level: Vec<_> = top_level.map(str::to_owned).collect();
+    let mut top_level = source::top_level_modules(&src());
     // What the shim does is not for isolatectl to use.
     let shim = top_level.iter().position(|top| top == "shim").unwrap();
     top_level.insert(shim, "isolatectl".to_owned());
@@ -141,10 +102,6 @@ fn used(code: &str) -> Vec<String> {
 
 fn word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-}
-
-fn assert_none(complaints: &[String]) {
-    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
 #[test]
@@ -420,29 +377,19 @@ fn nothing_but_the_runtime_and_ourselves_is_executed() {
     assert_none(&complaints);
 }
 
-/// The crates that `cargo tree` names for the shim.
-fn tree(depth: &str) -> Vec<String> {
-    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["tree", "--locked", "--package", "oci-isolate", "--edges", "normal", "--prefix", "none"]);
-    let output = command.args(["--depth", depth]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
-}
-
 #[test]
 fn the_shim_depends_on_what_its_source_names_and_on_no_network_client() {
-    let direct = tree("1");
+    let direct = dependencies("oci-isolate", 1);
     assert!(direct.len() > 8, "{direct:?}");
-    let text: String = files_in(&src()).iter().map(|(name, text)| code(name, text)).collect();
+    let text: String = source::files(&src()).iter().map(|(name, text)| code(name, text)).collect();
     for name in direct {
         let path = format!("{}::", name.replace('-', "_"));
         assert!(text.contains(&path), "Cargo.toml names {name}, and nothing in src uses it");
     }
-    let all = tree("64");
+    let all = dependencies("oci-isolate", u8::MAX);
     for other in
         ["clap", "hyper", "isolatectl", "libcgroups", "openssl", "rustls", "tokio", "toml_edit", "ureq"]
     {
-        assert!(!all.iter().any(|name| name == other), "the shim depends on {other}");
+        assert!(!all.contains(other), "the shim depends on {other}");
     }
 }

@@ -39,7 +39,12 @@ fn the_page_of_members_is_the_table() {
     if std::env::var_os("OCI_ISOLATE_TEST_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     } else {
-        assert_eq!(found, text, "{} is not the table any more", path.display());
+        assert_eq!(
+            found,
+            text,
+            "{} differs; with OCI_ISOLATE_TEST_BLESS=1 this test writes it",
+            path.display()
+        );
     }
 }
 
@@ -72,7 +77,12 @@ fn the_table_of_rules_is_the_list() {
     if std::env::var_os("OCI_ISOLATE_TEST_BLESS").is_some() {
         std::fs::write(&path, [&page[..start], &table, &page[end..]].concat()).unwrap();
     } else {
-        assert_eq!(page[start..end], table, "{} is not the list any more", path.display());
+        assert_eq!(
+            page[start..end],
+            table,
+            "{} differs; with OCI_ISOLATE_TEST_BLESS=1 this test writes it",
+            path.display()
+        );
     }
 }
 

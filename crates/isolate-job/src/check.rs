@@ -22,14 +22,14 @@ pub struct Report {
     without_effect: Vec<(String, &'static str)>,
 }
 
-/// Where things would be.
+/// The settings and paths that a job would have.
 #[derive(Debug)]
 pub struct Host {
     /// The engine, the directory of jobs, the limits of containers.
     pub settings: Settings,
 }
 
-/// Reads a request and says what it would do.
+/// Reads a request and determines what it would do.
 ///
 /// # Errors
 /// Every reason why it would be refused.
@@ -121,7 +121,7 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     Ok(report)
 }
 
-/// A container that is not isolated is not started by oversight.
+/// So that no container runs without isolation by oversight.
 fn isolated(asked: bool, path: &str) -> Result<(), Refusals> {
     if asked {
         return Ok(());
@@ -188,7 +188,7 @@ impl Report {
         });
     }
 
-    /// For a person.
+    /// As text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut lines = vec![format!("{} {}", self.operation, self.name)];
@@ -215,7 +215,7 @@ impl Report {
         lines.join("\n") + "\n"
     }
 
-    /// For a program.
+    /// As JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         let step = |(step, policy): &(Step, Value)| {
@@ -275,7 +275,7 @@ fn form(form: Form) -> &'static str {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&b);
     if !word.is_empty() && word.bytes().all(is_plain) {

@@ -9,13 +9,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is longer than an engine takes for anything but pulling an image or stopping a container.
+/// Longer than an engine takes for anything but pulling an image or stopping a container.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The most of a program's output that is read, in bytes.
 const MOST: u64 = 16 << 20;
 
-/// The variables that engines and their helpers read. No name of AWS is among them.
+/// The variables that engines and their helpers read. None of them is an AWS variable.
 const KEPT: [&str; 16] = [
     "CONTAINER_HOST",
     "DBUS_SESSION_BUS_ADDRESS",
@@ -35,7 +35,7 @@ const KEPT: [&str; 16] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// The beginnings of further ones.
+/// Prefixes of further ones.
 const KEPT_BEGINNINGS: [&str; 3] = ["CONTAINERS_", "DOCKER_", "LC_"];
 
 /// The variables of this process that other programs than the transfer step get.
@@ -87,7 +87,7 @@ pub fn run(argv: &[String], deadline: Duration) -> Result<String, Failed> {
     Err(failed(argv, said))
 }
 
-/// Runs a command to its end, whatever its status; the answer has its output and its error output.
+/// Runs a command to its end, whatever its exit status; returns its output and its error output.
 ///
 /// # Errors
 /// It cannot be run, or did not end before the deadline.

@@ -14,15 +14,15 @@ use crate::request::{Model, Refused, TrainingJob, VpcConfig};
 pub struct Settings {
     /// What starts containers; its command line is used.
     pub engine: EngineKind,
-    /// The engine's program, if it is not the one in PATH.
+    /// The engine's program, instead of the one in PATH.
     pub engine_path: Option<String>,
-    /// The shim, as the engine knows it; for Podman also a path.
+    /// The shim's name in the engine; for Podman also a path.
     pub runtime: String,
     /// The directory of jobs.
     pub state: String,
     /// Whether a request must have EnableNetworkIsolation.
     pub isolation: Isolation,
-    /// Most requests to Amazon S3 at a time, in one step.
+    /// The most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
     /// Bytes in each part of a large object, in MiB: `part-size = 8`.
     pub part_size: u32,
@@ -30,17 +30,17 @@ pub struct Settings {
     pub checkpoint_interval: u32,
     /// How Amazon S3 is reached.
     pub s3: S3,
-    /// With which role data is transferred.
+    /// The role with which data is transferred.
     pub role: Role,
     /// What a subnet of VpcConfig is on this host.
     pub vpc: BTreeMap<String, Subnet>,
     /// What an InstanceType is on this host.
     pub instances: BTreeMap<String, Instance>,
-    /// Where the API is answered.
+    /// Where the API is served.
     pub listen: Listen,
 }
 
-/// Where the API is answered, and who may call it.
+/// Where the API is served, and who may call it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Listen {
@@ -74,7 +74,7 @@ pub enum Isolation {
     Required,
 }
 
-/// How Amazon S3 is reached, where the AWS configuration does not say it or is not to.
+/// How Amazon S3 is reached, in place of the AWS configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct S3 {
@@ -99,7 +99,7 @@ pub enum Addressing {
     Path,
 }
 
-/// With which role data is transferred.
+/// The role with which data is transferred.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Role {
@@ -159,7 +159,7 @@ impl Default for Settings {
     }
 }
 
-/// Where the settings are, if `--config` does not say otherwise. A file that is missing there means the defaults.
+/// Where the settings are without `--config`. If there is no file, the defaults apply.
 pub const PATH: &str = "/etc/oci-isolate/job.toml";
 
 impl Settings {
@@ -249,7 +249,7 @@ impl Settings {
     }
 }
 
-/// Of GiB, which are above 0.
+/// Bytes of a positive number of GiB.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are rounded down")]
 fn bytes(gib: f64) -> u64 {
     (gib * f64::from(1 << 30)) as u64
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(Settings::read("").unwrap(), Settings::default());
         let package = include_str!("../../../dist/job.toml");
         assert_eq!(Settings::read(package).unwrap(), Settings::default());
-        // With every key as it stands there, the defaults are said right; examples stand after `# `.
+        // Uncommented, every key has its default; examples begin with `# `.
         let uncommented: String = package
             .lines()
             .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))

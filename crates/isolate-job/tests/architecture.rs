@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Rooms without a file, an environment, a process or a system call.
+use test_support::source::{self, assert_none, code, dependencies, top_level_module, top_level_modules};
+
+/// Top-level modules without a file, an environment, a process or a system call.
 const PURE: [&str; 7] = ["progress", "request", "status", "plan", "engine", "settings", "check"];
 
-/// What a pure room must not name.
+/// What a pure module must not name.
 const IMPURE: [&str; 10] = [
     "std::fs",
     "std::env",
@@ -65,73 +64,42 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Every source file but tests, relative to `src`, with its text and its code: without comments and tests.
+/// Every source file but tests, relative to `src`, with its text and its code.
 fn files() -> Vec<(String, String, String)> {
-    let mut found = Vec::new();
-    let mut directories = vec![src()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(src()).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                directories.push(path);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-                let lines = text[..end].lines().map(|line| line.split("//").next().unwrap());
-                let code = lines.collect::<Vec<_>>().join("\n");
-                found.push((name, text, code));
-            }
-        }
-    }
-    assert!(found.len() > 20, "{found:?}");
-    found
-}
-
-fn room(name: &str) -> &str {
-    name.split(['/', '.']).next().unwrap()
-}
-
-/// The rooms in the order of lib.rs.
-fn order() -> Vec<String> {
-    let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
-    lib.lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn assert_none(complaints: &[String]) {
-    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+    let files = source::files(&src()).into_iter().filter(|(name, _)| !source::is_test(name));
+    files.map(|(name, text)| (name.clone(), text.clone(), code(&name, &text))).collect()
 }
 
 #[test]
-fn the_pure_rooms_touch_nothing_and_few_open_sockets() {
+fn the_pure_modules_touch_nothing_and_few_open_sockets() {
     let mut complaints = Vec::new();
     for (name, _, code) in files() {
-        let pure = if PURE.contains(&room(&name)) { &IMPURE[..] } else { &[] };
-        let allowed =
-            ONLINE.iter().find(|(online, _)| *online == room(&name)).map_or(&[][..], |(_, words)| words);
+        let pure = if PURE.contains(&top_level_module(&name)) { &IMPURE[..] } else { &[] };
+        let allowed = ONLINE
+            .iter()
+            .find(|(online, _)| *online == top_level_module(&name))
+            .map_or(&[][..], |(_, words)| words);
         let network = NETWORK.iter().filter(|word| !allowed.contains(word));
         let named = pure.iter().chain(network).filter(|impure| code.contains(**impure));
         let named = named.filter(|impure| (name.as_str(), **impure) != PAIRED);
         complaints.extend(named.map(|impure| format!("{name} names {impure}")));
         // `use std::{fs, io}` would get by.
-        let groups = PURE.contains(&room(&name)) && code.contains("use std::{");
+        let groups = PURE.contains(&top_level_module(&name)) && code.contains("use std::{");
         complaints.extend(groups.then(|| format!("{name} groups what it uses of std")));
     }
     assert_none(&complaints);
 }
 
 #[test]
-fn a_room_uses_only_what_stands_above_it() {
-    let order = order();
-    let place = |room: &str| order.iter().position(|known| known == room);
+fn a_module_uses_only_what_stands_above_it() {
+    let order = top_level_modules(&src());
+    let place = |module: &str| order.iter().position(|known| known == module);
     let mut complaints = Vec::new();
     for (name, _, code) in files() {
-        let Some(own) = place(room(&name)) else {
+        let Some(own) = place(top_level_module(&name)) else {
             complaints.extend(
-                (!["lib.rs", "main.rs"].contains(&name.as_str())).then(|| format!("{name} has no room")),
+                (!["lib.rs", "main.rs"].contains(&name.as_str()))
+                    .then(|| format!("{name} has no module in lib.rs")),
             );
             continue;
         };
@@ -141,7 +109,7 @@ fn a_room_uses_only_what_stands_above_it() {
                 code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let below = place(&used).is_none_or(|other| other > own);
             complaints.extend(below.then(|| format!("{name} uses {used}, which does not stand above it")));
-            let io = PURE.contains(&room(&name)) && !PURE.contains(&used.as_str());
+            let io = PURE.contains(&top_level_module(&name)) && !PURE.contains(&used.as_str());
             complaints.extend(io.then(|| format!("{name} uses {used}, which is not pure")));
         }
     }
@@ -162,20 +130,11 @@ fn files_are_short_say_what_they_are_for_and_unwrap_nothing() {
     assert_none(&complaints);
 }
 
-/// The packages that a package links, by `cargo tree`.
-fn tree(package: &str, more: &[&str]) -> BTreeSet<String> {
-    let cargo = std::env::var_os("CARGO").unwrap();
-    let words = ["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
-    let output = Command::new(cargo).args(words).args(["--package", package]).args(more).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
-}
-
 #[test]
 fn the_shim_depends_on_nothing_of_this_crate() {
-    let shim = tree("oci-isolate", &[]);
-    assert!(shim.contains("oci-isolate") && shim.contains("netlink-bindings"), "{shim:?}");
+    let shim = dependencies("oci-isolate", u8::MAX);
+    let job = dependencies("isolate-job", u8::MAX);
+    assert!(shim.contains("netlink-bindings"), "{shim:?}");
     assert!(!shim.contains("isolate-job"));
     // What this crate adds to the lock file is not among what the shim links: its own choices, and theirs.
     for added in [
@@ -190,9 +149,9 @@ fn the_shim_depends_on_nothing_of_this_crate() {
         "aws-sdk-s3",
         "landlock",
     ] {
-        assert!(tree("isolate-job", &[]).contains(added), "{added} is no dependency any more; drop it here");
+        assert!(job.contains(added), "{added} is no dependency any more; drop it here");
         assert!(!shim.contains(added), "the shim links {added}");
     }
     // The other way round, too: nothing of this crate's is the shim's.
-    assert!(!tree("isolate-job", &[]).contains("oci-isolate"));
+    assert!(!job.contains("oci-isolate"));
 }

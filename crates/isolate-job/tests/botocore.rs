@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use isolate_job::request::{Request, read};
@@ -13,6 +12,7 @@ use isolate_job::status::{
     TransformStatus, TuningStatus,
 };
 use serde_json::{Value, json};
+use test_support::cached;
 
 /// Validates requests, and parses answers as a client does: all of an answer has to arrive.
 const PYTHON: &str = r#"
@@ -44,14 +44,6 @@ const REQUESTS: [(&str, &str); 4] = [
     ("CreateHyperParameterTuningJob", include_str!("../src/request/tests/tuning.json")),
     ("CreateTransformJob", include_str!("../src/request/tests/transform.json")),
 ];
-
-fn python() -> PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = cache.unwrap_or_else(|| root.join(".cache")).join("sagemaker/venv/bin/python3");
-    assert!(python.exists(), "{} is missing; run hack/sagemaker-model --prepare", python.display());
-    python
-}
 
 /// Every state of a job of each kind.
 fn answers() -> Vec<(&'static str, Value)> {
@@ -111,7 +103,7 @@ fn botocore_takes_the_requests_and_parses_every_answer() {
     let answers = answers();
     let count = answers.len();
     let given = json!({ "requests": requests, "answers": answers });
-    let mut child = Command::new(python())
+    let mut child = Command::new(cached("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare"))
         .args(["-c", PYTHON])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

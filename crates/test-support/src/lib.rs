@@ -4,7 +4,7 @@
 //! its own, and the engines ([`docker`], [`podman`], [`containerd`]) are started there. [`bench::Bench`] runs
 //! one container of a low-level runtime, bare and behind the shim; [`life::Life`] takes containers through
 //! their life cycle. [`recorded`] replaces runc by a runtime that records its calls: the only mock, for tests
-//! about argv, order and bytes.
+//! about argv, order and bytes. [`source`] reads the source of a crate, for tests of its architecture.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "test code")]
 #![allow(clippy::new_without_default, reason = "a host is made, not a default")]
@@ -24,6 +24,7 @@ pub mod netns;
 pub mod podman;
 pub mod probe;
 pub mod recorded;
+pub mod source;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -79,7 +80,8 @@ pub fn isolatectl() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = ["build", "--quiet", "--locked", "--package", "isolatectl"];
+        // Of the whole workspace, whose features are those that the tests are built with: else its dependencies are built anew.
+        let build = ["build", "--quiet", "--locked", "--workspace", "--bin", "isolatectl"];
         // hack/test.d/timed sets the variable for libtest. With it cargo builds the dependencies of the running tests anew.
         let mut cargo = Command::new(cargo);
         let status = cargo.args(build).env_remove("RUSTC_BOOTSTRAP").current_dir(project()).status().unwrap();

@@ -16,7 +16,7 @@ pub(super) enum Program {
     Podman,
 }
 
-/// The settings, with what the command line has in their place.
+/// The settings, overridden by the command line.
 pub(super) fn chosen(
     mut settings: Settings,
     engine: Option<Program>,

@@ -36,7 +36,7 @@ pub(super) fn refuse(request: &Path, refused: NotAccepted, json: bool) -> Result
     Ok(ExitCode::from(Exit::Refused as u8))
 }
 
-/// As much as a request may have, and one byte more.
+/// Reads the largest request that is accepted, and one byte more.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let most = MOST as u64 + 1;

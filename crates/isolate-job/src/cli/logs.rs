@@ -1,4 +1,4 @@
-//! `isolate-job logs`: what containers have written, as it is in their logs.
+//! `isolate-job logs`: what containers have written.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -14,17 +14,17 @@ use crate::settings::Settings;
 use crate::status::Described;
 use crate::store::{Job, Store};
 
-/// How often it is looked for more.
+/// The interval between reads of a log that grows.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A longer line is shown as several, in bytes.
+/// The most bytes of a line; a longer one is shown as several.
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// One container's log.
 struct Log {
     host: String,
     file: Option<BufReader<File>>,
-    /// The beginning of a line whose end is not there yet.
+    /// The beginning of an incomplete line.
     begun: Vec<u8>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn logs(name: &str, settings: &Settings, follow: bool, host: Option<&
     let mut logs: Vec<_> =
         chosen.into_iter().map(|host| Log { host, file: None, begun: Vec::new() }).collect();
     loop {
-        // Looked at first: what is written until then is shown.
+        // Checked before the read, so that everything written until then is shown.
         let is_over = !follow || is_over(&job)?;
         for log in &mut logs {
             match log.show(&job, several, is_over) {
@@ -69,7 +69,7 @@ fn is_over(job: &Job) -> Result<bool> {
 }
 
 impl Log {
-    /// What has been written since; at the end also a line that has none.
+    /// What was written since the last read; at the end also an incomplete line.
     fn show(&mut self, job: &Job, several: bool, is_over: bool) -> io::Result<()> {
         if self.file.is_none() {
             self.file = match File::open(job.log(&self.host)) {

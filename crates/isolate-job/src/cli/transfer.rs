@@ -11,7 +11,7 @@ use crate::status::Exit;
 
 pub(super) fn stage(what: &stage::Arguments, attended: bool, json: bool) -> Result<ExitCode> {
     if attended {
-        // Two transfers of one step would meet otherwise, this one and that of the process that resumes the job.
+        // Otherwise this transfer and that of a process that resumes the job could run at the same time.
         set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask for a signal")?;
     }
     Ok(match stage::stage(what, json) {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Container, Engine, Kind};
 
-/// An answer that is none.
+/// Output that is not what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadAnswer(String);
 
@@ -27,7 +27,7 @@ fn bad(what: &str, answer: &str) -> BadAnswer {
     ))
 }
 
-/// The id that `create` answers, in its last line: what a registry or a deprecation has to say may come before.
+/// The id that `create` prints in its last line; messages about a pull or a deprecation may come before.
 ///
 /// # Errors
 /// Something else.
@@ -37,7 +37,7 @@ pub fn id(answer: &str) -> Result<String, BadAnswer> {
     if is_id { Ok(last.to_owned()) } else { Err(bad("an id", answer)) }
 }
 
-/// The ids that `ps` answers.
+/// The ids that `ps` prints.
 ///
 /// # Errors
 /// Something else.
@@ -45,7 +45,7 @@ pub fn ids(answer: &str) -> Result<Vec<String>, BadAnswer> {
     answer.lines().map(id).collect()
 }
 
-/// The exit status that `wait` answers.
+/// The exit status that `wait` prints.
 ///
 /// # Errors
 /// Something else.
@@ -53,10 +53,10 @@ pub fn exit_code(answer: &str) -> Result<i64, BadAnswer> {
     answer.trim().parse().map_err(|_| bad("an exit status", answer))
 }
 
-/// The program of the engine's runtime: what Docker's runtimes have under its name, or Podman's own.
+/// The program of the engine's runtime: the entry of this name in Docker's runtimes, or Podman's default.
 ///
 /// # Errors
-/// Docker has none of that name, or something else was answered.
+/// Docker has none of that name, or the output is something else.
 pub fn runtime_path(engine: &Engine, answer: &str) -> Result<String, BadAnswer> {
     #[derive(Deserialize)]
     struct Runtime {
@@ -75,31 +75,31 @@ pub fn runtime_path(engine: &Engine, answer: &str) -> Result<String, BadAnswer> 
     found.and_then(|runtime| runtime.path).ok_or_else(unknown)
 }
 
-/// What `inspect` answers, as far as it matters.
+/// The members of `inspect` that matter here.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Inspected {
     /// Of the container.
     pub id: String,
-    /// Where it is.
+    /// Its state.
     pub state: State,
     host_config: HostConfig,
     config: Config,
     network_settings: NetworkSettings,
-    /// Podman's place for the runtime.
+    /// Podman has the runtime here.
     #[serde(rename = "OCIRuntime")]
     oci_runtime: Option<String>,
 }
 
-/// Where a container is.
+/// The state of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct State {
     /// `created`, `running`, `exited`, ...
     pub status: String,
-    /// Its first process; 0 when it does not run.
+    /// The pid of its first process; 0 if it does not run.
     pub pid: i64,
-    /// Of its first process, when it has ended.
+    /// The exit status of its first process, if it has ended.
     pub exit_code: i64,
     /// Whether it ran out of memory.
     #[serde(rename = "OOMKilled")]
@@ -111,7 +111,7 @@ pub struct State {
 struct HostConfig {
     runtime: Option<String>,
     network_mode: String,
-    /// Docker's place for annotations.
+    /// Docker has the annotations here.
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -137,10 +137,10 @@ struct Config {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Reads what `inspect` answers of one container.
+/// Reads the output of `inspect` for one container.
 ///
 /// # Errors
-/// Something else, or of several.
+/// Something else, or several containers.
 pub fn inspected(answer: &str) -> Result<Inspected, BadAnswer> {
     let all: Vec<Inspected> =
         serde_json::from_str(answer).map_err(|error| bad(&format!("a container ({error})"), answer))?;
@@ -153,7 +153,7 @@ impl Inspected {
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         let published = self.network_settings.ports.as_ref()?.get("8080/tcp")?.as_ref()?.first()?;
-        // Podman writes an address that is any as nothing.
+        // Podman writes the unspecified address as an empty string.
         let host = if published.host_ip.is_empty() { "0.0.0.0" } else { &published.host_ip };
         Some(SocketAddr::new(host.parse().ok()?, published.host_port.parse().ok()?))
     }

@@ -8,47 +8,47 @@ use super::{Argv, Engine, Kind, LABEL};
 use crate::plan::hosts;
 use crate::request::{Model, TrainingJob};
 
-/// A container to be.
+/// A container to create.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
-    /// Of the job or model.
+    /// The name of the job or model.
     pub job: String,
-    /// Also its name in the network.
+    /// Its host name, and its name in the network.
     pub hostname: String,
-    /// Of the registry.
+    /// The image's name.
     pub image: String,
-    /// In place of the image's own, if there is any.
+    /// Replaces the image's entry point if it is not empty.
     pub entrypoint: Vec<String>,
-    /// For the entry point.
+    /// The entry point's arguments.
     pub arguments: Vec<String>,
-    /// The file that has its variables, `NAME=VALUE` in each line.
+    /// The file with its variables, `NAME=VALUE` in each line.
     pub env_file: String,
-    /// Directories of the host, and where they are in the container.
+    /// Directories of the host and their paths in the container.
     pub mounts: Vec<(String, String)>,
-    /// What it is connected to.
+    /// Its network.
     pub network: Network,
-    /// How many processors; all when not said.
+    /// The number of processors; all if there is none.
     pub cpus: Option<f64>,
-    /// How much memory, in bytes; all when not said.
+    /// The limit of memory in bytes; none by default.
     pub memory: Option<u64>,
-    /// The size of /dev/shm, in bytes; the engine's default when not said.
+    /// The size of /dev/shm in bytes, instead of the engine's default.
     pub shm: Option<u64>,
     /// Its address in the job's network.
     pub address: Option<Ipv4Addr>,
-    /// The other containers of the job, which its /etc/hosts has before it starts.
+    /// Names and addresses of the other containers of the job, for /etc/hosts.
     pub peers: Vec<(String, Ipv4Addr)>,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout: u32,
 }
 
-/// What a container is connected to.
+/// The network of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// Nothing: it is alone.
+    /// None.
     None,
     /// The other containers of its job.
     Job,
-    /// Port 8080 is published at an address of the host; port 0 is one that the engine chooses.
+    /// Port 8080 is published at an address of the host; for port 0 the engine chooses one.
     Serve(SocketAddr),
 }
 
@@ -118,13 +118,13 @@ pub fn of_model(model: &Model, state: &str) -> Container {
 }
 
 impl Container {
-    /// As the engine knows it.
+    /// Its name in the engine.
     #[must_use]
     pub fn name(&self) -> String {
         format!("isolate-{}-{}", self.job, self.hostname)
     }
 
-    /// What the shim is asked for.
+    /// The annotations for the shim.
     #[must_use]
     pub fn annotations(&self) -> Vec<(&'static str, String)> {
         let mut annotations = vec![("io.oci-isolate.network-isolation", "true".to_owned())];
@@ -136,15 +136,15 @@ impl Container {
         annotations
     }
 
-    /// Creates it; the answer is its id.
+    /// Creates it; the output is its id.
     ///
     /// # Errors
-    /// A path that the engine would take apart.
+    /// A path that the engine would split.
     pub fn create(&self, engine: &Engine) -> Result<Argv, String> {
         let mut argv = vec![engine.program.clone()];
         let mut flag = |name: &str, value: String| argv.push(format!("--{name}={value}"));
         if engine.kind == Kind::Podman {
-            // Of the program, not of the verb.
+            // A flag of the program, not of the verb.
             flag("runtime", engine.runtime.clone());
         }
         argv.push("create".to_owned());
@@ -187,29 +187,29 @@ impl Container {
         }
         if let Some(memory) = self.memory {
             flag("memory", memory.to_string());
-            // No swap besides.
+            // No swap in addition.
             flag("memory-swap", memory.to_string());
         }
         if let Some(size) = self.shm {
             flag("shm-size", size.to_string());
         }
         if engine.kind == Kind::Podman {
-            // It passes the proxies of its own environment on otherwise.
+            // Podman passes the proxy variables of its own environment otherwise.
             flag("http-proxy", "false".to_owned());
         }
-        // Whatever the engine's own is: `logs` has to have them.
+        // Independent of the engine's default: `logs` has to work.
         let driver = match engine.kind {
             Kind::Docker => "json-file",
             Kind::Podman => "k8s-file",
         };
         flag("log-driver", driver.to_owned());
         flag("stop-timeout", self.stop_timeout.to_string());
-        // It was pulled before data was moved.
+        // It was pulled before data was transferred.
         flag("pull", "never".to_owned());
         let mut arguments = self.arguments.clone();
         match (self.entrypoint.as_slice(), engine.kind) {
             ([], _) => {}
-            // What begins with a bracket is a list to Podman, so it always gets one.
+            // Podman reads a text that begins with a bracket as a list, so it always gets a list.
             (all, Kind::Podman) => flag("entrypoint", json!(all).to_string()),
             ([first, rest @ ..], Kind::Docker) => {
                 flag("entrypoint", first.clone());
@@ -222,7 +222,7 @@ impl Container {
     }
 }
 
-/// A path that engines take as a whole.
+/// A path that engines do not split.
 fn whole(path: &str) -> Result<String, String> {
     let is_plain = |c: char| !c.is_control() && !",:\"'=".contains(c);
     if path.starts_with('/') && path.chars().all(is_plain) {

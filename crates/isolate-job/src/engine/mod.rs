@@ -11,7 +11,7 @@ pub use container::{Container, Network, of_model, of_training};
 pub use network::Subnet;
 pub use version::{Refused, accept};
 
-/// Whose program it is.
+/// The kind of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// docker.
@@ -20,10 +20,10 @@ pub enum Kind {
     Podman,
 }
 
-/// An engine: its program and the shim as it knows it.
+/// An engine: its program, and the shim's name in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// Whose program it is.
+    /// The kind of engine.
     pub kind: Kind,
     /// `docker`, or a path.
     pub program: String,
@@ -38,35 +38,35 @@ pub type Argv = Vec<String>;
 pub const LABEL: &str = "oci-isolate.job";
 
 impl Engine {
-    /// A command line of the program's.
+    /// A command line of the engine's program.
     fn argv<const N: usize>(&self, words: [&str; N]) -> Argv {
         std::iter::once(self.program.as_str()).chain(words).map(str::to_owned).collect()
     }
 
-    /// Which version it is. Not `--format json`, which Docker before 23 takes for a template.
+    /// Prints the version. Not by `--format json`, which Docker before 23 takes for a template.
     #[must_use]
     pub fn version(&self) -> Argv {
         self.argv(["version", "--format", "{{json .}}"])
     }
 
-    /// Whether an image is there: status 0.
+    /// Exits with status 0 if the image is present.
     #[must_use]
     pub fn has_image(&self, image: &str) -> Argv {
         self.argv(["image", "inspect", "--format", "{{.Id}}", image])
     }
 
-    /// Gets an image.
+    /// Pulls an image.
     #[must_use]
     pub fn pull(&self, image: &str) -> Argv {
         self.argv(["pull", "--quiet", image])
     }
 
-    /// Which runtimes it knows; the answer is read by [`runtime_path`].
+    /// Lists the runtimes that it knows; [`runtime_path`] reads the output.
     #[must_use]
     pub fn runtimes(&self) -> Argv {
         match self.kind {
             Kind::Docker => self.argv(["info", "--format", "{{json .Runtimes}}"]),
-            // With a runtime that it does not know it fails.
+            // Podman fails if it does not know the runtime.
             Kind::Podman => {
                 let runtime = format!("--runtime={}", self.runtime);
                 self.argv([&runtime, "info", "--format", "{{json .Host.OCIRuntime}}"])
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    /// Makes a job's own network, which leads nowhere. Only a network whose subnet was given takes addresses of containers.
+    /// Creates a job's internal network. Containers can be given addresses only in a network whose subnet was given.
     #[must_use]
     pub fn create_network(&self, job: &str, subnet: Option<&str>) -> Argv {
         let label = format!("{LABEL}={job}");
@@ -84,13 +84,13 @@ impl Engine {
         argv
     }
 
-    /// What it knows of that network; the answer is read by [`Subnet::read`].
+    /// Inspects that network; [`Subnet::read`] reads the output.
     #[must_use]
     pub fn inspect_network(&self, job: &str) -> Argv {
         self.argv(["network", "inspect", &container::network(job)])
     }
 
-    /// Removes it.
+    /// Removes that network.
     #[must_use]
     pub fn remove_network(&self, job: &str) -> Argv {
         self.argv(["network", "rm", &container::network(job)])
@@ -102,38 +102,38 @@ impl Engine {
         self.argv(["start", name])
     }
 
-    /// All that a container says, until it ends.
+    /// Follows the output of a container until it ends.
     #[must_use]
     pub fn logs(&self, name: &str) -> Argv {
         self.argv(["logs", "--follow", name])
     }
 
-    /// Waits for its end; the answer is its exit status.
+    /// Waits for the end of a container; the output is its exit status.
     #[must_use]
     pub fn wait(&self, name: &str) -> Argv {
         self.argv(["wait", name])
     }
 
-    /// SIGTERM, and SIGKILL after so many seconds.
+    /// Sends SIGTERM, and SIGKILL after this many seconds.
     #[must_use]
     pub fn stop(&self, name: &str, seconds: u32) -> Argv {
         // The long name of the flag differs between versions.
         self.argv(["stop", "-t", &seconds.to_string(), name])
     }
 
-    /// Removes a container, whether it runs or not, with the anonymous volumes of its image. Directories of ours stay.
+    /// Removes a container, running or not, and the anonymous volumes of its image. Mounted directories stay.
     #[must_use]
     pub fn remove(&self, name: &str) -> Argv {
         self.argv(["rm", "--force", "--volumes", name])
     }
 
-    /// What the engine knows of a container.
+    /// Inspects a container.
     #[must_use]
     pub fn inspect(&self, name: &str) -> Argv {
         self.argv(["inspect", "--type", "container", "--format", "json", name])
     }
 
-    /// The ids of a job's containers, running or not.
+    /// Lists the ids of a job's containers, running or not.
     #[must_use]
     pub fn list(&self, job: &str) -> Argv {
         let filter = format!("label={LABEL}={job}");

@@ -13,10 +13,10 @@ pub struct Subnet {
 
 #[derive(Deserialize)]
 struct Answer {
-    /// Docker's.
+    /// Docker has its subnets here.
     #[serde(rename = "IPAM")]
     ipam: Option<Ipam>,
-    /// Podman's.
+    /// Podman has its subnets here.
     #[serde(default)]
     subnets: Vec<Range>,
 }
@@ -34,10 +34,10 @@ struct Range {
 }
 
 impl Subnet {
-    /// What `network inspect` answers: the first IPv4 subnet.
+    /// Reads the output of `network inspect`: the first IPv4 subnet.
     ///
     /// # Errors
-    /// Something else was answered, or there is none.
+    /// The output is something else, or there is no such subnet.
     pub fn read(answer: &str) -> Result<Self, String> {
         let all: Vec<Answer> = serde_json::from_str(answer)
             .map_err(|error| format!("the engine's answer is not a network: {error}"))?;
@@ -54,12 +54,12 @@ impl Subnet {
         Some(Self { base, length })
     }
 
-    /// The addresses of so many containers; the first one is the gateway's.
+    /// The addresses of this many containers; the subnet's first address is the gateway's.
     ///
     /// # Errors
     /// The subnet has fewer.
     pub fn addresses(self, count: usize) -> Result<Vec<Ipv4Addr>, String> {
-        // Without the network's own, the gateway's and the broadcast address.
+        // Without the addresses of the network and the gateway, and the broadcast address.
         let most = (1usize << (32 - self.length)) - 3;
         if count > most {
             return Err(format!("the engine's subnet {self} has {most} addresses for {count} containers"));

@@ -207,7 +207,7 @@ fn engines_that_cannot_pass_annotations_are_refused_with_the_way_out() {
     }
 }
 
-/// As it was recorded: `create` with the flags above, one container, no network.
+/// As recorded: `create` with the flags above, one container, no network.
 fn recorded() -> Container {
     Container {
         job: "j".to_owned(),
@@ -241,7 +241,7 @@ fn what_engines_made_is_what_was_asked_for() {
         let state = State { status: "exited".to_owned(), pid: 0, exit_code: 3, oom_killed: false };
         assert_eq!(found.state, state);
 
-        // And what was not made so is noticed, each by its name.
+        // Each deviation is named.
         let runc = Engine { runtime: "runc".to_owned(), ..engine.clone() };
         assert!(found.is(&recorded(), &runc).unwrap_err().contains("has the runtime"));
         let served = Container { network: Network::Serve(([127, 0, 0, 1], 0).into()), ..recorded() };

@@ -29,17 +29,17 @@ struct Answer {
 struct Side {
     #[serde(rename = "Version")]
     version: String,
-    /// As Podman writes it; Docker has `ApiVersion`.
+    /// Podman's spelling; Docker has `ApiVersion`.
     #[serde(rename = "APIVersion")]
     podman: Option<String>,
 }
 
-/// `docker create --annotation` came with it.
+/// The version that introduced `docker create --annotation`.
 const LEAST_DOCKER: u32 = 24;
 
 const LEAST_PODMAN: u32 = 4;
 
-/// The version, by what the engine answers to `version`.
+/// Reads the output of `version`.
 ///
 /// # Errors
 /// No daemon, another engine than configured, or too old a version.

@@ -16,10 +16,10 @@ pub struct Object {
     pub size: u64,
 }
 
-/// A file to be.
+/// A file to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// Of the object.
+    /// The object's key.
     pub key: String,
     /// Below the channel; segments that are names, with a slash between.
     pub path: String,
@@ -27,16 +27,16 @@ pub struct PlannedFile {
     pub size: u64,
 }
 
-/// What a channel will have.
+/// The content of a channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
     /// In the order in which they were listed.
     pub files: Vec<PlannedFile>,
-    /// Directories for which there is an empty object, as consoles make them.
+    /// Directories for which there is an empty object, as AWS's console creates them.
     pub directories: Vec<String>,
 }
 
-/// Whether the file system that the files go to tells names apart by case.
+/// Whether the file system distinguishes names by case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
     /// It does.
@@ -113,16 +113,16 @@ impl fmt::Display for BadKey {
 
 impl std::error::Error for BadKey {}
 
-/// As long is a name at most (NAME_MAX of all of Linux's file systems that matter).
+/// The most bytes of a name: NAME_MAX of Linux's usual file systems.
 const MOST_OF_NAME: usize = 255;
 
-/// As many bad keys are said.
+/// The most invalid keys that are reported.
 const MOST_SAID: usize = 20;
 
 /// Files of the objects that were listed under a prefix.
 ///
-/// A prefix is the beginning of keys, whatever follows. What is below `PREFIX/` keeps its path from there; where
-/// a prefix ends within a name (`train` for `train-01/x`), the whole name stays (`train-01/x`).
+/// A prefix is the beginning of keys, whatever follows. Keys below `PREFIX/` keep their path from there; if a prefix ends within a
+/// name (`train` for `train-01/x`), the whole name is kept (`train-01/x`).
 ///
 /// # Errors
 /// The keys that cannot be files, the first 20 of them.
@@ -158,7 +158,7 @@ pub fn from_manifest(manifest: &Manifest, sizes: &[u64], case: Case) -> Result<F
     arranged.finish()
 }
 
-/// What the n-th of so many containers gets: every n-th, in the order of the list.
+/// The share of the n-th of several containers: every n-th file, in the order of the list.
 pub fn shard<T>(items: impl IntoIterator<Item = T>, container: usize, containers: usize) -> Vec<T> {
     items.into_iter().skip(container).step_by(containers.max(1)).collect()
 }
@@ -180,7 +180,7 @@ struct Arranged {
     files: Files,
     bad: Vec<BadKey>,
     case: Case,
-    /// By path, without case where that is ignored.
+    /// By path; in lower case where the file system ignores case.
     taken: HashMap<String, Taken>,
 }
 
@@ -250,7 +250,7 @@ impl Arranged {
     }
 }
 
-/// Why a path cannot be one, whatever else there is.
+/// Why a path is invalid on its own.
 fn bad(object: &Object, path: &str) -> Option<Why> {
     let inner = path.strip_suffix('/').unwrap_or(path);
     if path.contains('\0') {

@@ -24,7 +24,7 @@ pub struct MetricValue {
 }
 
 impl Metrics {
-    /// Definitions that a request that was read has; others are left out.
+    /// The definitions are those of a valid request; others are left out.
     #[must_use]
     pub fn new(definitions: &[MetricDefinition]) -> Self {
         let compiled =
@@ -33,7 +33,7 @@ impl Metrics {
         Self { last: vec![None; defined.len()], defined, lines: 0 }
     }
 
-    /// Looks at the next line. A value is what the first group matched, where it is a finite number.
+    /// Reads the next line. A value is the match of the first group, if that is a finite number.
     pub fn line(&mut self, line: &str) {
         for ((_, regex), last) in self.defined.iter().zip(&mut self.last) {
             for captures in regex.captures_iter(line) {
@@ -46,7 +46,7 @@ impl Metrics {
         self.lines += 1;
     }
 
-    /// The last value of each that had one.
+    /// The last value of each metric that had one.
     #[must_use]
     pub fn last(&self) -> Vec<MetricValue> {
         let found = self.defined.iter().zip(&self.last);

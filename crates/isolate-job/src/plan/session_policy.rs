@@ -11,7 +11,7 @@ use crate::request::S3Uri;
 /// Something that a step reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// All objects whose keys begin so are listed and read.
+    /// All objects with this key prefix are listed and read.
     Prefix(S3Uri),
     /// Objects with this key prefix are read, and not listed: a manifest names them.
     Below(S3Uri),
@@ -19,11 +19,11 @@ pub enum Access {
     Object(S3Uri),
     /// One object is written.
     Write(S3Uri),
-    /// Objects whose keys begin so are written.
+    /// Objects with this key prefix are written.
     WriteBelow(S3Uri),
 }
 
-/// Whose role it is.
+/// The account of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grantee {
     partition: String,
@@ -39,10 +39,10 @@ impl Grantee {
     }
 }
 
-/// STS takes no longer one.
+/// The longest policy that STS accepts.
 const MOST: usize = 2048;
 
-/// A policy that STS does not take.
+/// A policy that is too long for STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyTooLong(usize);
 
@@ -58,10 +58,10 @@ impl fmt::Display for PolicyTooLong {
 
 impl std::error::Error for PolicyTooLong {}
 
-/// The policy of a step, as AssumeRole takes it. `kms` is the key with which what is written is encrypted.
+/// The policy of a step, for AssumeRole. `kms` is the key by which written objects are encrypted.
 ///
 /// # Errors
-/// It is longer than STS takes.
+/// It is longer than STS accepts.
 pub fn session_policy(
     grantee: &Grantee,
     accesses: &[Access],
@@ -78,7 +78,7 @@ pub fn session_policy(
                 let bucket = format!("arn:{partition}:s3:::{}", uri.bucket);
                 let mut list = json!({ "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket });
                 if !uri.key.is_empty() {
-                    // Not a pattern, but variables are replaced here, too.
+                    // No pattern, but policy variables are replaced here, too.
                     let prefix = uri.key.replace('$', "${$}");
                     list["Condition"] = json!({ "StringEquals": { "s3:prefix": prefix } });
                 }
@@ -101,7 +101,7 @@ pub fn session_policy(
         statements.push(json!({ "Effect": "Allow", "Action": actions, "Resource": writes }));
         statements.push(match kms {
             Some(key) => encryption(grantee, key),
-            // The bucket may encrypt by itself.
+            // The bucket may have encryption by default.
             None => through_s3(&json!(ENCRYPT)),
         });
     }
@@ -109,7 +109,7 @@ pub fn session_policy(
     if policy.len() > MOST { Err(PolicyTooLong(policy.len())) } else { Ok(policy) }
 }
 
-/// Parts of an object are encrypted, and decrypted when they are put together.
+/// Parts of an object are encrypted, and decrypted when the upload is completed.
 const ENCRYPT: [&str; 2] = ["kms:GenerateDataKey", "kms:Decrypt"];
 
 /// Any key of the role's, which only S3 may use for the session.
@@ -136,7 +136,7 @@ fn encryption(grantee: &Grantee, key: &str) -> Value {
     }
 }
 
-/// What IAM takes for itself: `*`, `?` and `${...}` stand for others.
+/// Escapes IAM's wildcards and variables: `*`, `?` and `${...}`.
 fn plain(key: &str) -> String {
     let mut plain = String::with_capacity(key.len());
     for c in key.chars() {
@@ -148,7 +148,7 @@ fn plain(key: &str) -> String {
     plain
 }
 
-/// STS takes no characters beyond Latin-1; JSON can do without.
+/// STS accepts no characters beyond Latin-1; JSON has escapes for them.
 fn ascii(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for c in json.chars() {

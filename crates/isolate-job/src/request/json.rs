@@ -16,7 +16,7 @@ pub(super) enum Json {
 }
 
 impl Json {
-    /// What it is, as an error says it.
+    /// Its type, as error messages name it.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -28,7 +28,7 @@ impl Json {
         }
     }
 
-    /// As a map, of which the last of two members remains.
+    /// As serde_json's value; of duplicate members the last one remains.
     pub(super) fn into_value(self) -> Value {
         match self {
             Self::Null => Value::Null,

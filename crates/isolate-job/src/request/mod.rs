@@ -79,10 +79,10 @@ const NAMES: [(&str, &str); 4] = [
     ("ModelName", "CreateModel"),
 ];
 
-/// Reads a request, of whichever operation.
+/// Reads a request of any of the operations.
 ///
 /// # Errors
-/// Every reason why it cannot be carried out.
+/// Every reason why the request is refused.
 pub fn read(text: &[u8]) -> Result<Request, Refusals> {
     let json = parse(text)?;
     let Json::Object(members) = &json else {
@@ -104,7 +104,7 @@ pub fn read(text: &[u8]) -> Result<Request, Refusals> {
 /// Reads CreateTrainingJob.
 ///
 /// # Errors
-/// Every reason why it cannot be carried out.
+/// Every reason why the request is refused.
 pub fn read_training(text: &[u8]) -> Result<Document<TrainingJob>, Refusals> {
     training(parse(text)?)
 }
@@ -112,7 +112,7 @@ pub fn read_training(text: &[u8]) -> Result<Document<TrainingJob>, Refusals> {
 /// Reads CreateModel.
 ///
 /// # Errors
-/// Every reason why it cannot be carried out.
+/// Every reason why the request is refused.
 pub fn read_model(text: &[u8]) -> Result<Document<Model>, Refusals> {
     model(parse(text)?)
 }
@@ -120,7 +120,7 @@ pub fn read_model(text: &[u8]) -> Result<Document<Model>, Refusals> {
 /// Reads the request of any other operation as the type that it is carried out from.
 ///
 /// # Errors
-/// Every reason why it cannot be carried out.
+/// Every reason why the request is refused.
 pub fn read_as<T: DeserializeOwned>(operation: &str, text: &[u8]) -> Result<Document<T>, Refusals> {
     typed(operation, parse(text)?, |_| Vec::new())
 }

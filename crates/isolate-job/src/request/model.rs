@@ -15,13 +15,13 @@ pub struct Model {
     pub model_name: String,
     /// What is run.
     pub primary_container: ContainerDefinition,
-    /// On whose behalf data is moved.
+    /// The role with which data is transferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_role_arn: Option<String>,
     /// Kept with the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
-    /// Through which network data is moved.
+    /// The network through which data is transferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_config: Option<VpcConfig>,
     /// Whether the container is isolated.
@@ -82,7 +82,7 @@ pub enum S3ModelDataType {
 }
 
 impl Model {
-    /// What is wrong with it, beyond its types.
+    /// What is wrong with it beyond the schema.
     pub(super) fn refused(&self) -> Vec<Refused> {
         let mut refused = Vec::new();
         let container = &self.primary_container;

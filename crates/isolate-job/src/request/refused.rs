@@ -47,7 +47,7 @@ impl fmt::Display for Refusals {
 
 impl std::error::Error for Refusals {}
 
-/// Where in a document we are. It costs nothing until it is asked for.
+/// A position in a document. Its path is formatted only when an error needs it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'p> {
     above: Option<&'p At<'p>>,
@@ -105,7 +105,7 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// A text as an error has room for it.
+/// The beginning of a text, as long as errors show it.
 pub(super) fn shortened(text: &str) -> String {
     const MOST: usize = 64;
     let mut shown: String = text.chars().take(MOST).collect();

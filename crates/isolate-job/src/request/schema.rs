@@ -63,7 +63,7 @@ pub(super) fn schema() -> &'static Schema {
     &SCHEMA
 }
 
-/// Which description of the API the types are from.
+/// The description of the API that the types were extracted from.
 #[must_use]
 pub fn source() -> &'static str {
     &schema().source
@@ -73,21 +73,21 @@ pub fn source() -> &'static str {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) refused: Vec<Refused>,
-    /// Paths of members that change nothing here, each with its why.
+    /// Paths of members that have no effect here, each with the reason.
     pub(super) without_effect: Vec<(String, &'static str)>,
 }
 
-/// As many reasons are said of one document.
+/// The most reasons that are reported for one document.
 const MOST: usize = 20;
 
-/// Looks at the request of an operation: each member is of its type and on one of the three lists.
+/// Validates the request of an operation: each member has its type and is on one of the three lists.
 pub(super) fn request(operation: &str, value: &Json) -> Found {
     let mut walk = Walk { found: Found::default(), is_taken: true };
     walk.value(&schema().operations[&format!("{operation}.request")], value, &At::ROOT);
     walk.found
 }
 
-/// Looks at the answer to an operation.
+/// Validates the answer to an operation.
 #[cfg(test)]
 pub(crate) fn answer(operation: &str, text: &str) -> Vec<Refused> {
     let mut walk = Walk { found: Found::default(), is_taken: false };
@@ -98,7 +98,7 @@ pub(crate) fn answer(operation: &str, text: &str) -> Vec<Refused> {
 
 struct Walk {
     found: Found,
-    /// Whether members have to be on a list. Below one without effect they need not.
+    /// Whether members have to be on a list. Those below a member without effect need not.
     is_taken: bool,
 }
 
@@ -222,7 +222,7 @@ fn expected(kind: Kind) -> &'static str {
     }
 }
 
-/// The words of an enumeration, as many as an error has room for.
+/// The words of an enumeration, as many as errors show.
 fn some(words: &[String]) -> String {
     const MOST: usize = 8;
     let more = if words.len() > MOST { format!(" or {} more", words.len() - MOST) } else { String::new() };
@@ -236,7 +236,7 @@ fn is_match(name: &str, pattern: &str, text: &str) -> bool {
         let is_space = |c: char| c.is_whitespace() && !c.is_control();
         return text.chars().all(|c| c.is_alphanumeric() || is_space(c) || "_.:/=+-@".contains(c));
     }
-    // What matches everything, or everything on one line, needs no program.
+    // Patterns that match everything, or everything on one line, need no regular expression.
     match pattern {
         ".*" => !text.contains('\n'),
         "[\\S\\s]*" => true,
@@ -244,7 +244,7 @@ fn is_match(name: &str, pattern: &str, text: &str) -> bool {
     }
 }
 
-/// A pattern that cannot be compiled is no pattern of a member that is taken (a test).
+/// No supported member has a pattern that cannot be compiled (a test).
 pub(super) fn regex(pattern: &str) -> Option<Regex> {
     Regex::new(&format!("^(?:{pattern})$")).ok()
 }

@@ -13,15 +13,15 @@ use super::training::{CompressionType, S3DataType, Tag, check_environment, check
 pub struct TransformJob {
     /// Unique on this host.
     pub transform_job_name: String,
-    /// Of CreateModel.
+    /// The name of a model, by CreateModel.
     pub model_name: String,
-    /// Requests at a time.
+    /// The most requests at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent_transforms: Option<u32>,
     /// How long and how often a request is tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_client_config: Option<ModelClientConfig>,
-    /// Of a request.
+    /// The most MB of a request.
     #[serde(rename = "MaxPayloadInMB", skip_serializing_if = "Option::is_none")]
     pub max_payload_in_mb: Option<u32>,
     /// How many records a request has.
@@ -36,7 +36,7 @@ pub struct TransformJob {
     pub transform_output: TransformOutput,
     /// How many containers of which size.
     pub transform_resources: TransformResources,
-    /// Whether answers are joined with what was sent.
+    /// Whether answers are joined with the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_processing: Option<DataProcessing>,
     /// Kept with the job.
@@ -77,7 +77,7 @@ pub struct TransformInput {
     pub split_type: Option<SplitType>,
 }
 
-/// Where it comes from.
+/// Where the input comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the API's")]
 pub struct TransformDataSource {
@@ -118,7 +118,7 @@ pub struct TransformOutput {
     pub kms_key_id: Option<String>,
 }
 
-/// What stands between answers.
+/// What separates answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the API's")]
 pub enum AssemblyType {
@@ -135,7 +135,7 @@ pub struct TransformResources {
     pub instance_count: u32,
 }
 
-/// Whether answers are joined with what was sent.
+/// Whether answers are joined with the input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names are the API's")]
@@ -144,7 +144,7 @@ pub struct DataProcessing {
     pub join_source: Option<JoinSource>,
 }
 
-/// With what answers are joined.
+/// What answers are joined with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the API's")]
 pub enum JoinSource {
@@ -153,7 +153,7 @@ pub enum JoinSource {
 }
 
 impl TransformJob {
-    /// What is wrong with it, beyond its types.
+    /// What is wrong with it beyond the schema.
     pub(super) fn refused(&self) -> Vec<Refused> {
         let mut refused = Vec::new();
         check_environment(&self.environment, "Environment", &mut refused);

@@ -16,7 +16,7 @@ use super::training::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TuningJob {
-    /// Unique on this host; the beginning of its training jobs' names.
+    /// Unique on this host; its training jobs' names begin with it.
     pub hyper_parameter_tuning_job_name: String,
     /// What is tried, and how much of it.
     pub hyper_parameter_tuning_job_config: TuningConfig,
@@ -53,7 +53,7 @@ pub enum Strategy {
     Hyperband,
 }
 
-/// Which metric is to become what.
+/// The metric to optimise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names are the API's")]
@@ -63,7 +63,7 @@ pub struct Objective {
     pub metric_name: String,
 }
 
-/// What is better.
+/// The direction of the optimisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the API's")]
 pub enum ObjectiveType {
@@ -134,14 +134,14 @@ pub struct TunedAlgorithm {
     pub metric_definitions: Vec<MetricDefinition>,
 }
 
-/// As many training jobs has a tuning job at most.
+/// The most training jobs of a tuning job.
 const MOST_JOBS: u64 = 750;
 
-/// As the API bounds ParameterRanges altogether.
+/// The most hyperparameters of all ParameterRanges together.
 const MOST_RANGES: usize = 30;
 
 impl Definition {
-    /// How many containers of which size.
+    /// The containers of each training job.
     #[must_use]
     pub fn resources(&self) -> Option<&ResourceConfig> {
         self.resource_config.as_ref().or(self.hyper_parameter_tuning_resource_config.as_ref())
@@ -174,7 +174,7 @@ impl TuningJob {
         request
     }
 
-    /// What is wrong with it, beyond its types. What is wrong with its training jobs is found by reading one.
+    /// What is wrong with it beyond the schema. Its training jobs are checked by reading the request of one.
     pub(super) fn refused(&self) -> Vec<Refused> {
         let mut refused = Vec::new();
         let config = &self.hyper_parameter_tuning_job_config;
@@ -269,5 +269,5 @@ impl TuningJob {
     }
 }
 
-/// The hyperparameter by which SageMaker says the objective's name to a program.
+/// The hyperparameter by which SageMaker gives a program the objective's name.
 const OBJECTIVE: &str = "_tuning_objective_metric";

@@ -1,4 +1,4 @@
-//! Who asks, and how Amazon S3 is reached: the base identity by the SDK's default chain, and for each step a session of the
+//! Credentials, and how Amazon S3 is reached: the base identity by the SDK's default chain, and for each step a session of the
 //! job's role that is limited to the step's objects. The SDK renews a session before it expires.
 
 use std::fmt;
@@ -46,17 +46,17 @@ pub struct Session<'a> {
 
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
-/// Until the answer begins.
+/// The time until an answer begins.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
-/// As often is a request sent.
+/// The most attempts of a request.
 pub(super) const ATTEMPTS: u32 = 6;
 
-/// Threads that read and write sockets; files are written by the caller's.
+/// Threads that read and write sockets; the caller's threads write files.
 const THREADS: usize = 2;
 
 impl<'s> Connection<'s> {
-    /// Finds out region and base identity. Nothing is asked of Amazon S3 yet.
+    /// Determines the region and the base identity. No request is sent to Amazon S3 yet.
     ///
     /// # Errors
     /// There is no region, or the CA bundle cannot be read.
@@ -91,7 +91,7 @@ impl<'s> Connection<'s> {
         Ok(Self { runtime, base, settings })
     }
 
-    /// A bucket, as the session reaches it; as the base identity, if roles are not assumed.
+    /// A bucket, with the credentials of the session, or of the base identity if roles are not assumed.
     #[must_use]
     pub fn bucket(&self, name: &str, session: Session) -> Bucket {
         let settings = self.settings;
@@ -128,7 +128,7 @@ impl<'s> Connection<'s> {
     }
 }
 
-/// STS takes names from two characters.
+/// STS accepts names of at least two characters.
 fn session_name(job: &str) -> String {
     if job.len() < 2 { format!("job-{job}") } else { job.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! Objects that are written: with one request, or in parts if they are large. An object appears when it is complete, and not
-//! otherwise. What waits to be sent is bounded.
+//! Uploads of objects: in one request, or in parts if they are large. An object appears only when it is complete. The memory for
+//! content that waits to be sent is bounded.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Bucket, Error};
 
-/// As many parts has an object at most.
+/// The most parts of an object.
 const MOST_OF_PARTS: usize = 10_000;
 
-/// As many parts are in memory: one that is filled, and those that are sent.
+/// The most parts in memory: one that is filled, and those that are sent.
 const IN_MEMORY: usize = 4;
 
-/// A buffer grows from here.
+/// The initial size of a buffer.
 const FIRST: usize = 1 << 20;
 
 /// Objects that are sent, several at a time.
@@ -46,35 +46,35 @@ impl Bucket {
         }
     }
 
-    /// How much of uploads is in memory, in KiB.
+    /// The memory of all uploads, in KiB.
     fn in_memory(&self) -> usize {
         IN_MEMORY * (self.part_size >> 10)
     }
 }
 
 impl Uploads {
-    /// An object of exactly so many bytes, to be written.
+    /// Begins an object of exactly this many bytes.
     pub fn file(&mut self, key: String, size: u64) -> Upload<'_> {
         let part = self.part(size);
         Upload { uploads: self, key, left: size, part, buffer: Buffer::default(), multipart: None }
     }
 
-    /// An object of about so many bytes, to be written.
+    /// Begins an object of about this many bytes.
     pub fn stream(&mut self, key: String, about: u64) -> Upload<'_> {
         let part = self.part(about);
         Upload { uploads: self, key, left: u64::MAX, part, buffer: Buffer::default(), multipart: None }
     }
 
-    /// The size of an object's parts, of which there are not too many.
+    /// The size of an object's parts, so that there are not too many.
     fn part(&self, about: u64) -> usize {
         let part = usize::try_from(about.div_ceil(MOST_OF_PARTS as u64 * 9 / 10)).unwrap_or(usize::MAX);
         part.max(self.bucket.part_size)
     }
 
-    /// Waits until all objects are there.
+    /// Waits until all objects are complete.
     ///
     /// # Errors
-    /// The first error; then the objects that it concerns are not there.
+    /// The first error; the objects that failed do not appear.
     pub fn finish(mut self) -> Result<(), Error> {
         let runtime = self.bucket.runtime.clone();
         runtime.block_on(async {
@@ -97,7 +97,7 @@ fn flat<T>(done: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, 
     done.unwrap_or_else(|error| Err(Error::internal("upload", error)))
 }
 
-/// Content that waits, and its share of the memory.
+/// Content that waits to be sent, and its share of the memory.
 #[derive(Debug, Default)]
 struct Buffer {
     content: Vec<u8>,
@@ -110,7 +110,7 @@ struct Buffer {
 pub struct Upload<'u> {
     uploads: &'u mut Uploads,
     key: String,
-    /// Bytes that are expected.
+    /// The expected size in bytes.
     left: u64,
     /// The size of its parts.
     part: usize,
@@ -125,7 +125,7 @@ struct Multipart {
 }
 
 impl Upload<'_> {
-    /// The content is whole; the object appears soon. [`Uploads::finish`] has its error, if there is one.
+    /// Ends the content; the object appears soon. [`Uploads::finish`] returns its error, if there is one.
     ///
     /// # Errors
     /// The service's.
@@ -148,7 +148,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Sends what waits as a part.
+    /// Sends the buffer as a part.
     fn ship(&mut self) -> Result<(), Error> {
         let (bucket, key) = (self.uploads.bucket.clone(), self.key.clone());
         if self.multipart.is_none() {
@@ -173,7 +173,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// A new buffer, when there is memory for it.
+    /// Waits for the memory of a new buffer.
     fn begin_buffer(&mut self) {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.part);
         let all = self.uploads.bucket.in_memory();
@@ -186,7 +186,7 @@ impl Upload<'_> {
 
 impl Write for Upload<'_> {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        // The reason is with the task that failed.
+        // The task that failed has the reason.
         if self.uploads.failed.load(Ordering::Relaxed) {
             return Err(io::Error::other("the upload has failed"));
         }
@@ -212,7 +212,7 @@ impl Write for Upload<'_> {
 }
 
 impl Drop for Upload<'_> {
-    /// What is not complete is given up. The reason is an error that is reported already.
+    /// Aborts an incomplete upload. The error that caused it is already reported.
     fn drop(&mut self) {
         if let Some(multipart) = self.multipart.take() {
             multipart.parts.iter().for_each(JoinHandle::abort);

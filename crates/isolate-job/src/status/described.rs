@@ -1,10 +1,10 @@
-//! The status of whatever is in a directory: a job of any kind, or a model that is served.
+//! The status of a job of any kind, or of a model that is served.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Deployment, JobStatus, Time, TrainingStatus, TransformStatus, TuningStatus};
 
-/// A status, by its ARN or its EndpointStatus.
+/// A status; its ARN or its EndpointStatus tells which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "the names are the API's")]

@@ -59,12 +59,12 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// A change of state that is none.
+/// An invalid change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoTransition {
-    /// From what.
+    /// The state before.
     pub from: String,
-    /// To what.
+    /// The state that was asked for.
     pub to: String,
 }
 
@@ -76,7 +76,7 @@ impl std::fmt::Display for NoTransition {
 
 impl std::error::Error for NoTransition {}
 
-/// With which status `isolate-job` exits.
+/// The exit statuses of `isolate-job`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// The job is Completed.
@@ -91,13 +91,13 @@ pub enum Exit {
     NotUploaded = 4,
 }
 
-/// A text without what is of no use in a status, and of some to a terminal.
+/// A text without control characters, which have no use in a status and an effect on a terminal.
 fn plain(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 
-/// The request's own members, as far as `Describe` answers them again.
+/// Those members of the request that `Describe` repeats.
 fn echo(given: &Map<String, Value>, members: &[&str]) -> Map<String, Value> {
     given
         .iter()

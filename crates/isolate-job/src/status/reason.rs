@@ -7,14 +7,14 @@ use super::plain;
 pub enum Reason<'a> {
     /// The program's error.
     Algorithm {
-        /// What it left in /opt/ml/output/failure, as much as was read of it.
+        /// The beginning of /opt/ml/output/failure, if the program wrote it.
         failure: Option<&'a [u8]>,
         /// How its container ended.
         container: Container,
     },
-    /// An error in what was asked for: data that is not there, a role that may not.
+    /// An error of the request: data that does not exist, a role without permission.
     Client(&'a str),
-    /// An error of ours, the engine's or the host's.
+    /// An error of isolate-job, the engine or the host.
     Internal(&'a str),
 }
 
@@ -27,7 +27,7 @@ pub struct Container {
     pub oom_killed: bool,
 }
 
-/// As much as SageMaker keeps.
+/// The most characters that SageMaker keeps.
 const MOST: usize = 1024;
 
 impl Reason<'_> {
@@ -49,7 +49,7 @@ impl Reason<'_> {
             Self::Client(detail) => ("ClientError: ", (*detail).to_owned(), String::new()),
             Self::Internal(detail) => ("InternalServerError: ", (*detail).to_owned(), String::new()),
         };
-        // The exit code stays, whatever a program has to say.
+        // The exit code stays, however long the program's text is.
         let room = MOST - prefix.len() - end.len();
         let detail = if detail.chars().count() > room {
             detail.chars().take(room - 1).chain(['…']).collect()

@@ -1,4 +1,4 @@
-//! Every status that a job can have is an answer of the API's type, and the machine goes only where it may.
+//! Every status that a job can have is an answer of the API's type, and only valid transitions happen.
 
 use proptest::prelude::*;
 

@@ -35,7 +35,7 @@ pub enum Secondary {
 use Secondary as S;
 
 impl Secondary {
-    /// What may follow. Results are uploaded whatever ended the program; only a failed download has none.
+    /// Whether a state may follow. Results are uploaded however the program ended; only after a failed download there are none.
     fn next(self) -> &'static [Self] {
         match self {
             S::Starting => &[S::Downloading, S::Training, S::Stopping, S::Failed],
@@ -49,7 +49,7 @@ impl Secondary {
         }
     }
 
-    /// Whether nothing goes on any more.
+    /// Whether the job has ended.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, S::Completed | S::Failed | S::Stopped | S::MaxRuntimeExceeded)
@@ -118,7 +118,7 @@ pub struct TrainingStatus {
     pub given: Map<String, Value>,
 }
 
-/// Of the request, what is answered again. Tags have an operation of their own.
+/// Members of the request that `Describe` repeats. Tags have an operation of their own.
 const ECHOED: &[&str] = &[
     "TrainingJobName",
     "HyperParameters",
@@ -185,10 +185,10 @@ impl TrainingStatus {
         }
     }
 
-    /// Goes on.
+    /// Moves to another state.
     ///
     /// # Errors
-    /// What does not follow from where the job is. Nothing is changed then.
+    /// The state cannot follow the present one. Nothing is changed then.
     pub fn to(&mut self, next: Secondary, message: &str, now: Time) -> Result<(), NoTransition> {
         if !self.secondary_status.next().contains(&next) {
             let (from, to) = (format!("{:?}", self.secondary_status), format!("{next:?}"));
@@ -211,7 +211,7 @@ impl TrainingStatus {
             S::Failed => JobStatus::Failed,
             S::Stopped | S::MaxRuntimeExceeded => JobStatus::Stopped,
             S::Stopping => JobStatus::Stopping,
-            // A job that was stopped uploads, and goes on being one that stops.
+            // A stopped job uploads its results while its status stays Stopping.
             S::Uploading if self.training_job_status == JobStatus::Stopping => JobStatus::Stopping,
             _ => JobStatus::InProgress,
         };
@@ -243,8 +243,7 @@ impl TrainingStatus {
         Ok(())
     }
 
-    /// With which status a runner that waited for the end exits. `uploaded` is whether the results of a program that
-    /// has ended are where they belong.
+    /// The exit status of a process that waited for the end of the job. `uploaded` is whether its results are in Amazon S3.
     #[must_use]
     pub fn exit(&self, uploaded: bool) -> Option<Exit> {
         match self.secondary_status {

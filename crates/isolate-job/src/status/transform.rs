@@ -60,10 +60,10 @@ impl TransformStatus {
         self.transform_start_time.get_or_insert(now);
     }
 
-    /// Goes on.
+    /// Moves to another state.
     ///
     /// # Errors
-    /// What does not follow from where the job is.
+    /// The state cannot follow the present one.
     pub fn to(&mut self, next: JobStatus, now: Time) -> Result<(), NoTransition> {
         use JobStatus::{Completed, Failed, InProgress, Stopped, Stopping};
         let may = match self.transform_job_status {

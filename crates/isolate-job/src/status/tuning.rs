@@ -30,7 +30,7 @@ pub struct TuningStatus {
     pub given: Map<String, Value>,
 }
 
-/// How many training jobs are in which state.
+/// The number of training jobs in each state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names are the API's")]
@@ -42,7 +42,7 @@ pub struct Counters {
     pub stopped: u32,
 }
 
-/// Of how many training jobs the objective is known.
+/// The number of training jobs by the state of their objective.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names are the API's")]
@@ -150,10 +150,10 @@ impl TuningStatus {
         self.last_modified_time = now;
     }
 
-    /// Goes on.
+    /// Moves to another state.
     ///
     /// # Errors
-    /// What does not follow from where the job is.
+    /// The state cannot follow the present one.
     pub fn to(&mut self, next: JobStatus, now: Time) -> Result<(), NoTransition> {
         use JobStatus::{Completed, Failed, InProgress, Stopped, Stopping};
         let may = match self.hyper_parameter_tuning_job_status {
@@ -235,7 +235,7 @@ impl TunedJob {
         }
     }
 
-    /// Of equal ones the first is the best.
+    /// The first of equal ones is the best.
     fn is_better(&self, best: &Self) -> bool {
         match (&self.metric, &best.metric) {
             (Some(own), Some(best)) => match own.kind {

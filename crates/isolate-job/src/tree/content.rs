@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-/// Exactly as many bytes as the file had when it was looked at.
+/// Exactly as many bytes as the file had when it was inspected.
 #[derive(Debug)]
 pub struct Content {
     file: File,
     at: u64,
     size: u64,
-    /// Where the hole ends that `at` is in, and where the data behind it ends.
+    /// Where the hole at `at` ends, and where the data after it ends.
     hole_end: u64,
     data_end: u64,
 }
@@ -23,7 +23,7 @@ impl Content {
         Self { file, at: 0, size, hole_end: 0, data_end: 0 }
     }
 
-    /// Finds out what is next.
+    /// Finds the next hole and the data after it.
     fn look(&mut self) -> io::Result<()> {
         self.hole_end = match seek(&self.file, SeekFrom::Data(self.at)) {
             Ok(data) => data.min(self.size),
@@ -46,7 +46,7 @@ impl Read for Content {
             return Ok(0);
         }
         if self.at >= self.data_end {
-            // A file that became shorter has a hole where its end was.
+            // A file that was truncated meanwhile is filled up with zeros.
             if self.file.metadata()?.len() < self.size {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "became shorter while it was read"));
             }

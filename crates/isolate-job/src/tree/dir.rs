@@ -20,21 +20,21 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
-/// Of directories that are made.
+/// The mode of new directories.
 const OPEN: Mode = Mode::from_raw_mode(0o755);
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Dir {
-    /// Opens a directory of ours; it is no symbolic link itself.
+    /// Opens a directory by a trusted path; its last segment is no symbolic link.
     ///
     /// # Errors
-    /// It is not there, or no directory.
+    /// It does not exist, or is not a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(openat(CWD, path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
     }
 
-    /// Opens what is beneath.
+    /// Opens a file or directory beneath.
     pub(super) fn beneath(
         &self,
         path: impl AsRef<OsStr>,
@@ -53,7 +53,7 @@ impl Dir {
     /// Opens a directory beneath.
     ///
     /// # Errors
-    /// It is not there, no directory, or behind a symbolic link.
+    /// It does not exist, is not a directory, or is behind a symbolic link.
     pub fn sub(&self, path: impl AsRef<OsStr>) -> Result<Self, Error> {
         let name = path.as_ref().to_string_lossy().into_owned();
         self.sub_or_errno(path).map_err(Error::of(&name))
@@ -63,7 +63,7 @@ impl Dir {
         self.beneath(path, DIRECTORY, Mode::empty()).map(Self)
     }
 
-    /// Makes a directory beneath, and those above it; how many were made.
+    /// Creates a directory beneath and its parents; returns how many were created.
     ///
     /// # Errors
     /// A name on the way is a file or a symbolic link.
@@ -93,7 +93,7 @@ impl Dir {
         Ok((directory, made))
     }
 
-    /// A descriptor of what is beneath that does nothing: no FIFO waits, no device notices. A link is itself.
+    /// Inspects without opening (O_PATH): a FIFO does not block, a device is not touched, a symbolic link is not followed.
     pub(super) fn look(&self, name: impl AsRef<OsStr>) -> Result<Seen, Errno> {
         let descriptor = self.beneath(name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
         let stat = fstat(&descriptor)?;
@@ -115,8 +115,7 @@ impl Dir {
         Ok(names)
     }
 
-    /// The beginning of a regular file beneath, at most so many bytes; `None` if there is none: it is missing, or a link, a FIFO,
-    /// a device.
+    /// The first bytes of a regular file beneath, at most `most`; `None` if it does not exist or is something else, such as a link.
     ///
     /// # Errors
     /// The system's.
@@ -132,7 +131,7 @@ impl Dir {
         Ok(Some(bytes))
     }
 
-    /// Removes what is beneath and everything in it. It need not be there.
+    /// Removes a file or directory beneath, with everything in it. It need not exist.
     ///
     /// # Errors
     /// The system's.
@@ -141,8 +140,8 @@ impl Dir {
         self.remove_all(name.as_ref()).map_err(Error::of(&shown))
     }
 
-    /// Without going down: a container can nest deeper than there are descriptors. What is in a subdirectory is moved up into the
-    /// directory itself, until that has nothing.
+    /// Does not recurse: a container can nest directories deeper than there are descriptors. The content of a subdirectory is moved up
+    /// into the directory itself until it is empty.
     fn remove_all(&self, name: &OsStr) -> Result<(), Errno> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -170,7 +169,7 @@ impl Dir {
         }
     }
 
-    /// Whether it was none of a directory, which is not removed.
+    /// Removes a name unless it is a directory; returns whether it is gone.
     fn unlink(&self, name: &OsStr) -> Result<bool, Errno> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -190,7 +189,7 @@ impl Dir {
         }
     }
 
-    /// Whether `a` and `A` are one file to its file system.
+    /// Whether `a` and `A` are the same file on its file system.
     ///
     /// # Errors
     /// The system's.
@@ -203,7 +202,7 @@ impl Dir {
         Ok(ignores)
     }
 
-    /// Renames what is directly in this directory to a name directly in another; nothing is replaced.
+    /// Moves an entry of this directory to a name in another; nothing is replaced.
     pub(super) fn rename(
         &self,
         from: impl AsRef<OsStr>,
@@ -218,7 +217,7 @@ impl Dir {
     }
 }
 
-/// Something that was looked at and not opened.
+/// A file that was inspected and not opened.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) descriptor: OwnedFd,
@@ -230,13 +229,13 @@ impl Seen {
         FileType::from_raw_mode(self.stat.st_mode)
     }
 
-    /// Opens for reading exactly what was looked at.
+    /// Opens the inspected file itself for reading, whatever has its name now.
     pub(super) fn read(&self) -> io::Result<File> {
         File::open(format!("/proc/self/fd/{}", self.descriptor.as_raw_fd()))
     }
 }
 
-/// The directory above and the name of a path whose segments are names.
+/// The parent directory and the last segment of a path of plain names.
 pub(super) fn split(path: &str) -> Result<(&str, &str), Error> {
     if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) || path.contains('\0') {
         return Err(Error::refused(path, "is not a path below the directory"));

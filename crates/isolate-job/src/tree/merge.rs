@@ -1,13 +1,13 @@
-//! Moves what is in one directory into another one of the same file system. Nothing is replaced.
+//! Moves the content of one directory into another one of the same file system. Nothing is replaced.
 
 use rustix::io::Errno;
 
 use super::{Dir, Error};
 
-/// Moves everything. What is a directory in both is one afterwards. It may be done again after a crash.
+/// Moves everything; directories of the same name are merged. May be repeated after a crash.
 ///
 /// # Errors
-/// A name that is in both and not a directory in both, and the system's.
+/// A name is in both, and not a directory in both; the system's.
 pub fn merge(from: &Dir, to: &Dir) -> Result<(), Error> {
     below(from, to, "")
 }

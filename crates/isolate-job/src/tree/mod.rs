@@ -55,7 +55,7 @@ impl Error {
 
     /// The system's error, about this file.
     pub(crate) fn system(name: &str, error: io::Error) -> Self {
-        // The quota speaks through writers as an error of the system, and so does a disk.
+        // Writers report an exhausted quota as an I/O error, as they do a full disk.
         let cause = match error.kind() {
             io::ErrorKind::QuotaExceeded => Cause::Full,
             _ => Cause::System(error),

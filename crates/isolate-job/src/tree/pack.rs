@@ -16,13 +16,13 @@ use super::{Dir, Error, Quota};
 pub struct Packed {
     /// How many files.
     pub files: u64,
-    /// Of their content.
+    /// The size of their content.
     pub bytes: u64,
     /// What was left out.
     pub skipped: Vec<(String, Skipped)>,
 }
 
-/// As many names are said.
+/// The most skipped files that are named.
 const MOST_SAID: usize = 20;
 
 /// Packs everything beneath the directory. The quota bounds what is packed: a file of holes can be of any size.
@@ -51,7 +51,7 @@ fn add(
     header.set_mode(entry.mode);
     header.set_mtime(entry.mtime);
     header.set_size(0);
-    // Whose it was in the container is of no meaning elsewhere.
+    // The owner in the container means nothing elsewhere.
     header.set_uid(0);
     header.set_gid(0);
     let done = quota.entries(1).and_then(|()| match entry.kind {

@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is left. Every file and directory takes a block, so that a million empty ones are not for nothing.
+/// The bytes that are left. Every file and directory takes a block as well, so that a million empty ones count.
 #[derive(Debug)]
 pub struct Quota(AtomicU64);
 
-/// What an entry costs beside its content.
+/// What an entry takes beside its content.
 const BLOCK: u64 = 4096;
 
 impl Quota {
@@ -16,7 +16,7 @@ impl Quota {
         size.saturating_add(BLOCK)
     }
 
-    /// So many bytes.
+    /// A quota of this many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         Self(AtomicU64::new(bytes))
@@ -28,7 +28,7 @@ impl Quota {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes the room for so many bytes of content.
+    /// Takes this many bytes for content.
     ///
     /// # Errors
     /// Less is left; nothing is taken.
@@ -38,7 +38,7 @@ impl Quota {
         taken.map(drop).map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }
 
-    /// Whether so many bytes are left. Nothing is taken.
+    /// Whether this many bytes are left. Nothing is taken.
     pub(super) fn has(&self, bytes: u64) -> io::Result<()> {
         if bytes <= self.0.load(Ordering::Relaxed) {
             Ok(())
@@ -52,7 +52,7 @@ impl Quota {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes the room for so many files or directories.
+    /// Takes the blocks of this many files or directories.
     ///
     /// # Errors
     /// Less is left; nothing is taken.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::walk::{Kind, walk};
 use super::{Dir, Error};
 
-/// Whether they have.
+/// Whether both have the same.
 ///
 /// # Errors
 /// Those of [`walk`].

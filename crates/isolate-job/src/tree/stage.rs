@@ -12,21 +12,21 @@ use super::dir::split;
 use super::same::same;
 use super::{Dir, Error, Quota};
 
-/// A directory to be.
+/// A directory under construction.
 #[derive(Debug)]
 pub struct Stage<'q> {
     parent: Dir,
     name: String,
-    /// What will be the directory.
+    /// Becomes the directory.
     files: Dir,
-    /// Files that are not whole.
+    /// Has the files that are not complete.
     temporary: Dir,
     quota: &'q Quota,
     next: AtomicU64,
 }
 
 impl<'q> Stage<'q> {
-    /// Begins, with nothing: what an earlier attempt left is removed.
+    /// Begins with an empty directory; what an earlier attempt left is removed.
     ///
     /// # Errors
     /// The system's.
@@ -38,10 +38,10 @@ impl<'q> Stage<'q> {
         Ok(Self { parent, name: name.to_owned(), files, temporary, quota, next: AtomicU64::new(0) })
     }
 
-    /// A new file of this size. It appears when it is whole.
+    /// A new file of this size. It appears when it is complete.
     ///
     /// # Errors
-    /// There is no room, or the path is none.
+    /// The quota is exhausted, or the path is invalid.
     pub fn file(&self, path: &str, size: u64) -> Result<StagedFile<'_>, Error> {
         split(path)?;
         let room = Quota::of_file(size);
@@ -62,18 +62,18 @@ impl<'q> Stage<'q> {
         })
     }
 
-    /// Whether there is room for so many bytes, before the first is written.
+    /// Checks the quota for this many bytes before the first is written.
     ///
     /// # Errors
-    /// There is not.
+    /// The quota has less left.
     pub fn fits(&self, bytes: u64) -> Result<(), Error> {
         self.quota.has(bytes).map_err(|error| Error::system("", error))
     }
 
-    /// A directory, with those above it.
+    /// A directory and its parents.
     ///
     /// # Errors
-    /// There is no room, or a name on the way is a file.
+    /// The quota is exhausted, or a parent is a file.
     pub fn directory(&self, path: &str) -> Result<(), Error> {
         split(path)?;
         self.make(path).map(drop)
@@ -93,11 +93,11 @@ impl<'q> Stage<'q> {
         super::unpack(archive, &self.files, self.quota)
     }
 
-    /// It is whole: written to the disk, and under its name, where nothing but an empty directory was, or the same: an earlier attempt that
-    /// ended after this.
+    /// Writes the complete directory to the disk and gives it its name. Under that name may be an empty directory, or the same files: an
+    /// earlier attempt was interrupted after this step.
     ///
     /// # Errors
-    /// There is something under its name, or the system's.
+    /// The name has other content; the system's.
     pub fn publish(self) -> Result<(), Error> {
         let error = Error::of(&self.name);
         rustix::fs::syncfs(self.files.descriptor()).map_err(&error)?;
@@ -120,20 +120,20 @@ impl<'q> Stage<'q> {
 }
 
 impl Drop for Stage<'_> {
-    /// What was not published is given up; what cannot be removed now is removed by the next attempt.
+    /// Removes what was not published; what cannot be removed now is removed by the next attempt.
     fn drop(&mut self) {
         let _ = self.parent.remove(partial(&self.name));
     }
 }
 
-/// The name until it is whole. No channel can have it: names of channels have no tilde.
+/// The name until it is complete. No channel can have it: names of channels have no tilde.
 pub(super) fn partial(name: &str) -> String {
     format!("{name}~partial")
 }
 
 const FILE: Mode = Mode::from_raw_mode(0o644);
 
-/// A file that is being written, by one or by several at a time.
+/// A file that is being written, possibly by several threads.
 #[derive(Debug)]
 pub struct StagedFile<'s> {
     stage: &'s Stage<'s>,
@@ -148,7 +148,7 @@ impl StagedFile<'_> {
     /// Writes a part.
     ///
     /// # Errors
-    /// The part is beyond the size that was said; the system's.
+    /// The part ends beyond the announced size; the system's.
     pub fn write_at(&self, content: &[u8], offset: u64) -> Result<(), Error> {
         let end = offset.checked_add(content.len() as u64);
         if end.is_none_or(|end| end > self.size) {
@@ -160,10 +160,10 @@ impl StagedFile<'_> {
         self.file.write_all_at(content, offset).map_err(|error| Error::system(&self.path, error))
     }
 
-    /// It is whole and appears. Whether each byte was written is the writer's to know; its size is looked at.
+    /// Completes the file, which then appears. Its size is checked; whether every byte was written is up to the caller.
     ///
     /// # Errors
-    /// It is shorter than was said, there is one of its name already, or the system's.
+    /// It is shorter than announced, or a file of its name exists; the system's.
     pub fn finish(mut self) -> Result<(), Error> {
         let system = |error| Error::system(&self.path, error);
         let length = self.file.metadata().map_err(system)?.len();
@@ -183,7 +183,7 @@ impl StagedFile<'_> {
 }
 
 impl Drop for StagedFile<'_> {
-    /// A file that is not complete is removed, and its room is there for the next attempt.
+    /// An incomplete file is removed, and its share of the quota is returned.
     fn drop(&mut self) {
         if !self.is_complete {
             let temporary = self.stage.temporary.descriptor();
@@ -194,7 +194,7 @@ impl Drop for StagedFile<'_> {
     }
 }
 
-/// Copies exactly so many bytes.
+/// Copies exactly this many bytes.
 pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, size: u64) -> io::Result<()> {
     let copied = io::copy(&mut from.take(size), to)?;
     if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }

@@ -13,16 +13,16 @@ use super::content::Content;
 use super::dir::Seen;
 use super::{Dir, Error};
 
-/// Something that was found.
+/// A file or directory that was found.
 #[derive(Debug)]
 pub struct Entry {
-    /// Below the directory.
+    /// Its path below the directory.
     pub path: String,
     /// Permissions.
     pub mode: u32,
     /// Seconds since 1970.
     pub mtime: u64,
-    /// Which version of which file it is.
+    /// Identifies the file and its version.
     pub version: Version,
     /// Device and inode, for a file that has several names.
     pub several: Option<(u64, u64)>,
@@ -30,12 +30,12 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-/// A file that was written or replaced has another one: size, inode, and time of the last change, which programs cannot set.
+/// Differs after a file was written or replaced: size, inode, and the time of the last change, which programs cannot set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version(i64, u64, i64, i64);
 
 impl Version {
-    /// Whether a later change will have another time. Clocks of file systems tick a hundred times a second.
+    /// Whether a later change will have a different time. Clocks of file systems tick a hundred times a second.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -46,19 +46,19 @@ impl Version {
 /// What was found.
 #[derive(Debug)]
 pub enum Kind {
-    /// A directory; what is in it comes next.
+    /// A directory; its content comes next.
     Directory,
     /// A file, and its size and content.
     File(u64, Content),
-    /// A symbolic link, and where it says it leads.
+    /// A symbolic link, and its target.
     Link(OsString),
-    /// What is not moved.
+    /// What is not transferred.
     Skipped(Skipped),
 }
 
-/// What is not moved.
+/// What is not transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names are plain")]
 pub enum Skipped {
     Fifo,
     Socket,
@@ -75,7 +75,7 @@ impl std::fmt::Display for Skipped {
     }
 }
 
-/// S3 has no longer keys.
+/// The longest key of S3, in bytes.
 const MOST_OF_PATH: usize = 1024;
 
 /// Shows everything beneath the directory.

@@ -1,7 +1,7 @@
 # Models, endpoint configurations and tags by boto3: every operation, pages, errors by their types.
 import json, sys, boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from refusals import fails
 
 url = sys.argv[1]
 session = boto3.Session(aws_access_key_id="AKIATEST", aws_secret_access_key="a secret of the tests", region_name="eu-west-1")
@@ -29,17 +29,6 @@ def whole(http_response, parsed, **_):
 
 for client, service in ((sm, "sagemaker"), (logs, "logs")):
     client.meta.events.register(f"after-call.{service}", whole)
-
-
-def fails(kind, text, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == kind and text in found["Message"], found
-        return error.response
-    raise AssertionError(f"{kind} was expected")
-
 
 ROLE = "arn:aws:iam::111122223333:role/execution"
 

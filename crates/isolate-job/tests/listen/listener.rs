@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use test_support::cached;
 
 /// A listener, or what it is started from.
 pub(crate) struct Listener {
@@ -73,8 +74,11 @@ impl Listener {
     /// Runs a program of a client, which ends with `done`.
     pub(crate) fn python(&self, program: &str) {
         let url = format!("http://{}", self.address);
-        let mut command = Command::new(python());
+        let mut command =
+            Command::new(cached("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare"));
         command.args(["-c", program, &url]).env("AWS_EC2_METADATA_DISABLED", "true");
+        let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
+        command.env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1");
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
@@ -110,12 +114,4 @@ impl Drop for Listener {
             let _ = child.wait();
         }
     }
-}
-
-fn python() -> PathBuf {
-    let cache = std::env::var_os("OCI_ISOLATE_CACHE").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let python = cache.unwrap_or_else(|| root.join(".cache")).join("sagemaker/venv/bin/python3");
-    assert!(python.exists(), "{} is missing; run hack/sagemaker-model --prepare", python.display());
-    python
 }

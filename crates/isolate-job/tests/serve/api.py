@@ -1,7 +1,7 @@
 # A model's whole life by boto3: trained, served, invoked, deleted.
 import boto3, io, tarfile, time
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from refusals import fails
 
 once = Config(retries={"max_attempts": 0})
 API = "http://127.0.0.1:5100"
@@ -10,17 +10,6 @@ sm = boto3.client("sagemaker", endpoint_url=API, config=once)
 runtime = boto3.client("sagemaker-runtime", endpoint_url=API, config=once)
 logs = boto3.client("logs", endpoint_url=API, config=once)
 quick = {"Delay": 1, "MaxAttempts": 60}
-
-
-def fails(kind, text, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == kind and text in found["Message"], found
-        return error.response
-    raise AssertionError(f"{kind} was expected")
-
 
 s3.create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 s3.put_object(Bucket="data", Key="train/x.csv", Body=b"1,2,3\n")

@@ -144,6 +144,8 @@ impl Site {
     fn client(&self, python: &str, script: &str, program: &str) {
         let mut command = self.outside(&cached(python, script));
         command.args(["-c", program]);
+        let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
+        command.env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "a secret of the tests");
         command.env("AWS_REGION", "eu-west-1").env("AWS_DEFAULT_REGION", "eu-west-1");
         for service in ["SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH_LOGS"] {

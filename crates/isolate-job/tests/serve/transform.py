@@ -1,21 +1,10 @@
 # Transform jobs by boto3.
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from refusals import fails
 
 s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:5000")
 sm = boto3.client("sagemaker", endpoint_url="http://127.0.0.1:5100", config=Config(retries={"max_attempts": 0}))
-
-
-def fails(kind, text, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == kind and text in found["Message"], found
-        return
-    raise AssertionError(f"{kind} was expected")
-
 
 s3.create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 s3.put_object(Bucket="data", Key="batch/x.csv", Body=b"1,2\n3,4\n")

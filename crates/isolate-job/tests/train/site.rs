@@ -40,6 +40,22 @@ pub(crate) fn asked<'a>(name: &'a str, script: &'a str) -> Asked<'a> {
     Asked { name, script, more: json!({}) }
 }
 
+/// What the definition of a training job has in its own request and in that of a tuning job.
+pub(crate) fn definition(algorithm: &Value) -> Value {
+    json!({
+        "AlgorithmSpecification": algorithm,
+        "RoleArn": "arn:aws:iam::111122223333:role/Train",
+        "InputDataConfig": [{
+            "ChannelName": "train",
+            "DataSource": { "S3DataSource": { "S3DataType": "S3Prefix", "S3Uri": "s3://data/train" } },
+        }],
+        "OutputDataConfig": { "S3OutputPath": "s3://results/out" },
+        "ResourceConfig": { "InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1 },
+        "StoppingCondition": { "MaxRuntimeInSeconds": 100 },
+        "EnableNetworkIsolation": true,
+    })
+}
+
 impl Site {
     pub(crate) fn docker() -> Self {
         Self::new(Engine::Docker(Docker::start(Release::Docker28)))
@@ -135,24 +151,13 @@ impl Site {
     /// Writes a request and returns its path.
     pub(crate) fn request(&self, asked: &Asked) -> String {
         let Asked { name, script, more } = asked;
-        let mut request = json!({
-            "TrainingJobName": name,
-            "AlgorithmSpecification": {
-                "TrainingImage": "probe",
-                "TrainingInputMode": "File",
-                "ContainerEntrypoint": ["bash", "-c"],
-                "ContainerArguments": [script],
-            },
-            "RoleArn": "arn:aws:iam::111122223333:role/Train",
-            "InputDataConfig": [{
-                "ChannelName": "train",
-                "DataSource": { "S3DataSource": { "S3DataType": "S3Prefix", "S3Uri": "s3://data/train" } },
-            }],
-            "OutputDataConfig": { "S3OutputPath": "s3://results/out" },
-            "ResourceConfig": { "InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1 },
-            "StoppingCondition": { "MaxRuntimeInSeconds": 100 },
-            "EnableNetworkIsolation": true,
-        });
+        let mut request = definition(&json!({
+            "TrainingImage": "probe",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["bash", "-c"],
+            "ContainerArguments": [script],
+        }));
+        request["TrainingJobName"] = json!(name);
         for (member, value) in more.as_object().unwrap() {
             request[member] = value.clone();
         }

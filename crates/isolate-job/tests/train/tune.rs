@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::command::wait_for;
 
-use crate::site::{CANARIES, Site};
+use crate::site::{CANARIES, Site, definition};
 
 /// An image whose program is this. `_tuning_objective_metric` is a hyperparameter, too.
 fn image(site: &Site, program: &str) {
@@ -21,6 +21,12 @@ const PARABOLA: &str = "[[ $text =~ '\"x\":\"'([0-9]+) ]]; x=${BASH_REMATCH[1]};
 
 /// Of random numbers.
 fn request(site: &Site, name: &str, more: &[(&str, Value)]) -> String {
+    let mut definition = definition(&json!({
+        "TrainingImage": "tuned",
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{ "Name": "loss", "Regex": "loss=([0-9]+)" }],
+    }));
+    definition["StaticHyperParameters"] = json!({ "epochs": "1" });
     let mut request = json!({
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {
@@ -30,23 +36,7 @@ fn request(site: &Site, name: &str, more: &[(&str, Value)]) -> String {
             "ParameterRanges": { "IntegerParameterRanges": [{ "Name": "x", "MinValue": "0", "MaxValue": "100" }] },
             "RandomSeed": 7,
         },
-        "TrainingJobDefinition": {
-            "AlgorithmSpecification": {
-                "TrainingImage": "tuned",
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [{ "Name": "loss", "Regex": "loss=([0-9]+)" }],
-            },
-            "StaticHyperParameters": { "epochs": "1" },
-            "RoleArn": "arn:aws:iam::111122223333:role/Train",
-            "InputDataConfig": [{
-                "ChannelName": "train",
-                "DataSource": { "S3DataSource": { "S3DataType": "S3Prefix", "S3Uri": "s3://data/train" } },
-            }],
-            "OutputDataConfig": { "S3OutputPath": "s3://results/out" },
-            "ResourceConfig": { "InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1 },
-            "StoppingCondition": { "MaxRuntimeInSeconds": 100 },
-            "EnableNetworkIsolation": true,
-        },
+        "TrainingJobDefinition": definition,
     });
     for (pointer, value) in more {
         *request.pointer_mut(pointer).unwrap() = value.clone();
