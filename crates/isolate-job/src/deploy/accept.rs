@@ -3,11 +3,11 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 
 use super::serve;
 use crate::check::{self, Host};
-use crate::request::{Refusals, Refused, Request, read};
+use crate::request::{ContainerDefinition, Refusals, Refused, Request, read};
 use crate::settings::Settings;
 use crate::status::Deployment;
 use crate::store::{Job, Lock, NotCreated, Store};
@@ -30,20 +30,27 @@ pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccept
     let name = &document.data.model_name;
     let container = &document.data.primary_container;
     let store = Store::new(&settings.state);
-    if let Ok(job) = store.job(name) {
-        if job.status::<Deployment>().is_err() || job.is_supervised()? {
-            return Err(in_use(name, settings));
-        }
-        host(&container.image, "PrimaryContainer.Image", settings)?;
-        serve::remove(job, settings)?;
-    } else {
-        host(&container.image, "PrimaryContainer.Image", settings)?;
+    let left = store.job(name).ok();
+    if let Some(job) = &left
+        && (job.status::<Deployment>().is_err() || job.is_supervised()?)
+    {
+        return Err(in_use(name, settings));
     }
-    let job = store.create(name, text, &Deployment::new(now())).map_err(|error| match error {
+    host(&container.image, "PrimaryContainer.Image", settings)?;
+    if let Some(job) = left
+        && !serve::remove(job, settings)?
+    {
+        return Err(in_use(name, settings));
+    }
+    let created = store.create_with(name, text, &Deployment::new(now()), |job| fill(job, container));
+    created.map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
-    })?;
-    let lock = job.lock()?;
+    })
+}
+
+/// What its container has.
+fn fill(job: &Job, container: &ContainerDefinition) -> Result<()> {
     let variables: String =
         container.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     job.replace("environment", variables.as_bytes())?;
@@ -54,5 +61,5 @@ pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccept
         // The program may run as any user; the directory above keeps others out.
         fs::set_permissions(&path, Permissions::from_mode(0o777)).with_context(cannot)?;
     }
-    Ok((job, lock))
+    Ok(())
 }

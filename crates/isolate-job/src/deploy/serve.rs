@@ -60,13 +60,19 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
     }
 }
 
-/// Removes what is left of a model that is not served any more.
+/// Removes what is left of a model that is not served any more. Whether it was that: not if it is served, or something else.
 ///
 /// # Errors
 /// The engine's, or the system's.
-pub fn remove(job: Job, settings: &Settings) -> Result<()> {
+pub fn remove(job: Job, settings: &Settings) -> Result<bool> {
+    let Some(_lock) = job.lock_if_free()? else { return Ok(false) };
+    // Another one may have got the name meanwhile.
+    if job.status::<Deployment>().is_err() {
+        return Ok(false);
+    }
     clear(&job.name, &settings.engine())?;
-    job.remove()
+    job.remove()?;
+    Ok(true)
 }
 
 /// Removes its containers.
@@ -168,5 +174,32 @@ impl<'s> Served<'s> {
         let deadline = DEADLINE + Duration::from_secs(seconds.into());
         client::run(&self.engine.stop(&self.container.name(), seconds), deadline)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// Two processes that have seen the same model that failed: the second one does not remove what the first one has created.
+    #[test]
+    fn what_is_left_of_a_model_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        // An engine that has no container.
+        let settings = Settings { engine_path: Some("true".to_owned()), ..Settings::default() };
+        let create = || store.create_with("a", b"{}", &Deployment::new(now()), |_| Ok(())).unwrap();
+        drop(create());
+        let (first, second) = (store.job("a").unwrap(), store.job("a").unwrap());
+        assert!(remove(first, &settings).unwrap());
+        let (_created, lock) = create();
+        assert!(!remove(second, &settings).unwrap() && store.job("a").is_ok());
+        drop(lock);
+        assert!(remove(store.job("a").unwrap(), &settings).unwrap() && store.job("a").is_err());
+        store.create("a", b"{}", &json!({ "TrainingJobArn": "x" })).unwrap();
+        assert!(!remove(store.job("a").unwrap(), &settings).unwrap() && store.job("a").is_ok());
     }
 }

@@ -257,7 +257,7 @@ fn end(deployment: Job, settings: &Settings) -> anyhow::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    if is_there() { deploy::remove(deployment, settings) } else { Ok(()) }
+    if is_there() { deploy::remove(deployment, settings).map(drop) } else { Ok(()) }
 }
 
 /// What was under way when the listener ended: endpoints that are not served any more are deployed again, those that were being deleted are removed.
