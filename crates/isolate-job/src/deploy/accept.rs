@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -11,13 +12,14 @@ use crate::request::{ContainerDefinition, Refusals, Refused, Request, read};
 use crate::settings::Settings;
 use crate::status::Deployment;
 use crate::store::{Job, Lock, NotCreated, Store};
-use crate::train::{NotAccepted, host, in_use, now};
+use crate::train::{NotAccepted, host_unless, in_use, now};
 
 /// Accepts a request: its directory is created, and locked. What is left of a model of that name that is not served any more is replaced.
+/// While its image is pulled, the file `until` stops it; from then on, a request to stop it does.
 ///
 /// # Errors
 /// Why it is refused; nothing was created.
-pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccepted> {
+pub fn accept(text: &[u8], settings: &Settings, until: Option<&Path>) -> Result<(Job, Lock), NotAccepted> {
     check::check(text, &Host { settings: settings.clone() })?;
     let Request::Model(document) = read(text)? else {
         let why = "is not a model; give the document of create-model".to_owned();
@@ -36,7 +38,8 @@ pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccept
     {
         return Err(in_use(name, settings));
     }
-    host(&container.image, "PrimaryContainer.Image", settings)?;
+    let is_stopped = || until.is_some_and(Path::exists);
+    host_unless(&container.image, "PrimaryContainer.Image", settings, is_stopped)?;
     if let Some(job) = left
         && !serve::remove(job, settings)?
     {

@@ -115,10 +115,20 @@ pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Re
 
 /// Whether the host can run isolated containers of an image.
 pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
+    host_unless(image, member, settings, || false)
+}
+
+/// Whether the host can run isolated containers of an image, which is not pulled to the end if that is to be stopped.
+pub(crate) fn host_unless(
+    image: &str,
+    member: &str,
+    settings: &Settings,
+    is_stopped: impl Fn() -> bool,
+) -> Result<(), NotAccepted> {
     ready(settings)?;
     let engine = settings.engine();
     if client::run(&engine.has_image(image), DEADLINE).is_err() {
-        client::run(&engine.pull(image), PULL)
+        client::run_unless(&engine.pull(image), PULL, is_stopped)
             .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
     }
     Ok(())
