@@ -16,6 +16,7 @@ use super::{Options, container, fail};
 use crate::client::{self, DEADLINE};
 use crate::engine::{Container, Engine, Inspected, exit_code, ids, inspected};
 use crate::settings::Settings;
+use crate::shutdown;
 use crate::status::{Deployment, Exit};
 use crate::store::Job;
 use crate::train::{now, verify};
@@ -53,6 +54,8 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
             job.clone().remove()?;
             Ok(Exit::Completed)
         }
+        // Its endpoint is deployed again.
+        Err(why) if shutdown::is_under_way() => Err(why.context("the host is shutting down")),
         Err(why) => {
             fail(job, &format!("{why:#}"))?;
             Ok(Exit::Failed)

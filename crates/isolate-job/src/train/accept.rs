@@ -13,9 +13,11 @@ use super::{isolation, now};
 use crate::check::{self, Host};
 use crate::client::{self, DEADLINE};
 use crate::engine;
-use crate::request::{Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read};
+use crate::request::{
+    Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read, read_training,
+};
 use crate::settings::Settings;
-use crate::status::{Scope, TrainingStatus};
+use crate::status::{Reason, Scope, TrainingStatus};
 use crate::store::{Job, NotCreated, Store};
 
 /// Why a job is not accepted.
@@ -73,13 +75,31 @@ pub(crate) fn accept_of(
     volume(&document.data.resource_config, 1, &store)?;
     let image = &document.data.algorithm_specification.training_image;
     host(image, "AlgorithmSpecification.TrainingImage", settings)?;
-    let scope = Scope::of_role(&document.data.role_arn, region);
-    let mut status = TrainingStatus::new(&document, &scope, now());
+    let mut status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
     status.tuning_job_arn = tuning_job.map(str::to_owned);
-    store.create(name, text, &status).map_err(|error| match error {
+    create(text, name, &status, settings)
+}
+
+fn create(text: &[u8], name: &str, status: &TrainingStatus, settings: &Settings) -> Result<Job, NotAccepted> {
+    Store::new(&settings.state).create(name, text, status).map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
     })
+}
+
+/// Creates a training job of a tuning job that was refused, and has failed for that reason.
+pub(crate) fn create_refused(
+    text: &[u8],
+    settings: &Settings,
+    region: &str,
+    tuning_job: &str,
+    reason: &Reason,
+) -> Result<Job, NotAccepted> {
+    let document = read_training(text)?;
+    let mut status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
+    status.tuning_job_arn = Some(tuning_job.to_owned());
+    status.fail(reason, now()).map_err(anyhow::Error::from)?;
+    create(text, &document.data.training_job_name, &status, settings)
 }
 
 pub(crate) fn in_use(name: &str, settings: &Settings) -> NotAccepted {

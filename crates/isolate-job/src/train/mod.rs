@@ -10,6 +10,7 @@ mod finish;
 mod follow;
 mod isolation;
 mod run;
+mod start;
 mod transfer;
 mod view;
 
@@ -28,7 +29,7 @@ use crate::status::{Exit, Reason, Secondary, Time, TrainingStatus};
 use crate::store::{Job, Lock, Outcome};
 
 pub use accept::{NotAccepted, accept, settings};
-pub(crate) use accept::{accept_of, host, host_unless, in_use, ready, volume};
+pub(crate) use accept::{accept_of, create_refused, host, host_unless, in_use, ready, volume};
 pub(crate) use attend::stop_on_signals;
 pub use attend::{attend, detach};
 pub(crate) use engine::remove_leftovers;

@@ -3,29 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::start::{Place, place};
 use super::transfer::{TICK, Transferred, alone, ended_with};
-use super::{Event, Problem, Supervisor, follow, isolation, now};
-use crate::client::{self, DEADLINE};
+use super::{Event, Problem, Supervisor, follow, now};
 use crate::plan::{Direction, Metrics};
+use crate::shutdown;
 use crate::stager::{Answer, Demand, Transfer};
 use crate::status::{MetricData, Secondary, Time};
 use crate::store::{End, Failure, Outcome};
-
-/// How often a container of several is verified, at most.
-const PEERS_SETTLE: u32 = 10;
-
-/// Where a container is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Created,
-    Running,
-    Ended,
-}
 
 /// What is known while the containers run.
 struct Watch {
@@ -56,6 +45,10 @@ impl Supervisor {
             found.is(container, &self.engine).map_err(Problem::Internal)?;
             places.push(place(&found.state.status));
         }
+        if self.was_restarted()? {
+            let why = "the host was restarted while the containers ran; their results may be incomplete";
+            return Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?);
+        }
         self.start(&places)?;
         for (index, place) in places.iter().enumerate() {
             if *place != Place::Ended {
@@ -69,54 +62,6 @@ impl Supervisor {
         }
         let end = self.watch()?;
         Ok(self.ended(end)?)
-    }
-
-    /// Starts all that were not started, at the same time.
-    fn start(&self, places: &[Place]) -> Result<(), Problem> {
-        let created = self.containers.iter().zip(places).filter(|(_, place)| **place == Place::Created);
-        let all: Vec<_> = created.map(|(container, _)| container).collect();
-        let failures: Vec<_> = thread::scope(|scope| {
-            let start = |argv: Vec<String>| client::run(&argv, DEADLINE).map_err(|error| error.why);
-            let started: Vec<_> = all
-                .iter()
-                .map(|container| (container.hostname.as_str(), self.engine.start(&container.name())))
-                .map(|(host, argv)| (host, scope.spawn(move || start(argv))))
-                .collect();
-            let joined = started.into_iter().map(|(host, thread)| (host, thread.join()));
-            joined
-                .filter_map(|(host, done)| done.ok()?.err().map(|why| format!("cannot start {host}: {why}")))
-                .collect()
-        });
-        match failures.into_iter().next() {
-            None => Ok(()),
-            Some(why) => Err(match self.problem(&why) {
-                // An entry point that is not there, most of the time.
-                Problem::Internal(why) => Problem::Client(why),
-                problem => problem,
-            }),
-        }
-    }
-
-    /// A container that runs is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
-    fn prove(&self, index: usize) -> Result<(), Problem> {
-        let container = &self.containers[index];
-        let gone = || Problem::Internal(format!("container {} is gone", container.name()));
-        // The peers of a container change when another one ends, a moment after it has ended.
-        let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
-        loop {
-            let found = self.inspect(index)?.ok_or_else(gone)?;
-            let Err(why) = isolation::verify(&found.id) else { return Ok(()) };
-            let found = self.inspect(index)?.ok_or_else(gone)?;
-            attempts -= 1;
-            if place(&found.state.status) == Place::Ended {
-                return Ok(());
-            }
-            if attempts == 0 {
-                let host = &container.hostname;
-                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {why}")));
-            }
-            thread::sleep(TICK);
-        }
     }
 
     fn watch(&mut self) -> Result<End, Problem> {
@@ -187,6 +132,10 @@ impl Supervisor {
         let exit_code = code.map_err(|error| {
             Problem::Interrupted(anyhow::anyhow!("cannot wait for {}: {error}", container.name()))
         })?;
+        if watch.stopping.is_none() && shutdown::is_under_way() {
+            // By the engine. If this comes too late, it is noticed after the restart.
+            return Err(Problem::Interrupted(anyhow::anyhow!("the host is shutting down")));
+        }
         watch.running -= 1;
         if exit_code != 0 && watch.failure.is_none() && watch.stopping.is_none() {
             let oom_killed = self.inspect(host)?.is_some_and(|found| found.state.oom_killed);
@@ -284,14 +233,5 @@ impl Supervisor {
     fn ended(&mut self, end: End) -> Result<()> {
         self.job.set_status(&self.status)?;
         self.job.set_outcome(&Outcome { end, uploaded: false })
-    }
-}
-
-/// By the words of both engines.
-fn place(status: &str) -> Place {
-    match status {
-        "created" | "configured" | "initialized" => Place::Created,
-        "running" | "paused" | "restarting" | "stopping" | "removing" => Place::Running,
-        _ => Place::Ended,
     }
 }
