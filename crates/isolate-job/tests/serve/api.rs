@@ -59,7 +59,7 @@ fn endpoints_survive_the_listener() {
                   rt = boto3.client('sagemaker-runtime', endpoint_url='http://127.0.0.1:5100')\n";
     site.python(&format!("{client}{}", include_str!("survive.py")));
     let kill = |what: &str| {
-        site.docker.host.sh(&format!("pkill -KILL --full 'bin/isolate-jo[b] .*{what}'")).must();
+        site.host().sh(&format!("pkill -KILL --full 'bin/isolate-jo[b] .*{what}'")).must();
     };
     let invoke = format!(
         "{client}assert b'body 7' in rt.invoke_endpoint(EndpointName='e', Body=b'7')['Body'].read()\nprint('done')\n"
@@ -70,7 +70,7 @@ fn endpoints_survive_the_listener() {
     site.python(&invoke);
     kill(" listen");
     kill(" serve ");
-    let gone = || site.docker.host.sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
+    let gone = || site.host().sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
     assert!(wait_for(Duration::from_secs(10), || gone().then_some(())).is_some());
     site.listen_as_unit();
     site.until_logged("listen", "endpoint e is deployed again");
@@ -84,7 +84,7 @@ fn endpoints_survive_the_listener() {
 #[test]
 fn an_endpoint_is_deleted_while_its_image_is_pulled() {
     let site = Site::new();
-    let host = &site.docker.host;
+    let host = site.host();
     let (pulls, go) = (host.at("pulls"), host.at("go"));
     let slow = host.write(
         "slow.sh",

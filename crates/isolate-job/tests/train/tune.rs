@@ -248,3 +248,86 @@ fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhe
     assert!(done.status == Some(2) && done.err.contains(why), "{done}");
     assert!(!site.path("jobs/huge").exists());
 }
+
+/// The engine has no image for some of the training jobs: they have failed, and the others go on.
+#[test]
+fn a_training_job_that_is_refused_is_one_that_failed() {
+    let site = Site::docker();
+    image(&site, "echo loss=4");
+    let host = site.host();
+    // Each training job asks once for the image; the tuning job has asked before.
+    let engine = host.write(
+        "engine.sh",
+        &format!(
+            "#!/bin/bash\ncase \" $* \" in\n*' pull '*) echo 'no such image' >&2; exit 1 ;;\n\
+             *' image inspect '*) n=$(cat {0} 2>/dev/null); echo $((n + 1)) >{0}; [[ ,$(cat {1}), != *,$((n)),* ]] || exit 1 ;;\nesac\n\
+             exec docker \"$@\"\n",
+            host.at("asked"),
+            host.at("refused"),
+        ),
+    );
+    host.sh(&format!("chmod 755 {engine}")).must();
+    site.settings(&format!("engine-path = {engine:?}\nruntime = \"shim\"\n"));
+    let tune = |name: &str, refused: &str| {
+        let _ = fs::remove_file(site.path("asked"));
+        fs::write(site.path("refused"), refused).unwrap();
+        let limits = json!({ "MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 1 });
+        site.job(&["tune", &request(&site, name, &[(LIMITS, limits)])])
+    };
+    let done = tune("some", "2");
+    assert_eq!(done.status, Some(0), "{done}");
+    let status = site.describe("some");
+    assert_eq!(counters(&status), [2, 0, 1, 0]);
+    let all = training_jobs(&site, "some");
+    let failed = all.iter().find(|(_, status)| status == "Failed").unwrap();
+    let reason = site.describe(&failed.0)["FailureReason"].clone();
+    assert!(
+        reason.as_str().unwrap().starts_with("InternalServerError: AlgorithmSpecification.TrainingImage: ")
+            && reason.as_str().unwrap().ends_with("no such image"),
+        "{reason}"
+    );
+    let done = tune("none", "1,2,3");
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(
+        done.err.ends_with("ClientError: no training job is completed; see their FailureReason"),
+        "{done}"
+    );
+    assert_eq!(counters(&site.describe("none")), [0, 0, 3, 0]);
+    site.job(&["remove", &failed.0]).must();
+}
+
+/// At boot: the tuning job is resumed, and resumes its training jobs; they are not resumed twice.
+#[test]
+fn a_tuning_job_is_resumed_with_all_others() {
+    let site = Site::docker();
+    image(&site, &format!("sleep 0.5; {PARABOLA}"));
+    site.job(&["tune", "--detach", &request(&site, "boot", &[])]).must();
+    site.detach(&crate::site::asked("alone", "sleep 2; echo whole >/opt/ml/model/weights"));
+    let begun = || (training_jobs(&site, "boot").len() == 3).then_some(());
+    assert!(wait_for(Duration::from_secs(60), begun).is_some(), "{:?}", training_jobs(&site, "boot"));
+    let _ = site.host().sh("pkill -KILL -f '[i]solate-job --config'");
+    site.until_left("boot");
+    site.until_left("alone");
+    let resumed = site.job(&["resume", "--all"]);
+    assert_eq!((resumed.out.as_str(), resumed.err.as_str()), ("alone\nboot", ""), "{resumed}");
+    let ended = || (site.describe("boot")["HyperParameterTuningJobStatus"] == "Completed").then_some(());
+    assert!(wait_for(Duration::from_secs(90), ended).is_some(), "{}", site.describe("boot"));
+    assert_eq!(counters(&site.describe("boot")), [6, 0, 0, 0]);
+    site.until("alone", &["Completed"]);
+    assert_eq!(site.job(&["resume", "--all"]).must(), "");
+    assert_eq!(site.left_over("boot"), [""; 0]);
+}
+
+#[test]
+fn podman_5_a_tuning_job_finds_the_best() {
+    let site = Site::podman();
+    image(&site, PARABOLA);
+    let limits = json!({ "MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2 });
+    let done = site.job(&["tune", &request(&site, "tune", &[(LIMITS, limits)])]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let status = site.describe("tune");
+    assert_eq!(counters(&status), [3, 0, 0, 0]);
+    let lowest = *chosen(&site, "tune").iter().min_by_key(|x| (*x - 37).pow(2)).unwrap();
+    assert_eq!(status["BestTrainingJob"]["TunedHyperParameters"], json!({ "x": lowest.to_string() }));
+    assert_eq!(site.left_over("tune"), [""; 0]);
+}
