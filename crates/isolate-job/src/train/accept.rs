@@ -3,7 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -145,9 +147,14 @@ pub(crate) fn host_unless(
     settings: &Settings,
     is_stopped: impl Fn() -> bool,
 ) -> Result<(), NotAccepted> {
-    ready(settings)?;
     let engine = settings.engine();
-    if client::run(&engine.has_image(image), DEADLINE).is_err() {
+    // At the same time: each is an engine's client that starts and ends.
+    let (found, has_image) = thread::scope(|scope| {
+        let asked = scope.spawn(|| client::run(&engine.has_image(image), DEADLINE));
+        (ready(settings), asked.join())
+    });
+    found?;
+    if !matches!(has_image, Ok(Ok(_))) {
         client::run_unless(&engine.pull(image), PULL, is_stopped)
             .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
     }
@@ -163,16 +170,16 @@ pub(crate) fn ready(settings: &Settings) -> Result<String, NotAccepted> {
     isolation::verifier().map_err(NotAccepted::Host)?;
     let no = |error: client::Failed| NotAccepted::Host(error.to_string());
     let engine = settings.engine();
-    let answer = match client::run(&engine.version(), DEADLINE) {
-        // Without a daemon, the client prints its own version and fails.
-        Err(error) => return Err(no(error)),
-        Ok(answer) => answer,
-    };
-    let version =
-        engine::accept(engine.kind, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
-    let answer = client::run(&engine.runtimes(), DEADLINE).map_err(no)?;
-    let path =
-        engine::runtime_path(&engine, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let (version, runtimes) = thread::scope(|scope| {
+        let asked = scope.spawn(|| client::run(&engine.runtimes(), DEADLINE));
+        let version = client::run(&engine.version(), DEADLINE);
+        (version, asked.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    // Without a daemon, the client prints its own version and fails.
+    let version = engine::accept(engine.kind, &version.map_err(no)?)
+        .map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let path = engine::runtime_path(&engine, &runtimes.map_err(no)?)
+        .map_err(|error| NotAccepted::Host(error.to_string()))?;
     let runtime = &engine.runtime;
     match is_shim(Path::new(&path)) {
         Ok(true) => Ok(format!("{} {version}; its runtime {runtime} is {path}", engine.program)),

@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::engine::{Container, Engine};
+use crate::engine::{Container, Engine, Inspected};
 use crate::plan::{Step, steps_of_training};
 use crate::request::{Document, TrainingJob, read_training};
 use crate::settings::Settings;
@@ -51,6 +51,8 @@ struct Supervisor {
     engine: Engine,
     steps: Vec<Step>,
     containers: Vec<Container>,
+    /// What the engine answered of those that this process has just created.
+    created: Vec<Inspected>,
     status: TrainingStatus,
     view: View,
     link: Link,
@@ -119,6 +121,7 @@ impl Supervisor {
             status: job.status()?,
             steps: steps_of_training(&document.data).map_err(anyhow::Error::msg)?,
             containers: settings.containers(&document.data),
+            created: Vec::new(),
             engine: settings.engine(),
             job,
             document,

@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::start::{Place, place};
 use super::transfer::{TICK, Transferred, alone, ended_with};
 use super::{Event, Problem, Supervisor, follow, now};
+use crate::engine::Inspected;
 use crate::plan::{Direction, Metrics};
 use crate::shutdown;
 use crate::stager::{Answer, Demand, Transfer};
@@ -36,23 +37,20 @@ struct Watch {
 
 impl Supervisor {
     pub(super) fn run(&mut self) -> Result<(), Problem> {
-        let mut places = Vec::new();
-        for (index, container) in self.containers.iter().enumerate() {
-            let Some(found) = self.inspect(index)? else {
-                let why = Failure::Internal(format!("container {} is gone", container.name()));
-                return Ok(self.ended(End::Failed(why))?);
-            };
-            found.is(container, &self.engine).map_err(Problem::Internal)?;
-            places.push(place(&found.state.status));
-        }
+        let all = match std::mem::take(&mut self.created) {
+            created if created.is_empty() => self.find()?,
+            created => Some(created),
+        };
+        let Some(all) = all else { return Ok(()) };
+        let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
         if self.was_restarted()? {
             let why = "the host was restarted while the containers ran; their results may be incomplete";
             return Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?);
         }
         self.start(&places)?;
-        for (index, place) in places.iter().enumerate() {
-            if *place != Place::Ended {
-                self.prove(index)?;
+        for (index, found) in all.iter().enumerate() {
+            if places[index] != Place::Ended {
+                self.prove(index, &found.id)?;
             }
         }
         for (index, container) in self.containers.iter().enumerate() {
@@ -62,6 +60,21 @@ impl Supervisor {
         }
         let end = self.watch()?;
         Ok(self.ended(end)?)
+    }
+
+    /// The containers that another supervisor has created; none if the job has ended because one is gone.
+    fn find(&self) -> Result<Option<Vec<Inspected>>, Problem> {
+        let mut all = Vec::new();
+        for (index, container) in self.containers.iter().enumerate() {
+            let Some(found) = self.inspect(index)? else {
+                let why = Failure::Internal(format!("container {} is gone", container.name()));
+                self.ended(End::Failed(why))?;
+                return Ok(None);
+            };
+            found.is(container, &self.engine).map_err(Problem::Internal)?;
+            all.push(found);
+        }
+        Ok(Some(all))
     }
 
     fn watch(&mut self) -> Result<End, Problem> {
@@ -230,7 +243,7 @@ impl Supervisor {
     }
 
     /// The containers have ended; from here on the results are uploaded.
-    fn ended(&mut self, end: End) -> Result<()> {
+    fn ended(&self, end: End) -> Result<()> {
         self.job.set_status(&self.status)?;
         self.job.set_outcome(&Outcome { end, uploaded: false })
     }

@@ -66,14 +66,13 @@ impl Supervisor {
     }
 
     /// A container that runs is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
-    pub(super) fn prove(&self, index: usize) -> Result<(), Problem> {
+    pub(super) fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
         let container = &self.containers[index];
         let gone = || Problem::Internal(format!("container {} is gone", container.name()));
         // The peers of a container change when another one ends, a moment after it has ended.
         let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
         loop {
-            let found = self.inspect(index)?.ok_or_else(gone)?;
-            let Err(why) = isolation::verify(&found.id) else { return Ok(()) };
+            let Err(why) = isolation::verify(id) else { return Ok(()) };
             let found = self.inspect(index)?.ok_or_else(gone)?;
             attempts -= 1;
             if place(&found.state.status) == Place::Ended {
