@@ -263,8 +263,10 @@ impl Job {
             file.sync_all()?;
             fs::rename(&new, &path)
         };
+        let is_new = !path.exists();
         write().with_context(|| format!("cannot write {}", path.display()))?;
-        super::sync(&self.directory)
+        // One that was replaced is there after a power failure, with either text.
+        if is_new { super::sync(&self.directory) } else { Ok(()) }
     }
 
     fn set_document(&self, name: &str, document: &impl Serialize) -> Result<()> {
