@@ -130,6 +130,16 @@ fn a_tuning_job_finds_the_best_and_continues_with_the_same_sequence_after_a_kill
         site.until_left(&name);
         let listed = site.job(&["list"]);
         assert!(listed.err.contains(&format!("{name} is interrupted")), "{listed}");
+        // By `resume --all`, too, as at boot: it resumes its training jobs, and they are not resumed twice.
+        if number == 0 {
+            let resumed = site.job(&["resume", "--all"]);
+            assert_eq!((resumed.out.as_str(), resumed.err.as_str()), ("killed-0", ""), "{resumed}");
+            let ended =
+                || (site.describe(&name)["HyperParameterTuningJobStatus"] == "Completed").then_some(());
+            assert!(wait_for(Duration::from_secs(90), ended).is_some(), "{}", site.describe(&name));
+            site.until_left(&name);
+            assert_eq!(site.job(&["resume", "--all"]).must(), "");
+        }
         let done = site.job(&["resume", &name]);
         assert_eq!(done.status, Some(0), "{name}: {done}");
         assert_eq!(chosen(&site, &name), all, "{name}");
@@ -294,28 +304,6 @@ fn a_training_job_that_is_refused_is_one_that_failed() {
     );
     assert_eq!(counters(&site.describe("none")), [0, 0, 3, 0]);
     site.job(&["remove", &failed.0]).must();
-}
-
-/// At boot: the tuning job is resumed, and resumes its training jobs; they are not resumed twice.
-#[test]
-fn a_tuning_job_is_resumed_with_all_others() {
-    let site = Site::docker();
-    image(&site, &format!("sleep 0.5; {PARABOLA}"));
-    site.job(&["tune", "--detach", &request(&site, "boot", &[])]).must();
-    site.detach(&crate::site::asked("alone", "sleep 2; echo whole >/opt/ml/model/weights"));
-    let begun = || (training_jobs(&site, "boot").len() == 3).then_some(());
-    assert!(wait_for(Duration::from_secs(60), begun).is_some(), "{:?}", training_jobs(&site, "boot"));
-    let _ = site.host().sh("pkill -KILL -f '[i]solate-job --config'");
-    site.until_left("boot");
-    site.until_left("alone");
-    let resumed = site.job(&["resume", "--all"]);
-    assert_eq!((resumed.out.as_str(), resumed.err.as_str()), ("alone\nboot", ""), "{resumed}");
-    let ended = || (site.describe("boot")["HyperParameterTuningJobStatus"] == "Completed").then_some(());
-    assert!(wait_for(Duration::from_secs(90), ended).is_some(), "{}", site.describe("boot"));
-    assert_eq!(counters(&site.describe("boot")), [6, 0, 0, 0]);
-    site.until("alone", &["Completed"]);
-    assert_eq!(site.job(&["resume", "--all"]).must(), "");
-    assert_eq!(site.left_over("boot"), [""; 0]);
 }
 
 #[test]
