@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Longer than an engine takes for anything but pulling an image or stopping a container.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
+/// How often it is looked whether a command is to be stopped.
+const TICK: Duration = Duration::from_millis(200);
+
 /// The most of a program's output that is read, in bytes.
 const MOST: u64 = 16 << 20;
 
@@ -79,7 +82,19 @@ pub fn command(argv: &[String]) -> Command {
 /// # Errors
 /// It cannot be run, failed, or did not end before the deadline. The message is its own.
 pub fn run(argv: &[String], deadline: Duration) -> Result<String, Failed> {
-    let (status, out, err) = output(argv, deadline)?;
+    run_unless(argv, deadline, || false)
+}
+
+/// Runs a command to its end, unless it is to be stopped.
+///
+/// # Errors
+/// As [`run`], and that it was stopped.
+pub fn run_unless(
+    argv: &[String],
+    deadline: Duration,
+    is_stopped: impl Fn() -> bool,
+) -> Result<String, Failed> {
+    let (status, out, err) = output_unless(argv, deadline, is_stopped)?;
     if status.success() {
         return Ok(out);
     }
@@ -92,6 +107,14 @@ pub fn run(argv: &[String], deadline: Duration) -> Result<String, Failed> {
 /// # Errors
 /// It cannot be run, or did not end before the deadline.
 pub fn output(argv: &[String], deadline: Duration) -> Result<(ExitStatus, String, String), Failed> {
+    output_unless(argv, deadline, || false)
+}
+
+fn output_unless(
+    argv: &[String],
+    deadline: Duration,
+    is_stopped: impl Fn() -> bool,
+) -> Result<(ExitStatus, String, String), Failed> {
     let until = Instant::now() + deadline;
     let cannot = |error: io::Error| failed(argv, error.to_string());
     let mut child = command(argv).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cannot)?;
@@ -110,11 +133,21 @@ pub fn output(argv: &[String], deadline: Duration) -> Result<(ExitStatus, String
     }
     let mut texts = [String::new(), String::new()];
     for _ in 0..texts.len() {
-        let left = until.saturating_duration_since(Instant::now());
-        let Ok((index, text)) = hear.recv_timeout(left) else {
+        let (index, text) = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Ok(heard) = hear.recv_timeout(left.min(TICK)) {
+                break heard;
+            }
+            let why = if is_stopped() {
+                "was stopped".to_owned()
+            } else if left.is_zero() {
+                format!("did not answer within {} s", deadline.as_secs())
+            } else {
+                continue;
+            };
             let _ = child.kill();
             let _ = child.wait();
-            return Err(failed(argv, format!("did not answer within {} s", deadline.as_secs())));
+            return Err(failed(argv, why));
         };
         texts[index] = text.map_err(cannot)?;
     }

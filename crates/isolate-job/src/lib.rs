@@ -24,6 +24,7 @@ pub mod stage;
 pub mod store;
 
 pub mod client;
+pub mod shutdown;
 pub mod stager;
 
 pub mod train;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub part_size: u32,
     /// Seconds between uploads of checkpoints while the containers run.
     pub checkpoint_interval: u32,
+    /// The most that the answers of a transform job may take on this host's disk, in GiB.
+    pub transform_output_gib: f64,
     /// How Amazon S3 is reached.
     pub s3: S3,
     /// The role with which data is transferred.
@@ -150,6 +152,7 @@ impl Default for Settings {
             parallel: 32,
             part_size: 8,
             checkpoint_interval: 60,
+            transform_output_gib: 30.0,
             s3: S3::default(),
             role: Role::default(),
             vpc: BTreeMap::new(),
@@ -183,6 +186,9 @@ impl Settings {
         if !(1..=86_400).contains(&settings.checkpoint_interval) {
             return invalid("checkpoint-interval", "is not a number of seconds from 1 to 86400");
         }
+        if !is_above_zero(settings.transform_output_gib) {
+            return invalid("transform-output-gib", "is not a number above 0");
+        }
         if !settings.listen.keys.starts_with('/') {
             return invalid("listen.keys", "is not an absolute path");
         }
@@ -193,11 +199,17 @@ impl Settings {
         }
         for (name, instance) in &settings.instances {
             let all = [instance.cpus, instance.memory_gib, instance.shm_gib];
-            if all.into_iter().flatten().any(|number| !number.is_finite() || number <= 0.0) {
+            if !all.into_iter().flatten().all(is_above_zero) {
                 return invalid(&format!("instances.{name}"), "has a number that is not above 0");
             }
         }
         Ok(settings)
+    }
+
+    /// The most bytes of the answers of a transform job.
+    #[must_use]
+    pub fn transform_output(&self) -> u64 {
+        bytes(self.transform_output_gib)
     }
 
     /// The engine.
@@ -249,6 +261,10 @@ impl Settings {
     }
 }
 
+fn is_above_zero(number: f64) -> bool {
+    number.is_finite() && number > 0.0
+}
+
 /// Bytes of a positive number of GiB.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are rounded down")]
 fn bytes(gib: f64) -> u64 {
@@ -280,6 +296,7 @@ mod tests {
             ("parallel = 0", "parallel: is not a number from 1 to 256"),
             ("part-size = 4", "part-size: is not a number of MiB"),
             ("checkpoint-interval = 0", "checkpoint-interval: is not a number of seconds"),
+            ("transform-output-gib = 0.0", "transform-output-gib: is not a number above 0"),
             ("state = 'jobs'", "state: is not an absolute path"),
             ("[s3]\nend = 'x'", "unknown field `end`"),
             ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),

@@ -196,3 +196,33 @@ fn every_command_and_flag_is_in_the_manual_page() {
         }
     }
 }
+
+/// A job whose status a program or a broken disk has changed is in the way of none, and can be removed.
+#[test]
+fn a_status_that_cannot_be_read_is_reported_and_its_job_removed_by_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("jobs");
+    std::fs::create_dir_all(state.join("broken/log")).unwrap();
+    std::fs::write(state.join("broken/request.json"), TRAINING).unwrap();
+    std::fs::write(state.join("broken/status.json"), "{").unwrap();
+    let config = directory.path().join("job.toml");
+    // An engine that has no container.
+    std::fs::write(&config, format!("state = {state:?}\nengine-path = \"true\"\n")).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isolate-job"));
+        let output = command.arg("--config").arg(&config).args(words).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    for words in [&["list"][..], &["resume", "--all"]] {
+        let (status, said) = run(words);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(
+            said.contains("broken: cannot understand ") && said.contains("remove --force broken"),
+            "{said}"
+        );
+    }
+    let (status, said) = run(&["remove", "broken"]);
+    assert!(status == Some(2) && said.contains("--force removes broken all the same"), "{said}");
+    assert_eq!(run(&["remove", "--force", "broken"]), (Some(0), String::new()));
+    assert!(!state.join("broken").exists());
+}

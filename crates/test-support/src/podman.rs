@@ -103,6 +103,27 @@ impl Podman {
         command
     }
 
+    /// A program that calls podman with its storage, for one that knows only a path. The path.
+    pub fn program(&self) -> String {
+        let (home, parent) = (self.host.at("home"), self.host.world.name.as_str());
+        let script = format!(
+            "#!/bin/bash\nwords=()\nfor word; do words+=(\"$word\"); [ \"$word\" != create ] || [ -n \"${{done:-}}\" ] || \
+             [[ \"$*\" == *network* && \"$*\" != *--network* ]] || {{ words+=(--cgroup-parent {parent} --ulimit=host); done=1; }}; done\n\
+             exec podman --root {home}/storage --runroot {home}/state --storage-driver overlay \"${{words[@]}}\"\n"
+        );
+        let path = self.host.write("podman.sh", &script);
+        self.host.sh(&format!("chmod 0755 {path}")).must();
+        path
+    }
+
+    /// A program that finds podman's configuration.
+    pub fn client(&self, program: &str) -> Command {
+        let mut client = self.host.command(program);
+        client.env("HOME", self.host.at("home")).env("CONTAINERS_CONF", self.host.at("containers.conf"));
+        client.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
+        client
+    }
+
     /// Whether its user is not root.
     pub fn is_rootless(&self) -> bool {
         self.user == User::Rootless

@@ -113,7 +113,7 @@ pub(super) fn resume(
 pub(super) fn resume_all(settings: &Settings, config: Option<&Path>) -> Result<ExitCode> {
     let store = Store::new(&settings.state);
     for job in store.list()? {
-        let Ok(described) = job.status::<Described>() else { continue };
+        let Some(described) = readable(&job) else { continue };
         // A tuning job resumes its training jobs; a model is not resumed.
         let is_left =
             !matches!(described, Described::Deployment(_)) && tuning_job(&store, &described)?.is_none();
@@ -123,6 +123,20 @@ pub(super) fn resume_all(settings: &Settings, config: Option<&Path>) -> Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The status of a job; that it cannot be read is reported.
+pub(super) fn readable(job: &Job) -> Option<Described> {
+    match job.status() {
+        Ok(described) => Some(described),
+        Err(error) => {
+            // It may have been removed meanwhile.
+            if job.path("request.json").exists() {
+                complain(&format!("{}: {error:#}; `isolate-job remove --force {0}` removes it", job.name));
+            }
+            None
+        }
+    }
 }
 
 /// Whether nothing is left to do.
@@ -202,6 +216,24 @@ pub(super) fn describe(name: &str, settings: &Settings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why a job cannot be removed yet.
+fn still_needed(store: &Store, job: &Job, described: &Described, force: bool) -> Result<Option<String>> {
+    let name = &job.name;
+    if !described.is_final() {
+        return Ok(Some(format!("{name} has not ended; stop it with `isolate-job stop {name}`")));
+    }
+    if let Some(tuning) = tuning_job(store, described)? {
+        let why = "which has not ended; stop it with";
+        return Ok(Some(format!("{name} belongs to {tuning}, {why} `isolate-job stop {tuning}`")));
+    }
+    if !force && !is_over(job, described)? {
+        return Ok(Some(format!(
+            "the results of {name} are not uploaded; `isolate-job resume {name}` uploads them, --force removes them"
+        )));
+    }
+    Ok(None)
+}
+
 pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<ExitCode> {
     let store = Store::new(&settings.state);
     let job = store.job(name)?;
@@ -209,26 +241,20 @@ pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<Exi
         complain(&why);
         Ok(exit(Exit::Refused))
     };
-    let described: Described = job.status()?;
-    if let Described::Deployment(_) = described {
-        if job.is_supervised()? {
-            return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
+    match job.status() {
+        Err(error) if !force => return refuse(format!("{error:#}; --force removes {name} all the same")),
+        Err(_) => {}
+        Ok(Described::Deployment(_)) => {
+            if !deploy::remove(job, settings)? {
+                return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
+            }
+            return Ok(ExitCode::SUCCESS);
         }
-        deploy::remove(job, settings)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if !described.is_final() {
-        return refuse(format!("{name} has not ended; stop it with `isolate-job stop {name}`"));
-    }
-    if let Some(tuning) = tuning_job(&store, &described)? {
-        return refuse(format!(
-            "{name} belongs to {tuning}, which has not ended; stop it with `isolate-job stop {tuning}`"
-        ));
-    }
-    if !force && !is_over(&job, &described)? {
-        return refuse(format!(
-            "the results of {name} are not uploaded; `isolate-job resume {name}` uploads them, --force removes them"
-        ));
+        Ok(described) => {
+            if let Some(why) = still_needed(&store, &job, &described, force)? {
+                return refuse(why);
+            }
+        }
     }
     let _lock = job.lock()?;
     let cleared = train::remove_leftovers(&settings.engine(), name);

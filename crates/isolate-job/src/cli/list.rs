@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::jobs::is_over;
+use super::jobs::{is_over, readable};
 use super::{complain, print};
 use crate::settings::Settings;
-use crate::status::Described;
 use crate::store::Store;
 use crate::train::now;
 
@@ -34,7 +33,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<ExitCode> {
     let (mut rows, mut documents, mut notes) =
         (vec![["NAME", "STATUS", "SECONDARY", "AGE"].map(str::to_owned)], vec![], vec![]);
     for job in Store::new(&settings.state).list()? {
-        let Ok(described) = job.status::<Described>() else { continue };
+        let Some(described) = readable(&job) else { continue };
         let (Some(status), Some(created)) = (described.status(), described.creation_time()) else { continue };
         let interrupted = !job.is_supervised()? && !is_over(&job, &described)?;
         if interrupted {

@@ -161,6 +161,9 @@ enum JobVerb {
     Deploy {
         /// The document of create-model; `-` for stdin
         request: PathBuf,
+        /// Gives up while the image is pulled, when this file appears
+        #[arg(long, hide = true, value_name = "FILE")]
+        until: Option<PathBuf>,
         #[command(flatten)]
         options: Options,
     },
@@ -238,7 +241,9 @@ fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Resu
         JobVerb::List => list::list(&settings, json),
         JobVerb::Logs { name, follow, host } => logs::logs(name, &settings, *follow, host.as_deref()),
         JobVerb::Remove { name, force } => jobs::remove(name, &settings, *force),
-        JobVerb::Deploy { request, options } => serving::deploy(request, options, &settings, config, json),
+        JobVerb::Deploy { request, until, options } => {
+            serving::deploy(request, until.as_deref(), options, &settings, config, json)
+        }
         JobVerb::Serve { name, options } => serving::serve(name, options, &settings, json),
         JobVerb::Listen { address } => serving::listen(settings, config, *address),
     }

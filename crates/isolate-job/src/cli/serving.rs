@@ -16,13 +16,14 @@ use crate::store::{Job, Store};
 
 pub(super) fn deploy(
     request: &Path,
+    until: Option<&Path>,
     options: &Options,
     settings: &Settings,
     config: Option<&Path>,
     json: bool,
 ) -> Result<ExitCode> {
     let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    let (job, lock) = match deploy::accept(&text, settings) {
+    let (job, lock) = match deploy::accept(&text, settings, until) {
         Ok(accepted) => accepted,
         Err(refused) => return refuse(request, refused, json),
     };

@@ -2,22 +2,24 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 
 use super::serve;
 use crate::check::{self, Host};
-use crate::request::{Refusals, Refused, Request, read};
+use crate::request::{ContainerDefinition, Refusals, Refused, Request, read};
 use crate::settings::Settings;
 use crate::status::Deployment;
 use crate::store::{Job, Lock, NotCreated, Store};
-use crate::train::{NotAccepted, host, in_use, now};
+use crate::train::{NotAccepted, host_unless, in_use, now};
 
 /// Accepts a request: its directory is created, and locked. What is left of a model of that name that is not served any more is replaced.
+/// While its image is pulled, the file `until` stops it; from then on, a request to stop it does.
 ///
 /// # Errors
 /// Why it is refused; nothing was created.
-pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccepted> {
+pub fn accept(text: &[u8], settings: &Settings, until: Option<&Path>) -> Result<(Job, Lock), NotAccepted> {
     check::check(text, &Host { settings: settings.clone() })?;
     let Request::Model(document) = read(text)? else {
         let why = "is not a model; give the document of create-model".to_owned();
@@ -30,20 +32,28 @@ pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccept
     let name = &document.data.model_name;
     let container = &document.data.primary_container;
     let store = Store::new(&settings.state);
-    if let Ok(job) = store.job(name) {
-        if job.status::<Deployment>().is_err() || job.is_supervised()? {
-            return Err(in_use(name, settings));
-        }
-        host(&container.image, "PrimaryContainer.Image", settings)?;
-        serve::remove(job, settings)?;
-    } else {
-        host(&container.image, "PrimaryContainer.Image", settings)?;
+    let left = store.job(name).ok();
+    if let Some(job) = &left
+        && (job.status::<Deployment>().is_err() || job.is_supervised()?)
+    {
+        return Err(in_use(name, settings));
     }
-    let job = store.create(name, text, &Deployment::new(now())).map_err(|error| match error {
+    let is_stopped = || until.is_some_and(Path::exists);
+    host_unless(&container.image, "PrimaryContainer.Image", settings, is_stopped)?;
+    if let Some(job) = left
+        && !serve::remove(job, settings)?
+    {
+        return Err(in_use(name, settings));
+    }
+    let created = store.create_with(name, text, &Deployment::new(now()), |job| fill(job, container));
+    created.map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
-    })?;
-    let lock = job.lock()?;
+    })
+}
+
+/// What its container has.
+fn fill(job: &Job, container: &ContainerDefinition) -> Result<()> {
     let variables: String =
         container.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     job.replace("environment", variables.as_bytes())?;
@@ -54,5 +64,5 @@ pub fn accept(text: &[u8], settings: &Settings) -> Result<(Job, Lock), NotAccept
         // The program may run as any user; the directory above keeps others out.
         fs::set_permissions(&path, Permissions::from_mode(0o777)).with_context(cannot)?;
     }
-    Ok((job, lock))
+    Ok(())
 }

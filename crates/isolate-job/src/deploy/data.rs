@@ -38,11 +38,16 @@ pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Resu
     let mut command = Command::new(program);
     command.args(flags(config)).args(["--json", "stage", "in", "--attended"]);
     command.arg("--request").arg(job.path("request.json")).arg("--root").arg(job.path("opt-ml"));
-    run(command, "Data download failed", &Stop::new(job)?)
+    let stop = Stop::new(job)?;
+    run(command, "Data download failed", || stop.is_requested())
 }
 
 /// Runs `isolate-job --json stage`, until it ends or the job is to be stopped. A failure begins with `what`.
-pub(crate) fn run(mut command: Command, what: &'static str, stop: &Stop) -> Result<Transferred> {
+pub(crate) fn run(
+    mut command: Command,
+    what: &'static str,
+    is_stopped: impl Fn() -> bool,
+) -> Result<Transferred> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start a transfer")?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -55,7 +60,7 @@ pub(crate) fn run(mut command: Command, what: &'static str, stop: &Stop) -> Resu
         one_line(&String::from_utf8_lossy(&bytes))
     });
     let status = loop {
-        if stop.is_requested() {
+        if is_stopped() {
             let _ = child.kill();
             child.wait().context("cannot wait for the transfer")?;
             return Ok(Transferred::Stopped);

@@ -28,7 +28,6 @@ pub use accept::accept;
 pub(crate) use data::{Transferred, run};
 pub(crate) use serve::{Served, clear};
 pub use serve::{remove, serve};
-pub(crate) use stop::Stop;
 
 /// How a model is served.
 #[derive(Debug, Clone, clap::Args)]

@@ -16,6 +16,7 @@ use super::{Options, container, fail};
 use crate::client::{self, DEADLINE};
 use crate::engine::{Container, Engine, Inspected, exit_code, ids, inspected};
 use crate::settings::Settings;
+use crate::shutdown;
 use crate::status::{Deployment, Exit};
 use crate::store::Job;
 use crate::train::{now, verify};
@@ -53,6 +54,8 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
             job.clone().remove()?;
             Ok(Exit::Completed)
         }
+        // Its endpoint is deployed again.
+        Err(why) if shutdown::is_under_way() => Err(why.context("the host is shutting down")),
         Err(why) => {
             fail(job, &format!("{why:#}"))?;
             Ok(Exit::Failed)
@@ -60,13 +63,19 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
     }
 }
 
-/// Removes what is left of a model that is not served any more.
+/// Removes what is left of a model that is not served any more. Whether it was that: not if it is served, or something else.
 ///
 /// # Errors
 /// The engine's, or the system's.
-pub fn remove(job: Job, settings: &Settings) -> Result<()> {
+pub fn remove(job: Job, settings: &Settings) -> Result<bool> {
+    let Some(_lock) = job.lock_if_free()? else { return Ok(false) };
+    // Another one may have got the name meanwhile.
+    if job.status::<Deployment>().is_err() {
+        return Ok(false);
+    }
     clear(&job.name, &settings.engine())?;
-    job.remove()
+    job.remove()?;
+    Ok(true)
 }
 
 /// Removes its containers.
@@ -168,5 +177,32 @@ impl<'s> Served<'s> {
         let deadline = DEADLINE + Duration::from_secs(seconds.into());
         client::run(&self.engine.stop(&self.container.name(), seconds), deadline)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// Two processes that have seen the same model that failed: the second one does not remove what the first one has created.
+    #[test]
+    fn what_is_left_of_a_model_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        // An engine that has no container.
+        let settings = Settings { engine_path: Some("true".to_owned()), ..Settings::default() };
+        let create = || store.create_with("a", b"{}", &Deployment::new(now()), |_| Ok(())).unwrap();
+        drop(create());
+        let (first, second) = (store.job("a").unwrap(), store.job("a").unwrap());
+        assert!(remove(first, &settings).unwrap());
+        let (_created, lock) = create();
+        assert!(!remove(second, &settings).unwrap() && store.job("a").is_ok());
+        drop(lock);
+        assert!(remove(store.job("a").unwrap(), &settings).unwrap() && store.job("a").is_err());
+        store.create("a", b"{}", &json!({ "TrainingJobArn": "x" })).unwrap();
+        assert!(!remove(store.job("a").unwrap(), &settings).unwrap() && store.job("a").is_ok());
     }
 }

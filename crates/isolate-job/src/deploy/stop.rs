@@ -8,13 +8,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::store::Job;
 
-pub(crate) struct Stop {
+pub(super) struct Stop {
     signalled: Arc<AtomicBool>,
     job: Job,
 }
 
 impl Stop {
-    pub(crate) fn new(job: &Job) -> Result<Self> {
+    pub(super) fn new(job: &Job) -> Result<Self> {
         let signalled = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&signalled)).context("cannot handle signals")?;
@@ -22,7 +22,7 @@ impl Stop {
         Ok(Self { signalled, job: job.clone() })
     }
 
-    pub(crate) fn is_requested(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         self.signalled.load(Ordering::Relaxed) || self.job.is_stop_requested()
     }
 }

@@ -9,7 +9,7 @@ use super::page::{Item, Listing, Order, Page};
 use super::wire::Failure;
 use crate::request::{self, Document, Model, read_as};
 use crate::status::{ModelStatus, Scope};
-use crate::store::{Job, NotCreated, Store};
+use crate::store::{Job, Lock, NotCreated, Store};
 use crate::train::now;
 
 #[derive(Deserialize)]
@@ -69,7 +69,18 @@ pub(super) fn created(
     body: &[u8],
     status: &impl serde::Serialize,
 ) -> Result<Job, Failure> {
-    store.create(name, body, status).map_err(|error| match error {
+    created_with(store, name, body, status, |_| Ok(())).map(|(job, _)| job)
+}
+
+/// A document that was created with more files, and its lock.
+pub(super) fn created_with(
+    store: &Store,
+    name: &str,
+    body: &[u8],
+    status: &impl serde::Serialize,
+    fill: impl FnOnce(&Job) -> anyhow::Result<()>,
+) -> Result<(Job, Lock), Failure> {
+    store.create_with(name, body, status, fill).map_err(|error| match error {
         NotCreated::InUse(_) => Failure::in_use(format!("{name} exists on this host; choose another name")),
         NotCreated::Failed(error) => error.into(),
     })

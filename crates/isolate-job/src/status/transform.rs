@@ -69,15 +69,19 @@ impl TransformStatus {
         let may = match self.transform_job_status {
             InProgress => matches!(next, Completed | Failed | Stopping),
             Stopping => matches!(next, Stopped | Failed),
-            Completed | Failed | Stopped => false,
+            // Its answers are uploaded once more.
+            Failed => next == InProgress,
+            Completed | Stopped => false,
         };
         if !may {
             let (from, to) = (format!("{:?}", self.transform_job_status), format!("{next:?}"));
             return Err(NoTransition { from, to });
         }
         self.transform_job_status = next;
-        if next != Stopping {
-            self.transform_end_time = Some(now);
+        match next {
+            InProgress => (self.transform_end_time, self.failure_reason) = (None, None),
+            Stopping => {}
+            Completed | Failed | Stopped => self.transform_end_time = Some(now),
         }
         Ok(())
     }

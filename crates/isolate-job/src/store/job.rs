@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -166,17 +166,27 @@ impl Job {
     /// # Errors
     /// It has one, or the system's.
     pub fn lock(&self) -> Result<Lock> {
+        self.lock_if_free()?.with_context(|| {
+            format!(
+                "{} is supervised by another process; wait for it, or stop it with `isolate-job stop {0}`",
+                self.name
+            )
+        })
+    }
+
+    /// Becomes its supervisor, if it has none.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn lock_if_free(&self) -> Result<Option<Lock>> {
         // A look at the lock takes it for a moment.
         for _ in 0..20 {
             if let Some(lock) = self.try_lock(FlockOperation::NonBlockingLockExclusive)? {
-                return Ok(lock);
+                return Ok(Some(lock));
             }
             thread::sleep(Duration::from_millis(25));
         }
-        bail!(
-            "{} is supervised by another process; wait for it, or stop it with `isolate-job stop {0}`",
-            self.name
-        )
+        Ok(None)
     }
 
     /// Whether it has a supervisor.
@@ -193,10 +203,14 @@ impl Job {
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = open.with_context(cannot)?;
         match flock(&file, how) {
-            Ok(()) => Ok(Some(Lock { file })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno).with_context(cannot),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno).with_context(cannot),
         }
+        // It may be that of a job of this name that was removed meanwhile, and there may be another one.
+        let (locked, now) =
+            (file.metadata().with_context(cannot)?, fs::metadata(&path).with_context(cannot)?);
+        Ok((locked.ino() == now.ino() && locked.dev() == now.dev()).then_some(Lock { file }))
     }
 
     /// The beginning of the failure file of a container, as much as a FailureReason has. Whatever is not a regular file counts as none.
@@ -227,14 +241,12 @@ impl Job {
     /// The system's.
     pub fn remove(self) -> Result<()> {
         let cannot = || format!("cannot remove {}", self.directory.display());
-        let (Some(above), Some(name)) = (self.directory.parent(), self.directory.file_name()) else {
+        let Some(above) = self.directory.parent() else {
             bail!("{} is not the directory of a job", self.directory.display());
         };
-        let removed = format!(".{}.removed", name.to_string_lossy());
-        let above = Dir::open(above).with_context(cannot)?;
-        above.remove(&removed).with_context(cannot)?;
-        fs::rename(&self.directory, self.directory.with_file_name(&removed)).with_context(cannot)?;
-        above.remove(&removed).with_context(cannot)
+        let removed = super::temporary(&self.name);
+        fs::rename(&self.directory, above.join(&removed)).with_context(cannot)?;
+        Dir::open(above).with_context(cannot)?.remove(&removed).with_context(cannot)
     }
 
     /// Writes a file that only its owner can read, in one step.
@@ -251,8 +263,10 @@ impl Job {
             file.sync_all()?;
             fs::rename(&new, &path)
         };
+        let is_new = !path.exists();
         write().with_context(|| format!("cannot write {}", path.display()))?;
-        super::sync(&self.directory)
+        // One that was replaced is there after a power failure, with either text.
+        if is_new { super::sync(&self.directory) } else { Ok(()) }
     }
 
     fn set_document(&self, name: &str, document: &impl Serialize) -> Result<()> {

@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::Serialize;
+
+use crate::tree::Dir;
 
 pub use job::{End, Failure, Job, Lock, Outcome};
 
@@ -73,39 +76,76 @@ impl Store {
     /// # Errors
     /// The name is taken, or the system's.
     pub fn create(&self, name: &str, request: &[u8], status: &impl Serialize) -> Result<Job, NotCreated> {
+        self.create_with(name, request, status, |_| Ok(())).map(|(job, _)| job)
+    }
+
+    /// Creates a job or a model with what `fill` writes into its directory. Its name appears when it is complete, and locked.
+    ///
+    /// # Errors
+    /// The name is taken, or the system's.
+    pub fn create_with(
+        &self,
+        name: &str,
+        request: &[u8],
+        status: &impl Serialize,
+        fill: impl FnOnce(&Job) -> Result<()>,
+    ) -> Result<(Job, Lock), NotCreated> {
         self.make()?;
-        // Several threads may create at once.
-        let id = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // No name of a job begins with a dot.
-        let temporary = Job {
-            directory: self.directory.join(format!(".{name}.{}.{}", id.0, id.1)),
-            name: name.to_owned(),
+        self.sweep()?;
+        let temporary = Job { directory: self.directory.join(temporary(name)), name: name.to_owned() };
+        let made = || -> Result<Lock> {
+            let directories = [temporary.directory.clone(), temporary.path("log")];
+            for directory in directories {
+                let made = private().create(&directory);
+                made.with_context(|| format!("cannot create {}", directory.display()))?;
+            }
+            temporary.replace("request.json", request)?;
+            temporary.set_status(status)?;
+            fill(&temporary)?;
+            temporary.lock()
         };
-        let cannot = || format!("cannot create {}", temporary.directory.display());
-        private().create(&temporary.directory).with_context(cannot)?;
-        private().create(temporary.directory.join("log")).with_context(cannot)?;
-        temporary.replace("request.json", request)?;
-        temporary.set_status(status)?;
-        let job = self.at(name);
+        let placed = made().map_err(NotCreated::Failed).and_then(|lock| Ok((self.place(&temporary)?, lock)));
+        if placed.is_err() {
+            // The error is the reason, and what is left is swept later.
+            let _ = fs::remove_dir_all(&temporary.directory);
+        }
+        placed
+    }
+
+    /// Gives a complete directory its name, if that is free.
+    fn place(&self, temporary: &Job) -> Result<Job, NotCreated> {
+        let job = self.at(&temporary.name);
         match renameat_with(CWD, &temporary.directory, CWD, &job.directory, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 sync(&self.directory)?;
                 Ok(job)
             }
+            Err(Errno::EXIST) => Err(NotCreated::InUse(format!(
+                "ResourceInUse: {0} exists in {1}; choose another name, or remove it with `isolate-job remove {0}`",
+                job.name,
+                self.directory.display()
+            ))),
             Err(errno) => {
-                fs::remove_dir_all(&temporary.directory).with_context(cannot)?;
-                Err(match errno {
-                    Errno::EXIST => NotCreated::InUse(format!(
-                        "ResourceInUse: {name} exists in {}; choose another name, or remove it with `isolate-job remove {name}`",
-                        self.directory.display()
-                    )),
-                    errno => NotCreated::Failed(
-                        anyhow::Error::new(errno)
-                            .context(format!("cannot create {}", job.directory.display())),
-                    ),
-                })
+                let cannot = format!("cannot create {}", job.directory.display());
+                Err(NotCreated::Failed(anyhow::Error::new(errno).context(cannot)))
             }
         }
+    }
+
+    /// Removes what processes have left that were killed while they created or removed a job.
+    fn sweep(&self) -> Result<()> {
+        for name in self.names()? {
+            let Some(what) = left(&name) else { continue };
+            // Another process may sweep, too; one of them gets it.
+            let own = temporary(what);
+            let cannot = || format!("cannot remove {}", self.directory.join(&name).display());
+            match fs::rename(self.directory.join(&name), self.directory.join(&own)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                renamed => renamed.with_context(cannot)?,
+            }
+            Dir::open(&self.directory).with_context(cannot)?.remove(&own).with_context(cannot)?;
+        }
+        Ok(())
     }
 
     /// A job or a model that was created.
@@ -129,6 +169,11 @@ impl Store {
     /// # Errors
     /// The system's.
     pub fn list(&self) -> Result<Vec<Job>> {
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| self.job(name).ok()).collect())
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
         let cannot = || format!("cannot read {}", self.directory.display());
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -139,12 +184,27 @@ impl Store {
             names.extend(entry.with_context(cannot)?.file_name().into_string().ok());
         }
         names.sort_unstable();
-        Ok(names.iter().filter_map(|name| self.job(name).ok()).collect())
+        Ok(names)
     }
 
     fn at(&self, name: &str) -> Job {
         Job { directory: self.directory.join(name), name: name.to_owned() }
     }
+}
+
+/// A name that is not seen, as no name of a job begins with a dot. It has the process that uses it.
+fn temporary(name: &str) -> String {
+    // Several threads may create at once.
+    format!(".{name}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Of which job a temporary name is, whose process has ended.
+fn left(temporary: &str) -> Option<&str> {
+    let mut parts = temporary.strip_prefix('.')?.rsplitn(3, '.');
+    let (number, process, name) = (parts.next()?, parts.next()?, parts.next()?);
+    number.parse::<u64>().ok()?;
+    let process = Pid::from_raw(process.parse().ok()?)?;
+    (test_kill_process(process) == Err(Errno::SRCH)).then_some(name)
 }
 
 fn private() -> DirBuilder {

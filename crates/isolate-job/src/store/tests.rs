@@ -93,3 +93,44 @@ fn data_is_removed_and_the_rest_stays() {
     job.set_outcome(&outcome).unwrap();
     assert_eq!(job.outcome().unwrap(), Some(outcome));
 }
+
+#[test]
+fn a_job_appears_complete_and_locked_or_not_at_all() {
+    let (directory, store) = store();
+    let fill = |job: &Job| job.replace("more", b"x");
+    let (job, lock) = store.create_with("a", b"{}", &json!({}), fill).unwrap();
+    assert!(job.path("more").is_file() && job.is_supervised().unwrap());
+    drop(lock);
+    let failed = store.create_with("b", b"{}", &json!({}), |_| anyhow::bail!("no")).unwrap_err();
+    assert!(matches!(failed, NotCreated::Failed(why) if why.to_string() == "no"));
+    let in_use = store.create_with("a", b"{}", &json!({}), |_| Ok(())).unwrap_err();
+    assert!(matches!(in_use, NotCreated::InUse(_)));
+    let names = |store: &Store| store.names().unwrap();
+    assert_eq!(names(&store), ["a"]);
+
+    // What a process left that was killed, and what one is at work on.
+    let below = directory.path().join("jobs");
+    let ended = std::process::Command::new("true").spawn().and_then(|mut child| {
+        child.wait()?;
+        Ok(child.id())
+    });
+    let (left, used) = (format!(".c-1.{}.7", ended.unwrap()), format!(".c-1.{}.1000000", std::process::id()));
+    for name in [&left, &used, &".models".to_owned()] {
+        fs::create_dir_all(below.join(name).join("log")).unwrap();
+    }
+    store.create("d", b"{}", &json!({})).unwrap();
+    assert_eq!(names(&store), [used.as_str(), ".models", "a", "d"]);
+}
+
+#[test]
+fn a_lock_is_that_of_the_job_that_has_the_name_now() {
+    let (_directory, store) = store();
+    let old = store.create("a", b"{}", &json!({})).unwrap();
+    let lock = old.lock().unwrap();
+    store.job("a").unwrap().remove().unwrap();
+    let (_new, of_new) = store.create_with("a", b"{}", &json!({}), |_| Ok(())).unwrap();
+    drop(lock);
+    assert!(old.lock_if_free().unwrap().is_none());
+    drop(of_new);
+    assert!(old.lock_if_free().unwrap().is_some());
+}

@@ -3,7 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,9 +15,11 @@ use super::{isolation, now};
 use crate::check::{self, Host};
 use crate::client::{self, DEADLINE};
 use crate::engine;
-use crate::request::{Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read};
+use crate::request::{
+    Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read, read_training,
+};
 use crate::settings::Settings;
-use crate::status::{Scope, TrainingStatus};
+use crate::status::{Reason, Scope, TrainingStatus};
 use crate::store::{Job, NotCreated, Store};
 
 /// Why a job is not accepted.
@@ -73,13 +77,31 @@ pub(crate) fn accept_of(
     volume(&document.data.resource_config, 1, &store)?;
     let image = &document.data.algorithm_specification.training_image;
     host(image, "AlgorithmSpecification.TrainingImage", settings)?;
-    let scope = Scope::of_role(&document.data.role_arn, region);
-    let mut status = TrainingStatus::new(&document, &scope, now());
+    let mut status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
     status.tuning_job_arn = tuning_job.map(str::to_owned);
-    store.create(name, text, &status).map_err(|error| match error {
+    create(text, name, &status, settings)
+}
+
+fn create(text: &[u8], name: &str, status: &TrainingStatus, settings: &Settings) -> Result<Job, NotAccepted> {
+    Store::new(&settings.state).create(name, text, status).map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
     })
+}
+
+/// Creates a training job of a tuning job that was refused, and has failed for that reason.
+pub(crate) fn create_refused(
+    text: &[u8],
+    settings: &Settings,
+    region: &str,
+    tuning_job: &str,
+    reason: &Reason,
+) -> Result<Job, NotAccepted> {
+    let document = read_training(text)?;
+    let mut status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
+    status.tuning_job_arn = Some(tuning_job.to_owned());
+    status.fail(reason, now()).map_err(anyhow::Error::from)?;
+    create(text, &document.data.training_job_name, &status, settings)
 }
 
 pub(crate) fn in_use(name: &str, settings: &Settings) -> NotAccepted {
@@ -115,10 +137,25 @@ pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Re
 
 /// Whether the host can run isolated containers of an image.
 pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
-    ready(settings)?;
+    host_unless(image, member, settings, || false)
+}
+
+/// Whether the host can run isolated containers of an image, which is not pulled to the end if that is to be stopped.
+pub(crate) fn host_unless(
+    image: &str,
+    member: &str,
+    settings: &Settings,
+    is_stopped: impl Fn() -> bool,
+) -> Result<(), NotAccepted> {
     let engine = settings.engine();
-    if client::run(&engine.has_image(image), DEADLINE).is_err() {
-        client::run(&engine.pull(image), PULL)
+    // At the same time: each is an engine's client that starts and ends.
+    let (found, has_image) = thread::scope(|scope| {
+        let asked = scope.spawn(|| client::run(&engine.has_image(image), DEADLINE));
+        (ready(settings), asked.join())
+    });
+    found?;
+    if !matches!(has_image, Ok(Ok(_))) {
+        client::run_unless(&engine.pull(image), PULL, is_stopped)
             .map_err(|error| NotAccepted::Host(format!("{member}: {error}")))?;
     }
     Ok(())
@@ -133,16 +170,16 @@ pub(crate) fn ready(settings: &Settings) -> Result<String, NotAccepted> {
     isolation::verifier().map_err(NotAccepted::Host)?;
     let no = |error: client::Failed| NotAccepted::Host(error.to_string());
     let engine = settings.engine();
-    let answer = match client::run(&engine.version(), DEADLINE) {
-        // Without a daemon, the client prints its own version and fails.
-        Err(error) => return Err(no(error)),
-        Ok(answer) => answer,
-    };
-    let version =
-        engine::accept(engine.kind, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
-    let answer = client::run(&engine.runtimes(), DEADLINE).map_err(no)?;
-    let path =
-        engine::runtime_path(&engine, &answer).map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let (version, runtimes) = thread::scope(|scope| {
+        let asked = scope.spawn(|| client::run(&engine.runtimes(), DEADLINE));
+        let version = client::run(&engine.version(), DEADLINE);
+        (version, asked.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    // Without a daemon, the client prints its own version and fails.
+    let version = engine::accept(engine.kind, &version.map_err(no)?)
+        .map_err(|error| NotAccepted::Host(error.to_string()))?;
+    let path = engine::runtime_path(&engine, &runtimes.map_err(no)?)
+        .map_err(|error| NotAccepted::Host(error.to_string()))?;
     let runtime = &engine.runtime;
     match is_shim(Path::new(&path)) {
         Ok(true) => Ok(format!("{} {version}; its runtime {runtime} is {path}", engine.program)),

@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::client;
+use crate::shutdown;
 use crate::stager::{self, Transfer};
 use crate::store::Job;
 
@@ -83,13 +84,14 @@ fn command(program: &Path, job: &Job, config: Option<&Path>, transfer: &Transfer
     command
 }
 
-/// The first signal stops the job, the second one leaves it.
+/// The first signal stops the job, the second one leaves it; so does SIGTERM while the host shuts down.
 pub(crate) fn stop_on_signals(job: Job) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot handle signals")?;
     thread::spawn(move || {
         let mut is_second = false;
-        for _ in signals.forever() {
-            if is_second || job.request_stop().is_err() {
+        for signal in signals.forever() {
+            let is_left = is_second || signal != SIGINT && shutdown::is_under_way();
+            if is_left || job.request_stop().is_err() {
                 std::process::exit(1);
             }
             is_second = true;

@@ -21,7 +21,11 @@ const DIRECTORIES: [&str; 6] =
 
 impl Supervisor {
     pub(super) fn begin(&mut self) -> Result<(), Problem> {
-        self.clear()?;
+        let is_new = self.hosts().iter().all(|host| !self.directory(host).exists());
+        // A container of this name that an earlier job has left is found when it is created.
+        if !is_new || self.containers.len() > 1 {
+            self.clear()?;
+        }
         self.prepare()?;
         let steps: Vec<_> =
             self.steps.iter().filter(|step| step.direction == Direction::In).cloned().collect();

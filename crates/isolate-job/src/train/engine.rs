@@ -101,12 +101,15 @@ impl Supervisor {
 
     /// Creates the containers. One that a supervisor demanded before it was killed may appear only now and have the name of ours; it is
     /// removed, and all are created again.
-    pub(super) fn create(&self) -> Result<(), Problem> {
+    pub(super) fn create(&mut self) -> Result<(), Problem> {
         let mut attempts = 0;
         loop {
             match self.create_all() {
                 Err(Problem::Internal(_)) if attempts < 2 => attempts += 1,
-                done => return done,
+                created => {
+                    self.created = created?;
+                    return Ok(());
+                }
             }
             thread::sleep(TICK);
             self.remove_containers()?;
@@ -114,7 +117,8 @@ impl Supervisor {
     }
 
     /// Creates each container and looks at it before any of its code can run.
-    fn create_all(&self) -> Result<(), Problem> {
+    fn create_all(&self) -> Result<Vec<Inspected>, Problem> {
+        let mut all = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
             let argv = container.create(&self.engine).map_err(Problem::Client)?;
             self.ask(&argv)?;
@@ -122,8 +126,9 @@ impl Supervisor {
             let gone = || Problem::Internal(format!("container {name} is gone"));
             let found = self.inspect(index)?.ok_or_else(gone)?;
             found.is(container, &self.engine).map_err(Problem::Internal)?;
+            all.push(found);
         }
-        Ok(())
+        Ok(all)
     }
 
     /// A directory on the host of a container.

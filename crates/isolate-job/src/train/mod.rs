@@ -10,6 +10,7 @@ mod finish;
 mod follow;
 mod isolation;
 mod run;
+mod start;
 mod transfer;
 mod view;
 
@@ -19,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::engine::{Container, Engine};
+use crate::engine::{Container, Engine, Inspected};
 use crate::plan::{Step, steps_of_training};
 use crate::request::{Document, TrainingJob, read_training};
 use crate::settings::Settings;
@@ -28,7 +29,7 @@ use crate::status::{Exit, Reason, Secondary, Time, TrainingStatus};
 use crate::store::{Job, Lock, Outcome};
 
 pub use accept::{NotAccepted, accept, settings};
-pub(crate) use accept::{accept_of, host, in_use, ready, volume};
+pub(crate) use accept::{accept_of, create_refused, host, host_unless, in_use, ready, volume};
 pub(crate) use attend::stop_on_signals;
 pub use attend::{attend, detach};
 pub(crate) use engine::remove_leftovers;
@@ -50,6 +51,8 @@ struct Supervisor {
     engine: Engine,
     steps: Vec<Step>,
     containers: Vec<Container>,
+    /// What the engine answered of those that this process has just created.
+    created: Vec<Inspected>,
     status: TrainingStatus,
     view: View,
     link: Link,
@@ -118,6 +121,7 @@ impl Supervisor {
             status: job.status()?,
             steps: steps_of_training(&document.data).map_err(anyhow::Error::msg)?,
             containers: settings.containers(&document.data),
+            created: Vec::new(),
             engine: settings.engine(),
             job,
             document,

@@ -3,29 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::start::{Place, place};
 use super::transfer::{TICK, Transferred, alone, ended_with};
-use super::{Event, Problem, Supervisor, follow, isolation, now};
-use crate::client::{self, DEADLINE};
+use super::{Event, Problem, Supervisor, follow, now};
+use crate::engine::Inspected;
 use crate::plan::{Direction, Metrics};
+use crate::shutdown;
 use crate::stager::{Answer, Demand, Transfer};
 use crate::status::{MetricData, Secondary, Time};
 use crate::store::{End, Failure, Outcome};
-
-/// How often a container of several is verified, at most.
-const PEERS_SETTLE: u32 = 10;
-
-/// Where a container is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Created,
-    Running,
-    Ended,
-}
 
 /// What is known while the containers run.
 struct Watch {
@@ -47,19 +37,20 @@ struct Watch {
 
 impl Supervisor {
     pub(super) fn run(&mut self) -> Result<(), Problem> {
-        let mut places = Vec::new();
-        for (index, container) in self.containers.iter().enumerate() {
-            let Some(found) = self.inspect(index)? else {
-                let why = Failure::Internal(format!("container {} is gone", container.name()));
-                return Ok(self.ended(End::Failed(why))?);
-            };
-            found.is(container, &self.engine).map_err(Problem::Internal)?;
-            places.push(place(&found.state.status));
+        let all = match std::mem::take(&mut self.created) {
+            created if created.is_empty() => self.find()?,
+            created => Some(created),
+        };
+        let Some(all) = all else { return Ok(()) };
+        let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
+        if self.was_restarted()? {
+            let why = "the host was restarted while the containers ran; their results may be incomplete";
+            return Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?);
         }
         self.start(&places)?;
-        for (index, place) in places.iter().enumerate() {
-            if *place != Place::Ended {
-                self.prove(index)?;
+        for (index, found) in all.iter().enumerate() {
+            if places[index] != Place::Ended {
+                self.prove(index, &found.id)?;
             }
         }
         for (index, container) in self.containers.iter().enumerate() {
@@ -71,52 +62,19 @@ impl Supervisor {
         Ok(self.ended(end)?)
     }
 
-    /// Starts all that were not started, at the same time.
-    fn start(&self, places: &[Place]) -> Result<(), Problem> {
-        let created = self.containers.iter().zip(places).filter(|(_, place)| **place == Place::Created);
-        let all: Vec<_> = created.map(|(container, _)| container).collect();
-        let failures: Vec<_> = thread::scope(|scope| {
-            let start = |argv: Vec<String>| client::run(&argv, DEADLINE).map_err(|error| error.why);
-            let started: Vec<_> = all
-                .iter()
-                .map(|container| (container.hostname.as_str(), self.engine.start(&container.name())))
-                .map(|(host, argv)| (host, scope.spawn(move || start(argv))))
-                .collect();
-            let joined = started.into_iter().map(|(host, thread)| (host, thread.join()));
-            joined
-                .filter_map(|(host, done)| done.ok()?.err().map(|why| format!("cannot start {host}: {why}")))
-                .collect()
-        });
-        match failures.into_iter().next() {
-            None => Ok(()),
-            Some(why) => Err(match self.problem(&why) {
-                // An entry point that is not there, most of the time.
-                Problem::Internal(why) => Problem::Client(why),
-                problem => problem,
-            }),
+    /// The containers that another supervisor has created; none if the job has ended because one is gone.
+    fn find(&self) -> Result<Option<Vec<Inspected>>, Problem> {
+        let mut all = Vec::new();
+        for (index, container) in self.containers.iter().enumerate() {
+            let Some(found) = self.inspect(index)? else {
+                let why = Failure::Internal(format!("container {} is gone", container.name()));
+                self.ended(End::Failed(why))?;
+                return Ok(None);
+            };
+            found.is(container, &self.engine).map_err(Problem::Internal)?;
+            all.push(found);
         }
-    }
-
-    /// A container that runs is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
-    fn prove(&self, index: usize) -> Result<(), Problem> {
-        let container = &self.containers[index];
-        let gone = || Problem::Internal(format!("container {} is gone", container.name()));
-        // The peers of a container change when another one ends, a moment after it has ended.
-        let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
-        loop {
-            let found = self.inspect(index)?.ok_or_else(gone)?;
-            let Err(why) = isolation::verify(&found.id) else { return Ok(()) };
-            let found = self.inspect(index)?.ok_or_else(gone)?;
-            attempts -= 1;
-            if place(&found.state.status) == Place::Ended {
-                return Ok(());
-            }
-            if attempts == 0 {
-                let host = &container.hostname;
-                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {why}")));
-            }
-            thread::sleep(TICK);
-        }
+        Ok(Some(all))
     }
 
     fn watch(&mut self) -> Result<End, Problem> {
@@ -187,6 +145,10 @@ impl Supervisor {
         let exit_code = code.map_err(|error| {
             Problem::Interrupted(anyhow::anyhow!("cannot wait for {}: {error}", container.name()))
         })?;
+        if watch.stopping.is_none() && shutdown::is_under_way() {
+            // By the engine. If this comes too late, it is noticed after the restart.
+            return Err(Problem::Interrupted(anyhow::anyhow!("the host is shutting down")));
+        }
         watch.running -= 1;
         if exit_code != 0 && watch.failure.is_none() && watch.stopping.is_none() {
             let oom_killed = self.inspect(host)?.is_some_and(|found| found.state.oom_killed);
@@ -281,17 +243,8 @@ impl Supervisor {
     }
 
     /// The containers have ended; from here on the results are uploaded.
-    fn ended(&mut self, end: End) -> Result<()> {
+    fn ended(&self, end: End) -> Result<()> {
         self.job.set_status(&self.status)?;
         self.job.set_outcome(&Outcome { end, uploaded: false })
-    }
-}
-
-/// By the words of both engines.
-fn place(status: &str) -> Place {
-    match status {
-        "created" | "configured" | "initialized" => Place::Created,
-        "running" | "paused" | "restarting" | "stopping" | "removing" => Place::Running,
-        _ => Place::Ended,
     }
 }

@@ -3,12 +3,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{MODEL, OBJECTS};
 use crate::check::{self, Host};
-use crate::request::{BatchStrategy, Model, Refusals, Refused, Request, TransformJob, read, read_model};
+use crate::request::{
+    BatchStrategy, Document, Model, Refusals, Refused, Request, TransformJob, read, read_model,
+};
 use crate::settings::Settings;
 use crate::status::{Scope, TransformStatus};
 use crate::store::{Job, NotCreated, Store};
@@ -71,13 +73,19 @@ pub fn accept(
     }
     host(&model.data.primary_container.image, "PrimaryContainer.Image", settings)?;
     let status = TransformStatus::new(&document, &Scope::of_role(&role, region), now());
-    let job = store.create(name, text, &status).map_err(|error| match error {
+    model.given.insert("ModelName".to_owned(), json!(name));
+    let filled = |job: &Job| fill(job, &document.data, &model);
+    let created = store.create_with(name, text, &status, filled).map_err(|error| match error {
         NotCreated::InUse(_) => in_use(name, settings),
         NotCreated::Failed(error) => NotAccepted::Failed(error),
-    })?;
-    model.given.insert("ModelName".to_owned(), json!(name));
+    });
+    Ok(created?.0)
+}
+
+/// What its transfers and its container have.
+fn fill(job: &Job, document: &TransformJob, model: &Document<Model>) -> Result<()> {
     job.replace(MODEL, json!(model.given).to_string().as_bytes())?;
-    job.replace("environment", environment(&document.data, &model.data).as_bytes())?;
+    job.replace("environment", environment(document, &model.data).as_bytes())?;
     // The program may run as any user; the directory above keeps others out. It does not see the objects.
     for (name, mode) in [("opt-ml", 0o777), ("opt-ml/model", 0o777), (OBJECTS, 0o700)] {
         let path = job.path(name);
@@ -85,7 +93,7 @@ pub fn accept(
         fs::create_dir(&path).with_context(cannot)?;
         fs::set_permissions(&path, Permissions::from_mode(mode)).with_context(cannot)?;
     }
-    Ok(job)
+    Ok(())
 }
 
 /// As SageMaker has it in the container.

@@ -2,23 +2,25 @@
 //! objects to the container without the AWS variables.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{MODEL, OBJECTS};
 use crate::client::{self, one_line};
-use crate::deploy::{Stop, Transferred, clear, flags, run};
+use crate::deploy::{Transferred, clear, flags, run};
 use crate::plan::steps_of_model;
 use crate::request::read_model;
 use crate::settings::Settings;
+use crate::shutdown;
 use crate::stager;
 use crate::status::{Exit, JobStatus, TransformStatus};
-use crate::store::Job;
-use crate::train::now;
+use crate::store::{End, Job, Outcome};
+use crate::train::{now, stop_on_signals};
 
 /// The most bytes of what a child reports.
 const MOST: u64 = 64 << 10;
@@ -26,14 +28,10 @@ const MOST: u64 = 64 << 10;
 /// How often it is looked whether the job is to be stopped.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The file in the job's directory by which it is known that all answers are there.
-const ANSWERED: &str = "answered";
-
 struct Attended<'a> {
     job: &'a Job,
     settings: &'a Settings,
     config: Option<&'a Path>,
-    stop: Stop,
     status: TransformStatus,
 }
 
@@ -52,7 +50,8 @@ enum Act {
 pub fn attend(job: &Job, settings: &Settings, config: Option<&Path>) -> Result<Exit> {
     stager::protect().context("cannot protect the credentials in this process")?;
     let _lock = job.lock()?;
-    let mut attended = Attended { job, settings, config, stop: Stop::new(job)?, status: job.status()? };
+    stop_on_signals(job.clone())?;
+    let mut attended = Attended { job, settings, config, status: job.status()? };
     let name = &job.name;
     let done = attended.run();
     done.with_context(|| {
@@ -64,17 +63,31 @@ pub fn attend(job: &Job, settings: &Settings, config: Option<&Path>) -> Result<E
     Ok(match attended.status.transform_job_status {
         JobStatus::Completed => Exit::Completed,
         JobStatus::Stopped => Exit::Stopped,
+        _ if is_kept(job)? => Exit::NotUploaded,
         _ => Exit::Failed,
     })
 }
 
+/// Whether all answers are there and not uploaded.
+fn is_kept(job: &Job) -> Result<bool> {
+    Ok(job.outcome()?.is_some_and(|outcome| !outcome.uploaded))
+}
+
 impl Attended<'_> {
     fn run(&mut self) -> Result<()> {
-        use JobStatus::{Completed, InProgress, Stopped, Stopping};
-        if !matches!(self.status.transform_job_status, InProgress | Stopping) {
-            return Ok(());
+        use JobStatus::{Completed, Failed, InProgress, Stopped, Stopping};
+        match self.status.transform_job_status {
+            InProgress | Stopping => {}
+            Failed if is_kept(self.job)? => {
+                self.status.to(InProgress, now())?;
+                self.job.set_status(&self.status)?;
+            }
+            Completed | Failed | Stopped => return Ok(()),
         }
-        match self.acts()? {
+        let act = self.acts()?;
+        // By the engine, or by a signal for all processes.
+        ensure!(matches!(act, Act::Done) || !shutdown::is_under_way(), "the host is shutting down");
+        match act {
             Act::Done => self.status.to(Completed, now())?,
             Act::Stopped => {
                 if self.status.transform_job_status == InProgress {
@@ -83,11 +96,19 @@ impl Attended<'_> {
                 self.status.to(Stopped, now())?;
             }
             Act::Failed(why) => {
-                self.status.to(JobStatus::Failed, now())?;
+                self.status.to(Failed, now())?;
                 self.status.failure_reason = Some(why);
             }
         }
         self.job.set_status(&self.status)?;
+        if is_kept(self.job)? {
+            let (name, directory) = (&self.job.name, self.job.directory().display());
+            let note = format!(
+                "the answers of {name} are kept in {directory}; `isolate-job resume {name}` uploads them"
+            );
+            let _ = writeln!(io::stderr(), "isolate-job: {note}");
+            return Ok(());
+        }
         self.job.remove_data(&["opt-ml".to_owned(), OBJECTS.to_owned()])
     }
 
@@ -95,7 +116,7 @@ impl Attended<'_> {
     fn acts(&mut self) -> Result<Act> {
         // What an earlier process left, if it was killed.
         clear(&self.job.name, &self.settings.engine())?;
-        if !self.job.path(ANSWERED).exists() {
+        if self.job.outcome()?.is_none() {
             for stage in [Self::model, Self::objects] {
                 match stage(self)? {
                     Act::Done => {}
@@ -105,14 +126,25 @@ impl Attended<'_> {
             self.status.start(now());
             self.job.set_status(&self.status)?;
             match self.infer()? {
-                Act::Done => self.job.replace(ANSWERED, b"")?,
+                Act::Done => self.job.set_outcome(&Outcome { end: End::Completed, uploaded: false })?,
                 other => return Ok(other),
             }
         }
+        if is_kept(self.job)?
+            && let failed @ (Act::Stopped | Act::Failed(_)) = self.upload()?
+        {
+            return Ok(failed);
+        }
+        self.job.set_outcome(&Outcome { end: End::Completed, uploaded: true })?;
+        Ok(Act::Done)
+    }
+
+    /// It goes on when the job is to be stopped: all objects appear, or those are missing of which an error is reported.
+    fn upload(&self) -> Result<Act> {
         let mut command = self.stage("out");
         command.arg("--request").arg(self.job.path("request.json")).arg("--model").arg(self.job.path(MODEL));
         command.arg("--root").arg(self.job.path(OBJECTS));
-        self.transfer(command, "Data upload failed")
+        self.transfer(command, "Data upload failed", || false)
     }
 
     fn model(&mut self) -> Result<Act> {
@@ -124,14 +156,14 @@ impl Attended<'_> {
         }
         let mut command = self.stage("in");
         command.arg("--request").arg(path).arg("--root").arg(self.job.path("opt-ml"));
-        self.transfer(command, "Data download failed")
+        self.transfer(command, "Data download failed", || self.job.is_stop_requested())
     }
 
     fn objects(&mut self) -> Result<Act> {
         let mut command = self.stage("in");
         command.arg("--request").arg(self.job.path("request.json")).arg("--model").arg(self.job.path(MODEL));
         command.arg("--root").arg(self.job.path(OBJECTS));
-        self.transfer(command, "Data download failed")
+        self.transfer(command, "Data download failed", || self.job.is_stop_requested())
     }
 
     fn stage(&self, direction: &str) -> Command {
@@ -141,8 +173,15 @@ impl Attended<'_> {
         command
     }
 
-    fn transfer(&self, command: Command, what: &'static str) -> Result<Act> {
-        Ok(match run(command, what, &self.stop)? {
+    fn transfer(
+        &self,
+        mut command: Command,
+        what: &'static str,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Act> {
+        // An interrupt at the terminal is for this process.
+        command.process_group(0);
+        Ok(match run(command, what, is_stopped)? {
             Transferred::Complete => Act::Done,
             Transferred::Stopped => Act::Stopped,
             Transferred::Failed(why) => Act::Failed(why),
@@ -155,7 +194,7 @@ impl Attended<'_> {
         let mut command = Command::new(&program);
         command.env_clear().envs(client::environment());
         command.args(flags(self.config)).arg("infer").arg(&self.job.name);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
         let stderr = child.stderr.take();
         let text = thread::spawn(move || {
@@ -166,10 +205,6 @@ impl Attended<'_> {
         let status = loop {
             if let Some(status) = child.try_wait().context("cannot wait for the process of the container")? {
                 break status;
-            }
-            // A signal for this process is one for the job.
-            if self.stop.is_requested() && !self.job.is_stop_requested() {
-                self.job.request_stop()?;
             }
             thread::sleep(TICK);
         };

@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use super::invoke::{self, Target};
 use super::records::{Records, Split};
 use super::{MODEL, OBJECTS};
-use crate::deploy::{Served, Stop, clear};
+use crate::deploy::{Served, clear};
 use crate::request::{AssemblyType, BatchStrategy, Request, SplitType, TransformJob, read, read_model};
 use crate::settings::Settings;
 use crate::status::Exit;
 use crate::store::Job;
-use crate::tree::{Dir, Error, Kind, walk};
+use crate::tree::{Dir, Error, Kind, Quota, walk};
 
 /// ContainerStartupHealthCheckTimeoutInSeconds of an endpoint, by default.
 const STARTUP: Duration = Duration::from_secs(240);
@@ -32,7 +32,7 @@ pub fn infer(job: &Job, settings: &Settings) -> Result<Exit, String> {
     // The process with the credentials has the job's lock.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(error.into()))?;
     let (served, document) = prepare(job, settings).map_err(internal)?;
-    let done = answers(job, served, &document);
+    let done = answers(job, served, &document, settings.transform_output());
     clear(&job.name, &settings.engine()).map_err(internal)?;
     done
 }
@@ -51,14 +51,14 @@ fn prepare<'j>(job: &'j Job, settings: &Settings) -> Result<(Served<'j>, Transfo
     Ok((Served::new(job, container, settings.engine())?, document.data))
 }
 
-fn answers(job: &Job, mut served: Served, document: &TransformJob) -> Result<Exit, String> {
+fn answers(job: &Job, mut served: Served, document: &TransformJob, most: u64) -> Result<Exit, String> {
     let algorithm = |error: anyhow::Error| format!("AlgorithmError: {error:#}");
     let found = served.start().map_err(algorithm)?;
     let Some(address) = served.healthy(&found, STARTUP).map_err(algorithm)? else {
         return Ok(Exit::Stopped);
     };
-    let stop = Stop::new(job).map_err(algorithm)?;
-    let done = transform(job, document, address, &stop).map_err(|error| {
+    let quota = Quota::new(most);
+    let done = transform(job, document, address, &quota).map_err(|error| {
         // Whether the container is why.
         let ended = served.is_over().err().map_or_else(String::new, |ended| format!(": {ended:#}"));
         format!("{}{ended}", algorithm(error))
@@ -67,7 +67,8 @@ fn answers(job: &Job, mut served: Served, document: &TransformJob) -> Result<Exi
     Ok(done)
 }
 
-fn transform(job: &Job, document: &TransformJob, address: SocketAddr, stop: &Stop) -> Result<Exit> {
+fn transform(job: &Job, document: &TransformJob, address: SocketAddr, quota: &Quota) -> Result<Exit> {
+    let is_stopped = || job.is_stop_requested();
     let input = job.path(OBJECTS).join("input");
     let output = job.path(OBJECTS).join("output");
     if output.exists() {
@@ -76,7 +77,8 @@ fn transform(job: &Job, document: &TransformJob, address: SocketAddr, stop: &Sto
     fs::create_dir(&output).with_context(|| format!("cannot create {}", output.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start a client")?;
-    let target = runtime.block_on(Target::new(document, address))?;
+    let asked = runtime.block_on(invoke::unless(is_stopped, Target::new(document, address)));
+    let Some(target) = asked.transpose()? else { return Ok(Exit::Stopped) };
     let mut objects = Vec::new();
     walk(&Dir::open(&input)?, &mut |entry| {
         if let Kind::File(..) = entry.kind {
@@ -88,9 +90,9 @@ fn transform(job: &Job, document: &TransformJob, address: SocketAddr, stop: &Sto
         let done = runtime.block_on(invoke::all(
             &target,
             &mut records(document, &target, &input.join(&object))?,
-            &mut create(&output.join(format!("{object}.out")))?,
+            &mut Answers::create(&output.join(format!("{object}.out")), quota)?,
             document.transform_output.assemble_with == Some(AssemblyType::Line),
-            || stop.is_requested(),
+            is_stopped,
         ));
         if !done.with_context(|| object.clone())? {
             return Ok(Exit::Stopped);
@@ -109,10 +111,37 @@ fn records(document: &TransformJob, target: &Target, path: &Path) -> Result<Reco
     Ok(Records::new(BufReader::new(file), split, target.most))
 }
 
-fn create(path: &Path) -> Result<File> {
-    let cannot = || format!("cannot create {}", path.display());
-    if let Some(above) = path.parent() {
-        fs::create_dir_all(above).with_context(cannot)?;
+/// The answers to an object, within what those to all may take.
+struct Answers<'q> {
+    file: File,
+    quota: &'q Quota,
+}
+
+impl<'q> Answers<'q> {
+    fn create(path: &Path, quota: &'q Quota) -> Result<Self> {
+        let cannot = || format!("cannot create {}", path.display());
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above).with_context(cannot)?;
+        }
+        quota.entries(1).map_err(full).with_context(cannot)?;
+        Ok(Self { file: File::create_new(path).with_context(cannot)?, quota })
     }
-    File::create_new(path).with_context(cannot)
+}
+
+impl Write for Answers<'_> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(content)?;
+        self.quota.bytes(count as u64).map_err(full)?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn full(_: io::Error) -> io::Error {
+    io::Error::other(
+        "the answers are larger than transform-output-gib in the settings; give more, or split the job",
+    )
 }

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use std::io::Write;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -160,15 +161,23 @@ pub(super) async fn all(
 ) -> Result<bool> {
     let invoke = |record: Result<Vec<u8>>| async { target.invoke(record?).await };
     let mut answers = stream::iter(records).map(invoke).buffered(target.concurrent);
+    loop {
+        let Some(answer) = unless(&is_stopped, answers.next()).await else { return Ok(false) };
+        let Some(answer) = answer else { return Ok(true) };
+        let end: &[u8] = if is_line { b"\n" } else { b"" };
+        let written = output.write_all(&answer?).and_then(|()| output.write_all(end));
+        written.context("cannot write an answer")?;
+    }
+}
+
+/// Waits for something, unless the job is to be stopped.
+pub(super) async fn unless<T>(is_stopped: impl Fn() -> bool, what: impl Future<Output = T>) -> Option<T> {
+    let mut what = pin!(what);
     let mut ticks = interval(TICK);
     loop {
         tokio::select! {
-            _ = ticks.tick() => if is_stopped() { return Ok(false) },
-            answer = answers.next() => {
-                let Some(answer) = answer else { return Ok(true) };
-                let end: &[u8] = if is_line { b"\n" } else { b"" };
-                output.write_all(&answer?).and_then(|()| output.write_all(end)).context("cannot write an answer")?;
-            }
+            _ = ticks.tick() => if is_stopped() { return None },
+            done = &mut what => return Some(done),
         }
     }
 }

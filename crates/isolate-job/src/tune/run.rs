@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::trials::{Trial, trials};
 use super::view::View;
+use crate::client::{self, DEADLINE};
 use crate::request::{Document, Objective, Request, TuningJob, read};
 use crate::settings::Settings;
 use crate::stager;
-use crate::status::{Described, Exit, JobStatus, Scope, TrainingStatus, TunedJob, TuningStatus};
+use crate::status::{Described, Exit, JobStatus, Reason, Scope, TrainingStatus, TunedJob, TuningStatus};
 use crate::store::{Job, Store};
 use crate::train::{self, NotAccepted, now};
 
@@ -31,6 +32,21 @@ struct Tuning<'a> {
     view: View,
     /// The training jobs that exist: the first ones of the trials.
     begun: Vec<Begun>,
+}
+
+/// Why a training job was refused.
+enum Refusal {
+    Request(String),
+    Host(String),
+}
+
+impl Refusal {
+    fn as_reason(&self) -> Reason<'_> {
+        match self {
+            Self::Request(why) => Reason::Client(why),
+            Self::Host(why) => Reason::Internal(why),
+        }
+    }
 }
 
 /// A training job that exists.
@@ -134,11 +150,37 @@ impl<'a> Tuning<'a> {
         let text = Value::Object(request).to_string();
         let region = Scope::of_arn(arn).region;
         let job = train::accept_of(text.as_bytes(), self.settings, &region, Some(arn));
-        let job = job.map_err(|refused| why(refused).context(format!("cannot create {}", trial.name)))?;
-        let (child, status) = (Some(train::detach(&job, self.config)?), job.status()?);
+        let cannot = || format!("cannot create {}", trial.name);
+        let (job, child) = match job {
+            Ok(job) => {
+                let child = train::detach(&job, self.config)?;
+                (job, Some(child))
+            }
+            // It counts as one that failed, and the others go on.
+            Err(refused) => {
+                let reason = self.reason(refused).with_context(cannot)?;
+                let failed =
+                    train::create_refused(text.as_bytes(), self.settings, &region, arn, &reason.as_reason());
+                (failed.map_err(why).with_context(cannot)?, None)
+            }
+        };
+        let status = job.status()?;
         self.view.trial(&TunedJob::new(&status, &trial.chosen, self.objective()));
-        self.begun.push(Begun { job, child, status, is_over: false });
+        self.begun.push(Begun { job, is_over: child.is_none(), child, status });
         self.count()
+    }
+
+    /// Why a training job has failed that was refused. That the engine does not answer is none: it would refuse all.
+    fn reason(&self, refused: NotAccepted) -> Result<Refusal> {
+        match refused {
+            NotAccepted::Request(refusals) => Ok(Refusal::Request(refusals.to_string())),
+            NotAccepted::Host(why) => {
+                let engine = self.settings.engine();
+                client::run(&engine.version(), DEADLINE).context("the engine does not answer")?;
+                Ok(Refusal::Host(why))
+            }
+            NotAccepted::Failed(error) => Err(error),
+        }
     }
 
     /// Looks at the training jobs that run.

@@ -59,7 +59,7 @@ fn endpoints_survive_the_listener() {
                   rt = boto3.client('sagemaker-runtime', endpoint_url='http://127.0.0.1:5100')\n";
     site.python(&format!("{client}{}", include_str!("survive.py")));
     let kill = |what: &str| {
-        site.docker.host.sh(&format!("pkill -KILL --full 'bin/isolate-jo[b] .*{what}'")).must();
+        site.host().sh(&format!("pkill -KILL --full 'bin/isolate-jo[b] .*{what}'")).must();
     };
     let invoke = format!(
         "{client}assert b'body 7' in rt.invoke_endpoint(EndpointName='e', Body=b'7')['Body'].read()\nprint('done')\n"
@@ -70,7 +70,7 @@ fn endpoints_survive_the_listener() {
     site.python(&invoke);
     kill(" listen");
     kill(" serve ");
-    let gone = || site.docker.host.sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
+    let gone = || site.host().sh("pgrep --full 'bin/isolate-jo[b] .* (serve|listen)'").status != Some(0);
     assert!(wait_for(Duration::from_secs(10), || gone().then_some(())).is_some());
     site.listen_as_unit();
     site.until_logged("listen", "endpoint e is deployed again");
@@ -78,4 +78,37 @@ fn endpoints_survive_the_listener() {
     let wait = "sm.get_waiter('endpoint_in_service').wait(EndpointName='e', WaiterConfig={'Delay': 1, 'MaxAttempts': 60})\n";
     site.python(&invoke.replacen("assert", &format!("{wait}assert"), 1));
     assert_eq!(site.containers("isolate-"), ["isolate-e-model"]);
+}
+
+/// An endpoint that is deleted while its image is pulled, which takes as long as the test wants.
+#[test]
+fn an_endpoint_is_deleted_while_its_image_is_pulled() {
+    let site = Site::new();
+    let host = site.host();
+    let (pulls, go) = (host.at("pulls"), host.at("go"));
+    let slow = host.write(
+        "slow.sh",
+        &format!(
+            "#!/bin/sh\ncase \" $* \" in *' pull '*) touch {pulls}; while [ ! -e {go} ]; do sleep 0.1; done; docker tag model slow ;; esac\n\
+             exec docker \"$@\"\n"
+        ),
+    );
+    host.sh(&format!("chmod 755 {slow}")).must();
+    let settings = fs::read_to_string(site.path("job.toml")).unwrap();
+    host.write("job.toml", &settings.replace("/usr/bin/docker", &slow));
+    site.background("listen", &["listen"]);
+    site.until_logged("listen", "listening on");
+    let client = "import boto3\nsm = boto3.client('sagemaker', endpoint_url='http://127.0.0.1:5100')\n";
+    site.python(&format!("{client}{}", include_str!("pulled.py")));
+    assert!(wait_for(Duration::from_secs(20), || site.path("pulls").exists().then_some(())).is_some());
+    let delete = "sm.delete_endpoint(EndpointName='slow')\n\
+                  sm.get_waiter('endpoint_deleted').wait(EndpointName='slow', WaiterConfig={'Delay': 1, 'MaxAttempts': 10})\nprint('done')\n";
+    site.python(&format!("{client}{delete}"));
+    let left = host.sh("pgrep --full --list-full 'isolate-jo[b] deploy'");
+    assert_eq!(left.out, "", "the deployment goes on");
+    // The image is there now.
+    fs::write(site.path("go"), "").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!site.path("jobs/slow").exists());
+    assert_eq!(site.containers("isolate-"), [""; 0]);
 }

@@ -20,12 +20,12 @@ boto3.client("s3", endpoint_url="http://127.0.0.1:5000").put_object(Bucket="data
 print("done")
 "#;
 
-fn invoked(site: &Site, body: &str) -> String {
+pub(crate) fn invoked(site: &Site, body: &str) -> String {
     let script = format!(
         "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'POST /invocations HTTP/1.1\\r\\nContent-Length: {}\\r\\n\\r\\n{body}' >&3; cat <&3",
         body.len()
     );
-    let mut command = site.docker.host.command("bash");
+    let mut command = site.host().command("bash");
     test_support::command::say(command.args(["-c", &script])).must()
 }
 
@@ -52,11 +52,10 @@ fn a_model_is_served_isolated_until_sigterm() {
     let script = format!(
         "grep -l -z -s '{pattern}' /proc/[0-9]*/environ /proc/[0-9]*/cmdline | grep -v /self/ || true"
     );
-    assert_eq!(site.docker.host.sh(&script).must(), "");
-    let inspected = site.docker.must(&["inspect", "isolate-boston-model"]);
+    assert_eq!(site.host().sh(&script).must(), "");
+    let inspected = site.docker().must(&["inspect", "isolate-boston-model"]);
     assert!(!inspected.contains(secret));
-    let found =
-        site.docker.host.sh(&format!("grep -r -l '{pattern}' {} || true", site.docker.host.at("jobs")));
+    let found = site.host().sh(&format!("grep -r -l '{pattern}' {} || true", site.host().at("jobs")));
     assert_eq!(found.must(), "");
 
     // The name is taken while it is served.
@@ -66,7 +65,7 @@ fn a_model_is_served_isolated_until_sigterm() {
     assert_eq!(described["EndpointStatus"], "InService");
     assert_eq!(site.job(&["remove", "boston"]).status, Some(2));
 
-    site.docker.host.sh("pkill -TERM --full 'bin/isolate-jo[b] .* serve '").must();
+    site.host().sh("pkill -TERM --full 'bin/isolate-jo[b] .* serve '").must();
     let gone = || site.containers("boston").is_empty().then_some(());
     assert!(wait_for(Duration::from_secs(20), gone).is_some(), "{:?}", site.containers("boston"));
     let removed = || (!site.path("jobs/boston").exists()).then_some(());
@@ -125,7 +124,7 @@ fn what_cannot_be_served_is_an_error_and_leaves_no_container() {
 fn a_container_that_is_not_isolated_is_removed() {
     let site = Site::new();
     site.python(MODEL);
-    let host = &site.docker.host;
+    let host = site.host();
     let fake = host.at("fake");
     let mark = "oci-isolate is a shim before a runtime and is not one itself";
     host.sh(&format!("cp /usr/sbin/runc {fake}; printf '%s' '{mark}' >>{fake}")).must();
@@ -133,7 +132,7 @@ fn a_container_that_is_not_isolated_is_removed() {
     let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     config["runtimes"]["fake"] = json!({ "path": fake });
     fs::write(&file, config.to_string()).unwrap();
-    site.docker.restart();
+    site.docker().restart();
     site.settings("fake");
     let request = site.model("open", &json!({}));
     let done = site.job(&["deploy", &request]);

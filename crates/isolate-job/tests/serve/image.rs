@@ -25,6 +25,7 @@ case $BODY in
 fail) echo no such column; exit 1 ;;
 end) kill -KILL $PPID; kill -TERM 1 ;;
 wait) [ \"$MODE\" = quick ] || { echo waiting >&2; sleep 100; } ;;
+pause) sleep 3 ;;
 large) head -c 5000000 /dev/zero; exit ;;
 esac
 echo weights $(cat /opt/ml/model/weights)

@@ -34,6 +34,7 @@ static void serve(int from) {
     if (!strncmp(request, "GET /ping ", 10)) return respond(from, access("/opt/ml/model/sick", F_OK) ? 200 : 503, "", 0);
     const char *parameters = "{\"MaxConcurrentTransforms\": 2, \"BatchStrategy\": \"SINGLE_RECORD\", \"MaxPayloadInMB\": 1}";
     if (!strncmp(request, "GET /execution-parameters ", 26)) {
+        if (getenv("MODE") && !strcmp(getenv("MODE"), "silent")) sleep(100);
         int chooses = !access("/opt/ml/model/weights", F_OK);
         return respond(from, chooses ? 200 : 404, parameters, strlen(parameters));
     }

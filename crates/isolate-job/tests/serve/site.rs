@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use test_support::cached;
 use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
+use test_support::host::EngineHost;
+use test_support::podman::{self, Podman, User};
 
 use crate::image;
 
@@ -24,18 +26,31 @@ const KEYS: &str = "[[key]]\naccess-key-id = 'AKIATEST'\nsecret-access-key = 'a 
 pub(crate) struct Site {
     /// Ends with its host, at the latest.
     servers: Vec<Child>,
-    pub(crate) docker: Docker,
+    pub(crate) engine: Engine,
+}
+
+pub(crate) enum Engine {
+    Docker(Docker),
+    Podman(Podman),
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let docker = Docker::start(Release::Docker28);
-        let host = &docker.host;
+        Self::with(Engine::Docker(Docker::start(Release::Docker28)))
+    }
+
+    pub(crate) fn podman() -> Self {
+        Self::with(Engine::Podman(Podman::start(podman::Release::Podman5, User::Root)))
+    }
+
+    fn with(engine: Engine) -> Self {
+        let mut site = Self { engine, servers: Vec::new() };
+        let host = site.host();
         fs::create_dir(host.dir().join("bin")).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_isolate-job"), host.dir().join("bin/isolate-job")).unwrap();
         fs::copy(test_support::isolatectl(), host.dir().join("bin/isolatectl")).unwrap();
         image::pack(&host.dir().join("model.tar"));
-        docker.must(&["import", &host.at("model.tar"), "model"]);
+        site.engine(&["import", &host.at("model.tar"), "model"]).must();
         fs::OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -43,17 +58,50 @@ impl Site {
             .open(host.dir().join("keys.toml"))
             .unwrap();
         host.write("keys.toml", KEYS);
-        let mut site = Self { docker, servers: Vec::new() };
-        site.settings("shim");
+        match site.engine {
+            Engine::Docker(_) => site.settings("shim"),
+            Engine::Podman(_) => site.settings("oci-isolate"),
+        }
         site.moto();
         site
     }
 
+    pub(crate) fn host(&self) -> &EngineHost {
+        match &self.engine {
+            Engine::Docker(docker) => &docker.host,
+            Engine::Podman(podman) => &podman.host,
+        }
+    }
+
+    pub(crate) fn docker(&self) -> &Docker {
+        let Engine::Docker(docker) = &self.engine else { panic!("the engine is not Docker") };
+        docker
+    }
+
+    /// The engine's own client.
+    pub(crate) fn engine(&self, words: &[&str]) -> Finished {
+        match &self.engine {
+            Engine::Docker(docker) => docker.docker(words),
+            Engine::Podman(podman) => podman.podman(words),
+        }
+    }
+
+    fn client_of(&self, program: &str) -> Command {
+        match &self.engine {
+            Engine::Docker(docker) => docker.client(program),
+            Engine::Podman(podman) => podman.client(program),
+        }
+    }
+
     pub(crate) fn settings(&self, runtime: &str) {
-        let host = &self.docker.host;
+        let host = self.host();
         let (state, keys) = (host.at("jobs"), host.at("keys.toml"));
+        let engine = match &self.engine {
+            Engine::Docker(_) => "engine-path = \"/usr/bin/docker\"".to_owned(),
+            Engine::Podman(podman) => format!("engine = \"podman\"\nengine-path = {:?}", podman.program()),
+        };
         let text = format!(
-            "state = {state:?}\nengine-path = \"/usr/bin/docker\"\nruntime = {runtime:?}\n\
+            "state = {state:?}\n{engine}\nruntime = {runtime:?}\n\
              [s3]\nendpoint = \"http://127.0.0.1:5000\"\naddressing = \"path\"\nregion = \"eu-west-1\"\n\
              [role]\nendpoint = \"http://127.0.0.1:5000\"\n\
              [listen]\nkeys = {keys:?}\naddress = \"127.0.0.1:5100\"\n"
@@ -62,13 +110,13 @@ impl Site {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.docker.host.dir().join(name)
+        self.host().dir().join(name)
     }
 
     /// A program of the machine's in the host's network.
     fn outside(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.docker.host.world.host.path()));
+        command.arg(format!("--net={}", self.host().world.host.path()));
         command.args(["setpriv", "--pdeathsig", "KILL"]).arg(program);
         command
     }
@@ -85,8 +133,8 @@ impl Site {
 
     /// `isolate-job` as a user with credentials calls it.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let host = &self.docker.host;
-        let mut command = self.docker.client(&host.at("bin/isolate-job"));
+        let host = self.host();
+        let mut command = self.client_of(&host.at("bin/isolate-job"));
         command.envs(CANARIES).args(["--config", &host.at("job.toml")]).args(words);
         command
     }
@@ -110,9 +158,9 @@ impl Site {
     }
 
     fn background_below(&self, before: &[&str], name: &str, words: &[&str]) {
-        let host = &self.docker.host;
+        let host = self.host();
         let log = File::create(self.path(&format!("{name}.log"))).unwrap();
-        let mut command = self.docker.client("setsid");
+        let mut command = self.client_of("setsid");
         command.envs(CANARIES).arg("--fork").args(before).arg(host.at("bin/isolate-job"));
         command.args(["--config", &host.at("job.toml")]).args(words);
         assert!(command.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap().success());
@@ -123,7 +171,7 @@ impl Site {
         let log = self.path(&format!("{name}.log"));
         let has = || fs::read_to_string(&log).ok().filter(|log| log.contains(text));
         wait_for(Duration::from_secs(60), has).unwrap_or_else(|| {
-            panic!("{name}.log has no {text:?}: {}", self.docker.host.log(&format!("{name}.log")))
+            panic!("{name}.log has no {text:?}: {}", self.host().log(&format!("{name}.log")))
         })
     }
 
@@ -156,7 +204,7 @@ impl Site {
         }
         let output = command.output().unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let listen = self.docker.host.log("listen.log");
+        let listen = self.host().log("listen.log");
         assert!(output.status.success() && out.ends_with("done\n"), "{out}\n{err}\n{listen}");
     }
 
@@ -175,12 +223,12 @@ impl Site {
         for (member, value) in more.as_object().unwrap() {
             request[member] = value.clone();
         }
-        self.docker.host.write(&format!("{name}.json"), &request.to_string())
+        self.host().write(&format!("{name}.json"), &request.to_string())
     }
 
     /// Names of containers whose names have this.
     pub(crate) fn containers(&self, name: &str) -> Vec<String> {
-        let all = self.docker.must(&["ps", "--all", "--format", "{{.Names}}"]);
+        let all = self.engine(&["ps", "--all", "--format", "{{.Names}}"]).must();
         all.lines().filter(|line| line.contains(name)).map(str::to_owned).collect()
     }
 }

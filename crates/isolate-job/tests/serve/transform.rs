@@ -18,7 +18,7 @@ with tarfile.open(fileobj=archive, mode="w:gz") as tar:
     entry.size = 6
     tar.addfile(entry, io.BytesIO(b"1,2,3\n"))
 s3.put_object(Bucket="data", Key="model.tar.gz", Body=archive.getvalue())
-objects = {"batch/a.csv": b"1\n2\n3\n4\n5", "batch/sub/b.csv": b"6\n", "batch/none": b"", "fails/a": b"1\nfail\n2\n", "waits/a": b"wait\n"}
+objects = {"batch/a.csv": b"1\n2\n3\n4\n5", "batch/sub/b.csv": b"6\n", "batch/none": b"", "fails/a": b"1\nfail\n2\n", "waits/a": b"wait\n", "large/a": b"large\n", "pause/a": b"pause\n"}
 for key, body in objects.items():
     s3.put_object(Bucket="data", Key=key, Body=body)
 print("done")
@@ -56,7 +56,7 @@ fn request(site: &Site, name: &str, prefix: &str, more: &Value) -> String {
     for (member, value) in more.as_object().unwrap() {
         request[member] = value.clone();
     }
-    site.docker.host.write(&format!("{name}.json"), &request.to_string())
+    site.host().write(&format!("{name}.json"), &request.to_string())
 }
 
 fn described(site: &Site, name: &str) -> Value {
@@ -163,7 +163,7 @@ fn transform_is_stopped_and_continued_after_a_kill() {
     let script = format!(
         "for p in $(grep -l -z -s '{secret}' /proc/[0-9]*/environ); do tr '\\0' ' ' <${{p%environ}}cmdline; echo; done"
     );
-    let found = site.docker.host.sh(&script).must();
+    let found = site.host().sh(&script).must();
     let all: Vec<_> = found.lines().filter(|line| line.contains("isolate-job")).collect();
     assert!(all.len() == 1 && all[0].contains("resume --session stopped"), "{found}");
     site.job(&["stop", "stopped"]).must();
@@ -172,7 +172,7 @@ fn transform_is_stopped_and_continued_after_a_kill() {
     assert_eq!(site.job(&["resume", "stopped"]).status, Some(3));
 
     waiting("killed");
-    site.docker.host.sh("pkill -KILL -f '[s]ession killed'").must();
+    site.host().sh("pkill -KILL -f '[s]ession killed'").must();
     let left = || site.job(&["list"]).err.contains("killed is interrupted").then_some(());
     assert!(wait_for(Duration::from_secs(20), left).is_some());
     assert_eq!(site.containers("isolate-"), ["isolate-killed-model"]);
@@ -181,5 +181,102 @@ fn transform_is_stopped_and_continued_after_a_kill() {
     let done = site.job(&["resume", "killed"]);
     assert_eq!(done.status, Some(0), "{done}");
     answered(&site, "killed/", &json!({ "killed/a.out": ["body wait", "secrets 0", "batch quick", ""] }));
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+#[test]
+fn answers_are_bounded_and_uploaded_whole_or_kept() {
+    let site = Site::new();
+    let host = site.host();
+    site.python(OBJECTS);
+    let model = site.model("boston", &json!({}));
+    let settings = std::fs::read_to_string(site.path("job.toml")).unwrap();
+    host.write("job.toml", &format!("transform-output-gib = 0.004\n{settings}"));
+    let done = site.job(&["transform", "--model", &model, &request(&site, "large", "large", &json!({}))]);
+    let why = "AlgorithmError: a: cannot write an answer: the answers are larger than transform-output-gib";
+    assert!(done.status == Some(1) && done.err.contains(why), "{done}");
+    host.write("job.toml", &settings);
+
+    // There is no such bucket yet.
+    let more = json!({ "TransformOutput": { "S3OutputPath": "s3://late/kept", "AssembleWith": "None" } });
+    let done = site.job(&["transform", "--model", &model, &request(&site, "kept", "batch", &more)]);
+    assert_eq!(done.status, Some(4), "{done}");
+    let described = described_as(&site, "kept", "Failed");
+    assert!(described["FailureReason"].as_str().unwrap().contains("Data upload failed"), "{described}");
+    let refused = site.job(&["remove", "kept"]);
+    assert!(refused.status == Some(2) && refused.err.contains("are not uploaded"), "{refused}");
+    assert_eq!(site.job(&["resume", "kept"]).status, Some(4));
+    site.python(
+        "import boto3\nboto3.client('s3', endpoint_url='http://127.0.0.1:5000').create_bucket(Bucket='late', \
+         CreateBucketConfiguration={'LocationConstraint': 'eu-west-1'})\nprint('done')\n",
+    );
+    let done = site.job(&["resume", "kept"]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let described = described_as(&site, "kept", "Completed");
+    assert!(described.get("FailureReason").is_none(), "{described}");
+    assert!(!site.path("jobs/kept/batch").exists());
+
+    // What is being uploaded is not stopped half way.
+    let request_of = request(&site, "uploads", "pause", &json!({}));
+    site.job(&["transform", "--detach", "--model", &model, &request_of]).must();
+    let sent = || host.sh("pgrep -f '[i]nfer uploads'").well().then_some(());
+    assert!(wait_for(Duration::from_secs(60), sent).is_some());
+    let rule = "INPUT -i lo -p tcp --dport 5000 -j DROP";
+    host.sh(&format!("iptables -I {rule}")).must();
+    let uploads = || host.sh("pgrep -f '[s]tage out'").well().then_some(());
+    assert!(wait_for(Duration::from_secs(60), uploads).is_some(), "{}", described_as(&site, "uploads", ""));
+    site.job(&["stop", "uploads"]).must();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(uploads().is_some(), "the upload was ended");
+    host.sh(&format!("iptables -D {rule}")).must();
+    described_as(&site, "uploads", "Completed");
+    let expected = json!({ "uploads/a.out": ["body pause", "secrets 0", "batch slow", ""] });
+    answered(&site, "uploads/", &expected);
+
+    // A container that does not answer GET /execution-parameters.
+    let more = json!({ "Environment": { "MODE": "silent" } });
+    let request_of = request(&site, "silent", "batch", &more);
+    site.job(&["transform", "--detach", "--model", &model, &request_of]).must();
+    let asked = || site.job(&["logs", "silent"]).out.contains("listening").then_some(());
+    assert!(wait_for(Duration::from_secs(60), asked).is_some());
+    std::thread::sleep(Duration::from_secs(2));
+    let start = std::time::Instant::now();
+    site.job(&["stop", "silent"]).must();
+    described_as(&site, "silent", "Stopped");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+/// Waits until a job is this; any status if it is empty.
+#[track_caller]
+fn described_as(site: &Site, name: &str, status: &str) -> Value {
+    let is = || {
+        let described = described(site, name);
+        (status.is_empty() || described["TransformJobStatus"] == status).then_some(described)
+    };
+    wait_for(Duration::from_secs(60), is).unwrap_or_else(|| panic!("{}", described(site, name)))
+}
+
+#[test]
+fn podman_5_a_model_is_deployed_and_transforms() {
+    let site = Site::podman();
+    site.python(OBJECTS);
+    let model = site.model("boston", &json!({}));
+    let done = site.job(&["transform", "--model", &model, &request(&site, "lines", "batch", &json!({}))]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let expected = json!({
+        "lines/a.csv.out": lines(&["1", "2", "3", "4", "5"], "batch slow", false),
+        "lines/sub/b.csv.out": lines(&["6"], "batch slow", false),
+        "lines/none.out": [""],
+    });
+    answered(&site, "lines/", &expected);
+
+    site.background("deploy", &["deploy", &model]);
+    site.until_logged("deploy", "is served on");
+    let answer = crate::deploy::invoked(&site, "4,5,6");
+    assert!(answer.contains("weights 1,2,3\nbody 4,5,6") && !answer.contains("reached"), "{answer}");
+    site.job(&["stop", "boston"]).must();
+    let removed = || (!site.path("jobs/boston").exists()).then_some(());
+    assert!(wait_for(Duration::from_secs(60), removed).is_some());
     assert_eq!(site.containers("isolate-"), [""; 0]);
 }

@@ -13,6 +13,7 @@ mod s3;
 #[allow(dead_code, reason = "the tests of stage have more")]
 mod server;
 mod several;
+mod shutdown;
 mod site;
 mod stop;
 mod tune;

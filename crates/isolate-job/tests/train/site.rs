@@ -75,7 +75,8 @@ impl Site {
         Self::with(engine, Path::new(env!("CARGO_BIN_EXE_isolate-job")))
     }
 
-    fn with(engine: Engine, program: &Path) -> Self {
+    /// With a program as `isolate-job`.
+    pub(crate) fn with(engine: Engine, program: &Path) -> Self {
         let site = Self { engine };
         let host = site.host();
         fs::create_dir(host.dir().join("bin")).unwrap();
@@ -86,16 +87,8 @@ impl Site {
         fs::write(host.dir().join("s3/data/train/x.csv"), "1,2,3\n").unwrap();
         let own = match &site.engine {
             Engine::Docker(_) => "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"\n".to_owned(),
-            Engine::Podman(_) => {
-                let (home, parent) = (host.at("home"), host.world.name.as_str());
-                let script = format!(
-                    "#!/bin/bash\nwords=()\nfor word; do words+=(\"$word\"); [ \"$word\" != create ] || [ -n \"${{done:-}}\" ] || \
-                     [[ \"$*\" == *network* && \"$*\" != *--network* ]] || {{ words+=(--cgroup-parent {parent} --ulimit=host); done=1; }}; done\n\
-                     exec podman --root {home}/storage --runroot {home}/state --storage-driver overlay \"${{words[@]}}\"\n"
-                );
-                let path = host.write("podman.sh", &script);
-                site.host().sh(&format!("chmod 0755 {path}")).must();
-                format!("engine = \"podman\"\nengine-path = {path:?}\n")
+            Engine::Podman(podman) => {
+                format!("engine = \"podman\"\nengine-path = {:?}\n", podman.program())
             }
         };
         site.settings(&own);
@@ -123,13 +116,7 @@ impl Site {
         let program = self.host().at("bin/isolate-job");
         let mut command = match &self.engine {
             Engine::Docker(docker) => docker.client(&program),
-            Engine::Podman(podman) => {
-                let mut command = podman.host.command(&program);
-                command.env("HOME", podman.host.at("home"));
-                command.env("CONTAINERS_CONF", podman.host.at("containers.conf"));
-                command.env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
-                command
-            }
+            Engine::Podman(podman) => podman.client(&program),
         };
         command.envs(CANARIES).env("AWS_ENDPOINT_URL_S3", self.host().at("s3"));
         command.args(["--config", &self.host().at("job.toml")]).args(words);

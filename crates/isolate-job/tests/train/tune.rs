@@ -120,6 +120,16 @@ fn a_tuning_job_finds_the_best_and_continues_with_the_same_sequence_after_a_kill
         site.until_left(&name);
         let listed = site.job(&["list"]);
         assert!(listed.err.contains(&format!("{name} is interrupted")), "{listed}");
+        // By `resume --all`, too, as at boot: it resumes its training jobs, and they are not resumed twice.
+        if number == 0 {
+            let resumed = site.job(&["resume", "--all"]);
+            assert_eq!((resumed.out.as_str(), resumed.err.as_str()), ("killed-0", ""), "{resumed}");
+            let ended =
+                || (site.describe(&name)["HyperParameterTuningJobStatus"] == "Completed").then_some(());
+            assert!(wait_for(Duration::from_secs(90), ended).is_some(), "{}", site.describe(&name));
+            site.until_left(&name);
+            assert_eq!(site.job(&["resume", "--all"]).must(), "");
+        }
         let done = site.job(&["resume", &name]);
         assert_eq!(done.status, Some(0), "{name}: {done}");
         assert_eq!(chosen(&site, &name), all, "{name}");
@@ -237,4 +247,65 @@ fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhe
     let why = "ResourceConfig.VolumeSizeInGB: insufficient disk space";
     assert!(done.status == Some(2) && done.err.contains(why), "{done}");
     assert!(!site.path("jobs/huge").exists());
+}
+
+/// The engine has no image for some of the training jobs: they have failed, and the others go on.
+#[test]
+fn a_training_job_that_is_refused_is_one_that_failed() {
+    let site = Site::docker();
+    image(&site, "echo loss=4");
+    let host = site.host();
+    // Each training job asks once for the image; the tuning job has asked before.
+    let engine = host.write(
+        "engine.sh",
+        &format!(
+            "#!/bin/bash\ncase \" $* \" in\n*' pull '*) echo 'no such image' >&2; exit 1 ;;\n\
+             *' image inspect '*) n=$(cat {0} 2>/dev/null); echo $((n + 1)) >{0}; [[ ,$(cat {1}), != *,$((n)),* ]] || exit 1 ;;\nesac\n\
+             exec docker \"$@\"\n",
+            host.at("asked"),
+            host.at("refused"),
+        ),
+    );
+    host.sh(&format!("chmod 755 {engine}")).must();
+    site.settings(&format!("engine-path = {engine:?}\nruntime = \"shim\"\n"));
+    let tune = |name: &str, refused: &str| {
+        let _ = fs::remove_file(site.path("asked"));
+        fs::write(site.path("refused"), refused).unwrap();
+        let limits = json!({ "MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 1 });
+        site.job(&["tune", &request(&site, name, &[(LIMITS, limits)])])
+    };
+    let done = tune("some", "2");
+    assert_eq!(done.status, Some(0), "{done}");
+    let status = site.describe("some");
+    assert_eq!(counters(&status), [2, 0, 1, 0]);
+    let all = training_jobs(&site, "some");
+    let failed = all.iter().find(|(_, status)| status == "Failed").unwrap();
+    let reason = site.describe(&failed.0)["FailureReason"].clone();
+    assert!(
+        reason.as_str().unwrap().starts_with("InternalServerError: AlgorithmSpecification.TrainingImage: ")
+            && reason.as_str().unwrap().ends_with("no such image"),
+        "{reason}"
+    );
+    let done = tune("none", "1,2,3");
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(
+        done.err.ends_with("ClientError: no training job is completed; see their FailureReason"),
+        "{done}"
+    );
+    assert_eq!(counters(&site.describe("none")), [0, 0, 3, 0]);
+    site.job(&["remove", &failed.0]).must();
+}
+
+#[test]
+fn podman_5_a_tuning_job_finds_the_best() {
+    let site = Site::podman();
+    image(&site, PARABOLA);
+    let limits = json!({ "MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2 });
+    let done = site.job(&["tune", &request(&site, "tune", &[(LIMITS, limits)])]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let status = site.describe("tune");
+    assert_eq!(counters(&status), [3, 0, 0, 0]);
+    let lowest = *chosen(&site, "tune").iter().min_by_key(|x| (*x - 37).pow(2)).unwrap();
+    assert_eq!(status["BestTrainingJob"]["TunedHyperParameters"], json!({ "x": lowest.to_string() }));
+    assert_eq!(site.left_over("tune"), [""; 0]);
 }

@@ -2,33 +2,36 @@
 //! names its configuration; the state is that of the deployment, a directory of the endpoint's name beside those of jobs.
 
 pub(super) mod config;
+mod delete;
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::Context;
 use config::Variant;
+pub(super) use delete::delete;
+use delete::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Platform;
-use super::models::{created, found, model, reported, status};
+use super::models::{created_with, found, model, reported, status};
 use super::page::{Item, Listing, Order, Page};
 use super::server::note;
 use super::wire::Failure;
 use crate::deploy;
 use crate::request::read_as;
-use crate::settings::Settings;
 use crate::status::{Deployment, EndpointStatus, Scope, Time, arn};
-use crate::store::Job;
+use crate::store::{Job, Lock, Store};
 use crate::train::now;
 
 /// The model that an endpoint serves, as it was when the endpoint was created.
 const MODEL: &str = "model.json";
+
+/// The file that a request to stop leaves.
+const STOP: &str = "stop";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -81,23 +84,20 @@ pub(super) fn create(platform: &Platform, body: &[u8]) -> Result<Value, Failure>
         failure_reason: None,
         is_deleted: false,
     };
-    let document = created(&platform.endpoints, &name, body, &endpoint)?;
     model.given.insert("ModelName".to_owned(), json!(name));
-    let started = document
-        .replace(MODEL, json!(model.given).to_string().as_bytes())
-        .and_then(|()| start(platform, &document, &endpoint.variant));
-    if let Err(error) = started {
+    let filled = |document: &Job| document.replace(MODEL, json!(model.given).to_string().as_bytes());
+    let (document, lock) = created_with(&platform.endpoints, &name, body, &endpoint, filled)?;
+    if let Err(error) = start(platform, &document, lock, &endpoint.variant) {
         document.remove()?;
         return Err(error.into());
     }
     Ok(json!({ "EndpointArn": endpoint.endpoint_arn }))
 }
 
-/// Starts `isolate-job deploy` of the model under the endpoint's name.
-fn start(platform: &Platform, document: &Job, variant: &Variant) -> anyhow::Result<()> {
-    let model = File::open(document.path(MODEL)).context("cannot read the model of the endpoint")?;
+/// Starts `isolate-job deploy` of the model under the endpoint's name. It has the document's lock until it serves the model.
+fn start(platform: &Platform, document: &Job, lock: Lock, variant: &Variant) -> anyhow::Result<()> {
     let mut command = Command::new(&platform.program);
-    command.args(["deploy", "--listen", "127.0.0.1:0"]);
+    command.args(["deploy", "--listen", "127.0.0.1:0", "--until"]).arg(document.path(STOP));
     if let Some(seconds) = variant.startup_timeout {
         command.args(["--startup-timeout", &seconds.to_string()]);
     }
@@ -108,7 +108,8 @@ fn start(platform: &Platform, document: &Job, variant: &Variant) -> anyhow::Resu
         command.arg("--config").arg(config);
     }
     // A signal for the listener's terminal is not for it.
-    command.arg("-").process_group(0).stdin(model).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg(document.path(MODEL)).process_group(0);
+    command.stdin(Stdio::from(lock)).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn().context("cannot start `isolate-job deploy`")?;
     let document = document.clone();
     thread::spawn(move || supervise(child, &document));
@@ -127,7 +128,10 @@ fn supervise(mut child: Child, document: &Job) {
             document,
             "the process that served it was stopped; delete the endpoint and create it again",
         ),
-        (Ok(_), Ok(_)) => refuse(document, &reported(&stderr)),
+        (Ok(_), Ok(_)) => {
+            let path = format!("{}: ", document.path(MODEL).display());
+            refuse(document, &reported(&stderr).replace(&path, ""))
+        }
         (Err(error), _) | (_, Err(error)) => refuse(document, &error.to_string()),
     };
     if let Err(error) = kept {
@@ -146,8 +150,8 @@ fn refuse(document: &Job, why: &str) -> anyhow::Result<()> {
 }
 
 /// The deployment of an endpoint. A job may have got the name while there was none.
-fn served(platform: &Platform, name: &str) -> Option<(Job, Deployment)> {
-    let job = platform.jobs.job(name).ok()?;
+fn served(jobs: &Store, name: &str) -> Option<(Job, Deployment)> {
+    let job = jobs.job(name).ok()?;
     let status = job.status().ok()?;
     Some((job, status))
 }
@@ -155,7 +159,11 @@ fn served(platform: &Platform, name: &str) -> Option<(Job, Deployment)> {
 /// Where an endpoint is.
 pub(super) fn deployment(platform: &Platform, endpoint: &Endpoint) -> Result<Deployment, Failure> {
     let mut deployment = Deployment::new(endpoint.creation_time);
-    if let Some((job, status)) = served(platform, &endpoint.endpoint_name) {
+    let name = &endpoint.endpoint_name;
+    // Before it ends, there is what it has deployed.
+    let is_deploying =
+        platform.endpoints.job(name).is_ok_and(|document| document.is_supervised().unwrap_or(true));
+    if let Some((job, status)) = served(&platform.jobs, name) {
         deployment = status;
         let is_over = deployment.endpoint_status == EndpointStatus::Failed;
         if !is_over && !endpoint.is_deleted && !job.is_supervised()? {
@@ -164,6 +172,9 @@ pub(super) fn deployment(platform: &Platform, endpoint: &Endpoint) -> Result<Dep
         }
     } else if let Some(why) = &endpoint.failure_reason {
         deployment.fail(why, endpoint.creation_time);
+    } else if !endpoint.is_deleted && !is_deploying {
+        deployment
+            .fail("the process that deployed it has ended; delete the endpoint and create it again", now());
     }
     if endpoint.is_deleted {
         deployment.deleting(deployment.last_modified_time);
@@ -217,49 +228,6 @@ pub(super) fn list(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     )
 }
 
-pub(super) fn delete(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
-    let Named { endpoint_name: name } = read_as("DeleteEndpoint", body)?.data;
-    let document = found(&platform.endpoints, "endpoint", &name)?;
-    let mut endpoint: Endpoint = document.status()?;
-    if endpoint.is_deleted {
-        return Err(Failure::validation(format!("Cannot update endpoint {name:?}: it is being deleted.")));
-    }
-    endpoint.is_deleted = true;
-    document.set_status(&endpoint)?;
-    remove(platform, document);
-    Ok(Value::Null)
-}
-
-/// Stops a deployment, and removes it and its document when it has ended.
-fn remove(platform: &Platform, document: Job) {
-    let (served, settings) = (served(platform, &document.name), platform.settings.clone());
-    thread::spawn(move || {
-        let ended = served.map_or(Ok(()), |(deployment, _)| end(deployment, &settings));
-        if let Err(error) = ended.and_then(|()| document.clone().remove()) {
-            note(&format!("cannot delete endpoint {}: {error:#}", document.name));
-        }
-    });
-}
-
-/// Ends a deployment. One that is served removes itself.
-fn end(deployment: Job, settings: &Settings) -> anyhow::Result<()> {
-    let is_there = || deployment.path("request.json").exists();
-    if let Err(error) = deployment.request_stop()
-        && is_there()
-    {
-        return Err(error);
-    }
-    loop {
-        match deployment.is_supervised() {
-            Ok(true) => thread::sleep(Duration::from_millis(100)),
-            Ok(false) => break,
-            Err(_) if !is_there() => break,
-            Err(error) => return Err(error),
-        }
-    }
-    if is_there() { deploy::remove(deployment, settings) } else { Ok(()) }
-}
-
 /// What was under way when the listener ended: endpoints that are not served any more are deployed again, those that were being deleted are removed.
 pub(super) fn resume(platform: &Platform) -> anyhow::Result<()> {
     for document in platform.endpoints.list()? {
@@ -268,15 +236,18 @@ pub(super) fn resume(platform: &Platform) -> anyhow::Result<()> {
             remove(platform, document);
             continue;
         }
-        if let Some((job, status)) = served(platform, &document.name) {
+        if let Some((job, status)) = served(&platform.jobs, &document.name) {
             if status.endpoint_status == EndpointStatus::Failed || job.is_supervised()? {
                 continue;
             }
             deploy::remove(job, &platform.settings)?;
         }
-        if endpoint.failure_reason.is_none() {
+        // One that an earlier listener has started goes on.
+        if endpoint.failure_reason.is_none()
+            && let Some(lock) = document.lock_if_free()?
+        {
             note(&format!("endpoint {} is deployed again", document.name));
-            start(platform, &document, &endpoint.variant)?;
+            start(platform, &document, lock, &endpoint.variant)?;
         }
     }
     Ok(())

@@ -1,0 +1,97 @@
+//! The start of containers that were created, and the proof that they are isolated.
+
+use std::fs;
+use std::io;
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use super::transfer::TICK;
+use super::{Problem, Supervisor, isolation};
+use crate::client::{self, DEADLINE};
+
+/// Another text after each start of the host.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// How often a container of several is verified, at most.
+const PEERS_SETTLE: u32 = 10;
+
+/// Where a container is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Created,
+    Running,
+    Ended,
+}
+
+impl Supervisor {
+    /// Whether the containers were started before the host was. An engine may show them as ended, with any status, or as not started.
+    pub(super) fn was_restarted(&self) -> Result<bool> {
+        let now = fs::read(BOOT).with_context(|| format!("cannot read {BOOT}"))?;
+        let path = self.job.path("boot");
+        match fs::read(&path) {
+            Ok(then) => Ok(then != now),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.job.replace("boot", &now)?;
+                Ok(false)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Starts all that were not started, at the same time.
+    pub(super) fn start(&self, places: &[Place]) -> Result<(), Problem> {
+        let created = self.containers.iter().zip(places).filter(|(_, place)| **place == Place::Created);
+        let all: Vec<_> = created.map(|(container, _)| container).collect();
+        let failures: Vec<_> = thread::scope(|scope| {
+            let start = |argv: Vec<String>| client::run(&argv, DEADLINE).map_err(|error| error.why);
+            let started: Vec<_> = all
+                .iter()
+                .map(|container| (container.hostname.as_str(), self.engine.start(&container.name())))
+                .map(|(host, argv)| (host, scope.spawn(move || start(argv))))
+                .collect();
+            let joined = started.into_iter().map(|(host, thread)| (host, thread.join()));
+            joined
+                .filter_map(|(host, done)| done.ok()?.err().map(|why| format!("cannot start {host}: {why}")))
+                .collect()
+        });
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(why) => Err(match self.problem(&why) {
+                // An entry point that is not there, most of the time.
+                Problem::Internal(why) => Problem::Client(why),
+                problem => problem,
+            }),
+        }
+    }
+
+    /// A container that runs is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
+    pub(super) fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
+        let container = &self.containers[index];
+        let gone = || Problem::Internal(format!("container {} is gone", container.name()));
+        // The peers of a container change when another one ends, a moment after it has ended.
+        let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
+        loop {
+            let Err(why) = isolation::verify(id) else { return Ok(()) };
+            let found = self.inspect(index)?.ok_or_else(gone)?;
+            attempts -= 1;
+            if place(&found.state.status) == Place::Ended {
+                return Ok(());
+            }
+            if attempts == 0 {
+                let host = &container.hostname;
+                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {why}")));
+            }
+            thread::sleep(TICK);
+        }
+    }
+}
+
+/// By the words of both engines.
+pub(super) fn place(status: &str) -> Place {
+    match status {
+        "created" | "configured" | "initialized" => Place::Created,
+        "running" | "paused" | "restarting" | "stopping" | "removing" => Place::Running,
+        _ => Place::Ended,
+    }
+}
