@@ -10,9 +10,9 @@ use test_support::command::say;
 use crate::site::{Asked, Engine, Site, asked};
 
 const PROGRAMS: [(&str, &str); 3] = [
-    ("start.sh", include_str!("programs/mpi.sh")),
+    ("start.sh", include_str!("../../../../hack/mpi.d/start.sh")),
     ("reduce.py", include_str!("../../../../tests/engines/opened/reduce.py")),
-    ("rendezvous.py", include_str!("programs/rendezvous.py")),
+    ("rendezvous.py", include_str!("../../../../hack/mpi.d/rendezvous.py")),
 ];
 
 /// Runs a program of the channel `code` on two hosts; what they wrote, in order.
