@@ -61,4 +61,4 @@ aws sagemaker-runtime invoke-endpoint --endpoint-name e --body file://x.csv answ
 aws sagemaker delete-endpoint --endpoint-name e
 aws sagemaker wait endpoint-deleted --endpoint-name e
 fails 'DescribeProcessingJob is not supported' aws sagemaker describe-processing-job --processing-job-name p
-echo done
+echo 'done'
