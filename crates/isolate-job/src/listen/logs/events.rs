@@ -100,7 +100,8 @@ pub(in crate::listen) fn filter(platform: &Platform, body: &[u8]) -> Result<Valu
         }
     };
     let Some(stream) = all.get(at) else { return Ok(json!({ "events": [] })) };
-    let part = Log::open(stream)?.forward(from, asked.limit.unwrap_or(MOST_EVENTS).clamp(1, MOST_EVENTS))?;
+    let mut log = Log::open(stream)?;
+    let part = log.forward(from, asked.limit.unwrap_or(MOST_EVENTS).clamp(1, MOST_EVENTS))?;
     let events = part.lines().map(|(at, message)| {
         let mut event = event(stream, &message);
         event["logStreamName"] = json!(stream.name);
@@ -108,7 +109,7 @@ pub(in crate::listen) fn filter(platform: &Platform, body: &[u8]) -> Result<Valu
         event
     });
     let mut answer = json!({ "events": events.collect::<Vec<_>>() });
-    if !part.bytes.is_empty() {
+    if !part.bytes.is_empty() && part.end() < log.size {
         answer["nextToken"] = json!(format!("{}/{}", part.end(), stream.name));
     } else if let Some(next) = all.get(at + 1) {
         answer["nextToken"] = json!(format!("0/{}", next.name));
