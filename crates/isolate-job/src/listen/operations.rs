@@ -49,7 +49,8 @@ pub(super) fn carry_out(
         "DeleteTags" => tags::delete(platform, body),
 
         "DescribeLogStreams" => logs::streams(platform, body),
-        "GetLogEvents" => logs::events(platform, body),
+        "GetLogEvents" => logs::get(platform, body),
+        "FilterLogEvents" => logs::filter(platform, body),
 
         other => Err(Failure::validation(format!("{other} is not supported"))),
     }

@@ -108,7 +108,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Answer {
     let (head, body) = request.into_parts();
     let call = Call::read(&head);
     let what = match &call {
-        Ok(Call::Json { operation, .. }) => operation.clone(),
+        // The caller's text.
+        Ok(Call::Json { operation, .. }) => {
+            operation.chars().filter(char::is_ascii_graphic).take(100).collect()
+        }
         Ok(Call::Invoke { endpoint }) => format!("InvokeEndpoint {endpoint}"),
         Err(_) => "unknown".to_owned(),
     };
@@ -122,7 +125,6 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Answer {
         },
         Err(failure) => ("-".to_owned(), closing(wire::failed(&failure))),
     };
-    let what: String = what.chars().filter(char::is_ascii_graphic).take(100).collect();
     note(&format!("{who} {what} {} {} ms", answer.status().as_u16(), start.elapsed().as_millis()));
     answer
 }

@@ -57,6 +57,8 @@ assert tarfile.open(fileobj=io.BytesIO(archive)).extractfile("weights").read() =
 group = "/aws/sagemaker/TrainingJobs"
 streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="boston/", orderBy="LogStreamName", limit=1)["logStreams"]
 assert len(streams) == 1 and streams[0]["logStreamName"].startswith("boston/algo-1-"), streams
+# One for each container, and none of the supervisor.
+assert len(logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="boston/")["logStreams"]) == 1
 stream, lines, token = streams[0]["logStreamName"], [], None
 for _ in range(100):
     page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True, limit=300, **({"nextToken": token} if token else {}))
@@ -67,6 +69,13 @@ for _ in range(100):
 assert lines == ["lo"] + [f"line {number}" for number in range(1, 2001)], lines[:3]
 last = logs.get_log_events(logGroupName=group, logStreamName=stream, limit=3)
 assert [event["message"] for event in last["events"]] == ["line 1998", "line 1999", "line 2000"], last
+found = [event for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNamePrefix="boston/") for event in page["events"]]
+assert [event["message"] for event in found] == lines and {event["logStreamName"] for event in found} == {stream}
+assert len({event["eventId"] for event in found}) == len(found)
+first = logs.filter_log_events(logGroupName=group, logStreamNames=[stream], limit=2)
+assert [event["message"] for event in first["events"]] == lines[:2] and first["nextToken"], first
+fails("InvalidParameterException", "filterPattern", logs.filter_log_events, logGroupName=group, filterPattern="line")
+fails("InvalidParameterException", "nextToken", logs.filter_log_events, logGroupName=group, nextToken="0/other")
 before = logs.get_log_events(logGroupName=group, logStreamName=stream, limit=2, nextToken=last["nextBackwardToken"])
 assert [event["message"] for event in before["events"]] == ["line 1996", "line 1997"], before
 
@@ -105,6 +114,7 @@ fails("ValidationError", "target-model", runtime.invoke_endpoint, EndpointName="
 fails("ValidationError", "TargetVariant", runtime.invoke_endpoint, EndpointName="predict", Body=b"", TargetVariant="other")
 group = "/aws/sagemaker/Endpoints/predict"
 stream = logs.describe_log_streams(logGroupName=group)["logStreams"][0]["logStreamName"]
+assert stream.startswith("AllTraffic/model-"), stream
 events = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)["events"]
 assert events[0]["message"] == "listening", events
 

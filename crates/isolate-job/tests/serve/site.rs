@@ -178,20 +178,35 @@ impl Site {
     /// Runs a program with boto3 in the host's network.
     #[track_caller]
     pub(crate) fn python(&self, program: &str) {
-        self.client("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare", program);
+        let python = cached("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare");
+        self.client(self.outside(&python).args(["-c", program]));
     }
 
-    /// Runs a program with SageMaker's SDK in the host's network.
+    /// Runs a program with SageMaker's SDK, `v2` or `v3`, in the host's network.
     #[track_caller]
     #[allow(dead_code, reason = "it is for the tests with the SDK")]
-    pub(crate) fn sdk(&self, program: &str) {
-        self.client("sagemaker-sdk/v2/bin/python3", "hack/sagemaker-sdk", program);
+    pub(crate) fn sdk(&self, version: &str, program: &str) {
+        let python = cached(&format!("sagemaker-sdk/{version}/bin/python3"), "hack/sagemaker-sdk");
+        let telemetry =
+            "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n";
+        let config = self.docker.host.write("config.yaml", telemetry);
+        let mut command = self.outside(&python);
+        // There is no IAM here, which SDK 3 would ask about the role.
+        command.env("SAGEMAKER_USER_CONFIG_OVERRIDE", config).env("SAGEMAKER_VALIDATE_ROLE", "false");
+        self.client(command.args(["-c", program]));
+    }
+
+    /// Runs a script with the aws CLI in the host's network.
+    #[track_caller]
+    #[allow(dead_code, reason = "it is for the tests with the SDK")]
+    pub(crate) fn aws(&self, script: &str) {
+        let aws = cached("sagemaker-sdk/aws/bin/aws", "hack/sagemaker-sdk");
+        let path = format!("{}:/usr/bin:/bin", aws.parent().unwrap().display());
+        self.client(self.outside(Path::new("bash")).args(["-c", script]).env("PATH", path));
     }
 
     #[track_caller]
-    fn client(&self, python: &str, script: &str, program: &str) {
-        let mut command = self.outside(&cached(python, script));
-        command.args(["-c", program]);
+    fn client(&self, command: &mut Command) {
         let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
         command.env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "a secret of the tests");

@@ -33,5 +33,10 @@ assert sm.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "blue"
 text = s3.get_object(Bucket="results", Key="batch/x.csv.out")["Body"].read().decode().splitlines()
 assert [line for line in text if line.startswith("body")] == ["body 1,2", "body 3,4"], text
 assert "batch SINGLE_RECORD" in text and not [line for line in text if line.startswith("reached")], text
+logs, group = boto3.client("logs", endpoint_url="http://127.0.0.1:5100"), "/aws/sagemaker/TransformJobs"
+streams = [one["logStreamName"] for one in logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="batch/")["logStreams"]]
+assert len(streams) == 1 and streams[0].startswith("batch/model-"), streams
+assert logs.get_log_events(logGroupName=group, logStreamName=streams[0])["events"][0]["message"] == "listening"
+fails("ResourceNotFoundException", "log group", logs.describe_log_streams, logGroupName="/aws/sagemaker/Endpoints/batch")
 fails("ValidationException", "cannot be stopped", sm.stop_transform_job, TransformJobName="batch")
 print("done")

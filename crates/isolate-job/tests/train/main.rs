@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this crate is test code")]
 
+mod collective;
 mod doctor;
 mod isolation;
 mod job;

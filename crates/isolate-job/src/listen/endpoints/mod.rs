@@ -156,6 +156,12 @@ fn served(jobs: &Store, name: &str) -> Option<(Job, Deployment)> {
     Some((job, status))
 }
 
+/// The name of an endpoint's variant; of a model that was deployed by the command line, the one that SageMaker's SDK gives.
+pub(super) fn variant(platform: &Platform, name: &str) -> String {
+    let endpoint = platform.endpoints.job(name).and_then(|document| document.status::<Endpoint>());
+    endpoint.map_or_else(|_| "AllTraffic".to_owned(), |endpoint| endpoint.variant.variant_name)
+}
+
 /// Where an endpoint is.
 pub(super) fn deployment(platform: &Platform, endpoint: &Endpoint) -> Result<Deployment, Failure> {
     let mut deployment = Deployment::new(endpoint.creation_time);
