@@ -2,9 +2,11 @@
 //! source was examined and before the runtime mounts it, another container that shares a directory above it
 //! may replace it by a link; so `start` compares.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Class, MountSource, binds, clean, is_within, mounts};
+use super::{Class, MountSource, binds, clean, mounts};
 use crate::config::View;
 use crate::rules::RuleContext;
 
@@ -29,20 +31,53 @@ pub struct Pinned {
 pub fn pinned(view: &View, context: &RuleContext) -> Vec<Pinned> {
     let destinations: Vec<String> = mounts(view).map(|(_, mount)| clean(&mount.destination)).collect();
     let masked = view.linux.as_ref().and_then(|linux| linux.masked_paths.as_deref()).unwrap_or_default();
-    let is_covered = |index: usize| {
-        let later = destinations.iter().skip(index + 1);
-        let mut covers = later.map(String::as_str).chain(masked.iter().map(String::as_str));
-        covers.any(|cover| is_within(&destinations[index], cover))
-    };
+    let covered = covered(&destinations, masked);
     let comparable = |source: &&MountSource| {
         !matches!(source.file_system.class, Class::Network) && source.file_system.name != "overlay"
     };
     binds(view, context)
-        .filter(|(index, _, source)| comparable(source) && !is_covered(*index))
+        .filter(|(index, _, source)| comparable(source) && !covered[*index])
         .filter_map(|(index, mount, source)| {
             let (dev, ino) = source.identity?;
             let source = mount.source.as_deref().unwrap_or_default().to_owned();
             Some(Pinned { destination: destinations[index].clone(), source, dev, ino })
         })
         .collect()
+}
+
+/// For each destination, whether a later one or a mask is the same path or a directory above it. In one pass from the last to the
+/// first, since there may be hundreds of thousands.
+fn covered(destinations: &[String], masked: &[String]) -> Vec<bool> {
+    let mut covers: HashSet<&str> = masked.iter().map(|path| path.trim_end_matches('/')).collect();
+    let mut covered = vec![false; destinations.len()];
+    for (destination, covered) in destinations.iter().zip(&mut covered).rev() {
+        // Every directory above it, of which the root is the empty path, and itself.
+        let above = destination.match_indices('/').map(|(at, _)| &destination[..at]);
+        *covered = above.chain([destination.as_str()]).any(|path| covers.contains(path));
+        covers.insert(destination.trim_end_matches('/'));
+    }
+    covered
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::is_within;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_covers_a_destination_is_found_as_by_comparison_with_all(
+            destinations in prop::collection::vec("(/[ab]{1,2}){0,3}", 0..8),
+            masked in prop::collection::vec("(/[ab]{1,2}){1,2}/?", 0..3),
+        ) {
+            let destinations: Vec<_> = destinations.iter().map(|path| clean(path)).collect();
+            let all = |index: usize| destinations.iter().skip(index + 1).chain(&masked);
+            let by_comparison: Vec<_> = (0..destinations.len())
+                .map(|index| all(index).any(|cover| is_within(&destinations[index], cover)))
+                .collect();
+            prop_assert_eq!(covered(&destinations, &masked), by_comparison);
+        }
+    }
 }
