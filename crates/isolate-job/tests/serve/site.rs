@@ -189,7 +189,7 @@ impl Site {
         let python = cached(&format!("sagemaker-sdk/{version}/bin/python3"), "hack/sagemaker-sdk");
         let telemetry =
             "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n";
-        let config = self.docker.host.write("config.yaml", telemetry);
+        let config = self.host().write("config.yaml", telemetry);
         let mut command = self.outside(&python);
         // There is no IAM here, which SDK 3 would ask about the role.
         command.env("SAGEMAKER_USER_CONFIG_OVERRIDE", config).env("SAGEMAKER_VALIDATE_ROLE", "false");
