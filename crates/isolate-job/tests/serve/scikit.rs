@@ -31,7 +31,7 @@ fn site() -> Site {
     // On the same file system it costs nothing.
     fs::hard_link(&image, &archive).or_else(|_| fs::copy(&image, &archive).map(drop)).unwrap();
     let path = "ENV PATH=/opt/program:/usr/sbin:/usr/bin:/sbin:/bin";
-    site.docker.must(&["import", "--change", path, archive.to_str().unwrap(), "scikit"]);
+    site.docker().must(&["import", "--change", path, archive.to_str().unwrap(), "scikit"]);
     let data = cached("scikit/iris.csv", "hack/scikit");
     site.python(&DATA.replace("sys.argv[1]", &format!("{data:?}")));
     site
@@ -80,8 +80,8 @@ fn a_decision_tree_is_fitted_deployed_and_asked_by_the_unmodified_sdk_2() {
 fn a_decision_tree_is_trained_tuned_deployed_and_asked_by_the_unmodified_sdk_3() {
     let site = listening();
     // The SDK's driver looks for pip, also if there is nothing to install.
-    site.docker.must(&["run", "--name", "with-pip", "scikit", "ln", "-s", "/bin/true", "/usr/bin/pip"]);
-    site.docker.must(&["commit", "with-pip", "scikit"]);
-    site.docker.must(&["rm", "with-pip"]);
+    site.docker().must(&["run", "--name", "with-pip", "scikit", "ln", "-s", "/bin/true", "/usr/bin/pip"]);
+    site.docker().must(&["commit", "with-pip", "scikit"]);
+    site.docker().must(&["rm", "with-pip"]);
     site.sdk("v3", include_str!("scikit3.py"));
 }
