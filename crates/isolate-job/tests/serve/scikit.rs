@@ -61,7 +61,7 @@ fn a_decision_tree_is_trained_and_served_by_the_command_line() {
         "StoppingCondition": { "MaxRuntimeInSeconds": 600 },
         "EnableNetworkIsolation": true,
     });
-    let request = site.docker.host.write("iris.json", &request.to_string());
+    let request = site.docker().host.write("iris.json", &request.to_string());
     assert_eq!(site.job(&["train", &request]).must(), "rows=150 leaves=5 accuracy=0.980");
     let container = json!({ "Image": "scikit", "ModelDataUrl": "s3://results/iris/output/model.tar.gz" });
     let model = site.model("tree", &json!({ "PrimaryContainer": container }));
