@@ -271,7 +271,7 @@ impl<'a> Answers<'a> {
         replay::sockets(|name| self.file(name), diag)
     }
 
-    /// A socket in whose queue the answers are, and its other end. What is sent into it nobody reads, and is an error
+    /// A socket in whose queue the answers are, and its other end. What is sent into it is not read, and is an error
     /// once there is too much of it.
     fn wire(&self, whose: usize) -> (OwnedFd, UnixDatagram) {
         let (kernel, ours) = UnixDatagram::pair().expect("sockets can be made");

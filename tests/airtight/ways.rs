@@ -37,7 +37,7 @@ pub(crate) enum Deed {
     BindsLate,
     /// A file system is mounted below a shared directory when the container is up.
     MountsLate,
-    /// Somebody writes to a FIFO.
+    /// A process of the host writes to a FIFO.
     Writes,
     /// An agent answers seccomp notifications.
     Agent,

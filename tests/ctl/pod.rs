@@ -67,7 +67,7 @@ fn the_namespaces_that_crio_keeps_for_a_pod_are_sealed_in_place_and_shared() {
     assert_eq!(sealed.sh(&format!("A={one} B={two}; {same}")).must().trim(), "2");
     sealed.holds(&["one", "two"]);
 
-    // kubelet makes a new container when one has ended. Nobody has a record of the namespace then: it is sealed anew.
+    // kubelet makes a new container when one has ended. No record has the namespace then: it is sealed anew.
     sealed.sh("for id in one two; do $SHIM --root $R delete -f $id; done").must();
     sealed.start("three", join(&sealed, true));
     assert_eq!(network("three"), first);

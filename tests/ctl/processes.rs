@@ -20,7 +20,7 @@ fn a_process_from_outside_in_its_pid_or_ipc_namespace_is_named() {
     let says =
         |rule, kind| format!("{rule}: process PID is in its {kind} namespace and not in the container");
     Sealed::new().intruded("exec nsenter -t $P -i sleep 1000", &says("host-ipc", "ipc"));
-    // Whoever joins a pid namespace is not in it, but its children are.
+    // A process that joins a pid namespace is not in it, but its children are.
     let sealed = Sealed::new();
     let outside = sealed.stays("exec nsenter -t $P -p sleep 1000");
     let inside = sealed.sh(&format!("pgrep -P {outside}")).must();

@@ -67,7 +67,7 @@ fn a_remapped_container_is_not_refused_and_is_isolated_like_any_other() {
     findings.settle();
 }
 
-/// Whoever opts out of the remapping is judged like everybody else.
+/// A container that opts out of the remapping is judged like any other.
 #[test]
 fn a_container_that_stays_in_the_hosts_user_namespace_is_refused_what_reaches_out_of_it() {
     let docker = remapped();

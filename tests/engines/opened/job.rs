@@ -83,7 +83,7 @@ fn members_reach_each_other_by_name_and_nothing_else(release: Release) {
 
     job.0.must(&["kill", "m3"]);
     job.0.must(&["rm", "m3"]);
-    // Whoever gets the address of a member that is gone is no member.
+    // A container that gets the address of a former member is no member.
     job.run("heir", 3, &["--runtime=bare"]);
     findings.about("bare", job.reaches("neighbour", "10.44.0.3", "80"));
     job.holds("m3 removed", &[1, 2], &mut findings);
