@@ -5,11 +5,13 @@
 mod accept;
 mod attend;
 mod begin;
+mod checkpoints;
 mod engine;
 mod finish;
 mod follow;
 mod isolation;
 mod run;
+mod streams;
 mod transfer;
 mod view;
 
@@ -53,6 +55,7 @@ struct Supervisor {
     status: TrainingStatus,
     view: View,
     link: Link,
+    streams: Vec<streams::Stream>,
     tell: SyncSender<Event>,
     events: Receiver<Event>,
     _lock: Lock,
@@ -124,6 +127,7 @@ impl Supervisor {
             settings,
             view,
             link,
+            streams: Vec::new(),
             tell,
             events,
             _lock: lock,
@@ -168,6 +172,8 @@ impl Supervisor {
 
     /// Fails without an upload. What a program of the job may have written is kept: it is uploaded later, or not to be trusted.
     fn fail(&mut self, reason: &Reason) -> Result<()> {
+        // Without their other end they have ended by themselves.
+        let _ = self.abort_streams();
         self.tidy()?;
         self.status.fail(reason, now())?;
         self.job.set_status(&self.status)?;
