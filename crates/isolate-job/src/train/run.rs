@@ -64,7 +64,10 @@ impl Supervisor {
             if !started.is_empty() {
                 return self.streams_are_gone(&started);
             }
-            self.open_streams()?;
+            if !self.open_streams()? {
+                self.to(Secondary::Stopping, "Stopping before the containers were started")?;
+                return Ok(self.ended(End::Stopped)?);
+            }
         }
         self.start(&places)?;
         for (index, place) in places.iter().enumerate() {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::transfer::{TICK, Transferred, alone, ended_with};
 use super::{Event, Problem, Supervisor, follow};
 use crate::client::{self, DEADLINE};
 use crate::plan::Direction;
 use crate::progress::{Event as Progress, Failure as Reported, Fault, Line};
-use crate::stager::{Answer, Demand, News, Transfer};
+use crate::stager::{Answer, Demand, Ended, News, Transfer};
 use crate::store::{End, Failure};
 
 /// The stream of one container.
@@ -51,6 +51,10 @@ impl Supervisor {
         }
         while self.streams.iter().any(|stream| !stream.awaited.is_empty()) {
             match self.events.recv_timeout(TICK) {
+                // No program has run, so it is done again.
+                Ok(Event::Answer(Answer { news: News::Ended(Ended { status: None, .. }), .. })) => {
+                    return Err(anyhow!("the transfer was killed").into());
+                }
                 Ok(Event::Answer(answer)) => match self.of_stream(&answer) {
                     Of::Stream(Err(Reported { fault, message })) => {
                         self.abort_streams()?;
