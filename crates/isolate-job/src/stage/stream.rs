@@ -20,10 +20,13 @@ use crate::request::Distribution;
 use crate::s3::Ahead;
 use crate::tree::{Dir, Fifo};
 
-/// How much is fetched ahead of the programs: this for all channels together, in so many requests for each.
-const AHEAD: (u64, usize) = (8 << 20, 16);
+/// How much is fetched ahead of the program, in bytes and in requests. Each channel has its part of it.
+const AHEAD: (u64, usize) = (8 << 20, 32);
 
-/// The least bytes of a request; with the most channels that the API allows they are more than [`AHEAD`], and little still.
+/// How many requests a channel has at least, and at most: more are no faster.
+const REQUESTS: (usize, usize) = (2, 16);
+
+/// The least bytes of a request.
 const LEAST: u64 = 64 << 10;
 
 /// How long it is waited before a FIFO without a reader is tried again: twice as long every time.
@@ -90,8 +93,9 @@ impl Channel {
         let source = Arc::new(transfer.source(&pipe)?);
         let (directory, name) = transfer.place()?;
         let next = directory.fifo(&format!("{name}_0"))?;
-        let (bytes, pieces) = AHEAD;
-        let piece = (bytes / pieces as u64 / job.steps.len().max(1) as u64).max(LEAST);
+        let channels = job.steps.len().max(1);
+        let pieces = (AHEAD.1 / channels).clamp(REQUESTS.0, REQUESTS.1);
+        let piece = (AHEAD.0 / (pieces * channels) as u64).max(LEAST);
         let (container, containers) = match step.form {
             Form::Prefix(Distribution::ShardedByS3Key)
             | Form::Manifest(Distribution::ShardedByS3Key)
