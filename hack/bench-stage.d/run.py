@@ -5,6 +5,7 @@ import argparse, json, os, pathlib, random, shutil, signal, socket, statistics, 
 arguments = argparse.ArgumentParser(prog="hack/bench-stage")
 arguments.add_argument("--rounds", type=int, default=9)
 arguments.add_argument("--directory", type=pathlib.Path)
+arguments.add_argument("--only", default="", help="cases with this in their names")
 arguments.add_argument("--keep", action="store_true", help="leave the servers and files, for a profiler")
 arguments.add_argument("--cache", type=pathlib.Path, required=True)
 arguments.add_argument("--program", type=pathlib.Path, required=True)
@@ -107,10 +108,10 @@ def settings(name, endpoint):
 settings("http", f"http://127.0.0.1:{http}")
 settings("https", f"https://localhost:{https}")
 settings("writes", f"http://127.0.0.1:{writes}")
-for bucket in loads:
-    (place / f"{bucket}.json").write_text(json.dumps({
+for bucket, mode in [(bucket, mode) for bucket in loads for mode in ("File", "Pipe")]:
+    (place / f"{bucket}{mode.removeprefix('File')}.json").write_text(json.dumps({
         "TrainingJobName": bucket,
-        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": mode},
         "RoleArn": "arn:aws:iam::111122223333:role/Bench",
         "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/t/"}}}],
         "OutputDataConfig": {"S3OutputPath": "s3://results/ours", "CompressionType": "NONE"},
@@ -177,6 +178,39 @@ def download(bucket, scheme):
     return tools
 
 
+def stream(bucket):
+    """All objects as one stream, from the start of the program to the end of what `cat` reads, which is not counted."""
+    count, size = loads[bucket]
+    def taken(words, read, **more):
+        begin = time.monotonic()
+        child = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, **more)
+        found = int(read(child))
+        seconds = time.monotonic() - begin
+        if child.stdin:
+            child.stdin.close()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode or found != count * size:
+            sys.exit(f"hack/bench-stage: {words}: {child.returncode}, {found} bytes")
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    def wc(**more):
+        return subprocess.run(["sh", "-c", "cat | wc -c"], check=True, stdout=subprocess.PIPE, **more).stdout
+    def ours():
+        root = fresh("root")
+        fifo = root / "input/data/train_0"
+        def read(_):
+            while not fifo.exists():
+                time.sleep(0.002)
+            with open(fifo, "rb") as opened:
+                return wc(stdin=opened)
+        words = [program, "stage", "stream", "--request", place / f"{bucket}Pipe.json", "--config", place / "http.toml", "--root", root]
+        return taken(words, read, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    def theirs():
+        words = [s5cmd, "--endpoint-url", f"http://127.0.0.1:{http}", "--log", "error", "cat", "--concurrency", "16", "--part-size", "5", f"s3://{bucket}/t/*"]
+        return taken(words, lambda child: wc(stdin=child.stdout), stdout=subprocess.PIPE)
+    return {"isolate-job": ours, "s5cmd cat": theirs}
+
+
 def upload(bucket):
     def ours():
         root = fresh("root")
@@ -205,9 +239,12 @@ try:
         "4 x 64 MiB down": download("large", "http"),
         "1000 x 64 KiB down, TLS": download("small", "https"),
         "4 x 64 MiB down, TLS": download("large", "https"),
+        "1000 x 64 KiB as a stream": stream("small"),
+        "4 x 64 MiB as a stream": stream("large"),
         "1000 x 64 KiB up": upload("small"),
         "4 x 64 MiB up": upload("large"),
     }
+    cases = {case: tools for case, tools in cases.items() if arguments.only in case}
     taken = {(case, tool): [] for case, tools in cases.items() for tool in tools}
     for _ in range(arguments.rounds):
         for case, tools in cases.items():

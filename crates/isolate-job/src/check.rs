@@ -1,12 +1,16 @@
 //! What a request would do: transfers, session policies, container command lines, and what stays open. Nothing is started.
 
+mod shown;
+
 use serde_json::{Map, Value, json};
+
+use shown::{form, quoted, shown, titled};
 
 use crate::engine::{Argv, Container, Network, of_model};
 use crate::plan::{
-    Direction, Form, Grantee, Step, session_policy, steps_of_model, steps_of_training, steps_of_transform,
+    Form, Grantee, Step, session_policy, steps_of_model, steps_of_training, steps_of_transform,
 };
-use crate::request::{Distribution, Document, Refusals, Refused, Request, source};
+use crate::request::{Document, Refusals, Refused, Request, source};
 use crate::settings::Settings;
 
 /// What a request would do.
@@ -100,6 +104,13 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Manifest(_))) {
         report.notes.push(
             "objects in a manifest are read under a session policy for the manifest's prefix".to_owned(),
+        );
+    }
+    if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Augmented(_))) {
+        report.notes.push(
+            "objects that an augmented manifest names are read under a session policy for what their keys have in \
+             common"
+                .to_owned(),
         );
     }
     let mode = job.data.algorithm_specification.training_input_mode;
@@ -221,12 +232,20 @@ impl Report {
         let step = |(step, policy): &(Step, Value)| {
             json!({
                 "name": step.name,
-                "direction": match step.direction { Direction::In => "in", Direction::Out => "out" },
+                "direction": step.direction,
                 "member": step.member,
                 "uri": step.uri.to_string(),
                 "form": form(step.form),
                 "directory": step.directory,
                 "kms_key_id": step.kms,
+                "streamed": step.pipe.as_ref().map(|pipe| {
+                    json!({
+                        "gzip": pipe.is_gzip,
+                        "record_io": pipe.is_wrapped,
+                        "seed": pipe.seed,
+                        "attributes": pipe.attributes,
+                    })
+                }),
                 "session_policy": policy,
             })
         };
@@ -242,45 +261,5 @@ impl Report {
             "notes": self.notes,
             "without_effect": without_effect,
         })
-    }
-}
-
-fn titled(step: &Step) -> String {
-    match step.direction {
-        Direction::In => format!("{} in", step.name),
-        Direction::Out => format!("{} out", step.name),
-    }
-}
-
-fn shown(step: &Step) -> String {
-    let key = step.kms.as_ref().map_or(String::new(), |key| format!(", encrypted with {key}"));
-    let (from, to) = (step.uri.to_string(), step.directory.clone());
-    let (from, to) = if step.direction == Direction::In { (from, to) } else { (to, from) };
-    format!("{}: {from} -> {to} ({}{key})", step.name, form(step.form))
-}
-
-fn form(form: Form) -> &'static str {
-    match form {
-        Form::Prefix(Distribution::FullyReplicated) => "all objects with this key prefix",
-        Form::Prefix(Distribution::ShardedByS3Key) => {
-            "objects with this key prefix, sharded over the containers"
-        }
-        Form::Manifest(Distribution::FullyReplicated) => "the objects in this manifest",
-        Form::Manifest(Distribution::ShardedByS3Key) => {
-            "the objects in this manifest, sharded over the containers"
-        }
-        Form::Object => "one object",
-        Form::Archive => "tar.gz",
-        Form::Tree => "one object per file",
-    }
-}
-
-/// A word, quoted for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&b);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }

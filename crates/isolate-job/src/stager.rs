@@ -16,34 +16,47 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::one_line;
+use crate::plan::Direction;
 use crate::progress::Line;
 
 /// What the supervisor demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Demand {
-    /// A transfer. There is one at a time.
+    /// A transfer, beside those that run.
     Run(Transfer),
-    /// The end of the one that runs.
-    Abort,
+    /// The end of one, at once.
+    Abort(Transfer),
+    /// The end of a stream that has nobody to read it any more. It ends by itself, and so it is known that it was not interrupted.
+    Finish(Transfer),
 }
 
-/// One step of one container.
+/// Some steps of one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Transfer {
-    /// Into the container, or out of it.
-    pub is_in: bool,
+    /// Which way data goes.
+    pub direction: Direction,
     /// `algo-1`.
     pub host: String,
-    /// `channel train`, as in the plan.
-    pub step: String,
+    /// `channel train`, as in the plan; all of the direction if absent.
+    pub step: Option<String>,
 }
 
 /// What the supervisor is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub struct Answer {
+    /// About which transfer.
+    pub transfer: Transfer,
+    /// What became of it.
+    pub news: News,
+}
+
+/// What became of a transfer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum News {
     /// A line of the transfer's.
     Line(Line),
     /// Its end.
@@ -82,45 +95,61 @@ pub fn pair() -> io::Result<(UnixStream, OwnedFd)> {
     Ok((own, other.into()))
 }
 
+/// The transfers that run.
+type Running = Arc<Mutex<Vec<(Transfer, Child)>>>;
+
 /// Carries out demands until the supervisor has ended.
 ///
 /// # Errors
 /// The system's.
 pub fn serve(line: &UnixStream, command: impl Fn(&Transfer) -> Command) -> Result<()> {
-    let running = Arc::new(Mutex::new(None::<Child>));
+    let running = Running::default();
     let answers = line.try_clone().context("cannot duplicate a descriptor")?;
     let answers = Arc::new(Mutex::new(answers));
     for demand in messages::<Demand>(BufReader::new(line)) {
+        let named = |transfer: Transfer| move |(other, _): &(Transfer, Child)| *other == transfer;
         match demand {
             Demand::Run(transfer) => {
-                if let Err(error) = start(command(&transfer), &running, &answers) {
+                if let Err(error) = start(command(&transfer), &transfer, &running, &answers) {
                     let error = format!("cannot start the transfer: {error}");
-                    let _ = send(&answers, &Answer::Ended(Ended { status: None, error }));
+                    let news = News::Ended(Ended { status: None, error });
+                    let _ = send(&answers, &Answer { transfer, news });
                 }
             }
-            Demand::Abort => end(&running),
+            Demand::Abort(transfer) => end(&running, named(transfer)),
+            Demand::Finish(transfer) => {
+                let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_meant = named(transfer);
+                // With it the end of its stdin.
+                running
+                    .iter_mut()
+                    .filter(|one| is_meant(one))
+                    .for_each(|(_, child)| drop(child.stdin.take()));
+            }
         }
     }
-    end(&running);
+    end(&running, |_| true);
     Ok(())
 }
 
-fn end(running: &Mutex<Option<Child>>) {
-    if let Some(child) = &mut *running.lock().unwrap_or_else(PoisonError::into_inner) {
+fn end(running: &Running, is_meant: impl Fn(&(Transfer, Child)) -> bool) {
+    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    for (_, child) in running.iter_mut().filter(|one| is_meant(one)) {
         let _ = child.kill();
     }
 }
 
 fn start(
     mut command: Command,
-    running: &Arc<Mutex<Option<Child>>>,
+    transfer: &Transfer,
+    running: &Running,
     answers: &Arc<Mutex<UnixStream>>,
 ) -> io::Result<()> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // An interrupt at the terminal is for the job, which is stopped and uploaded.
     let mut child = command.process_group(0).spawn()?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+    let (stdout, stderr, id) = (child.stdout.take(), child.stderr.take(), child.id());
+    running.lock().unwrap_or_else(PoisonError::into_inner).push((transfer.clone(), child));
     let errors = thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut stderr) = stderr {
@@ -129,15 +158,18 @@ fn start(
         }
         one_line(&String::from_utf8_lossy(&bytes))
     });
-    let (running, answers) = (Arc::clone(running), Arc::clone(answers));
+    let (running, answers, transfer) = (Arc::clone(running), Arc::clone(answers), transfer.clone());
     thread::spawn(move || {
+        let answer = |news| Answer { transfer: transfer.clone(), news };
         for line in stdout.into_iter().flat_map(|stdout| messages::<Line>(BufReader::new(stdout))) {
-            let _ = send(&answers, &Answer::Line(line));
+            let _ = send(&answers, &answer(News::Line(line)));
         }
         let error = errors.join().unwrap_or_default();
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = running.take().and_then(|mut child| child.wait().ok()).and_then(|status| status.code());
-        let _ = send(&answers, &Answer::Ended(Ended { status, error }));
+        let own = running.iter().position(|(_, child)| child.id() == id);
+        let child = own.map(|own| running.swap_remove(own).1);
+        let status = child.and_then(|mut child| child.wait().ok()).and_then(|status| status.code());
+        let _ = send(&answers, &answer(News::Ended(Ended { status, error })));
     });
     Ok(())
 }
@@ -192,8 +224,12 @@ fn messages<T: DeserializeOwned>(stream: impl BufRead) -> impl Iterator<Item = T
 mod tests {
     use super::*;
 
-    fn transfer(step: &str) -> Demand {
-        Demand::Run(Transfer { is_in: true, host: "algo-1".to_owned(), step: step.to_owned() })
+    fn transfer(step: &str) -> Transfer {
+        Transfer { direction: Direction::In, host: "algo-1".to_owned(), step: Some(step.to_owned()) }
+    }
+
+    fn ended(status: Option<i32>, error: &str) -> News {
+        News::Ended(Ended { status, error: error.to_owned() })
     }
 
     /// What a supervisor is answered that demands this.
@@ -202,7 +238,7 @@ mod tests {
         let serving = thread::spawn(move || {
             serve(&own, |transfer| {
                 let mut command = Command::new("sh");
-                command.args(["-c", script, "sh", &transfer.step]);
+                command.args(["-c", script, "sh"]).args(&transfer.step);
                 command
             })
         });
@@ -221,17 +257,33 @@ mod tests {
     fn a_transfer_is_run_and_what_it_reports_is_passed_on() {
         let script =
             r#"echo '{"step":"'"$1"'","total":{"files":1,"bytes":2}}'; echo no such bucket >&2; exit 1"#;
-        let answers = answered(script, &[transfer("channel a b")], 2);
-        let Answer::Line(line) = &answers[0] else { panic!("{answers:?}") };
+        let transfer = transfer("channel a b");
+        let answers = answered(script, &[Demand::Run(transfer.clone())], 2);
+        let News::Line(line) = &answers[0].news else { panic!("{answers:?}") };
         assert_eq!(line.step, "channel a b");
-        assert_eq!(answers[1], Answer::Ended(Ended { status: Some(1), error: "no such bucket".to_owned() }));
+        assert_eq!(answers[1], Answer { transfer, news: ended(Some(1), "no such bucket") });
     }
 
     #[test]
     fn a_transfer_is_aborted_and_ends_with_its_supervisor() {
-        let answers = answered("exec sleep 100", &[transfer("model"), Demand::Abort], 1);
-        assert_eq!(answers, [Answer::Ended(Ended { status: None, error: String::new() })]);
+        let model = transfer("model");
+        let demands = [Demand::Run(model.clone()), Demand::Abort(model.clone())];
+        let answers = answered("exec sleep 100", &demands, 1);
+        assert_eq!(answers, [Answer { transfer: model.clone(), news: ended(None, "") }]);
         // This one is not waited for.
-        answered("exec sleep 100", &[transfer("model")], 0);
+        answered("exec sleep 100", &[Demand::Run(model)], 0);
+    }
+
+    #[test]
+    fn transfers_run_side_by_side_and_the_one_that_is_named_ends() {
+        // The first waits for the end of its stdin, the other one is killed.
+        let (first, second) = (transfer("first"), transfer("second"));
+        let mut demands = vec![Demand::Run(first.clone()), Demand::Run(second.clone())];
+        demands.push(Demand::Abort(second.clone()));
+        let mut answers = answered("exec cat", &demands, 1);
+        assert_eq!(answers.remove(0), Answer { transfer: second, news: ended(None, "") });
+        let demands = [Demand::Run(first.clone()), Demand::Finish(first.clone())];
+        let answers = answered("exec cat", &demands, 1);
+        assert_eq!(answers, [Answer { transfer: first, news: ended(Some(0), "") }]);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::request::{Distribution, TrainingJob};
+use crate::request::{Distribution, RecordWrapper, TrainingJob};
 
 /// One container of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub fn documents(job: &TrainingJob, host: &Host) -> [(&'static str, Value); 3] {
             Distribution::ShardedByS3Key => "ShardedByS3Key",
         };
         shown.insert("S3DistributionType".to_owned(), json!(distribution));
-        shown.insert("RecordWrapperType".to_owned(), json!("None"));
+        let wrapper = channel.record_wrapper_type.unwrap_or(RecordWrapper::None);
+        shown.insert("RecordWrapperType".to_owned(), json!(wrapper));
         if let Some(kind) = &channel.content_type {
             shown.insert("ContentType".to_owned(), json!(kind));
         }

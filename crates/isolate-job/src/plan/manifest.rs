@@ -1,9 +1,10 @@
 //! Manifest files: ManifestFile and AugmentedManifestFile.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use crate::request::S3Uri;
 
@@ -69,12 +70,12 @@ pub fn manifest(text: &[u8]) -> Result<Manifest, BadManifest> {
 }
 
 /// The value of an attribute in a line of an AugmentedManifestFile.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attribute {
     /// `NAME-ref`: an object.
     Object(S3Uri),
-    /// Any other: the value itself.
-    Value(Value),
+    /// Any other: the value itself; a string without its quotation marks, anything else as it is written.
+    Value(String),
 }
 
 /// Reads the attributes that were asked for out of an AugmentedManifestFile, line by line and in their order.
@@ -85,16 +86,16 @@ pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, Ba
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(index, line): (usize, &str)| {
         let bad = |why: String| BadManifest(format!("line {}: {why}", index + 1));
-        let record: Map<String, Value> =
+        let record: BTreeMap<String, &RawValue> =
             serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
         let attribute = |name: &String| {
-            let value = record.get(name).ok_or_else(|| bad(format!("has no attribute {name:?}")))?;
-            match (name.ends_with("-ref"), value) {
-                (true, Value::String(uri)) => S3Uri::read(uri)
+            let value = record.get(name).ok_or_else(|| bad(format!("has no attribute {name:?}")))?.get();
+            match (name.ends_with("-ref"), serde_json::from_str::<String>(value)) {
+                (true, Ok(uri)) => S3Uri::read(&uri)
                     .map(Attribute::Object)
                     .map_err(|why| bad(format!("{name:?}: {uri:?} {why}"))),
-                (true, _) => Err(bad(format!("{name:?} is no string"))),
-                (false, value) => Ok(Attribute::Value(value.clone())),
+                (true, Err(_)) => Err(bad(format!("{name:?} is no string"))),
+                (false, text) => Ok(Attribute::Value(text.unwrap_or_else(|_| value.to_owned()))),
             }
         };
         names.iter().map(attribute).collect()
@@ -104,8 +105,6 @@ pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, Ba
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -135,10 +134,14 @@ mod tests {
 
     #[test]
     fn attributes_are_objects_or_values_in_the_order_that_was_asked_for() {
-        let text = "{\"source-ref\": \"s3://data/a.png\", \"label\": 3, \"more\": {}}\n\n";
-        let names = ["label".to_owned(), "source-ref".to_owned()];
+        let text =
+            r#"{"source-ref": "s3://data/a.png", "label": 3.00, "text": "a\n\"b\"", "more": { "x" : 1 }}"#;
+        let names = ["label", "source-ref", "text", "more"].map(str::to_owned);
         let object = Attribute::Object(S3Uri::read("s3://data/a.png").unwrap());
-        assert_eq!(augmented(text, &names).unwrap(), [[Attribute::Value(json!(3)), object]]);
+        let value = |text: &str| Attribute::Value(text.to_owned());
+        let expected = [value("3.00"), object, value("a\n\"b\""), value("{ \"x\" : 1 }")];
+        assert_eq!(augmented(&format!("{text}\n\n"), &names).unwrap(), [expected]);
+        let names = ["label", "source-ref"].map(str::to_owned);
         for text in
             ["{}", "[]", "{\"label\": 1, \"source-ref\": 7}", "{\"label\": 1, \"source-ref\": \"/etc\"}"]
         {

@@ -1,8 +1,11 @@
-//! The transfer steps of a job, each run by its own process: one channel in, or one result out.
+//! The transfer steps of a job: one channel in, one result out, or one channel that is streamed while the container runs.
+
+use serde::{Deserialize, Serialize};
 
 use super::session_policy::Access;
 use crate::request::{
-    Distribution, Model, OutputCompression, S3DataType, S3ModelDataType, S3Uri, TrainingJob, TransformJob,
+    Channel, CompressionType, Distribution, InputMode, Model, OutputCompression, RecordWrapper, S3DataType,
+    S3ModelDataType, S3Uri, TrainingJob, TransformJob,
 };
 
 /// One step.
@@ -24,6 +27,8 @@ pub struct Step {
     pub accesses: Vec<Access>,
     /// With which key what is written is encrypted.
     pub kms: Option<String>,
+    /// What a FIFO gets of the objects, if it is one.
+    pub pipe: Option<Pipe>,
 }
 
 impl Step {
@@ -35,12 +40,28 @@ impl Step {
 }
 
 /// Which way data goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Direction {
-    /// Into the container.
+    /// Into the container, before it starts.
     In,
     /// Out of it.
     Out,
+    /// Into the container, while it runs.
+    Stream,
+}
+
+/// How a channel in Pipe mode is streamed. Its FIFOs are the step's directory, an underscore, and the number of the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipe {
+    /// Each object is decompressed.
+    pub is_gzip: bool,
+    /// Each object, or each attribute of a line, becomes a record of RecordIO.
+    pub is_wrapped: bool,
+    /// The order of each epoch is another one.
+    pub seed: Option<i64>,
+    /// Of an AugmentedManifestFile.
+    pub attributes: Vec<String>,
 }
 
 /// What data is in Amazon S3.
@@ -50,6 +71,8 @@ pub enum Form {
     Prefix(Distribution),
     /// Objects that a manifest names; sharded or not.
     Manifest(Distribution),
+    /// Attributes in the lines of an AugmentedManifestFile, and the objects that they name; sharded or not.
+    Augmented(Distribution),
     /// One object, as it is.
     Object,
     /// A tar.gz that is unpacked or packed.
@@ -64,13 +87,18 @@ pub enum Form {
 /// A URI that is none, which a request that was read does not have.
 pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
+    let mode = job.algorithm_specification.training_input_mode;
     for (index, channel) in job.input_data_config.iter().enumerate() {
         let source = channel.source();
         let directory = format!("/opt/ml/input/data/{}", channel.channel_name);
         let name = format!("channel {}", channel.channel_name);
         let distribution = source.s3_data_distribution_type.unwrap_or_default();
         let member = format!("InputDataConfig[{index}].DataSource.S3DataSource.S3Uri");
-        steps.push(channel_step(name, member, &source.s3_uri, source.s3_data_type, distribution, directory)?);
+        let step = channel_step(name, member, &source.s3_uri, source.s3_data_type, distribution, directory)?;
+        steps.push(match channel.mode(mode) {
+            InputMode::Pipe => Step { direction: Direction::Stream, pipe: Some(pipe(channel)), ..step },
+            InputMode::File | InputMode::FastFile => step,
+        });
     }
     let output = &job.output_data_config;
     if let Some(checkpoints) = &job.checkpoint_config {
@@ -86,6 +114,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
             directory: directory.clone(),
             accesses: vec![Access::Prefix(below.clone())],
             kms: None,
+            pipe: None,
         });
         steps.push(Step {
             name: "checkpoints".to_owned(),
@@ -96,6 +125,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
             directory,
             accesses: vec![Access::WriteBelow(below)],
             kms: output.kms_key_id.clone(),
+            pipe: None,
         });
     }
     let all = S3Uri::read(&output.s3_output_path)?.below(&format!("{}/output", job.training_job_name));
@@ -118,6 +148,7 @@ pub fn of_training(job: &TrainingJob) -> Result<Vec<Step>, String> {
             directory: directory.to_owned(),
             accesses: vec![access],
             kms: output.kms_key_id.clone(),
+            pipe: None,
         });
     }
     Ok(steps)
@@ -159,6 +190,7 @@ pub fn of_model(model: &Model) -> Result<Vec<Step>, String> {
         directory: "/opt/ml/model".to_owned(),
         accesses: vec![access],
         kms: None,
+        pipe: None,
     }])
 }
 
@@ -187,6 +219,7 @@ pub fn of_transform(job: &TransformJob) -> Result<Vec<Step>, String> {
         directory: "/invocations/output".to_owned(),
         accesses: vec![Access::WriteBelow(uri)],
         kms: job.transform_output.kms_key_id.clone(),
+        pipe: None,
     };
     Ok(vec![input, output])
 }
@@ -202,6 +235,7 @@ fn channel_step(
     let uri = S3Uri::read(uri)?;
     let (form, access) = match kind {
         S3DataType::ManifestFile => (Form::Manifest(distribution), Access::Object(uri.clone())),
+        S3DataType::AugmentedManifestFile => (Form::Augmented(distribution), Access::Object(uri.clone())),
         _ => (Form::Prefix(distribution), Access::Prefix(uri.clone())),
     };
     Ok(Step {
@@ -213,7 +247,17 @@ fn channel_step(
         directory,
         accesses: vec![access],
         kms: None,
+        pipe: None,
     })
+}
+
+fn pipe(channel: &Channel) -> Pipe {
+    Pipe {
+        is_gzip: channel.compression_type == Some(CompressionType::Gzip),
+        is_wrapped: channel.record_wrapper_type == Some(RecordWrapper::RecordIO),
+        seed: channel.shuffle_config.as_ref().map(|config| config.seed),
+        attributes: channel.source().attribute_names.clone(),
+    }
 }
 
 /// With a slash at its end, so that what begins alike is not meant.
@@ -229,7 +273,11 @@ mod tests {
     use crate::request::{Request, read};
 
     fn shown(steps: Vec<Step>) -> Vec<String> {
-        let arrow = |step: &Step| if step.direction == Direction::In { "->" } else { "<-" };
+        let arrow = |step: &Step| match step.direction {
+            Direction::In => "->",
+            Direction::Out => "<-",
+            Direction::Stream => "=>",
+        };
         steps
             .iter()
             .map(|step| {
@@ -252,6 +300,28 @@ mod tests {
             "output: s3://results/boston/boston-2026/output/output.tar.gz <- /opt/ml/output/data Archive",
         ];
         assert_eq!(shown(of_training(&job.data).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_channel_is_streamed_if_its_own_mode_or_that_of_the_job_is_pipe() {
+        let Request::Training(mut job) = read(include_bytes!("../request/tests/training.json")).unwrap()
+        else {
+            panic!()
+        };
+        job.data.algorithm_specification.training_input_mode = InputMode::Pipe;
+        let [own, channel] = job.data.input_data_config.as_mut_slice() else { panic!() };
+        assert_eq!(own.input_mode, Some(InputMode::FastFile));
+        channel.compression_type = Some(CompressionType::Gzip);
+        channel.shuffle_config = Some(crate::request::ShuffleConfig { seed: 7 });
+        channel.data_source.s3_data_source.s3_data_type = S3DataType::AugmentedManifestFile;
+        channel.data_source.s3_data_source.attribute_names = vec!["image-ref".to_owned()];
+        let steps = of_training(&job.data).unwrap();
+        assert_eq!((steps[0].direction, &steps[0].pipe), (Direction::In, &None));
+        let expected = "channel validation: s3://data/boston/validation.manifest => /opt/ml/input/data/validation Augmented(FullyReplicated)";
+        assert_eq!(shown(vec![steps[1].clone()]), [expected]);
+        let attributes = vec!["image-ref".to_owned()];
+        let pipe = Pipe { is_gzip: true, is_wrapped: false, seed: Some(7), attributes };
+        assert_eq!(steps[1].pipe, Some(pipe));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::random::SplitMix;
 use crate::request::{ParameterRange, ParameterRanges, Scaling, Strategy, TuningConfig};
 
 /// Chooses hyperparameters, one set for each training job; an iterator that ends.
@@ -104,31 +105,6 @@ fn scaled(scaling: Scaling, min: f64, max: f64, unit: f64) -> f64 {
         Scaling::Auto | Scaling::Linear => between(min, max),
         Scaling::Logarithmic => between(min.ln(), max.ln()).exp(),
         Scaling::ReverseLogarithmic => 1.0 - between((1.0 - min).ln(), (1.0 - max).ln()).exp(),
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): its sequence is the same in
-/// every version, so that one seed gives the same hyperparameters always.
-#[derive(Debug)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// From 0 to below the bound.
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 }
 

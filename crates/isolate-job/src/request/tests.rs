@@ -243,7 +243,6 @@ fn what_types_do_not_say_is_refused_by_path() {
             json!("a/b"),
             "InputDataConfig[1].ChannelName: \"a/b\" does not match",
         ),
-        (format!("{channel}/InputMode"), json!("Pipe"), "InputDataConfig[1].InputMode: is read in Pipe mode"),
         (format!("{channel}/CompressionType"), json!("Gzip"), "InputDataConfig[1].CompressionType: "),
         (format!("{channel}/RecordWrapperType"), json!("RecordIO"), "InputDataConfig[1].RecordWrapperType: "),
         (format!("{channel}/ShuffleConfig"), json!({"Seed": 1}), "InputDataConfig[1].ShuffleConfig: "),
@@ -425,5 +424,49 @@ proptest! {
         if name != "TrainingJobName" && let Err(refusals) = read(&with(TRAINING, &format!("/{name}"), to)) {
             prop_assert!(refusals.0.iter().all(|refused| refused.path.starts_with(&name)), "{}", refusals);
         }
+    }
+}
+
+/// Changes of the second channel, the first of which is in Pipe mode.
+fn with_pipe(changes: &[(&str, Value)]) -> Result<Request, Refusals> {
+    let mut request: Value = serde_json::from_str(TRAINING).unwrap();
+    request["InputDataConfig"][0]["InputMode"] = json!("Pipe");
+    for (pointer, value) in changes {
+        let channel = &mut request["InputDataConfig"][1];
+        match pointer.rsplit_once('/') {
+            Some((above, name)) => channel.pointer_mut(&format!("/{above}")).unwrap()[name] = value.clone(),
+            None => channel[*pointer] = value.clone(),
+        }
+    }
+    read(request.to_string().as_bytes())
+}
+
+#[test]
+fn a_channel_in_pipe_mode_takes_what_belongs_to_it() {
+    let source = "DataSource/S3DataSource";
+    let (kind, names) = (format!("{source}/S3DataType"), format!("{source}/AttributeNames"));
+    let augmented = (kind.as_str(), json!("AugmentedManifestFile"));
+    let pipe = ("InputMode", json!("Pipe"));
+    let all = [
+        pipe.clone(),
+        ("CompressionType", json!("Gzip")),
+        ("RecordWrapperType", json!("RecordIO")),
+        ("ShuffleConfig", json!({ "Seed": -1 })),
+    ];
+    with_pipe(&all).unwrap();
+    with_pipe(&[pipe.clone(), augmented.clone(), (&names, json!(["image-ref", "label"]))]).unwrap();
+    // "train_01" is no number of an epoch, and "train_" has none.
+    for name in ["train_01", "train_", "train-0"] {
+        with_pipe(&[("ChannelName", json!(name))]).unwrap();
+    }
+    for (changes, expected) in [
+        (vec![pipe.clone(), augmented.clone()], "[1].DataSource.S3DataSource.AttributeNames: is missing"),
+        (vec![augmented, (&names, json!(["label"]))], "[1].DataSource.S3DataSource.S3DataType: "),
+        (vec![pipe, (&names, json!(["label"]))], "[1].DataSource.S3DataSource.AttributeNames: belongs to"),
+        (vec![("ChannelName", json!("train_0"))], "[1].ChannelName: is the name of a FIFO of channel train"),
+    ] {
+        let refusals = with_pipe(&changes).unwrap_err().to_string();
+        assert!(refusals.contains(&format!("InputDataConfig{expected}")), "{refusals}");
+        assert_eq!(refusals.lines().count(), 1, "{refusals}");
     }
 }

@@ -281,11 +281,22 @@ impl Channel {
         self.input_mode.unwrap_or(job)
     }
 
+    /// Whether a file of this name beside the channels is one of its FIFOs.
+    fn is_fifo(&self, job: InputMode, name: &str) -> bool {
+        let epoch = name.strip_prefix(&self.channel_name).and_then(|rest| rest.strip_prefix('_'));
+        self.mode(job) == InputMode::Pipe && epoch.is_some_and(is_number)
+    }
+
     /// Its objects.
     #[must_use]
     pub fn source(&self) -> &S3DataSource {
         &self.data_source.s3_data_source
     }
+}
+
+/// A number as it is printed: of an epoch.
+fn is_number(text: &str) -> bool {
+    text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
 }
 
 /// More containers do not fit one host's purpose; a typing error does.
@@ -442,19 +453,22 @@ pub(super) fn check_channels(channels: &[Channel], job: InputMode, path: &str, r
         if !names.insert(channel.channel_name.as_str()) {
             no("ChannelName", "is a duplicate; name each channel once");
         }
-        if channel.mode(job) == InputMode::Pipe {
-            let member = if channel.input_mode.is_some() { "InputMode" } else { "ChannelName" };
-            no(member, "is read in Pipe mode, which is not supported yet; give InputMode File or FastFile");
-        }
-        // These belong to Pipe: in other modes SageMaker has them left out, too.
-        if channel.compression_type == Some(CompressionType::Gzip) {
-            no("CompressionType", "objects are decompressed in Pipe mode only; leave it out");
-        }
-        if channel.record_wrapper_type == Some(RecordWrapper::RecordIO) {
-            no("RecordWrapperType", "records are wrapped in Pipe mode only; leave it out");
-        }
-        if channel.shuffle_config.is_some() {
-            no("ShuffleConfig", "objects are shuffled in Pipe mode only; leave it out");
+        let is_pipe = channel.mode(job) == InputMode::Pipe;
+        if !is_pipe {
+            // These belong to Pipe: in other modes SageMaker has them left out, too.
+            if channel.compression_type == Some(CompressionType::Gzip) {
+                no("CompressionType", "objects are decompressed in Pipe mode only; leave it out");
+            }
+            if channel.record_wrapper_type == Some(RecordWrapper::RecordIO) {
+                no("RecordWrapperType", "records are wrapped in Pipe mode only; leave it out");
+            }
+            if channel.shuffle_config.is_some() {
+                no("ShuffleConfig", "objects are shuffled in Pipe mode only; leave it out");
+            }
+            if let Some(other) = channels.iter().find(|other| other.is_fifo(job, &channel.channel_name)) {
+                let other = &other.channel_name;
+                no("ChannelName", &format!("is the name of a FIFO of channel {other}; give another one"));
+            }
         }
         let source = channel.source();
         let at = "DataSource.S3DataSource";
@@ -462,6 +476,11 @@ pub(super) fn check_channels(channels: &[Channel], job: InputMode, path: &str, r
             S3DataType::S3Prefix | S3DataType::ManifestFile => {
                 if !source.attribute_names.is_empty() {
                     no(&format!("{at}.AttributeNames"), "belongs to AugmentedManifestFile; leave it out");
+                }
+            }
+            S3DataType::AugmentedManifestFile if is_pipe => {
+                if source.attribute_names.is_empty() {
+                    no(&format!("{at}.AttributeNames"), "is missing; name what is read of each line");
                 }
             }
             S3DataType::AugmentedManifestFile => {

@@ -1,13 +1,11 @@
 //! The content of objects, in ranges, several at a time. A connection that breaks within an answer is followed by a request for the
 //! rest, while the object is the same (If-Match).
 
-use std::io::{self, Read};
 use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::connect::{ANSWER, ATTEMPTS};
@@ -23,9 +21,6 @@ pub struct Piece<'o, T> {
     /// What they are for.
     pub into: T,
 }
-
-/// Of an object that is read from its beginning to its end: ranges of so many bytes, so many at a time.
-const AHEAD: (u64, usize) = (4 << 20, 4);
 
 impl Bucket {
     /// The ranges in which an object is fetched.
@@ -60,32 +55,6 @@ impl Bucket {
         self.runtime.block_on(all.try_for_each(|()| async { Ok(()) }))
     }
 
-    /// An object, from its beginning to its end.
-    #[must_use]
-    pub fn read(&self, object: &Object) -> Reading {
-        let (sender, receiver) = mpsc::channel(1);
-        let (bucket, object) = (self.clone(), object.clone());
-        self.runtime.spawn(async move {
-            let range = |range: Range<u64>| {
-                let (bucket, object) = (&bucket, &object);
-                async move {
-                    let mut content =
-                        Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
-                    bucket.get(object, range, &mut append(&mut content)).await?;
-                    Ok(content)
-                }
-            };
-            let mut contents = stream::iter(split(object.size, AHEAD.0)).map(range).buffered(AHEAD.1);
-            while let Some(content) = contents.next().await {
-                let is_last = content.is_err();
-                if sender.send(content).await.is_err() || is_last {
-                    return;
-                }
-            }
-        });
-        Reading { receiver, content: Vec::new(), at: 0, error: None }
-    }
-
     /// The content of a small object.
     ///
     /// # Errors
@@ -101,7 +70,7 @@ impl Bucket {
     }
 
     /// Exactly this range.
-    async fn get<E: From<Error>>(
+    pub(super) async fn get<E: From<Error>>(
         &self,
         object: &Object,
         range: Range<u64>,
@@ -159,49 +128,13 @@ impl Bucket {
     }
 }
 
-fn append(content: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Result<(), Error> {
+pub(super) fn append(content: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Result<(), Error> {
     |part| {
         content.extend_from_slice(part);
         Ok(())
     }
 }
 
-fn split(size: u64, part: u64) -> impl Iterator<Item = Range<u64>> {
+pub(super) fn split(size: u64, part: u64) -> impl Iterator<Item = Range<u64>> {
     (0..size.div_ceil(part)).map(move |index| index * part..size.min((index + 1) * part))
-}
-
-/// The content of an object.
-#[derive(Debug)]
-pub struct Reading {
-    receiver: mpsc::Receiver<Result<Vec<u8>, Error>>,
-    content: Vec<u8>,
-    at: usize,
-    error: Option<Error>,
-}
-
-impl Reading {
-    /// Why it ended early; a reader sees an error of the system only.
-    pub fn error(&mut self) -> Option<Error> {
-        self.error.take()
-    }
-}
-
-impl Read for Reading {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.content.len() {
-            match self.receiver.blocking_recv() {
-                None => return Ok(0),
-                Some(Ok(content)) => (self.content, self.at) = (content, 0),
-                Some(Err(error)) => {
-                    let text = error.to_string();
-                    self.error = Some(error);
-                    return Err(io::Error::other(text));
-                }
-            }
-        }
-        let count = buffer.len().min(self.content.len() - self.at);
-        buffer[..count].copy_from_slice(&self.content[self.at..][..count]);
-        self.at += count;
-        Ok(count)
-    }
 }

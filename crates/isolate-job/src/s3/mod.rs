@@ -5,6 +5,7 @@ mod connect;
 mod error;
 mod fetch;
 mod list;
+mod reading;
 mod requests;
 mod upload;
 
@@ -15,7 +16,8 @@ use tokio::runtime::Handle;
 
 pub use connect::{Connection, Session};
 pub use error::Error;
-pub use fetch::{Piece, Reading};
+pub use fetch::Piece;
+pub use reading::{Ahead, Reading};
 pub use upload::{Upload, Uploads};
 
 /// An object as it was listed.
@@ -48,7 +50,9 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    fn uri(&self, key: &str) -> String {
+    /// How a key is called in errors.
+    #[must_use]
+    pub fn uri(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.name)
     }
 }

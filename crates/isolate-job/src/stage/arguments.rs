@@ -14,7 +14,7 @@ use crate::settings::{PATH, Settings};
 /// Transfers data between Amazon S3 and the directories of one container
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// In, before the container starts, or out
+    /// In, before the container starts; out; or as a stream of its channels in Pipe mode, until stdin ends
     direction: Way,
     /// The request: CreateTrainingJob, CreateModel or CreateTransformJob
     #[arg(long, value_name = "FILE")]
@@ -47,6 +47,7 @@ pub struct Arguments {
 enum Way {
     In,
     Out,
+    Stream,
 }
 
 /// What is to be transferred.
@@ -122,6 +123,7 @@ impl Arguments {
         let direction = match self.direction {
             Way::In => Direction::In,
             Way::Out => Direction::Out,
+            Way::Stream => Direction::Stream,
         };
         let request = document(&self.request)?;
         if self.model.is_some() && !matches!(request, Request::Transform(_)) {

@@ -47,7 +47,7 @@ pub(super) fn confine(job: &Job) -> Result<(), String> {
 /// Directories may belong to the container's user: staging writes there, and results are read whatever their permissions.
 fn needed(direction: Direction) -> CapabilitySet {
     match direction {
-        Direction::In => CapabilitySet::DAC_OVERRIDE,
+        Direction::In | Direction::Stream => CapabilitySet::DAC_OVERRIDE,
         Direction::Out => CapabilitySet::DAC_READ_SEARCH,
     }
 }

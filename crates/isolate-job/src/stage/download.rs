@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::report::Report;
 use super::{Transfer, client};
 use crate::plan::{
-    Access, BadKey, Case, Files, Form, PlannedFile, from_manifest, from_prefix, manifest, shard,
+    Access, BadKey, Case, Files, Form, Manifest, PlannedFile, from_manifest, from_prefix, manifest, shard,
 };
 use crate::progress::{Amount, Failure};
 use crate::request::Distribution;
@@ -30,10 +30,7 @@ impl Transfer<'_> {
                 let objects = bucket.list(&step.uri.key)?;
                 // A job begins without checkpoints.
                 if objects.is_empty() && step.name != "checkpoints" {
-                    return Err(client(format!(
-                        "No S3 objects found under S3 URL {:?}",
-                        step.uri.to_string()
-                    )));
+                    return Err(self.nothing());
                 }
                 // As in SageMaker, which takes folders of its console in channels only.
                 let folder = objects.iter().find(|object| object.key.ends_with('/'));
@@ -46,13 +43,7 @@ impl Transfer<'_> {
                 self.files(&bucket, &objects, files, distribution, &stage, report)?
             }
             Form::Manifest(distribution) => {
-                let own = one(bucket.look(vec![step.uri.key.clone()])?)?;
-                let text = bucket.small(&own, MOST_OF_MANIFEST)?;
-                let manifest = manifest(&text).map_err(|error| client(format!("{}: {error}", step.uri)))?;
-                let bucket =
-                    self.bucket(&manifest.prefix.bucket, &[Access::Below(manifest.prefix.clone())])?;
-                let keys = manifest.entries.iter().map(|entry| format!("{}{entry}", manifest.prefix.key));
-                let objects = bucket.look(keys.collect())?;
+                let (manifest, bucket, objects) = self.named(&bucket)?;
                 let sizes: Vec<_> = objects.iter().map(|object| object.size).collect();
                 let files = from_manifest(&manifest, &sizes, case).map_err(|bad| bad_keys(&bad))?;
                 self.files(&bucket, &objects, files, distribution, &stage, report)?
@@ -75,10 +66,34 @@ impl Transfer<'_> {
                 unpacked?;
                 amount
             }
+            Form::Augmented(_) => {
+                return Err(super::internal("an augmented manifest is only streamed".to_owned()));
+            }
             Form::Tree => return Err(super::internal("a tree is only written".to_owned())),
         };
         stage.publish()?;
         Ok(amount)
+    }
+
+    /// The error of a prefix without objects.
+    pub(super) fn nothing(&self) -> Failure {
+        client(format!("No S3 objects found under S3 URL {:?}", self.step.uri.to_string()))
+    }
+
+    /// The manifest that the step's object is.
+    pub(super) fn manifest(&self, bucket: &Bucket) -> Result<Vec<u8>, Failure> {
+        let own = one(bucket.look(vec![self.step.uri.key.clone()])?)?;
+        Ok(bucket.small(&own, MOST_OF_MANIFEST)?)
+    }
+
+    /// The objects that a ManifestFile names, and their bucket.
+    pub(super) fn named(&self, bucket: &Bucket) -> Result<(Manifest, Bucket, Vec<Object>), Failure> {
+        let bad = |error| client(format!("{}: {error}", self.step.uri));
+        let manifest = manifest(&self.manifest(bucket)?).map_err(bad)?;
+        let bucket = self.bucket(&manifest.prefix.bucket, &[Access::Below(manifest.prefix.clone())])?;
+        let keys = manifest.entries.iter().map(|entry| format!("{}{entry}", manifest.prefix.key));
+        let objects = bucket.look(keys.collect())?;
+        Ok((manifest, bucket, objects))
     }
 
     fn files(

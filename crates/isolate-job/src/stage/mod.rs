@@ -1,12 +1,15 @@
-//! The transfer process: `isolate-job stage in|out`, the only one with credentials and a network. It moves the data of one container,
-//! step by step, each as a session that is limited to the step's objects. It never starts anything.
+//! The transfer process: `isolate-job stage in|out|stream`, the only one with credentials and a network. It moves the data of one
+//! container, step by step, each as a session that is limited to the step's objects. It never starts anything.
 
 mod arguments;
 mod confine;
 mod download;
+mod epoch;
 mod network;
 mod record;
 mod report;
+mod source;
+mod stream;
 mod upload;
 
 use std::io;
@@ -50,27 +53,30 @@ pub enum Stopped {
 pub fn stage(arguments: &Arguments, json: bool) -> Result<(), Stopped> {
     let job = arguments.job().map_err(Stopped::Refused)?;
     let mut ready = None;
+    if job.direction == Direction::Stream {
+        return stream::stream(&job, &mut ready);
+    }
     for step in &job.steps {
         let mut report = Report::new(&step.name, json);
-        let done = match &ready {
-            Some(ready) => Ok(ready),
-            None => Ready::prepare(&job).map(|prepared| &*ready.insert(prepared)),
-        };
-        let done = done.and_then(|ready| {
+        let done = Ready::once(&mut ready, &job).and_then(|ready| {
             let transfer = Transfer { job: &job, ready, step };
-            match step.direction {
-                Direction::In => transfer.download(&mut report),
-                Direction::Out => transfer.upload(&mut report),
+            if step.direction == Direction::In {
+                transfer.download(&mut report)
+            } else {
+                transfer.upload(&mut report)
             }
         });
         let said = match &done {
             Ok(amount) => report.complete(*amount),
             Err(failure) => report.failed(failure),
         };
-        let done = done.and(said.map_err(Failure::from));
-        done.map_err(|failure| Stopped::Failed(format!("{}: {}", step.name, failure.message)))?;
+        done.and(said.map_err(Failure::from)).map_err(|failure| stopped(step, &failure))?;
     }
     Ok(())
+}
+
+fn stopped(step: &Step, failure: &Failure) -> Stopped {
+    Stopped::Failed(format!("{}: {}", step.name, failure.message))
 }
 
 /// What every step has.
@@ -81,6 +87,14 @@ struct Ready<'j> {
 }
 
 impl<'j> Ready<'j> {
+    /// Prepares for the first step; the others find it done.
+    fn once<'r>(ready: &'r mut Option<Self>, job: &'j Job) -> Result<&'r Self, Failure> {
+        match ready {
+            Some(ready) => Ok(ready),
+            none => Ok(none.insert(Self::prepare(job)?)),
+        }
+    }
+
     /// Before the first thread and the first socket: into the network of the job, and out of every privilege.
     fn prepare(job: &'j Job) -> Result<Self, Failure> {
         let subnet = job.subnets.first().and_then(|name| Some((name, job.settings.vpc.get(name)?)));
@@ -100,9 +114,9 @@ impl<'j> Ready<'j> {
     }
 }
 
-/// What earlier runs took of the volume. Results are on it already.
+/// What earlier runs took of the volume. Results are on it already, and streams take nothing of it.
 fn used(job: &Job) -> Result<u64, Failure> {
-    if job.direction == Direction::Out {
+    if job.direction != Direction::In {
         return Ok(0);
     }
     let paths = job.steps.iter().filter_map(|step| step.directory.strip_prefix("/opt/ml/"));

@@ -17,6 +17,7 @@ pub(super) struct Report {
     bar: Option<ProgressBar>,
     done: Amount,
     last: Instant,
+    is_closed: bool,
 }
 
 impl Report {
@@ -28,7 +29,7 @@ impl Report {
             let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style).with_message(step.to_owned())
         });
-        Self { step: step.to_owned(), bar, done: Amount::default(), last: Instant::now() }
+        Self { step: step.to_owned(), bar, done: Amount::default(), last: Instant::now(), is_closed: false }
     }
 
     pub(super) fn total(&mut self, total: Amount) -> io::Result<()> {
@@ -57,22 +58,33 @@ impl Report {
         self.line(Event::Skipped(Skip { path: path.to_owned(), why: why.to_owned() }))
     }
 
-    pub(super) fn complete(self, amount: Amount) -> io::Result<()> {
+    /// How far it is.
+    pub(super) fn done(&self) -> Amount {
+        self.done
+    }
+
+    /// The last line.
+    pub(super) fn complete(&mut self, amount: Amount) -> io::Result<()> {
         if let Some(bar) = &self.bar {
             bar.finish();
         }
-        self.line(Event::Complete(amount))
+        self.line(Event::Complete(amount))?;
+        self.is_closed = true;
+        Ok(())
     }
 
-    pub(super) fn failed(self, failure: &Failure) -> io::Result<()> {
+    /// The last line.
+    pub(super) fn failed(&mut self, failure: &Failure) -> io::Result<()> {
         if let Some(bar) = &self.bar {
             bar.abandon();
         }
-        self.line(Event::Failed(failure.clone()))
+        self.line(Event::Failed(failure.clone()))?;
+        self.is_closed = true;
+        Ok(())
     }
 
     fn line(&self, event: Event) -> io::Result<()> {
-        if self.bar.is_some() {
+        if self.bar.is_some() || self.is_closed {
             return Ok(());
         }
         let line = Line { step: self.step.clone(), event };

@@ -65,7 +65,7 @@ pub enum End {
     TimeLimit,
 }
 
-/// Why a container did not complete.
+/// Why the containers did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
@@ -78,6 +78,8 @@ pub enum Failure {
         /// Whether it ran out of memory.
         oom_killed: bool,
     },
+    /// An error in what was asked for: data that cannot be streamed.
+    Client(String),
     /// An error of the host.
     Internal(String),
 }

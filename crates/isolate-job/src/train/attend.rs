@@ -13,6 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::client;
+use crate::plan::Direction;
 use crate::shutdown;
 use crate::stager::{self, Transfer};
 use crate::store::Job;
@@ -67,18 +68,23 @@ fn flags(config: Option<&Path>) -> Vec<PathBuf> {
 /// The transfer step, with the environment of this process.
 fn command(program: &Path, job: &Job, config: Option<&Path>, transfer: &Transfer) -> Command {
     let directory = job.path(&transfer.host);
+    let direction = match transfer.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+        Direction::Stream => "stream",
+    };
     let mut command = Command::new(program);
-    command
-        .args(["--json", "stage", if transfer.is_in { "in" } else { "out" }, "--attended"])
-        .args(flags(config));
+    command.args(["--json", "stage", direction, "--attended"]).args(flags(config));
     command.arg("--request").arg(job.path("request.json"));
     command.arg("--root").arg(directory.join("opt-ml"));
     let checkpoints = directory.join("checkpoints");
     if checkpoints.is_dir() {
         command.arg("--checkpoints").arg(checkpoints);
     }
-    command.args(["--host", &transfer.host, "--step", &transfer.step]);
-    if transfer.step == "checkpoints" && !transfer.is_in {
+    command.args(["--host", &transfer.host]);
+    let step = transfer.step.as_deref();
+    command.args(step.map(|step| ["--step", step]).into_iter().flatten());
+    if step == Some("checkpoints") && transfer.direction == Direction::Out {
         command.arg("--record").arg(job.path(&format!("{}.sent", transfer.host)));
     }
     command

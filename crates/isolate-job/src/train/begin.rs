@@ -29,12 +29,14 @@ impl Supervisor {
         self.prepare()?;
         let steps: Vec<_> =
             self.steps.iter().filter(|step| step.direction == Direction::In).cloned().collect();
-        if !steps.is_empty() && self.status.secondary_status == Secondary::Starting {
+        let has_input = !steps.is_empty() || self.has_streams();
+        if has_input && self.status.secondary_status == Secondary::Starting {
             self.to(Secondary::Downloading, "Downloading input data")?;
         }
         for host in self.hosts() {
             for step in &steps {
-                let transfer = Transfer { is_in: true, host: host.clone(), step: step.name.clone() };
+                let transfer =
+                    Transfer { direction: Direction::In, host: host.clone(), step: Some(step.name.clone()) };
                 match self.transfer(&transfer)? {
                     Transferred::Complete => {}
                     Transferred::Client(why) => {
@@ -47,7 +49,7 @@ impl Supervisor {
                 }
             }
         }
-        if self.job.is_stop_requested() {
+        if !self.open_streams()? || self.job.is_stop_requested() {
             return Ok(self.stop_before_start()?);
         }
         self.open_checkpoints()?;

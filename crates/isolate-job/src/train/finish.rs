@@ -53,7 +53,7 @@ impl Supervisor {
             }
         }
         for host in hosts {
-            let transfer = Transfer { is_in: false, host, step: step.name.clone() };
+            let transfer = Transfer { direction: Direction::Out, host, step: Some(step.name.clone()) };
             let (is_client, why) = match self.transfer(&transfer)? {
                 Transferred::Complete | Transferred::Stopped => continue,
                 Transferred::Client(why) => (true, why),
@@ -83,6 +83,7 @@ impl Supervisor {
             End::Failed(failure) => {
                 let text;
                 let reason = match failure {
+                    Failure::Client(why) => Reason::Client(why),
                     Failure::Internal(why) => Reason::Internal(why),
                     Failure::Algorithm { host, exit_code, oom_killed } => {
                         text = self.job.failure_file(host)?;

@@ -5,12 +5,14 @@
 mod accept;
 mod attend;
 mod begin;
+mod checkpoints;
 mod engine;
 mod finish;
 mod follow;
 mod isolation;
 mod run;
 mod start;
+mod streams;
 mod transfer;
 mod view;
 
@@ -56,6 +58,7 @@ struct Supervisor {
     status: TrainingStatus,
     view: View,
     link: Link,
+    streams: Vec<streams::Stream>,
     tell: SyncSender<Event>,
     events: Receiver<Event>,
     _lock: Lock,
@@ -128,6 +131,7 @@ impl Supervisor {
             settings,
             view,
             link,
+            streams: Vec::new(),
             tell,
             events,
             _lock: lock,
@@ -172,6 +176,8 @@ impl Supervisor {
 
     /// Fails without an upload. What a program of the job may have written is kept: it is uploaded later, or not to be trusted.
     fn fail(&mut self, reason: &Reason) -> Result<()> {
+        // Without their other end they have ended by themselves.
+        let _ = self.abort_streams();
         self.tidy()?;
         self.status.fail(reason, now())?;
         self.job.set_status(&self.status)?;

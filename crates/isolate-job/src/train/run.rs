@@ -3,32 +3,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use super::start::{Place, place};
-use super::transfer::{TICK, Transferred, alone, ended_with};
+use super::streams::Of;
+use super::transfer::{TICK, alone};
 use super::{Event, Problem, Supervisor, follow, now};
 use crate::engine::Inspected;
-use crate::plan::{Direction, Metrics};
+use crate::plan::Metrics;
+use crate::progress::{Failure as Reported, Fault};
 use crate::shutdown;
-use crate::stager::{Answer, Demand, Transfer};
+use crate::stager::{Demand, Transfer};
 use crate::status::{MetricData, Secondary, Time};
 use crate::store::{End, Failure, Outcome};
 
 /// What is known while the containers run.
-struct Watch {
+pub(super) struct Watch {
     /// Containers whose end, and whose log's end, are not here yet.
-    running: usize,
+    pub(super) running: usize,
     logs: usize,
     /// The first that did not complete.
     failure: Option<Failure>,
     /// Why they were told to end.
-    stopping: Option<Option<End>>,
+    pub(super) stopping: Option<Option<End>>,
     /// Whether checkpoints are being uploaded.
-    uploading: Option<Transfer>,
-    next_upload: Instant,
+    pub(super) uploading: Option<Transfer>,
+    pub(super) next_upload: Instant,
     next_look: Instant,
     metrics: Metrics,
     lines: usize,
@@ -46,6 +48,17 @@ impl Supervisor {
         if self.was_restarted()? {
             let why = "the host was restarted while the containers ran; their results may be incomplete";
             return Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?);
+        }
+        if self.has_streams() && self.streams.is_empty() {
+            let started = (0..places.len()).filter(|index| places[*index] != Place::Created);
+            let started: Vec<_> = started.collect();
+            if !started.is_empty() {
+                return self.streams_are_gone(&started);
+            }
+            if !self.open_streams()? {
+                self.to(Secondary::Stopping, "Stopping before the containers were started")?;
+                return Ok(self.ended(End::Stopped)?);
+            }
         }
         self.start(&places)?;
         for (index, found) in all.iter().enumerate() {
@@ -91,12 +104,22 @@ impl Supervisor {
             lines: 0,
             times: BTreeMap::new(),
         };
-        while watch.running > 0 || watch.logs > 0 || watch.uploading.is_some() {
+        while watch.running > 0 || watch.logs > 0 || watch.uploading.is_some() || !self.streams.is_empty() {
             match self.events.recv_timeout(TICK) {
                 Ok(Event::Line(host, line)) => self.line(host, &line, &mut watch),
                 Ok(Event::LogEnded) => watch.logs -= 1,
                 Ok(Event::Ended(host, code)) => self.container_ended(host, code, &mut watch)?,
-                Ok(Event::Answer(answer)) => self.answer(answer, &mut watch),
+                Ok(Event::Answer(answer)) => match self.of_stream(&answer) {
+                    Of::Stream(Ok(())) => {}
+                    Of::Stream(Err(Reported { fault, message })) => {
+                        let failure = match fault {
+                            Fault::Client => Failure::Client(message),
+                            Fault::Internal => Failure::Internal(message),
+                        };
+                        self.failed(failure, &mut watch);
+                    }
+                    Of::Transfer => self.answer(answer, &mut watch),
+                },
                 Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => return Err(alone().into()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -150,14 +173,22 @@ impl Supervisor {
             return Err(Problem::Interrupted(anyhow::anyhow!("the host is shutting down")));
         }
         watch.running -= 1;
+        let hostname = container.hostname.clone();
         if exit_code != 0 && watch.failure.is_none() && watch.stopping.is_none() {
             let oom_killed = self.inspect(host)?.is_some_and(|found| found.state.oom_killed);
-            let host = container.hostname.clone();
-            watch.failure = Some(Failure::Algorithm { host, exit_code, oom_killed });
+            let host = hostname.clone();
+            self.failed(Failure::Algorithm { host, exit_code, oom_killed }, watch);
+        }
+        Ok(self.finish_stream(&hostname)?)
+    }
+
+    /// The job fails, and its containers are ended. What fails later is a consequence.
+    fn failed(&self, failure: Failure, watch: &mut Watch) {
+        watch.failure.get_or_insert(failure);
+        if watch.stopping.is_none() {
             watch.stopping = Some(None);
             self.stop_containers();
         }
-        Ok(())
     }
 
     /// Ends those that run.
@@ -185,65 +216,16 @@ impl Supervisor {
             }
             watch.stopping = Some(Some(end));
             self.stop_containers();
-            if watch.uploading.is_some() {
+            if let Some(transfer) = watch.uploading.clone() {
                 // They are uploaded again when the containers have ended.
-                self.demand(&Demand::Abort)?;
+                self.demand(&Demand::Abort(transfer))?;
             }
         }
         Ok(())
-    }
-
-    fn interval(&self) -> Duration {
-        Duration::from_secs(self.settings.checkpoint_interval.into())
-    }
-
-    /// One container's after the other's.
-    fn upload_checkpoints(&mut self, watch: &mut Watch) -> Result<()> {
-        let has =
-            self.steps.iter().any(|step| step.direction == Direction::Out && step.name == "checkpoints");
-        if has && watch.uploading.is_none() && Instant::now() >= watch.next_upload {
-            let transfer = Transfer {
-                is_in: false,
-                host: self.containers[0].hostname.clone(),
-                step: "checkpoints".to_owned(),
-            };
-            self.demand(&Demand::Run(transfer.clone()))?;
-            watch.uploading = Some(transfer);
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, answer: Answer, watch: &mut Watch) {
-        let Some(transfer) = watch.uploading.clone() else { return };
-        match answer {
-            Answer::Line(line) => {
-                if let Some(failure) = self.progress(&transfer.host, line) {
-                    self.view.note(&format!("checkpoints are not uploaded: {}", failure.message));
-                }
-            }
-            Answer::Ended(ended) => {
-                if let Transferred::Client(why) | Transferred::Internal(why) = ended_with(ended, None)
-                    && watch.stopping.is_none()
-                {
-                    self.view.note(&format!("checkpoints are not uploaded, and are tried again: {why}"));
-                }
-                let next = self.hosts().into_iter().skip_while(|host| *host != transfer.host).nth(1);
-                watch.uploading = None;
-                match next.filter(|_| watch.stopping.is_none() && watch.running > 0) {
-                    Some(host) => {
-                        let transfer = Transfer { host, ..transfer };
-                        if self.demand(&Demand::Run(transfer.clone())).is_ok() {
-                            watch.uploading = Some(transfer);
-                        }
-                    }
-                    None => watch.next_upload = Instant::now() + self.interval(),
-                }
-            }
-        }
     }
 
     /// The containers have ended; from here on the results are uploaded.
-    fn ended(&self, end: End) -> Result<()> {
+    pub(super) fn ended(&self, end: End) -> Result<()> {
         self.job.set_status(&self.status)?;
         self.job.set_outcome(&Outcome { end, uploaded: false })
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 
 use super::{Event, Supervisor};
+use crate::plan::Direction;
 use crate::progress::{Event as Progress, Failure, Fault, Line};
-use crate::stager::{Answer, Demand, Ended, Transfer};
+use crate::stager::{Answer, Demand, Ended, News, Transfer};
 
 /// How a transfer ended.
 pub(super) enum Transferred {
@@ -26,28 +27,29 @@ pub(super) const TICK: Duration = Duration::from_millis(200);
 impl Supervisor {
     /// Runs a transfer to its end. A request to stop ends a download; an upload is what a stopped job does anyway.
     pub(super) fn transfer(&mut self, transfer: &Transfer) -> Result<Transferred> {
-        if transfer.is_in && self.job.is_stop_requested() {
+        let is_in = transfer.direction == Direction::In;
+        if is_in && self.job.is_stop_requested() {
             return Ok(Transferred::Stopped);
         }
         self.demand(&Demand::Run(transfer.clone()))?;
         let (mut failure, mut stopped) = (None, false);
         loop {
             match self.events.recv_timeout(TICK) {
-                Ok(Event::Answer(Answer::Line(line))) => {
-                    failure = self.progress(&transfer.host, line).or(failure)
-                }
-                Ok(Event::Answer(Answer::Ended(_))) if stopped => return Ok(Transferred::Stopped),
-                // Nothing is known of what it was about to do, so it is done again.
-                Ok(Event::Answer(Answer::Ended(Ended { status: None, error }))) => {
-                    bail!("the transfer was killed{}", after_colon(&error));
-                }
-                Ok(Event::Answer(Answer::Ended(ended))) => return Ok(ended_with(ended, failure)),
+                Ok(Event::Answer(Answer { transfer: about, news })) if about == *transfer => match news {
+                    News::Line(line) => failure = self.progress(&transfer.host, line).or(failure),
+                    News::Ended(_) if stopped => return Ok(Transferred::Stopped),
+                    // Nothing is known of what it was about to do, so it is done again.
+                    News::Ended(Ended { status: None, error }) => {
+                        bail!("the transfer was killed{}", after_colon(&error));
+                    }
+                    News::Ended(ended) => return Ok(ended_with(ended, failure)),
+                },
                 Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => return Err(alone()),
                 // Of containers that have ended.
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
-            if transfer.is_in && !stopped && self.job.is_stop_requested() {
-                self.demand(&Demand::Abort)?;
+            if is_in && !stopped && self.job.is_stop_requested() {
+                self.demand(&Demand::Abort(transfer.clone()))?;
                 stopped = true;
             }
         }

@@ -3,6 +3,7 @@
 
 mod content;
 mod dir;
+mod fifo;
 mod merge;
 mod pack;
 mod quota;
@@ -15,6 +16,7 @@ mod walk;
 use std::{fmt, io};
 
 pub use dir::Dir;
+pub use fifo::Fifo;
 pub use merge::merge;
 pub use pack::{Packed, pack};
 pub use quota::Quota;

@@ -37,8 +37,14 @@ arn = sm.create_training_job(**training("boston", Tags=[{"Key": "team", "Value":
 assert arn == "arn:aws:sagemaker:eu-west-1:111122223333:training-job/boston", arn
 fails("ResourceInUse", "boston exists", sm.create_training_job, **training("boston"))
 fails("AccessDeniedException", "EnableNetworkIsolation", sm.create_training_job, **{**training("open"), "EnableNetworkIsolation": False})
-image = {"TrainingImage": "model", "TrainingInputMode": "Pipe"}
-fails("ValidationException", "Pipe mode", sm.create_training_job, **training("pipe", AlgorithmSpecification=image))
+augmented = training("augmented")
+augmented["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] = "AugmentedManifestFile"
+fails("ValidationException", "Pipe mode", sm.create_training_job, **augmented)
+piped = {
+    "TrainingImage": "model", "TrainingInputMode": "Pipe", "ContainerEntrypoint": ["bash", "-c"],
+    "ContainerArguments": ["cat /opt/ml/input/data/train_0 /opt/ml/input/data/train_1 >/opt/ml/model/weights"],
+}
+sm.create_training_job(**training("piped", AlgorithmSpecification=piped))
 network = {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
 fails("ValidationException", "VpcConfig.Subnets[0]: subnet-0a is not in the settings", sm.create_training_job, **training("vpc", VpcConfig=network))
 sm.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="boston", WaiterConfig=quick)
@@ -52,6 +58,9 @@ artifacts = job["ModelArtifacts"]["S3ModelArtifacts"]
 assert artifacts == "s3://results/out/boston/output/model.tar.gz", artifacts
 archive = s3.get_object(Bucket="results", Key="out/boston/output/model.tar.gz")["Body"].read()
 assert tarfile.open(fileobj=io.BytesIO(archive)).extractfile("weights").read() == b"1,2,3\n"
+sm.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="piped", WaiterConfig=quick)
+archive = s3.get_object(Bucket="results", Key="out/piped/output/model.tar.gz")["Body"].read()
+assert tarfile.open(fileobj=io.BytesIO(archive)).extractfile("weights").read() == b"1,2,3\n" * 2
 
 # Its log, in pages, forwards and backwards.
 group = "/aws/sagemaker/TrainingJobs"

@@ -5,6 +5,7 @@
 mod confined;
 mod faults;
 mod faulty;
+mod pipe;
 mod proxy;
 mod refused;
 mod run;

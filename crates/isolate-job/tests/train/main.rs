@@ -8,6 +8,7 @@ mod doctor;
 mod isolation;
 mod job;
 mod kill;
+mod pipe;
 mod refused;
 mod s3;
 #[path = "../stage/server.rs"]

@@ -14,26 +14,14 @@ use crate::site::{Asked, Engine, Site, asked, transitions};
 /// A port of the throw-away host's loopback.
 const PORT: u16 = 4566;
 
-fn job(site: &Site) {
+/// moto on that port, and settings that lead there.
+pub(crate) fn serve(site: &Site) -> Moto {
     let address = SocketAddr::from(([127, 0, 0, 1], PORT));
     let network = &site.host().world.host;
     let inside = format!("--net={}", network.path());
     let moto = Moto::spawn(&["nsenter", &inside], "127.0.0.1", PORT, address);
     let answers = || network.inside(move || TcpStream::connect(address).is_ok()).then_some(());
     assert!(wait_for(Duration::from_secs(60), answers).is_some(), "moto does not start");
-    let request = |method: &'static str, target: &'static str, body: &'static str| {
-        network.inside(move || exchange(address, method, target, "", body.as_bytes()))
-    };
-    let text = |target| String::from_utf8_lossy(&request("GET", target, "").2).into_owned();
-    for (target, body) in [
-        ("/data", ""),
-        ("/results", ""),
-        ("/data/train/x.csv", "1,2,3\n"),
-        ("/data/train/deep/y.csv", "4\n"),
-        ("/results/checkpoints/step-1", "one"),
-    ] {
-        assert_eq!(request("PUT", target, body).0, 200, "{target}");
-    }
     let engine = match &site.engine {
         Engine::Docker(_) => "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"\n".to_owned(),
         Engine::Podman(_) => {
@@ -44,6 +32,30 @@ fn job(site: &Site) {
     site.settings(&format!(
         "{engine}[s3]\n{endpoint}\nregion = \"eu-west-1\"\naddressing = \"path\"\n[role]\n{endpoint}\n"
     ));
+    moto
+}
+
+/// A request to it.
+pub(crate) fn request(site: &Site, method: &str, target: &str, body: Vec<u8>) -> (u16, String, Vec<u8>) {
+    let (method, target) = (method.to_owned(), target.to_owned());
+    let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+    site.host().world.host.inside(move || exchange(address, &method, &target, "", &body))
+}
+
+fn job(site: &Site) {
+    let moto = serve(site);
+    let request =
+        |method: &str, target: &str, body: &str| request(site, method, target, body.as_bytes().to_vec());
+    let text = |target| String::from_utf8_lossy(&request("GET", target, "").2).into_owned();
+    for (target, body) in [
+        ("/data", ""),
+        ("/results", ""),
+        ("/data/train/x.csv", "1,2,3\n"),
+        ("/data/train/deep/y.csv", "4\n"),
+        ("/results/checkpoints/step-1", "one"),
+    ] {
+        assert_eq!(request("PUT", target, body).0, 200, "{target}");
+    }
     let script = "cd /opt/ml; cat input/data/train/x.csv input/data/train/deep/y.csv checkpoints/step-1; echo two >checkpoints/step-2; \
                   sleep 3; echo weights >model/weights; exit $CODE";
     let more = |code: &str, output: &str| {
