@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::request::S3Uri;
@@ -29,14 +29,14 @@ impl fmt::Display for BadManifest {
 
 impl std::error::Error for BadManifest {}
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Item {
     Prefix(Prefix),
     Entry(String),
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Prefix {
     prefix: String,
@@ -86,8 +86,7 @@ pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, Ba
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(index, line): (usize, &str)| {
         let bad = |why: String| BadManifest(format!("line {}: {why}", index + 1));
-        let record: BTreeMap<String, &RawValue> =
-            serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let Record(record) = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
         let attribute = |name: &String| {
             let value = record.get(name).ok_or_else(|| bad(format!("has no attribute {name:?}")))?.get();
             match (name.ends_with("-ref"), serde_json::from_str::<String>(value)) {
@@ -101,6 +100,36 @@ pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, Ba
         names.iter().map(attribute).collect()
     };
     lines.map(read).collect()
+}
+
+/// A line, with its values as they are written. Of two values of one name it is unclear which is meant.
+struct Record<'l>(BTreeMap<String, &'l RawValue>);
+
+impl<'l> Deserialize<'l> for Record<'l> {
+    fn deserialize<D: Deserializer<'l>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'l> Visitor<'l> for Members {
+    type Value = Record<'l>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'l>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut record = BTreeMap::new();
+        while let Some((name, value)) = members.next_entry::<String, &RawValue>()? {
+            if record.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("{name:?} is a duplicate")));
+            }
+            record.insert(name, value);
+        }
+        Ok(Record(record))
+    }
 }
 
 #[cfg(test)]
@@ -142,9 +171,13 @@ mod tests {
         let expected = [value("3.00"), object, value("a\n\"b\""), value("{ \"x\" : 1 }")];
         assert_eq!(augmented(&format!("{text}\n\n"), &names).unwrap(), [expected]);
         let names = ["label", "source-ref"].map(str::to_owned);
-        for text in
-            ["{}", "[]", "{\"label\": 1, \"source-ref\": 7}", "{\"label\": 1, \"source-ref\": \"/etc\"}"]
-        {
+        for text in [
+            "{}",
+            "[]",
+            "{\"label\": 1, \"label\": 2, \"source-ref\": \"s3://data/a\"}",
+            "{\"label\": 1, \"source-ref\": 7}",
+            "{\"label\": 1, \"source-ref\": \"/etc\"}",
+        ] {
             let error = augmented(&format!("\n{text}"), &names).unwrap_err().to_string();
             assert!(error.starts_with("line 2: "), "{error}");
         }
