@@ -112,17 +112,29 @@ pub(super) fn resume(
 
 pub(super) fn resume_all(settings: &Settings, config: Option<&Path>) -> Result<ExitCode> {
     let store = Store::new(&settings.state);
+    let mut exit_code = ExitCode::SUCCESS;
     for job in store.list()? {
         let Some(described) = readable(&job) else { continue };
-        // A tuning job resumes its training jobs; a model is not resumed.
-        let is_left =
-            !matches!(described, Described::Deployment(_)) && tuning_job(&store, &described)?.is_none();
-        if is_left && !job.is_supervised()? && !is_over(&job, &described)? {
-            train::detach(&job, config)?;
-            print(&format!("{}\n", job.name))?;
+        let resumed = is_interrupted(&store, &job, &described).and_then(|is_interrupted| {
+            if is_interrupted {
+                train::detach(&job, config)?;
+                print(&format!("{}\n", job.name))?;
+            }
+            Ok(())
+        });
+        // The others are resumed all the same.
+        if let Err(error) = resumed {
+            complain(&format!("cannot resume {}: {error:#}", job.name));
+            exit_code = exit(Exit::Failed);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code)
+}
+
+/// Whether it is to be resumed by itself: a tuning job resumes its training jobs, and a model is not resumed.
+fn is_interrupted(store: &Store, job: &Job, described: &Described) -> Result<bool> {
+    let is_left = !matches!(described, Described::Deployment(_)) && tuning_job(store, described)?.is_none();
+    Ok(is_left && !job.is_supervised()? && !is_over(job, described)?)
 }
 
 /// The status of a job; that it cannot be read is reported.
@@ -241,22 +253,25 @@ pub(super) fn remove(name: &str, settings: &Settings, force: bool) -> Result<Exi
         complain(&why);
         Ok(exit(Exit::Refused))
     };
-    match job.status() {
-        Err(error) if !force => return refuse(format!("{error:#}; --force removes {name} all the same")),
-        Err(_) => {}
-        Ok(Described::Deployment(_)) => {
-            if !deploy::remove(job, settings)? {
-                return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
-            }
-            return Ok(ExitCode::SUCCESS);
+    if let Ok(Described::Deployment(_)) = job.status() {
+        if !deploy::remove(job, settings)? {
+            return refuse(format!("{name} is served; stop it with `isolate-job stop {name}`"));
         }
-        Ok(described) => {
-            if let Some(why) = still_needed(&store, &job, &described, force)? {
-                return refuse(why);
-            }
-        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let needed = || match job.status() {
+        Err(_) if force => Ok(None),
+        Err(error) => Ok(Some(format!("{error:#}; --force removes {name} all the same"))),
+        Ok(described) => still_needed(&store, &job, &described, force),
+    };
+    if let Some(why) = needed()? {
+        return refuse(why);
     }
     let _lock = job.lock()?;
+    // It may be another one of that name by now.
+    if let Some(why) = needed()? {
+        return refuse(why);
+    }
     let cleared = train::remove_leftovers(&settings.engine(), name);
     if let Err(error) = cleared
         && !force

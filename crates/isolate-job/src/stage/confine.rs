@@ -73,13 +73,21 @@ fn write_only_below(job: &Job) -> Result<(), RulesetError> {
 }
 
 /// Engines take orders from root over a Unix socket, and daemons that resolve names (nscd, systemd-resolved) do so in the host's network.
-/// socketpair(2) remains.
+/// Of socketpair(2) streams remain, which cannot be connected to anything else.
 fn no_unix_sockets() -> Result<(), seccompiler::Error> {
     let family = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
     let unix = SeccompRule::new(vec![family])?;
+    // A socket of a pair of datagram sockets sends to any other, too; SOCK_RAW becomes one.
+    let datagrams = [libc::SOCK_DGRAM, libc::SOCK_RAW].map(|kind| {
+        let masked = SeccompCmpOp::MaskedEq(SOCK_TYPE_MASK);
+        SeccompCondition::new(1, SeccompCmpArgLen::Dword, masked, kind as u64)
+            .and_then(|kind| SeccompRule::new(vec![kind]))
+    });
+    let datagrams = datagrams.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut rules = BTreeMap::new();
     for abi in ABIS {
         rules.insert(abi + libc::SYS_socket, vec![unix.clone()]);
+        rules.insert(abi + libc::SYS_socketpair, datagrams.clone());
         // Its IORING_OP_SOCKET makes sockets without socket(2).
         rules.insert(abi + libc::SYS_io_uring_setup, vec![]);
     }
@@ -89,6 +97,9 @@ fn no_unix_sockets() -> Result<(), seccompiler::Error> {
         SeccompFilter::new(rules, SeccompAction::Allow, refused, std::env::consts::ARCH.try_into()?)?;
     seccompiler::apply_filter(&BpfProgram::try_from(filter)?)
 }
+
+/// linux/net.h: the rest are flags.
+const SOCK_TYPE_MASK: u64 = 0xf;
 
 /// What is added to the numbers of system calls: x32 has those of x86-64 with a bit set (`__X32_SYSCALL_BIT`, asm/unistd.h).
 #[cfg(target_arch = "x86_64")]

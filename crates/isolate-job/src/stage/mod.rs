@@ -103,7 +103,9 @@ impl<'j> Ready<'j> {
         }
         let volume = match job.volume {
             Some(volume) => volume.saturating_sub(used(job)?),
-            None => free(job)?,
+            None if job.direction == Direction::In => free(job)?,
+            // What is sent is on the disk already.
+            None => u64::MAX,
         };
         let open = |path: &PathBuf| {
             Record::open(path).map_err(|error| internal(format!("cannot open {}: {error}", path.display())))

@@ -32,6 +32,9 @@ const LEAST: u64 = 64 << 10;
 /// How long it is waited before a FIFO without a reader is tried again: twice as long every time.
 const WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
+/// A program that closes a FIFO early has the next epoch after a pause: each costs requests that it does not use.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Streams until stdin ends.
 pub(super) fn stream<'j>(job: &'j Job, ready: &mut Option<Ready<'j>>) -> Result<(), Stopped> {
     let mut channels = Vec::new();
@@ -142,7 +145,11 @@ impl Channel {
             let order = self.order(number);
             let epoch = Epoch { source: &self.source, pipe: &self.pipe, fifo, report, ahead: self.ahead };
             match epoch.write(order) {
-                Ok(()) | Err(Cut::Closed) => *open = None,
+                Ok(()) => *open = None,
+                Err(Cut::Closed) => {
+                    *open = None;
+                    thread::sleep(PAUSE);
+                }
                 Err(Cut::Failed(failure)) => return Err(failure),
             }
             number += 1;

@@ -146,6 +146,12 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn set_outcome(&self, outcome: &Outcome) -> Result<()> {
+        if !outcome.uploaded {
+            // What the containers wrote is complete after a power failure, too.
+            let directory = fs::File::open(&self.directory);
+            let synced = directory.and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
+            synced.with_context(|| format!("cannot write {} to the disk", self.directory.display()))?;
+        }
         self.set_document("outcome.json", outcome)
     }
 

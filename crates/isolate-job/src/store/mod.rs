@@ -91,7 +91,8 @@ impl Store {
         fill: impl FnOnce(&Job) -> Result<()>,
     ) -> Result<(Job, Lock), NotCreated> {
         self.make()?;
-        self.sweep()?;
+        // What cannot be removed yet is no reason to refuse a job, and is removed later.
+        let _ = self.sweep();
         let temporary = Job { directory: self.directory.join(temporary(name)), name: name.to_owned() };
         let made = || -> Result<Lock> {
             let directories = [temporary.directory.clone(), temporary.path("log")];
@@ -134,16 +135,14 @@ impl Store {
 
     /// Removes what processes have left that were killed while they created or removed a job.
     fn sweep(&self) -> Result<()> {
+        let directory = Dir::open(&self.directory)?;
         for name in self.names()? {
             let Some(what) = left(&name) else { continue };
             // Another process may sweep, too; one of them gets it.
             let own = temporary(what);
-            let cannot = || format!("cannot remove {}", self.directory.join(&name).display());
-            match fs::rename(self.directory.join(&name), self.directory.join(&own)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                renamed => renamed.with_context(cannot)?,
+            if fs::rename(self.directory.join(&name), self.directory.join(&own)).is_ok() {
+                let _ = directory.remove(&own);
             }
-            Dir::open(&self.directory).with_context(cannot)?.remove(&own).with_context(cannot)?;
         }
         Ok(())
     }

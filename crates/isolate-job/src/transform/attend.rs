@@ -212,7 +212,8 @@ impl Attended<'_> {
         let reason = text.strip_prefix("isolate-job: ").unwrap_or(&text);
         match status.code() {
             Some(0) => Ok(Act::Done),
-            Some(code) if code == Exit::Stopped as i32 => Ok(Act::Stopped),
+            Some(code) if code == Exit::Stopped as i32 && self.job.is_stop_requested() => Ok(Act::Stopped),
+            Some(code) if code == Exit::Stopped as i32 => bail!("the process of the container got a signal"),
             Some(_) => Ok(Act::Failed(one_line(reason))),
             None => bail!("the process of the container was killed"),
         }

@@ -32,7 +32,12 @@ struct Tuning<'a> {
     view: View,
     /// The training jobs that exist: the first ones of the trials.
     begun: Vec<Begun>,
+    /// How many were refused one after the other because of the host.
+    refusals: u32,
 }
+
+/// So many in a row fail because the host refuses them.
+const REFUSALS: u32 = 3;
 
 /// Why a training job was refused.
 enum Refusal {
@@ -90,6 +95,7 @@ impl<'a> Tuning<'a> {
             status,
             view,
             begun: Vec::new(),
+            refusals: 0,
         })
     }
 
@@ -144,15 +150,16 @@ impl<'a> Tuning<'a> {
 
     /// Creates the next training job, and leaves it to processes of its own.
     fn begin(&mut self) -> Result<()> {
-        let trial = &self.trials[self.begun.len()];
+        let trial = self.trials[self.begun.len()].clone();
         let request = self.document.data.training_job(&self.document.given, &trial.name, &trial.chosen);
-        let arn = &self.status.hyper_parameter_tuning_job_arn;
+        let arn = &self.status.hyper_parameter_tuning_job_arn.clone();
         let text = Value::Object(request).to_string();
         let region = Scope::of_arn(arn).region;
         let job = train::accept_of(text.as_bytes(), self.settings, &region, Some(arn));
         let cannot = || format!("cannot create {}", trial.name);
         let (job, child) = match job {
             Ok(job) => {
+                self.refusals = 0;
                 let child = train::detach(&job, self.config)?;
                 (job, Some(child))
             }
@@ -170,11 +177,16 @@ impl<'a> Tuning<'a> {
         self.count()
     }
 
-    /// Why a training job has failed that was refused. That the engine does not answer is none: it would refuse all.
-    fn reason(&self, refused: NotAccepted) -> Result<Refusal> {
+    /// Why a training job has failed that was refused. That the engine does not answer is none, and neither is what has refused several in
+    /// a row: a full disk, for example, would refuse all.
+    fn reason(&mut self, refused: NotAccepted) -> Result<Refusal> {
         match refused {
             NotAccepted::Request(refusals) => Ok(Refusal::Request(refusals.to_string())),
             NotAccepted::Host(why) => {
+                self.refusals += 1;
+                if self.refusals > REFUSALS {
+                    bail!("{why}");
+                }
                 let engine = self.settings.engine();
                 client::run(&engine.version(), DEADLINE).context("the engine does not answer")?;
                 Ok(Refusal::Host(why))

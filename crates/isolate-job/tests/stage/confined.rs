@@ -147,12 +147,19 @@ fn it_and_what_it_starts_connect_to_no_unix_socket() {
     let path = directory.join("docker.sock");
     let engine = std::os::unix::net::UnixListener::bind(&path).unwrap();
     engine.set_nonblocking(true).unwrap();
+    // In place of a daemon that takes datagrams.
+    let log = std::os::unix::net::UnixDatagram::bind(directory.join("log")).unwrap();
+    log.set_nonblocking(true).unwrap();
     let program = directory.join("program.py");
     let script = format!(
         r#"
-import ctypes, json, socket, struct
+import ctypes, json, socket
 try:
     socket.socket(socket.AF_UNIX).connect("{}")
+except PermissionError:
+    pass
+try:
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)[0].sendto(b"x", "{}")
 except PermissionError:
     pass
 socket.socketpair()
@@ -161,7 +168,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 assert libc.syscall(425, 1, bytes(120)) == -1 and ctypes.get_errno() == 13
 print(json.dumps({{"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s"}}))
 "#,
-        path.display()
+        path.display(),
+        directory.join("log").display()
     );
     fs::write(&program, script).unwrap();
     let config = directory.join("config");
@@ -172,7 +180,9 @@ print(json.dumps({{"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey"
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(engine.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(log.recv(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     // The same program by itself connects, and then fails since it may use io_uring.
     assert!(!Command::new("/usr/bin/python3").arg(&program).output().unwrap().status.success());
     engine.accept().unwrap();
+    assert_eq!(log.recv(&mut [0]).unwrap(), 1);
 }

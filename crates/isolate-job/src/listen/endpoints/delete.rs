@@ -18,6 +18,9 @@ use crate::store::{Job, Store};
 /// How often it is looked whether a deployment has ended.
 const TICK: Duration = Duration::from_millis(100);
 
+/// When a deletion that failed is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
 pub(in crate::listen) fn delete(platform: &Platform, body: &[u8]) -> Result<Value, Failure> {
     let Named { endpoint_name: name } = read_as("DeleteEndpoint", body)?.data;
     let document = found(&platform.endpoints, "endpoint", &name)?;
@@ -35,8 +38,9 @@ pub(in crate::listen) fn delete(platform: &Platform, body: &[u8]) -> Result<Valu
 pub(super) fn remove(platform: &Platform, document: Job) {
     let (jobs, settings) = (platform.jobs.clone(), platform.settings.clone());
     thread::spawn(move || {
-        if let Err(error) = end(&jobs, &document, &settings).and_then(|()| document.clone().remove()) {
-            note(&format!("cannot delete endpoint {}: {error:#}", document.name));
+        while let Err(error) = end(&jobs, &document, &settings).and_then(|()| document.clone().remove()) {
+            note(&format!("cannot delete endpoint {} yet: {error:#}", document.name));
+            thread::sleep(RETRY);
         }
     });
 }
