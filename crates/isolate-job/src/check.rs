@@ -106,6 +106,12 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
             "objects in a manifest are read under a session policy for the manifest's prefix".to_owned(),
         );
     }
+    if report.steps.iter().any(|(step, _)| step.pipe.is_some()) {
+        report.notes.push(
+            "in Pipe mode the container decides when its objects are read, which the owner of their bucket can see"
+                .to_owned(),
+        );
+    }
     if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Augmented(_))) {
         report.notes.push(
             "objects that an augmented manifest names are read under a session policy for what their keys have in \

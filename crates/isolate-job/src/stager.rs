@@ -145,7 +145,9 @@ fn start(
     running: &Running,
     answers: &Arc<Mutex<UnixStream>>,
 ) -> io::Result<()> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A stream ends with its stdin.
+    let stdin = if transfer.direction == Direction::Stream { Stdio::piped() } else { Stdio::null() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     // An interrupt at the terminal is for the job, which is stopped and uploaded.
     let mut child = command.process_group(0).spawn()?;
     let (stdout, stderr, id) = (child.stdout.take(), child.stderr.take(), child.id());
@@ -277,7 +279,9 @@ mod tests {
     #[test]
     fn transfers_run_side_by_side_and_the_one_that_is_named_ends() {
         // The first waits for the end of its stdin, the other one is killed.
-        let (first, second) = (transfer("first"), transfer("second"));
+        let stream =
+            |host: &str| Transfer { direction: Direction::Stream, host: host.to_owned(), step: None };
+        let (first, second) = (stream("algo-1"), stream("algo-2"));
         let mut demands = vec![Demand::Run(first.clone()), Demand::Run(second.clone())];
         demands.push(Demand::Abort(second.clone()));
         let mut answers = answered("exec cat", &demands, 1);

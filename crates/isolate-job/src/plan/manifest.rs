@@ -81,7 +81,7 @@ pub enum Attribute {
 /// Reads the attributes that were asked for out of an AugmentedManifestFile, line by line and in their order.
 ///
 /// # Errors
-/// A line that is no object, that lacks an attribute, or whose `-ref` is not an S3 URI.
+/// A line that is no object, that lacks an attribute, or whose `-ref` is not an S3 URI; more than a million values.
 pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, BadManifest> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(index, line): (usize, &str)| {
@@ -97,10 +97,21 @@ pub fn augmented(text: &str, names: &[String]) -> Result<Vec<Vec<Attribute>>, Ba
                 (false, text) => Ok(Attribute::Value(text.unwrap_or_else(|_| value.to_owned()))),
             }
         };
-        names.iter().map(attribute).collect()
+        names.iter().map(attribute).collect::<Result<Vec<_>, _>>()
     };
-    lines.map(read).collect()
+    let most = MOST_OF_VALUES / names.len().max(1);
+    let mut records = Vec::new();
+    for line in lines {
+        if records.len() == most {
+            return Err(BadManifest(format!("has more than {most} lines; divide it into several")));
+        }
+        records.push(read(line)?);
+    }
+    Ok(records)
 }
+
+/// They are held in memory while the job runs, some hundred bytes each.
+const MOST_OF_VALUES: usize = 1_000_000;
 
 /// A line, with its values as they are written. Of two values of one name it is unclear which is meant.
 struct Record<'l>(BTreeMap<String, &'l RawValue>);

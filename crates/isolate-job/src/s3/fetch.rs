@@ -117,6 +117,11 @@ impl Bucket {
             request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
         }
         let answer = request.send().await.map_err(|error| Error::of(place, &error))?;
+        // Of a server without If-Match.
+        let is_other = |etag: &String| !object.etag.is_empty() && *etag != object.etag;
+        if answer.e_tag.as_ref().is_some_and(is_other) {
+            return Err(Error::client(place, "changed since it was listed"));
+        }
         let expected = range.end - range.start;
         let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
         if length.is_some_and(|length| length != expected) {

@@ -5,6 +5,7 @@ use std::iter;
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::fetch::{append, split};
 use super::{Bucket, Error, Object};
@@ -49,10 +50,16 @@ impl Bucket {
                     bucket.get(&object, range, &mut append(&mut content)).await?;
                     Ok(content)
                 });
-                async move { task.await.unwrap_or_else(|error| Err(Error::internal(&place, error))) }
+                let mut task = Task(task);
+                async move { (&mut task.0).await.unwrap_or_else(|error| Err(Error::internal(&place, error))) }
             };
             let mut contents = stream::iter(pieces).map(fetch).buffered(ahead.pieces);
-            while let Some(content) = contents.next().await {
+            loop {
+                let content = tokio::select! {
+                    () = sender.closed() => return,
+                    content = contents.next() => content,
+                };
+                let Some(content) = content else { return };
                 let is_last = content.is_err();
                 if sender.send(content).await.is_err() || is_last {
                     return;
@@ -63,7 +70,16 @@ impl Bucket {
     }
 }
 
-/// The content.
+/// A task that ends when its outcome is not awaited any more.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The content. What is still fetched ends with it.
 #[derive(Debug)]
 pub struct Reading {
     receiver: mpsc::Receiver<Result<Vec<u8>, Error>>,

@@ -36,10 +36,9 @@ pub(super) struct Epoch<'a> {
     pub(super) fifo: &'a mut File,
     pub(super) report: &'a Mutex<Report>,
     pub(super) ahead: Ahead,
+    /// The most of a decompressed record that is held until its length is known; a larger one is decompressed twice.
+    pub(super) held: u64,
 }
-
-/// The most of a decompressed record that is held until its length is known; a larger one is decompressed twice.
-const HELD: u64 = 4 << 20;
 
 /// As much is decompressed at a time.
 const DECOMPRESSED: usize = 256 << 10;
@@ -91,8 +90,8 @@ impl Epoch<'_> {
     ) -> Result<(), Broken> {
         let mut decoder = MultiGzDecoder::new(content);
         let mut held = Vec::new();
-        Read::take(&mut decoder, HELD + 1).read_to_end(&mut held).map_err(Broken::Read)?;
-        if held.len() as u64 <= HELD {
+        Read::take(&mut decoder, self.held + 1).read_to_end(&mut held).map_err(Broken::Read)?;
+        if held.len() as u64 <= self.held {
             return self.record(&held).map_err(Broken::Cut);
         }
         let rest = io::copy(&mut Read::take(&mut decoder, MOST_OF_RECORD), &mut io::sink());
@@ -165,8 +164,10 @@ fn decompressed<R: BufRead>(content: R) -> BufReader<MultiGzDecoder<R>> {
 }
 
 fn framed(what: &str, length: u64) -> Result<[u8; crate::plan::HEADER], Cut> {
-    let why = format!(
-        "{what}: has more than {MOST_OF_RECORD} bytes, the most of a RecordIO record; divide the object"
-    );
-    header(length).ok_or_else(|| Cut::Failed(client(why)))
+    header(length).ok_or_else(|| Cut::Failed(too_large(what)))
+}
+
+pub(super) fn too_large(what: &str) -> Failure {
+    let why = "the most of a RecordIO record; divide the object";
+    client(format!("{what}: has more than {MOST_OF_RECORD} bytes, {why}"))
 }

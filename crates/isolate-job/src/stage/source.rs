@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::epoch::too_large;
 use super::{Transfer, client, internal};
-use crate::plan::{Access, Attribute, Form, Pipe, augmented, prefixes};
+use crate::plan::{Access, Attribute, Form, MOST_OF_RECORD, Pipe, augmented, prefixes};
 use crate::progress::{Amount, Failure};
 use crate::request::S3Uri;
 use crate::s3::{Bucket, Object};
+
+/// The most buckets that a manifest names: each has a session of its own.
+const MOST_OF_BUCKETS: usize = 100;
 
 /// The content of a channel.
 #[derive(Debug)]
@@ -54,6 +58,17 @@ impl Source {
             Item::Object(bucket, object) => Some((source.buckets[*bucket].clone(), object.clone())),
             Item::Value(_) => None,
         })
+    }
+
+    /// Whether each object is within a record's bounds, as it is stored.
+    pub(super) fn fits_records(&self) -> Result<(), Failure> {
+        let too_long = self.items.iter().find_map(|item| match item {
+            Item::Object(bucket, object) if object.size > MOST_OF_RECORD => {
+                Some(self.buckets[*bucket].uri(&object.key))
+            }
+            _ => None,
+        });
+        too_long.map_or(Ok(()), |uri| Err(too_large(&uri)))
     }
 
     /// How much an epoch of these has, as it is stored.
@@ -105,14 +120,22 @@ impl Transfer<'_> {
             Attribute::Value(_) => None,
         };
         let uris: Vec<S3Uri> = lines.iter().flatten().filter_map(named).collect();
+        let prefixes = prefixes(&uris);
+        if prefixes.len() > MOST_OF_BUCKETS {
+            let count = prefixes.len();
+            return Err(client(format!("{uri}: names {count} buckets; at most {MOST_OF_BUCKETS} are read")));
+        }
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for uri in uris {
+            keys.entry(uri.bucket).or_default().push(uri.key);
+        }
         let mut buckets = vec![own];
         // By name: its index, and its objects in the order in which they are named.
         let mut found = BTreeMap::new();
-        for prefix in prefixes(&uris) {
+        for prefix in prefixes {
             let name = prefix.bucket.clone();
             let bucket = self.bucket(&name, &[Access::Below(prefix)])?;
-            let keys = uris.iter().filter(|uri| uri.bucket == name).map(|uri| uri.key.clone());
-            let objects = bucket.look(keys.collect())?;
+            let objects = bucket.look(keys.remove(&name).unwrap_or_default())?;
             found.insert(name, (buckets.len(), objects.into_iter()));
             buckets.push(bucket);
         }

@@ -26,6 +26,10 @@ const AHEAD: (u64, usize) = (8 << 20, 32);
 /// How many requests a channel has at least, and at most: more are no faster.
 const REQUESTS: (usize, usize) = (2, 16);
 
+/// The most of decompressed records that is held until their length is known, in bytes. Each channel has its part of it; a larger record is
+/// decompressed twice.
+const HELD: u64 = 4 << 20;
+
 /// The least bytes of a request.
 const LEAST: u64 = 64 << 10;
 
@@ -83,6 +87,8 @@ struct Channel {
     /// The FIFO of the next epoch.
     next: Fifo,
     ahead: Ahead,
+    /// The most of a record that is held.
+    held: u64,
     /// Its container among those that divide the channel.
     container: usize,
     containers: usize,
@@ -94,8 +100,12 @@ impl Channel {
         let (job, step) = (transfer.job, transfer.step);
         let pipe = step.pipe.clone().ok_or_else(|| internal(format!("{} is not in Pipe mode", step.name)))?;
         let source = Arc::new(transfer.source(&pipe)?);
+        if pipe.is_wrapped && !pipe.is_gzip {
+            source.fits_records()?;
+        }
         let (directory, name) = transfer.place()?;
-        let next = directory.fifo(&format!("{name}_0"))?;
+        // No program has run yet.
+        let next = directory.fifo_again(&format!("{name}_0"))?;
         let channels = job.steps.len().max(1);
         let pieces = (AHEAD.1 / channels).clamp(REQUESTS.0, REQUESTS.1);
         let piece = (AHEAD.0 / (pieces * channels) as u64).max(LEAST);
@@ -112,6 +122,7 @@ impl Channel {
             name,
             next,
             ahead: Ahead { piece, pieces },
+            held: (HELD / channels as u64).max(LEAST),
             container,
             containers,
         })
@@ -143,7 +154,14 @@ impl Channel {
             // It is there when the program has read this one to its end.
             self.next = self.directory.fifo(&format!("{}_{}", self.name, number + 1))?;
             let order = self.order(number);
-            let epoch = Epoch { source: &self.source, pipe: &self.pipe, fifo, report, ahead: self.ahead };
+            let epoch = Epoch {
+                source: &self.source,
+                pipe: &self.pipe,
+                fifo,
+                report,
+                ahead: self.ahead,
+                held: self.held,
+            };
             match epoch.write(order) {
                 Ok(()) => *open = None,
                 Err(Cut::Closed) => {
@@ -152,6 +170,8 @@ impl Channel {
                 }
                 Err(Cut::Failed(failure)) => return Err(failure),
             }
+            // No program opens it again. One that is not removed is only a name.
+            let _ = self.directory.remove_fifo(&format!("{}_{number}", self.name));
             number += 1;
         }
     }

@@ -50,6 +50,7 @@ impl Supervisor {
             }
         }
         if !self.open_streams()? || self.job.is_stop_requested() {
+            self.abort_streams()?;
             return Ok(self.stop_before_start()?);
         }
         self.open_checkpoints()?;

@@ -176,9 +176,10 @@ impl Supervisor {
 
     /// Fails without an upload. What a program of the job may have written is kept: it is uploaded later, or not to be trusted.
     fn fail(&mut self, reason: &Reason) -> Result<()> {
+        // The containers first: one may not be isolated.
+        self.tidy()?;
         // Without their other end they have ended by themselves.
         let _ = self.abort_streams();
-        self.tidy()?;
         self.status.fail(reason, now())?;
         self.job.set_status(&self.status)?;
         self.view.transition(&self.status);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
@@ -20,8 +20,10 @@ pub(super) struct Stream {
     transfer: Transfer,
     /// The steps whose first FIFO is not there yet.
     awaited: BTreeSet<String>,
-    /// Whether its end is as it should be: its container has ended, or its failure is known.
+    /// Whether its container has ended.
     may_end: bool,
+    /// Whether it has reported why it failed.
+    has_failed: bool,
 }
 
 /// What an answer is about.
@@ -47,7 +49,12 @@ impl Supervisor {
         for host in self.hosts() {
             let transfer = Transfer { direction: Direction::Stream, host, step: None };
             self.demand(&Demand::Run(transfer.clone()))?;
-            self.streams.push(Stream { transfer, awaited: awaited.clone(), may_end: false });
+            self.streams.push(Stream {
+                transfer,
+                awaited: awaited.clone(),
+                may_end: false,
+                has_failed: false,
+            });
         }
         while self.streams.iter().any(|stream| !stream.awaited.is_empty()) {
             match self.events.recv_timeout(TICK) {
@@ -88,15 +95,15 @@ impl Supervisor {
                 None
             }
             News::Line(Line { step, event: Progress::Failed(failure) }) => {
-                stream.may_end = true;
+                stream.has_failed = true;
                 Some((failure.fault, format!("{step}: {}", failure.message)))
             }
             News::Line(_) => None,
             News::Ended(ended) => {
                 let stream = self.streams.swap_remove(index);
                 match ended_with(ended.clone(), None) {
-                    // Its failure was reported, or it has failed for what became of the container.
-                    _ if stream.may_end && ended.status.is_some() => None,
+                    _ if stream.has_failed && ended.status.is_some() => None,
+                    _ if stream.may_end && ended.status == Some(0) => None,
                     Transferred::Client(why) => Some((Fault::Client, why)),
                     Transferred::Internal(why) => Some((Fault::Internal, why)),
                     Transferred::Complete | Transferred::Stopped => {
@@ -127,11 +134,13 @@ impl Supervisor {
         for transfer in all {
             self.demand(&Demand::Abort(transfer))?;
         }
+        let until = Instant::now() + DEADLINE;
         while !self.streams.is_empty() {
-            match self.events.recv() {
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 // What they report does not count any more.
                 Ok(Event::Answer(answer)) => drop(self.of_stream(&answer)),
-                Ok(Event::Alone) | Err(_) => return Err(alone()),
+                Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => return Err(alone()),
+                Err(RecvTimeoutError::Timeout) => return Err(anyhow!("a transfer does not end")),
                 Ok(_) => {}
             }
         }

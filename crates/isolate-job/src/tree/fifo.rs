@@ -5,7 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::pipe::fcntl_setpipe_size;
 
@@ -26,24 +26,49 @@ const MODE: u32 = 0o644;
 const CAPACITY: usize = 1 << 20;
 
 impl Dir {
-    /// Makes a FIFO directly in this directory, or takes the one that is there: an earlier attempt made it.
+    /// Makes a FIFO directly in this directory.
+    ///
+    /// # Errors
+    /// Something has its name; the system's.
+    pub fn fifo(&self, name: &str) -> Result<Fifo, Error> {
+        let mode = Mode::from_raw_mode(MODE);
+        let made = mknodat(self.descriptor(), name, FileType::Fifo, mode, 0);
+        made.map_err(|errno| match errno {
+            Errno::EXIST => Error::refused(name, "exists; its place is for a FIFO of Pipe mode"),
+            errno => Error::of(name)(errno),
+        })?;
+        let seen = self.seen(name)?;
+        // Independent of the umask.
+        let permissions = fs::set_permissions(path(&seen), Permissions::from_mode(MODE));
+        permissions.map_err(|error| Error::system(name, error))?;
+        Ok(Fifo { name: name.to_owned(), seen })
+    }
+
+    /// Makes one anew that an earlier attempt may have made.
     ///
     /// # Errors
     /// Something else has its name; the system's.
-    pub fn fifo(&self, name: &str) -> Result<Fifo, Error> {
-        let mode = Mode::from_raw_mode(MODE);
-        let is_new = match mknodat(self.descriptor(), name, FileType::Fifo, mode, 0) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
+    pub fn fifo_again(&self, name: &str) -> Result<Fifo, Error> {
+        match self.look(name) {
+            Err(Errno::NOENT) => {}
             Err(errno) => return Err(Error::of(name)(errno)),
-        };
-        let seen = self.seen(name)?;
-        if is_new {
-            // Independent of the umask.
-            let permissions = fs::set_permissions(path(&seen), Permissions::from_mode(MODE));
-            permissions.map_err(|error| Error::system(name, error))?;
+            Ok(_) => {
+                self.seen(name)?;
+                self.remove_fifo(name)?;
+            }
         }
-        Ok(Fifo { name: name.to_owned(), seen })
+        self.fifo(name)
+    }
+
+    /// Removes one, or whatever has its name by now.
+    ///
+    /// # Errors
+    /// It is a directory; the system's.
+    pub fn remove_fifo(&self, name: &str) -> Result<(), Error> {
+        match unlinkat(self.descriptor(), name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::of(name)(errno)),
+        }
     }
 
     /// Opens one for writing; nothing as long as no program reads it.
@@ -58,6 +83,10 @@ impl Dir {
                 &fifo.name,
                 "was replaced by another FIFO while it was waited for a reader",
             ));
+        }
+        // By another name it could be that of another epoch.
+        if found.st_nlink != 1 {
+            return Err(Error::refused(&fifo.name, "has another name, too (a hard link)"));
         }
         let of = Error::of(&fifo.name);
         let opened = match openat(CWD, path(&fifo.seen), FLAGS, Mode::empty()) {

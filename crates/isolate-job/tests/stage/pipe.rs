@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use isolate_job::plan::epoch;
 use isolate_job::progress::{Amount, Event, Fault, Line};
+use nix::libc;
 use proptest::prelude::*;
 use rustix::fs::{CWD, RenameFlags};
 use serde_json::{Value, json};
@@ -330,6 +331,38 @@ fn what_takes_the_place_of_a_fifo_is_an_error_and_is_not_written_to() {
     let (stream, path) = open();
     fs::remove_file(path).unwrap();
     stream.failed(Fault::Client, "\"train_1\": was removed");
+    // By another name it could be that of another epoch.
+    let (stream, path) = open();
+    fs::hard_link(&path, path.with_extension("other")).unwrap();
+    stream.failed(Fault::Client, "\"train_1\": has another name");
+    // One that the container has made before.
+    let (stream, path) = open();
+    made("mkfifo", &path.with_file_name("train_2"), &[]);
+    stream.read("train_1");
+    stream.failed(Fault::Client, "\"train_2\": exists");
+}
+
+#[test]
+fn what_was_requested_for_an_epoch_ends_with_it() {
+    // An answer takes ten seconds.
+    let server = Faulty::start(faulty::Fault::Slow, noise(100));
+    let wrapped = json!({ "RecordWrapperType": "RecordIO" });
+    let channel = with(source("S3Prefix", "s3://bucket/t/"), wrapped);
+    let mut stream = Stream::open(&[("train", channel)], server.address);
+    for number in 0..12 {
+        let path = stream.place.path(&format!("input/data/train_{number}"));
+        let fifo = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
+        // Full, so that the header of the first record waits, and is told that there is no reader.
+        rustix::pipe::fcntl_setpipe_size(&fifo, 1 << 20).unwrap();
+        while (&fifo).write(&[0; 4096]).is_ok() {}
+        stream.until(&format!("train_{}", number + 1));
+        drop(fifo);
+    }
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", stream.child.id())).unwrap();
+    let targets = descriptors.filter_map(|found| fs::read_link(found.unwrap().path()).ok());
+    let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count();
+    assert!(sockets < 6, "{sockets} sockets");
+    assert_eq!(stream.finish().code, Some(0));
 }
 
 #[test]
