@@ -313,7 +313,8 @@ fn values_and_the_environment_of_hooks_inside_hold_no_credential() {
         let mut spec = bench.spec("env; cat /started /created");
         spec["process"]["env"] = json!(env);
         let of_hook = json!(["PATH=/bin", "HOOK_KEPT=1", "AWS_SECRET_ACCESS_KEY=of-a-hook"]);
-        let hook = |to: String| json!({"path": "/bin/sh", "args": ["sh", "-c", format!("env >{to}")], "env": of_hook});
+        // It takes the state, whose writer fails otherwise if it comes late.
+        let hook = |to: String| json!({"path": "/bin/sh", "args": ["sh", "-c", format!("env >{to}; while read -r _; do :; done")], "env": of_hook});
         // One is a program of the machine, from before the root file system is entered; one of the container.
         spec["hooks"] = json!({
             "createContainer": [hook(bench.host.at("rootfs/created"))],

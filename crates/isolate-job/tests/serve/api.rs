@@ -20,7 +20,7 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
         .filter(|name| !name.starts_with('.'))
         .collect();
     left.sort_unstable();
-    assert_eq!(left, ["boston", "endless"]);
+    assert_eq!(left, ["boston", "endless", "piped"]);
     // The caller's key and the operation, but no secret.
     let log = site.until_logged("listen", "DeleteEndpoint");
     assert!(

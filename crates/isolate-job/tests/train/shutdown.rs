@@ -1,9 +1,10 @@
 //! The shutdown of the host: what a job is after it.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
-use test_support::command::wait_for;
+use test_support::command::{say, wait_for};
 
 use crate::site::{Site, asked};
 
@@ -18,11 +19,18 @@ fn host_is(site: &Site, state: &str) {
     host.sh(&format!("chmod 755 {script}")).must();
 }
 
-/// The processes that a job is run by, with this `systemctl`.
+/// With this `systemctl`.
+fn command(site: &Site, words: &[&str]) -> Command {
+    let path = format!("{}:{}", site.host().at("bin"), std::env::var("PATH").unwrap());
+    let mut command = site.command(words);
+    command.env("PATH", path);
+    command
+}
+
+/// The processes that a job is run by.
 fn begin(site: &Site, name: &str) -> std::process::Child {
     let request = site.request(&asked(name, PROGRAM));
-    let path = format!("{}:{}", site.host().at("bin"), std::env::var("PATH").unwrap());
-    let child = site.command(&["train", &request]).env("PATH", path).spawn().unwrap();
+    let child = command(site, &["train", &request]).spawn().unwrap();
     site.until_logged(name, "algo-1", "ready");
     child
 }
@@ -48,7 +56,8 @@ fn a_job_is_stopped_by_sigterm_and_interrupted_by_the_shutdown_of_the_host() {
     let listed = site.job(&["list"]).out;
     assert!(listed.contains("interrupted in Training"), "{listed}");
     host_is(&site, "running");
-    assert_eq!(site.job(&["resume", "interrupted"]).status, Some(0));
+    let done = say(&mut command(&site, &["resume", "interrupted"]));
+    assert_eq!(done.status, Some(0), "{done}");
     assert_eq!(site.archive("interrupted", "model"), "half\nwhole");
 
     // The engine is stopped first, and the program obeys: that is no end of its own.
@@ -63,7 +72,7 @@ fn a_job_is_stopped_by_sigterm_and_interrupted_by_the_shutdown_of_the_host() {
     let boot = site.path("jobs/restarted/boot");
     assert_eq!(fs::read(&boot).unwrap(), fs::read("/proc/sys/kernel/random/boot_id").unwrap());
     fs::write(&boot, "another").unwrap();
-    let done = site.job(&["resume", "restarted"]);
+    let done = say(&mut command(&site, &["resume", "restarted"]));
     let why = "InternalServerError: the host was restarted while the containers ran; their results may be incomplete";
     assert_eq!((done.status, done.err.as_str()), (Some(1), why), "{done}");
     assert_eq!(site.describe("restarted")["FailureReason"], why);
