@@ -15,8 +15,7 @@ pub(super) fn stage(what: &stage::Arguments, attended: bool, json: bool) -> Resu
         set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask for a signal")?;
     }
     Ok(match stage::stage(what, json) {
-        // Not after what still runs in the background: the resolver takes its time where a name server does not answer.
-        Ok(()) => std::process::exit(0),
+        Ok(()) => ExitCode::SUCCESS,
         Err(Stopped::Refused(reasons)) => {
             reasons.iter().for_each(|why| complain(why));
             ExitCode::from(Exit::Refused as u8)

@@ -15,14 +15,16 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::{Bucket, Error};
 use crate::settings::{Addressing, Settings};
 
 /// The host's network, and the base identity.
 pub struct Connection<'s> {
-    runtime: Runtime,
+    /// What still runs at the end is not waited for: the resolver takes its time where a name server does not answer.
+    threads: Option<Runtime>,
+    runtime: Handle,
     base: SdkConfig,
     settings: &'s Settings,
 }
@@ -55,7 +57,19 @@ pub(super) const ATTEMPTS: u32 = 6;
 /// Threads that read and write sockets; the caller's threads write files.
 const THREADS: usize = 2;
 
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
 impl<'s> Connection<'s> {
+    fn new(threads: Runtime, base: SdkConfig, settings: &'s Settings) -> Self {
+        Self { runtime: threads.handle().clone(), threads: Some(threads), base, settings }
+    }
+
     /// Determines the region and the base identity. No request is sent to Amazon S3 yet.
     ///
     /// # Errors
@@ -88,7 +102,7 @@ impl<'s> Connection<'s> {
             }
             base = base.into_builder().region(Region::from_static("us-east-1")).build();
         }
-        Ok(Self { runtime, base, settings })
+        Ok(Self::new(runtime, base, settings))
     }
 
     /// A bucket, with the credentials of the session, or of the base identity if roles are not assumed.
@@ -105,7 +119,7 @@ impl<'s> Connection<'s> {
         }
         Bucket {
             client: Client::from_conf(config.build()),
-            runtime: self.runtime.handle().clone(),
+            runtime: self.runtime.clone(),
             name: name.to_owned(),
             parallel: settings.parallel as usize,
             part_size: (settings.part_size as usize) << 20,
@@ -146,4 +160,27 @@ fn http_client(settings: &Settings) -> Result<SharedHttpClient, Error> {
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_ends_before_what_runs_in_its_background() {
+        let settings = Settings::default();
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let connection = Connection::new(threads, SdkConfig::builder().build(), &settings);
+        let ((begin, begun), (release, released)) = (channel(), channel::<()>());
+        connection.runtime.spawn_blocking(move || {
+            begin.send(()).unwrap();
+            released.recv()
+        });
+        begun.recv().unwrap();
+        drop(connection);
+        // Only now it may end.
+        drop(release);
+    }
 }
