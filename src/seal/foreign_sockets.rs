@@ -51,13 +51,13 @@ pub(super) fn list(
 ) -> Result<BTreeSet<ForeignSocket>> {
     let mut counts = SocketCounts::read(&read)?;
     for wait in WAITS {
-        if counts.hidden == 0 || cache.has(&counts) {
+        if counts.hidden == 0 || cache.found(&counts).is_some() {
             break;
         }
         std::thread::sleep(wait);
         counts = SocketCounts::read(&read)?;
     }
-    if let Some((_, found)) = cache.0.as_ref().filter(|_| cache.has(&counts)) {
+    if let Some(found) = cache.found(&counts) {
         return Ok(found.clone());
     }
     let of = |names: &[&str]| names.iter().filter_map(|n| counts.of.get(*n)).sum::<u64>();
@@ -110,9 +110,9 @@ struct SocketCounts {
 }
 
 impl SocketCache {
-    /// Whether nothing has changed since.
-    fn has(&self, counts: &SocketCounts) -> bool {
-        self.0.as_ref().is_some_and(|(last, _)| last == counts)
+    /// What was listed, if nothing has changed since.
+    fn found(&self, counts: &SocketCounts) -> Option<&BTreeSet<ForeignSocket>> {
+        self.0.as_ref().filter(|(last, _)| last == counts).map(|(_, found)| found)
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! [`seal`] enters the namespace on a thread of its own and closes it: the table is loaded before anything is
 //! observed. Then it observes, plans, applies, and observes again until there is nothing left to do; mostly
-//! there is nothing from the beginning. Only a namespace in which everything holds is [`Sealed`]. [`verify`] is the same without plan and apply.
+//! there is nothing from the beginning. Only a namespace in which everything holds is [`Sealed`]. [`verify`]
+//! is the same without plan and apply.
 //! [`plan()`] and [`defects`] are pure. Must not change the network namespace of the host or of the caller.
 //! Knows nothing of containers, engines and settings files.
 

@@ -152,10 +152,10 @@ impl<'a> Tuning<'a> {
     fn begin(&mut self) -> Result<()> {
         let trial = self.trials[self.begun.len()].clone();
         let request = self.document.data.training_job(&self.document.given, &trial.name, &trial.chosen);
-        let arn = &self.status.hyper_parameter_tuning_job_arn.clone();
+        let arn = self.status.hyper_parameter_tuning_job_arn.clone();
         let text = Value::Object(request).to_string();
-        let region = Scope::of_arn(arn).region;
-        let job = train::accept_of(text.as_bytes(), self.settings, &region, Some(arn));
+        let region = Scope::of_arn(&arn).region;
+        let job = train::accept_of(text.as_bytes(), self.settings, &region, Some(&arn));
         let cannot = || format!("cannot create {}", trial.name);
         let (job, child) = match job {
             Ok(job) => {
@@ -167,7 +167,7 @@ impl<'a> Tuning<'a> {
             Err(refused) => {
                 let reason = self.reason(refused).with_context(cannot)?;
                 let failed =
-                    train::create_refused(text.as_bytes(), self.settings, &region, arn, &reason.as_reason());
+                    train::create_refused(text.as_bytes(), self.settings, &region, &arn, &reason.as_reason());
                 (failed.map_err(why).with_context(cannot)?, None)
             }
         };

@@ -10,8 +10,7 @@ use crate::site::Site;
 #[test]
 fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site.python(include_str!("api.py"));
     assert_eq!(site.containers("isolate-"), [""; 0]);
     let mut left: Vec<_> = fs::read_dir(site.path("jobs"))
@@ -34,8 +33,7 @@ fn a_model_is_trained_served_invoked_and_deleted_by_boto3() {
 #[test]
 fn a_tuning_job_is_created_listed_and_stopped_by_boto3() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site.python(include_str!("tuning.py"));
     assert_eq!(site.containers("isolate-"), [""; 0]);
 }
@@ -43,8 +41,7 @@ fn a_tuning_job_is_created_listed_and_stopped_by_boto3() {
 #[test]
 fn a_transform_job_is_created_and_listed_by_boto3() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site.python(include_str!("transform.py"));
     assert_eq!(site.containers("isolate-"), [""; 0]);
 }
@@ -96,8 +93,7 @@ fn an_endpoint_is_deleted_while_its_image_is_pulled() {
     host.sh(&format!("chmod 755 {slow}")).must();
     let settings = fs::read_to_string(site.path("job.toml")).unwrap();
     host.write("job.toml", &settings.replace("/usr/bin/docker", &slow));
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     let client = "import boto3\nsm = boto3.client('sagemaker', endpoint_url='http://127.0.0.1:5100')\n";
     site.python(&format!("{client}{}", include_str!("pulled.py")));
     assert!(wait_for(Duration::from_secs(20), || site.path("pulls").exists().then_some(())).is_some());

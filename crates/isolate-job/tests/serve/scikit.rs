@@ -39,8 +39,7 @@ fn site() -> Site {
 
 fn listening() -> Site {
     let site = site();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site
 }
 

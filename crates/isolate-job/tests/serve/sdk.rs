@@ -13,15 +13,13 @@ use site::Site;
 #[test]
 fn an_estimator_of_the_unmodified_sdk_is_fitted_tuned_deployed_and_asked() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site.sdk("v2", include_str!("sdk.py"));
 }
 
 #[test]
 fn the_unmodified_aws_cli_trains_stops_deploys_invokes_and_waits() {
     let site = Site::new();
-    site.background("listen", &["listen"]);
-    site.until_logged("listen", "listening on");
+    site.listen();
     site.aws(include_str!("cli.sh"));
 }

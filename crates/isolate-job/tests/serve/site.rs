@@ -148,6 +148,12 @@ impl Site {
         self.background_below(&[], name, words);
     }
 
+    /// The listener, which accepts connections.
+    pub(crate) fn listen(&self) {
+        self.background("listen", &["listen"]);
+        self.until_logged("listen", "listening on");
+    }
+
     /// The listener with the capabilities of its unit.
     pub(crate) fn listen_as_unit(&self) {
         let unit = include_str!("../../../../dist/systemd/isolate-job.service");

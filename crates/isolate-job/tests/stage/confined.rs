@@ -123,11 +123,7 @@ fn it_and_what_it_starts_write_below_the_containers_directories_only() {
         .map(|line| if line.starts_with(':') { format!("( {line} )\n") } else { format!("{line}\n") });
     fs::write(&program, script.collect::<String>()).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let config = directory.join("config");
-    fs::write(&config, format!("[default]\ncredential_process = {}\n", program.display())).unwrap();
-    let mut command = place.command(&["in"]);
-    command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", &config).env("PATH", "/usr/bin:/bin");
-    let output = command.output().unwrap();
+    let output = place.command_with(program.to_str().unwrap(), &["in"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(inside.exists() && !outside.exists());
     assert_eq!(fs::read_to_string(&existing).unwrap(), "content");
@@ -172,12 +168,8 @@ print(json.dumps({{"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey"
         directory.join("log").display()
     );
     fs::write(&program, script).unwrap();
-    let config = directory.join("config");
-    fs::write(&config, format!("[default]\ncredential_process = /usr/bin/python3 {}\n", program.display()))
-        .unwrap();
-    let mut command = place.command(&["in"]);
-    command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", &config).env("PATH", "/usr/bin:/bin");
-    let output = command.output().unwrap();
+    let process = format!("/usr/bin/python3 {}", program.display());
+    let output = place.command_with(&process, &["in"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(engine.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(log.recv(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);

@@ -99,6 +99,15 @@ impl Place {
         command
     }
 
+    /// With the credentials that a program prints, in place of those in variables.
+    pub(crate) fn command_with(&self, credential_process: &str, words: &[&str]) -> Command {
+        let config = self.directory.path().join("config");
+        fs::write(&config, format!("[default]\ncredential_process = {credential_process}\n")).unwrap();
+        let mut command = self.command(words);
+        command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", config).env("PATH", "/usr/bin:/bin");
+        command
+    }
+
     pub(crate) fn start(&self, words: &[&str]) -> Child {
         self.command(words).spawn().unwrap()
     }

@@ -90,14 +90,11 @@ fn a_credential_process_works_and_without_credentials_the_error_is_the_hosts() {
     moto.bucket("processes");
     moto.put("processes", "t/a", b"a");
     let place = Place::with_channel("processes", "s3://processes/t/", moto.address);
-    let config = place.directory.path().join("config");
     let program = place.directory.path().join("credentials.sh");
     let keys = json!({ "Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s" });
     fs::write(&program, format!("#!/bin/sh\necho trace >/dev/null\necho '{keys}'\n")).unwrap();
-    fs::write(&config, format!("[default]\ncredential_process = /bin/sh {}\n", program.display())).unwrap();
-    let mut command = place.command(&["in"]);
-    command.env_remove("AWS_ACCESS_KEY_ID").env("AWS_CONFIG_FILE", &config).env("PATH", "/usr/bin:/bin");
-    let output = command.output().unwrap();
+    let process = format!("/bin/sh {}", program.display());
+    let output = place.command_with(&process, &["in"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut place = Place::new(training("processes"), moto.address);
     place.write("model/x", b"x");
