@@ -7,6 +7,7 @@ mod environment;
 mod job;
 mod misspelt;
 mod openings;
+mod packed_prefixes;
 mod prefixes;
 mod reserved;
 
@@ -20,6 +21,7 @@ pub use job::{Job, NAMESPACE};
 pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
+pub use packed_prefixes::PackedPrefixes;
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
