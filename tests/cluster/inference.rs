@@ -21,12 +21,14 @@ fn an_inference_service_answers_both_nodes_and_its_probes_and_reaches_nobody() {
     let service = service["spec"]["clusterIP"].as_str().unwrap();
     for node in ["node1", "node2"] {
         // Each connection goes to one of both pods.
-        let asked = cluster.on(node, &format!("for i in $(seq 20); do timeout 5 busybox wget -qO- http://{service}/; done"));
+        let asked = cluster
+            .on(node, &format!("for i in $(seq 20); do timeout 5 busybox wget -qO- http://{service}/; done"));
         for pod in &ready {
             let name = pod["metadata"]["name"].as_str().unwrap();
             findings.claim(asked.out.contains(name), format!("{node} is not answered by {name}: {asked}"));
         }
-        let other = cluster.on(node, &format!("timeout 3 busybox wget -qO- http://{}:8081/", address(&ready[0])));
+        let other =
+            cluster.on(node, &format!("timeout 3 busybox wget -qO- http://{}:8081/", address(&ready[0])));
         findings.claim(!other.well(), format!("{node}: a port that is not named answers"));
     }
     let name = ready[0]["metadata"]["name"].as_str().unwrap();

@@ -12,7 +12,7 @@ fn kubectl_describe_shows_why_a_pod_is_refused() {
     let cluster = cluster();
     let namespace = cluster.namespace("refused");
     let mut findings = Findings::default();
-    let privileged = json!({ "name": "main", "image": PROBE, "securityContext": { "privileged": true } });
+    let privileged = json!({ "name": "main", "image": PROBE, "command": ["sleep", "1000"], "securityContext": { "privileged": true } });
     // A pod's name, the value of its annotation, what else is in its specification, and words of the event.
     let refused = [
         (
