@@ -1,6 +1,6 @@
 //! The rules of an open port: who may connect to it, and that nothing but replies leaves.
 //!
-//! TCP takes no connection tracking. Whoever starts a connection sends a segment with SYN and without ACK, and from an
+//! TCP takes no connection tracking. A connection starts with a segment that has SYN and no ACK, and from an
 //! open port such a segment does not leave: every other one belongs to a connection that came in by the port, or answers
 //! a segment that did. That holds because the container has neither CAP_NET_RAW nor CAP_NET_ADMIN, so the kernel alone
 //! makes its segments. A connection can also come in over lo, and IPv6 lets a program send from an address that is not

@@ -1,7 +1,7 @@
 //! The seal: brings a network namespace into its desired state before the container's program starts, and
 //! proves it.
 //!
-//! [`seal`] enters the namespace on a thread of its own and closes it: the table is loaded before anything is
+//! [`seal`] enters the namespace, from which it comes back, and closes it: the table is loaded before anything is
 //! observed. Then it observes, plans, applies, and observes again until there is nothing left to do; mostly
 //! there is nothing from the beginning. Only a namespace in which everything holds is [`Sealed`]. [`verify`]
 //! is the same without plan and apply.
