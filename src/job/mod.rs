@@ -187,7 +187,9 @@ fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
     check_names(members)?;
     let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
     for (index, member) in members.iter().enumerate() {
-        let done = seal::set_peers(member.init.netns.as_fd(), &peers_of(&parts, index));
+        let gateways = member.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
+        let never = member.part.never.iter().chain(gateways).copied().collect();
+        let done = seal::set_peers(member.init.netns.as_fd(), &peers_of(&parts, index), &never);
         // It may have ended meanwhile.
         if let Err(error) = done
             && member.init.process.runs()
