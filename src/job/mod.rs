@@ -66,7 +66,7 @@ impl JobMember {
                 );
             }
         };
-        let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
+        let (peers, bounds) = (opened.peers().clone(), opened.bounds.clone());
         let part = Participant { peers, bounds, never: opened.excluded(), own };
         Ok(Some(Self { slot, record, init, part }))
     }
@@ -174,7 +174,7 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
     let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
     if let Some(its) = &mut successor.opened {
-        (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
+        (its.changed_peers, its.never) = (opened.changed_peers.clone(), opened.never.clone());
     }
     successor.sealed = Some(sealed.clone());
     if let Network::Joined { at } = successor.network {

@@ -328,7 +328,7 @@ mod tests {
     fn what_is_asked_for_is_in_the_policy() {
         let asked = [(SWITCH, ""), ("io.oci-isolate.peers", "10.0.0.1"), ("io.oci-isolate.job", "train")];
         let Decision::Isolate(policy) = decide(&Settings::default(), &notes(&asked), &[]) else { panic!() };
-        assert_eq!(*policy.openings.peers, ["10.0.0.1/32".parse().unwrap()].into());
+        assert_eq!(*policy.openings.peers, ["10.0.0.1/32".parse().unwrap()]);
         assert_eq!((policy.openings.job, policy.openings.ingress.len()), (Some(job("train")), 0));
     }
 }

@@ -33,7 +33,7 @@ use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -84,11 +84,18 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let opened = (!openings.is_empty()).then(|| {
         let Names { host_name, current_host, hosts } = prepared.names;
         let (host_name, hosts) = job::usable_names(host_name, hosts, &id);
-        let peers = openings.peers.clone();
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
-        GrantedOpenings { asked: openings, peers, bounds, never, host_name, current_host, hosts }
+        GrantedOpenings {
+            asked: openings,
+            changed_peers: None,
+            bounds,
+            never,
+            host_name,
+            current_host,
+            hosts,
+        }
     });
     if prepared.subject.host.empty.is_some() {
         slot.make_empty_directory()?;

@@ -39,7 +39,7 @@ pub struct Host {
 /// Every reason why it would be refused.
 pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
     match crate::request::read(text)? {
-        Request::Training(job) => training(&job, host),
+        Request::Training(job) => training(&job, host, ""),
         Request::Model(model) => {
             isolated(model.data.enable_network_isolation, "EnableNetworkIsolation")?;
             let role = model.data.execution_role_arn.as_deref().unwrap_or_default();
@@ -53,8 +53,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
         }
         Request::Tuning(job) => {
             let definition = &job.data.training_job_definition;
-            let at = "TrainingJobDefinition.EnableNetworkIsolation";
-            isolated(definition.enable_network_isolation, at)?;
+            isolated(definition.enable_network_isolation, "TrainingJobDefinition.EnableNetworkIsolation")?;
             let config = &job.data.hyper_parameter_tuning_job_config;
             let name = &job.data.hyper_parameter_tuning_job_name;
             let sampler = crate::plan::Sampler::new(config, 0);
@@ -62,7 +61,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
             let chosen = sampler.next().unwrap_or_default();
             let request = job.data.training_job(&job.given, &format!("{name}-001"), &chosen);
             let first = crate::request::read_training(Value::Object(request).to_string().as_bytes())?;
-            let mut report = training(&first, host)?;
+            let mut report = training(&first, host, "TrainingJobDefinition.")?;
             report.operation = "CreateHyperParameterTuningJob";
             report.name.clone_from(name);
             report.without_effect.clone_from(&job.without_effect);
@@ -94,8 +93,14 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
     }
 }
 
-fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<Report, Refusals> {
-    isolated(job.data.enable_network_isolation, "EnableNetworkIsolation")?;
+/// A training job, whose members are at this path of the document.
+fn training(job: &Document<crate::request::TrainingJob>, host: &Host, at: &str) -> Result<Report, Refusals> {
+    isolated(job.data.enable_network_isolation, &format!("{at}EnableNetworkIsolation"))?;
+    let mut refused = host.settings.refused_modes(&job.data);
+    if !refused.is_empty() {
+        refused.iter_mut().for_each(|refused| refused.path.insert_str(0, at));
+        return Err(Refusals(refused));
+    }
     let steps = steps_of_training(&job.data).map_err(no)?;
     let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
     report.steps = with_policies(steps, &job.data.role_arn)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::engine::{Container, Engine, Kind, of_model, of_training};
-use crate::request::{Model, Refused, TrainingJob, VpcConfig};
+use crate::request::{InputMode, Model, Refused, TrainingJob, VpcConfig};
 
 /// The settings, `/etc/oci-isolate/job.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub state: String,
     /// Whether a request must have EnableNetworkIsolation.
     pub isolation: Isolation,
+    /// Whether channels may be in Pipe mode.
+    pub pipe_mode: PipeMode,
     /// The most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
     /// Bytes in each part of a large object, in MiB: `part-size = 8`.
@@ -74,6 +76,16 @@ pub enum EngineKind {
 pub enum Isolation {
     /// A request without it is refused.
     Required,
+}
+
+/// Whether channels may be in Pipe mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PipeMode {
+    /// They may: the container decides when its objects are read.
+    Allowed,
+    /// Objects are read before the container starts, and then never.
+    Refused,
 }
 
 /// How Amazon S3 is reached, in place of the AWS configuration.
@@ -149,6 +161,7 @@ impl Default for Settings {
             runtime: "oci-isolate".to_owned(),
             state: "/var/lib/oci-isolate/jobs".to_owned(),
             isolation: Isolation::Required,
+            pipe_mode: PipeMode::Allowed,
             parallel: 32,
             part_size: 8,
             checkpoint_interval: 60,
@@ -248,6 +261,27 @@ impl Settings {
         container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
     }
 
+    /// What makes channels of a request Pipe mode, if that is refused.
+    #[must_use]
+    pub fn refused_modes(&self, job: &TrainingJob) -> Vec<Refused> {
+        if self.pipe_mode == PipeMode::Allowed {
+            return Vec::new();
+        }
+        let of_job = job.algorithm_specification.training_input_mode;
+        let pipes = job.input_data_config.iter().enumerate();
+        let pipes = pipes.filter(|(_, channel)| channel.mode(of_job) == InputMode::Pipe);
+        let mut paths: Vec<_> = pipes
+            .map(|(index, channel)| match channel.input_mode {
+                Some(_) => format!("InputDataConfig[{index}].InputMode"),
+                None => "AlgorithmSpecification.TrainingInputMode".to_owned(),
+            })
+            .collect();
+        paths.dedup();
+        let why =
+            "Pipe is refused by pipe-mode = \"refused\" in the settings; give File, or change the setting";
+        paths.into_iter().map(|path| Refused { path, why: why.to_owned() }).collect()
+    }
+
     /// The subnets of a request that have no table here.
     #[must_use]
     pub fn unknown_subnets(&self, vpc: Option<&VpcConfig>) -> Vec<Refused> {
@@ -303,6 +337,7 @@ mod tests {
             ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
             ("[listen]\naddress = 'localhost'", "invalid socket address"),
             ("[listen]\nkeys = 'keys'", "listen.keys: is not an absolute path"),
+            ("pipe-mode = 'ask'", "unknown variant `ask`, expected `allowed` or `refused`"),
             ("isolation = 'as-asked'", "unknown variant `as-asked`"),
         ] {
             let found = Settings::read(text).unwrap_err();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use test_support::source::{self, assert_none, code, dependencies, top_level_module, top_level_modules};
 
 /// Top-level modules without a file, an environment, a process or a system call.
-const PURE: [&str; 7] = ["progress", "request", "status", "plan", "engine", "settings", "check"];
+const PURE: [&str; 8] = ["progress", "request", "status", "plan", "engine", "settings", "check", "render"];
 
 /// What a pure module must not name.
 const IMPURE: [&str; 10] = [
@@ -39,12 +39,14 @@ const NETWORK: [&str; 11] = [
 ];
 
 /// Modules that open sockets, and what of [`NETWORK`] each may name.
-const ONLINE: [(&str, &[&str]); 4] = [
+const ONLINE: [(&str, &[&str]); 5] = [
     // Sends records to a container.
     ("transform", &["TcpStream", "tokio::", "futures_util", "hyper::", "hyper_util", "http_body_util"]),
     ("s3", &["tokio::", "aws_", "futures_util"]),
     // Asks a container whether it is healthy.
     ("deploy", &["TcpStream", "std::net"]),
+    // Asks the API server of a cluster for its own pod.
+    ("pod", &["tokio::", "hyper::", "hyper_util", "http_body_util"]),
     (
         "listen",
         &["TcpStream", "TcpListener", "std::net", "tokio::", "hyper::", "hyper_util", "http_body_util"],

@@ -34,8 +34,10 @@ pub use accept::{NotAccepted, accept, settings};
 pub(crate) use accept::{accept_of, create_refused, host, host_unless, in_use, ready, volume};
 pub(crate) use attend::stop_on_signals;
 pub use attend::{attend, detach};
+pub(crate) use begin::{open_checkpoints, prepare};
 pub(crate) use engine::remove_leftovers;
 pub(crate) use isolation::verify;
+pub(crate) use transfer::{Transferred, ended_with};
 pub use view::View;
 
 /// Now.

@@ -11,7 +11,7 @@ use crate::progress::{Event as Progress, Failure, Fault, Line};
 use crate::stager::{Answer, Demand, Ended, News, Transfer};
 
 /// How a transfer ended.
-pub(super) enum Transferred {
+pub(crate) enum Transferred {
     Complete,
     /// An error in what was asked for.
     Client(String),
@@ -74,7 +74,7 @@ pub(super) fn alone() -> anyhow::Error {
     anyhow!("the process that had the credentials has ended")
 }
 
-pub(super) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred {
+pub(crate) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred {
     match (ended.status, failure) {
         (Some(0), None) => Transferred::Complete,
         (_, Some(Failure { fault: Fault::Client, message })) => Transferred::Client(message),
