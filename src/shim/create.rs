@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
+use super::{RuntimeCall, credential_variables, descriptors, joiners, platform, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::{Bundle, Names};
 use crate::invocation::{ArgvEdit, Verb};
@@ -29,6 +29,7 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     match bundle.decide(call.settings)? {
         Decision::Refuse(why) => bail!(why),
         Decision::Isolate(policy) => isolate(call, bundle, policy),
+        Decision::Platform(container) => platform::create(call, &bundle, &container),
         Decision::PassThrough(why) => {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
@@ -55,6 +56,9 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         bail!(
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
         );
+    }
+    if !policy.platform.is_empty() {
+        platform::root(call)?;
     }
     let unset = descriptors::guard(call)?;
     let strays = [credential_variables(&policy.credentials), unset].concat();
@@ -117,6 +121,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         network: prepared.subject.network,
         confined: prepared.subject.host.confined,
         opened,
+        pod_network: prepared.pod_network,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
