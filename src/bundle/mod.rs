@@ -13,6 +13,7 @@ mod mountinfo;
 pub mod name_servers;
 mod network;
 mod path_fd;
+mod pod;
 mod prober;
 mod resource_config;
 mod root_fs;
@@ -34,6 +35,7 @@ use crate::files::{self, Snapshot};
 use crate::job;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
+use crate::record::Pod;
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
@@ -81,6 +83,8 @@ pub struct Names {
     pub current_host: Option<String>,
     /// The source of its mount at `/etc/hosts`.
     pub hosts: Option<PathBuf>,
+    /// Its pod.
+    pub pod: Option<Pod>,
 }
 
 impl Bundle {
@@ -138,6 +142,7 @@ impl Bundle {
             host_name: view.hostname.as_deref().map(str::to_owned),
             current_host: resource_config::current_host(view, &self.path)?,
             hosts: job::hosts_source(view, &self.path),
+            pod: pod::of(view)?,
         })
     }
 
