@@ -14,6 +14,7 @@ pub mod name_servers;
 mod network;
 mod path_fd;
 mod platform;
+mod pod;
 mod prober;
 mod resource_config;
 mod root_fs;
@@ -35,7 +36,7 @@ use crate::files::{self, Snapshot};
 use crate::job;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
-use crate::record::PodNetwork;
+use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
@@ -85,6 +86,8 @@ pub struct Names {
     pub current_host: Option<String>,
     /// The source of its mount at `/etc/hosts`.
     pub hosts: Option<PathBuf>,
+    /// Its pod.
+    pub pod: Option<Pod>,
 }
 
 impl Bundle {
@@ -161,6 +164,7 @@ impl Bundle {
             host_name: view.hostname.as_deref().map(str::to_owned),
             current_host: resource_config::current_host(view, &self.path)?,
             hosts: job::hosts_source(view, &self.path),
+            pod: pod::of(view)?,
         })
     }
 

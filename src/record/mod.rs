@@ -7,6 +7,7 @@
 mod directory;
 mod granted_openings;
 mod lock;
+mod pod;
 mod pod_network;
 mod slot;
 mod store;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
+pub use pod::{Pod, RemoteMember};
 pub use pod_network::PodNetwork;
 pub use slot::Slot;
 pub use store::{Recorded, Store};

@@ -246,12 +246,16 @@ impl Slot {
     /// # Errors
     /// The state directory cannot be written, or another process holds the lock for too long.
     pub fn lock_peers(&self) -> Result<Flock<File>> {
-        make_state(&self.state)?;
-        let path = self.state.join("peers.lock");
-        let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
-        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        lock(file, &path, PEERS_DEADLINE)
+        lock_peers(&self.state)
     }
+}
+
+pub(super) fn lock_peers(state: &Path) -> Result<Flock<File>> {
+    make_state(state)?;
+    let path = state.join("peers.lock");
+    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+    let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    lock(file, &path, PEERS_DEADLINE)
 }
 
 pub(super) fn records_of(state: &Path, root: &Path) -> PathBuf {

@@ -82,8 +82,10 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let waived = waived.map(str::to_owned).collect();
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
-        let Names { host_name, current_host, hosts } = prepared.names;
+        let Names { host_name, current_host, hosts, pod } = prepared.names;
         let (host_name, hosts) = job::usable_names(host_name, hosts, &id);
+        let namespace = openings.job.as_ref().and_then(|job| job.namespace.as_deref());
+        let names = job::names_by_kubelet(&hosts, pod.as_ref(), host_name.as_deref(), namespace);
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
@@ -94,6 +96,9 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             never,
             host_name,
             current_host,
+            pod,
+            names,
+            remote: Vec::new(),
             hosts,
         }
     });
