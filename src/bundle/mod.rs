@@ -41,6 +41,8 @@ use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
+use root_fs::RootFs;
+
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use mountinfo::{MountInfo, parse_mountinfo};
 pub use path_fd::PathFd;
@@ -125,16 +127,17 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let pod_network = network::of_pod(&view, &policy, &network)?;
-        let (root, rootfs) = self.rootfs(&view)?;
+        let (path, root) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = match policy.openings.job {
             Some(_) => self.names(&view)?,
             None => Names::default(),
         };
         let name_servers = match policy.openings.has_peers() {
-            true => name_servers::of_bundle(&view, &self.path, &root)?,
+            true => name_servers::of_bundle(&view, &self.path, &path)?,
             false => BTreeSet::new(),
         };
+        let rootfs = Inode::from(&root.stat);
         let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
@@ -168,12 +171,12 @@ impl Bundle {
         })
     }
 
-    fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
+    /// The root file system, and its path as the runtime will resolve it.
+    fn rootfs(&self, view: &View) -> Result<(PathBuf, RootFs)> {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
-        let root = Inode::of(&path);
-        let root = root.with_context(|| format!("cannot inspect the root {}", path.display()))?;
-        Ok((path, root))
+        let opened = RootFs::open(&path)?;
+        Ok((path, opened))
     }
 
     fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {
