@@ -1,9 +1,11 @@
 //! What a request would do: transfers, session policies, container command lines, and what stays open. Nothing is started.
 
+mod refused;
 mod shown;
 
 use serde_json::{Map, Value, json};
 
+use refused::{input_modes, isolated};
 use shown::{form, quoted, shown, titled};
 
 use crate::engine::{Argv, Container, Network, of_model};
@@ -96,11 +98,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
 /// A training job, whose members are at this path of the document.
 fn training(job: &Document<crate::request::TrainingJob>, host: &Host, at: &str) -> Result<Report, Refusals> {
     isolated(job.data.enable_network_isolation, &format!("{at}EnableNetworkIsolation"))?;
-    let mut refused = host.settings.refused_modes(&job.data);
-    if !refused.is_empty() {
-        refused.iter_mut().for_each(|refused| refused.path.insert_str(0, at));
-        return Err(Refusals(refused));
-    }
+    input_modes(&job.data, host.settings.pipe_mode, at)?;
     let steps = steps_of_training(&job.data).map_err(no)?;
     let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
     report.steps = with_policies(steps, &job.data.role_arn)?;
@@ -141,18 +139,6 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host, at: &str) 
     let seconds = job.data.stopping_condition.max_runtime_in_seconds;
     report.notes.push(format!("stopped after {seconds} s"));
     Ok(report)
-}
-
-/// So that no container runs without isolation by oversight.
-fn isolated(asked: bool, path: &str) -> Result<(), Refusals> {
-    if asked {
-        return Ok(());
-    }
-    Err(Refused {
-        path: path.to_owned(),
-        why: "is not true; every container is isolated here, give true".to_owned(),
-    }
-    .into())
 }
 
 fn no(why: String) -> Refusals {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::engine::{Container, Engine, Kind, of_model, of_training};
-use crate::request::{InputMode, Model, Refused, TrainingJob, VpcConfig};
+use crate::request::{Model, Refused, TrainingJob, VpcConfig};
 
 /// The settings, `/etc/oci-isolate/job.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -259,27 +259,6 @@ impl Settings {
         container.cpus = limits.and_then(|limits| limits.cpus);
         container.memory = limits.and_then(|limits| limits.memory_gib).map(bytes);
         container.shm = limits.and_then(|limits| limits.shm_gib).map(bytes);
-    }
-
-    /// What makes channels of a request Pipe mode, if that is refused.
-    #[must_use]
-    pub fn refused_modes(&self, job: &TrainingJob) -> Vec<Refused> {
-        if self.pipe_mode == PipeMode::Allowed {
-            return Vec::new();
-        }
-        let of_job = job.algorithm_specification.training_input_mode;
-        let pipes = job.input_data_config.iter().enumerate();
-        let pipes = pipes.filter(|(_, channel)| channel.mode(of_job) == InputMode::Pipe);
-        let mut paths: Vec<_> = pipes
-            .map(|(index, channel)| match channel.input_mode {
-                Some(_) => format!("InputDataConfig[{index}].InputMode"),
-                None => "AlgorithmSpecification.TrainingInputMode".to_owned(),
-            })
-            .collect();
-        paths.dedup();
-        let why =
-            "Pipe is refused by pipe-mode = \"refused\" in the settings; give File, or change the setting";
-        paths.into_iter().map(|path| Refused { path, why: why.to_owned() }).collect()
     }
 
     /// The subnets of a request that have no table here.

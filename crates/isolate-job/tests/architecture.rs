@@ -157,3 +157,11 @@ fn the_shim_depends_on_nothing_of_this_crate() {
     // The other way round, too: nothing of this crate's is the shim's.
     assert!(!job.contains("oci-isolate"));
 }
+
+/// `hack/release` makes both packages of one version, with revision 1.
+#[test]
+fn the_package_depends_on_the_shim_of_its_own_version() {
+    let manifest = include_str!("../Cargo.toml");
+    let expected = format!("depends = \"$auto, oci-isolate (= {}-1)\"", env!("CARGO_PKG_VERSION"));
+    assert!(manifest.lines().any(|line| line == expected), "Cargo.toml has no {expected}");
+}

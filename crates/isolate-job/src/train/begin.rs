@@ -38,7 +38,7 @@ impl Supervisor {
             for step in &steps {
                 let transfer =
                     Transfer { direction: Direction::In, host: host.clone(), step: Some(step.name.clone()) };
-                match self.transfer(&transfer)? {
+                match self.download(&transfer)? {
                     Transferred::Complete => {}
                     Transferred::Client(why) => {
                         return Err(Problem::Client(format!("Data download failed: {}: {why}", step.name)));
