@@ -24,12 +24,18 @@ function median(measure, name,    i, list) {
 }
 
 # More is better for all but time.
-function ratio(measure, name,    i, list) {
+function ratio_to(base, measure, name,    i, list) {
     for (i = 1; i <= round; i++)
-        list[i] = measure == "roundtrip" ? value[measure, "bare", i] / value[measure, name, i] \
-                                         : value[measure, name, i] / value[measure, "bare", i]
+        list[i] = measure == "roundtrip" ? value[measure, base, i] / value[measure, name, i] \
+                                         : value[measure, name, i] / value[measure, base, i]
     return middle(list, round)
 }
+
+function ratio(measure, name) { return ratio_to("bare", measure, name) }
+
+# The goal of a container: what it is compared with, and the least ratio to that. Many peers cost what one does.
+function base(name) { return name ~ /-10000$/ ? substr(name, 1, length(name) - 4) : "bare" }
+function least(name) { return name ~ /-10000$/ ? 0.99 : 0.98 }
 
 END {
     count = split(cases, names, " ")
@@ -56,17 +62,19 @@ function table(    i, m) {
     printf "\nGoals\n\n"
     for (i = 2; i <= count; i++)
         for (m = 1; m <= measures; m++)
-            printf "  %-40s %8.3f   at least 0.970 times  %s\n", names[i] ", " title[measure[m]], ratio(measure[m], names[i]),
-                ratio(measure[m], names[i]) >= 0.97 ? "met" : "MISSED"
+            printf "  %-40s %8.3f   at least %.3f times %-10s %s\n", names[i] ", " title[measure[m]],
+                ratio_to(base(names[i]), measure[m], names[i]), least(names[i]), base(names[i]),
+                ratio_to(base(names[i]), measure[m], names[i]) >= least(names[i]) ? "met" : "MISSED"
 }
 
 function json(    i, m, comma) {
     printf "{\"machine\":{\"cpu\":\"%s\",\"cpus\":%d,\"kernel\":\"%s\",\"runtime\":\"%s\"},\"rounds\":%d,\"figures\":[", model, cpus, kernel, runc, round
     for (i = 1; i <= count; i++)
         for (m = 1; m <= measures; m++) {
-            printf "%s\n{\"container\":\"%s\",\"measure\":\"%s\",\"median\":%.4f,\"ratio\":%.4f,\"least\":0.97,\"met\":%s}", comma,
+            printf "%s\n{\"container\":\"%s\",\"measure\":\"%s\",\"median\":%.4f,\"ratio\":%.4f,\"against\":\"%s\",\"of\":%.4f,\"least\":%.2f,\"met\":%s}", comma,
                 names[i], title[measure[m]], scaled(measure[m], names[i]), ratio(measure[m], names[i]),
-                ratio(measure[m], names[i]) >= 0.97 ? "true" : "false"
+                base(names[i]), ratio_to(base(names[i]), measure[m], names[i]), least(names[i]),
+                ratio_to(base(names[i]), measure[m], names[i]) >= least(names[i]) ? "true" : "false"
             comma = ","
         }
     printf "],\n\"lost\":{"
