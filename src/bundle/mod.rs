@@ -13,6 +13,7 @@ mod mountinfo;
 pub mod name_servers;
 mod network;
 mod path_fd;
+mod platform;
 mod pod;
 mod prober;
 mod resource_config;
@@ -35,7 +36,7 @@ use crate::files::{self, Snapshot};
 use crate::job;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
-use crate::record::Pod;
+use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
@@ -62,6 +63,8 @@ pub struct Prepared {
     /// The network namespace that the container gets, if it existed before
     /// ([`crate::rules::Network::given`]).
     pub netns: Option<OpenNetns>,
+    /// Of a sandbox with platform containers: the network that they keep.
+    pub pod_network: Option<PodNetwork>,
     /// For a member of a job: its names.
     pub names: Names,
     /// With openings for peers: the name servers that the container uses.
@@ -121,6 +124,7 @@ impl Bundle {
         let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
+        let pod_network = network::of_pod(&view, &policy, &network)?;
         let (root, rootfs) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = match policy.openings.job {
@@ -134,7 +138,25 @@ impl Bundle {
         let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
-        Ok(Prepared { rootfs, netns, names, name_servers, names_what_it_denies, subject, rewritten })
+        Ok(Prepared {
+            rootfs,
+            netns,
+            pod_network,
+            names,
+            name_servers,
+            names_what_it_denies,
+            subject,
+            rewritten,
+        })
+    }
+
+    /// Makes the configuration of a platform container: it joins the network namespace at `network`, and shares
+    /// with the isolated containers of its pod volumes and names only. `shm` is the pod's `/dev/shm`.
+    ///
+    /// # Errors
+    /// It would share more.
+    pub fn prepare_platform(&self, network: &Path, shm: Inode) -> Result<Vec<u8>> {
+        platform::separated(&self.config, network, shm)
     }
 
     fn names(&self, view: &View) -> Result<Names> {

@@ -69,7 +69,7 @@ impl JobMember {
                 );
             }
         };
-        let (peers, bounds) = (opened.peers.clone(), opened.bounds.clone());
+        let (peers, bounds) = (opened.peers().clone(), opened.bounds.clone());
         let remote = opened.remote.iter().flat_map(|member| &member.addresses).copied().collect();
         let part = Participant { peers, bounds, never: opened.excluded(), own, remote };
         Ok(Some(Self { slot, record, init, part }))
@@ -77,7 +77,9 @@ impl JobMember {
 
     /// Sets its peers; one that has ended meanwhile has none.
     fn set(&self, peers: &Prefixes) -> Result<()> {
-        match seal::set_peers(self.init.netns.as_fd(), peers) {
+        let gateways = self.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
+        let never = self.part.never.iter().chain(gateways).copied().collect();
+        match seal::set_peers(self.init.netns.as_fd(), peers, &never) {
             Err(error) if self.init.process.runs() => {
                 Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
             }
@@ -165,7 +167,7 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
     let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
     if let Some(its) = &mut successor.opened {
-        (its.peers, its.never) = (opened.peers.clone(), opened.never.clone());
+        (its.changed_peers, its.never) = (opened.changed_peers.clone(), opened.never.clone());
         its.remote.clone_from(&opened.remote);
     }
     successor.sealed = Some(sealed.clone());

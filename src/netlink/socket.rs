@@ -47,14 +47,24 @@ impl Socket {
         request: &R,
         keep: impl Fn(R::ReplyType<'_>) -> Option<T>,
     ) -> Result<Vec<T>, Errno> {
+        self.fold(request, Vec::new, |kept, reply| kept.extend(keep(reply)))
+    }
+
+    /// The same, where `each` adds every reply to what `start` makes.
+    pub(crate) fn fold<R: NetlinkRequest, T>(
+        &mut self,
+        request: &R,
+        start: impl Fn() -> T,
+        each: impl Fn(&mut T, R::ReplyType<'_>),
+    ) -> Result<T, Errno> {
         for _ in 0..ATTEMPTS {
             let mut batch = Batch::default();
             batch.add(request);
-            let mut kept = Vec::new();
+            let mut all = start();
             let last = self.transmit(&mut batch, 0)?;
-            let torn = self.receive(last, last, |payload| kept.extend(keep(R::decode_reply(payload))));
+            let torn = self.receive(last, last, |payload| each(&mut all, R::decode_reply(payload)));
             if !torn.map_err(|(_, errno)| errno)? {
-                return Ok(kept);
+                return Ok(all);
             }
         }
         Err(Errno::EINTR)

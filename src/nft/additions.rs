@@ -1,19 +1,39 @@
-//! What has to be added to a loaded table to make it another one, if nothing has to be removed.
+//! What has to be added to a loaded table to make it another one, if nothing has to be removed but elements of the sets
+//! of peers.
 //!
 //! Additions take effect at once. A removed table is freed after a grace period of RCU, and closing the
 //! socket waits for that (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c).
+//!
+//! A set of peers that has become too small is put in the place of the old one, with the rules that use it, in the same
+//! transaction: a packet meets the old rules with the old set or the new rules with the new one.
 
-use super::expr::Expr;
+use std::collections::BTreeSet;
+
+use super::expr::{Expr, SET_CONSTANT};
+use super::keys::Keys;
 use super::table::{Chain, Set, Table};
 
-/// What has to be added.
+/// What has to be added, and what makes room for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Additions<'a> {
+    /// Rules to remove first, by chain and place from 0: they use a set that is too small.
+    pub(crate) outgrown_rules: Vec<(&'a str, usize)>,
+    pub(crate) outgrown_sets: Vec<&'a str>,
     pub(crate) sets: Vec<&'a Set>,
+    /// Of sets that stay.
+    pub(crate) elements: Vec<ElementChange<'a>>,
     /// Without their rules.
     pub(crate) chains: Vec<&'a Chain>,
     /// In the order in which they have to be added.
     pub(crate) rules: Vec<AddedRule<'a>>,
+}
+
+/// Elements that are removed from a set and added to it: keys, and ends of intervals. One that stays is not touched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ElementChange<'a> {
+    pub(crate) set: &'a str,
+    pub(crate) remove: (Keys, Keys),
+    pub(crate) add: (Keys, Keys),
 }
 
 /// A rule that has to be added.
@@ -35,52 +55,79 @@ impl<'a> Additions<'a> {
             sets: table.sets.iter().collect(),
             chains: table.chains.iter().collect(),
             rules: rules.collect(),
+            ..Self::default()
         }
+    }
+
+    fn set(&mut self, is: Option<&Set>, set: &'a Set) -> Option<()> {
+        let Some(is) = is else {
+            self.sets.push(set);
+            return Some(());
+        };
+        if is == set {
+            return Some(());
+        }
+        let grown = Set { size: set.size, ..is.clone_empty() };
+        if grown != set.clone_empty() || set.flags & SET_CONSTANT != 0 {
+            return None;
+        }
+        if is.size != set.size {
+            self.outgrown_sets.push(&set.name);
+            self.sets.push(set);
+        } else {
+            let remove = (is.keys.without(&set.keys), is.ends.without(&set.ends));
+            let add = (set.keys.without(&is.keys), set.ends.without(&is.ends));
+            self.elements.push(ElementChange { set: &set.name, remove, add });
+        }
+        Some(())
+    }
+
+    fn chain(&mut self, is: Option<&Chain>, chain: &'a Chain) -> Option<()> {
+        if is.is_some_and(|is| is.base != chain.base) {
+            return None;
+        }
+        if is.is_none() {
+            self.chains.push(chain);
+        }
+        let there = is.map_or(&[][..], |is| &is.rules);
+        let outgrown: BTreeSet<usize> = (0..there.len()).filter(|at| self.is_outgrown(&there[*at])).collect();
+        let stays = |from: usize| (from..there.len()).find(|at| !outgrown.contains(at));
+        let mut next = stays(0);
+        for rule in &chain.rules {
+            match next {
+                Some(at) if there[at] == *rule => next = stays(at + 1),
+                before => self.rules.push(AddedRule { chain: &chain.name, before, rule }),
+            }
+        }
+        self.outgrown_rules.extend(outgrown.into_iter().map(|at| (&*chain.name, at)));
+        next.is_none().then_some(())
+    }
+
+    fn is_outgrown(&self, rule: &[Expr]) -> bool {
+        let is_outgrown =
+            |expr: &Expr| matches!(expr, Expr::InSet { set, .. } if self.outgrown_sets.contains(&&**set));
+        rule.iter().any(is_outgrown)
     }
 }
 
 impl Table {
-    /// What makes this table that one; `None` if anything in it has to be removed or changed. A set cannot
-    /// grow.
+    /// What makes this table that one; `None` if anything else has to be removed or changed.
     pub(crate) fn additions<'a>(&self, to: &'a Self) -> Option<Additions<'a>> {
         let mut added = Additions::default();
         if self.flags != to.flags {
             return None;
         }
         for set in &to.sets {
-            match self.sets.iter().find(|is| is.name == set.name) {
-                None => added.sets.push(set),
-                Some(is) if is == set => (),
-                Some(_) => return None,
-            }
+            added.set(self.sets.iter().find(|is| is.name == set.name), set)?;
         }
         for chain in &to.chains {
-            let is = self.chains.iter().find(|is| is.name == chain.name);
-            if is.is_none() {
-                added.chains.push(chain);
-            } else if is.is_some_and(|is| is.base != chain.base) {
-                return None;
-            }
-            let there = is.map_or(&[][..], |is| &is.rules);
-            let mut next = 0;
-            for rule in &chain.rules {
-                if there.get(next) == Some(rule) {
-                    next += 1;
-                } else {
-                    let before = (next < there.len()).then_some(next);
-                    added.rules.push(AddedRule { chain: &chain.name, before, rule });
-                }
-            }
-            if next < there.len() {
-                return None;
-            }
+            added.chain(self.chains.iter().find(|is| is.name == chain.name), chain)?;
         }
         let all_stay = self.sets.iter().all(|is| to.sets.iter().any(|set| set.name == is.name))
             && self.chains.iter().all(|is| to.chains.iter().any(|chain| chain.name == is.name));
         all_stay.then_some(added)
     }
 }
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -100,6 +147,18 @@ mod tests {
     /// The table with the additions, put where a kernel puts them.
     fn grown(table: &Table, added: &Additions) -> Table {
         let mut table = table.clone();
+        for (chain, place) in added.outgrown_rules.iter().rev() {
+            table.chains.iter_mut().find(|is| is.name == *chain).unwrap().rules[*place].clear();
+        }
+        table.sets.retain(|set| !added.outgrown_sets.contains(&&*set.name));
+        for ElementChange { set, remove, add } in &added.elements {
+            let set = table.sets.iter_mut().find(|is| is.name == *set).unwrap();
+            let width = set.key_length as usize;
+            let change =
+                |is: &Keys, remove, add: &Keys| Keys::new(width, is.without(remove).iter().chain(add.iter()));
+            (set.keys, set.ends) =
+                (change(&set.keys, &remove.0, &add.0), change(&set.ends, &remove.1, &add.1));
+        }
         table.sets.extend(added.sets.iter().map(|set| (*set).clone()));
         table.chains.extend(added.chains.iter().map(|chain| Chain { rules: vec![], ..(*chain).clone() }));
         let before = table.clone();
@@ -112,6 +171,7 @@ mod tests {
             let at = place.map_or(rules.len(), |place| rules.len() - (is.len() - place));
             rules.insert(at, rule.to_vec());
         }
+        table.chains.iter_mut().for_each(|chain| chain.rules.retain(|rule| !rule.is_empty()));
         table.sets.sort_by(|a, b| a.name.cmp(&b.name));
         table.chains.sort_by(|a, b| a.name.cmp(&b.name));
         table
@@ -128,7 +188,7 @@ mod tests {
         }];
         for foreign in [&[][..], &[socket]] {
             for ingress in [vec![], ingress.clone()] {
-                let to = Table::sealed(foreign).with_allow_list(&AllowList { ingress, ..allow() });
+                let to = Table::new(foreign, Some(&AllowList { ingress, ..allow() }));
                 let added = Table::lockdown().additions(&to).unwrap();
                 assert_eq!(grown(&Table::lockdown(), &added), to);
             }
@@ -137,9 +197,51 @@ mod tests {
 
     #[test]
     fn an_empty_table_grows_into_any() {
-        let to = Table::sealed([]).with_allow_list(&allow());
+        let to = Table::new([], Some(&allow()));
         assert_eq!(Table::default().additions(&to), Some(Additions::all(&to)));
         assert_eq!(grown(&Table::default(), &Additions::all(&to)), to);
+    }
+
+    /// Those with a set that is not there yet, one that takes them, and one that has to grow.
+    #[test]
+    fn peers_come_and_go_and_those_that_stay_are_not_touched() {
+        let with = |peers: &[&str]| AllowList {
+            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+            never: ["10.9.0.1".parse().unwrap()].into(),
+            ..allow()
+        };
+        let many: Vec<_> = (0..17).map(|n| format!("10.0.0.{n}/32")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let lists = [
+            &["10.0.0.3/32"][..],
+            &["10.0.0.3/32", "10.0.0.4/32"],
+            &["10.0.0.3/32", "10.9.0.0/24", "fd00::1/128"],
+            &["10.0.0.3/32", "10.9.0.0/24", "10.8.0.0/24"],
+            &["fd00::/64"],
+            &[],
+            &many,
+        ];
+        for from in lists {
+            let mut is = Table::new([], Some(&with(from)));
+            for to in lists.iter().chain(lists.iter().rev()) {
+                let next = is.intended(Some(&with(to)));
+                let added = is.additions(&next).unwrap();
+                let stays =
+                    |change: &ElementChange| change.remove.0.without(&change.add.0) == change.remove.0;
+                assert!(added.elements.iter().all(stays));
+                assert_eq!(
+                    added.outgrown_sets.is_empty(),
+                    is.additions(&next).unwrap().outgrown_rules.is_empty()
+                );
+                assert_eq!(grown(&is, &added), next);
+                assert_eq!(
+                    next.allow_list(),
+                    Some(AllowList { never: next.allow_list().unwrap().never, ..with(to) })
+                );
+                assert_eq!(next.differs(&next.intended(next.allow_list().as_ref())), []);
+                is = next;
+            }
+        }
     }
 
     #[test]
@@ -149,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_table_of_which_something_has_to_be_removed_does_not_grow() {
-        let to = Table::sealed([]).with_allow_list(&allow());
+        let to = Table::new([], Some(&allow()));
         let changes: [fn(&mut Table); 7] = [
             |t| t.flags = 1,
             |t| t.chains[1].rules.push(vec![Expr::Accept]),
@@ -163,10 +265,11 @@ mod tests {
                     key_type: 7,
                     key_length: 4,
                     flags: 0,
-                    keys: BTreeSet::new(),
-                    ends: BTreeSet::new(),
+                    size: 16,
+                    keys: Keys::none(4),
+                    ends: Keys::none(4),
                 };
-                t.sets.push(set("peers4"));
+                t.sets.push(set("x"));
             },
         ];
         for change in changes {

@@ -1,46 +1,62 @@
 //! *Allow-list*: the table that lets open ports and peers pass, and nothing else; and the way back, from
 //! table to list.
 //!
-//! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8):
+//! In addition to the sealed table ([`super::sealed`]), in the notation of nft(8). A set of peers, and with it its
+//! rules, is there once it is needed; what most packets meet comes first:
 //!
 //! ```text
-//! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; likewise never6
-//! set peers4 { type ipv4_addr; flags interval; }     # likewise peers6; the only part that changes
+//! set peers4 { type ipv4_addr; size 16; }            # single addresses; likewise peers6
+//! set prefixes4 { type ipv4_addr; flags interval; }  # likewise prefixes6
+//! set never4 { type ipv4_addr; flags constant; }     # gateways, the host; only beside prefixes4; likewise never6
 //! chain input {                                      # priority -300; policy drop
+//!     ...                                            # foreign sockets that have a port
+//!     meta l4proto tcp iif != lo ip saddr @peers4 accept
+//!     meta l4proto tcp iif != lo tcp dport 8080 accept  # ingress.rs
 //!     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
 //!     iif != lo icmp type destination-unreachable icmp code frag-needed @th,192,32 @peers4 accept
 //!     iif != lo icmpv6 type packet-too-big @th,256,128 @peers6 accept
-//!     ...                                            # foreign sockets, `iif lo accept`
-//!     tcp dport 8080 ...                             # ingress.rs
-//!     ip saddr != @never4 ip saddr @peers4 accept    # and so for IPv6
+//!     ...                                            # other foreign sockets, `iif lo accept`
+//!     udp dport 8080 ...                             # ingress.rs
+//!     ip saddr @peers4 accept                        # and so for IPv6
+//!     ip saddr != @never4 ip saddr @prefixes4 accept
+//!     ip saddr @peers4 accept                        # again: see `Rules::peers`
 //! }
 //! chain output {                                     # priority -150; policy drop
+//!     ip6 nexthdr tcp tcp flags & syn == syn fib saddr type != local drop  # ingress.rs
+//!     ...                                            # foreign sockets that have a port
+//!     @nh,0,8 0x45 ip protocol tcp ip daddr @peers4 accept
+//!     ip6 nexthdr tcp ip6 daddr @peers6 fib saddr type local accept
+//!     @nh,0,8 0x45 ip protocol tcp tcp sport 8080 tcp flags & (syn | ack) != syn accept  # ingress.rs
 //!     icmpv6 type ...                                # neighbours, as in `input`
-//!     ...                                            # foreign sockets, `oif lo accept`
+//!     ...                                            # other foreign sockets, `oif lo accept`
 //!     meta nfproto ipv4 @nh,0,8 != 0x45 goto refuse  # IP options: a source route goes beyond a peer
 //!     ip6 nexthdr 43 goto refuse                     # a routing header: needs no capability, as ping6(8) knows
 //!     ct direction reply ...                         # ingress.rs
-//!     ip daddr != @never4 ip daddr @peers4 fib daddr type unicast accept
-//!     ip6 daddr != @never6 ip6 daddr @peers6 fib saddr type local accept
+//!     ip daddr @peers4 fib daddr type unicast accept
+//!     ip daddr != @never4 ip daddr @prefixes4 fib daddr type unicast accept
+//!     ip6 daddr @peers6 fib saddr type local accept  # and so with prefixes6
 //!     ct state invalid drop
 //!     goto refuse
 //! }
 //! chain postrouting { ... }                          # priority 300; policy drop; the same, `drop` for `goto refuse`
 //! ```
 //!
-//! Without ingress no rule loads `ct`, so connections between peers are not tracked; tracking would cost each
+//! A single address that never is a peer is an error, so `never4` is looked up beside prefixes only.
+//!
+//! Without an open UDP port no rule loads `ct`, so connections are not tracked; tracking would cost each
 //! packet more than the rest of the table. The two errors that path MTU discovery needs are accepted by `ct
-//! state related` with ingress, and without it if the packet that they answer (they carry its beginning) was
-//! to a peer.
+//! state related` where connections are tracked, and elsewhere if the packet that they answer (they carry its beginning)
+//! was to a peer or from an open port.
 //!
 //! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no
 //! direction, and before all translation of destinations (-100). `postrouting` checks again where such a
 //! translation leads. It leaves out the two lookups in the routing tables, which concern what a program can
 //! ask for: the broadcast address of a peers prefix, and a source address that is not the container's own
 //! (IPV6_FREEBIND needs no capability; for IPv4 the kernel lets no unprivileged program choose one,
-//! `ip_route_output_key_hash_rcu` in net/ipv4/route.c).
+//! `ip_route_output_key_hash_rcu` in net/ipv4/route.c). TCP does not connect to a broadcast address
+//! (`tcp_v4_connect` in net/ipv4/tcp_ipv4.c), so its rule leaves out that lookup in `output` too.
 //!
-//! Neighbour discovery and path MTU come before the foreign sockets, because Docker 28 has a raw ICMPv6
+//! Neighbour discovery and path MTU come before the foreign sockets without a port, because Docker 28 has a raw ICMPv6
 //! socket in the namespace to announce an address: with the whole protocol blocked the container would be
 //! unreachable over IPv6, and long replies would hang. That socket gets a copy of such a message, which is
 //! never one that the container sent: no program can without CAP_NET_RAW, and what the kernel itself sends
@@ -51,17 +67,21 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::expr::{
-    Compare, Expr, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, SET_CONSTANT, SET_INTERVAL, TRANSPORT,
-    address, compare, equals, icmp, in_set, interface, octets, protocol, state,
+    Compare, Expr, FIB_DADDR, FIB_SADDR, ICMP, ICMPV6, INVALID, META_IIF, NETWORK, RELATED, RTN_LOCAL,
+    RTN_UNICAST, TCP, TRANSPORT, address, byte, compare, equals, fib, icmp, in_set, interface, protocol,
+    state,
 };
 use super::family::{FAMILIES, IpFamily};
 use super::ingress;
-use super::intervals::{elements, parse};
-use super::lockdown::behind_conntrack;
-use super::sealed::refuse;
-use super::table::Table;
-use crate::policy::{Ingress, Prefixes};
+use super::intervals::parse;
+use super::lockdown::{behind_conntrack, neighbours};
+use super::peer_sets::{no_peers, peer_sets};
+use super::sealed::{FOREIGN_PORTS, refuse};
+use super::table::{Set, Table};
+use crate::policy::{Ingress, Prefixes, Protocol};
 
 /// What passes; everything else is refused in both directions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,144 +95,209 @@ pub struct AllowList {
     pub never: BTreeSet<IpAddr>,
 }
 
-/// Elements that are removed from a set and added to it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ElementChange {
-    pub(crate) set: &'static str,
-    pub(crate) remove: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
-    pub(crate) add: (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>),
-}
-
 impl Table {
-    /// This sealed table, opened for what the list allows. Foreign sockets stay blocked.
-    pub(super) fn with_allow_list(mut self, allow: &AllowList) -> Self {
-        let tracked = !allow.ingress.is_empty();
-        let ingress: BTreeSet<_> = allow.ingress.iter().copied().collect();
+    /// This sealed table, opened for what the list allows. Foreign sockets stay blocked. What has a set of peers in
+    /// `like` has one here too, and as large a one.
+    pub(super) fn with_allow_list(mut self, allow: &AllowList, like: &Self) -> Self {
+        let sets = FAMILIES.iter().flat_map(|family| peer_sets(family, &allow.peers, &allow.never, like));
+        let mut sets: Vec<Set> = sets.collect();
+        if sets.is_empty() && allow.ingress.is_empty() {
+            // A job's first member has no peers yet, and its table is told from others by the set.
+            sets.push(no_peers(&FAMILIES[0]));
+        }
+        let rules = Rules { allow, sets: &sets };
         for chain in &mut self.chains {
             match chain.name.as_str() {
-                "input" => {
-                    chain.rules.splice(0..0, path_mtu(tracked));
-                    chain.rules.extend(ingress.iter().map(ingress::arriving));
-                    chain.rules.extend(FAMILIES.iter().map(|family| peer(family, family.source, vec![])));
-                }
+                "input" => chain.rules = rules.input(std::mem::take(&mut chain.rules)),
                 "output" => {
                     chain.base = behind_conntrack();
-                    // The refusal of everything comes last.
-                    chain.rules.pop();
-                    chain.rules.extend(leaving(tracked, &refuse(), true));
-                    chain.rules.extend(tracked.then(|| [state(INVALID), vec![Expr::Drop]].concat()));
-                    chain.rules.push(vec![refuse()]);
+                    chain.rules = rules.output(std::mem::take(&mut chain.rules));
                 }
-                "postrouting" => chain.rules.extend(leaving(tracked, &Expr::Drop, false)),
+                "postrouting" => chain.rules = rules.postrouting(std::mem::take(&mut chain.rules)),
                 _ => (),
             }
         }
-        for family in FAMILIES {
-            let never = allow.never.iter().filter(|a| a.is_ipv4() == family.is_ipv4()).map(octets).collect();
-            self.sets.push(family.set(family.never, SET_CONSTANT, never, BTreeSet::new()));
-            let (starts, ends) =
-                elements(allow.peers.iter().filter(|p| p.addr().is_ipv4() == family.is_ipv4()));
-            self.sets.push(family.set(family.peers, SET_INTERVAL, starts, ends));
-        }
+        self.sets.extend(sets);
         self.sets.sort_by(|a, b| a.name.cmp(&b.name));
-        self.with_neighbours()
+        self
     }
 
     /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap.
     /// True only if the table [differs](Self::differs) in nothing from the one made of that list.
     pub fn allow_list(&self) -> Option<AllowList> {
-        self.sets.iter().find(|set| FAMILIES.iter().any(|family| set.name == family.peers))?;
         let input = self.chains.iter().find(|chain| chain.name == "input");
         let ingress = input.into_iter().flat_map(|input| &input.rules);
-        let ingress = ingress.filter_map(|rule| ingress::parse(rule)).collect();
-        let mut peers = BTreeSet::new();
-        let mut never = BTreeSet::new();
+        let ingress: Vec<_> = ingress.filter_map(|rule| ingress::parse(rule)).collect();
+        let (mut single, mut wide, mut never) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut has_peers = false;
         for family in FAMILIES {
             for set in &self.sets {
                 if set.name == family.peers {
-                    peers.extend(parse(set, family.is_ipv4()));
+                    single.extend(set.keys.iter().filter_map(address).map(IpNet::from));
+                } else if set.name == family.prefixes {
+                    wide.extend(parse(set, family.is_ipv4()));
                 } else if set.name == family.never {
-                    never.extend(set.keys.iter().filter_map(|key| address(key)));
+                    never.extend(set.keys.iter().filter_map(address));
                 }
+                has_peers |= set.name == family.peers || set.name == family.prefixes;
             }
         }
-        let parsed = peers.len();
-        let peers = Prefixes::minimal(peers);
-        (peers.len() == parsed).then_some(AllowList { ingress, peers, never })
+        let overlap = Prefixes::minimal(wide.iter().copied()).len() != wide.len();
+        let peers = Prefixes::minimal(single.into_iter().chain(wide));
+        let is_list = (has_peers || !ingress.is_empty()) && !overlap;
+        is_list.then_some(AllowList { ingress, peers, never })
     }
 }
 
-/// The elements to change so that some peers become others. An element that stays is not touched.
-pub(crate) fn peer_changes(is: &Prefixes, should: &Prefixes) -> Vec<ElementChange> {
-    let of = |family: &IpFamily, a: &Prefixes, b: &Prefixes| {
-        let gone: Vec<_> =
-            a.difference(b).filter(|p| p.addr().is_ipv4() == family.is_ipv4()).copied().collect();
-        elements(gone.iter())
-    };
-    let change = |family: &IpFamily| ElementChange {
-        set: family.peers,
-        remove: of(family, is, should),
-        add: of(family, should, is),
-    };
-    let changes = FAMILIES.iter().map(change);
-    changes.filter(|change| !change.remove.0.is_empty() || !change.add.0.is_empty()).collect()
+/// The rules of an allow-list with these sets of peers.
+struct Rules<'a> {
+    allow: &'a AllowList,
+    sets: &'a [Set],
 }
 
-/// The errors that path MTU discovery needs: about tracked connections, else about packets to peers.
-fn path_mtu(tracked: bool) -> [Vec<Expr>; 2] {
-    let [v4, v6] = &FAMILIES;
-    let rule = |family: &IpFamily, number, error: Vec<Expr>| {
-        let about = match tracked {
-            true => state(RELATED),
-            // The destination in the header that follows the error's own eight bytes.
-            false => vec![family.address(TRANSPORT, 8 + family.destination), in_set(1, family.peers)],
+impl Rules<'_> {
+    /// Of the sealed table's rules, those about foreign sockets with a port stay first.
+    fn input(&self, sealed: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+        let (mut rules, others): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|rule| is_about_port(rule));
+        let outside = [protocol(TCP), interface(META_IIF, Compare::NotEqual)].concat();
+        for family in self.with(|family| family.peers) {
+            let from = vec![family.address(NETWORK, family.source), in_set(1, family.peers), Expr::Accept];
+            rules.push([outside.clone(), family.matches(), from].concat());
+        }
+        rules.extend(self.ports(Protocol::Tcp).map(ingress::arriving));
+        rules.push(neighbours());
+        rules.extend(self.path_mtu());
+        rules.extend(others);
+        rules.extend(self.ports(Protocol::Udp).map(ingress::arriving));
+        rules.extend(self.peers(|family| (family.source, vec![])));
+        rules
+    }
+
+    fn output(&self, sealed: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+        let (ports, mut others): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|rule| is_about_port(rule));
+        // The refusal of everything comes last.
+        let last = others.pop();
+        let mut rules = Vec::new();
+        rules.extend(self.ports(Protocol::Tcp).next().map(|_| ingress::no_spoofed_syn()));
+        rules.extend(ports);
+        rules.extend(self.tcp_leaving(own_source));
+        rules.push(neighbours());
+        rules.extend(others);
+        rules.extend(self.others_leaving(&refuse(), |family| match family.is_ipv4() {
+            true => vec![fib(FIB_DADDR), equals(1, &RTN_UNICAST.to_ne_bytes())],
+            false => own_source(family),
+        }));
+        rules.extend(self.is_tracked().then(|| [state(INVALID), vec![Expr::Drop]].concat()));
+        rules.extend(last);
+        rules
+    }
+
+    fn postrouting(&self, sealed: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+        let mut rules = self.tcp_leaving(|_| vec![]);
+        rules.push(neighbours());
+        rules.extend(sealed);
+        rules.extend(self.others_leaving(&Expr::Drop, |_| vec![]));
+        rules
+    }
+
+    /// TCP to single peers, and from open ports.
+    fn tcp_leaving(&self, also: fn(&IpFamily) -> Vec<Expr>) -> Vec<Vec<Expr>> {
+        let to_peer = |family: &IpFamily| {
+            let to = vec![family.address(NETWORK, family.destination), in_set(1, family.peers)];
+            [family.plain_tcp(), to, also(family), vec![Expr::Accept]].concat()
         };
-        let outside = interface(META_IIF, Compare::NotEqual);
-        [protocol(number), family.matches(), outside, error, about, vec![Expr::Accept]].concat()
-    };
-    [rule(v4, ICMP, vec![icmp(2), equals(1, &[3, 4])]), rule(v6, ICMPV6, vec![icmp(1), equals(1, &[2])])]
+        let to_peers = self.with(|family| family.peers).map(to_peer);
+        to_peers.chain(self.ports(Protocol::Tcp).flat_map(ingress::leaving)).collect()
+    }
+
+    /// Any protocol to peers, and replies from open UDP ports.
+    fn others_leaving(&self, otherwise: &Expr, also: fn(&IpFamily) -> Vec<Expr>) -> Vec<Vec<Expr>> {
+        let [v4, v6] = &FAMILIES;
+        let options = [byte(NETWORK, 0), compare(Compare::NotEqual, &[0x45]), otherwise.clone()];
+        let routing = [byte(NETWORK, 6), equals(1, &[ROUTING]), otherwise.clone()];
+        let mut rules = vec![[&v4.matches()[..], &options].concat(), [&v6.matches()[..], &routing].concat()];
+        rules.extend(self.is_tracked().then(ingress::replies));
+        rules.extend(self.peers(|family| (family.destination, also(family))));
+        rules
+    }
+
+    /// The address at that offset is a peer's, and one that may be. Beside prefixes, single addresses are looked up
+    /// before them and after: one may move from there to here in between, when the peers change.
+    fn peers(&self, rule: impl Fn(&IpFamily) -> (u32, Vec<Expr>)) -> Vec<Vec<Expr>> {
+        let accept = |family: &IpFamily, lookups: Vec<Expr>| {
+            let (offset, also) = rule(family);
+            [family.matches(), vec![family.address(NETWORK, offset)], lookups, also, vec![Expr::Accept]]
+                .concat()
+        };
+        let single = |family| accept(family, vec![in_set(1, family.peers)]);
+        let mut rules: Vec<_> = self.with(|family| family.peers).map(single).collect();
+        for family in self.with(|family| family.prefixes) {
+            let never = Expr::InSet { register: 1, set: family.never.into(), inverted: true };
+            rules.push(accept(family, vec![never, in_set(1, family.prefixes)]));
+            if self.with(|family| family.peers).any(|other| other.is_ipv4() == family.is_ipv4()) {
+                rules.push(single(family));
+            }
+        }
+        rules
+    }
+
+    /// The errors that path MTU discovery needs: about tracked connections, else about packets to peers and from open ports.
+    fn path_mtu(&self) -> Vec<Vec<Expr>> {
+        let rule = |family: &IpFamily, about: Vec<Expr>| {
+            let outside = interface(META_IIF, Compare::NotEqual);
+            let error = match family.is_ipv4() {
+                true => [protocol(ICMP), family.matches(), outside, vec![icmp(2), equals(1, &[3, 4])]],
+                false => [protocol(ICMPV6), family.matches(), outside, vec![icmp(1), equals(1, &[2])]],
+            };
+            [error.concat(), about, vec![Expr::Accept]].concat()
+        };
+        if self.is_tracked() {
+            return FAMILIES.iter().map(|family| rule(family, state(RELATED))).collect();
+        }
+        // The destination in the header that follows the error's own eight bytes.
+        let to = |family: &IpFamily, set: &str| {
+            rule(family, vec![family.address(TRANSPORT, 8 + family.destination), in_set(1, set)])
+        };
+        let single = self.with(|family| family.peers).map(|family| to(family, family.peers));
+        let wide = self.with(|family| family.prefixes).map(|family| to(family, family.prefixes));
+        single.chain(wide).chain(self.ports(Protocol::Tcp).flat_map(ingress::path_mtu)).collect()
+    }
+
+    /// The families that have this set.
+    fn with(&self, name: fn(&IpFamily) -> &'static str) -> impl Iterator<Item = &'static IpFamily> {
+        FAMILIES.iter().filter(move |family| self.sets.iter().any(|set| set.name == name(family)))
+    }
+
+    fn ports(&self, protocol: Protocol) -> impl Iterator<Item = &Ingress> {
+        let ingress: BTreeSet<_> =
+            self.allow.ingress.iter().filter(|open| open.protocol == protocol).collect();
+        ingress.into_iter()
+    }
+
+    fn is_tracked(&self) -> bool {
+        self.ports(Protocol::Udp).next().is_some()
+    }
 }
 
-/// What may leave over a link: replies, and packets to peers.
-fn leaving(tracked: bool, otherwise: &Expr, ask_fib: bool) -> Vec<Vec<Expr>> {
-    let [v4, v6] = &FAMILIES;
-    let byte = |offset| Expr::Payload { base: NETWORK, offset, length: 1, register: 1 };
-    let fib = |flags, kind: u32| match ask_fib {
-        true => vec![Expr::Fib { flags, result: FIB_ADDRTYPE, register: 1 }, equals(1, &kind.to_ne_bytes())],
-        false => vec![],
-    };
-    let mut rules = vec![
-        [v4.matches(), vec![byte(0), compare(Compare::NotEqual, &[0x45]), otherwise.clone()]].concat(),
-        [v6.matches(), vec![byte(6), equals(1, &[ROUTING]), otherwise.clone()]].concat(),
-    ];
-    rules.extend(tracked.then(ingress::replies));
-    rules.push(peer(v4, v4.destination, fib(FIB_DADDR, RTN_UNICAST)));
-    rules.push(peer(v6, v6.destination, fib(FIB_SADDR, RTN_LOCAL)));
-    rules
+/// The source is an address of the container, where the kernel itself does not see to that.
+fn own_source(family: &IpFamily) -> Vec<Expr> {
+    match family.is_ipv4() {
+        true => vec![],
+        false => vec![fib(FIB_SADDR), equals(1, &RTN_LOCAL.to_ne_bytes())],
+    }
 }
 
-/// Is a peer and not one of those that never are.
-fn peer(family: &IpFamily, offset: u32, also: Vec<Expr>) -> Vec<Expr> {
-    let never = Expr::InSet { register: 1, set: family.never.into(), inverted: true };
-    let known = vec![family.address(NETWORK, offset), never, in_set(1, family.peers)];
-    [family.matches(), known, also, vec![Expr::Accept]].concat()
+fn is_about_port(rule: &[Expr]) -> bool {
+    rule.iter().any(|expr| matches!(expr, Expr::InSet { set, .. } if FOREIGN_PORTS.contains(&&**set)))
 }
 
 /// The routing header (RFC 8200, 4.4).
 const ROUTING: u8 = 43;
-const FIB_ADDRTYPE: u32 = 3;
-const FIB_SADDR: u32 = 1;
-const FIB_DADDR: u32 = 2;
-/// linux/rtnetlink.h
-const RTN_UNICAST: u32 = 1;
-const RTN_LOCAL: u32 = 2;
 
 #[cfg(test)]
 mod tests {
-    use ipnet::IpNet;
-
+    use super::super::keys::Keys;
     use super::*;
-    use crate::policy::Protocol;
 
     fn prefixes(text: &[&str]) -> Prefixes {
         text.iter().map(|prefix| prefix.parse().unwrap()).collect()
@@ -233,52 +318,79 @@ mod tests {
                 ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
             ],
             peers: prefixes(&["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"]),
-            never: ["10.0.0.1", "fd00::ff"].map(|a| a.parse().unwrap()).into(),
+            never: ["10.0.0.5"].map(|a| a.parse().unwrap()).into(),
         }
     }
 
     #[test]
     fn the_list_can_be_parsed_from_its_table() {
-        let table = Table::sealed([]).with_allow_list(&allow());
+        let table = Table::new([], Some(&allow()));
         assert_eq!(table.allow_list(), Some(allow()));
         assert_eq!(Table::sealed([]).allow_list(), None);
     }
 
     #[test]
-    fn a_peer_that_joins_or_leaves_touches_no_other_element() {
-        let all: Vec<IpNet> = (0..32).map(|n| format!("10.0.0.{n}/32").parse().unwrap()).collect();
-        let with: Prefixes = all.iter().copied().collect();
-        for one in &all {
-            let without = all.iter().copied().filter(|peer| peer != one).collect();
-            let (set, elements, none) = ("peers4", elements([one].into_iter()), Default::default);
-            let joins = ElementChange { set, remove: none(), add: elements.clone() };
-            assert_eq!(peer_changes(&without, &with), [joins]);
-            let leaves = ElementChange { set, remove: elements, add: none() };
-            assert_eq!(peer_changes(&with, &without), [leaves]);
+    fn a_list_without_peers_is_one() {
+        let none = AllowList::default();
+        assert_eq!(Table::new([], Some(&none)).allow_list(), Some(none));
+        let port = AllowList { ingress: allow().ingress[..1].to_vec(), ..AllowList::default() };
+        let table = Table::new([], Some(&port));
+        assert!(table.sets.is_empty());
+        assert_eq!(table.allow_list(), Some(port));
+    }
+
+    #[test]
+    fn an_address_that_a_prefix_contains_is_ours_unless_it_never_is_a_peer() {
+        let table = Table::new([], Some(&allow()));
+        let differs = |last| {
+            let mut other = table.clone();
+            let set = other.sets.iter_mut().find(|set| set.name == "peers4").unwrap();
+            set.keys = Keys::new(4, set.keys.iter().chain([&[10, 0, 0, last][..]]));
+            other
+                .differs(&other.intended(Some(&allow())))
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(differs(4), "");
+        assert_eq!(differs(7), "1 peers are not wanted, and 0 wanted are none");
+        assert_eq!(differs(5), "set peers4 was changed");
+    }
+
+    #[test]
+    fn a_set_of_a_size_that_is_not_ours_is_a_difference() {
+        let table = Table::new([], Some(&allow()));
+        for (size, is_ours) in [(0, false), (15, false), (16, true), (24, false), (32, true), (1 << 20, true)]
+        {
+            let mut other = table.clone();
+            other.sets.iter_mut().find(|set| set.name == "peers4").unwrap().size = size;
+            assert_eq!(other.differs(&other.intended(Some(&allow()))).is_empty(), is_ours, "{size}");
         }
     }
 
     #[test]
     fn a_table_with_intervals_that_overlap_is_not_an_allow_list() {
         let allow = AllowList { peers: prefixes(&["10.0.0.4/30"]), ..AllowList::default() };
-        let mut table = Table::sealed([]).with_allow_list(&allow);
-        let peers = table.sets.iter_mut().find(|set| set.name == "peers4").unwrap();
+        let mut table = Table::new([], Some(&allow));
+        let prefixes = table.sets.iter_mut().find(|set| set.name == "prefixes4").unwrap();
         // 10.0.0.0/29 around 10.0.0.4/30.
-        peers.keys.insert(vec![10, 0, 0, 0]);
+        prefixes.keys = Keys::new(4, [[10, 0, 0, 0], [10, 0, 0, 4]]);
         assert_eq!(table.allow_list(), None);
-        let intended = Table::sealed([]).with_allow_list(&allow);
+        let intended = Table::new([], Some(&allow));
         assert_ne!(table.differs(&intended), []);
         assert_eq!(intended.differs(&intended), []);
     }
 
     #[test]
-    fn without_ingress_no_connection_is_tracked() {
+    fn without_an_open_udp_port_no_connection_is_tracked() {
         let tracks = |allow: &AllowList| {
-            let table = Table::sealed([]).with_allow_list(allow);
+            let table = Table::new([], Some(allow));
             let tracks = |expr: &&Expr| matches!(expr, Expr::Ct { .. } | Expr::SetCt { .. });
             table.chains.iter().flat_map(|chain| &chain.rules).flatten().filter(tracks).count()
         };
         assert_ne!(tracks(&allow()), 0);
-        assert_eq!(tracks(&AllowList { ingress: vec![], ..allow() }), 0);
+        let tcp = allow().ingress.into_iter().filter(|open| open.protocol == Protocol::Tcp).collect();
+        assert_eq!(tracks(&AllowList { ingress: tcp, ..allow() }), 0);
     }
 }

@@ -35,6 +35,13 @@ pub enum Expr {
         /// The bytes.
         value: Vec<u8>,
     },
+    /// Clears the bits of a register that the mask does not have.
+    Mask {
+        /// Which.
+        register: u32,
+        /// The bytes.
+        mask: Vec<u8>,
+    },
     /// Puts bytes into a register.
     Immediate {
         /// Which.
@@ -125,6 +132,15 @@ pub(crate) fn icmp(length: u32) -> Expr {
     Expr::Payload { base: TRANSPORT, offset: 0, length, register: 1 }
 }
 
+pub(crate) fn byte(base: u32, offset: u32) -> Expr {
+    Expr::Payload { base, offset, length: 1, register: 1 }
+}
+
+/// Of which type the routing tables say an address is (`RTN_*`).
+pub(crate) fn fib(flags: u32) -> Expr {
+    Expr::Fib { flags, result: FIB_ADDRTYPE, register: 1 }
+}
+
 pub(crate) fn ct(key: u32) -> Expr {
     Expr::Ct { key, register: 1 }
 }
@@ -173,6 +189,12 @@ pub(crate) const META_NFPROTO: u32 = 15;
 pub(crate) const META_L4PROTO: u32 = 16;
 pub(crate) const SET_CONSTANT: u32 = 2;
 pub(crate) const SET_INTERVAL: u32 = 4;
+const FIB_ADDRTYPE: u32 = 3;
+pub(crate) const FIB_SADDR: u32 = 1;
+pub(crate) const FIB_DADDR: u32 = 2;
+/// linux/rtnetlink.h
+pub(crate) const RTN_UNICAST: u32 = 1;
+pub(crate) const RTN_LOCAL: u32 = 2;
 const CT_STATE: u32 = 0;
 pub(crate) const CT_DIRECTION: u32 = 1;
 pub(crate) const CT_MARK: u32 = 3;

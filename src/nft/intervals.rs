@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, IpSubnets, Ipv4Subnets, Ipv6Subnets};
 
 use super::expr::{address, octets};
+use super::keys::Keys;
 use super::table::Set;
 
 /// The first and the last address.
@@ -16,16 +17,15 @@ pub(super) fn range_of(prefix: &IpNet) -> (IpAddr, IpAddr) {
     (prefix.network(), prefix.broadcast())
 }
 
-/// Starts and ends.
-pub(super) fn elements<'a>(
-    prefixes: impl Iterator<Item = &'a IpNet>,
-) -> (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>) {
-    let mut starts = BTreeSet::new();
-    let mut ends = BTreeSet::new();
+/// Starts and ends of prefixes in their order, as keys like `none`.
+pub(super) fn elements<'a>(none: &Keys, prefixes: impl Iterator<Item = &'a IpNet>) -> (Keys, Keys) {
+    let (mut starts, mut ends) = (none.clone(), none.clone());
     for prefix in prefixes {
         let (first, last) = range_of(prefix);
-        starts.insert(octets(&first));
-        ends.extend(behind(last));
+        starts.push(&octets(&first));
+        if let Some(end) = behind(last) {
+            ends.push(&end);
+        }
     }
     (starts, ends)
 }
@@ -33,11 +33,8 @@ pub(super) fn elements<'a>(
 /// Inverse of [`elements`], for any content of a set; what is not an address is left out.
 pub(super) fn parse(set: &Set, ipv4: bool) -> BTreeSet<IpNet> {
     let mut found = BTreeSet::new();
-    for start in &set.keys {
-        let end = set
-            .ends
-            .range::<[u8], _>((std::ops::Bound::Excluded(start.as_slice()), std::ops::Bound::Unbounded));
-        let last = end.into_iter().next().and_then(|end| before(address(end)?));
+    for start in set.keys.iter() {
+        let last = set.ends.after(start).and_then(|end| before(address(end)?));
         match (address(start), last) {
             (Some(IpAddr::V4(first)), None) if ipv4 => {
                 found.extend(IpSubnets::from(Ipv4Subnets::new(first, [255; 4].into(), 0)));
@@ -82,13 +79,13 @@ mod tests {
     #[test]
     fn elements_are_parsed_back() {
         let all = prefixes(&["0.0.0.0/8", "10.0.1.0/32", "10.0.1.1/32", "10.0.2.0/23", "255.255.255.255/32"]);
-        let (keys, ends) = elements(all.iter());
+        let (keys, ends) = elements(&Keys::none(4), all.iter());
         assert_eq!((keys.len(), ends.len()), (5, 4));
-        let set = Set { name: String::new(), key_type: 7, key_length: 4, flags: 4, keys, ends };
+        let set = Set { name: String::new(), key_type: 7, key_length: 4, flags: 4, size: 0, keys, ends };
         assert_eq!(parse(&set, true), all);
         let all = prefixes(&["fd00::/64", "fd00:0:0:1::/64", "ff00::/8"]);
-        let (keys, ends) = elements(all.iter());
-        let set = Set { name: String::new(), key_type: 8, key_length: 16, flags: 4, keys, ends };
+        let (keys, ends) = elements(&Keys::none(16), all.iter());
+        let set = Set { name: String::new(), key_type: 8, key_length: 16, flags: 4, size: 0, keys, ends };
         assert_eq!(parse(&set, false), all);
     }
 }

@@ -13,20 +13,16 @@ use super::table::{Base, Table};
 impl Table {
     /// The table for the time in which an engine plumbs.
     pub fn lockdown() -> Self {
-        let mut table = Self::sealed([]).with_neighbours();
-        for chain in table.chains.iter_mut().filter(|chain| chain.name == "output") {
-            chain.base = behind_conntrack();
+        let mut table = Self::sealed([]);
+        for chain in &mut table.chains {
+            if NEIGHBOUR_DISCOVERY.contains(&chain.name.as_str()) {
+                chain.rules.insert(0, neighbours());
+            }
+            if chain.name == "output" {
+                chain.base = behind_conntrack();
+            }
         }
         table
-    }
-
-    /// Neighbour discovery passes, before any other rule.
-    pub(super) fn with_neighbours(mut self) -> Self {
-        for chain in self.chains.iter_mut().filter(|chain| NEIGHBOUR_DISCOVERY.contains(&chain.name.as_str()))
-        {
-            chain.rules.insert(0, neighbours());
-        }
-        self
     }
 }
 
@@ -37,7 +33,7 @@ pub(super) fn behind_conntrack() -> Option<Base> {
 
 /// RFC 4861, 7.1: hop limit 255 shows that no router forwarded it. Programs cannot send these without
 /// CAP_NET_RAW, and the kernel solicits a neighbour only to send it what `postrouting` let pass.
-fn neighbours() -> Vec<Expr> {
+pub(super) fn neighbours() -> Vec<Expr> {
     let hop_limit = Expr::Payload { base: NETWORK, offset: 7, length: 1, register: 1 };
     let types = [compare(Compare::AtLeast, &[135]), compare(Compare::AtMost, &[136])];
     let [_, v6] = &FAMILIES;

@@ -4,25 +4,25 @@
 //! set of ours has. Must not judge. Wire format: linux/netfilter/nf_tables.h; transactions:
 //! net/netfilter/nfnetlink.c.
 
-use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use netlink_bindings::nftables::{
     IterableChainAttrs, IterableRuleAttrs, IterableSetAttrs, IterableSetelemAttrs, IterableSetelemListAttrs,
-    Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelsetelemDo, OpDeltableDo, OpGetchainDump, OpGetgenDo,
-    OpGetruleDump, OpGetsetDump, OpGetsetelemDump, OpGettableDo, OpNewchainDo, OpNewruleDo, OpNewsetDo,
-    OpNewsetelemDo, OpNewtableDo, PushSetelemListElemAttrs, Request, SetelemAttrs, SetelemListElemAttrs,
+    Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelruleDo, OpDelsetDo, OpDelsetelemDo, OpDeltableDo,
+    OpGetchainDump, OpGetgenDo, OpGetruleDump, OpGetsetDump, OpGetsetelemDump, OpGettableDo, OpNewchainDo,
+    OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PushSetelemListElemAttrs, Request, SetelemAttrs,
+    SetelemListElemAttrs,
 };
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::parse_be_u32;
 
-use super::codec::{decode_element, encode, text, value};
-use super::expr::{Expr, SET_INTERVAL};
+use super::codec::{bytes, decode_element, encode, text};
+use super::expr::Expr;
+use super::keys::Keys;
 use super::table::{Base, Chain, Set, Table};
 
-type Keys = BTreeSet<Vec<u8>>;
 /// A key, and whether it is the end of an interval; `None` for an element that is not of our making.
-type Element = Option<(Vec<u8>, bool)>;
+type Element<'a> = Option<(&'a [u8], bool)>;
 
 /// Begins a transaction; with a generation it happens only if the firewall is still in that state.
 pub(crate) fn begin(generation: Option<u32>) -> OpBatchBeginDo<'static> {
@@ -46,6 +46,20 @@ pub(crate) fn new_table(table: &Table) -> OpNewtableDo<'static> {
 pub(crate) fn delete_table() -> OpDeltableDo<'static> {
     let mut request = Request::new().op_deltable_do(&INET);
     request.encode().push_name_bytes(NAME);
+    request
+}
+
+/// The rule with that handle.
+pub(crate) fn delete_rule(chain: &str, handle: u64) -> OpDelruleDo<'static> {
+    let mut request = Request::new().op_delrule_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_chain_bytes(chain.as_bytes());
+    drop(encoder.push_handle(handle));
+    request
+}
+
+pub(crate) fn delete_set(set: &str) -> OpDelsetDo<'static> {
+    let mut request = Request::new().op_delset_do(&INET);
+    request.encode().push_table_bytes(NAME).push_name_bytes(set.as_bytes());
     request
 }
 
@@ -82,10 +96,9 @@ pub(crate) fn new_set(id: u32, set: &Set) -> OpNewsetDo<'static> {
     let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(set.name.as_bytes());
     let encoder = encoder.push_flags(set.flags).push_key_type(set.key_type).push_key_len(set.key_length);
     let encoder = encoder.push_id(id);
-    // The size of an interval set is left open, because its elements change.
-    match (set.keys.len(), set.flags & SET_INTERVAL) {
-        (0, _) | (_, SET_INTERVAL) => drop(encoder),
-        (size, _) => drop(encoder.nested_desc().push_size(size as u32).end_nested()),
+    match set.size {
+        0 => drop(encoder),
+        size => drop(encoder.nested_desc().push_size(size).end_nested()),
     }
     request
 }
@@ -97,7 +110,7 @@ pub(crate) fn new_elements(
     keys: &Keys,
     ends: &Keys,
 ) -> Vec<OpNewsetelemDo<'static>> {
-    let message = |elements: &[(&Vec<u8>, bool)]| {
+    let message = |elements: &[(&[u8], bool)]| {
         let mut request = Request::new().set_create().op_newsetelem_do(&INET);
         let mut encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
         if let Some(id) = id {
@@ -110,7 +123,7 @@ pub(crate) fn new_elements(
 }
 
 pub(crate) fn delete_elements(set: &str, keys: &Keys, ends: &Keys) -> Vec<OpDelsetelemDo<'static>> {
-    let message = |elements: &[(&Vec<u8>, bool)]| {
+    let message = |elements: &[(&[u8], bool)]| {
         let mut request = Request::new().op_delsetelem_do(&INET);
         let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
         drop(elements.iter().fold(encoder.nested_elements(), push_element).end_nested());
@@ -120,16 +133,18 @@ pub(crate) fn delete_elements(set: &str, keys: &Keys, ends: &Keys) -> Vec<OpDels
 }
 
 /// In order, an end before a start with the same key, as nft(8) sends them.
-fn ordered<'a>(keys: &'a Keys, ends: &'a Keys) -> Vec<(&'a Vec<u8>, bool)> {
+fn ordered<'a>(keys: &'a Keys, ends: &'a Keys) -> Vec<(&'a [u8], bool)> {
     let all = keys.iter().map(|key| (key, false)).chain(ends.iter().map(|key| (key, true)));
     let mut all: Vec<_> = all.collect();
-    all.sort_by_key(|(key, is_end)| (*key, !is_end));
+    if !ends.is_empty() {
+        all.sort_by_key(|(key, is_end)| (*key, !is_end));
+    }
     all
 }
 
 fn push_element<P: Pusher>(
     list: PushSetelemListElemAttrs<P>,
-    (key, is_end): &(&Vec<u8>, bool),
+    (key, is_end): &(&[u8], bool),
 ) -> PushSetelemListElemAttrs<P> {
     let element = list.nested_elem().nested_key().push_value(key).end_nested();
     if *is_end { element.push_flags(&INTERVAL_END.to_be_bytes()) } else { element }.end_nested()
@@ -202,39 +217,39 @@ pub(crate) fn set(set: &IterableSetAttrs<'_>) -> Option<Set> {
     let (key_type, key_length) = (set.get_key_type().unwrap_or(0), set.get_key_len().unwrap_or(0));
     let name = text(set.get_name().ok()?);
     let flags = set.get_flags().unwrap_or(0);
-    Some(Set { name, key_type, key_length, flags, keys: BTreeSet::new(), ends: BTreeSet::new() })
+    let size = set.get_desc().and_then(|desc| desc.get_size()).unwrap_or(0);
+    let none = Keys::none(key_length as usize);
+    Some(Set { name, key_type, key_length, flags, size, keys: none.clone(), ends: none })
 }
 
-/// Adds the elements of one reply to their set.
-pub(crate) fn add_elements(set: &mut Set, elements: impl IntoIterator<Item = Element>) {
-    for element in elements {
-        match element {
-            Some((key, true)) => set.ends.insert(key),
-            Some((key, false)) => set.keys.insert(key),
-            None => {
-                set.flags |= SET_OTHER;
-                false
-            }
+/// Adds the elements of one reply to their set, in the order of the kernel; [`sort_elements`] sorts them.
+pub(crate) fn add_elements(set: &mut Set, part: &IterableSetelemListAttrs<'_>) {
+    for element in part.get_elements().into_iter().flatten() {
+        let key = match element {
+            Ok(SetelemListElemAttrs::Elem(element)) => plain_key(element),
+            Err(_) => None,
         };
+        match key.filter(|(key, _)| set.keys.fits(key)) {
+            Some((key, true)) => set.ends.push(key),
+            Some((key, false)) => set.keys.push(key),
+            None => set.flags |= SET_OTHER,
+        }
     }
 }
 
-/// The elements in one reply.
-pub(crate) fn elements(part: &IterableSetelemListAttrs<'_>) -> Option<Vec<Element>> {
-    let element = |element| match element {
-        Ok(SetelemListElemAttrs::Elem(element)) => plain_key(element),
-        Err(_) => None,
-    };
-    Some(part.get_elements().ok()?.map(element).collect())
+/// After all replies.
+pub(crate) fn sort_elements(set: &mut Set) {
+    set.keys.sort();
+    set.ends.sort();
 }
 
 /// An element with more than a key (a time limit, a comment) is not one of ours.
-fn plain_key(element: IterableSetelemAttrs<'_>) -> Element {
+fn plain_key(element: IterableSetelemAttrs<'_>) -> Element<'_> {
     let mut key = None;
     let mut is_end = false;
     for attribute in element {
         match attribute.ok()? {
-            SetelemAttrs::Key(data) => key = value(data),
+            SetelemAttrs::Key(data) => key = bytes(data),
             SetelemAttrs::Flags(flags) if parse_be_u32(flags) == Some(INTERVAL_END) => is_end = true,
             _ => return None,
         }

@@ -37,7 +37,6 @@
 //! hint to a connect(2) in progress, which continues for a second (tcp(7), "Error handling"). lo always has
 //! index 1 (`LOOPBACK_IFINDEX`).
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::expr::{
@@ -46,38 +45,24 @@ use super::expr::{
 };
 use super::family::FAMILIES;
 use super::foreign::ForeignSocket;
+use super::keys::Keys;
 use super::table::{Base, Chain, Set, Table};
 
 impl Table {
     /// For a namespace with these foreign sockets.
     pub fn sealed<'a>(foreign: impl IntoIterator<Item = &'a ForeignSocket>) -> Self {
-        let mut keys: [BTreeSet<Vec<u8>>; 4] = Default::default();
-        for (set, key) in foreign.into_iter().filter_map(key_of) {
-            keys[set].insert(key);
-        }
-        Self::with_keys(keys)
+        Self::default().sealed_also(foreign)
     }
 
-    /// Made anew, blocking what this one blocks.
-    pub(super) fn sealed_again(&self) -> Self {
-        let keys = SETS.map(|(name, ..)| {
-            self.sets.iter().find(|set| set.name == name).map(|set| set.keys.clone()).unwrap_or_default()
-        });
-        Self::with_keys(keys)
-    }
-
-    /// Made anew, blocking what this one blocks and these sockets. Keys that are not of their set's length
-    /// are dropped.
-    pub(super) fn sealed_also(&self, foreign: &[ForeignSocket]) -> Self {
-        let mut keys = SETS.map(|_| BTreeSet::new());
+    /// Made anew, blocking what this one blocks and these sockets.
+    pub(super) fn sealed_also<'a>(&self, foreign: impl IntoIterator<Item = &'a ForeignSocket>) -> Self {
+        let mut keys = SETS.map(|_| Vec::new());
         for (position, (name, ..)) in SETS.iter().enumerate() {
-            for set in self.sets.iter().filter(|set| set.name == *name) {
-                keys[position]
-                    .extend(set.keys.iter().filter(|k| k.len() == set.key_length as usize).cloned());
-            }
+            let sets = self.sets.iter().filter(|set| set.name == *name);
+            keys[position].extend(sets.flat_map(|set| set.keys.iter().map(<[u8]>::to_vec)));
         }
-        for (set, key) in foreign.iter().filter_map(key_of) {
-            keys[set].insert(key);
+        for (set, key) in foreign.into_iter().filter_map(key_of) {
+            keys[set].push(key);
         }
         Self::with_keys(keys)
     }
@@ -89,11 +74,12 @@ impl Table {
         })
     }
 
-    fn with_keys(keys: [BTreeSet<Vec<u8>>; 4]) -> Self {
+    fn with_keys(keys: [Vec<Vec<u8>>; 4]) -> Self {
         let mut sets = Vec::new();
         let mut input = vec![[to_engine_dns(), vec![Expr::Drop]].concat()];
         let mut output = vec![[to_engine_dns(), vec![refuse()]].concat()];
         for ((name, key_type, key_length, load), keys) in SETS.into_iter().zip(keys) {
+            let keys = Keys::new(key_length as usize, keys);
             if keys.is_empty() {
                 continue;
             }
@@ -104,8 +90,9 @@ impl Table {
                 key_type,
                 key_length,
                 flags: SET_CONSTANT,
+                size: keys.len() as u32,
                 keys,
-                ends: BTreeSet::new(),
+                ends: Keys::none(key_length as usize),
             });
         }
         input.push([interface(META_IIF, Compare::Equal), vec![Expr::Accept]].concat());
@@ -193,6 +180,8 @@ const fn concat_type(parts: &[u32]) -> u32 {
 
 /// dockerd's DNS server inside the namespace; blocked in every container, whatever listens there.
 pub(crate) const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+/// The sets of sockets with a port, which no packet of another protocol is blocked by.
+pub(super) const FOREIGN_PORTS: [&str; 3] = [SETS[0].0, SETS[1].0, SETS[2].0];
 const REFUSE: &str = "refuse";
 const FIRST: i32 = -300;
 const LAST: i32 = 300;
@@ -221,8 +210,8 @@ mod tests {
         );
         assert!(all.iter().all(|foreign| table.blocks(foreign)));
         assert!(!table.blocks(&socket("127.0.0.1", 54)));
-        let key = table.sets[0].keys.iter().next_back();
-        assert_eq!(key, Some(&vec![127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0]));
+        let key = table.sets[0].keys.iter().last();
+        assert_eq!(key, Some(&[127, 0, 0, 1, 17, 0, 0, 0, 0, 53, 0, 0][..]));
     }
 
     #[test]

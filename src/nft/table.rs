@@ -4,9 +4,8 @@
 //! or as an unknown flag, so it never equals anything of ours. Which table a namespace gets is decided
 //! elsewhere: [`super::lockdown`], [`super::sealed`], [`super::allow_list`].
 
-use std::collections::BTreeSet;
-
 use super::expr::Expr;
+use super::keys::Keys;
 
 /// Whether our table is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,10 +67,21 @@ pub struct Set {
     pub key_length: u32,
     /// `NFT_SET_*`.
     pub flags: u32,
+    /// The most elements that it takes; 0 is no limit. The kernel makes a hash table of this size, and without a size
+    /// one that grows while it is listed.
+    pub size: u32,
     /// The keys; in an interval set the first of each interval.
-    pub keys: BTreeSet<Vec<u8>>,
+    pub keys: Keys,
     /// In an interval set the first key behind each interval.
-    pub ends: BTreeSet<Vec<u8>>,
+    pub ends: Keys,
+}
+
+impl Set {
+    /// The same without elements.
+    pub(super) fn clone_empty(&self) -> Self {
+        let (keys, ends) = (Keys::none(self.key_length as usize), Keys::none(self.key_length as usize));
+        Self { name: self.name.clone(), keys, ends, ..*self }
+    }
 }
 
 impl Table {

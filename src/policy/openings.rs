@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
+use super::packed_prefixes;
 use super::prefixes::Prefixes;
 
 /// The openings of one container; none, for most.
@@ -16,6 +17,7 @@ pub struct Openings {
     /// Connections to these ports are accepted and answered; the container starts none.
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions.
+    #[serde(with = "packed_prefixes")]
     pub peers: Prefixes,
     /// The containers with the same job are peers too.
     pub job: Option<Job>,

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::pod::{Pod, RemoteMember};
-use crate::policy::{Openings, Prefixes};
+use crate::policy::{Openings, PackedPrefixes, Prefixes};
 use crate::proc::Inode;
 use crate::settings::PeerBounds;
 
@@ -19,8 +19,8 @@ use crate::settings::PeerBounds;
 pub struct GrantedOpenings {
     /// What its annotations asked for.
     pub asked: Openings,
-    /// Its peers by address: those of the annotation, until `isolatectl peers` changes them.
-    pub peers: Prefixes,
+    /// Its peers by address since `isolatectl peers` has changed them.
+    pub changed_peers: Option<PackedPrefixes>,
     /// The bounds within which other members of its job become its peers.
     pub bounds: PeerBounds,
     /// Addresses that are never peers, as of sealing, with the reason.
@@ -67,6 +67,12 @@ impl fmt::Display for Excluded {
 }
 
 impl GrantedOpenings {
+    /// Its peers by address: those of the annotation, until `isolatectl peers` changes them.
+    #[must_use]
+    pub fn peers(&self) -> &Prefixes {
+        self.changed_peers.as_ref().map_or(&self.asked.peers, |PackedPrefixes(peers)| peers)
+    }
+
     /// The addresses that are never peers.
     #[must_use]
     pub fn excluded(&self) -> BTreeSet<IpAddr> {

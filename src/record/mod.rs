@@ -8,6 +8,7 @@ mod directory;
 mod granted_openings;
 mod lock;
 mod pod;
+mod pod_network;
 mod slot;
 mod store;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
 pub use pod::{Pod, RemoteMember};
+pub use pod_network::PodNetwork;
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
@@ -33,7 +35,7 @@ use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +69,9 @@ pub struct Record {
     pub confined: bool,
     /// What stays open; for most containers nothing.
     pub opened: Option<GrantedOpenings>,
+    /// Of the sandbox of a pod with platform containers: the network that they keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_network: Option<PodNetwork>,
     /// What was changed in its `config.json`.
     pub applied: Vec<AppliedChange>,
     /// Rules that were not enforced because their answer was `allow`.

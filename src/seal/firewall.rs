@@ -27,9 +27,9 @@ pub(super) fn read_table(socket: &mut Socket) -> Result<Loaded, Errno> {
     }
     let mut sets = socket.query(&messages::dump_sets(), |(_, set)| messages::set(&set))?;
     for set in &mut sets {
-        let parts =
-            socket.query(&messages::dump_elements(&set.name), |(_, part)| messages::elements(&part))?;
-        messages::add_elements(set, parts.into_iter().flatten());
+        let dump = messages::dump_elements(&set.name);
+        *set = socket.fold(&dump, || set.clone(), |set, (_, part)| messages::add_elements(set, &part))?;
+        messages::sort_elements(set);
     }
     chains.sort_by(|a, b| a.name.cmp(&b.name));
     sets.sort_by(|a, b| a.name.cmp(&b.name));
@@ -53,17 +53,32 @@ pub(super) fn replace(socket: &mut Socket, table: &Table) -> Result<(), (String,
     if let Loaded::Present(is) = read_table(socket).map_err(reading)?
         && let Some(added) = is.additions(table)
     {
-        if added == Additions::default() {
-            return Ok(());
-        }
-        let handles = handles(socket).map_err(reading)?;
-        match put(socket, Some(now), Basis::Extended(&added, &handles), table) {
+        match extend(socket, now, &added, table) {
             // It was changed meanwhile.
             Err((_, Errno::ERESTART)) => (),
             done => return done,
         }
     }
     put(socket, None, Basis::Replaced, table)
+}
+
+/// Makes the table that is there this one, if the firewall is still in that state; `ERESTART` if it is not.
+///
+/// The error names the first part that the kernel refused.
+pub(super) fn extend(
+    socket: &mut Socket,
+    generation: u32,
+    added: &Additions,
+    table: &Table,
+) -> Result<(), (String, Errno)> {
+    if *added == Additions::default() {
+        return Ok(());
+    }
+    let handles = match added.rules.is_empty() && added.outgrown_rules.is_empty() {
+        true => BTreeMap::new(),
+        false => handles(socket).map_err(|errno| (format!("table inet {}", Table::NAME), errno))?,
+    };
+    put(socket, Some(generation), Basis::Extended(added, &handles), table)
 }
 
 /// From what the table is made.
@@ -96,7 +111,23 @@ fn put(
         if !matches!(basis, Basis::Extended(..)) {
             batch.add(&messages::new_table(table));
         }
+        // A handle that is missing by now is 0, which no rule has.
+        let handle =
+            |chain: &str, place: usize| handles.get(chain).and_then(|of| of.get(place)).copied().unwrap_or(0);
+        for (chain, place) in &added.outgrown_rules {
+            batch.add(&messages::delete_rule(chain, handle(chain, *place)));
+        }
+        for set in &added.outgrown_sets {
+            batch.add(&messages::delete_set(set));
+        }
         parts.resize(batch.len(), format!("table inet {}", Table::NAME));
+        for ElementChange { set, remove: (keys, ends), .. } in &added.elements {
+            add_all(batch, &messages::delete_elements(set, keys, ends));
+        }
+        for ElementChange { set, add: (keys, ends), .. } in &added.elements {
+            add_all(batch, &messages::new_elements(None, set, keys, ends));
+            parts.resize(batch.len(), format!("set {set}"));
+        }
         for (id, set) in added.sets.iter().enumerate() {
             let id = id as u32 + 1;
             batch.add(&messages::new_set(id, set));
@@ -108,10 +139,8 @@ fn put(
             parts.push(format!("chain {}", chain.name));
         }
         for AddedRule { chain, before, rule } in &added.rules {
-            // A handle that is missing by now is 0, which no rule has.
-            let handle =
-                |place: usize| handles.get(*chain).and_then(|of| of.get(place)).copied().unwrap_or(0);
-            batch.add(&messages::new_rule(chain, before.map(handle), rule));
+            let before = before.map(|place| handle(chain, place));
+            batch.add(&messages::new_rule(chain, before, rule));
             parts.push(format!("a rule of chain {chain}"));
         }
     });
@@ -138,19 +167,6 @@ pub(super) fn generation(socket: &mut Socket) -> Result<u32, Errno> {
 pub(super) fn remove(socket: &mut Socket, generation: u32) -> Result<(), Errno> {
     transaction(socket, Some(generation), |batch| batch.add(&messages::delete_table()))
         .map_err(|(_, errno)| errno)
-}
-
-/// Changes elements of sets, if the firewall is still in that state; `ERESTART` if it is not.
-pub(super) fn change(socket: &mut Socket, generation: u32, changes: &[ElementChange]) -> Result<(), Errno> {
-    let done = transaction(socket, Some(generation), |batch| {
-        for ElementChange { set, remove: (keys, ends), .. } in changes {
-            add_all(batch, &messages::delete_elements(set, keys, ends));
-        }
-        for ElementChange { set, add: (keys, ends), .. } in changes {
-            add_all(batch, &messages::new_elements(None, set, keys, ends));
-        }
-    });
-    done.map_err(|(_, errno)| errno)
 }
 
 /// Sends what `fill` puts into the batch as one transaction; with a generation it happens only if the

@@ -1,7 +1,7 @@
 //! The seal: brings a network namespace into its desired state before the container's program starts, and
 //! proves it.
 //!
-//! [`seal`] enters the namespace on a thread of its own and closes it: the table is loaded before anything is
+//! [`seal`] enters the namespace, from which it comes back, and closes it: the table is loaded before anything is
 //! observed. Then it observes, plans, applies, and observes again until there is nothing left to do; mostly
 //! there is nothing from the beginning. Only a namespace in which everything holds is [`Sealed`]. [`verify`]
 //! is the same without plan and apply.
@@ -191,13 +191,13 @@ pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
 }
 
 /// Replaces the peers in one transaction. Those that stay are peers at every moment, so their connections
-/// continue.
+/// continue. `never` is [`AllowList::never`] with the gateways, as of sealing.
 ///
 /// # Errors
 /// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is
-/// one of [`AllowList::never`]; they do not fit into one transaction. Nothing is changed then.
-pub fn set_peers(netns: BorrowedFd<'_>, peers: &Prefixes) -> Result<()> {
-    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers))
+/// one that never is; they do not fit into one transaction. Nothing is changed then.
+pub fn set_peers(netns: BorrowedFd<'_>, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<()> {
+    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, never))
         .context("cannot change the peers")
 }
 

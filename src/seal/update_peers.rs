@@ -6,6 +6,7 @@
 //! removed and added in one transaction). It is for one state of the firewall (`NFNL_BATCH_GENID`), and is
 //! repeated if that has changed.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,16 +16,16 @@ use super::firewall;
 use super::observe::gateways;
 use super::plan::forbidden_peer;
 use crate::netlink::Sockets;
-use crate::nft::{AllowList, Loaded, Table, peer_changes};
+use crate::nft::{AllowList, Loaded, Table};
 use crate::policy::Prefixes;
 
 pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
     Ok(allow_list(sockets)?.1.peers)
 }
 
-pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes) -> Result<()> {
+pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        match attempt(sockets, peers)? {
+        match attempt(sockets, peers, never)? {
             Ok(()) => return Ok(()),
             Err(Errno::ERESTART) => (),
             Err(Errno::EMSGSIZE) => bail!(
@@ -36,27 +37,28 @@ pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes) -> Result<()> {
     bail!("the firewall of the namespace does not come to rest")
 }
 
-fn attempt(sockets: &mut Sockets, peers: &Prefixes) -> Result<Result<(), Errno>> {
+fn attempt(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<Result<(), Errno>> {
     let generation = generation(sockets)?;
     let (table, allow) = allow_list(sockets)?;
     let intended = table.intended(Some(&allow));
     if let Some(difference) = table.differs(&intended).first() {
         bail!("table inet {} was changed: {difference}", Table::NAME);
     }
-    if let Some(peer) = forbidden_peer(peers, &allow.never) {
+    let never: BTreeSet<_> =
+        allow.never.iter().copied().chain(never.iter().map(IpAddr::to_canonical)).collect();
+    if let Some(peer) = forbidden_peer(peers, &never) {
         bail!("{peer} is a gateway or an address of the host; leave it out");
     }
     let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
-    let came_later = |a: &&IpAddr| !allow.never.contains(a) && peers.iter().any(|peer| peer.contains(*a));
+    let came_later = |a: &&IpAddr| !never.contains(a) && peers.cover(**a);
     if let Some(gateway) = gateways.iter().find(came_later) {
         bail!("{gateway} became a gateway after the start; leave it out");
     }
     let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
-    let changes = peer_changes(&allow.peers, peers);
-    if changes.is_empty() {
-        return Ok(Ok(()));
-    }
-    Ok(firewall::change(socket, generation, &changes))
+    // A set of addresses that are never peers is not changed.
+    let intended = table.intended(Some(&AllowList { peers: peers.clone(), never, ..allow }));
+    let added = table.additions(&intended).context("other addresses must not be peers than at the start")?;
+    Ok(firewall::extend(socket, generation, &added, &intended).map_err(|(_, errno)| errno))
 }
 
 fn generation(sockets: &mut Sockets) -> Result<u32> {

@@ -22,11 +22,11 @@ pub(super) fn seal(
 ) -> Result<()> {
     let _lock = slot.lock_peers()?;
     exclude(&mut opened, &init.process.dir())?;
-    if let Some((address, why)) = opened.excludes(opened.peers.iter()) {
+    if let Some((address, why)) = opened.excludes(opened.peers().iter()) {
         bail!("peer {address} is {why}");
     }
     job::check_user_mode_network(&init.netns, &opened.asked.ingress)?;
-    let peers = opened.peers.clone();
+    let peers = opened.peers().clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
     let wanted =

@@ -204,8 +204,8 @@ fn peers_are_changed_while_a_container_runs() {
 #[test]
 fn a_peer_that_somebody_else_let_in_is_named() {
     for (element, says) in [
-        ("203.0.113.0/24", "1 peers are not wanted, and 0 wanted are none"),
-        ("203.0.113.0/24 comment \"mine\"", "set peers4 was changed"),
+        ("203.0.113.7", "1 peers are not wanted, and 0 wanted are none"),
+        ("203.0.113.7 comment \"mine\"", "set peers4 was changed"),
     ] {
         let sealed = Sealed::empty();
         create(&sealed, "web", "web", &[("peers", "10.9.0.4")]);

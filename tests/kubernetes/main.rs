@@ -12,6 +12,7 @@ mod manifests;
 mod node;
 mod pods;
 mod samples;
+mod volumes;
 
 use node::Release;
 

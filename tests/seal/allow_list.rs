@@ -1,6 +1,7 @@
 //! Namespaces that keep their links: ports that are answered, peers, and nothing else. A bridge with a gateway, the
 //! container, a peer and another; behind the gateway an "internet".
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
@@ -17,17 +18,17 @@ use oci_isolate::settings::{Firewall, Links};
 
 use super::{Namespace, arrives, at_once, connect, ip};
 
-struct Net {
-    gateway: Namespace,
-    container: Namespace,
-    peer: Namespace,
-    other: Namespace,
-    internet: Namespace,
+pub(super) struct Net {
+    pub(super) gateway: Namespace,
+    pub(super) container: Namespace,
+    pub(super) peer: Namespace,
+    pub(super) other: Namespace,
+    pub(super) internet: Namespace,
 }
 
 impl Net {
     /// Addresses end in 1 (gateway), 2 (container), 3 (peer), 4 (other); the internet is 10.88.0.2 and fd88::2.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let net = Self {
             gateway: Namespace::new(),
             container: Namespace::new(),
@@ -74,12 +75,12 @@ impl Net {
         ));
     }
 
-    fn seal(&self, allow: &AllowList) -> Sealed {
+    pub(super) fn seal(&self, allow: &AllowList) -> Sealed {
         seal(self.container.open().as_fd(), &opened(allow)).unwrap()
     }
 
     fn set(&self, peers: &[&str]) -> anyhow::Result<()> {
-        set_peers(self.container.open().as_fd(), &prefixes(peers))
+        set_peers(self.container.open().as_fd(), &prefixes(peers), &BTreeSet::new())
     }
 }
 
@@ -100,7 +101,7 @@ fn to_peers(peers: &[&str]) -> AllowList {
     AllowList { peers: prefixes(peers), ..AllowList::default() }
 }
 
-fn port(protocol: Protocol, port: u16, from: Option<&str>) -> AllowList {
+pub(super) fn port(protocol: Protocol, port: u16, from: Option<&str>) -> AllowList {
     let from = from.map(|from| from.parse().unwrap());
     AllowList { ingress: vec![Ingress { protocol, first: port, last: port, from }], ..AllowList::default() }
 }
@@ -375,13 +376,17 @@ P"#;
 
 #[test]
 fn errors_about_what_was_not_sent_to_a_peer_get_nowhere() {
-    for (peer, heard) in [("10.77.0.4/32", true), ("10.77.0.3/32", false)] {
+    // Not about a UDP socket at a port that is open for TCP either.
+    let open = port(Protocol::Tcp, 5000, None);
+    for (allow, heard) in
+        [(to_peers(&["10.77.0.4/32"]), true), (to_peers(&["10.77.0.3/32"]), false), (open, false)]
+    {
         let net = Net::new();
-        net.seal(&to_peers(&[peer]));
+        net.seal(&allow);
         let _socket = net.container.within(|| UdpSocket::bind("10.77.0.2:5000").unwrap());
         net.gateway.sh(TOO_BIG);
         let cached = net.container.sh("ip route get 10.77.0.4");
-        assert_eq!(cached.contains("mtu 600"), heard, "peer {peer}: {cached}");
+        assert_eq!(cached.contains("mtu 600"), heard, "{allow:?}: {cached}");
     }
 }
 
@@ -402,7 +407,7 @@ fn no_packet_between_lockdown_and_seal() {
     assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
     assert!(arrives(&host, "10.77.0.2:54", &server));
     let own = netns_of("/proc/self/ns/net".as_ref()).unwrap();
-    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]))] {
+    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]), &BTreeSet::new())] {
         assert!(format!("{:#}", refused.unwrap_err()).ends_with(": the network namespace is the host's own"));
     }
 }
@@ -460,13 +465,13 @@ fn tens_of_thousands_of_peers() {
     let netns = net.container.open();
     for n in [10_000, 100_000, 10_000] {
         let start = std::time::Instant::now();
-        set_peers(netns.as_fd(), &many(n)).unwrap();
+        set_peers(netns.as_fd(), &many(n), &BTreeSet::new()).unwrap();
         println!("set_peers to {n}: {:?}", start.elapsed());
         assert_eq!(peers(netns.as_fd()).unwrap(), many(n));
     }
     let start = std::time::Instant::now();
     let one = many(10_000).iter().copied().chain(["10.99.0.0/24".parse().unwrap()]).collect();
-    set_peers(netns.as_fd(), &one).unwrap();
+    set_peers(netns.as_fd(), &one, &BTreeSet::new()).unwrap();
     println!("one more: {:?}", start.elapsed());
     assert_eq!(broken(&net.container), Vec::<String>::new());
     let _peer = net.peer.within(|| TcpListener::bind("10.77.0.3:80").unwrap());
@@ -482,10 +487,10 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
     let allow = AllowList { peers: prefixes(&["10.77.0.0/24"]), ..port(Protocol::Tcp, 8080, None) };
     let cases = [
         (
-            "nft add element inet oci_isolate peers4 '{ 10.99.0.0/16 }'",
+            "nft add element inet oci_isolate prefixes4 '{ 10.99.0.0/16 }'",
             "1 peers are not wanted, and 0 wanted are none",
         ),
-        ("nft flush set inet oci_isolate peers4", "0 peers are not wanted, and 1 wanted are none"),
+        ("nft flush set inet oci_isolate prefixes4", "0 peers are not wanted, and 1 wanted are none"),
         ("nft insert rule inet oci_isolate output accept", "chain output has 11 rules instead of 10"),
         (
             "nft insert rule inet oci_isolate input tcp dport 9090 accept",
@@ -502,7 +507,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
         (
             "h=$(nft -a list chain inet oci_isolate input | sed -n 's/.*8080.*# handle //p')
           nft replace rule inet oci_isolate input handle $h tcp dport 9090 accept",
-            "rule 6 of chain input was changed",
+            "rule 1 of chain input was changed",
         ),
     ];
     let net = Net::new();
@@ -524,7 +529,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
     assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain output has 0 rules"));
     let closed = Namespace::new();
     closed.seal();
-    let error = set_peers(closed.open().as_fd(), &prefixes(&[])).unwrap_err();
+    let error = set_peers(closed.open().as_fd(), &prefixes(&[]), &BTreeSet::new()).unwrap_err();
     assert_eq!(
         format!("{error:#}"),
         "cannot change the peers: the container was started with no port and no peer open"

@@ -6,6 +6,7 @@
 
 mod allow_list;
 mod golden;
+mod open_port;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};

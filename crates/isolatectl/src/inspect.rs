@@ -29,7 +29,7 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
     if let Some(opened) = &record.opened {
         let ports: Vec<_> = opened.asked.ingress.iter().collect();
         line(&mut text, "ingress   ", &ports)?;
-        line(&mut text, "peers     ", &opened.peers.iter().collect::<Vec<_>>())?;
+        line(&mut text, "peers     ", &opened.peers().iter().collect::<Vec<_>>())?;
         line(&mut text, "job       ", &opened.asked.job.iter().collect::<Vec<_>>())?;
         let remote = opened.remote.iter().map(|member| format!("{} on {}", member.pod.name, member.node));
         line(&mut text, "remote    ", &remote.collect::<Vec<_>>())?;

@@ -75,11 +75,10 @@ impl Owner {
 
     /// Containers that are peers in the kernel and should not be: those of another job.
     fn strangers(&self, seen: &AllowList, wanted: &AllowList, survey: &Survey) -> Result<Vec<String>> {
-        if seen.peers.is_subset(&wanted.peers) {
+        if seen.peers.difference(&wanted.peers).next().is_none() {
             return Ok(Vec::new());
         }
-        let is_peer =
-            |allow: &AllowList, address: &IpAddr| allow.peers.iter().any(|peer| peer.contains(address));
+        let is_peer = |allow: &AllowList, address: &IpAddr| allow.peers.cover(*address);
         let mut found = Vec::new();
         for other in survey.opened()?.iter().filter(|other| other.slot.record() != self.slot.record()) {
             let addresses = other.addresses.iter();
@@ -102,9 +101,7 @@ impl Owner {
             add(name_servers::of_host()?, Excluded::HostNameServer);
         }
         add(seal::addresses(None)?.into_iter().collect(), Excluded::Host);
-        let is_open = |address: &IpAddr| {
-            !seen.never.contains(address) && seen.peers.iter().any(|peer| peer.contains(address))
-        };
+        let is_open = |address: &IpAddr| !seen.never.contains(address) && seen.peers.cover(*address);
         let open = never.into_iter().filter(|(address, _)| is_open(address));
         Ok(open.map(|(address, why)| format!("peer {address} is {why} by now")).collect())
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::{ContainerSelector, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
-use oci_isolate::policy::{Job, Prefixes};
+use oci_isolate::policy::{Job, PackedPrefixes, Prefixes};
 use oci_isolate::record::{GrantedOpenings, Record, RemoteMember, Slot};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, job, policy};
@@ -97,7 +97,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let others = others.map(|m| MemberReport { addresses: m.own().clone(), id: m.record.id });
     let shown = PeersReport {
         id: &record.id,
-        peers: &opened.peers,
+        peers: opened.peers(),
         job: record.job(),
         members: others.collect(),
         remote: &opened.remote,
@@ -139,14 +139,14 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
     let mut record = load(&slot)?;
     let before = record.clone();
     let opened = opened(&record)?;
-    let made = make(&opened.peers, given)?;
+    let made = make(opened.peers(), given)?;
     if made.len() > policy::PEERS_LIMIT {
         bail!("{} peers are too many; at most {} are taken", made.len(), policy::PEERS_LIMIT);
     }
     if let Some((address, why)) = opened.excludes(made.iter()) {
         bail!("peer {address} is {why}");
     }
-    record.opened = Some(GrantedOpenings { peers: made, ..opened.clone() });
+    record.opened = Some(GrantedOpenings { changed_peers: Some(PackedPrefixes(made)), ..opened.clone() });
     // The record first, so that a set computed meanwhile or later uses the new peers.
     slot.update(&record)?;
     let settled = job::settle(&slot, &record);
@@ -160,7 +160,7 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
 
 /// One line with the container's new peers by address.
 fn write_down(audit: &Audit, slot: &Slot, record: &Record) -> Result<()> {
-    let peers: Vec<String> = opened(record)?.peers.iter().map(ToString::to_string).collect();
+    let peers: Vec<String> = opened(record)?.peers().iter().map(ToString::to_string).collect();
     let why =
         format!("isolatectl peers: {}", if peers.is_empty() { "none".into() } else { peers.join(", ") });
     let line = record.audit_line(slot, Outcome::Changed);

@@ -22,6 +22,7 @@ fn context(settings: &str) -> RuleContext {
         credentials,
         families,
         openings,
+        platform: Vec::new(),
         answers,
     };
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }

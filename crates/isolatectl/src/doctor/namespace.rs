@@ -54,11 +54,13 @@ fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     Finding::fail("seal", says, what)
 }
 
-/// One of everything that an allow-list can contain: tracked connections, a port, a source, a peer.
+/// One of everything that an allow-list can contain: ports with and without connection tracking, a source, a peer and a
+/// prefix.
 fn opened() -> Result<AllowList> {
-    let peer: IpNet = "192.0.2.0/24".parse()?;
-    let ingress = Ingress { protocol: Protocol::Tcp, first: 1, last: 80, from: Some(peer) };
-    Ok(AllowList { ingress: vec![ingress], peers: [peer].into_iter().collect(), never: [].into() })
+    let (peer, prefix): (IpNet, IpNet) = ("198.51.100.1/32".parse()?, "192.0.2.0/24".parse()?);
+    let port = |protocol| Ingress { protocol, first: 1, last: 80, from: Some(prefix) };
+    let ingress = vec![port(Protocol::Tcp), port(Protocol::Udp)];
+    Ok(AllowList { ingress, peers: [peer, prefix].into_iter().collect(), never: [].into() })
 }
 
 fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
