@@ -23,7 +23,7 @@ fn the_manifests_are_what_the_kubernetes_api_takes() {
         say(program.args(["--strict", "--kubernetes-version", "1.30"]).arg(file))
     };
     let dir = Path::new(HACK);
-    for name in ["daemonset.yaml", "runtimeclass.yaml", "pod.yaml", "job.yaml"] {
+    for name in ["daemonset.yaml", "node-agent.yaml", "runtimeclass.yaml", "pod.yaml", "job.yaml"] {
         validate(&dir.join(name)).must();
     }
     let wrong = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
