@@ -23,8 +23,9 @@ fn the_manifests_are_what_the_kubernetes_api_takes() {
         say(program.args(["--strict", "--kubernetes-version", "1.30"]).arg(file))
     };
     let dir = Path::new(HACK);
-    for name in ["daemonset.yaml", "runtimeclass.yaml", "pod.yaml", "job.yaml"] {
-        validate(&dir.join(name)).must();
+    let names = ["daemonset", "runtimeclass", "pod", "job", "platform", "kserve", "argo"];
+    for name in names.map(|name| format!("{name}.yaml")) {
+        validate(&dir.join(&name)).must();
     }
     let wrong = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let text = std::fs::read_to_string(dir.join("pod.yaml")).unwrap();
