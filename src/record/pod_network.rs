@@ -1,5 +1,5 @@
-//! The recorded network of a pod that its platform containers keep. The engine made it for the pod; the sandbox
-//! and all isolated containers are in another namespace.
+//! What platform containers need to know of their pod: the network that they keep, which the engine made for the pod (the
+//! sandbox and all isolated containers are in another namespace), and the memory that they must not share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::proc::Inode;
 use crate::seal::{Netns, OpenNetns};
 
 /// The namespace, and the containers that may have it.
@@ -17,6 +18,8 @@ pub struct PodNetwork {
     pub at: PathBuf,
     /// The namespace that was there when the sandbox was created.
     pub netns: Netns,
+    /// The `/dev/shm` that the engine made for the pod.
+    pub shm: Inode,
     /// The platform's containers by name, each with the id of the last one that was created.
     pub containers: BTreeMap<String, Option<String>>,
 }

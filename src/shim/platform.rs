@@ -29,10 +29,8 @@ pub(super) fn create(
     }
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let pod = Pod::of(call, container)?;
-    let shm = pod.sandbox.path().join("root/dev/shm");
-    let shm = Inode::of(&shm).with_context(|| format!("cannot inspect {}", shm.display()))?;
     pod.network.open()?;
-    let text = bundle.prepare_platform(&pod.network.at, shm)?;
+    let text = bundle.prepare_platform(&pod.network.at, pod.network.shm)?;
     slot.remove_stale()?;
     pod.slot.name_platform_container(&container.name, &call.invocation.id.to_string_lossy())?;
     call.audit(Line { why: Some(&container.why), ..Line::of(Outcome::Platform) })?;
@@ -58,6 +56,10 @@ pub(super) fn check_start(
         if init.ns(kind)? == pod.sandbox.ns(kind)? {
             bail!("it is in the {kind} namespace of the isolated containers of its pod");
         }
+    }
+    // Not there in an image without one.
+    if Inode::of(&init.path().join("root/dev/shm")).is_ok_and(|shm| shm == pod.network.shm) {
+        bail!("it has the /dev/shm of the isolated containers of its pod");
     }
     Ok(())
 }
