@@ -33,7 +33,7 @@ use crate::policy::Prefixes;
 use crate::record::{InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
 use crate::seal::{self, OpenNetns};
-use names::Names;
+use names::HostsLines;
 
 /// A running container with openings in a namespace of its own.
 #[derive(Debug)]
@@ -182,7 +182,8 @@ fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
     let all = record.job().map_or(Ok(Vec::new()), |job| Store::of(slot).members_of(job, slot))?;
     let names = names::of_all(members, &all);
     // Another container's failure is reported when that one starts.
-    let own = |names: &Names, done: Result<()>| if names.record().id == record.id { done } else { Ok(()) };
+    let own =
+        |names: &HostsLines, done: Result<()>| if names.record().id == record.id { done } else { Ok(()) };
     // A name has an address that is a peer's at every moment.
     names.iter().try_for_each(|names| own(names, names.retire()))?;
     let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();

@@ -14,7 +14,7 @@ use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember};
 use crate::seal::{Netns, OpenNetns};
 
 /// What one container's file is to have, and in which it goes.
-pub(super) struct Names<'r> {
+pub(super) struct HostsLines<'r> {
     record: &'r Record,
     lines: BTreeSet<String>,
 }
@@ -55,7 +55,7 @@ pub(super) fn check(members: &[JobMember]) -> Result<()> {
 /// those on other nodes, and itself by the name that its engine does not know.
 ///
 /// `all` are the records of the job, also those of containers that joined a member's namespace.
-pub(super) fn of_all<'r>(members: &[JobMember], all: &'r [Recorded]) -> Vec<Names<'r>> {
+pub(super) fn of_all<'r>(members: &[JobMember], all: &'r [Recorded]) -> Vec<HostsLines<'r>> {
     let netns = |record: &Record| record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
     let running = all.iter().filter(|(_, record)| record.lives());
     let running: Vec<Running> = running.map(|(_, record)| Running { record, netns: netns(record) }).collect();
@@ -69,7 +69,7 @@ pub(super) fn of_all<'r>(members: &[JobMember], all: &'r [Recorded]) -> Vec<Name
             continue;
         }
         let lines = here.iter().flat_map(|here| here.lines_for(*netns));
-        found.push(Names { record, lines: lines.cloned().collect() });
+        found.push(HostsLines { record, lines: lines.cloned().collect() });
     }
     found
 }
@@ -128,7 +128,7 @@ fn remote_lines(member: &RemoteMember, taken: &BTreeSet<String>) -> Vec<String> 
     addresses.map(|address| hosts_file::line(*address, &names)).collect()
 }
 
-impl Names<'_> {
+impl HostsLines<'_> {
     /// Makes comments of the lines that are no longer valid.
     ///
     /// # Errors

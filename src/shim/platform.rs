@@ -28,7 +28,7 @@ pub(super) fn create(
         bail!("a platform container is made by create, and not by {}", call.invocation.verb.word());
     }
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
-    let pod = Pod::of(call, container)?;
+    let pod = PodOfCall::of(call, container)?;
     pod.network.open()?;
     let text = bundle.prepare_platform(&pod.network.at, pod.network.shm)?;
     slot.remove_stale()?;
@@ -47,7 +47,7 @@ pub(super) fn check_start(
     container: &PlatformContainer,
     state: &RuntimeState,
 ) -> Result<()> {
-    let pod = Pod::of(call, container)?;
+    let pod = PodOfCall::of(call, container)?;
     let init = Dir::of(state.init()?.pid);
     if init.ns("net").context("cannot determine its network namespace")? != pod.network.netns.into() {
         bail!("it is not in the network namespace of its pod");
@@ -65,14 +65,14 @@ pub(super) fn check_start(
 }
 
 /// A pod with platform containers.
-struct Pod {
+struct PodOfCall {
     slot: Slot,
     network: PodNetwork,
     /// The sandbox's process.
     sandbox: Dir,
 }
 
-impl Pod {
+impl PodOfCall {
     /// The pod of a container.
     ///
     /// # Errors

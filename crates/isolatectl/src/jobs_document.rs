@@ -31,7 +31,7 @@ const MEMBERS_LIMIT: usize = 4096;
 const EACH_LIMIT: usize = 64;
 
 #[derive(Deserialize)]
-struct Versioned {
+struct DocumentVersion {
     version: u64,
 }
 
@@ -66,7 +66,7 @@ struct MemberEntry {
 /// # Errors
 /// It is of another version, not in this format, or too large.
 pub(super) fn parse(text: &[u8]) -> Result<Option<JobsOfCluster>> {
-    let Versioned { version } = serde_json::from_slice(text).context("it is not a document of jobs")?;
+    let DocumentVersion { version } = serde_json::from_slice(text).context("it is not a document of jobs")?;
     if version != VERSION {
         bail!("it is of version {version}, not {VERSION}; use isolatectl and isolate-node of one release");
     }
