@@ -83,8 +83,9 @@ impl Cluster {
 
     /// Waits until the DaemonSet is ready on both nodes.
     pub(crate) fn rolled_out(&self) {
-        let status = ["--namespace=kube-system", "rollout", "status", "daemonset/oci-isolate"];
-        self.kubectl(&status).must();
+        let status = ["kubectl", "--namespace=kube-system", "rollout", "status", "daemonset/oci-isolate"];
+        // The kubelet of 1.20 takes a minute to let a pod go.
+        say(script(600).args(status)).must();
     }
 
     /// `kubectl`, as the cluster's administrator.

@@ -1,5 +1,5 @@
 // Evaluates the admission policies of hack/kubernetes/policies with the admission plugins of a real API server, as a library:
-// the code that compiles, matches and evaluates them there. There is no HTTP and no storage, and nothing sets defaults.
+// the code that compiles, matches and evaluates them there. There is no HTTP and no storage; of the defaults, only those of policies are set.
 //
 //	main POLICIES CASES
 //
@@ -17,9 +17,10 @@ import (
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -62,7 +63,11 @@ type client struct{ kubernetes.Interface }
 type schemas struct{ discovery.DiscoveryInterface }
 
 func (c client) Discovery() discovery.DiscoveryInterface { return schemas{c.Interface.Discovery()} }
-func (schemas) OpenAPIV3() openapi.Client                { return openapitest.NewEmbeddedFileClient() }
+
+// The fake client has no watch that begins with a list; informers ask the outermost client.
+func (client) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (schemas) OpenAPIV3() openapi.Client { return openapitest.NewEmbeddedFileClient() }
 
 func must[T any](value T, err error) T {
 	if err != nil {
@@ -85,10 +90,38 @@ func manifests(dir string) []runtime.Object {
 				break
 			}
 			object, _, err := scheme.Codecs.UniversalDeserializer().Decode(must(document, err), nil, nil)
-			objects = append(objects, must(object, err))
+			setDefaults(must(object, err))
+			objects = append(objects, object)
 		}
 	}
 	return objects
+}
+
+// What the API server adds to what is left out.
+func setDefaults(object runtime.Object) {
+	var matches *v1.MatchResources
+	switch object := object.(type) {
+	case *v1.ValidatingAdmissionPolicy:
+		matches = object.Spec.MatchConstraints
+	case *v1.ValidatingAdmissionPolicyBinding:
+		matches = object.Spec.MatchResources
+	case *v1.MutatingAdmissionPolicy:
+		matches = object.Spec.MatchConstraints
+	}
+	if matches == nil {
+		return
+	}
+	equivalent, everywhere := v1.Equivalent, v1.AllScopes
+	matches.MatchPolicy = &equivalent
+	if matches.NamespaceSelector == nil {
+		matches.NamespaceSelector = &metav1.LabelSelector{}
+	}
+	if matches.ObjectSelector == nil {
+		matches.ObjectSelector = &metav1.LabelSelector{}
+	}
+	for i := range matches.ResourceRules {
+		matches.ResourceRules[i].Scope = &everywhere
+	}
 }
 
 func run(objects []runtime.Object, one testCase) (*corev1.Pod, error) {
