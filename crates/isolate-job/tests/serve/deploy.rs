@@ -73,6 +73,36 @@ fn a_model_is_served_isolated_until_sigterm() {
 }
 
 #[test]
+fn of_two_at_once_one_serves_and_the_other_is_refused() {
+    let site = Site::new();
+    site.python(MODEL);
+    let request = site.model("race", &json!({}));
+    for round in 0..4 {
+        let names = [format!("one-{round}"), format!("two-{round}")];
+        for name in &names {
+            site.background(name, &["deploy", "--listen", "127.0.0.1:0", &request]);
+        }
+        let has = |name: &String, text: &str| {
+            fs::read_to_string(site.path(&format!("{name}.log"))).unwrap().contains(text)
+        };
+        let decided = || {
+            let all = |text| names.iter().filter(|name| has(name, text)).count();
+            (all("race is served on") + all("ResourceInUse: race exists") == 2).then(|| all("is served on"))
+        };
+        let served = wait_for(Duration::from_secs(60), decided);
+        assert_eq!(served, Some(1), "{}{}", site.host().log("one-0.log"), site.host().log("two-0.log"));
+        assert_eq!(site.containers("isolate-race"), ["isolate-race-model"]);
+        let all: Vec<_> =
+            fs::read_dir(site.path("jobs")).unwrap().map(|one| one.unwrap().file_name()).collect();
+        assert_eq!(all, ["race"], "one is half made");
+        site.job(&["stop", "race"]).must();
+        let removed = || (!site.path("jobs/race").exists()).then_some(());
+        assert!(wait_for(Duration::from_secs(20), removed).is_some());
+        assert_eq!(site.containers("isolate-race"), [""; 0]);
+    }
+}
+
+#[test]
 fn what_cannot_be_served_is_an_error_and_leaves_no_container() {
     let site = Site::new();
     site.python(MODEL);

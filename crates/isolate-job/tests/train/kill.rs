@@ -2,29 +2,14 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 
+use crate::moments::moments;
 use crate::site::{Asked, Engine, Site, asked};
 
 /// Writes a file in two steps, of which only the second one makes it whole.
 const PROGRAM: &str = "cat /opt/ml/input/data/train/x.csv >/opt/ml/model/weights; sleep 1.5; echo whole >>/opt/ml/model/weights";
-
-/// The same moments in every run: milliseconds after the job was accepted. `OCI_ISOLATE_MOMENTS` is how many of each kind, in place of
-/// `count`; `OCI_ISOLATE_SEED` gives others.
-fn moments(seed: u64, count: usize, most: u64) -> Vec<Duration> {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let count = number("OCI_ISOLATE_MOMENTS").map_or(count, |count| usize::try_from(count).unwrap());
-    let seed = number("OCI_ISOLATE_SEED").unwrap_or(seed);
-    eprintln!("OCI_ISOLATE_SEED={seed} OCI_ISOLATE_MOMENTS={count}");
-    let mut state = seed;
-    let next = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_millis((state >> 33) % most)
-    };
-    (0..count).map(next).collect()
-}
 
 /// Resumes a job until it has ended.
 #[track_caller]

@@ -8,6 +8,8 @@ mod doctor;
 mod isolation;
 mod job;
 mod kill;
+mod moments;
+mod moto;
 mod pipe;
 mod refused;
 mod s3;

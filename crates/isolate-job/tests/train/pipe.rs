@@ -3,18 +3,15 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use test_support::command::say;
 use test_support::docker::{Docker, Release};
+use test_support::podman::{Podman, User};
 
-use crate::s3::{request, serve};
+use crate::moto::{put, serve, unpacked};
+use crate::server::Moto;
 use crate::site::{Asked, Engine, Site, asked, transitions};
-
-fn put(site: &Site, target: &str, body: &[u8]) {
-    assert_eq!(request(site, "PUT", target, body.to_vec()).0, 200, "{target}");
-}
+use crate::tune;
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -44,17 +41,6 @@ fn piped<'a>(name: &'a str, prefix: &str, script: &'a str) -> Asked<'a> {
         more: json!({ "InputDataConfig": [channel("files", "files", json!({})), channel("train", prefix, pipe)] }),
         ..asked(name, script)
     }
-}
-
-/// The files of an archive in Amazon S3.
-fn unpacked(site: &Site, name: &str) -> tempfile::TempDir {
-    let (_, _, archive) =
-        request(site, "GET", &format!("/results/out/{name}/output/model.tar.gz"), Vec::new());
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("model.tar.gz");
-    fs::write(&path, archive).unwrap();
-    say(Command::new("tar").arg("-xzf").arg(&path).arg("-C").arg(directory.path())).must();
-    directory
 }
 
 /// Three epochs of one channel beside a channel of files.
@@ -175,17 +161,56 @@ fn killed(site: &Site) {
     }
 }
 
-#[test]
-fn docker_28_a_channel_is_streamed_into_a_container() {
-    let site = Site::real(Engine::Docker(Docker::start(Release::Docker28)));
+/// A site with moto.
+fn site(engine: Engine) -> (Site, Moto) {
+    let site = Site::real(engine);
     let moto = serve(&site);
     for bucket in ["/data", "/results"] {
         put(&site, bucket, b"");
     }
+    (site, moto)
+}
+
+#[test]
+fn docker_28_a_channel_is_streamed_into_a_container() {
+    let (site, _moto) = site(Engine::Docker(Docker::start(Release::Docker28)));
     epochs(&site);
     shards(&site);
     failures(&site);
     unread(&site);
     killed(&site);
-    drop(moto);
+    tuned(&site);
+}
+
+#[test]
+fn podman_5_a_channel_is_streamed_into_a_container() {
+    let podman = Podman::start(test_support::podman::Release::Podman5, User::Root);
+    let (site, _moto) = site(Engine::Podman(podman));
+    epochs(&site);
+    shards(&site);
+}
+
+/// Each training job of a tuning job has a stream of its own.
+fn tuned(site: &Site) {
+    put(site, "/data/tuned/1", b"123");
+    let program = format!("cat /opt/ml/input/data/train_0 >/opt/ml/model/read; {}", tune::PARABOLA);
+    tune::image(site, &program);
+    let definition = "/TrainingJobDefinition";
+    let request = tune::request(
+        site,
+        "tuned",
+        &[
+            (&format!("{definition}/AlgorithmSpecification/TrainingInputMode"), json!("Pipe")),
+            (&format!("{definition}/InputDataConfig/0"), channel("train", "tuned", json!({}))),
+        ],
+    );
+    let done = site.job(&["tune", &request]);
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""), "{done}");
+    let status = site.describe("tuned");
+    assert_eq!(status["TrainingJobStatusCounters"]["Completed"], 6, "{status}");
+    for summary in done.out.lines().filter(|line| line.contains(" Completed ") && !line.starts_with("best")) {
+        let name = summary.split(' ').next().unwrap();
+        assert_eq!(fs::read(unpacked(site, name).path().join("read")).unwrap(), b"123", "{name}");
+        assert_eq!(site.left_over(name), [""; 0]);
+    }
 }

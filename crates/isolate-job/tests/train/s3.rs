@@ -1,6 +1,5 @@
 //! A job whole: moto (`hack/s3`) in place of Amazon S3 and STS, and nothing in place of the product.
 
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,39 +7,8 @@ use test_support::command::wait_for;
 use test_support::docker::{Docker, Release};
 use test_support::podman::{Podman, User};
 
-use crate::server::{Moto, exchange};
+use crate::moto::{request, serve};
 use crate::site::{Asked, Engine, Site, asked, transitions};
-
-/// A port of the throw-away host's loopback.
-const PORT: u16 = 4566;
-
-/// moto on that port, and settings that lead there.
-pub(crate) fn serve(site: &Site) -> Moto {
-    let address = SocketAddr::from(([127, 0, 0, 1], PORT));
-    let network = &site.host().world.host;
-    let inside = format!("--net={}", network.path());
-    let moto = Moto::spawn(&["nsenter", &inside], "127.0.0.1", PORT, address);
-    let answers = || network.inside(move || TcpStream::connect(address).is_ok()).then_some(());
-    assert!(wait_for(Duration::from_secs(60), answers).is_some(), "moto does not start");
-    let engine = match &site.engine {
-        Engine::Docker(_) => "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"\n".to_owned(),
-        Engine::Podman(_) => {
-            format!("engine = \"podman\"\nengine-path = {:?}\n", site.host().at("podman.sh"))
-        }
-    };
-    let endpoint = format!("endpoint = \"http://{address}\"");
-    site.settings(&format!(
-        "{engine}[s3]\n{endpoint}\nregion = \"eu-west-1\"\naddressing = \"path\"\n[role]\n{endpoint}\n"
-    ));
-    moto
-}
-
-/// A request to it.
-pub(crate) fn request(site: &Site, method: &str, target: &str, body: Vec<u8>) -> (u16, String, Vec<u8>) {
-    let (method, target) = (method.to_owned(), target.to_owned());
-    let address = SocketAddr::from(([127, 0, 0, 1], PORT));
-    site.host().world.host.inside(move || exchange(address, &method, &target, "", &body))
-}
 
 fn job(site: &Site) {
     let moto = serve(site);

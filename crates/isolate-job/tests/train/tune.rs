@@ -9,7 +9,7 @@ use test_support::command::wait_for;
 use crate::site::{CANARIES, Site, definition};
 
 /// An image whose program is this. `_tuning_objective_metric` is a hyperparameter, too.
-fn image(site: &Site, program: &str) {
+pub(crate) fn image(site: &Site, program: &str) {
     let entrypoint =
         json!(["bash", "-c", format!("text=$(cat /opt/ml/input/config/hyperparameters.json); {program}")]);
     let change = format!("ENTRYPOINT {entrypoint}");
@@ -17,10 +17,10 @@ fn image(site: &Site, program: &str) {
 }
 
 /// A parabola whose lowest point is at 37.
-const PARABOLA: &str = "[[ $text =~ '\"x\":\"'([0-9]+) ]]; x=${BASH_REMATCH[1]}; echo x=$x >/opt/ml/model/weights; echo \"loss=$(((x - 37) * (x - 37)))\"";
+pub(crate) const PARABOLA: &str = "[[ $text =~ '\"x\":\"'([0-9]+) ]]; x=${BASH_REMATCH[1]}; echo x=$x >/opt/ml/model/weights; echo \"loss=$(((x - 37) * (x - 37)))\"";
 
 /// Of random numbers.
-fn request(site: &Site, name: &str, more: &[(&str, Value)]) -> String {
+pub(crate) fn request(site: &Site, name: &str, more: &[(&str, Value)]) -> String {
     let mut definition = definition(&json!({
         "TrainingImage": "tuned",
         "TrainingInputMode": "File",
