@@ -93,7 +93,10 @@ impl Watch {
         while let Some((source, report)) = next {
             match report {
                 Ok(report) => {
-                    self.metrics.heard(&source);
+                    // An attempt to list is no answer yet.
+                    if !matches!(report, Report::Pods(Change::Begin) | Report::Services(Change::Begin)) {
+                        self.metrics.heard(&source);
+                    }
                     self.cluster.take(&source, report, start.elapsed());
                 }
                 Err(why) => self.metrics.failed(&source, &why),
@@ -155,7 +158,10 @@ async fn forward<K, T>(
 ) where
     K: Resource<DynamicType = ApiResource> + Lookup + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = watcher(api, which).default_backoff().map_err(|error| format!("{error:#}")).boxed();
+    let mut events = watcher(api, which)
+        .default_backoff()
+        .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+        .boxed();
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => Ok(Some(Change::Begin)),
