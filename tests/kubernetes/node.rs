@@ -149,6 +149,11 @@ impl Node {
         let socket = self.socket();
         let mut ctr = self.host.command("ctr");
         say(ctr.args(["-a", &socket, "-n", "k8s.io", "images", "tag", IMAGE, name])).must();
+        // The CRI plugin learns of it by an event.
+        let asked = json!({ "image": { "image": name } });
+        let known =
+            wait_for(Duration::from_secs(10), || self.must("ImageStatus", &asked).get("image").map(drop));
+        assert!(known.is_some(), "the CRI plugin does not know {name}");
     }
 
     /// A command for a shell on the node that ends with a new daemon, which may not answer yet.
