@@ -200,12 +200,14 @@ pub(crate) fn annotations(data: &[u8]) {
     settings.mode = Mode::Always;
     let always = decide(&settings, &annotations, &environment);
     assert!(!matches!(always, Decision::PassThrough(_)));
+    assert!(!settings.platform.is_empty() || !matches!(always, Decision::Platform(_)));
     match decided {
         Decision::Isolate(policy) => {
             let Decision::Isolate(other) = always else { panic!("{always:?}") };
             assert_eq!(Policy { why: String::new(), ..policy }, Policy { why: String::new(), ..other });
         }
         Decision::Refuse(why) => assert!(!why.is_empty()),
+        Decision::Platform(_) => assert!(!matches!(always, Decision::Isolate(_))),
         Decision::PassThrough(_) => {}
     }
 }

@@ -41,6 +41,7 @@ pub enum Outcome {
     Changed,
     Deleted,
     PassedThrough,
+    Platform,
     Refused,
 }
 
@@ -55,6 +56,7 @@ impl Outcome {
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::PassedThrough => "passed-through",
+            Self::Platform => "platform",
             Self::Refused => "refused",
         }
     }
@@ -208,14 +210,16 @@ mod tests {
 
     #[test]
     fn every_outcome_is_in_the_page() {
-        use Outcome::{Changed, Deleted, Filtered, Isolated, PassedThrough, Refused, Sealed};
+        use Outcome::{Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed};
         let page = include_str!("../docs/audit.md");
         let row = page.lines().find(|line| line.starts_with("| `decision` |")).unwrap();
         let named: Vec<&str> = row.split('`').skip(3).step_by(2).filter(|word| *word != "exec").collect();
-        let all = [Isolated, Sealed, Filtered, Changed, Deleted, PassedThrough, Refused];
+        let all = [Isolated, Sealed, Filtered, Changed, Deleted, PassedThrough, Platform, Refused];
         let words = all.map(|outcome| match outcome {
             // A new one has to be in the list.
-            Isolated | Sealed | Filtered | Changed | Deleted | PassedThrough | Refused => outcome.word(),
+            Isolated | Sealed | Filtered | Changed | Deleted | PassedThrough | Platform | Refused => {
+                outcome.word()
+            }
         });
         assert_eq!(named, words);
     }

@@ -55,14 +55,37 @@ fn snapshot(file: &File, path: &Path, limit: u64) -> Result<Snapshot> {
     if meta.len() > limit {
         bail!("cannot read {shown}: {} bytes, at most {limit} are read", meta.len());
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len())? + 1);
-    let read = file.take(limit + 1).read_to_end(&mut bytes);
-    read.with_context(|| format!("cannot read {shown}"))?;
+    let size = usize::try_from(meta.len())?;
+    let bytes = read_sized(file, size, limit).with_context(|| format!("cannot read {shown}"))?;
     if bytes.len() as u64 > limit {
         bail!("cannot read {shown}: it grew past {limit} bytes while it was read");
     }
     let owner = (meta.uid(), meta.gid());
     Ok(Snapshot { bytes, path: path.to_owned(), mode: meta.mode() & 0o7777, owner })
+}
+
+/// Reads a file that was `size` bytes long by one call: a regular file returns less than was asked for at its end only.
+/// If it has grown, up to one byte more than `limit` is read.
+fn read_sized(mut file: &File, size: usize, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size + 1];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if filled == size {
+            break;
+        }
+    }
+    bytes.truncate(filled);
+    // It has grown, or is a file of the kernel, whose size is not known before.
+    if filled > size {
+        file.take((limit + 1).saturating_sub(filled as u64)).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 impl Snapshot {

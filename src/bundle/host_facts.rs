@@ -1,6 +1,7 @@
 //! Gathers the facts about the host that the rules need for one document. Reads only.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -18,8 +19,8 @@ use crate::rules::{self, CoreDumps, Drivers, HostFacts, MountSources, Shared, is
 use crate::seal::{Netns, OpenNetns};
 
 /// Gathers the facts that `view` refers to. `pods` is the network namespace that the container gets by path,
-/// one that is sealed or about to be. The root file system `root` and the `bundle` are absolute.
-pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns>) -> Result<HostFacts> {
+/// one that is sealed or about to be. The `bundle` is absolute.
+pub(super) fn gather(view: &View, bundle: &Path, root: &RootFs, pods: Option<Netns>) -> Result<HostFacts> {
     let users = users(view)?;
     let in_user_namespace = match users {
         UserNamespace::Ours => !is_initial(Path::new(OURS))?,
@@ -27,8 +28,7 @@ pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns
         UserNamespace::At(path) => !is_initial(path)?,
     };
     let confined = in_user_namespace && user_namespace::confines(&users, view)?;
-    let root = RootFs::open(root)?;
-    let (sources, of_root) = mount_sources::probe(view, bundle, &root)?;
+    let (sources, of_root) = mount_sources::probe(view, bundle, root)?;
     let is_readonly =
         |mount: &Mount| mount.options.iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let wants_empty = view.mounts.iter().flatten().any(|mount| is_bind(mount) && is_readonly(mount));
@@ -40,7 +40,7 @@ pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns
         drivers: drivers(view, &sources)?,
         empty: if wants_empty && !in_user_namespace { record::empty_directory() } else { None },
         empty_file: if wants_cover { record::empty_file() } else { None },
-        credential_files: credential_files::find(view, &root, &sources),
+        credential_files: credential_files::find(view, root, &sources),
         root: Some(of_root),
         core_dumps: core_dumps(),
         in_user_namespace,
@@ -53,11 +53,12 @@ pub(super) fn gather(view: &View, bundle: &Path, root: &Path, pods: Option<Netns
 #[must_use]
 pub fn core_dumps() -> CoreDumps {
     // An unreadable one may name a program.
-    let pattern = std::fs::read("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| b"|".into());
-    match pattern.first() {
-        Some(b'|') => CoreDumps::Program,
+    let mut first = [b'|'];
+    let _ = File::open("/proc/sys/kernel/core_pattern").and_then(|mut pattern| pattern.read(&mut first));
+    match first {
+        [b'|'] => CoreDumps::Program,
         // Since Linux 6.16.
-        Some(b'@') => CoreDumps::Socket,
+        [b'@'] => CoreDumps::Socket,
         _ => CoreDumps::Files,
     }
 }

@@ -13,6 +13,8 @@ mod mountinfo;
 pub mod name_servers;
 mod network;
 mod path_fd;
+mod platform;
+mod pod;
 mod prober;
 mod resource_config;
 mod root_fs;
@@ -34,9 +36,12 @@ use crate::files::{self, Snapshot};
 use crate::job;
 use crate::policy::{self, Decision, Policy};
 use crate::proc::Inode;
+use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
+
+use root_fs::RootFs;
 
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use mountinfo::{MountInfo, parse_mountinfo};
@@ -60,6 +65,8 @@ pub struct Prepared {
     /// The network namespace that the container gets, if it existed before
     /// ([`crate::rules::Network::given`]).
     pub netns: Option<OpenNetns>,
+    /// Of a sandbox with platform containers: the network that they keep.
+    pub pod_network: Option<PodNetwork>,
     /// For a member of a job: its names.
     pub names: Names,
     /// With openings for peers: the name servers that the container uses.
@@ -81,6 +88,8 @@ pub struct Names {
     pub current_host: Option<String>,
     /// The source of its mount at `/etc/hosts`.
     pub hosts: Option<PathBuf>,
+    /// Its pod.
+    pub pod: Option<Pod>,
 }
 
 impl Bundle {
@@ -117,20 +126,40 @@ impl Bundle {
         let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
-        let (root, rootfs) = self.rootfs(&view)?;
+        let pod_network = network::of_pod(&view, &policy, &network)?;
+        let (path, root) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = match policy.openings.job {
             Some(_) => self.names(&view)?,
             None => Names::default(),
         };
         let name_servers = match policy.openings.has_peers() {
-            true => name_servers::of_bundle(&view, &self.path, &root)?,
+            true => name_servers::of_bundle(&view, &self.path, &path)?,
             false => BTreeSet::new(),
         };
+        let rootfs = Inode::from(&root.stat);
         let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let rewritten = rewrite(document, view, &subject)?;
-        Ok(Prepared { rootfs, netns, names, name_servers, names_what_it_denies, subject, rewritten })
+        Ok(Prepared {
+            rootfs,
+            netns,
+            pod_network,
+            names,
+            name_servers,
+            names_what_it_denies,
+            subject,
+            rewritten,
+        })
+    }
+
+    /// Makes the configuration of a platform container: it joins the network namespace at `network`, and shares
+    /// with the isolated containers of its pod volumes and names only. `shm` is the pod's `/dev/shm`.
+    ///
+    /// # Errors
+    /// It would share more.
+    pub fn prepare_platform(&self, network: &Path, shm: Inode) -> Result<Vec<u8>> {
+        platform::separated(&self.config, network, shm)
     }
 
     fn names(&self, view: &View) -> Result<Names> {
@@ -138,15 +167,16 @@ impl Bundle {
             host_name: view.hostname.as_deref().map(str::to_owned),
             current_host: resource_config::current_host(view, &self.path)?,
             hosts: job::hosts_source(view, &self.path),
+            pod: pod::of(view)?,
         })
     }
 
-    fn rootfs(&self, view: &View) -> Result<(PathBuf, Inode)> {
+    /// The root file system, and its path as the runtime will resolve it.
+    fn rootfs(&self, view: &View) -> Result<(PathBuf, RootFs)> {
         let Some(root) = &view.root else { bail!("config.json has no root") };
         let path = self.path.join(&root.path);
-        let root = Inode::of(&path);
-        let root = root.with_context(|| format!("cannot inspect the root {}", path.display()))?;
-        Ok((path, root))
+        let opened = RootFs::open(&path)?;
+        Ok((path, opened))
     }
 
     fn certain<T>(&self, result: Result<T, config::Unreadable>) -> Result<T> {

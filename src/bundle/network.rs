@@ -3,12 +3,14 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::config::View;
 use crate::job;
-use crate::policy::Openings;
-use crate::record::{Record, Store};
+use crate::policy::{Openings, Policy};
+use crate::proc::Inode;
+use crate::record::{PodNetwork, Record, Store};
+use crate::rules::mounts::is_bind;
 use crate::rules::{self, Network, RequestedNetwork};
 use crate::seal::{self, OpenNetns};
 
@@ -83,6 +85,35 @@ fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) ->
             "{RULE}: {shown} is container {id}'s, for which other ports or peers are open; ask for the same"
         ),
     }
+}
+
+/// The network that the engine made for a pod, if platform containers keep it and this is the pod's sandbox.
+///
+/// # Errors
+/// There is none.
+pub(super) fn of_pod(view: &View, policy: &Policy, network: &Network) -> Result<Option<PodNetwork>> {
+    if policy.platform.is_empty() || !rules::is_sandbox(view) {
+        return Ok(None);
+    }
+    let (RequestedNetwork::At(_, at), Network::Replaced { .. }) = (rules::requested_network(view)?, network)
+    else {
+        bail!(
+            "{RULE}: the pod has no network of its own for its platform containers; drop hostNetwork: true"
+        );
+    };
+    let netns = OpenNetns::at(&at)?;
+    if netns.is_host()? {
+        bail!("{RULE}: {} is the host's, and platform containers have their pod's", at.display());
+    }
+    let shm = view.mounts.iter().flatten().find(|mount| is_bind(mount) && &*mount.destination == "/dev/shm");
+    let Some(shm) = shm.and_then(|mount| mount.source.as_deref()) else {
+        bail!(
+            "{RULE}: the pod's sandbox has no /dev/shm, so it is not known what platform containers must not share"
+        );
+    };
+    let shm = Inode::of(Path::new(shm)).with_context(|| format!("cannot inspect {shm}"))?;
+    let containers = policy.platform.iter().map(|name| (name.clone(), None)).collect();
+    Ok(Some(PodNetwork { netns: netns.id(), at, shm, containers }))
 }
 
 /// The rule that these checks belong to; the rule itself sees documents only.

@@ -44,7 +44,7 @@ impl Prober<'_> {
 
     fn inspect_root(&mut self) -> Result<MountSource> {
         let root = self.root;
-        let stat = root.opened.stat()?;
+        let stat = root.stat;
         let table = self.mounted()?;
         // A file with a single path is identified by it; the system directories need not be inspected.
         let is_only =
@@ -69,7 +69,7 @@ impl Prober<'_> {
         let root = self.root;
         let hidden: Vec<&str> =
             HIDING.iter().filter(|hiding| hides(view, hiding)).map(|(at, _)| &at[1..]).collect();
-        let device = root.opened.stat()?.st_dev;
+        let device = root.stat.st_dev;
         let is_overlay = |mount: &HostMount| mount.is_overlay() && mount.device() == device;
         let mut upper = None;
         if let Some(mount) = self.mounted()?.mount_of(&root.path).filter(is_overlay) {

@@ -18,7 +18,7 @@ use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::config::View;
 use crate::proc::Inode;
-use crate::record::{Hosts, Record};
+use crate::record::{Hosts, Pod, Record};
 
 const HOSTS: &str = "/etc/hosts";
 
@@ -58,6 +58,43 @@ pub fn usable_names(name: Option<String>, path: Option<PathBuf>, id: &str) -> (O
     (name, hosts)
 }
 
+/// The names by which DNS would find a pod with a subdomain (Kubernetes, "Pod's hostname and subdomain fields"), from
+/// the line that kubelet writes for it: `10.88.1.5  two-1.svc.ns.svc.cluster.local  two-1`.
+///
+/// The pod's earlier containers may have written to the file, so the name must be one of this host name, in this
+/// namespace.
+#[must_use]
+pub fn names_by_kubelet(
+    hosts: &Hosts,
+    pod: Option<&Pod>,
+    host_name: Option<&str>,
+    namespace: Option<&str>,
+) -> Vec<String> {
+    let (Hosts::Written { path, .. }, Some(pod), Some(host_name), Some(namespace)) =
+        (hosts, pod, host_name, namespace)
+    else {
+        return Vec::new();
+    };
+    // Without it there are fewer names.
+    let text = open(path).and_then(|(file, _)| read(&file)).unwrap_or_default();
+    names_of_pod(&String::from_utf8_lossy(&text), &pod.name, host_name, namespace)
+}
+
+fn names_of_pod(text: &str, pod: &str, host_name: &str, namespace: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(MARK));
+    let found = lines.filter_map(|line| line.split_ascii_whitespace().nth(1)).find_map(|full| {
+        let (subdomain, rest) = full.strip_prefix(host_name)?.strip_prefix('.')?.split_once('.')?;
+        let of_cluster = rest.strip_prefix(namespace)?.strip_prefix(".svc.")?;
+        (is_name(full) && !of_cluster.is_empty()).then(|| (full, format!("{host_name}.{subdomain}")))
+    });
+    let Some((full, short)) = found else { return Vec::new() };
+    let mut names =
+        vec![full.to_owned(), format!("{short}.{namespace}.svc"), format!("{short}.{namespace}"), short];
+    names.push(host_name.to_owned());
+    names.extend((pod != host_name && is_name(pod)).then(|| pod.to_owned()));
+    names
+}
+
 /// Letters, digits and hyphens in labels; neither an address nor a name for this host.
 pub(super) fn is_name(name: &str) -> bool {
     let label = |label: &str| {
@@ -72,9 +109,9 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && !local && !number
 }
 
-/// The line that gives an address its name.
-pub(super) fn line(address: IpAddr, name: &str) -> String {
-    format!("{address} {name}{MARK}")
+/// The line that gives an address its names.
+pub(super) fn line(address: IpAddr, names: &str) -> String {
+    format!("{address} {names}{MARK}")
 }
 
 /// The file into which names are written for a container, if there is one.
@@ -87,6 +124,21 @@ pub(super) fn file_of(record: &Record) -> Option<&Path> {
 
 /// Makes these our lines in a container's file.
 pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
+    change(record, lines, Change::All)
+}
+
+/// Makes comments of our lines that are none of these, and adds none.
+pub(super) fn retire(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
+    change(record, lines, Change::Retire)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Retire,
+    All,
+}
+
+fn change(record: &Record, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
     let Some(Hosts::Written { path, inode }) = record.opened.as_ref().map(|opened| &opened.hosts) else {
         return Ok(());
     };
@@ -94,7 +146,7 @@ pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
     if is != *inode {
         bail!("{} is no longer the file that was mounted", path.display());
     }
-    change(&file, lines).with_context(|| format!("cannot write names into {}", path.display()))
+    edit(&file, lines, which).with_context(|| format!("cannot write names into {}", path.display()))
 }
 
 fn open(path: &Path) -> Result<(File, Inode)> {
@@ -113,10 +165,15 @@ fn open(path: &Path) -> Result<(File, Inode)> {
     Ok((file, inode))
 }
 
-fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
+fn read(file: &File) -> Result<Vec<u8>> {
     let mut text = vec![0; usize::try_from(file.metadata()?.len().min(LIMIT))?];
     let read = file.read_at(&mut text, 0)?;
     text.truncate(read);
+    Ok(text)
+}
+
+fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
+    let text = read(file)?;
     // Keyed by the line without its first byte, which may be a `#` in the file.
     let mut missing: BTreeSet<_> = lines.iter().filter_map(|line| Some((line.get(1..)?, *line))).collect();
     let mut changes = Vec::new();
@@ -126,7 +183,7 @@ fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
         if let (Some(rest), true) = (line.get(1..), line.ends_with(MARK)) {
             let wanted = missing.range((rest, "")..).next().filter(|(behind, _)| *behind == rest).copied();
             let byte = wanted.map_or(b'#', |(_, wanted)| wanted.as_bytes()[0]);
-            if line.as_bytes()[0] != byte {
+            if line.as_bytes()[0] != byte && (which == Change::All || byte == b'#') {
                 changes.push((byte, at));
             }
             wanted.map(|wanted| missing.remove(&wanted));
@@ -141,7 +198,7 @@ fn change(file: &File, lines: &BTreeSet<&str>) -> Result<()> {
             in_place.write_all_at(&[byte], at)?;
         }
     }
-    if !missing.is_empty() {
+    if which == Change::All && !missing.is_empty() {
         let mut new =
             if text.last().is_some_and(|last| *last != b'\n') { "\n".to_owned() } else { String::new() };
         new.extend(missing.iter().map(|(_, line)| format!("{line}\n")));
@@ -166,7 +223,9 @@ mod tests {
         let (file, inode) = open(&path).unwrap();
         for lines in rounds {
             let lines: Vec<_> = lines.iter().map(|line| format!("{line}{MARK}")).collect();
-            change(&file, &lines.iter().map(String::as_str).collect()).unwrap();
+            let lines: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
+            edit(&file, &lines, Change::Retire).unwrap();
+            edit(&file, &lines, Change::All).unwrap();
         }
         assert_eq!(open(&path).unwrap().1, inode);
         std::fs::read_to_string(path).unwrap()
@@ -188,6 +247,38 @@ mod tests {
         assert_eq!(after("127.0.0.1 x", &[&["10.0.0.3 y"]]), format!("127.0.0.1 x\n10.0.0.3 y{MARK}\n"));
         assert_eq!(after("", &[&[]]), "");
         assert_eq!(after(MARK, &[&[]]), format!("#{}", &MARK[1..]));
+    }
+
+    #[test]
+    fn a_pod_has_the_names_that_kubelet_writes_if_they_are_its_own() {
+        let kubelet = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n\
+                       10.88.1.5\ttwo-1.svc-a.team-a.svc.cluster.local\ttwo-1\n";
+        let names = |text: &str, pod, host_name| names_of_pod(text, pod, host_name, "team-a").join(" ");
+        assert_eq!(
+            names(kubelet, "two-1-x7", "two-1"),
+            "two-1.svc-a.team-a.svc.cluster.local two-1.svc-a.team-a.svc two-1.svc-a.team-a two-1.svc-a two-1 two-1-x7"
+        );
+        for (text, host_name) in [
+            (kubelet, "two-2"),
+            ("10.88.1.5\ttwo-1\n", "two-1"),
+            ("10.88.1.5\ttwo-1.s3.amazonaws.com\n", "two-1"),
+            ("10.88.1.5\ttwo-1.svc-a.team-b.svc.cluster.local\n", "two-1"),
+            ("10.88.1.5\ttwo-1.svc-a.team-a.svc.\n", "two-1"),
+            ("10.88.1.5 two-1.svc-a.team-a.svc.cluster.local # oci-isolate job\n", "two-1"),
+        ] {
+            assert_eq!(names(text, host_name, host_name), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_retired_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        std::fs::write(&path, format!("#0.0.0.3 a{MARK}\n10.0.0.4 b{MARK}\n")).unwrap();
+        let lines: [String; 2] = ["10.0.0.3 a", "10.0.0.5 c"].map(|line| format!("{line}{MARK}"));
+        let lines: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
+        edit(&open(&path).unwrap().0, &lines, Change::Retire).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), format!("#0.0.0.3 a{MARK}\n#0.0.0.4 b{MARK}\n"));
     }
 
     #[test]

@@ -6,31 +6,34 @@
 //! that died without being deleted is removed by the next change.
 
 mod hosts_file;
+mod names;
 mod pasta;
 mod peer_sets;
 mod processes;
+mod remote;
 mod resource_config;
 mod user_mode_network;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-pub use hosts_file::{hosts_source, usable_names};
+pub use hosts_file::{hosts_source, names_by_kubelet, usable_names};
 pub use peer_sets::{Participant, is_allowed, peers_of};
 pub use processes::{
     foreign_process, process_outside_containers, processes_in, processes_in_netns, why_not_joinable,
 };
+pub use remote::{JobsOfCluster, Put, PutFailure, put_remote};
 pub use resource_config::{LIMIT as RESOURCE_CONFIG_LIMIT, PATH as RESOURCE_CONFIG, current_host};
 pub use user_mode_network::check_user_mode_network;
 
-use crate::policy::{Job, Prefixes};
+use crate::policy::Prefixes;
 use crate::record::{InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
-use crate::seal::{self, Netns, OpenNetns};
+use crate::seal::{self, OpenNetns};
+use names::Names;
 
 /// A running container with openings in a namespace of its own.
 #[derive(Debug)]
@@ -67,37 +70,27 @@ impl JobMember {
             }
         };
         let (peers, bounds) = (opened.peers().clone(), opened.bounds.clone());
-        let part = Participant { peers, bounds, never: opened.excluded(), own };
+        let remote = opened.remote.iter().flat_map(|member| &member.addresses).copied().collect();
+        let part = Participant { peers, bounds, never: opened.excluded(), own, remote };
         Ok(Some(Self { slot, record, init, part }))
+    }
+
+    /// Sets its peers; one that has ended meanwhile has none.
+    fn set(&self, peers: &Prefixes) -> Result<()> {
+        let gateways = self.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
+        let never = self.part.never.iter().chain(gateways).copied().collect();
+        match seal::set_peers(self.init.netns.as_fd(), peers, &never) {
+            Err(error) if self.init.process.runs() => {
+                Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Its addresses.
     #[must_use]
     pub fn own(&self) -> &BTreeSet<IpAddr> {
         &self.part.own
-    }
-
-    /// The names by which others find it: its host name, and that of SageMaker's contract if it is another one.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let opened = self.record.opened.as_ref();
-        let host_name = opened.and_then(|opened| opened.host_name.as_deref());
-        host_name.into_iter().chain(self.contract_name())
-    }
-
-    /// The name that only SageMaker's contract gives it: no engine writes it into its own `/etc/hosts`.
-    fn contract_name(&self) -> Option<&str> {
-        let opened = self.record.opened.as_ref()?;
-        let name = opened.current_host.as_deref()?;
-        let is_other = |host_name: &String| !host_name.eq_ignore_ascii_case(name);
-        opened.host_name.as_ref().is_none_or(is_other).then_some(name)
-    }
-
-    /// The `/etc/hosts` lines for these names of it.
-    fn lines<'m>(&'m self, names: impl Iterator<Item = &'m str>) -> Vec<String> {
-        let own: Vec<_> = self.own().iter().filter(|own| is_allowed(**own, &self.part.bounds)).collect();
-        names
-            .flat_map(|name| own.iter().map(move |own| hosts_file::line(**own, name)).collect::<Vec<_>>())
-            .collect()
     }
 }
 
@@ -175,6 +168,7 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
     let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
     if let Some(its) = &mut successor.opened {
         (its.changed_peers, its.never) = (opened.changed_peers.clone(), opened.never.clone());
+        its.remote.clone_from(&opened.remote);
     }
     successor.sealed = Some(sealed.clone());
     if let Network::Joined { at } = successor.network {
@@ -184,66 +178,16 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
 }
 
 fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
-    check_names(members)?;
+    names::check(members)?;
+    let all = record.job().map_or(Ok(Vec::new()), |job| Store::of(slot).members_of(job, slot))?;
+    let names = names::of_all(members, &all);
+    // Another container's failure is reported when that one starts.
+    let own = |names: &Names, done: Result<()>| if names.record().id == record.id { done } else { Ok(()) };
+    // A name has an address that is a peer's at every moment.
+    names.iter().try_for_each(|names| own(names, names.retire()))?;
     let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
     for (index, member) in members.iter().enumerate() {
-        let gateways = member.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
-        let never = member.part.never.iter().chain(gateways).copied().collect();
-        let done = seal::set_peers(member.init.netns.as_fd(), &peers_of(&parts, index), &never);
-        // It may have ended meanwhile.
-        if let Err(error) = done
-            && member.init.process.runs()
-        {
-            return Err(error.context(format!("cannot set the peers of container {}", member.record.id)));
-        }
+        member.set(&peers_of(&parts, index))?;
     }
-    match record.job() {
-        Some(job) => write_names(job, members, slot),
-        None => Ok(()),
-    }
-}
-
-fn check_names(members: &[JobMember]) -> Result<()> {
-    let mut known: BTreeMap<String, &JobMember> = BTreeMap::new();
-    for member in members {
-        for name in member.names() {
-            if let Some(other) = known.insert(name.to_ascii_lowercase(), member) {
-                bail!(
-                    "containers {} and {} of the job have the same host name, {name}; give each its own (--hostname)",
-                    other.record.id,
-                    member.record.id
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Every running container of the job finds all others in its hosts file, including those that share a
-/// namespace, and itself by the name that its engine does not know.
-fn write_names(job: &Job, members: &[JobMember], of: &Slot) -> Result<()> {
-    let named = members.iter().map(|member| {
-        let netns = member.record.sealed.as_ref().map(|sealed| sealed.netns);
-        (netns, member.lines(member.names()), member.lines(member.contract_name().into_iter()))
-    });
-    let named: Vec<(Option<Netns>, Vec<String>, Vec<String>)> = named.collect();
-    let mut done: BTreeSet<PathBuf> = BTreeSet::new();
-    for (slot, record) in Store::of(of).members_of(job, of)? {
-        let Some(file) = hosts_file::file_of(&record).filter(|_| record.lives()) else {
-            continue;
-        };
-        if !done.insert(file.to_owned()) {
-            continue;
-        }
-        let own = record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
-        let lines = named.iter().flat_map(|(netns, all, of_own)| if *netns == own { of_own } else { all });
-        let lines: BTreeSet<&str> = lines.map(String::as_str).collect();
-        // Another container's failure is reported when that one starts.
-        if let Err(error) = hosts_file::write(&record, &lines)
-            && slot.record() == of.record()
-        {
-            return Err(error);
-        }
-    }
-    Ok(())
+    names.iter().try_for_each(|names| own(names, names.write()))
 }

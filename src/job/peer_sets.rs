@@ -19,15 +19,18 @@ pub struct Participant {
     pub never: BTreeSet<IpAddr>,
     /// Its addresses.
     pub own: BTreeSet<IpAddr>,
+    /// The addresses of members on other nodes.
+    pub remote: BTreeSet<IpAddr>,
 }
 
-/// The peers of the member at `index`: its own by address, and the addresses of all others that its bounds
-/// allow.
+/// The peers of the member at `index`: its own by address, and the addresses of all others, here and on other
+/// nodes, that its bounds allow.
 #[must_use]
 pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
     let Some(part) = parts.get(index) else { return Prefixes::default() };
     let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
-    let addresses = others.flat_map(|(_, other)| &other.own).filter(|address| !part.never.contains(address));
+    let others = others.flat_map(|(_, other)| &other.own).chain(&part.remote);
+    let addresses = others.filter(|address| !part.never.contains(address));
     let addresses = addresses.filter(|address| is_allowed(**address, &part.bounds));
     part.peers.iter().copied().chain(addresses.map(|address| IpNet::from(*address))).collect()
 }
@@ -93,6 +96,16 @@ mod tests {
         assert_eq!(shown(&parts, 0), ["10.0.0.2/32"]);
         parts[0].bounds.within.clear();
         assert_eq!(shown(&parts, 0), [""; 0]);
+    }
+
+    #[test]
+    fn a_member_on_another_node_is_a_peer_of_those_that_have_it() {
+        let mut parts = [part(&[], &["10.0.0.2"]), part(&[], &["10.0.0.4"])];
+        parts[0].remote =
+            ["10.1.0.2", "10.0.0.4", "8.8.8.8", "10.0.0.1"].map(|address| address.parse().unwrap()).into();
+        parts[0].never.insert("10.0.0.1".parse().unwrap());
+        assert_eq!(shown(&parts, 0), ["10.0.0.4/32", "10.1.0.2/32"]);
+        assert_eq!(shown(&parts, 1), ["10.0.0.2/32"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
 use super::environment::values;
+use super::platform::{self, PLATFORM, Part, PlatformContainer};
 use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Property, Settings};
 
@@ -14,6 +15,8 @@ pub enum Decision {
     PassThrough(&'static str),
     /// The container is isolated by this policy.
     Isolate(Policy),
+    /// The container is not isolated, and keeps the network of a pod in which others are.
+    Platform(PlatformContainer),
     /// The container is not created; what the user is told.
     Refuse(String),
 }
@@ -39,7 +42,8 @@ fn verdict(
     });
     let refused = settings.refuse.iter().map(|refusal| &refusal.annotation);
     misspelt(annotations, settings.annotations.iter().chain(matches).chain(refused).map(String::as_str))?;
-    let mut why = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
+    let mut demanded = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
+    let mut why = demanded.clone();
     let mut switched_off = false;
     for key in std::iter::once(SWITCH).chain(settings.annotations.iter().map(String::as_str)) {
         match only(annotations, key)? {
@@ -66,7 +70,9 @@ fn verdict(
             }
         };
         if is_met {
-            why.get_or_insert_with(|| format!("[[require]] {shown} matches {matches:?}"));
+            let demand = format!("[[require]] {shown} matches {matches:?}");
+            why.get_or_insert_with(|| demand.clone());
+            demanded.get_or_insert(demand);
         }
     }
     let Some(why) = why else {
@@ -75,6 +81,11 @@ fn verdict(
         }
         without_switch(annotations)?;
         return Ok(Decision::PassThrough("no annotation asks for it"));
+    };
+    let platform = match platform::part(settings, annotations, demanded.as_deref())? {
+        Some(Part::Platform(container)) => return Ok(Decision::Platform(container)),
+        Some(Part::Isolated(names)) => names,
+        None => Vec::new(),
     };
     for refusal in &settings.refuse {
         if only(annotations, &refusal.annotation)?.is_some_and(|value| glob(&refusal.matches, value)) {
@@ -85,6 +96,11 @@ fn verdict(
         }
     }
     let openings = openings(settings, annotations, environment)?;
+    if !platform.is_empty() && !openings.is_empty() {
+        return Err(format!(
+            "annotation {PLATFORM}: it is not possible with ingress, peers or job; move the data by pods of their own"
+        ));
+    }
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let families = settings.seccomp.families.clone();
@@ -95,6 +111,7 @@ fn verdict(
         credentials,
         families,
         openings,
+        platform,
         answers,
     }))
 }
@@ -117,6 +134,7 @@ mod tests {
         match decide(&settings, &notes(pairs), &[]) {
             Decision::Isolate(_) => Ok(true),
             Decision::PassThrough(_) => Ok(false),
+            Decision::Platform(container) => Err(container.why),
             Decision::Refuse(why) => Err(why),
         }
     }
@@ -154,7 +172,7 @@ mod tests {
     fn what_is_nearly_one_of_ours_is_refused_whether_isolated_or_not() {
         for other in [("a", "b"), (SWITCH, "true"), (SWITCH, "false")] {
             for name in
-                ["IO.oci-isolate.network-isolation", "io.oci-isolate.platform", "io.oci-isolate.job\0x"]
+                ["IO.oci-isolate.network-isolation", "io.oci-isolate.platforms", "io.oci-isolate.job\0x"]
             {
                 let why = isolates("", &[other, (name, "true")]).unwrap_err();
                 assert!(why.contains(" is not known; "), "{why}");
@@ -293,6 +311,7 @@ mod tests {
         let opened = |asked: &[(&str, &str)]| match decide(&settings, &notes(asked), &[]) {
             Decision::Isolate(policy) => Ok(policy.openings),
             Decision::PassThrough(why) => Err(why.to_owned()),
+            Decision::Platform(container) => Err(container.why),
             Decision::Refuse(why) => Err(why),
         };
         let by_settings = opened(&[(SWITCH, "true")]).unwrap();

@@ -2,13 +2,14 @@
 //! its author believes to be isolated.
 
 use super::annotations::{INGRESS, JOB, PEERS};
+use super::platform::PLATFORM;
 use super::{Annotation, SWITCH, only};
 
 /// Every annotation of ours that a container can have.
-pub const ANNOTATIONS: [&str; 4] = [SWITCH, INGRESS, PEERS, JOB];
+pub const ANNOTATIONS: [&str; 5] = [SWITCH, INGRESS, PEERS, JOB, PLATFORM];
 
 /// Those that have a meaning only for an isolated container.
-const OF_THE_ISOLATED: [&str; 3] = [INGRESS, PEERS, JOB];
+const OF_THE_ISOLATED: [&str; 4] = [INGRESS, PEERS, JOB, PLATFORM];
 
 /// The beginnings of our names, reduced to letters and digits, and a common misspelling of them.
 const BEGINNINGS: [&[u8]; 2] = [b"ioociisolate", b"ociisolate"];
@@ -34,7 +35,7 @@ pub(crate) fn misspelt<'a>(
     Ok(())
 }
 
-/// Refuses openings of a container that is not isolated.
+/// Refuses annotations for isolated containers of one that is not.
 ///
 /// # Errors
 /// It has an annotation that asks for one.
@@ -127,7 +128,7 @@ mod tests {
         }
         assert!(refusal("io.oci-isolate.peer").ends_with("did you mean io.oci-isolate.peers?"));
         assert!(
-            refusal("io.oci-isolate.platform-of-somebody")
+            refusal("io.oci-isolate.something-else-entirely")
                 .ends_with(&format!("known are {}", ANNOTATIONS.join(", ")))
         );
         assert!(!refusal("io.oci-isolate.").is_empty() && !refusal("io.oci-isolate").is_empty());

@@ -8,6 +8,7 @@ mod job;
 mod misspelt;
 mod openings;
 mod packed_prefixes;
+mod platform;
 mod prefixes;
 mod reserved;
 
@@ -22,6 +23,7 @@ pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
 pub use packed_prefixes::PackedPrefixes;
+pub use platform::{PLATFORM, PlatformContainer};
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
@@ -55,6 +57,8 @@ pub struct Policy {
     pub families: Vec<Family>,
     /// What stays open for it.
     pub openings: Openings,
+    /// The names of the platform's containers of its pod.
+    pub platform: Vec<String>,
     /// The answers of the settings that differ from the rules' defaults.
     pub answers: BTreeMap<String, Answer>,
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::pod::{Pod, RemoteMember};
 use crate::policy::{Openings, PackedPrefixes, Prefixes};
 use crate::proc::Inode;
 use crate::settings::PeerBounds;
@@ -30,6 +31,15 @@ pub struct GrantedOpenings {
     /// it, and they can read those without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_host: Option<String>,
+    /// Its pod, if it is a member of a pod's job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+    /// The names that Kubernetes gives its pod, if there are others than the host name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// The members of its job on other nodes, by `isolatectl jobs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote: Vec<RemoteMember>,
     /// Where it finds the names of the other members.
     pub hosts: Hosts,
 }

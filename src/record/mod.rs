@@ -7,6 +7,8 @@
 mod directory;
 mod granted_openings;
 mod lock;
+mod pod;
+mod pod_network;
 mod slot;
 mod store;
 
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
+pub use pod::{Pod, RemoteMember};
+pub use pod_network::PodNetwork;
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
@@ -65,6 +69,9 @@ pub struct Record {
     pub confined: bool,
     /// What stays open; for most containers nothing.
     pub opened: Option<GrantedOpenings>,
+    /// Of the sandbox of a pod with platform containers: the network that they keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_network: Option<PodNetwork>,
     /// What was changed in its `config.json`.
     pub applied: Vec<AppliedChange>,
     /// Rules that were not enforced because their answer was `allow`.

@@ -172,6 +172,18 @@ impl Slot {
         self.write(record)
     }
 
+    /// Writes into the record of a sandbox which container is the platform's of this name.
+    ///
+    /// # Errors
+    /// The record is gone, or the state directory cannot be written.
+    pub fn name_platform_container(&self, name: &str, id: &str) -> Result<()> {
+        let _lock = self.lock()?;
+        let mut record = self.load()?.context("the record of its sandbox is gone")?;
+        let network = record.pod_network.as_mut().context("the record of its sandbox has no network")?;
+        network.containers.insert(name.to_owned(), Some(id.to_owned()));
+        self.write(&record)
+    }
+
     /// Removes the record, if there is one: the container was deleted, or not created. With a known creator,
     /// the record of another container that has reused the id is kept.
     ///
@@ -234,12 +246,16 @@ impl Slot {
     /// # Errors
     /// The state directory cannot be written, or another process holds the lock for too long.
     pub fn lock_peers(&self) -> Result<Flock<File>> {
-        make_state(&self.state)?;
-        let path = self.state.join("peers.lock");
-        let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
-        let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        lock(file, &path, PEERS_DEADLINE)
+        lock_peers(&self.state)
     }
+}
+
+pub(super) fn lock_peers(state: &Path) -> Result<Flock<File>> {
+    make_state(state)?;
+    let path = state.join("peers.lock");
+    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+    let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    lock(file, &path, PEERS_DEADLINE)
 }
 
 pub(super) fn records_of(state: &Path, root: &Path) -> PathBuf {

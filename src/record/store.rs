@@ -20,13 +20,15 @@
 //! [`iter`]: Store::iter
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::fcntl::Flock;
 
 use super::directory::state_dir;
-use super::slot::{Slot, records_of};
+use super::slot::{Slot, lock_peers, records_of};
 use super::{InitProcess, Record};
 use crate::policy::Job;
 use crate::proc::Inode;
@@ -58,6 +60,14 @@ impl Store {
     #[must_use]
     pub fn may_have_records(&self) -> bool {
         self.state.join("containers").exists()
+    }
+
+    /// As [`Slot::lock_peers`].
+    ///
+    /// # Errors
+    /// The state directory cannot be written, or another process holds the lock for too long.
+    pub fn lock_peers(&self) -> Result<Flock<File>> {
+        lock_peers(&self.state)
     }
 
     /// All slots with a record, in the order of their paths.

@@ -33,7 +33,7 @@ pub use credentials::files::CredentialFiles;
 pub use devices::{Drivers, allowed_against, is_default, is_usual};
 pub use masked_paths::{LIMIT as CORE_LIMIT, MASKED, READONLY, check_core_dumps};
 pub use mounts::{MountSource, MountSources};
-pub use namespace::{Network, RequestedNetwork, of_a_pinned_pod, requested_network};
+pub use namespace::{Network, RequestedNetwork, is_sandbox, of_a_pinned_pod, requested_network};
 pub use seal_hook::{CLOSE_FLAG, FORGET_FLAG, HOOK_FLAGS, SEAL_FLAG, SealHook};
 
 /// One promise.
@@ -90,6 +90,7 @@ pub const RULES: &[Rule] = &[
     mounts::network_fs::RULE,
     mounts::overlay::RULE,
     mounts::propagation::RULE,
+    mounts::pod_files::RULE,
     mounts::data_channels::RULE,
     seccomp::RULE,
     masked_paths::RULE,

@@ -164,6 +164,13 @@ fn of_a_pod(view: &View) -> bool {
     view.annotations.iter().flatten().any(|(name, _)| KIND.contains(&&**name))
 }
 
+/// Whether it is the sandbox of a pod of containerd's CRI plugin.
+#[must_use]
+pub fn is_sandbox(view: &View) -> bool {
+    let mut all = view.annotations.iter().flatten();
+    all.any(|(name, value)| (&**name, &**value) == ("io.kubernetes.cri.container-type", "sandbox"))
+}
+
 /// Whether the container is part of a pod of CRI-O. It makes a pod's network and IPC namespaces before there
 /// is any container in them, keeps them by path (`pinns`), and usually starts no container of its own to hold
 /// them. Podman uses the same annotations, but not this value.

@@ -7,6 +7,8 @@ mod state_root;
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -64,7 +66,7 @@ impl Runtime {
         let mut looked = Vec::new();
         for name in wanted {
             for path in candidates(name) {
-                let Ok(meta) = std::fs::metadata(&path) else {
+                let Ok((meta, is_link)) = inspect(&path) else {
                     looked.push(format!("{} (missing)", path.display()));
                     continue;
                 };
@@ -73,7 +75,8 @@ impl Runtime {
                 } else if !meta.is_file() || access(&path, AccessFlags::X_OK).is_err() {
                     looked.push(format!("{} (not executable)", path.display()));
                 } else {
-                    return Ok(Self { dialect: dialect_of(&path), path });
+                    let dialect = if is_link { dialect_of(&path) } else { dialect_of_name(&path) };
+                    return Ok(Self { dialect, path });
                 }
             }
         }
@@ -115,7 +118,7 @@ impl Runtime {
             Some(environment) => execve(&path, &argv, &environment),
             None => execv(&path, &argv),
         };
-        error.map_err(std::io::Error::from).with_context(|| format!("cannot exec {shown}"))
+        error.map_err(io::Error::from).with_context(|| format!("cannot exec {shown}"))
     }
 
     /// Runs the runtime and waits for it, where there is something left to do afterwards.
@@ -150,7 +153,19 @@ pub fn dialect_of(path: &Path) -> Dialect {
     // Links among the directories lead to a file of the same name.
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
     let file = if is_link { std::fs::canonicalize(path).ok() } else { None };
-    Dialect::of(file.as_deref().unwrap_or(path).file_name().unwrap_or_default())
+    dialect_of_name(file.as_deref().unwrap_or(path))
+}
+
+/// The same of a file that is no link.
+fn dialect_of_name(path: &Path) -> Dialect {
+    Dialect::of(path.file_name().unwrap_or_default())
+}
+
+/// The file behind a path, and whether the path is a link to it.
+fn inspect(path: &Path) -> io::Result<(Metadata, bool)> {
+    let found = std::fs::symlink_metadata(path)?;
+    let is_link = found.is_symlink();
+    Ok((if is_link { std::fs::metadata(path)? } else { found }, is_link))
 }
 
 fn candidates(name: &Path) -> Vec<PathBuf> {

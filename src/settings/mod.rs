@@ -36,6 +36,8 @@ pub struct Settings {
     pub require: Vec<Match>,
     /// Containers that are known not to work isolated; they are refused with this reason.
     pub refuse: Vec<Refusal>,
+    /// Images of containers that may keep the network of a pod, where these settings demand its isolation.
+    pub platform: Vec<PlatformImage>,
     /// What to do on a kernel without nf_tables.
     pub firewall: Firewall,
     /// What becomes of the network devices of a container without openings.
@@ -126,6 +128,14 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// The image of containers of the operator's own, which move data in and out of isolated pods.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PlatformImage {
+    /// The glob for its name, as the engine writes it (`*` matches any number of characters).
+    pub image: String,
+}
+
 /// Additions to the built-in list of credential variables; names compare without regard to ASCII case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -177,6 +187,7 @@ impl Default for Settings {
             annotations: Vec::new(),
             require: Vec::new(),
             refuse: Vec::new(),
+            platform: Vec::new(),
             firewall: Firewall::Required,
             links: Links::Down,
             joiners: Consent::Refuse,
@@ -218,6 +229,9 @@ impl Settings {
         }
         if settings.annotations.iter().any(String::is_empty) {
             return Err("annotations: an annotation's name is empty".into());
+        }
+        if settings.platform.iter().any(|platform| platform.image.is_empty()) {
+            return Err("platform: an image is empty".into());
         }
         settings.peers.check()?;
         Ok(settings)
@@ -267,6 +281,8 @@ mod tests {
             annotation = "io.kubernetes.cri.image-name"
             matches = "*sagemaker-rl*"
             reason = "SageMaker RL containers need Amazon S3"
+            [[platform]]
+            image = "registry.example.com/platform/stage@sha256:*"
             [credentials]
             remove = ["MY_TOKEN"]
             keep = ["AWS_PROFILE"]
@@ -300,6 +316,7 @@ mod tests {
         let job = Property::Variable("TRAINING_JOB_NAME".into());
         assert_eq!(settings.require[0], Match { property: image, matches: "*/marketplace/*".into() });
         assert_eq!(settings.require[1], Match { property: job, matches: "*".into() });
+        assert_eq!(settings.platform[0].image, "registry.example.com/platform/stage@sha256:*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
         let file = Some("/var/log/oci-isolate/audit.log".into());
         assert_eq!(settings.audit, Audit { file, required: true, passed_through: true });
@@ -321,11 +338,12 @@ mod tests {
         assert_eq!(Settings::parse(include_str!("../../dist/config.toml")), Ok(Settings::default()));
         let mut settings = Settings::parse(&shipped()).unwrap();
         // Keys without a default have an example; rules have their own answers (tests/rules).
-        for examples in [settings.require.len(), settings.refuse.len(), settings.rules.len()] {
-            assert!(examples > 0);
-        }
+        let examples =
+            [settings.require.len(), settings.refuse.len(), settings.platform.len(), settings.rules.len()];
+        assert!(!examples.contains(&0));
         settings.require.clear();
         settings.refuse.clear();
+        settings.platform.clear();
         settings.rules.clear();
         assert!(settings.audit.file.take().is_some());
         let openings = std::mem::take(&mut settings.openings);
@@ -406,6 +424,9 @@ mod tests {
             "[[require]]\nenv = \"A=\"\nmatches = \"*\"",
             "[[require]]\nenv = \"\"\nmatches = \"*\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
+            "[[platform]]\nimage = \"\"",
+            "[[platform]]",
+            "[[platform]]\nimages = \"a\"",
             "[audit]\nfile = \"audit.log\"",
             "[audit]\nrequired = true",
             "[audit]\nfile = \"/a\"\nrequire = true",

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{RuntimeCall, credential_variables, descriptors, joiners, release_netns};
+use super::{RuntimeCall, credential_variables, descriptors, joiners, platform, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::{Bundle, Names};
 use crate::invocation::{ArgvEdit, Verb};
@@ -29,6 +29,7 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     match bundle.decide(call.settings)? {
         Decision::Refuse(why) => bail!(why),
         Decision::Isolate(policy) => isolate(call, bundle, policy),
+        Decision::Platform(container) => platform::create(call, &bundle, &container),
         Decision::PassThrough(why) => {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
@@ -56,6 +57,9 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
         );
     }
+    if !policy.platform.is_empty() {
+        platform::root(call)?;
+    }
     let unset = descriptors::guard(call)?;
     let strays = [credential_variables(&policy.credentials), unset].concat();
     let sealed_by_start = call.invocation.verb == Verb::Create;
@@ -78,8 +82,10 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let waived = waived.map(str::to_owned).collect();
     let openings = prepared.subject.policy.openings;
     let opened = (!openings.is_empty()).then(|| {
-        let Names { host_name, current_host, hosts } = prepared.names;
+        let Names { host_name, current_host, hosts, pod } = prepared.names;
         let (host_name, hosts) = job::usable_names(host_name, hosts, &id);
+        let namespace = openings.job.as_ref().and_then(|job| job.namespace.as_deref());
+        let names = job::names_by_kubelet(&hosts, pod.as_ref(), host_name.as_deref(), namespace);
         let servers = prepared.name_servers.into_iter();
         let never = servers.map(|server| (server, Excluded::OwnNameServer)).collect();
         let bounds = call.settings.peers.clone();
@@ -90,6 +96,9 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             never,
             host_name,
             current_host,
+            pod,
+            names,
+            remote: Vec::new(),
             hosts,
         }
     });
@@ -117,6 +126,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         network: prepared.subject.network,
         confined: prepared.subject.host.confined,
         opened,
+        pod_network: prepared.pod_network,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
+use super::existing_container::Existing;
 use super::{RuntimeCall, credential_variables, descriptors, exec_arguments, existing_container};
 use crate::audit::{Line, Outcome};
 use crate::bundle;
@@ -25,7 +26,7 @@ use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, HostFacts, RuleContext};
 
 pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
-    let Some((_, record)) = existing_container::record(call)? else {
+    let Existing::Isolated(_, record) = existing_container::find(call)? else {
         return call.runtime.exec(call.args, &[]);
     };
     if record.init.is_none() {
@@ -43,6 +44,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         // For create only: a process that joins gets the container's filter from the runtime.
         families: Vec::new(),
         openings: Openings::default(),
+        platform: Vec::new(),
         answers,
     };
     let host =

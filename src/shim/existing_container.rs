@@ -9,42 +9,59 @@ use anyhow::{Context, Result, bail};
 
 use super::{NOT_ISOLATED, RuntimeCall};
 use crate::invocation::Dialect;
-use crate::policy::{Decision, decide, requires_by_environment};
+use crate::policy::{Decision, PlatformContainer, decide, requires_by_environment};
 use crate::record::{Record, Slot, Store};
 use crate::runtime::RuntimeState;
 use crate::settings::{Mode, Settings};
 
-/// The record of the container that the call is about. `None`: it is not isolated.
+/// The container that a call is about.
+pub(super) enum Existing {
+    /// It has a record.
+    Isolated(Slot, Box<Record>),
+    /// It keeps the network of a pod in which others are isolated.
+    Platform(PlatformContainer, RuntimeState),
+    /// It is not isolated.
+    Open,
+}
+
+/// Finds out what container the call is about.
 ///
 /// # Errors
 /// It has no record although it is isolated or the settings isolate all containers, or this cannot be
 /// determined.
-pub(super) fn record(call: &RuntimeCall) -> Result<Option<(Slot, Record)>> {
+pub(super) fn find(call: &RuntimeCall) -> Result<Existing> {
     let slot = call.slot()?;
     if let Some(slot) = &slot
         && let Some(record) = slot.load()?
     {
-        return Ok(Some((slot.clone(), record)));
-    }
-    if call.settings.mode == Mode::Always {
-        bail!("it was not created through oci-isolate, and mode = \"always\"; create it again");
+        return Ok(Existing::Isolated(slot.clone(), Box::new(record)));
     }
     let root = call.root()?;
     let kept = RuntimeState::read(call.runtime.dialect(), &directory(&root, &call.invocation.id));
-    let decide =
-        |kept: Option<RuntimeState>| kept.map_or(Ok(None), |kept| why_isolated(call.settings, &kept));
+    let of_kept =
+        |kept: Option<RuntimeState>| kept.map_or(Ok(WithoutRecord::Open), |kept| judge(call.settings, kept));
+    if call.settings.mode == Mode::Always {
+        return match kept.and_then(of_kept) {
+            Ok(WithoutRecord::Platform(container, state)) => Ok(Existing::Platform(container, state)),
+            _ => bail!("it was not created through oci-isolate, and mode = \"always\"; create it again"),
+        };
+    }
     let ask =
-        |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| decide(Some(kept)));
-    let decided = kept.and_then(decide).or_else(ask);
-    let Some(why) = decided.context("cannot determine whether it is isolated")? else {
-        call.audit_passed_through(NOT_ISOLATED);
-        return Ok(None);
+        |_| RuntimeState::ask(call.runtime, &root, &call.invocation.id).and_then(|kept| of_kept(Some(kept)));
+    let judged = kept.and_then(of_kept).or_else(ask);
+    let why = match judged.context("cannot determine whether it is isolated")? {
+        WithoutRecord::Refused(why) => why,
+        WithoutRecord::Platform(container, state) => return Ok(Existing::Platform(container, state)),
+        WithoutRecord::Open => {
+            call.audit_passed_through(NOT_ISOLATED);
+            return Ok(Existing::Open);
+        }
     };
     let other = slot.map(|slot| Store::of(&slot).by_another_path(&slot)).transpose()?.flatten();
     if let Some(other) = other
         && let Some(record) = other.load()?
     {
-        return Ok(Some((other, record)));
+        return Ok(Existing::Isolated(other, Box::new(record)));
     }
     bail!("{why}");
 }
@@ -57,19 +74,30 @@ pub(super) fn directory(root: &Path, id: &OsStr) -> PathBuf {
     root.join(OsStr::from_bytes(&bytes[start..]))
 }
 
-/// Why an existing container without a record must not be used, if it must not.
+/// What an existing container without a record is.
+enum WithoutRecord {
+    Open,
+    Platform(PlatformContainer, RuntimeState),
+    /// It must not be used, for this reason.
+    Refused(String),
+}
+
+/// What an existing container without a record is.
 ///
 /// # Errors
 /// The runtime's state of it is malformed.
-fn why_isolated(settings: &Settings, kept: &RuntimeState) -> Result<Option<String>> {
+fn judge(settings: &Settings, kept: RuntimeState) -> Result<WithoutRecord> {
     let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
     Ok(match decide(settings, &kept.annotations()?, &environment) {
-        Decision::PassThrough(_) => None,
-        Decision::Isolate(policy) => Some(format!(
+        Decision::PassThrough(_) => WithoutRecord::Open,
+        Decision::Platform(container) => WithoutRecord::Platform(container, kept),
+        Decision::Isolate(policy) => WithoutRecord::Refused(format!(
             "it was created isolated ({}) and its record is gone; delete it and create it again",
             policy.why
         )),
-        Decision::Refuse(why) => Some(format!("{why}; it has no record, so delete it and create it again")),
+        Decision::Refuse(why) => {
+            WithoutRecord::Refused(format!("{why}; it has no record, so delete it and create it again"))
+        }
     })
 }
 
@@ -85,8 +113,8 @@ pub(super) fn check_unrecorded(settings: &Settings, dialect: Dialect, root: &Pat
         return Ok(());
     }
     let kept = RuntimeState::read(dialect, &container).ok().flatten();
-    match kept.and_then(|kept| why_isolated(settings, &kept).transpose()) {
-        None => Ok(()),
-        Some(why) => bail!("container {word}: {}", why?),
+    match kept.map(|kept| judge(settings, kept)).transpose()? {
+        Some(WithoutRecord::Refused(why)) => bail!("container {word}: {why}"),
+        Some(WithoutRecord::Open | WithoutRecord::Platform(..)) | None => Ok(()),
     }
 }

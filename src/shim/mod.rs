@@ -10,6 +10,7 @@ mod existing_container;
 mod flags;
 mod hook;
 mod joiners;
+mod platform;
 mod release_netns;
 mod seal_allow_list;
 mod sealing;

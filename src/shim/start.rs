@@ -10,7 +10,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use super::{RuntimeCall, existing_container, sealing};
+use super::existing_container::Existing;
+use super::{RuntimeCall, existing_container, platform, sealing};
 use crate::bundle::PathFd;
 use crate::job;
 use crate::proc::ProcessId;
@@ -20,8 +21,13 @@ use crate::rules::mounts::Pinned;
 use crate::runtime::RuntimeState;
 
 pub(super) fn start(call: &RuntimeCall) -> Result<Infallible> {
-    let Some((slot, record)) = existing_container::record(call)? else {
-        return call.runtime.exec(call.args, &[]);
+    let (slot, record) = match existing_container::find(call)? {
+        Existing::Isolated(slot, record) => (slot, record),
+        Existing::Platform(container, state) => {
+            platform::check_start(call, &container, &state)?;
+            return call.runtime.exec(call.args, &[]);
+        }
+        Existing::Open => return call.runtime.exec(call.args, &[]),
     };
     if record.init.is_some() && has_started(call)? {
         return call.runtime.exec(call.args, &[]);
@@ -33,7 +39,7 @@ pub(super) fn start(call: &RuntimeCall) -> Result<Infallible> {
     check_pinned(&record, init)?;
     let init = InitProcess::open(init)?;
     check_no_foreign_process(&record, &init)?;
-    sealing::seal_at_start(&slot, record, &init)?;
+    sealing::seal_at_start(&slot, *record, &init)?;
     call.runtime.exec(call.args, &[])
 }
 

@@ -14,6 +14,7 @@ mod outside;
 mod pod;
 mod processes;
 mod records;
+mod remote;
 mod seal;
 mod sealed;
 mod tree;

@@ -19,7 +19,26 @@ closed() { refused within \"$@\"; }
 ";
 
 fn create(sealed: &Sealed, id: &str, name: &str, annotations: &[(&str, &str)]) {
-    sealed.sh(&format!("mkdir -p $D/{id}; echo '127.0.0.1 localhost' >$D/{id}/hosts; mkdir -p $D/bundle/rootfs/www; echo hello >$D/bundle/rootfs/www/f; ln -sf busybox $D/bundle/rootfs/bin/httpd; touch $D/bundle/rootfs/etc/hosts")).must();
+    let of_ours = |(key, value): &(&str, &str)| (format!("io.oci-isolate.{key}"), (*value).to_owned());
+    create_with(
+        sealed,
+        id,
+        name,
+        "127.0.0.1 localhost\n",
+        &annotations.iter().map(of_ours).collect::<Vec<_>>(),
+    );
+}
+
+/// With this as `/etc/hosts`, and annotations by their full names.
+pub(crate) fn create_with(
+    sealed: &Sealed,
+    id: &str,
+    name: &str,
+    hosts: &str,
+    annotations: &[(String, String)],
+) {
+    sealed.sh(&format!("mkdir -p $D/{id}; mkdir -p $D/bundle/rootfs/www; echo hello >$D/bundle/rootfs/www/f; ln -sf busybox $D/bundle/rootfs/bin/httpd; touch $D/bundle/rootfs/etc/hosts")).must();
+    sealed.host.write(&format!("{id}/hosts"), hosts);
     let hosts = sealed.host.at(&format!("{id}/hosts"));
     sealed.create(id, |config| {
         put(config, "/process/args", json!(["/bin/httpd", "-f", "-p", "8080", "-h", "/www"]));
@@ -27,16 +46,16 @@ fn create(sealed: &Sealed, id: &str, name: &str, annotations: &[(&str, &str)]) {
         let mount = json!({"destination": "/etc/hosts", "type": "bind", "source": hosts, "options": ["rbind", "rw", "rprivate"]});
         config["mounts"].as_array_mut().unwrap().push(mount);
         for (key, value) in annotations {
-            config["annotations"][format!("io.oci-isolate.{key}")] = json!(value);
+            config["annotations"][key] = json!(value);
         }
     });
 }
 
-fn sh(sealed: &Sealed, script: &str) -> String {
+pub(crate) fn sh(sealed: &Sealed, script: &str) -> String {
     sealed.sh(&format!("{PLUMB}{script}")).must()
 }
 
-fn start(sealed: &Sealed, id: &str, last: u8) {
+pub(crate) fn start(sealed: &Sealed, id: &str, last: u8) {
     sh(sealed, &format!("plumb {id} {last}; $SHIM --root $R start {id}"));
 }
 

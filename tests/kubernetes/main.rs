@@ -10,8 +10,10 @@ mod daemonset;
 mod install;
 mod manifests;
 mod node;
+mod platform;
 mod pods;
 mod samples;
+mod volumes;
 
 use node::Release;
 
@@ -34,7 +36,14 @@ claims! {
     install:
         as_the_default_all_pods_go_through_it_until_it_is_taken_out;
     samples:
-        the_sample_pod_and_job_do_what_their_comments_say;
+        the_sample_pod_and_job_do_what_their_comments_say
+        the_platforms_containers_of_the_samples_have_a_network_and_the_others_have_none;
+    platform:
+        data_moves_by_the_platforms_containers_around_an_isolated_one
+        the_isolated_container_finds_nothing_of_the_platforms
+        containers_of_either_kind_restart_in_any_order_and_the_pod_leaves_nothing
+        a_pod_whose_platform_containers_cannot_be_kept_apart_is_refused
+        where_settings_demand_isolation_only_the_platforms_image_keeps_the_network;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing

@@ -2,34 +2,146 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::node::cache;
-use test_support::command::{command, say};
+use test_support::command::{Finished, command, say};
 
 pub(crate) const HACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/kubernetes");
 
 /// A manifest, as the API server would store it.
 pub(crate) fn manifest(name: &str) -> Value {
-    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    documents(name).swap_remove(0)
+}
+
+/// All manifests of a file.
+fn documents(name: &str) -> Vec<Value> {
+    let script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+    python(script, &[&format!("{HACK}/{name}")])
+}
+
+fn python<T: DeserializeOwned>(script: &str, args: &[&str]) -> T {
     let mut python = command(cache().join("venv/bin/python"));
-    serde_json::from_str(&say(python.args(["-c", script, &format!("{HACK}/{name}")])).must()).unwrap()
+    serde_json::from_str(&say(python.args(["-c", script]).args(args)).must()).unwrap()
+}
+
+/// The YAML files of a directory of `hack/kubernetes` that hold manifests.
+fn files(dir: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(HACK).join(dir)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let manifests = names.filter(|name| name.ends_with(".yaml") && name != "kustomization.yaml");
+    let mut files: Vec<_> =
+        manifests.map(|name| Path::new(dir).join(name).to_str().unwrap().to_owned()).collect();
+    files.sort();
+    files
+}
+
+/// Checks manifests against the schemas of a version of Kubernetes.
+fn validate(version: &str, manifests: &[Value]) -> Finished {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text: Vec<_> = manifests.iter().map(Value::to_string).collect();
+    std::fs::write(file.path(), text.join("\n---\n")).unwrap();
+    let mut program = command(cache().join("venv/bin/kubernetes-validate"));
+    say(program.args(["--strict", "--kubernetes-version", version]).arg(file.path()))
+}
+
+/// The pod templates in a manifest whose own schema is not Kubernetes'.
+fn pod_templates(value: &Value, found: &mut Vec<Value>) {
+    if value["spec"]["containers"].is_array() {
+        found.push(json!({
+            "apiVersion": "v1", "kind": "PodTemplate", "metadata": { "name": "template" },
+            "template": { "metadata": value["metadata"], "spec": value["spec"] },
+        }));
+    }
+    match value {
+        Value::Object(members) => members.values().for_each(|member| pod_templates(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| pod_templates(item, found)),
+        _ => {}
+    }
 }
 
 #[test]
 fn the_manifests_are_what_the_kubernetes_api_takes() {
-    let validate = |file: &Path| {
-        let mut program = command(cache().join("venv/bin/kubernetes-validate"));
-        say(program.args(["--strict", "--kubernetes-version", "1.30"]).arg(file))
-    };
-    let dir = Path::new(HACK);
-    for name in ["daemonset.yaml", "runtimeclass.yaml", "pod.yaml", "job.yaml"] {
-        validate(&dir.join(name)).must();
+    for file in files("") {
+        validate("1.30", &documents(&file)).must();
     }
-    let wrong = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-    let text = std::fs::read_to_string(dir.join("pod.yaml")).unwrap();
-    std::fs::write(wrong.path(), text.replace("runtimeClassName", "runtimeClass")).unwrap();
-    assert!(!validate(wrong.path()).well(), "a field that is not there passes");
+    let mut wrong = manifest("pod.yaml");
+    wrong["spec"]["runtimeClass"] = wrong["spec"]["runtimeClassName"].take();
+    assert!(!validate("1.30", &[wrong]).well(), "a field that is not there passes");
+    for file in files("policies") {
+        validate("1.36", &documents(&file)).must();
+    }
+}
+
+#[test]
+fn the_samples_ask_for_isolation_in_pods_that_the_kubernetes_api_takes() {
+    let mut of_operators = 0;
+    for file in files("samples") {
+        let documents = documents(&file);
+        let is_of = |version: &Value| ["v1", "apps/v1", "batch/v1"].contains(&version.as_str().unwrap());
+        let (known, others): (Vec<_>, Vec<_>) =
+            documents.into_iter().partition(|document| is_of(&document["apiVersion"]));
+        if !known.is_empty() {
+            validate("1.36", &known).must();
+        }
+        let mut templates = Vec::new();
+        others.iter().for_each(|document| pod_templates(document, &mut templates));
+        of_operators += templates.len();
+        if !templates.is_empty() {
+            validate("1.36", &templates).must();
+        }
+        known.iter().for_each(|document| pod_templates(document, &mut templates));
+        assert!(!templates.is_empty(), "{file} has no pod");
+        for template in templates {
+            let (metadata, spec) = (&template["template"]["metadata"], &template["template"]["spec"]);
+            let annotations = &metadata["annotations"];
+            assert_eq!(annotations["io.oci-isolate.network-isolation"], "true", "{file}");
+            assert_eq!(spec["runtimeClassName"], manifest("runtimeclass.yaml")["metadata"]["name"], "{file}");
+            let (job, label) =
+                (&annotations["io.oci-isolate.job"], &metadata["labels"]["io.oci-isolate.job"]);
+            assert_eq!(job, label, "{file}: annotation and label differ");
+        }
+    }
+    // Two of MPIJob, of LeaderWorkerSet and of Ray, one of JobSet, of Trainer and of Volcano.
+    assert_eq!(of_operators, 9);
+}
+
+/// What Helm makes of the chart with these values.
+fn chart(values: &Value) -> Vec<Value> {
+    let script = "import json, sys, yaml, helm_python
+with helm_python.Chart.load(sys.argv[1]) as chart:
+    files = chart.render(json.loads(sys.argv[2]), name='release', namespace='kube-system')
+print(json.dumps([one for file in files.values() for one in yaml.safe_load_all(file) if one]))";
+    python(script, &[&format!("{HACK}/chart"), &values.to_string()])
+}
+
+#[test]
+fn the_chart_is_the_manifests_with_its_values_in_them() {
+    let sorted = |mut all: Vec<Value>| {
+        all.sort_by_key(|one| format!("{} {}", one["kind"], one["metadata"]["name"]));
+        all
+    };
+    let plain = files("policies").into_iter().chain(["daemonset.yaml".into(), "runtimeclass.yaml".into()]);
+    let plain = plain.flat_map(|file| documents(&file)).collect();
+    assert_eq!(sorted(chart(&json!({}))), sorted(plain));
+
+    let rendered = chart(&json!({
+        "image": { "repository": "registry.example.com/node", "digest": "sha256:0123" },
+        "env": { "RESTART": "systemctl restart k3s" },
+        "nodeSelector": { "oci-isolate": "true" },
+        "policies": { "jobFrom": false, "settings": { "peers-within": "10.88.0.0/16" } },
+    }));
+    let of = |kind: &str| rendered.iter().find(|one| one["kind"] == kind);
+    let pod = &of("DaemonSet").unwrap()["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["image"], "registry.example.com/node@sha256:0123");
+    let env = pod["containers"][0]["env"].as_array().unwrap();
+    assert!(env.contains(&json!({ "name": "RESTART", "value": "systemctl restart k3s" })), "{env:?}");
+    assert_eq!(pod["nodeSelector"], json!({ "kubernetes.io/os": "linux", "oci-isolate": "true" }));
+    assert_eq!(of("RuntimeClass").unwrap()["scheduling"]["nodeSelector"], json!({ "oci-isolate": "true" }));
+    assert_eq!(of("ConfigMap").unwrap()["data"]["peers-within"], "10.88.0.0/16");
+    assert_eq!(of("MutatingAdmissionPolicy"), None);
+    assert_eq!(chart(&json!({ "policies": { "enabled": false } })).len(), 2);
 }
 
 #[test]

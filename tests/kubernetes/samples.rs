@@ -1,13 +1,16 @@
 //! The pod and the job of `hack/kubernetes`, asked for as kubelet would from their manifests.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::manifests::manifest;
 use crate::node::{Node, Pod, Release, exec};
+use crate::platform::ctl;
 use test_support::command::wait_for;
 use test_support::findings::Findings;
+use test_support::probe::{ITSELF, OPEN, Report};
 
 /// The pod's sandbox, by the handler that the manifest's RuntimeClass names.
 fn sandbox<'n>(node: &'n Node, template: &Value) -> Pod<'n> {
@@ -21,6 +24,11 @@ fn sandbox<'n>(node: &'n Node, template: &Value) -> Pod<'n> {
 fn run(pod: &Pod, container: &Value) -> String {
     let words: Vec<_> =
         container["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    run_as(pod, container, &words)
+}
+
+/// The same with another command.
+fn run_as(pod: &Pod, container: &Value, words: &[&str]) -> String {
     let mounts = container["volumeMounts"].as_array().into_iter().flatten().map(|mount| {
         let name = mount["name"].as_str().unwrap();
         let path = format!("{}/volumes/kubernetes.io~empty-dir/{name}", pod.kubelet());
@@ -29,7 +37,7 @@ fn run(pod: &Pod, container: &Value) -> String {
     let mounts: Vec<_> = mounts.collect();
     let image = json!({ "image": { "image": container["image"] } });
     let more = if mounts.is_empty() { image } else { json!({ "image": image["image"], "mounts": mounts }) };
-    pod.run(container["name"].as_str().unwrap(), &words, &more)
+    pod.run(container["name"].as_str().unwrap(), words, &more)
 }
 
 pub(crate) fn the_sample_pod_and_job_do_what_their_comments_say(release: Release) {
@@ -68,5 +76,43 @@ pub(crate) fn the_sample_pod_and_job_do_what_their_comments_say(release: Release
         said.as_deref().is_some_and(|said| said.contains("/data/input")),
         format!("the job wrote {said:?}"),
     );
+    findings.settle();
+}
+
+/// The shape of the pods with the tests' own image: containers, volumes and order are those of the manifests.
+pub(crate) fn the_platforms_containers_of_the_samples_have_a_network_and_the_others_have_none(
+    release: Release,
+) {
+    let node = Node::start(release);
+    let mut findings = Findings::default();
+    let mut images = BTreeSet::new();
+    for name in ["platform.yaml", "kserve.yaml", "argo.yaml"] {
+        let manifest = manifest(name);
+        let template = if manifest["kind"] == "Job" { &manifest["spec"]["template"] } else { &manifest };
+        let platform = template["metadata"]["annotations"]["io.oci-isolate.platform"].as_str().unwrap();
+        let platform: Vec<_> = platform.split(", ").collect();
+        let pod = sandbox(&node, template);
+        for volume in template["spec"]["volumes"].as_array().unwrap() {
+            pod.volume("empty-dir", volume["name"].as_str().unwrap(), "by-kubelet", "");
+        }
+        let all = ["initContainers", "containers"].map(|kind| template["spec"][kind].as_array().unwrap());
+        for container in all.into_iter().flatten() {
+            if images.insert(container["image"].to_string()) {
+                node.tag(container["image"].as_str().unwrap());
+            }
+            let id = run_as(&pod, container, &["sleep", "1000"]);
+            let report = Report::parse(&exec(&node, &id, &["probe", "x"]).1);
+            let container = container["name"].as_str().unwrap();
+            let complaints = match platform.contains(&container) {
+                true => report.reaches(&OPEN),
+                false => report.sealed(&ITSELF),
+            };
+            findings.about(&format!("{name}, {container}"), complaints);
+        }
+        let listed = ctl(&node, &["list"]).must();
+        findings.claim(!listed.contains("no container of that name"), format!("{name}: {listed}"));
+        pod.remove();
+    }
+    findings.claim(node.records().is_empty(), format!("records stayed: {}", node.records()));
     findings.settle();
 }

@@ -14,6 +14,7 @@ mod crash;
 mod credentials;
 mod exec;
 mod passthrough;
+mod platform;
 mod properties;
 mod real_isolation;
 mod real_runtimes;

@@ -1,9 +1,11 @@
 //! What a request would do: transfers, session policies, container command lines, and what stays open. Nothing is started.
 
+mod refused;
 mod shown;
 
 use serde_json::{Map, Value, json};
 
+use refused::{input_modes, isolated};
 use shown::{form, quoted, shown, titled};
 
 use crate::engine::{Argv, Container, Network, of_model};
@@ -39,7 +41,7 @@ pub struct Host {
 /// Every reason why it would be refused.
 pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
     match crate::request::read(text)? {
-        Request::Training(job) => training(&job, host),
+        Request::Training(job) => training(&job, host, ""),
         Request::Model(model) => {
             isolated(model.data.enable_network_isolation, "EnableNetworkIsolation")?;
             let role = model.data.execution_role_arn.as_deref().unwrap_or_default();
@@ -53,8 +55,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
         }
         Request::Tuning(job) => {
             let definition = &job.data.training_job_definition;
-            let at = "TrainingJobDefinition.EnableNetworkIsolation";
-            isolated(definition.enable_network_isolation, at)?;
+            isolated(definition.enable_network_isolation, "TrainingJobDefinition.EnableNetworkIsolation")?;
             let config = &job.data.hyper_parameter_tuning_job_config;
             let name = &job.data.hyper_parameter_tuning_job_name;
             let sampler = crate::plan::Sampler::new(config, 0);
@@ -62,7 +63,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
             let chosen = sampler.next().unwrap_or_default();
             let request = job.data.training_job(&job.given, &format!("{name}-001"), &chosen);
             let first = crate::request::read_training(Value::Object(request).to_string().as_bytes())?;
-            let mut report = training(&first, host)?;
+            let mut report = training(&first, host, "TrainingJobDefinition.")?;
             report.operation = "CreateHyperParameterTuningJob";
             report.name.clone_from(name);
             report.without_effect.clone_from(&job.without_effect);
@@ -94,8 +95,10 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
     }
 }
 
-fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<Report, Refusals> {
-    isolated(job.data.enable_network_isolation, "EnableNetworkIsolation")?;
+/// A training job, whose members are at this path of the document.
+fn training(job: &Document<crate::request::TrainingJob>, host: &Host, at: &str) -> Result<Report, Refusals> {
+    isolated(job.data.enable_network_isolation, &format!("{at}EnableNetworkIsolation"))?;
+    input_modes(&job.data, host.settings.pipe_mode, at)?;
     let steps = steps_of_training(&job.data).map_err(no)?;
     let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
     report.steps = with_policies(steps, &job.data.role_arn)?;
@@ -136,18 +139,6 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host) -> Result<
     let seconds = job.data.stopping_condition.max_runtime_in_seconds;
     report.notes.push(format!("stopped after {seconds} s"));
     Ok(report)
-}
-
-/// So that no container runs without isolation by oversight.
-fn isolated(asked: bool, path: &str) -> Result<(), Refusals> {
-    if asked {
-        return Ok(());
-    }
-    Err(Refused {
-        path: path.to_owned(),
-        why: "is not true; every container is isolated here, give true".to_owned(),
-    }
-    .into())
 }
 
 fn no(why: String) -> Refusals {

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -49,6 +50,15 @@ pub fn environment() -> Vec<(OsString, OsString)> {
 
 fn is_kept(name: &str) -> bool {
     KEPT.contains(&name) || KEPT_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// Where a program is: its path, or its name in PATH.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let named = std::env::split_paths(&path).map(|directory| directory.join(program));
+    let given = Some(PathBuf::from(program)).filter(|_| program.contains('/'));
+    given.map_or_else(|| named.into_iter().find(|path| path.is_file()), |path| path.is_file().then_some(path))
 }
 
 /// A command that failed.

@@ -2,7 +2,7 @@
 //! container has neither network nor credentials.
 //!
 //! The modules are listed in the order of data flow; each may use only those above it. The first group is
-//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Only `s3`, `deploy` and `listen` open sockets.
+//! pure: no file, no environment, no process, no system call (`tests/architecture.rs`). Only `s3`, `pod`, `deploy` and `listen` open sockets.
 
 pub mod progress;
 pub mod request;
@@ -14,6 +14,7 @@ pub mod engine;
 pub mod settings;
 
 pub mod check;
+pub mod render;
 
 pub mod tree;
 
@@ -28,6 +29,8 @@ pub mod shutdown;
 pub mod stager;
 
 pub mod train;
+
+pub mod pod;
 
 pub mod tune;
 

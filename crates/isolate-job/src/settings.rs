@@ -22,6 +22,8 @@ pub struct Settings {
     pub state: String,
     /// Whether a request must have EnableNetworkIsolation.
     pub isolation: Isolation,
+    /// Whether channels may be in Pipe mode.
+    pub pipe_mode: PipeMode,
     /// The most requests to Amazon S3 at a time, in one step.
     pub parallel: u32,
     /// Bytes in each part of a large object, in MiB: `part-size = 8`.
@@ -74,6 +76,16 @@ pub enum EngineKind {
 pub enum Isolation {
     /// A request without it is refused.
     Required,
+}
+
+/// Whether channels may be in Pipe mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PipeMode {
+    /// They may: the container decides when its objects are read.
+    Allowed,
+    /// Objects are read before the container starts, and then never.
+    Refused,
 }
 
 /// How Amazon S3 is reached, in place of the AWS configuration.
@@ -149,6 +161,7 @@ impl Default for Settings {
             runtime: "oci-isolate".to_owned(),
             state: "/var/lib/oci-isolate/jobs".to_owned(),
             isolation: Isolation::Required,
+            pipe_mode: PipeMode::Allowed,
             parallel: 32,
             part_size: 8,
             checkpoint_interval: 60,
@@ -303,6 +316,7 @@ mod tests {
             ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
             ("[listen]\naddress = 'localhost'", "invalid socket address"),
             ("[listen]\nkeys = 'keys'", "listen.keys: is not an absolute path"),
+            ("pipe-mode = 'ask'", "unknown variant `ask`, expected `allowed` or `refused`"),
             ("isolation = 'as-asked'", "unknown variant `as-asked`"),
         ] {
             let found = Settings::read(text).unwrap_err();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use test_support::source::{self, assert_none, code, dependencies, top_level_module, top_level_modules};
 
 /// Top-level modules without a file, an environment, a process or a system call.
-const PURE: [&str; 7] = ["progress", "request", "status", "plan", "engine", "settings", "check"];
+const PURE: [&str; 8] = ["progress", "request", "status", "plan", "engine", "settings", "check", "render"];
 
 /// What a pure module must not name.
 const IMPURE: [&str; 10] = [
@@ -39,12 +39,14 @@ const NETWORK: [&str; 11] = [
 ];
 
 /// Modules that open sockets, and what of [`NETWORK`] each may name.
-const ONLINE: [(&str, &[&str]); 4] = [
+const ONLINE: [(&str, &[&str]); 5] = [
     // Sends records to a container.
     ("transform", &["TcpStream", "tokio::", "futures_util", "hyper::", "hyper_util", "http_body_util"]),
     ("s3", &["tokio::", "aws_", "futures_util"]),
     // Asks a container whether it is healthy.
     ("deploy", &["TcpStream", "std::net"]),
+    // Asks the API server of a cluster for its own pod.
+    ("pod", &["tokio::", "hyper::", "hyper_util", "http_body_util"]),
     (
         "listen",
         &["TcpStream", "TcpListener", "std::net", "tokio::", "hyper::", "hyper_util", "http_body_util"],
@@ -154,4 +156,12 @@ fn the_shim_depends_on_nothing_of_this_crate() {
     }
     // The other way round, too: nothing of this crate's is the shim's.
     assert!(!job.contains("oci-isolate"));
+}
+
+/// `hack/release` makes both packages of one version, with revision 1.
+#[test]
+fn the_package_depends_on_the_shim_of_its_own_version() {
+    let manifest = include_str!("../Cargo.toml");
+    let expected = format!("depends = \"$auto, oci-isolate (= {}-1)\"", env!("CARGO_PKG_VERSION"));
+    assert!(manifest.lines().any(|line| line == expected), "Cargo.toml has no {expected}");
 }

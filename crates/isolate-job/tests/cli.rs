@@ -162,6 +162,32 @@ fn a_state_directory_that_engines_would_take_apart_is_refused() {
 }
 
 #[test]
+fn pipe_mode_is_refused_by_the_member_that_gives_it_if_the_settings_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("job.toml");
+    std::fs::write(&config, "pipe-mode = \"refused\"\n").unwrap();
+    let flags = ["--config", config.to_str().unwrap()];
+    let file = "\"TrainingInputMode\": \"File\"";
+    let pipe = "\"TrainingInputMode\": \"Pipe\"";
+    let (fast, channel) = ("\"InputMode\": \"FastFile\"", "\"InputMode\": \"Pipe\"");
+    for (document, path) in [
+        (TRAINING.replace(file, pipe), "AlgorithmSpecification.TrainingInputMode"),
+        (TRAINING.replace(fast, channel), "InputDataConfig[0].InputMode"),
+        (TUNING.replace(file, pipe), "TrainingJobDefinition.AlgorithmSpecification.TrainingInputMode"),
+    ] {
+        let output = check(&document, &flags);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{path}");
+        let expected = format!(
+            "{path}: Pipe is refused by pipe-mode = \"refused\" in the settings; give File, or change the setting\n"
+        );
+        assert_eq!(text(&output.stderr), format!("isolate-job: -: {expected}"));
+        // It is the setting that refuses it.
+        said(&document, &[]);
+        assert_eq!(check(&document.replace("Pipe", "File"), &flags).status.code(), Some(0));
+    }
+}
+
+#[test]
 fn values_of_variables_are_nowhere() {
     let document = TRAINING.replace("\"MODE\": \"full\"", "\"MODE\": \"sesame-opens\"");
     for flags in [&[][..], &["--json"]] {

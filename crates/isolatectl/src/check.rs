@@ -67,7 +67,7 @@ pub(super) fn check(arguments: &CheckArguments, json: bool) -> Result<Exit> {
     }
     Ok(match report.decision {
         Outcome::Isolated => Exit::Ok,
-        Outcome::PassedThrough => Exit::PassedThrough,
+        Outcome::PassedThrough | Outcome::Platform => Exit::PassedThrough,
         _ => Exit::Failed,
     })
 }
@@ -86,6 +86,10 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         Decision::PassThrough(why) => {
             report.why = Some(why.to_owned());
             Ok(Outcome::PassedThrough)
+        }
+        Decision::Platform(container) => {
+            report.why = Some(container.why);
+            Ok(Outcome::Platform)
         }
         Decision::Isolate(policy) => {
             report.why = Some(policy.why.clone());

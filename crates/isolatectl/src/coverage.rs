@@ -32,7 +32,7 @@ const fn row(rule: &'static str, seen: Coverage, how: &'static str, not: &'stati
 use Coverage::{No, Partly, Yes};
 
 /// Every rule, then what is not one.
-pub const TABLE: [CoverageRow; 33] = [
+pub const TABLE: [CoverageRow; 34] = [
     row("unknown-members", No, "", "what the member made the runtime do"),
     row(
         "network-namespace",
@@ -124,6 +124,7 @@ pub const TABLE: [CoverageRow; 33] = [
         "peer groups of directories that the host's mounts have as well",
         "groups of other mount namespaces",
     ),
+    row("pod-files", No, "", "whether the pod's files are read-only"),
     row("data-channels", No, "", "FIFOs, and files that others write to"),
     row(
         "seccomp",

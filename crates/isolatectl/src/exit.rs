@@ -47,7 +47,9 @@ mod tests {
                 "Something does not hold, could not be checked, is not running, would be refused, or went wrong."
             }
             Exit::Usage => "Unknown command line.",
-            Exit::PassedThrough => "`check` only: the container would be passed through.",
+            Exit::PassedThrough => {
+                "`check` only: the container would be passed through, or is a platform container of a pod."
+            }
         };
         let all = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::PassedThrough];
         let wanted: Vec<_> =

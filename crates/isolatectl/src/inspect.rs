@@ -31,6 +31,8 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
         line(&mut text, "ingress   ", &ports)?;
         line(&mut text, "peers     ", &opened.peers().iter().collect::<Vec<_>>())?;
         line(&mut text, "job       ", &opened.asked.job.iter().collect::<Vec<_>>())?;
+        let remote = opened.remote.iter().map(|member| format!("{} on {}", member.pod.name, member.node));
+        line(&mut text, "remote    ", &remote.collect::<Vec<_>>())?;
         if let (Some(_), Hosts::Left(why)) = (&opened.asked.job, &opened.hosts) {
             writeln!(text, "no names   {why}")?;
         }

@@ -1,5 +1,5 @@
 //! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
-//! changes nothing except an engine's configuration with the settings of its runtime (`install`) and a running container's peers (`peers`).
+//! changes nothing except an engine's configuration with the settings of its runtime (`install`) and running containers' peers (`peers`, `jobs`).
 //! Text for people, `--json` for programs.
 
 mod broken_promise;
@@ -14,6 +14,8 @@ mod filesystem;
 mod foreign_processes;
 mod inspect;
 mod install;
+mod jobs;
+mod jobs_document;
 mod list;
 mod members;
 mod mounts;
@@ -68,6 +70,9 @@ enum CtlCommand {
     Install(install::InstallArguments),
     /// Prints the record of a container: what was changed and what the seal did
     Inspect(ContainerSelector),
+    /// Sets the members of jobs that run on other nodes
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
@@ -116,6 +121,7 @@ fn answer(arguments: &Arguments) -> Exit {
         CtlCommand::Doctor(arguments) => doctor::doctor(arguments, json),
         CtlCommand::Install(arguments) => install::install(arguments, json),
         CtlCommand::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
+        CtlCommand::Jobs(verb) => jobs::jobs(verb, json),
         CtlCommand::Peers(verb) => peers::peers(verb, json),
         CtlCommand::Verify { all: true, .. } => verify_all(json),
         CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),

@@ -1,5 +1,6 @@
 //! `isolatectl list`: records compared with running containers.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -19,6 +20,9 @@ struct ListedContainer {
     bundle: Option<PathBuf>,
     state: RecordState,
     pid: Option<u32>,
+    /// Of a sandbox: the platform's containers of its pod by name, with the id of the last one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    platform: BTreeMap<String, Option<String>>,
 }
 
 /// The state of a container according to its record and its processes.
@@ -65,6 +69,7 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
         bundle: None,
         state: RecordState::Unrecorded,
         pid,
+        platform: BTreeMap::new(),
     };
     let recorded = Store::ours().iter()?.map(|(slot, record)| line(&slot, record));
     let lines: Vec<ListedContainer> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
@@ -77,6 +82,12 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
     for line in &lines {
         let pid = line.pid.map_or("-".to_owned(), |pid| pid.to_string());
         writeln!(text, "{:width$}  {:10}  {pid:>8}  {}", line.id, line.state.word(), line.root.display())?;
+    }
+    for line in &lines {
+        for (name, id) in &line.platform {
+            let id = id.as_deref().unwrap_or("no container of that name was created");
+            writeln!(text, "{}: not isolated is its pod's platform container {name}: {id}", line.id)?;
+        }
     }
     print(&text)?;
     Ok(Exit::Ok)
@@ -91,6 +102,7 @@ fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
             bundle: None,
             state: RecordState::Unreadable,
             pid: None,
+            platform: BTreeMap::new(),
         };
     };
     let alive = record.init.filter(|init| init.runs());
@@ -101,5 +113,6 @@ fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
         (true, Some(_), None) => RecordState::Stopped,
     };
     let pid = alive.map(|init| init.pid);
-    ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid }
+    let platform = record.pod_network.map(|network| network.containers).unwrap_or_default();
+    ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid, platform }
 }

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::{ContainerSelector, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::policy::{Job, PackedPrefixes, Prefixes};
-use oci_isolate::record::{GrantedOpenings, Record, Slot};
+use oci_isolate::record::{GrantedOpenings, Record, RemoteMember, Slot};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, job, policy};
 
@@ -48,7 +48,9 @@ struct PeersReport<'a> {
     job: Option<&'a Job>,
     /// The addresses of the other running members of its job.
     members: Vec<MemberReport>,
-    /// What the kernel allows: both, without overlap.
+    /// The members of its job on other nodes.
+    remote: &'a [RemoteMember],
+    /// What the kernel allows: all of them, without overlap.
     allowed: Prefixes,
 }
 
@@ -98,6 +100,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
         peers: opened.peers(),
         job: record.job(),
         members: others.collect(),
+        remote: &opened.remote,
         allowed: job::desired_peers(slot, record)?,
     };
     if json {
@@ -108,10 +111,15 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     for peer in shown.peers {
         writeln!(text, "{peer}")?;
     }
+    let job = shown.job.map(Job::to_string).unwrap_or_default();
     for MemberReport { id, addresses } in &shown.members {
-        let job = shown.job.map(Job::to_string).unwrap_or_default();
         for address in addresses {
             writeln!(text, "{address}  {id}, of job {job}")?;
+        }
+    }
+    for RemoteMember { pod, node, addresses, .. } in shown.remote {
+        for address in addresses {
+            writeln!(text, "{address}  pod {} on {node}, of job {job}", pod.name)?;
         }
     }
     print(&text)?;

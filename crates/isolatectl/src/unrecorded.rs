@@ -74,7 +74,7 @@ fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     let judged = kept.and_then(|kept| {
         let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
         let why = match decide(settings, &kept.annotations()?, &environment) {
-            Decision::PassThrough(_) => return Ok(None),
+            Decision::PassThrough(_) | Decision::Platform(_) => return Ok(None),
             Decision::Isolate(policy) => {
                 format!("it was created isolated ({}) and has no record", policy.why)
             }

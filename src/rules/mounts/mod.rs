@@ -12,6 +12,7 @@ pub(super) mod options;
 pub(super) mod overlay;
 mod pinned;
 mod pod;
+pub(super) mod pod_files;
 pub(super) mod propagation;
 mod root;
 pub(super) mod sockets;

@@ -4,9 +4,12 @@ use super::MountSource;
 use crate::config::View;
 use crate::rules::RuleContext;
 
-/// Whether a volume belongs to the container's own pod, whose containers are all in one sealed network.
+/// Whether a volume belongs to the container's own pod, whose containers are all in one sealed network: with
+/// platform containers they are not.
 pub(super) fn is_of_pod(view: &View, source: &MountSource, context: &RuleContext) -> bool {
-    context.network.is_joined() && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
+    context.network.is_joined()
+        && context.policy.platform.is_empty()
+        && pod(view).is_some_and(|pod| is_empty_dir_of(&pod, source))
 }
 
 /// The directory of the pod, from the hosts file that kubelet gives to each of its containers.

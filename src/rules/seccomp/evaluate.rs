@@ -4,7 +4,7 @@
 //! so a call is considered allowed if one of them allows it. Independent of the planning of the rule on
 //! purpose.
 
-use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
+use super::lists::{CLOSED, FAMILY_BITS, NETLINK, PROTOCOL_BITS, PROTOCOLS, SOCKETS};
 use super::profile::{Action, Condition, Op, Profile, SyscallRule};
 use super::{Allowed, limits};
 
@@ -139,8 +139,7 @@ impl CompiledRules {
         high.sort_unstable();
         high.dedup();
         high.retain(|high| self.width.cut(*high) == *high);
-        let odd = turns().map(|value| value & LOW).filter(|low| *low > 255);
-        for low in (0..256).chain([0x7fff_ffff, LOW]).chain(odd) {
+        for low in 0..1 << FAMILY_BITS {
             let netlink = low == u64::from(NETLINK);
             if !netlink && families.iter().any(|family| u64::from(*family) == low) {
                 continue;
@@ -168,8 +167,8 @@ impl CompiledRules {
         let is_open = |protocol: &u64| PROTOCOLS.iter().any(|open| u64::from(open.is) == protocol & LOW);
         let mut protocols: Vec<u64> = values(2).collect();
         if netlink {
-            protocols.extend((0..64).chain([LOW, 1 << 32 | 15]));
-            protocols.retain(|protocol| !is_open(protocol));
+            protocols.extend((0..1 << PROTOCOL_BITS).chain([1 << 32 | 15]));
+            protocols.retain(|protocol| protocol & LOW < 1 << PROTOCOL_BITS && !is_open(protocol));
         }
         let calls = values(1).flat_map(|kind| protocols.iter().map(move |protocol| (kind, *protocol)));
         calls.map(|(kind, protocol)| [family, kind, protocol]).find(|args| self.may_pass(&rules, *args))

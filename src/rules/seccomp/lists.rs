@@ -33,15 +33,26 @@ pub const CLOSED: [Listed<&str>; 8] = [
 ];
 
 /// Calls that create sockets; the family is their first argument, the protocol the third.
-pub(super) const SOCKETS: [&str; 2] = ["socket", "socketpair"];
+pub(super) const SOCKETS: [&str; 2] = ["socket", PAIR];
 
+pub(super) const PAIR: &str = "socketpair";
+
+/// The kernel has no families of more bits: there were 46 in Linux 7.0 (linux/socket.h, AF_MAX; net/socket.c,
+/// __sock_create, refuses others).
+pub(super) const FAMILY_BITS: u32 = 8;
+
+/// The kernel has no netlink protocols of more bits (linux/netlink.h, MAX_LINKS).
+pub(super) const PROTOCOL_BITS: u32 = 5;
+
+pub(super) const INET: u32 = 2;
+pub(super) const INET6: u32 = 10;
 pub(super) const NETLINK: u32 = 16;
 
 /// Socket families that are open.
 pub const FAMILIES: [Listed<u32>; 4] = [
     number(1, "AF_UNIX", "abstract names are per network namespace, files are judged as mounts"),
-    number(2, "AF_INET", "is per network namespace, which is closed"),
-    number(10, "AF_INET6", "is per network namespace, which is closed"),
+    number(INET, "AF_INET", "is per network namespace, which is closed"),
+    number(INET6, "AF_INET6", "is per network namespace, which is closed"),
     number(NETLINK, "AF_NETLINK", "for the protocols below"),
 ];
 

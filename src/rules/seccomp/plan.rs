@@ -7,8 +7,8 @@
 
 use serde::{Serialize, Serializer};
 
-use super::lists::{CLOSED, NETLINK, PROTOCOLS, SOCKETS};
-use super::narrow::{all_below, all_but, cells, low_bits, overlap, within};
+use super::lists::{CLOSED, FAMILY_BITS, INET, INET6, NETLINK, PAIR, PROTOCOL_BITS, PROTOCOLS, SOCKETS};
+use super::narrow::{Cell, all_below, all_but, cells, low_bits, overlap};
 use super::profile::{Action, Condition, Op, Profile, SyscallRule};
 use super::{Allowed, evaluate, limits};
 
@@ -20,9 +20,6 @@ const EPERM: u16 = 1;
 
 /// A call that is not made and returns 0, as if it had succeeded.
 const DONE: u16 = 0;
-
-/// The kernel has no netlink protocols from here on (linux/netlink.h, MAX_LINKS), in bits.
-const PROTOCOL_BITS: u32 = 5;
 
 /// The plan for one profile.
 #[derive(Debug, Default)]
@@ -58,10 +55,10 @@ impl Plan {
         for call in closed {
             plan.add(call, Action::Errno(errno), Vec::new());
         }
-        let cells = cells(&open.families);
         for call in SOCKETS {
-            plan.narrow(profile, call, &cells);
-            plan.deny(profile, call, &open.families);
+            let families = families_of(call, open);
+            plan.narrow(profile, call, &cells(&families));
+            plan.deny(profile, call, &families);
             plan.say_that_there_is_no_protocol(profile, call);
         }
         let limits = limits::CALLS.iter().filter(|_| !open.core_limit);
@@ -110,7 +107,7 @@ impl Plan {
     }
 
     /// Replaces the rules that allow a call by their parts within the cells.
-    fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Vec<(u32, u32)>]) {
+    fn narrow(&mut self, profile: &Profile, call: &'static str, cells: &[Cell]) {
         let about: Vec<&SyscallRule> = profile.about(call).collect();
         let whole = about.iter().find(|rule| rule.is_unconditional());
         if whole.is_some_and(|rule| !rule.action.passes()) {
@@ -120,7 +117,7 @@ impl Plan {
         let sources = whole.map_or_else(|| about.clone(), |rule| vec![*rule]);
         let (pass, deny): (Vec<&SyscallRule>, Vec<&SyscallRule>) =
             sources.iter().partition(|rule| rule.action.passes());
-        let denied = |args: &[Condition]| {
+        let denied = &|args: &[Condition]| {
             deny.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, args))
         };
         let mut parts: Vec<(Action, Vec<Condition>)> = Vec::new();
@@ -130,9 +127,9 @@ impl Plan {
             gone.retain(|at| pass.iter().any(|rule| rule.at == *at));
         }
         for rule in pass {
-            let of_cells = |all| cells.iter().filter_map(move |cell| within(all, cell));
+            let of_cells = |all| cells.iter().flat_map(move |cell| cell.parts(all, denied));
             let left = rule.alternatives.iter().map(|all| if whole.is_some() { &[] } else { &**all });
-            let left: Vec<Vec<Condition>> = left.flat_map(of_cells).filter(|args| !denied(args)).collect();
+            let left: Vec<Vec<Condition>> = left.flat_map(of_cells).collect();
             let is_narrow = matches!((&*rule.alternatives, &*left), ([before], [after]) if before == after);
             if is_narrow {
                 gone.retain(|at| *at != rule.at);
@@ -165,12 +162,17 @@ impl Plan {
             return;
         }
         let denying: Vec<&SyscallRule> = profile.about(call).filter(|rule| !rule.action.passes()).collect();
-        for protocol in all_below(2, &protocols(), PROTOCOL_BITS) {
-            let args = vec![netlink, protocol];
-            let there = denying.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, &args));
-            let action = Action::Errno(EPROTONOSUPPORT);
-            if !there && action != profile.default {
-                self.add(call, action, args);
+        // What a rule of the profile denies keeps its error.
+        let is_denied = |protocol: &u32| {
+            let args = [netlink, low_bits(2, u32::MAX, *protocol)];
+            denying.iter().flat_map(|rule| &rule.alternatives).any(|all| overlap(all, &args))
+        };
+        let denied = (0..1 << PROTOCOL_BITS).filter(is_denied);
+        let others: Vec<u32> = protocols().into_iter().chain(denied).collect();
+        let action = Action::Errno(EPROTONOSUPPORT);
+        for protocol in all_below(2, &others, PROTOCOL_BITS) {
+            if action != profile.default {
+                self.add(call, action, vec![netlink, protocol]);
             }
         }
     }
@@ -199,15 +201,24 @@ impl Plan {
         }
         let denying = || about().filter(|rule| whole.is_none() && !rule.action.passes());
         let there = |args: &Vec<Condition>| denying().any(|rule| rule.alternatives.contains(args));
-        let families = all_but(0, families).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
+        let others = all_but(0, families, FAMILY_BITS).into_iter().map(|c| (EAFNOSUPPORT, vec![c]));
         let within = |c| (EPROTONOSUPPORT, vec![low_bits(0, u32::MAX, NETLINK), c]);
-        let protocols = all_but(2, &protocols()).into_iter().map(within);
+        let protocols =
+            all_below(2, &protocols(), PROTOCOL_BITS).into_iter().filter(|_| families.contains(&NETLINK));
+        let protocols = protocols.map(within);
         // libseccomp refuses two actions for one condition.
         let own = denying().map(|rule| rule.action).find(|action| matches!(action, Action::Errno(_)));
-        for (errno, args) in families.chain(protocols).filter(|(_, args)| !there(args)) {
+        for (errno, args) in others.chain(protocols).filter(|(_, args)| !there(args)) {
             self.add(call, own.unwrap_or(Action::Errno(errno)), args);
         }
     }
+}
+
+/// The open families that a call can make sockets of: the kernel has no pairs of these (EOPNOTSUPP), so they
+/// need no rules.
+fn families_of(call: &str, open: &Allowed) -> Vec<u32> {
+    let without_pairs = |family: &u32| matches!(*family, INET | INET6 | NETLINK);
+    open.families.iter().copied().filter(|family| call != PAIR || !without_pairs(family)).collect()
 }
 
 fn protocols() -> [u32; PROTOCOLS.len()] {

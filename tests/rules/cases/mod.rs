@@ -45,6 +45,7 @@ impl Cases {
             credentials: Credentials::default(),
             families: Vec::new(),
             openings: Openings::default(),
+            platform: vec!["fetch".into()],
             answers: BTreeMap::new(),
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };

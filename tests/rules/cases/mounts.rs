@@ -89,6 +89,7 @@ pub(super) fn cases() -> Vec<Cases> {
         network_fs(),
         readonly_overlay(),
         propagation(),
+        pod_files(),
         data_channels(),
     ];
     cases.into_iter().map(|cases| Cases { host: host(), ..cases }).collect()
@@ -451,6 +452,28 @@ fn propagation() -> Cases {
             (root("rslave"), "the root file system's propagation is \"rslave\""),
             (bound(json!(["rshared"])), "the propagation of /x is \"rshared\""),
         ],
+        ..Cases::default()
+    }
+}
+
+fn pod_files() -> Cases {
+    let hosts = |options: Value| {
+        mounts(json!([
+            {"destination": "/etc/hosts", "type": "bind", "source": "/srv/hosts", "options": options},
+            {"destination": "/etc/hosts.d", "type": "bind", "source": "/srv/d", "options": ["rw"]},
+            {"destination": "/etc/hostname", "type": "tmpfs", "source": "t"},
+        ]))
+    };
+    let made = "made /etc/hosts read-only";
+    Cases {
+        rule: "pod-files",
+        golden: vec![
+            (hosts(json!(["rbind", "rw"])), hosts(json!(["rbind", "rw", "ro"])), made),
+            (hosts(json!(["rbind"])), hosts(json!(["rbind", "ro"])), made),
+            (hosts(json!(["ro", "rw"])), hosts(json!(["ro", "rw", "ro"])), made),
+        ],
+        broken: vec![(hosts(json!(["rw"])), "/etc/hosts is writable, and platform containers read it")],
+        noted: vec![(hosts(json!(["rw", "ro"])), vec![]), (hosts(json!(["rro"])), vec![])],
         ..Cases::default()
     }
 }

@@ -70,7 +70,7 @@ fn attend(job: &Job, settings: &Settings, config: Option<&Path>, json: bool) -> 
     }
 }
 
-fn exit(exit: Exit) -> ExitCode {
+pub(super) fn exit(exit: Exit) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
@@ -85,7 +85,7 @@ fn arn(described: &Described) -> (&'static str, &str) {
 }
 
 /// For ARNs.
-fn region(settings: &Settings) -> String {
+pub(super) fn region(settings: &Settings) -> String {
     let of_environment =
         || ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
     settings.s3.region.clone().or_else(of_environment).unwrap_or_else(|| "us-east-1".to_owned())

@@ -7,6 +7,7 @@ mod document;
 mod jobs;
 mod list;
 mod logs;
+mod render;
 mod serving;
 mod transfer;
 
@@ -23,6 +24,7 @@ use jobs::Kind;
 
 use crate::check::Host;
 use crate::deploy::Options;
+use crate::pod;
 use crate::settings::Settings;
 use crate::stage;
 use crate::train;
@@ -75,6 +77,11 @@ enum JobVerb {
         #[arg(long)]
         state: Option<String>,
     },
+    /// Prints the manifests of a training job for a cluster (Kubernetes): a Job whose pod transfers the data and runs the isolated
+    /// container
+    Render(render::Render),
+    /// Transfers the data of a pod that `render` describes
+    Pod(pod::Arguments),
     /// Runs a training job: downloads its data, runs its containers, uploads its results
     Train {
         /// The document of create-training-job; `-` for stdin
@@ -221,6 +228,8 @@ fn answer_job(verb: &JobVerb, settings: Settings, arguments: &Arguments) -> Resu
             let settings = check::chosen(settings, *engine, runtime.clone(), state.clone());
             check::check(request, &Host { settings }, json)
         }
+        JobVerb::Render(what) => render::render(what, settings, json),
+        JobVerb::Pod(what) => render::pod(what, &settings, config),
         JobVerb::Train { request, detach } => {
             jobs::start(&Kind::Training, request, &settings, config, *detach, json)
         }

@@ -81,7 +81,7 @@ pub fn remove(job: Job, settings: &Settings) -> Result<bool> {
 /// Removes its containers.
 pub(crate) fn clear(name: &str, engine: &Engine) -> Result<()> {
     for id in ids(&client::run(&engine.list(name), DEADLINE)?)? {
-        client::run(&engine.remove(&id), DEADLINE)?;
+        client::run(&engine.remove(&[id]), DEADLINE)?;
     }
     Ok(())
 }

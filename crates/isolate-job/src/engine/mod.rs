@@ -121,10 +121,12 @@ impl Engine {
         self.argv(["stop", "-t", &seconds.to_string(), name])
     }
 
-    /// Removes a container, running or not, and the anonymous volumes of its image. Mounted directories stay.
+    /// Removes containers, running or not, and the anonymous volumes of their images. Mounted directories stay.
     #[must_use]
-    pub fn remove(&self, name: &str) -> Argv {
-        self.argv(["rm", "--force", "--volumes", name])
+    pub fn remove(&self, all: &[String]) -> Argv {
+        let mut argv = self.argv(["rm", "--force", "--volumes"]);
+        argv.extend_from_slice(all);
+        argv
     }
 
     /// Inspects a container.

@@ -175,7 +175,7 @@ fn the_other_verbs_are_those_of_the_manual() {
         (engine.logs("c"), "docker logs --follow c"),
         (engine.wait("c"), "docker wait c"),
         (engine.stop("c", 120), "docker stop -t 120 c"),
-        (engine.remove("c"), "docker rm --force --volumes c"),
+        (engine.remove(&["c".to_owned(), "d".to_owned()]), "docker rm --force --volumes c d"),
         (engine.inspect("c"), "docker inspect --type container --format json c"),
         (engine.list("j"), "docker ps --all --quiet --no-trunc --filter label=oci-isolate.job=j"),
     ] {

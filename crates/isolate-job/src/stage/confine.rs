@@ -38,18 +38,18 @@ pub(super) fn confine(job: &Job) -> Result<(), String> {
     })?;
     no_unix_sockets().map_err(|error| format!("cannot forbid Unix sockets: {error}"))?;
     let current = capabilities(None).map_err(of("read capabilities"))?;
-    let kept = current.permitted & needed(job.direction);
+    let kept = needed(job.direction, current.permitted);
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     clear_ambient_capability_set().map_err(of("drop capabilities"))?;
     set_capabilities(None, sets).map_err(of("drop capabilities"))
 }
 
-/// Directories may belong to the container's user: staging writes there, and results are read whatever their permissions.
-fn needed(direction: Direction) -> CapabilitySet {
-    match direction {
-        Direction::In | Direction::Stream => CapabilitySet::DAC_OVERRIDE,
-        Direction::Out => CapabilitySet::DAC_READ_SEARCH,
-    }
+/// Directories may belong to the container's user: staging writes there, and results are read whatever their permissions. In a pod a
+/// container may have no more than the first (Pod Security Standards, baseline).
+fn needed(direction: Direction, permitted: CapabilitySet) -> CapabilitySet {
+    let reading = CapabilitySet::DAC_READ_SEARCH;
+    let is_enough = direction == Direction::Out && permitted.contains(reading);
+    permitted & if is_enough { reading } else { CapabilitySet::DAC_OVERRIDE }
 }
 
 fn write_only_below(job: &Job) -> Result<(), RulesetError> {

@@ -14,7 +14,7 @@ use rustix::fs::statvfs;
 use super::{isolation, now};
 use crate::check::{self, Host};
 use crate::client::{self, DEADLINE};
-use crate::engine;
+use crate::engine::{self, Engine};
 use crate::request::{
     Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read, read_training,
 };
@@ -170,6 +170,9 @@ pub(crate) fn ready(settings: &Settings) -> Result<String, NotAccepted> {
     isolation::verifier().map_err(NotAccepted::Host)?;
     let no = |error: client::Failed| NotAccepted::Host(error.to_string());
     let engine = settings.engine();
+    if client::find(&engine.program).is_none() {
+        return Err(NotAccepted::Host(not_installed(&engine)));
+    }
     let (version, runtimes) = thread::scope(|scope| {
         let asked = scope.spawn(|| client::run(&engine.runtimes(), DEADLINE));
         let version = client::run(&engine.version(), DEADLINE);
@@ -189,6 +192,15 @@ pub(crate) fn ready(settings: &Settings) -> Result<String, NotAccepted> {
         ))),
         Err(error) => Err(NotAccepted::Host(format!("cannot read the runtime {path}: {error}"))),
     }
+}
+
+fn not_installed(engine: &Engine) -> String {
+    let Engine { kind, program, .. } = engine;
+    let place = if program.contains('/') { "" } else { " in PATH" };
+    format!(
+        "{kind:?} is not installed: there is no program {program}{place}; install it, or set engine and engine-path in the \
+         settings"
+    )
 }
 
 fn is_shim(path: &Path) -> io::Result<bool> {

@@ -11,6 +11,7 @@ use super::transfer::Transferred;
 use super::{Problem, Supervisor};
 use crate::engine::Network;
 use crate::plan::{self, Direction, documents};
+use crate::request::TrainingJob;
 use crate::stager::Transfer;
 use crate::status::Secondary;
 use crate::store::{End, Outcome};
@@ -37,7 +38,7 @@ impl Supervisor {
             for step in &steps {
                 let transfer =
                     Transfer { direction: Direction::In, host: host.clone(), step: Some(step.name.clone()) };
-                match self.transfer(&transfer)? {
+                match self.download(&transfer)? {
                     Transferred::Complete => {}
                     Transferred::Client(why) => {
                         return Err(Problem::Client(format!("Data download failed: {}: {why}", step.name)));
@@ -53,7 +54,9 @@ impl Supervisor {
             self.abort_streams()?;
             return Ok(self.stop_before_start()?);
         }
-        self.open_checkpoints()?;
+        for host in self.hosts() {
+            open_checkpoints(&self.document.data, &self.directory(&host))?;
+        }
         self.connect()?;
         self.create()?;
         Ok(self.to(Secondary::Training, "Training is in progress")?)
@@ -65,52 +68,51 @@ impl Supervisor {
         self.to(Secondary::Stopping, "Stopping before the containers were started")
     }
 
-    /// Where a container's checkpoints are on the host.
-    fn checkpoints(&self, host: &str) -> Option<PathBuf> {
-        let path = self.document.data.checkpoint_config.as_ref()?.local_path();
-        let directory = self.directory(host);
-        Some(match path.strip_prefix("/opt/ml/") {
-            Some(below) => directory.join("opt-ml").join(below),
-            None => directory.join("checkpoints"),
-        })
-    }
-
-    /// A directory that was downloaded can be written to by its owner only.
-    fn open_checkpoints(&self) -> Result<()> {
-        for host in self.hosts() {
-            if let Some(path) = self.checkpoints(&host) {
-                make(&self.directory(&host), &path)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The directories of the containers, their documents and their environment.
     fn prepare(&self) -> Result<()> {
         let job = &self.document.data;
         let environment = plan::environment(job, &self.status.training_job_arn);
         for container in &self.containers {
             let host = &container.hostname;
-            let directory = self.directory(host);
-            let opt_ml = directory.join("opt-ml");
-            let mut all: Vec<_> = DIRECTORIES.iter().map(|name| opt_ml.join(name)).collect();
-            all.extend(self.checkpoints(host));
-            for path in all {
-                make(&directory, &path)?;
-            }
             let interface = if container.network == Network::Job { "eth0" } else { "lo" };
             let described = plan::Host { name: host.clone(), interface: interface.to_owned() };
-            for (name, document) in documents(job, &described) {
-                let path = opt_ml.join("input/config").join(name);
-                let cannot = || format!("cannot write {}", path.display());
-                fs::write(&path, document.to_string()).with_context(cannot)?;
-                // Independent of the umask: the container may run as another user.
-                fs::set_permissions(&path, Permissions::from_mode(0o644)).with_context(cannot)?;
-            }
+            prepare(job, &described, &self.directory(host))?;
             self.job.replace(&format!("{host}/environment"), environment.as_bytes())?;
         }
         Ok(())
     }
+}
+
+/// Where a container's checkpoints are in its directory.
+fn checkpoints(job: &TrainingJob, directory: &Path) -> Option<PathBuf> {
+    let path = job.checkpoint_config.as_ref()?.local_path();
+    Some(match path.strip_prefix("/opt/ml/") {
+        Some(below) => directory.join("opt-ml").join(below),
+        None => directory.join("checkpoints"),
+    })
+}
+
+/// Makes what a container finds before its data is there: `opt-ml` with directories and documents, and `checkpoints`.
+pub(crate) fn prepare(job: &TrainingJob, host: &plan::Host, directory: &Path) -> Result<()> {
+    let opt_ml = directory.join("opt-ml");
+    let mut all: Vec<_> = DIRECTORIES.iter().map(|name| opt_ml.join(name)).collect();
+    all.extend(checkpoints(job, directory));
+    for path in all {
+        make(directory, &path)?;
+    }
+    for (name, document) in documents(job, host) {
+        let path = opt_ml.join("input/config").join(name);
+        let cannot = || format!("cannot write {}", path.display());
+        fs::write(&path, document.to_string()).with_context(cannot)?;
+        // Independent of the umask: the container may run as another user.
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// A directory that was downloaded can be written to by its owner only.
+pub(crate) fn open_checkpoints(job: &TrainingJob, directory: &Path) -> Result<()> {
+    checkpoints(job, directory).map_or(Ok(()), |path| make(directory, &path))
 }
 
 /// Makes a directory below another, with all between. The program may run as any user; the job's own directory keeps others out.

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Inspected, Network, Subnet, ids, inspected};
 /// The engine's.
 pub(crate) fn remove_leftovers(engine: &Engine, job: &str) -> anyhow::Result<()> {
     for id in ids(&client::run(&engine.list(job), DEADLINE)?)? {
-        client::run(&engine.remove(&id), DEADLINE)?;
+        client::run(&engine.remove(&[id]), DEADLINE)?;
     }
     Ok(())
 }
@@ -44,14 +44,31 @@ impl Supervisor {
         }
     }
 
+    /// Begins to remove the containers that this process has created and their network, while their results are uploaded.
+    pub(super) fn begin_removal(&mut self) {
+        if self.ids.is_empty() {
+            return;
+        }
+        let mut all = vec![self.engine.remove(&std::mem::take(&mut self.ids))];
+        all.extend(self.has_network().then(|| self.engine.remove_network(&self.job.name)));
+        let remove = move || all.iter().all(|argv| client::run(argv, DEADLINE).is_ok());
+        self.removal = Some(thread::spawn(remove));
+    }
+
     /// Removes the job's containers and its network, if there are any.
-    pub(super) fn clear(&self) -> Result<(), Problem> {
+    pub(super) fn clear(&mut self) -> Result<(), Problem> {
+        if self.removal.take().is_some_and(|removal| removal.join().unwrap_or_default()) {
+            return Ok(());
+        }
         self.remove_containers()?;
-        let has_network = self.containers.iter().any(|container| container.network == Network::Job);
-        if has_network && client::run(&self.engine.inspect_network(&self.job.name), DEADLINE).is_ok() {
+        if self.has_network() && client::run(&self.engine.inspect_network(&self.job.name), DEADLINE).is_ok() {
             self.ask(&self.engine.remove_network(&self.job.name))?;
         }
         Ok(())
+    }
+
+    fn has_network(&self) -> bool {
+        self.containers.iter().any(|container| container.network == Network::Job)
     }
 
     /// Whether a container runs, or may run.
@@ -65,7 +82,8 @@ impl Supervisor {
     fn remove_containers(&self) -> Result<(), Problem> {
         let listed = self.ask(&self.engine.list(&self.job.name))?;
         let all = ids(&listed).map_err(|error| Problem::Internal(error.to_string()))?;
-        let removed: Vec<_> = all.iter().map(|id| self.ask(&self.engine.remove(id))).collect();
+        let removed: Vec<_> =
+            all.iter().map(|id| self.ask(&self.engine.remove(std::slice::from_ref(id)))).collect();
         removed.into_iter().try_for_each(|one| one.map(drop))
     }
 
@@ -108,6 +126,7 @@ impl Supervisor {
                 Err(Problem::Internal(_)) if attempts < 2 => attempts += 1,
                 created => {
                     self.created = created?;
+                    self.ids = self.created.iter().map(|found| found.id.clone()).collect();
                     return Ok(());
                 }
             }

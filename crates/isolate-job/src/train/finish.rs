@@ -11,6 +11,9 @@ use crate::status::{Container, Reason, Secondary};
 use crate::store::{End, Failure, Outcome};
 use crate::tree::{Dir, merge};
 
+/// The step whose data each container has.
+const CHECKPOINTS: &str = "checkpoints";
+
 impl Supervisor {
     /// Whether all is uploaded. If not, the job has failed and its data is kept.
     pub(super) fn upload(&mut self, outcome: &Outcome) -> Result<bool, Problem> {
@@ -19,13 +22,8 @@ impl Supervisor {
         }
         let steps: Vec<_> =
             self.steps.iter().filter(|step| step.direction == Direction::Out).cloned().collect();
-        let mut first = None;
-        for step in &steps {
-            if let Err(failure) = self.upload_step(step)? {
-                first.get_or_insert(failure);
-            }
-        }
-        let Some((is_client, why)) = first else {
+        self.begin_removal();
+        let Some((is_client, why)) = self.upload_steps(&steps)? else {
             self.job.set_outcome(&Outcome { uploaded: true, ..outcome.clone() })?;
             return Ok(true);
         };
@@ -42,26 +40,36 @@ impl Supervisor {
         Ok(false)
     }
 
-    /// What went wrong, and whether it is the client's error. All containers write checkpoints to one place; a result is that of all.
-    fn upload_step(&mut self, step: &Step) -> Result<Result<(), (bool, String)>> {
-        let mut hosts = self.hosts();
-        if step.name != "checkpoints" {
-            for host in hosts.split_off(1) {
-                if let Err(error) = self.merge(step, &host) {
-                    return Ok(Err((true, format!("{}: {error:#}", step.name))));
-                }
+    /// What went wrong first, and whether it is the client's error. A result is that of all containers, and the first one's directory has
+    /// it. All write checkpoints to one place, one after the other.
+    fn upload_steps(&mut self, steps: &[Step]) -> Result<Option<(bool, String)>> {
+        let hosts = self.hosts();
+        let (mut failed, mut merged) = (None, Vec::new());
+        for step in steps {
+            let mut others = hosts.iter().skip(1).filter(|_| step.name != CHECKPOINTS);
+            match others.try_for_each(|host| self.merge(step, host)) {
+                Ok(()) => merged.push(step.name.clone()),
+                Err(error) => drop(failed.get_or_insert((true, format!("{}: {error:#}", step.name)))),
             }
         }
         for host in hosts {
-            let transfer = Transfer { direction: Direction::Out, host, step: Some(step.name.clone()) };
-            let (is_client, why) = match self.transfer(&transfer)? {
-                Transferred::Complete | Transferred::Stopped => continue,
-                Transferred::Client(why) => (true, why),
-                Transferred::Internal(why) => (false, why),
+            let transfer = |step: &String| Transfer {
+                direction: Direction::Out,
+                host: host.clone(),
+                step: Some(step.clone()),
             };
-            return Ok(Err((is_client, format!("{}: {why}", step.name))));
+            let all: Vec<_> = merged.iter().map(transfer).collect();
+            for (step, ended) in merged.iter().zip(self.upload_all(&all)?) {
+                let (is_client, why) = match ended {
+                    Transferred::Complete | Transferred::Stopped => continue,
+                    Transferred::Client(why) => (true, why),
+                    Transferred::Internal(why) => (false, why),
+                };
+                failed.get_or_insert((is_client, format!("{step}: {why}")));
+            }
+            merged.retain(|step| step == CHECKPOINTS);
         }
-        Ok(Ok(()))
+        Ok(failed)
     }
 
     /// Moves the results of another container to those of the first one.

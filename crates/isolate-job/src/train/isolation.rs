@@ -12,9 +12,7 @@ const NAME: &str = "isolatectl";
 pub(super) fn verifier() -> Result<PathBuf, String> {
     let own = std::env::current_exe().ok();
     let beside = own.as_deref().and_then(|own| own.parent()).map(|directory| directory.join(NAME));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::env::split_paths(&path).map(|directory| directory.join(NAME));
-    let found = beside.into_iter().chain(all).find(|path| path.is_file());
+    let found = beside.filter(|path| path.is_file()).or_else(|| client::find(NAME));
     found.ok_or_else(|| {
         format!("{NAME} is neither beside isolate-job nor in PATH; install it: it verifies that containers are isolated")
     })

@@ -17,7 +17,7 @@ mod transfer;
 mod view;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,8 +34,10 @@ pub use accept::{NotAccepted, accept, settings};
 pub(crate) use accept::{accept_of, create_refused, host, host_unless, in_use, ready, volume};
 pub(crate) use attend::stop_on_signals;
 pub use attend::{attend, detach};
+pub(crate) use begin::{open_checkpoints, prepare};
 pub(crate) use engine::remove_leftovers;
 pub(crate) use isolation::verify;
+pub(crate) use transfer::{Transferred, ended_with};
 pub use view::View;
 
 /// Now.
@@ -55,6 +57,10 @@ struct Supervisor {
     containers: Vec<Container>,
     /// What the engine answered of those that this process has just created.
     created: Vec<Inspected>,
+    /// Their ids, until their removal begins.
+    ids: Vec<String>,
+    /// Whether all of them, and their network, could be removed.
+    removal: Option<JoinHandle<bool>>,
     status: TrainingStatus,
     view: View,
     link: Link,
@@ -68,8 +74,8 @@ struct Supervisor {
 enum Event {
     /// A line that a container wrote, by its index.
     Line(usize, Vec<u8>),
-    /// The log of a container is complete.
-    LogEnded,
+    /// The log of a container has ended, by itself or because the engine did not end it.
+    LogEnded { host: usize, is_complete: bool },
     /// A container has ended, or the engine does not know.
     Ended(usize, Result<i64, String>),
     /// Of the transfer.
@@ -125,6 +131,8 @@ impl Supervisor {
             steps: steps_of_training(&document.data).map_err(anyhow::Error::msg)?,
             containers: settings.containers(&document.data),
             created: Vec::new(),
+            ids: Vec::new(),
+            removal: None,
             engine: settings.engine(),
             job,
             document,

@@ -61,15 +61,17 @@ impl Supervisor {
             }
         }
         self.start(&places)?;
+        // Each is an engine's client that starts: at the same time as the proof. What one that does not hold writes is in its log.
+        for (index, container) in self.containers.iter().enumerate() {
+            let path = self.job.log(&container.hostname);
+            let name = container.name();
+            let log = follow::log(&self.engine.logs(&name), &path, index, self.tell.clone())?;
+            follow::end(&self.engine, &name, index, log, self.tell.clone());
+        }
         for (index, found) in all.iter().enumerate() {
             if places[index] != Place::Ended {
                 self.prove(index, &found.id)?;
             }
-        }
-        for (index, container) in self.containers.iter().enumerate() {
-            let path = self.job.log(&container.hostname);
-            follow::log(&self.engine.logs(&container.name()), &path, index, self.tell.clone())?;
-            follow::end(self.engine.wait(&container.name()), index, self.tell.clone());
         }
         let end = self.watch()?;
         Ok(self.ended(end)?)
@@ -107,7 +109,10 @@ impl Supervisor {
         while watch.running > 0 || watch.logs > 0 || watch.uploading.is_some() || !self.streams.is_empty() {
             match self.events.recv_timeout(TICK) {
                 Ok(Event::Line(host, line)) => self.line(host, &line, &mut watch),
-                Ok(Event::LogEnded) => watch.logs -= 1,
+                Ok(Event::LogEnded { host, is_complete }) => {
+                    watch.logs -= 1;
+                    self.log_ended(host, is_complete);
+                }
                 Ok(Event::Ended(host, code)) => self.container_ended(host, code, &mut watch)?,
                 Ok(Event::Answer(answer)) => match self.of_stream(&answer) {
                     Of::Stream(Ok(())) => {}
@@ -156,6 +161,14 @@ impl Supervisor {
             watch.times.insert(metric.name, now());
         }
         watch.lines += 1;
+    }
+
+    pub(super) fn log_ended(&mut self, host: usize, is_complete: bool) {
+        if !is_complete {
+            let host = &self.containers[host].hostname;
+            let why = "the engine does not end it, although the container has ended";
+            self.view.note(&format!("the log of {host} may be incomplete: {why}"));
+        }
     }
 
     fn container_ended(
@@ -226,7 +239,9 @@ impl Supervisor {
 
     /// The containers have ended; from here on the results are uploaded.
     pub(super) fn ended(&self, end: End) -> Result<()> {
-        self.job.set_status(&self.status)?;
+        if !self.status.final_metric_data_list.is_empty() {
+            self.job.set_status(&self.status)?;
+        }
         self.job.set_outcome(&Outcome { end, uploaded: false })
     }
 }

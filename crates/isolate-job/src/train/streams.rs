@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -156,8 +157,13 @@ impl Supervisor {
             let deadline = DEADLINE + Duration::from_secs(container.stop_timeout.into());
             let stopped = client::run(&self.engine.stop(&name, container.stop_timeout), deadline);
             stopped.map_err(|error| self.problem(&error.to_string()))?;
-            follow::log(&self.engine.logs(&name), &log, *index, self.tell.clone())?;
-            while !matches!(self.events.recv(), Ok(Event::LogEnded) | Err(_)) {}
+            let followed = follow::log(&self.engine.logs(&name), &log, *index, self.tell.clone())?;
+            thread::spawn(move || followed.drain(follow::PATIENCE));
+            let ended = self.events.iter().find_map(|event| match event {
+                Event::LogEnded { is_complete, .. } => Some(is_complete),
+                _ => None,
+            });
+            self.log_ended(*index, ended.unwrap_or_default());
         }
         let why = "the streams of its channels in Pipe mode were interrupted; start the job again";
         Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?)

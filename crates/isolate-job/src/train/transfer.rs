@@ -1,17 +1,16 @@
-//! One transfer, demanded of the process with the credentials.
+//! Transfers before and after the containers run, demanded of the process with the credentials.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, ensure};
 
 use super::{Event, Supervisor};
-use crate::plan::Direction;
 use crate::progress::{Event as Progress, Failure, Fault, Line};
 use crate::stager::{Answer, Demand, Ended, News, Transfer};
 
 /// How a transfer ended.
-pub(super) enum Transferred {
+pub(crate) enum Transferred {
     Complete,
     /// An error in what was asked for.
     Client(String),
@@ -25,33 +24,56 @@ pub(super) enum Transferred {
 pub(super) const TICK: Duration = Duration::from_millis(200);
 
 impl Supervisor {
-    /// Runs a transfer to its end. A request to stop ends a download; an upload is what a stopped job does anyway.
-    pub(super) fn transfer(&mut self, transfer: &Transfer) -> Result<Transferred> {
-        let is_in = transfer.direction == Direction::In;
-        if is_in && self.job.is_stop_requested() {
+    /// Downloads. A request to stop ends it.
+    pub(super) fn download(&mut self, transfer: &Transfer) -> Result<Transferred> {
+        if self.job.is_stop_requested() {
             return Ok(Transferred::Stopped);
         }
         self.demand(&Demand::Run(transfer.clone()))?;
         let (mut failure, mut stopped) = (None, false);
         loop {
-            match self.events.recv_timeout(TICK) {
-                Ok(Event::Answer(Answer { transfer: about, news })) if about == *transfer => match news {
+            match self.news()? {
+                Some(Answer { transfer: about, news }) if about == *transfer => match news {
                     News::Line(line) => failure = self.progress(&transfer.host, line).or(failure),
                     News::Ended(_) if stopped => return Ok(Transferred::Stopped),
-                    // Nothing is known of what it was about to do, so it is done again.
-                    News::Ended(Ended { status: None, error }) => {
-                        bail!("the transfer was killed{}", after_colon(&error));
-                    }
-                    News::Ended(ended) => return Ok(ended_with(ended, failure)),
+                    News::Ended(ended) => return ended_alone(ended, failure),
                 },
-                Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => return Err(alone()),
-                // Of containers that have ended.
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                _ => {}
             }
-            if is_in && !stopped && self.job.is_stop_requested() {
+            if !stopped && self.job.is_stop_requested() {
                 self.demand(&Demand::Abort(transfer.clone()))?;
                 stopped = true;
             }
+        }
+    }
+
+    /// Uploads all at the same time, also if some fail, and also in a job that is to be stopped: how each ended.
+    pub(super) fn upload_all(&mut self, all: &[Transfer]) -> Result<Vec<Transferred>> {
+        for transfer in all {
+            self.demand(&Demand::Run(transfer.clone()))?;
+        }
+        let mut failures = vec![None; all.len()];
+        let mut ends: Vec<_> = all.iter().map(|_| None).collect();
+        while ends.iter().any(Option::is_none) {
+            let Some(Answer { transfer, news }) = self.news()? else { continue };
+            let Some(index) = all.iter().position(|one| *one == transfer) else { continue };
+            match news {
+                News::Line(line) => {
+                    failures[index] = self.progress(&transfer.host, line).or(failures[index].take());
+                }
+                News::Ended(ended) => ends[index] = Some(ended_alone(ended, failures[index].take())?),
+            }
+        }
+        Ok(ends.into_iter().flatten().collect())
+    }
+
+    /// What is heard of transfers within a [`TICK`].
+    fn news(&self) -> Result<Option<Answer>> {
+        match self.events.recv_timeout(TICK) {
+            Ok(Event::Answer(answer)) => Ok(Some(answer)),
+            Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => Err(alone()),
+            // Of containers that have ended.
+            Ok(_) | Err(RecvTimeoutError::Timeout) => Ok(None),
         }
     }
 
@@ -74,7 +96,13 @@ pub(super) fn alone() -> anyhow::Error {
     anyhow!("the process that had the credentials has ended")
 }
 
-pub(super) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred {
+/// How a transfer ended that was not to be ended. Nothing is known of what a killed one was about to do, so it is done again.
+fn ended_alone(ended: Ended, failure: Option<Failure>) -> Result<Transferred> {
+    ensure!(ended.status.is_some(), "the transfer was killed{}", after_colon(&ended.error));
+    Ok(ended_with(ended, failure))
+}
+
+pub(crate) fn ended_with(ended: Ended, failure: Option<Failure>) -> Transferred {
     match (ended.status, failure) {
         (Some(0), None) => Transferred::Complete,
         (_, Some(Failure { fault: Fault::Client, message })) => Transferred::Client(message),

@@ -42,9 +42,11 @@ $job stage out --request $request --root $root --step output >/dev/null
 rm -r $root
 "#;
 
-fn median(mut all: Vec<Duration>) -> f64 {
+/// The median and the least, in milliseconds.
+fn ms(mut all: Vec<Duration>) -> (f64, f64) {
     all.sort_unstable();
-    all[all.len() / 2].as_secs_f64() * 1000.0
+    let of = |index: usize| all[index].as_secs_f64() * 1000.0;
+    (of(all.len() / 2), of(0))
 }
 
 #[test]
@@ -108,13 +110,12 @@ fn a_job_beside_the_same_by_hand() {
             differences.push(one.saturating_sub(other));
         }
     }
-    println!("{:44}{:>10}", format!("medians of {rounds} rounds"), "ms");
-    println!("{:44}{:>10.0}", "isolate-job train", median(own));
-    println!("{:44}{:>10.0}", "the same by hand", median(hand));
-    let cost = median(differences);
-    println!(
-        "{:44}{cost:>10.0}   at most 150  {}",
-        "a job's own cost",
-        if cost <= 150.0 { "met" } else { "MISSED" }
-    );
+    println!("{:28}{:>10}{:>10}", format!("{rounds} rounds"), "median ms", "least ms");
+    for (what, all) in [("isolate-job train", &own), ("the same by hand", &hand)] {
+        let (median, least) = ms(all.clone());
+        println!("{what:28}{median:>10.0}{least:>10.0}");
+    }
+    let (cost, least) = ms(differences);
+    let verdict = if cost <= 150.0 { "met" } else { "MISSED" };
+    println!("{:28}{cost:>10.0}{least:>10.0}   at most 150  {verdict}", "a job's own cost");
 }

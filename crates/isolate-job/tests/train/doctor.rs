@@ -60,7 +60,7 @@ fn doctor_names_what_keeps_jobs_from_running_and_changes_nothing() {
     only(&with(&bare), "job-engine fail ", "is not oci-isolate");
     only(&with(&SHIM.replace("shim", "none")), "job-engine fail ", "knows no runtime \"none\"");
     let nothing = "engine-path = \"/nonexistent\"\n";
-    only(&with(nothing), "job-engine fail ", "No such file");
+    only(&with(nothing), "job-engine fail ", "Docker is not installed: there is no program /nonexistent;");
 
     // Other users' access to the data of jobs.
     fs::create_dir(site.path("jobs")).unwrap();

@@ -31,7 +31,10 @@ fn what_cannot_be_run_is_refused_and_nothing_is_created() {
     for (settings, why) in [
         ("runtime = \"bare\"", "which is not oci-isolate"),
         ("runtime = \"none\"", "knows no runtime \"none\""),
-        ("engine-path = \"/nonexistent\"\nruntime = \"shim\"", "/nonexistent version: No such file"),
+        (
+            "engine-path = \"/nonexistent\"\nruntime = \"shim\"",
+            "Docker is not installed: there is no program /nonexistent; install it, or set engine",
+        ),
         ("engine = \"podman\"\nengine-path = \"/usr/bin/docker\"", "set engine = \"docker\""),
         ("paralel = 7", "unknown field `paralel`"),
     ] {

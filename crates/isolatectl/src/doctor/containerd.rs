@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
-use super::{Finding, is_shim, unusable};
+use super::{Finding, cni, is_shim, unusable};
 use crate::install::containerd::{config_version, disabled, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
 use crate::install::tables::{at, read, strings};
 use crate::program_version;
-use oci_isolate::policy::{self, SWITCH};
+use oci_isolate::policy::{self, ANNOTATIONS, SWITCH};
 use oci_isolate::settings::{Mode, Settings};
 
 pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
@@ -44,7 +44,7 @@ fn judge(
 ) -> Result<Vec<Finding>> {
     let ours = handlers(root, file, main, major, shim)?;
     if !ours.is_empty() {
-        return Ok(ours.iter().map(|handler| judged(handler, settings)).collect());
+        return Ok(ours.iter().map(|handler| judged(handler, settings)).chain(cni::check(root)).collect());
     }
     let shown = file.display();
     // The default import of `containerd config default` of 2.2 and later; a file without `imports` imports
@@ -75,12 +75,20 @@ fn judged(handler: &ShimHandler, settings: &Settings) -> Finding {
     let arrives = |annotation: &str| handler.pod_annotations.iter().any(|glob| passes(glob, annotation));
     let switches = [SWITCH].into_iter().chain(settings.annotations.iter().map(String::as_str));
     let missing: Vec<_> = switches.filter(|switch| !arrives(switch)).collect();
+    let unheard: Vec<_> = ANNOTATIONS.into_iter().filter(|annotation| !arrives(annotation)).collect();
     if settings.mode == Mode::Annotation && !missing.is_empty() {
         let says = format!(
             "handler {name} has no pod_annotations that match {}: pods that ask for isolation would start open",
             missing.join(", ")
         );
         return Finding::fail(CHECK, says, what);
+    }
+    if !unheard.is_empty() {
+        let says = format!(
+            "handler {name} has no pod_annotations that match {}: they have no effect",
+            unheard.join(", ")
+        );
+        return Finding::warn(CHECK, says, what);
     }
     Finding::ok(CHECK, format!("handler {name} is {}, and annotations reach it", handler.binary))
 }

@@ -3,6 +3,7 @@
 //!
 //! One file per kind of check; each returns findings, which are printed here.
 
+mod cni;
 mod containerd;
 mod docker;
 mod drop_ins;

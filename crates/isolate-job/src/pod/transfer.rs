@@ -1,0 +1,65 @@
+//! One transfer: `isolate-job stage` as a child, which is confined before it reads a credential. What it reports goes to stdout, too.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use super::Arguments;
+use crate::client::one_line;
+use crate::plan::{Direction, Step};
+use crate::progress::{Event, Line};
+use crate::stager::Ended;
+use crate::train::{Transferred, ended_with};
+
+/// The most bytes of its error output.
+const MOST_OF_ERROR: u64 = 64 << 10;
+
+impl Arguments {
+    /// Runs a step to its end.
+    pub(super) fn transfer(&self, step: &Step) -> Result<Transferred> {
+        let mut child = self.command(step)?.spawn().context("cannot start the transfer")?;
+        let stderr = child.stderr.take();
+        let errors = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut stderr) = stderr {
+                let _ = stderr.by_ref().take(MOST_OF_ERROR).read_to_end(&mut bytes);
+                let _ = io::copy(&mut stderr, &mut io::sink());
+            }
+            one_line(&String::from_utf8_lossy(&bytes))
+        });
+        let mut failure = None;
+        for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+            let line = line.context("cannot read what the transfer reports")?;
+            // Its reader may have gone away.
+            let _ = writeln!(io::stdout(), "{line}");
+            if let Ok(Line { event: Event::Failed(failed), .. }) = serde_json::from_str(&line) {
+                failure = Some(failed);
+            }
+        }
+        let status = child.wait().context("cannot wait for the transfer")?.code();
+        Ok(ended_with(Ended { status, error: errors.join().unwrap_or_default() }, failure))
+    }
+
+    fn command(&self, step: &Step) -> Result<Command> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let direction = if step.direction == Direction::In { "in" } else { "out" };
+        let mut command = Command::new(program);
+        command.args(["--json", "stage", direction, "--attended", "--step", &step.name]);
+        command.arg("--request").arg(&self.request).arg("--root").arg(self.data.join("opt-ml"));
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        let checkpoints = self.data.join("checkpoints");
+        if checkpoints.is_dir() {
+            command.arg("--checkpoints").arg(checkpoints);
+        }
+        if step.name == "checkpoints" && step.direction == Direction::Out {
+            // Not in a directory that the isolated container has.
+            command.arg("--record").arg(self.data.join("checkpoints.sent"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command)
+    }
+}

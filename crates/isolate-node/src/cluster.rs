@@ -1,0 +1,348 @@
+//! The jobs that this node has a part in, from the events of all watches, and the document that `isolatectl jobs` reads. Pure.
+//!
+//! A node watches its own pods, and the pods of each job that one of them is in; so its cost follows its own jobs, not the
+//! size of the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::members::{Change, Listing, Member};
+use crate::pod::{Candidate, Scope, Standing};
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// This node's pods with a job; in one namespace, or in all.
+    Node(Option<String>),
+    /// The pods of one job.
+    Job(Scope),
+    /// The Services of a namespace.
+    Services(String),
+}
+
+/// A Service's name and whom it selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// Its name.
+    pub name: String,
+    /// The labels of the pods behind it.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An event of a watch.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "is taken at once; most are the large one")]
+pub enum Report {
+    /// Of pods.
+    Pods(Change<Candidate>),
+    /// Of Services.
+    Services(Change<Selector>),
+}
+
+/// What is known of the cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    node: String,
+    domain: String,
+    here: BTreeMap<Option<String>, Listing<Candidate>>,
+    jobs: BTreeMap<Scope, Listing<Member>>,
+    services: BTreeMap<String, Listing<Selector>>,
+    synced: bool,
+}
+
+/// `jobs.json`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Document<'c> {
+    version: u32,
+    synced: bool,
+    node: &'c str,
+    jobs: BTreeMap<String, JobEntry<'c>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct JobEntry<'c> {
+    members: Vec<MemberEntry<'c>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct MemberEntry<'c> {
+    uid: &'c str,
+    pod: &'c str,
+    node: &'c str,
+    addresses: BTreeSet<IpAddr>,
+    names: Vec<String>,
+}
+
+/// Figures for `/metrics`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Members on this node.
+    pub here: usize,
+    /// Members on other nodes.
+    pub elsewhere: usize,
+    /// Pods that are no members, by reason.
+    pub refused: BTreeMap<&'static str, usize>,
+}
+
+impl Cluster {
+    /// Nothing is known yet. `namespaces` limits what is looked at; without it, all are.
+    #[must_use]
+    pub fn new(node: String, domain: String, namespaces: &[String]) -> Self {
+        let all = namespaces.iter().cloned().map(Some).chain(namespaces.is_empty().then_some(None));
+        let here = all.map(|namespace| (namespace, Listing::default())).collect();
+        Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), synced: false }
+    }
+
+    /// What has to be watched now.
+    #[must_use]
+    pub fn wanted(&self) -> BTreeSet<Source> {
+        let nodes = self.here.keys().cloned().map(Source::Node);
+        let jobs = self.scopes();
+        let services: BTreeSet<_> =
+            jobs.iter().map(|scope| Source::Services(scope.namespace.clone())).collect();
+        nodes.chain(jobs.into_iter().map(Source::Job)).chain(services).collect()
+    }
+
+    fn scopes(&self) -> BTreeSet<Scope> {
+        let pods = self.here.values().flat_map(|listing| listing.all.values());
+        let takes_part = |pod: &&Candidate| !matches!(pod.standing, Standing::Refused(_) | Standing::Ended);
+        pods.filter(takes_part).map(|pod| pod.scope.clone()).collect()
+    }
+
+    /// Takes an event. One of a watch that is no longer wanted is ignored.
+    pub fn take(&mut self, source: &Source, report: Report, now: Duration) {
+        match (source, report) {
+            (Source::Node(namespace), Report::Pods(change)) => {
+                if let Some(listing) = self.here.get_mut(namespace) {
+                    listing.take(change, |_, new| new);
+                }
+                let scopes = self.scopes();
+                self.jobs.retain(|scope, _| scopes.contains(scope));
+                let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
+                self.services.retain(|namespace, _| namespaces.contains(namespace));
+                for scope in &scopes {
+                    self.jobs.entry(scope.clone()).or_default();
+                    self.services.entry(scope.namespace.clone()).or_default();
+                }
+            }
+            (Source::Job(scope), Report::Pods(change)) => {
+                if let Some(listing) = self.jobs.get_mut(scope) {
+                    listing.take(change, |before, new| Member::observe(before, new, now));
+                }
+            }
+            (Source::Services(namespace), Report::Services(change)) => {
+                if let Some(listing) = self.services.get_mut(namespace) {
+                    listing.take(change, |_, new| new);
+                }
+            }
+            _ => {}
+        }
+        self.synced |=
+            self.here.values().all(|listing| listing.synced) && self.jobs.values().all(|job| job.synced);
+    }
+
+    /// The document, once everything that was there at the start is known. A job that is not yet listed is left out: its
+    /// container here is new, and has no members on other nodes.
+    #[must_use]
+    pub fn document(&self, now: Duration) -> Option<Document<'_>> {
+        let listed = self.jobs.iter().filter(|(_, job)| job.synced);
+        let jobs = listed.map(|(scope, job)| {
+            (
+                format!("{}/{}", scope.namespace, scope.job),
+                JobEntry { members: self.members(scope, job, now) },
+            )
+        });
+        self.synced.then(|| Document { version: 1, synced: true, node: &self.node, jobs: jobs.collect() })
+    }
+
+    fn members<'c>(&'c self, scope: &Scope, job: &'c Listing<Member>, now: Duration) -> Vec<MemberEntry<'c>> {
+        // Of two with the same address the one that was started last has it.
+        let mut newest: BTreeMap<IpAddr, &Candidate> = BTreeMap::new();
+        for member in job.all.values() {
+            let new = &member.candidate;
+            for address in member.addresses(now) {
+                let holder = newest.entry(address).or_insert(new);
+                if (&holder.started, &holder.uid) < (&new.started, &new.uid) {
+                    *holder = new;
+                }
+            }
+        }
+        let entries = job.all.values().filter(|member| member.candidate.scope == *scope).map(|member| {
+            let pod = &member.candidate;
+            let has = |address: &IpAddr| newest.get(address).is_some_and(|holder| holder.uid == pod.uid);
+            let addresses = member.addresses(now).into_iter().filter(has).collect();
+            MemberEntry { uid: &pod.uid, pod: &pod.pod, node: &pod.node, addresses, names: self.names(pod) }
+        });
+        entries.filter(|entry| !entry.addresses.is_empty()).collect()
+    }
+
+    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it.
+    fn names(&self, pod: &Candidate) -> Vec<String> {
+        let namespace = &pod.scope.namespace;
+        let forms = |name: &str| {
+            let domain = &self.domain;
+            [
+                format!("{name}.{namespace}.svc.{domain}"),
+                format!("{name}.{namespace}.svc"),
+                format!("{name}.{namespace}"),
+                name.to_owned(),
+            ]
+        };
+        let of_host = pod.subdomain.iter().flat_map(|subdomain| forms(&format!("{}.{subdomain}", pod.host)));
+        let mut names: Vec<String> = of_host.chain([pod.host.clone()]).collect();
+        names.extend((pod.pod != pod.host).then(|| pod.pod.clone()));
+        let services = self.services.get(namespace).into_iter().flat_map(|listing| listing.all.values());
+        let selects = |service: &&Selector| {
+            !service.labels.is_empty()
+                && service.labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+        };
+        for service in services.filter(selects) {
+            let new =
+                forms(&service.name).into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>();
+            names.extend(new);
+        }
+        names
+    }
+
+    /// When the document changes without another event.
+    #[must_use]
+    pub fn due(&self, now: Duration) -> Option<Duration> {
+        self.jobs.values().flat_map(|job| job.all.values()).filter_map(|member| member.due(now)).min()
+    }
+
+    /// Figures for `/metrics`.
+    #[must_use]
+    pub fn figures(&self, now: Duration) -> Figures {
+        let mut figures = Figures::default();
+        for member in self.jobs.values().flat_map(|job| job.all.values()) {
+            match member.candidate.standing {
+                Standing::Refused(why) => *figures.refused.entry(why).or_default() += 1,
+                _ if member.addresses(now).is_empty() => {}
+                _ if member.candidate.node == self.node => figures.here += 1,
+                _ => figures.elsewhere += 1,
+            }
+        }
+        figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pod::tests::{candidate, member};
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn pod(name: &str, node: &str, address: &str) -> Value {
+        let mut pod = member();
+        pod["metadata"]["name"] = json!(name);
+        pod["metadata"]["uid"] = json!(format!("uid-{name}"));
+        pod["spec"]["nodeName"] = json!(node);
+        pod["spec"]["hostname"] = json!(name);
+        pod["status"]["podIPs"] = json!([{"ip": address}]);
+        pod
+    }
+
+    fn list(cluster: &mut Cluster, source: &Source, pods: &[Value]) {
+        cluster.take(source, Report::Pods(Change::Begin), NOW);
+        for pod in pods {
+            let candidate = candidate(pod).unwrap();
+            cluster.take(source, Report::Pods(Change::Listed(candidate.uid.clone(), candidate)), NOW);
+        }
+        cluster.take(source, Report::Pods(Change::Complete), NOW);
+    }
+
+    fn scope() -> Scope {
+        Scope { namespace: "team-a".into(), job: "train".into() }
+    }
+
+    fn cluster() -> Cluster {
+        Cluster::new("node1".into(), "cluster.local".into(), &[])
+    }
+
+    fn text(cluster: &Cluster) -> Value {
+        serde_json::to_value(cluster.document(NOW).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_node_watches_the_jobs_of_its_own_pods_and_no_others() {
+        let mut cluster = cluster();
+        assert_eq!(cluster.wanted(), [Source::Node(None)].into());
+        assert_eq!(cluster.document(NOW), None);
+        let here = pod("two-0", "node1", "10.88.1.5");
+        list(&mut cluster, &Source::Node(None), std::slice::from_ref(&here));
+        let of_job = [Source::Node(None), Source::Job(scope()), Source::Services("team-a".into())];
+        assert_eq!(cluster.wanted(), of_job.into());
+        // Nothing is written before the job's list is complete, too.
+        assert_eq!(cluster.document(NOW), None);
+        list(&mut cluster, &Source::Job(scope()), &[here, pod("two-1", "node2", "10.88.2.5")]);
+        assert_eq!(text(&cluster)["jobs"]["team-a/train"]["members"].as_array().unwrap().len(), 2);
+        assert_eq!(cluster.figures(NOW), Figures { here: 1, elsewhere: 1, refused: BTreeMap::new() });
+        cluster.take(&Source::Node(None), Report::Pods(Change::Gone("uid-two-0".into())), NOW);
+        assert_eq!(cluster.wanted(), [Source::Node(None)].into());
+        assert_eq!(text(&cluster)["jobs"], json!({}));
+    }
+
+    #[test]
+    fn the_document_is_what_isolatectl_reads() {
+        let mut cluster = cluster();
+        let mut two = pod("two-1", "node2", "10.88.2.5");
+        two["metadata"]["labels"]["role"] = json!("master");
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        list(&mut cluster, &Source::Job(scope()), &[two]);
+        for (name, labels) in
+            [("master", json!({"role": "master"})), ("all", json!({})), ("other", json!({"role": "x"}))]
+        {
+            let selector = Selector { name: name.into(), labels: serde_json::from_value(labels).unwrap() };
+            let change = Report::Services(Change::Set(name.into(), selector));
+            cluster.take(&Source::Services("team-a".into()), change, NOW);
+        }
+        let names = [
+            "two-1.svc.team-a.svc.cluster.local",
+            "two-1.svc.team-a.svc",
+            "two-1.svc.team-a",
+            "two-1.svc",
+            "two-1",
+            "master.team-a.svc.cluster.local",
+            "master.team-a.svc",
+            "master.team-a",
+            "master",
+        ];
+        let member = json!({"uid": "uid-two-1", "pod": "two-1", "node": "node2", "addresses": ["10.88.2.5"], "names": names});
+        assert_eq!(
+            text(&cluster),
+            json!({"version": 1, "synced": true, "node": "node1", "jobs": {"team-a/train": {"members": [member]}}})
+        );
+    }
+
+    #[test]
+    fn of_two_with_one_address_the_one_started_last_has_it() {
+        let mut cluster = cluster();
+        let mut old = pod("old", "node2", "10.88.2.5");
+        old["status"]["startTime"] = json!("2026-11-29T13:00:00Z");
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        list(&mut cluster, &Source::Job(scope()), &[old, pod("a-new", "node3", "10.88.2.5")]);
+        let document = text(&cluster);
+        let members = document["jobs"]["team-a/train"]["members"].as_array().unwrap();
+        assert_eq!(members.iter().map(|member| &member["pod"]).collect::<Vec<_>>(), ["a-new"]);
+    }
+
+    #[test]
+    fn a_new_job_is_left_out_until_it_is_listed_and_the_others_stay() {
+        let mut cluster = cluster();
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        list(&mut cluster, &Source::Job(scope()), &[pod("two-1", "node2", "10.88.2.5")]);
+        let mut new = pod("x-0", "node1", "10.88.1.6");
+        new["metadata"]["labels"] = json!({"io.oci-isolate.job": "new"});
+        new["metadata"]["annotations"]["io.oci-isolate.job"] = json!("new");
+        let new = candidate(&new).unwrap();
+        cluster.take(&Source::Node(None), Report::Pods(Change::Set("uid-x-0".into(), new)), NOW);
+        assert_eq!(text(&cluster)["jobs"].as_object().unwrap().keys().collect::<Vec<_>>(), ["team-a/train"]);
+        assert_eq!(text(&cluster)["synced"], json!(true));
+    }
+}

@@ -1,0 +1,103 @@
+//! `isolate-node`: watches the pods of jobs through the API server of a cluster, and writes down who is a member of the jobs
+//! that this node has a part in. It needs no privilege, and can change nothing: `isolatectl jobs`, which has no token, reads
+//! what it writes.
+
+pub mod pod;
+
+pub mod members;
+
+pub mod cluster;
+
+pub mod metrics;
+pub mod serve;
+pub mod watch;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use cluster::Cluster;
+use metrics::Metrics;
+use watch::Watch;
+
+/// Tells a node who the members of its jobs on other nodes are
+#[derive(Debug, Parser)]
+#[command(name = "isolate-node", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watches the pods of this node's jobs, and writes jobs.json
+    Watch(WatchArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct WatchArguments {
+    /// The name of this node (spec.nodeName)
+    #[arg(long)]
+    node_name: String,
+    /// The directory in which jobs.json is replaced
+    #[arg(long)]
+    directory: PathBuf,
+    /// The namespaces that may have jobs; all of them by default
+    #[arg(long, value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// The RuntimeClasses that isolate
+    #[arg(long, value_delimiter = ',', default_value = "oci-isolate")]
+    runtime_class: Vec<String>,
+    /// The cluster's DNS domain
+    #[arg(long, default_value = "cluster.local")]
+    cluster_domain: String,
+    /// Where /metrics, /healthz and /readyz are
+    #[arg(long, default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Verb::Watch(arguments) = match Arguments::try_parse() {
+        Ok(arguments) => arguments.verb,
+        Err(asked) => {
+            let _ = asked.print();
+            return if asked.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start").and_then(|runtime| runtime.block_on(watch(arguments))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "isolate-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn watch(arguments: WatchArguments) -> Result<()> {
+    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen } =
+        arguments;
+    let client = kube::Client::try_default().await.context("cannot find the API server")?;
+    let metrics = Arc::new(Metrics::default());
+    let watch = Watch {
+        client,
+        cluster: Cluster::new(node_name.clone(), cluster_domain, &namespaces),
+        node: node_name,
+        runtime_classes: runtime_class,
+        metrics: Arc::clone(&metrics),
+    };
+    let file = directory.join("jobs.json");
+    let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        done = watch.run(&file) => done,
+        done = serve::serve(listen, metrics) => done.map(|_| ()),
+        _ = ended.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,191 @@
+//! The watches of the API server, and the file that they keep up to date.
+//!
+//! One task per watch sends its events to one loop, which starts and ends the tasks as the jobs of this node come and go,
+//! and replaces the file when its content changes. A watch that fails is tried again for ever; what was known stays.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt};
+use kube::core::{ApiResource, GroupVersionKind, Resource};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, reflector::Lookup};
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, Report, Selector, Source};
+use crate::members::Change;
+use crate::metrics::Metrics;
+use crate::pod::{Candidate, JOB, Pod, Service};
+
+/// How many events wait; then the watches do.
+const QUEUE: usize = 256;
+
+/// What is watched, and where what was found goes.
+pub struct Watch {
+    /// The API server.
+    pub client: Client,
+    /// The pods of this node, and the jobs.
+    pub cluster: Cluster,
+    /// This node's name.
+    pub node: String,
+    /// Which RuntimeClasses isolate.
+    pub runtime_classes: Vec<String>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// An event, or the failure of a watch.
+type Message = (Source, Result<Report, String>);
+
+impl Watch {
+    /// Watches until the process ends.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn run(mut self, file: &Path) -> Result<()> {
+        let (sender, mut receiver) = channel(QUEUE);
+        let start = Instant::now();
+        let mut tasks: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
+        let mut written = Vec::new();
+        loop {
+            let wanted = self.cluster.wanted();
+            tasks.retain(|source, task| {
+                let keep = wanted.contains(source);
+                if !keep {
+                    task.abort();
+                    self.metrics.ended(source);
+                }
+                keep
+            });
+            for source in wanted {
+                tasks.entry(source).or_insert_with_key(|source| self.spawn(source.clone(), sender.clone()));
+            }
+            let now = start.elapsed();
+            self.metrics.update(self.cluster.figures(now), tasks.len());
+            if let Some(document) = self.cluster.document(now) {
+                let text = serde_json::to_vec(&document).context("cannot write JSON")?;
+                if text != written {
+                    replace(file, &text)?;
+                    self.metrics.written();
+                    written = text;
+                }
+            }
+            let due = self.cluster.due(now).map(|due| start + due);
+            self.receive(&mut receiver, due, start).await;
+        }
+    }
+
+    /// Takes the next event and all that have come with it; or waits until an address has settled.
+    async fn receive(&mut self, receiver: &mut Receiver<Message>, due: Option<Instant>, start: Instant) {
+        let next = match due {
+            Some(due) => tokio::time::timeout_at(due, receiver.recv()).await.ok().flatten(),
+            None => receiver.recv().await,
+        };
+        let mut next = next;
+        while let Some((source, report)) = next {
+            match report {
+                Ok(report) => {
+                    self.metrics.heard(&source);
+                    self.cluster.take(&source, report, start.elapsed());
+                }
+                Err(why) => self.metrics.failed(&source, &why),
+            }
+            next = receiver.try_recv().ok();
+        }
+    }
+
+    fn spawn(&self, source: Source, sender: Sender<Message>) -> JoinHandle<()> {
+        let (client, classes) = (self.client.clone(), self.runtime_classes.clone());
+        let candidate = move |pod: Pod| Candidate::of(&pod, &classes).map(|found| (found.uid.clone(), found));
+        let pods = resource("Pod", "pods");
+        match &source {
+            Source::Node(namespace) => {
+                let api = match namespace {
+                    Some(namespace) => Api::namespaced_with(client, namespace, &pods),
+                    None => Api::all_with(client, &pods),
+                };
+                let which =
+                    watcher::Config::default().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
+                tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
+            }
+            Source::Job(scope) => {
+                let api = Api::namespaced_with(client, &scope.namespace, &pods);
+                let which = watcher::Config::default().labels(&format!("{JOB}={}", scope.job));
+                tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
+            }
+            Source::Services(namespace) => {
+                let api = Api::namespaced_with(client, namespace, &resource("Service", "services"));
+                let selector = |service: Service| {
+                    let name = service.metadata.name.clone()?;
+                    Some((service.metadata.uid?, Selector { name, labels: service.spec.selector }))
+                };
+                tokio::spawn(forward(
+                    api,
+                    watcher::Config::default(),
+                    source,
+                    sender,
+                    selector,
+                    Report::Services,
+                ))
+            }
+        }
+    }
+}
+
+fn resource(kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), plural)
+}
+
+/// Sends the events of one watch until nobody receives them.
+async fn forward<K, T>(
+    api: Api<K>,
+    which: watcher::Config,
+    source: Source,
+    sender: Sender<Message>,
+    convert: impl Fn(K) -> Option<(String, T)>,
+    report: fn(Change<T>) -> Report,
+) where
+    K: Resource<DynamicType = ApiResource> + Lookup + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut events = watcher(api, which).default_backoff().map_err(|error| format!("{error:#}")).boxed();
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(Event::Init) => Ok(Some(Change::Begin)),
+            Ok(Event::InitApply(object)) => Ok(convert(object).map(|(uid, new)| Change::Listed(uid, new))),
+            Ok(Event::InitDone) => Ok(Some(Change::Complete)),
+            Ok(Event::Apply(object)) => Ok(convert(object).map(|(uid, new)| Change::Set(uid, new))),
+            Ok(Event::Delete(object)) => Ok(object.meta().uid.clone().map(Change::Gone)),
+            Err(why) => Err(why),
+        };
+        let message = match change {
+            Ok(Some(change)) => Ok(report(change)),
+            Ok(None) => continue,
+            Err(why) => Err(why),
+        };
+        if sender.send((source.clone(), message)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A reader sees the old content or the new one. It holds addresses and names, no secret, and its reader is another user.
+fn replace(file: &Path, text: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let new = file.with_extension("new");
+    let shown = file.display();
+    std::fs::write(&new, text).with_context(|| format!("cannot write {}", new.display()))?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o644))
+        .and_then(|()| std::fs::rename(&new, file))
+        .with_context(|| format!("cannot replace {shown}"))
+}
+
+/// How long a watch may fail before `/readyz` tells it.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,191 @@
+//! `isolate-node watch` as a process, against a server of this test that speaks list and watch.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+mod api;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use api::{Api, pod};
+
+/// The program; it ends with the value.
+struct Watcher {
+    child: Child,
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Watcher {
+    fn of(api: &Api) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("kubeconfig"), api.kubeconfig()).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(env!("CARGO_BIN_EXE_isolate-node"))
+            .args(["watch", "--node-name", "node1", "--listen", &format!("127.0.0.1:{port}"), "--directory"])
+            .arg(dir.path())
+            .env("KUBECONFIG", dir.path().join("kubeconfig"))
+            .spawn()
+            .unwrap();
+        Self { child, dir, port }
+    }
+
+    fn document(&self) -> Option<Value> {
+        let text = std::fs::read(self.dir.path().join("jobs.json")).ok()?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+
+    /// The names of the members of job `train`, once they are these.
+    #[track_caller]
+    fn members(&self, wanted: &[&str]) {
+        let mut last = None;
+        for _ in 0..1500 {
+            last = self.document();
+            if last.as_ref().is_some_and(|document| names(document) == wanted) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("not {wanted:?}: {last:?}");
+    }
+
+    /// A member of its status file, such as `VmHWM`.
+    fn status(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    }
+
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        Some(text)
+    }
+}
+
+fn names(document: &Value) -> Vec<&str> {
+    let members = document["jobs"]["team-a/train"]["members"].as_array();
+    members.into_iter().flatten().map(|member| member["pod"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_file_follows_the_members_of_this_nodes_jobs() {
+    let api = Api::new();
+    api.answer_lists(false);
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    api.set(pod("train", "b", "node2", "10.88.2.5"));
+    api.set(pod("other", "x", "node2", "10.88.2.6"));
+    let watcher = Watcher::of(&api);
+    // The API server does not answer: nothing is written, and it is not ready.
+    while watcher.get("/readyz").is_none() || api.requests().is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(watcher.document(), None);
+    assert!(watcher.get("/readyz").unwrap().starts_with("HTTP/1.1 503 "));
+    assert!(watcher.get("/healthz").unwrap().starts_with("HTTP/1.1 200 "));
+    api.answer_lists(true);
+    watcher.members(&["a", "b"]);
+    assert!(watcher.get("/readyz").unwrap().starts_with("HTTP/1.1 200 "));
+    assert!(watcher.get("/metrics").unwrap().contains("oci_isolate_job_members{where=\"elsewhere\"} 1\n"));
+    api.set(pod("train", "c", "node3", "10.88.3.5"));
+    watcher.members(&["a", "b", "c"]);
+    let mut leaving = pod("train", "b", "node2", "10.88.2.5");
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-29T15:00:00Z");
+    api.set(leaving);
+    watcher.members(&["a", "c"]);
+    api.delete("b");
+    // A job that comes to this node, and goes.
+    api.set(pod("other", "y", "node1", "10.88.1.6"));
+    let has_other = |wanted: bool| {
+        while watcher.document().unwrap()["jobs"]["team-a/other"].is_object() != wanted {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    has_other(true);
+    api.delete("y");
+    has_other(false);
+    watcher.members(&["a", "c"]);
+    // Nothing of the other jobs was asked for but while one of their pods was here.
+    let of_other = api.requests().into_iter().filter(|request| request.contains("job%3Dother")).count();
+    assert!((1..=3).contains(&of_other), "{:?}", api.requests());
+}
+
+#[test]
+fn no_member_is_lost_while_the_api_server_is_away_or_has_forgotten() {
+    let api = Api::new();
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    api.set(pod("train", "b", "node2", "10.88.2.5"));
+    let watcher = Watcher::of(&api);
+    watcher.members(&["a", "b"]);
+    // Connections that break off go on where they were.
+    api.disconnect();
+    api.set(pod("train", "c", "node2", "10.88.2.6"));
+    watcher.members(&["a", "b", "c"]);
+    // The lists fail and the versions are too old: what was known stays.
+    api.answer_lists(false);
+    let before = api.requests().len();
+    api.forget();
+    while api.requests().len() < before + 4 {
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(names(&watcher.document().unwrap()), ["a", "b", "c"]);
+    }
+    api.delete("c");
+    api.answer_lists(true);
+    watcher.members(&["a", "b"]);
+}
+
+/// A cluster of 10,000 nodes with 100,000 pods in 1,000 jobs, of which this node has ten in ten jobs, and 20,000 events of
+/// other jobs: what the API server sends to this node follows its own jobs.
+#[test]
+fn the_cost_of_a_node_follows_its_own_jobs() {
+    const PODS: usize = 100_000;
+    const JOBS: usize = 1_000;
+    let api = Api::new();
+    let of = |n: usize, node: &str| {
+        let address = format!("10.{}.{}.{}", 100 + n / 65536, n / 256 % 256, n % 256);
+        pod(&format!("job-{}", n % JOBS), &format!("pod-{n}"), node, &address)
+    };
+    // The first pod of each of the jobs 0 to 9 is here.
+    api.fill((0..PODS).map(|n| of(n, &format!("node{}", if n < 10 { 1 } else { 2 + n % 9_999 }))).collect());
+    let watcher = Watcher::of(&api);
+    let complete = || watcher.document().is_some_and(|all| all["jobs"].as_object().unwrap().len() == 10);
+    while !complete() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let listed = api.sent();
+    for n in 0..20_000 {
+        api.set(of(10 + n % 900, "node3"));
+    }
+    let last = of(PODS, "node4");
+    let name = last["metadata"]["name"].as_str().unwrap().to_owned();
+    api.set(last);
+    let has_last = || {
+        let document = watcher.document().unwrap();
+        let members = document["jobs"]["team-a/job-0"]["members"].as_array().unwrap();
+        members.iter().any(|member| member["pod"] == name)
+    };
+    while !has_last() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let document = watcher.document().unwrap();
+    assert_eq!(document["jobs"]["team-a/job-1"]["members"].as_array().unwrap().len(), PODS / JOBS);
+    let sent = api.sent() - listed;
+    println!("lists {listed} bytes, 20,001 events {sent} bytes, VmHWM {}", watcher.status("VmHWM"));
+    // One pod is about a kilobyte here: those of ten jobs, and of this node; then one event, and bookmarks.
+    let one = of(0, "node1").to_string().len() as u64;
+    assert!(listed < 1_100 * one && sent < 100 * one, "{listed}, {sent}");
+    assert!(!api.requests().iter().any(|request| request.contains("job-11")), "{:?}", api.requests());
+}

@@ -1,0 +1,185 @@
+//! `isolatectl jobs`: puts the members of jobs that run on other nodes into the records, the kernel and `/etc/hosts` of the
+//! containers that run on this one. Asks no API server: what is put stands in a file (`jobs_document`).
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::jobs_document::{LIMIT, parse};
+use super::{print, print_json};
+use oci_isolate::audit::{self, Line, Outcome};
+use oci_isolate::diagnostics::escape_controls;
+use oci_isolate::job::{self, PutFailure};
+use oci_isolate::record::{Slot, Store};
+use oci_isolate::settings::Audit;
+use oci_isolate::{bundle, files};
+
+/// The file that `follow` reads.
+const FILE: &str = "jobs.json";
+
+/// How long a container that was started meanwhile waits for its members, at most.
+const EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum JobsCommand {
+    /// Makes the members in a file the members on other nodes; status 1 if a container could not be set
+    Put {
+        /// What isolate-node has written; - is stdin
+        file: PathBuf,
+    },
+    /// Does so with jobs.json of a directory, at each change and every 30 seconds, until it is ended
+    Follow {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct JobsReport {
+    /// Whether the file was complete.
+    synced: bool,
+    /// Containers whose members have changed.
+    changed: Vec<String>,
+    failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    id: String,
+    why: String,
+}
+
+pub(super) fn jobs(verb: &JobsCommand, json: bool) -> Result<Exit> {
+    match verb {
+        JobsCommand::Put { file } => report(&put(&read(file)?).with_context(|| shown(file))?, json),
+        JobsCommand::Follow { directory } => follow(directory, json),
+    }
+}
+
+fn shown(file: &Path) -> String {
+    format!("cannot put the jobs of {}", file.display())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return Ok(files::read(file, LIMIT)?.bytes);
+    }
+    let mut text = Vec::new();
+    std::io::stdin().take(LIMIT + 1).read_to_end(&mut text).context("cannot read stdin")?;
+    if text.len() as u64 > LIMIT {
+        bail!("cannot read stdin: more than {LIMIT} bytes");
+    }
+    Ok(text)
+}
+
+fn put(text: &[u8]) -> Result<JobsReport> {
+    let mut report = JobsReport { synced: false, changed: Vec::new(), failures: Vec::new() };
+    let Some(cluster) = parse(text)? else { return Ok(report) };
+    report.synced = true;
+    let settings = bundle::load_settings(None)?;
+    let store = Store::ours();
+    if !store.may_have_records() {
+        return Ok(report);
+    }
+    let _lock = store.lock_peers()?;
+    let done = job::put_remote(&store, &cluster)?;
+    for slot in &done.changed {
+        write_down(&settings.audit, slot)?;
+        report.changed.push(slot.id().to_string_lossy().into_owned());
+    }
+    report.failures = done.failures.into_iter().map(|PutFailure { id, why }| Failure { id, why }).collect();
+    Ok(report)
+}
+
+/// One line with the container's members on other nodes.
+fn write_down(audit: &Audit, slot: &Slot) -> Result<()> {
+    let Some(record) = slot.load()? else { return Ok(()) };
+    let remote = record.opened.iter().flat_map(|opened| &opened.remote);
+    let members: Vec<String> =
+        remote.map(|member| format!("{} on {}", member.pod.name, member.node)).collect();
+    let why =
+        format!("isolatectl jobs: {}", if members.is_empty() { "none".into() } else { members.join(", ") });
+    let line = record.audit_line(slot, Outcome::Changed);
+    audit::write(audit, &Line { verb: Some("jobs"), why: Some(&why), ..line })
+}
+
+fn report(report: &JobsReport, json: bool) -> Result<Exit> {
+    if json {
+        print_json(report)?;
+    } else {
+        let mut text = String::new();
+        if !report.synced {
+            text.push_str("not synced: nothing is changed\n");
+        }
+        report.changed.iter().for_each(|id| text.push_str(&format!("{id}\n")));
+        print(&text)?;
+        for Failure { id, why } in &report.failures {
+            complain(&format!("container {id}: {why}"));
+        }
+    }
+    Ok(Exit::ok_if(report.failures.is_empty()))
+}
+
+fn complain(why: &str) {
+    let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(why, &[]));
+}
+
+/// Until it is ended. An error is printed when it appears or changes, and tried again.
+fn follow(directory: &Path, json: bool) -> Result<Exit> {
+    let inotify =
+        Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("cannot use inotify")?;
+    // It is replaced by a rename.
+    let events = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
+    let watched = inotify.add_watch(directory, events);
+    watched.with_context(|| format!("cannot watch {}", directory.display()))?;
+    let file = directory.join(FILE);
+    let mut last = String::new();
+    loop {
+        let done = match file.try_exists() {
+            // The watcher has not written it yet.
+            Ok(false) => Ok(()),
+            _ => read(&file).and_then(|text| put(&text)).and_then(|done| {
+                if done.failures.is_empty() && done.changed.is_empty() {
+                    return Ok(());
+                }
+                let why: Vec<_> = done
+                    .failures
+                    .iter()
+                    .map(|Failure { id, why }| format!("container {id}: {why}"))
+                    .collect();
+                if !done.changed.is_empty() || why.join("\n") != last {
+                    report(&done, json)?;
+                }
+                last = why.join("\n");
+                Ok(())
+            }),
+        };
+        if let Err(error) = done {
+            let why = format!("{:#}", error.context(shown(&file)));
+            if why != last {
+                complain(&why);
+            }
+            last = why;
+        }
+        wait(&inotify)?;
+    }
+}
+
+/// Until something has changed, or [`EVERY`].
+fn wait(inotify: &Inotify) -> Result<()> {
+    use std::os::fd::AsFd;
+    let mut changed = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(EVERY).context("cannot wait")?;
+    match poll(&mut changed, timeout) {
+        Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Ok(_) => inotify.read_events().map(|_| ()).context("cannot use inotify"),
+        Err(errno) => Err(errno).context("cannot wait for changes"),
+    }
+}

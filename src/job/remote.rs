@@ -1,0 +1,192 @@
+//! Members of jobs on other nodes: what a watcher of the cluster's pods found is put into the records, the kernel and
+//! the files of the containers that run here.
+//!
+//! The state is complete each time, so nothing depends on what was put before: a member that it does not name is a
+//! member no more. A member on this node is never taken from it: which containers run here, the records say. It cannot
+//! open what the settings do not allow, nor an address of this node, a gateway, or a container that runs here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use super::hosts_file::is_name;
+use super::{JobMember, Participant, is_allowed, names, peers_of};
+use crate::policy::Job;
+use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember, Slot, Store};
+
+/// All members of the jobs that this node has a part in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobsOfCluster {
+    /// This node.
+    pub node: String,
+    /// The members of each job, also those on this node; by Kubernetes namespace and name.
+    pub jobs: BTreeMap<(String, String), Vec<RemoteMember>>,
+}
+
+/// What could not be put, and for which container.
+#[derive(Debug)]
+pub struct PutFailure {
+    /// The container.
+    pub id: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What was put.
+#[derive(Debug, Default)]
+pub struct Put {
+    /// The containers whose members have changed.
+    pub changed: Vec<Slot>,
+    /// What could not be put. Everything else was.
+    pub failures: Vec<PutFailure>,
+}
+
+/// Makes these the members on other nodes of all pods of jobs that run here. The caller holds [`Slot::lock_peers`].
+///
+/// # Errors
+/// The records cannot be listed.
+pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
+    let mut put = Put::default();
+    let records: Vec<_> = store.readable()?.filter(|(_, record)| record.opened.is_some()).collect();
+    let mut running = Vec::new();
+    for (slot, record) in &records {
+        match JobMember::of(slot.clone(), record.clone()) {
+            Ok(member) => running.extend(member),
+            Err(error) => put.fail(&record.id, &format!("{error:#}")),
+        }
+    }
+    let here: BTreeSet<IpAddr> = running.iter().flat_map(|member| member.own().iter().copied()).collect();
+    // By runtime's root, too, as in `Store::members_of`.
+    let mut by_job: BTreeMap<_, Vec<JobMember>> = BTreeMap::new();
+    for member in running {
+        if let Some(Job { namespace: Some(namespace), name }) = member.record.job() {
+            let key = (member.slot.root().to_owned(), (namespace.clone(), name.clone()));
+            by_job.entry(key).or_default().push(member);
+        }
+    }
+    for ((root, job), mut members) in by_job {
+        let of_job = cluster.jobs.get(&job).map_or(&[][..], Vec::as_slice);
+        for member in &mut members {
+            put.update(member, of_job, &cluster.node, &here);
+        }
+        let all: Vec<_> = records
+            .iter()
+            .filter(|(slot, record)| {
+                slot.root() == root
+                    && record
+                        .job()
+                        .is_some_and(|of| (of.namespace.as_ref(), &of.name) == (Some(&job.0), &job.1))
+            })
+            .cloned()
+            .collect();
+        put.settle(&members, &all);
+    }
+    Ok(put)
+}
+
+impl Put {
+    /// Brings the record of a member up to date.
+    fn update(
+        &mut self,
+        member: &mut JobMember,
+        of_job: &[RemoteMember],
+        node: &str,
+        here: &BTreeSet<IpAddr>,
+    ) {
+        let Some(opened) = &member.record.opened else { return };
+        let gateways = member.record.sealed.iter().flat_map(|sealed| sealed.gateways.iter().copied());
+        let never: BTreeSet<IpAddr> =
+            opened.excluded().into_iter().chain(gateways).chain(here.iter().copied()).collect();
+        let mut new = opened.clone();
+        new.remote.clear();
+        let mut why_not = Vec::new();
+        for found in of_job {
+            let (admitted, refused) = admit(found, opened, &never);
+            if found.node != node {
+                why_not.extend(refused);
+                new.remote.push(admitted);
+            } else if is_of(opened, found) {
+                new.names = admitted.names;
+            }
+        }
+        let id = member.record.id.clone();
+        why_not.iter().for_each(|why| self.fail(&id, why));
+        if new == *opened {
+            return;
+        }
+        let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
+        let record = Record { opened: Some(new), ..member.record.clone() };
+        match member.slot.update(&record) {
+            Ok(()) => {
+                (member.record, member.part.remote) = (record, remote);
+                self.changed.push(member.slot.clone());
+            }
+            Err(error) => self.fail(&id, &format!("{error:#}")),
+        }
+    }
+
+    /// Applies what the records of a job have.
+    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) {
+        let names = names::of_all(members, all);
+        for names in &names {
+            self.note(&names.record().id, names.retire());
+        }
+        let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
+        for (index, member) in members.iter().enumerate() {
+            self.note(&member.record.id, member.set(&peers_of(&parts, index)));
+        }
+        for names in &names {
+            self.note(&names.record().id, names.write());
+        }
+    }
+
+    fn note(&mut self, id: &str, done: Result<()>) {
+        if let Err(error) = done {
+            self.fail(id, &format!("{error:#}"));
+        }
+    }
+
+    fn fail(&mut self, id: &str, why: &str) {
+        self.failures.push(PutFailure { id: id.to_owned(), why: why.to_owned() });
+    }
+}
+
+/// Whether a container is the sandbox of this pod. Without a uid (containerd 1.6) the name decides: its namespace is
+/// that of the job.
+fn is_of(opened: &GrantedOpenings, found: &RemoteMember) -> bool {
+    opened.pod.as_ref().is_some_and(|pod| {
+        let same = |uid: &String| found.pod.uid.as_ref().is_none_or(|other| other == uid);
+        pod.name == found.pod.name && pod.uid.as_ref().is_none_or(same)
+    })
+}
+
+/// What a container takes of a member, and what it does not take, with the reason.
+fn admit(
+    found: &RemoteMember,
+    opened: &GrantedOpenings,
+    never: &BTreeSet<IpAddr>,
+) -> (RemoteMember, Vec<String>) {
+    let mut admitted = RemoteMember { addresses: BTreeSet::new(), names: Vec::new(), ..found.clone() };
+    let mut refused = Vec::new();
+    let who = format!("member {} on {}", found.pod.name, found.node);
+    for address in &found.addresses {
+        if !is_allowed(*address, &opened.bounds) {
+            refused.push(format!(
+                "{who}: its address {address} cannot be a peer's within the settings (peers.within, peers.widest)"
+            ));
+        } else if never.contains(address) {
+            refused.push(format!("{who}: its address {address} is of this node, a gateway or a name server"));
+        } else {
+            admitted.addresses.insert(*address);
+        }
+    }
+    for name in &found.names {
+        if is_name(name) {
+            admitted.names.push(name.clone());
+        } else {
+            refused.push(format!("{who}: {name:?} is not a host name"));
+        }
+    }
+    (admitted, refused)
+}

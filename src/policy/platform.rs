@@ -1,0 +1,249 @@
+//! The platform's containers of a pod: those that move its data and keep the pod's network and credentials,
+//! beside others that are isolated.
+//!
+//! ```text
+//! io.oci-isolate.platform   fetch, upload
+//! ```
+//!
+//! The annotation is the pod author's; which container it is about, and its image, is the engine's word. Only
+//! what the author cannot replace is believed: containerd's CRI plugin writes these annotations after those that
+//! `pod_annotations` and `container_annotations` pass (`buildLinuxSpec` in container_create.go). CRI-O passes
+//! every annotation of a pod, and so would pass forged ones; it always adds some of its own, by which it is known.
+
+use super::{Annotation, glob, only, shown};
+use crate::settings::Settings;
+
+/// The annotation that names the platform's containers of a pod.
+pub const PLATFORM: &str = "io.oci-isolate.platform";
+
+/// The annotations of containerd's CRI plugin.
+const KIND: &str = "io.kubernetes.cri.container-type";
+const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
+const NAME: &str = "io.kubernetes.cri.container-name";
+const IMAGE: &str = "io.kubernetes.cri.image-name";
+
+/// How the annotations of CRI-O and Podman begin.
+const OF_OTHER_ENGINES: [&str; 2] = ["io.kubernetes.cri-o.", "io.container.manager"];
+
+/// The most names that the annotation takes.
+const LIMIT: usize = 64;
+
+/// A container that keeps the network of its pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformContainer {
+    /// Its name in the pod.
+    pub name: String,
+    /// The id of the pod's sandbox.
+    pub sandbox: String,
+    /// What lets it be the platform's, for the report.
+    pub why: String,
+}
+
+/// The part of a container in a pod with the annotation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is the platform's.
+    Platform(PlatformContainer),
+    /// It is isolated, or it is the sandbox; the names of the platform's containers.
+    Isolated(Vec<String>),
+}
+
+/// The part of this container; `demanded` is the setting that demands its isolation, if one does. `None`: there
+/// is no such annotation.
+///
+/// # Errors
+/// The value is invalid, the container is in no pod of containerd's CRI plugin, or its image may not be the
+/// platform's.
+pub(super) fn part(
+    settings: &Settings,
+    annotations: &[Annotation],
+    demanded: Option<&str>,
+) -> Result<Option<Part>, String> {
+    let Some(value) = only(annotations, PLATFORM)? else { return Ok(None) };
+    let named = |why: String| format!("annotation {PLATFORM}: {why}");
+    let names = names(value).map_err(named)?;
+    let other = |a: &&Annotation| OF_OTHER_ENGINES.iter().any(|beginning| a.name.starts_with(beginning));
+    if let Some(other) = annotations.iter().find(other) {
+        return Err(named(format!(
+            "{} is an annotation of CRI-O or Podman, with which a pod can give a container another name and image; it is \
+             for pods of containerd",
+            shown(&other.name)
+        )));
+    }
+    match only(annotations, KIND)? {
+        Some("sandbox") => return Ok(Some(Part::Isolated(names))),
+        Some("container") => {}
+        _ => {
+            return Err(named(
+                "it names containers of a Kubernetes pod, and this is none (containerd's CRI plugin)".into(),
+            ));
+        }
+    }
+    let of_engine = |key| {
+        let value = only(annotations, key)?.filter(|value| !value.is_empty());
+        value.ok_or_else(|| named(format!("containerd has not written {key}")))
+    };
+    let (name, sandbox) = (of_engine(NAME)?, of_engine(SANDBOX)?);
+    if !names.iter().any(|known| known == name) {
+        return Ok(Some(Part::Isolated(names)));
+    }
+    let why = match demanded {
+        None => format!("annotation {PLATFORM}"),
+        Some(demanded) => {
+            let image = of_engine(IMAGE)?;
+            let Some(known) = settings.platform.iter().find(|known| glob(&known.image, image)) else {
+                return Err(named(format!(
+                    "container {name} must be isolated ({demanded}), and its image {} is that of no [[platform]] in the \
+                     settings",
+                    shown(image)
+                )));
+            };
+            format!("annotation {PLATFORM}, [[platform]] image {:?}", known.image)
+        }
+    };
+    let (name, sandbox) = (name.to_owned(), sandbox.to_owned());
+    Ok(Some(Part::Platform(PlatformContainer { name, sandbox, why })))
+}
+
+/// Container names as Kubernetes validates them (RFC 1123 labels), each once.
+fn names(list: &str) -> Result<Vec<String>, String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim_ascii) {
+        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let ends = name.starts_with('-') || name.ends_with('-');
+        if name.is_empty() || name.len() > 63 || ends || !name.chars().all(label) {
+            return Err(format!("{} is not the name of a container; write NAME, NAME", shown(name)));
+        }
+        if names.iter().any(|known| known == name) {
+            return Err(format!("{name} is named twice"));
+        }
+        names.push(name.to_owned());
+    }
+    if names.len() > LIMIT {
+        return Err(format!("it has {} names; at most {LIMIT} are taken", names.len()));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Decision, SWITCH, decide};
+
+    fn notes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Annotation<'a>> {
+        pairs.iter().map(|(n, v)| Annotation { name: (*n).into(), value: Some((*v).into()) }).collect()
+    }
+
+    /// A container of a pod with these platform containers.
+    fn pod<'a>(list: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+        vec![
+            (SWITCH, "true"),
+            (PLATFORM, list),
+            (KIND, "container"),
+            (NAME, name),
+            (SANDBOX, "s1"),
+            (IMAGE, "r/a:1"),
+        ]
+    }
+
+    fn verdict(settings: &str, pairs: &[(&str, &str)]) -> String {
+        match decide(&Settings::parse(settings).unwrap(), &notes(pairs), &[]) {
+            Decision::Platform(it) => format!("platform {} of {}: {}", it.name, it.sandbox, it.why),
+            Decision::Isolate(policy) => format!("isolated beside {}", policy.platform.join(" ")),
+            Decision::PassThrough(why) => format!("passed: {why}"),
+            Decision::Refuse(why) => why,
+        }
+    }
+
+    #[test]
+    fn the_named_containers_are_the_platforms_and_all_others_are_isolated() {
+        for list in ["fetch,upload", " upload ,\tfetch "] {
+            let yes = "platform fetch of s1: annotation io.oci-isolate.platform";
+            assert_eq!(verdict("", &pod(list, "fetch")), yes);
+            assert!(verdict("", &pod(list, "train")).starts_with("isolated beside "));
+            assert!(verdict("", &pod(list, "fetch2")).starts_with("isolated beside "));
+        }
+        let sandbox = [(SWITCH, "true"), (PLATFORM, "fetch"), (KIND, "sandbox")];
+        assert_eq!(verdict("", &sandbox), "isolated beside fetch");
+    }
+
+    #[test]
+    fn where_the_settings_demand_isolation_the_image_must_be_the_platforms() {
+        let of = |settings: &str, image| {
+            let mut pairs = pod("fetch", "fetch");
+            pairs[5].1 = image;
+            verdict(settings, &pairs)
+        };
+        let platform = "[[platform]]\nimage = \"r/stage@sha256:*\"";
+        let require = "[[require]]\nannotation = \"io.kubernetes.cri.image-name\"\nmatches = \"r/*\"";
+        for (demand, shown) in [("mode = \"always\"", "mode = \"always\""), (require, "[[require]]")] {
+            for settings in [demand.to_owned(), format!("{demand}\n{platform}")] {
+                let why = of(&settings, "r/a:1");
+                assert!(why.contains("container fetch must be isolated") && why.contains(shown), "{why}");
+            }
+            for settings in [demand.to_owned(), format!("{demand}\n{platform}")] {
+                let yes = of(&settings, "r/stage@sha256:ab").starts_with("platform fetch of s1");
+                assert_eq!(yes, settings.contains("[[platform]]"), "{settings}");
+            }
+        }
+        // Another container of the pod is the author's own.
+        assert!(of(&format!("{require}\n{platform}"), "own/image").starts_with("platform fetch"));
+    }
+
+    #[test]
+    fn a_value_that_is_no_list_of_names_is_refused() {
+        for (list, why) in [
+            ("", "\"\" is not the name of a container"),
+            ("fetch,", "\"\" is not the name of a container"),
+            ("Fetch", "\"Fetch\" is not the name of a container"),
+            ("fetch upload", "\"fetch upload\" is not the name of a container"),
+            ("-a", "\"-a\" is not the name of a container"),
+            ("*", "\"*\" is not the name of a container"),
+            ("a,b,a", "a is named twice"),
+        ] {
+            let said = verdict("", &pod(list, "train"));
+            assert!(
+                said.starts_with("annotation io.oci-isolate.platform: ") && said.contains(why),
+                "{list}: {said}"
+            );
+        }
+        let many = (0..65).map(|n| format!("n{n}")).collect::<Vec<_>>().join(",");
+        assert!(verdict("", &pod(&many, "train")).contains("65 names"));
+    }
+
+    #[test]
+    fn what_is_no_container_of_containerds_pods_is_refused() {
+        let named = [(SWITCH, "true"), (PLATFORM, "fetch")];
+        assert!(verdict("", &named).contains("this is none"));
+        let mut forged = pod("fetch", "fetch");
+        forged.push(("io.kubernetes.cri-o.ContainerName", "x"));
+        assert!(verdict("", &forged).contains("CRI-O or Podman"));
+        forged[6] = ("io.container.manager", "none");
+        assert!(verdict("", &forged).contains("CRI-O or Podman"));
+        for missing in [NAME, SANDBOX] {
+            let pairs: Vec<_> =
+                pod("fetch", "fetch").into_iter().filter(|(key, _)| *key != missing).collect();
+            assert!(verdict("", &pairs).ends_with(&format!("containerd has not written {missing}")));
+        }
+        let twice = [pod("fetch", "fetch"), vec![(NAME, "fetch")]].concat();
+        assert!(verdict("", &twice).ends_with("is given twice"));
+    }
+
+    #[test]
+    fn openings_and_a_pod_that_is_not_isolated_are_refused() {
+        for (key, value) in [
+            ("io.oci-isolate.ingress", "80"),
+            ("io.oci-isolate.peers", "10.0.0.1"),
+            ("io.oci-isolate.job", "train"),
+        ] {
+            let sandbox = [(SWITCH, "true"), (PLATFORM, "fetch"), (KIND, "sandbox"), (key, value)];
+            let named = [sandbox.to_vec(), vec![("io.kubernetes.cri.sandbox-namespace", "a")]].concat();
+            assert!(verdict("", &named).contains("with ingress, peers or job"), "{key}");
+        }
+        let default = "[openings]\ningress = \"80\"";
+        let sandbox = [(SWITCH, "true"), (PLATFORM, "fetch"), (KIND, "sandbox")];
+        assert!(verdict(default, &sandbox).contains("with ingress, peers or job"));
+        assert!(verdict("", &sandbox[1..]).contains("is for isolated containers"));
+        assert!(verdict("", &[(PLATFORM, "fetch"), (SWITCH, "false")]).starts_with("passed"));
+    }
+}

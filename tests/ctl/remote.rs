@@ -1,0 +1,210 @@
+//! Members of a job on other nodes: `isolatectl jobs`, with real containers of runc on a bridge. The other node is a
+//! network namespace on the same bridge, in which a web server answers.
+
+use serde_json::{Value, json};
+
+use super::openings::{create_with, sh, start};
+use super::sealed::Sealed;
+use test_support::recorded::output::ShimOutput;
+
+/// The hosts file that kubelet writes for a pod with a subdomain.
+fn kubelet(name: &str, last: u8) -> String {
+    format!("127.0.0.1\tlocalhost\n10.9.0.{last}\t{name}.svc.team-a.svc.cluster.local\t{name}\n")
+}
+
+/// A pod's sandbox in job `train` of namespace `team-a`, as containerd's CRI plugin annotates it.
+fn pod(sealed: &Sealed, id: &str, last: u8, hosts: &str) {
+    let annotations = [
+        ("io.oci-isolate.job", "train".to_owned()),
+        ("io.kubernetes.cri.container-type", "sandbox".to_owned()),
+        ("io.kubernetes.cri.sandbox-namespace", "team-a".to_owned()),
+        ("io.kubernetes.cri.sandbox-name", id.to_owned()),
+        ("io.kubernetes.cri.sandbox-uid", format!("uid-{id}")),
+    ];
+    create_with(sealed, id, id, hosts, &annotations.map(|(key, value)| (key.to_owned(), value)));
+    start(sealed, id, last);
+}
+
+/// Plain files of an engine are not kubelet's.
+const NO_NAMES: &str = "127.0.0.1 localhost\n";
+
+/// The server of the other node, at 10.9.0.`last`.
+fn other_node(sealed: &Sealed, last: u8) {
+    sh(
+        sealed,
+        &format!(
+            "unshare -n sleep 1000 >/dev/null 2>&1 </dev/null & N=$!; sleep 0.3
+            ip link add w{last} master br0 type veth peer name eth0 netns /proc/$N/ns/net; ip link set w{last} up
+            nsenter -t $N -n sh -c 'ip addr add 10.9.0.{last}/24 dev eth0; ip link set eth0 up'
+            nsenter -t $N -n busybox httpd -p 8080 -h $D/bundle/rootfs/www"
+        ),
+    );
+}
+
+fn member(pod: &str, node: &str, addresses: &[&str], names: &[&str]) -> Value {
+    json!({"uid": format!("uid-{pod}"), "pod": pod, "node": node, "addresses": addresses, "names": names})
+}
+
+fn document(members: &[Value]) -> Value {
+    json!({"version": 1, "synced": true, "node": "node1", "jobs": {"team-a/train": {"members": members}}})
+}
+
+fn put(sealed: &Sealed, document: &Value) -> ShimOutput {
+    sealed.host.write("jobs.json", document.to_string());
+    let file = sealed.host.at("jobs.json");
+    sealed.ctl(&["jobs", "put", &file])
+}
+
+fn hosts(sealed: &Sealed, id: &str) -> String {
+    sh(sealed, &format!("cat $D/{id}/hosts"))
+}
+
+#[test]
+fn a_member_on_another_node_is_reached_by_name_until_it_leaves() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    other_node(&sealed, 50);
+    let there = "within two-0 wget -qO- http://10.9.0.50:8080/f";
+    sh(&sealed, &format!("[ \"$(busybox wget -qO- http://10.9.0.50:8080/f)\" = hello ]; refused {there}"));
+    let names = ["two-1.svc.team-a.svc.cluster.local", "two-1.svc", "two-1"];
+    let two = document(&[member("two-1", "node2", &["10.9.0.50"], &names)]);
+    assert_eq!(put(&sealed, &two).must(), "two-0\n");
+    let added = "10.9.0.50 two-1.svc.team-a.svc.cluster.local two-1.svc two-1 # oci-isolate job\n";
+    assert_eq!(hosts(&sealed, "two-0"), format!("{NO_NAMES}{added}"));
+    sh(
+        &sealed,
+        &format!(
+            "[ \"$({there})\" = hello ]; [ \"$(within two-0 wget -qO- http://two-1.svc:8080/f)\" = hello ]"
+        ),
+    );
+    let show = sealed.ctl(&["peers", "show", "two-0"]).must();
+    assert_eq!(show, "10.9.0.50  pod two-1 on node2, of job train of namespace team-a\n");
+    sealed.holds(&["two-0"]);
+    // Again changes nothing; what is set by hand and what the cluster has do not undo each other.
+    assert_eq!(put(&sealed, &two).must(), "");
+    sealed.ctl(&["peers", "set", "two-0", "10.9.0.60"]).must();
+    assert_eq!(put(&sealed, &document(&[])).must(), "two-0\n");
+    assert_eq!(sealed.ctl(&["peers", "show", "two-0"]).must(), "10.9.0.60/32\n");
+    assert_eq!(put(&sealed, &two).must(), "two-0\n");
+    sealed.ctl(&["peers", "set", "two-0"]).must();
+    assert_eq!(sealed.ctl(&["peers", "show", "two-0"]).must(), show);
+    // Not before everything is known.
+    let mut unsynced = document(&[]);
+    unsynced["synced"] = json!(false);
+    assert_eq!(put(&sealed, &unsynced).must(), "not synced: nothing is changed\n");
+    sh(&sealed, &format!("[ \"$({there})\" = hello ]"));
+    put(&sealed, &document(&[])).must();
+    sh(&sealed, &format!("refused {there}"));
+    assert!(
+        hosts(&sealed, "two-0")
+            .ends_with("#0.9.0.50 two-1.svc.team-a.svc.cluster.local two-1.svc two-1 # oci-isolate job\n")
+    );
+    sealed.holds(&["two-0"]);
+}
+
+#[test]
+fn nothing_is_opened_that_the_settings_and_the_node_do_not_allow() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    pod(&sealed, "two-1", 4, NO_NAMES);
+    let bad = [
+        member("far", "node2", &["8.8.8.8"], &["far"]),
+        member("metadata", "node2", &["169.254.169.254"], &[]),
+        member("bridge", "node2", &["10.9.0.1"], &[]),
+        member("local", "node2", &["10.9.0.4"], &[]),
+        member(
+            "host-ile",
+            "node2",
+            &["10.9.0.51"],
+            &["a\n10.9.0.51 b", "localhost", "two-0", "two-1", "good"],
+        ),
+        // A pod of this node whose sandbox has gone: the records decide.
+        member("gone", "node1", &["10.9.0.77"], &["gone"]),
+    ];
+    let said = put(&sealed, &document(&bad));
+    assert_eq!((said.status, said.out.as_str()), (1, "two-0\ntwo-1\n"), "{said:?}");
+    let within = "cannot be a peer's within the settings (peers.within, peers.widest)";
+    let of_node = "is of this node, a gateway or a name server";
+    for id in ["two-0", "two-1"] {
+        for why in [
+            format!("member far on node2: its address 8.8.8.8 {within}"),
+            format!("member metadata on node2: its address 169.254.169.254 {within}"),
+            format!("member bridge on node2: its address 10.9.0.1 {of_node}"),
+            format!("member local on node2: its address 10.9.0.4 {of_node}"),
+            "member host-ile on node2: \"a\\n10.9.0.51 b\" is not a host name".to_owned(),
+            "member host-ile on node2: \"localhost\" is not a host name".to_owned(),
+        ] {
+            assert!(
+                said.err.contains(&format!("isolatectl: container {id}: {why}\n")),
+                "{id}, {why}: {}",
+                said.err
+            );
+        }
+    }
+    assert_eq!(said.err.lines().count(), 12, "{}", said.err);
+    let own =
+        |other: &str| format!("{NO_NAMES}{other} # oci-isolate job\n10.9.0.51 good # oci-isolate job\n");
+    assert_eq!(hosts(&sealed, "two-0"), own("10.9.0.4 two-1"));
+    assert_eq!(hosts(&sealed, "two-1"), own("10.9.0.2 two-0"));
+    sealed.holds(&["two-0", "two-1"]);
+}
+
+#[test]
+fn a_document_that_is_not_understood_changes_nothing() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let good = document(&[member("two-1", "node2", &["10.9.0.50"], &["two-1"])]);
+    put(&sealed, &good).must();
+    let before = (sealed.host.read_record("two-0"), hosts(&sealed, "two-0"));
+    let text = good.to_string();
+    let refused = |text: &str| {
+        sealed.host.write("jobs.json", text);
+        let said = sealed.ctl(&["jobs", "put", &sealed.host.at("jobs.json")]);
+        assert_eq!((said.status, said.out.as_str()), (1, ""), "{said:?}");
+        said.err
+    };
+    for (text, why) in [
+        (&text[..text.len() - 9], "EOF while parsing"),
+        (&text.replace("\"version\":1", "\"version\":2"), "is of version 2, not 1"),
+        (&text.replace("\"version\":1", "\"version\":0"), "is of version 0, not 1"),
+    ] {
+        assert!(refused(text).contains(why));
+    }
+    let large = refused(&" ".repeat(100 << 20));
+    assert!(large.contains("104857600 bytes, at most 33554432 are read"), "{large}");
+    let ctl = test_support::isolatectl();
+    let stdin =
+        format!("set +o pipefail; head -c 100M /dev/zero | {} jobs put - 2>&1 || echo $?", ctl.display());
+    let stdin = sealed.sh(&stdin);
+    assert_eq!(stdin.must(), "isolatectl: cannot read stdin: more than 33554432 bytes\n1\n");
+    assert_eq!((sealed.host.read_record("two-0"), hosts(&sealed, "two-0")), before);
+    // For records that are gone, and jobs that have none.
+    sh(&sealed, "runc --root $R kill two-0 KILL; sleep 0.3; $SHIM --root $R delete two-0");
+    assert_eq!(put(&sealed, &good).must(), "");
+}
+
+#[test]
+fn members_of_one_node_have_the_names_that_kubernetes_gives_them() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, &kubelet("two-0", 2));
+    pod(&sealed, "two-1", 4, &kubelet("two-1", 4));
+    let line = |name: &str, last: u8| {
+        format!(
+            "10.9.0.{last} {name}.svc.team-a.svc.cluster.local {name}.svc.team-a.svc {name}.svc.team-a {name}.svc {name} # oci-isolate job\n"
+        )
+    };
+    assert_eq!(hosts(&sealed, "two-0"), kubelet("two-0", 2) + &line("two-1", 4));
+    assert_eq!(hosts(&sealed, "two-1"), kubelet("two-1", 4) + &line("two-0", 2));
+    sh(&sealed, "[ $(within two-0 wget -qO- http://two-1.svc:8080/f) = hello ]");
+    // The cluster knows more names, such as those of Services.
+    let more = member("two-1", "node1", &["10.9.0.4"], &["two-1.svc", "two-1", "master"]);
+    put(&sealed, &document(&[more])).must();
+    assert!(hosts(&sealed, "two-0").ends_with("\n10.9.0.4 two-1.svc two-1 master # oci-isolate job\n"));
+    // kubelet writes the file anew when it restarts a container: the lines come back.
+    sealed.host.write("two-0/again", kubelet("two-0", 2));
+    sh(&sealed, "cat $D/two-0/again >$D/two-0/hosts");
+    put(&sealed, &document(&[member("two-1", "node1", &["10.9.0.4"], &["two-1.svc", "two-1", "master"])]))
+        .must();
+    assert!(hosts(&sealed, "two-0").ends_with("\n10.9.0.4 two-1.svc two-1 master # oci-isolate job\n"));
+    sealed.holds(&["two-0", "two-1"]);
+}

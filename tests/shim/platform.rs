@@ -1,0 +1,134 @@
+//! The platform's containers of a pod, as far as no pod is needed: what refuses to be one.
+
+use serde_json::{Value, json};
+
+use test_support::recorded::host::RecorderHost;
+use test_support::recorded::output::say;
+use test_support::recorded::spec::{SWITCH, plain};
+use test_support::shim;
+
+/// A container that claims to be `upload` of a pod whose platform's container that is.
+fn claiming(kind: &str) -> Value {
+    let mut config = plain();
+    config["annotations"] = json!({
+        SWITCH: "true",
+        "io.oci-isolate.platform": "upload",
+        "io.kubernetes.cri.container-type": kind,
+        "io.kubernetes.cri.container-name": "upload",
+        "io.kubernetes.cri.sandbox-id": "sandbox",
+        "io.kubernetes.cri.image-name": "registry.example.com/platform/stage:1",
+    });
+    config
+}
+
+/// Whoever may start containers of Docker, Podman or another namespace of containerd chooses all of their annotations.
+#[test]
+fn what_claims_to_be_of_a_pod_is_refused_outside_of_containerds_root_for_pods() {
+    let host = RecorderHost::new();
+    host.settings("mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"");
+    let why = "platform containers are for pods of containerd, whose root ends in k8s.io, and not for";
+    let none = "its sandbox sandbox has no record, so its pod's network is not known; delete the pod";
+    let cases = [
+        ("moby", "container", why),
+        ("moby", "sandbox", why),
+        ("k8s.io", "container", none),
+        ("k8s.io", "absent", "this is none"),
+    ];
+    for (root, kind, why) in cases {
+        let config = claiming(kind);
+        host.config(&config);
+        let before = host.read_config();
+        let root = host.at(root);
+        let said = say(host.command(shim()).args(["--root", &root, "create", "web"]));
+        assert!(said.status != 0 && said.err.contains(why), "{root} {kind}: {said:?}");
+        assert!(host.state().is_empty(), "{root} {kind}: there is a record");
+        assert!(host.read_config() == before, "{root} {kind}: config.json was changed");
+    }
+}
+
+#[test]
+fn a_platform_container_is_made_by_create_and_by_nothing_else() {
+    let host = RecorderHost::new();
+    host.config(&claiming("container"));
+    let root = host.at("k8s.io");
+    let said = say(host.command(shim()).args(["--root", &root, "run", "web"]));
+    let why = "a platform container is made by create, and not by run";
+    assert!(said.status != 0 && said.err.contains(why), "{said:?}");
+}
+
+/// The sandbox of a pod, then a container of it: what containerd hands over for each, without a runtime.
+#[test]
+fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_nothing_in_their_place() {
+    let host = RecorderHost::new();
+    host.sh("ip netns add pod; ip netns add pause; ip netns add other").must();
+    let (root, shm) = (host.at("k8s.io"), host.at("shm"));
+    host.sh(&format!("mkdir {shm}")).must();
+    let create = |id: &str| say(host.command(shim()).args(["--root", &root, "create", id]));
+    let of_pod = |kind: &str, network: &str| {
+        let mut config = claiming(kind);
+        config["linux"]["namespaces"] = json!([
+            {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+            {"type": "network", "path": format!("/run/netns/{network}")},
+        ]);
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/dev/shm");
+        let of_engine =
+            json!({"destination": "/dev/shm", "type": "bind", "source": shm, "options": ["rbind", "rw"]});
+        mounts.push(of_engine);
+        config
+    };
+
+    host.config(&of_pod("sandbox", "pod"));
+    create("sandbox").must();
+    host.call();
+    let path = host.outside(&format!("/run/oci-isolate/containers{root}/sandbox.json"));
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let recorded = |record: &Value| record["pod_network"].clone();
+    assert_eq!(recorded(&record)["at"], "/run/netns/pod");
+    assert_eq!(recorded(&record)["containers"], json!({ "upload": null }));
+
+    // Its sandbox has not been started yet.
+    host.config(&of_pod("container", "pause"));
+    let said = create("web");
+    assert!(said.status != 0 && said.err.contains("its sandbox sandbox does not run"), "{said:?}");
+    let stat = host.sh("cat /proc/1/stat").must();
+    let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
+    record["init"] = json!({"pid": 1, "start": start.parse::<u64>().unwrap()});
+    std::fs::write(&path, record.to_string()).unwrap();
+
+    create("web").must();
+    let made = host.call().config();
+    let namespaces = made["linux"]["namespaces"].as_array().unwrap();
+    assert_eq!(namespaces[4]["path"], "/run/netns/pod");
+    let at_shm: Vec<_> = made["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|mount| mount["destination"] == "/dev/shm")
+        .collect();
+    assert_eq!((at_shm.len(), &at_shm[0]["type"]), (1, &json!("tmpfs")));
+    assert_eq!(made["process"], of_pod("container", "pause")["process"]);
+    record = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(recorded(&record)["containers"], json!({ "upload": "web" }));
+    assert_eq!(host.state().len(), 1, "{:?}", host.state());
+
+    // Another namespace at the path; a name that the sandbox was not created with; a record that cannot be read.
+    host.sh("umount /run/netns/pod; mount --bind /run/netns/other /run/netns/pod").must();
+    host.config(&of_pod("container", "pause"));
+    let said = create("again");
+    assert!(
+        said.status != 0 && said.err.contains("is not the network namespace of its pod any more"),
+        "{said:?}"
+    );
+    record["pod_network"]["containers"] = json!({ "fetch": null });
+    std::fs::write(&path, record.to_string()).unwrap();
+    let said = create("again");
+    assert!(
+        said.status != 0 && said.err.contains("was created without upload as a platform container"),
+        "{said:?}"
+    );
+    std::fs::write(&path, "{").unwrap();
+    let said = create("again");
+    assert!(said.status != 0 && said.err.contains("cannot understand the record"), "{said:?}");
+    assert!(host.calls().is_empty());
+}
