@@ -21,7 +21,7 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     host.config(&isolated());
     host.shim(&["create", "--pid-file", "/x/pid", "web"]).must();
     let record = host.read_record("web");
-    assert_eq!(record["version"], json!(4));
+    assert_eq!(record["version"], json!(5));
     assert_eq!(record["id"], json!("web"));
     assert_eq!(record["bundle"], json!(host.at("bundle")));
     assert_eq!(record["pid_file"], json!("/x/pid"));
@@ -234,11 +234,11 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
         ),
         (good[..good.len() / 2].into(), String::new()),
         (
-            good.replace("\"version\":4", "\"version\":3")
+            good.replace("\"version\":5", "\"version\":4")
                 .replace("\"network\":\"new\"", "\"joins_sealed\":false"),
-            format!("the record {path} is of version 3, not 4; delete the container and create it again"),
+            format!("the record {path} is of version 4, not 5; delete the container and create it again"),
         ),
-        (good.replace("\"version\":4", "\"version\":4,\"more\":0"), String::new()),
+        (good.replace("\"version\":5", "\"version\":5,\"more\":0"), String::new()),
         (good.replace("\"network\":\"new\"", "\"network\":{\"replaced\":{}}"), String::new()),
         (
             "\u{0}".repeat(100),
