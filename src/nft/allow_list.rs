@@ -11,26 +11,24 @@
 //! chain input {                                      # priority -300; policy drop
 //!     ...                                            # foreign sockets that have a port
 //!     meta l4proto tcp iif != lo ip saddr @peers4 accept
-//!     meta l4proto tcp iif != lo tcp dport 8080 accept  # ingress.rs
 //!     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
 //!     iif != lo icmp type destination-unreachable icmp code frag-needed @th,192,32 @peers4 accept
 //!     iif != lo icmpv6 type packet-too-big @th,256,128 @peers6 accept
 //!     ...                                            # other foreign sockets, `iif lo accept`
-//!     udp dport 8080 ...                             # ingress.rs
+//!     tcp dport 8080 ...                             # ingress.rs
 //!     ip saddr @peers4 accept                        # and so for IPv6
 //!     ip saddr != @never4 ip saddr @prefixes4 accept
 //!     ip saddr @peers4 accept                        # again: see `Rules::peers`
 //! }
 //! chain output {                                     # priority -150; policy drop
-//!     ip6 nexthdr tcp tcp flags & syn == syn fib saddr type != local drop  # ingress.rs
 //!     ...                                            # foreign sockets that have a port
 //!     @nh,0,8 0x45 ip protocol tcp ip daddr @peers4 accept
 //!     ip6 nexthdr tcp ip6 daddr @peers6 fib saddr type local accept
-//!     @nh,0,8 0x45 ip protocol tcp tcp sport 8080 tcp flags & (syn | ack) != syn accept  # ingress.rs
 //!     icmpv6 type ...                                # neighbours, as in `input`
 //!     ...                                            # other foreign sockets, `oif lo accept`
 //!     meta nfproto ipv4 @nh,0,8 != 0x45 goto refuse  # IP options: a source route goes beyond a peer
 //!     ip6 nexthdr 43 goto refuse                     # a routing header: needs no capability, as ping6(8) knows
+//!     ip6 nexthdr 0 @nh,320,8 43 goto refuse         # and in a jumbogram: see `JUMBO`
 //!     ct direction reply ...                         # ingress.rs
 //!     ip daddr @peers4 fib daddr type unicast accept
 //!     ip daddr != @never4 ip daddr @prefixes4 fib daddr type unicast accept
@@ -43,10 +41,10 @@
 //!
 //! A single address that never is a peer is an error, so `never4` is looked up beside prefixes only.
 //!
-//! Without an open UDP port no rule loads `ct`, so connections are not tracked; tracking would cost each
+//! Without an open port no rule loads `ct`, so connections are not tracked; tracking would cost each
 //! packet more than the rest of the table. The two errors that path MTU discovery needs are accepted by `ct
 //! state related` where connections are tracked, and elsewhere if the packet that they answer (they carry its beginning)
-//! was to a peer or from an open port.
+//! was to a peer.
 //!
 //! `output` is at -150: behind connection tracking (-200, `NF_IP_PRI_CONNTRACK`), without which there is no
 //! direction, and before all translation of destinations (-100). `postrouting` checks again where such a
@@ -81,7 +79,7 @@ use super::lockdown::{behind_conntrack, neighbours};
 use super::peer_sets::{no_peers, peer_sets};
 use super::sealed::{FOREIGN_PORTS, refuse};
 use super::table::{Set, Table};
-use crate::policy::{Ingress, Prefixes, Protocol};
+use crate::policy::{Ingress, Prefixes};
 
 /// What passes; everything else is refused in both directions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -164,11 +162,11 @@ impl Rules<'_> {
             let from = vec![family.address(NETWORK, family.source), in_set(1, family.peers), Expr::Accept];
             rules.push([outside.clone(), family.matches(), from].concat());
         }
-        rules.extend(self.ports(Protocol::Tcp).map(ingress::arriving));
         rules.push(neighbours());
         rules.extend(self.path_mtu());
         rules.extend(others);
-        rules.extend(self.ports(Protocol::Udp).map(ingress::arriving));
+        let ingress: BTreeSet<_> = self.allow.ingress.iter().collect();
+        rules.extend(ingress.into_iter().map(ingress::arriving));
         rules.extend(self.peers(|family| (family.source, vec![])));
         rules
     }
@@ -177,9 +175,7 @@ impl Rules<'_> {
         let (ports, mut others): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|rule| is_about_port(rule));
         // The refusal of everything comes last.
         let last = others.pop();
-        let mut rules = Vec::new();
-        rules.extend(self.ports(Protocol::Tcp).next().map(|_| ingress::no_spoofed_syn()));
-        rules.extend(ports);
+        let mut rules = ports;
         rules.extend(self.tcp_leaving(own_source));
         rules.push(neighbours());
         rules.extend(others);
@@ -200,22 +196,24 @@ impl Rules<'_> {
         rules
     }
 
-    /// TCP to single peers, and from open ports.
+    /// TCP to single peers.
     fn tcp_leaving(&self, also: fn(&IpFamily) -> Vec<Expr>) -> Vec<Vec<Expr>> {
         let to_peer = |family: &IpFamily| {
             let to = vec![family.address(NETWORK, family.destination), in_set(1, family.peers)];
             [family.plain_tcp(), to, also(family), vec![Expr::Accept]].concat()
         };
-        let to_peers = self.with(|family| family.peers).map(to_peer);
-        to_peers.chain(self.ports(Protocol::Tcp).flat_map(ingress::leaving)).collect()
+        self.with(|family| family.peers).map(to_peer).collect()
     }
 
-    /// Any protocol to peers, and replies from open UDP ports.
+    /// Any protocol to peers, and replies from open ports.
     fn others_leaving(&self, otherwise: &Expr, also: fn(&IpFamily) -> Vec<Expr>) -> Vec<Vec<Expr>> {
         let [v4, v6] = &FAMILIES;
         let options = [byte(NETWORK, 0), compare(Compare::NotEqual, &[0x45]), otherwise.clone()];
-        let routing = [byte(NETWORK, 6), equals(1, &[ROUTING]), otherwise.clone()];
-        let mut rules = vec![[&v4.matches()[..], &options].concat(), [&v6.matches()[..], &routing].concat()];
+        let next = |offset, header| [byte(NETWORK, offset), equals(1, &[header])];
+        let routing = [v6.matches(), next(6, ROUTING).to_vec(), vec![otherwise.clone()]].concat();
+        let jumbo = [next(6, JUMBO), next(40, ROUTING)].concat();
+        let in_jumbo = [v6.matches(), jumbo, vec![otherwise.clone()]].concat();
+        let mut rules = vec![[&v4.matches()[..], &options].concat(), routing, in_jumbo];
         rules.extend(self.is_tracked().then(ingress::replies));
         rules.extend(self.peers(|family| (family.destination, also(family))));
         rules
@@ -241,7 +239,7 @@ impl Rules<'_> {
         rules
     }
 
-    /// The errors that path MTU discovery needs: about tracked connections, else about packets to peers and from open ports.
+    /// The errors that path MTU discovery needs: about tracked connections, else about packets to peers.
     fn path_mtu(&self) -> Vec<Vec<Expr>> {
         let rule = |family: &IpFamily, about: Vec<Expr>| {
             let outside = interface(META_IIF, Compare::NotEqual);
@@ -260,7 +258,7 @@ impl Rules<'_> {
         };
         let single = self.with(|family| family.peers).map(|family| to(family, family.peers));
         let wide = self.with(|family| family.prefixes).map(|family| to(family, family.prefixes));
-        single.chain(wide).chain(self.ports(Protocol::Tcp).flat_map(ingress::path_mtu)).collect()
+        single.chain(wide).collect()
     }
 
     /// The families that have this set.
@@ -268,14 +266,8 @@ impl Rules<'_> {
         FAMILIES.iter().filter(move |family| self.sets.iter().any(|set| set.name == name(family)))
     }
 
-    fn ports(&self, protocol: Protocol) -> impl Iterator<Item = &Ingress> {
-        let ingress: BTreeSet<_> =
-            self.allow.ingress.iter().filter(|open| open.protocol == protocol).collect();
-        ingress.into_iter()
-    }
-
     fn is_tracked(&self) -> bool {
-        self.ports(Protocol::Udp).next().is_some()
+        !self.allow.ingress.is_empty()
     }
 }
 
@@ -294,10 +286,15 @@ fn is_about_port(rule: &[Expr]) -> bool {
 /// The routing header (RFC 8200, 4.4).
 const ROUTING: u8 = 43;
 
+/// The hop-by-hop options (RFC 8200, 4.3), which a program may not set without CAP_NET_RAW. The kernel puts eight bytes of them
+/// before all other extensions of a packet of more than 64 KiB (BIG TCP: `ip6_xmit` in net/ipv6/ip6_output.c).
+const JUMBO: u8 = 0;
+
 #[cfg(test)]
 mod tests {
     use super::super::keys::Keys;
     use super::*;
+    use crate::policy::Protocol;
 
     fn prefixes(text: &[&str]) -> Prefixes {
         text.iter().map(|prefix| prefix.parse().unwrap()).collect()
@@ -383,14 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn without_an_open_udp_port_no_connection_is_tracked() {
+    fn without_an_open_port_no_connection_is_tracked() {
         let tracks = |allow: &AllowList| {
             let table = Table::new([], Some(allow));
             let tracks = |expr: &&Expr| matches!(expr, Expr::Ct { .. } | Expr::SetCt { .. });
             table.chains.iter().flat_map(|chain| &chain.rules).flatten().filter(tracks).count()
         };
         assert_ne!(tracks(&allow()), 0);
-        let tcp = allow().ingress.into_iter().filter(|open| open.protocol == Protocol::Tcp).collect();
-        assert_eq!(tracks(&AllowList { ingress: tcp, ..allow() }), 0);
+        assert_eq!(tracks(&AllowList { ingress: vec![], ..allow() }), 0);
     }
 }

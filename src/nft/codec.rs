@@ -6,8 +6,8 @@
 use std::ffi::CStr;
 
 use netlink_bindings::nftables::{
-    DataAttrs, ExprBitwiseAttrs, ExprCmpAttrs, ExprCtAttrs, ExprFibAttrs, ExprImmediateAttrs, ExprMetaAttrs,
-    ExprOps, ExprPayloadAttrs, ExprRejectAttrs, IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs,
+    DataAttrs, ExprCmpAttrs, ExprCtAttrs, ExprFibAttrs, ExprImmediateAttrs, ExprMetaAttrs, ExprOps,
+    ExprPayloadAttrs, ExprRejectAttrs, IterableDataAttrs, IterableExprAttrs, IterableVerdictAttrs,
     PushExprListAttrs, VerdictAttrs,
 };
 use netlink_bindings::traits::Pusher;
@@ -34,16 +34,6 @@ pub(super) fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> Push
         Expr::Immediate { register, value } => {
             let immediate = element.nested_data_immediate().push_dreg(*register);
             return immediate.nested_data().push_value(value).end_nested().end_nested().end_nested();
-        }
-        Expr::Mask { register, mask } => {
-            let bitwise = element.nested_data_bitwise().push_sreg(*register).push_dreg(*register);
-            let bitwise = bitwise.push_len(mask.len() as u32).nested_mask().push_value(mask).end_nested();
-            return bitwise
-                .nested_xor()
-                .push_value(&vec![0; mask.len()])
-                .end_nested()
-                .end_nested()
-                .end_nested();
         }
         Expr::Ct { key, register } => {
             return element.nested_data_ct().push_dreg(*register).push_key(*key).end_nested().end_nested();
@@ -139,22 +129,6 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
             }
             let (op, _) = COMPARE.iter().find(|(_, code)| Some(*code) == b)?;
             Some(Expr::Compare { register: a?, op: *op, value: bytes? })
-        }
-        ExprOps::Bitwise(attributes) => {
-            let (mut mask, mut xor) = (None, None);
-            for attribute in attributes {
-                match attribute.ok()? {
-                    ExprBitwiseAttrs::Sreg(register) => a = Some(register),
-                    ExprBitwiseAttrs::Dreg(register) => b = Some(register),
-                    ExprBitwiseAttrs::Len(length) => c = Some(length),
-                    ExprBitwiseAttrs::Mask(data) => mask = value(data),
-                    ExprBitwiseAttrs::Xor(data) => xor = value(data),
-                    ExprBitwiseAttrs::Op(BITWISE_MASK_XOR) => (),
-                    ExprBitwiseAttrs::Op(_) | ExprBitwiseAttrs::Data(_) => return None,
-                }
-            }
-            let mask = mask.filter(|mask| a == b && c == Some(mask.len() as u32))?;
-            (xor? == vec![0; mask.len()]).then_some(Expr::Mask { register: a?, mask })
         }
         ExprOps::Ct(attributes) => {
             for attribute in attributes {
@@ -276,8 +250,6 @@ const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
 const LOOKUP_FLAGS: u16 = 5;
 const LOOKUP_INVERTED: u32 = 1;
-/// `NFT_BITWISE_MASK_XOR`; a kernel before 5.6 does not report it.
-const BITWISE_MASK_XOR: u32 = 0;
 const REJECT_TCP_RST: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ADMIN_PROHIBITED: u8 = 3;

@@ -35,13 +35,6 @@ pub enum Expr {
         /// The bytes.
         value: Vec<u8>,
     },
-    /// Clears the bits of a register that the mask does not have.
-    Mask {
-        /// Which.
-        register: u32,
-        /// The bytes.
-        mask: Vec<u8>,
-    },
     /// Puts bytes into a register.
     Immediate {
         /// Which.

@@ -14,8 +14,6 @@ pub(crate) struct IpFamily {
     /// Offsets of the addresses in the header.
     pub(crate) source: u32,
     pub(crate) destination: u32,
-    /// The length of a header without options and extensions.
-    pub(crate) header: u32,
     /// The names of its sets.
     pub(crate) peers: &'static str,
     pub(crate) prefixes: &'static str,
@@ -30,7 +28,6 @@ pub(crate) const FAMILIES: [IpFamily; 2] = [
         length: 4,
         source: 12,
         destination: 16,
-        header: 20,
         peers: "peers4",
         prefixes: "prefixes4",
         never: "never4",
@@ -41,7 +38,6 @@ pub(crate) const FAMILIES: [IpFamily; 2] = [
         length: 16,
         source: 8,
         destination: 24,
-        header: 40,
         peers: "peers6",
         prefixes: "prefixes6",
         never: "never6",

@@ -494,7 +494,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
         ("nft insert rule inet oci_isolate output accept", "chain output has 11 rules instead of 10"),
         (
             "nft insert rule inet oci_isolate input tcp dport 9090 accept",
-            "chain input has 9 rules instead of 8",
+            "chain input has 8 rules instead of 7",
         ),
         (
             "nft 'add chain inet oci_isolate postrouting { policy accept; }'",
@@ -507,7 +507,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
         (
             "h=$(nft -a list chain inet oci_isolate input | sed -n 's/.*8080.*# handle //p')
           nft replace rule inet oci_isolate input handle $h tcp dport 9090 accept",
-            "rule 1 of chain input was changed",
+            "rule 6 of chain input was changed",
         ),
     ];
     let net = Net::new();

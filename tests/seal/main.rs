@@ -571,7 +571,8 @@ s=socket.socket(socket.AF_PACKET,socket.SOCK_DGRAM,socket.htons({protocol})); pr
 
 fn python(container: &Namespace, script: &str) -> Killed {
     let mut child = Command::new("ip");
-    child.args(["netns", "exec", &container.0, "python3", "-c", script]).stdout(Stdio::piped());
+    child.args(["netns", "exec", &container.0, "python3", "-c", script]);
+    child.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Killed(child.spawn().unwrap());
     child
         .0

@@ -1,5 +1,5 @@
-//! What a program without CAP_NET_RAW and CAP_NET_ADMIN can try to start a connection from an open TCP port, whose replies
-//! leave without connection tracking. Each is shown to get out once the rule that stops it is taken away.
+//! What a program without CAP_NET_RAW and CAP_NET_ADMIN can try to have an open TCP port send to others than those that connected
+//! to it. Each gets out where any segment but a SYN, or every segment, may leave from the port.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use oci_isolate::policy::Protocol;
 
 use super::allow_list::{Net, port};
-use super::{Namespace, connect};
+use super::{Namespace, connect, python};
 
 /// Everything that leaves the container, at the other end of its link: segments that start a connection, and all others.
 fn watch(net: &Net) {
@@ -44,10 +44,20 @@ fn opened() -> Net {
     net
 }
 
-/// Whatever leaves from the port may start a connection.
-fn without_the_flags(container: &Namespace) {
-    for chain in ["output", "postrouting"] {
-        container.sh(&format!("nft insert rule inet oci_isolate {chain} tcp sport 8080 accept"));
+/// What leaves from the port is not asked for its connection.
+fn without_tracking(container: &Namespace) {
+    untracked(container, "");
+}
+
+/// The same, but it may not be the start of a connection: the rule that takes no tracking and seems to do.
+fn without_starts(container: &Namespace) {
+    untracked(container, "tcp flags '&' '(syn|ack)' != syn");
+}
+
+fn untracked(container: &Namespace, which: &str) {
+    for (chain, port) in [("input", "dport"), ("output", "sport"), ("postrouting", "sport")] {
+        let which = if chain == "input" { "" } else { which };
+        container.sh(&format!("nft insert rule inet oci_isolate {chain} tcp {port} 8080 {which} accept"));
     }
 }
 
@@ -77,42 +87,11 @@ fn no_connection_starts_from_an_open_port() {
     let said = attempt(&net.container, STARTS);
     assert_eq!(seen(&net), [0, 0], "{said}");
     assert!(!said.contains("out\n"), "{said}");
-    without_the_flags(&net.container);
+    without_tracking(&net.container);
     let said = attempt(&net.container, STARTS);
     let [starts, _] = seen(&net);
-    assert!(starts >= 4 && said.contains("out\n"), "{starts} without the flags: {said}");
+    assert!(starts >= 4 && said.contains("out\n"), "{starts} without tracking: {said}");
     drop(outside);
-}
-
-/// The other side starts at the same moment. It has to, so it is an inbound connection, and a SYN still does not leave.
-#[test]
-fn a_simultaneous_open_is_an_inbound_connection() {
-    let net = opened();
-    let other = "import socket, time
-print('x', flush=True)
-end = time.time() + 3
-while time.time() < end:
-    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(('', 80)); s.settimeout(.02)
-    try: s.connect(('10.77.0.2', 8080))
-    except OSError: pass
-    s.close()";
-    let _other = super::python(&net.internet, other);
-    let script = "
-end = time.time() + 2
-while time.time() < end:
-    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(('', 8080)); s.settimeout(.02)
-    try: s.connect(('10.88.0.2', 80)); print('connected')
-    except OSError: pass
-    s.close()";
-    attempt(&net.container, script);
-    let [starts, others] = seen(&net);
-    assert_eq!(starts, 0);
-    assert!(others > 0, "what comes in is answered");
-    without_the_flags(&net.container);
-    attempt(&net.container, script);
-    assert!(seen(&net)[0] > 0);
 }
 
 /// A program sends a SYN over lo in the name of another host, to have the container's port, or a reset, answer that host.
@@ -147,11 +126,10 @@ except OSError as e: print(e.strerror)"
     let (said, leaves) = tries(listener);
     assert_eq!(leaves, [0; 3], "{said:?}");
     assert!(said.iter().all(|said| said.ends_with("Network is unreachable\n")), "IPv4: {said:?}");
-    net.container.sh("h=$(nft -a list chain inet oci_isolate output | sed -n 's/.*fib saddr type != local drop # handle //p')
-        nft delete rule inet oci_isolate output handle $h");
+    without_starts(&net.container);
     let listener = net.container.within(|| TcpListener::bind("[::]:8080").unwrap());
     let (said, leaves) = tries(listener);
-    assert!(leaves.iter().all(|leaves| *leaves > 0), "{leaves:?} without the rule: {said:?}");
+    assert!(leaves.iter().all(|leaves| *leaves > 0), "{leaves:?} without tracking: {said:?}");
 }
 
 /// And each can be again from the same port, which is in TIME_WAIT on the container's side.
@@ -191,27 +169,67 @@ except OSError as e: print(type(e).__name__)");
     assert_eq!((seen(&net), said.contains("out")), ([0, 0], false), "{said}");
 }
 
-/// Of a connection over several addresses: the server opens no further one to those that the client announces.
+/// A program connects from the port to a peer. That is allowed, and ends with the peer.
 #[test]
-fn multipath_starts_no_connection() {
-    let net = opened();
-    net.internet.sh("ip addr add 10.88.0.3/24 dev eth0
-        ip mptcp limits set subflow 4 add_addr_accepted 4; ip mptcp endpoint add 10.88.0.3 dev eth0 signal");
-    net.container.sh("ip addr add 10.77.0.8/24 dev eth0
-        ip mptcp limits set subflow 4 add_addr_accepted 4
-        ip mptcp endpoint add 10.77.0.8 dev eth0 subflow; ip mptcp endpoint add 10.77.0.2 dev eth0 subflow fullmesh");
-    let server = "import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.bind(('', 8080)); s.listen(); print('x', flush=True)
+fn a_connection_to_a_peer_ends_with_the_peer() {
+    let reached = |prepare: fn(&Namespace)| {
+        let net = Net::new();
+        let peer = "10.88.0.2/32".parse().unwrap();
+        let mut allow = port(Protocol::Tcp, 8080, None);
+        allow.peers = [peer].into_iter().collect();
+        net.seal(&allow);
+        prepare(&net.container);
+        let other = "import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('', 80)); s.listen(); print('x', flush=True)
 c, _ = s.accept()
-while c.recv(9): c.send(b'pong')";
-    let _server = super::python(&net.container, server);
-    let client = "
-import socket, time
-s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.settimeout(5); s.connect(('10.77.0.2', 8080))
-for _ in range(10): s.send(b'ping'); assert s.recv(9); time.sleep(.1)
-print(bool(s.getsockopt(284, 1, 4)))";
-    net.internet.sh(&format!("python3 - <<'P'\n{client}\nP"));
-    assert_eq!(seen(&net)[0], 0);
+while True:
+    b = c.recv(9)
+    if not b: break
+    c.send(b)";
+        let _other = python(&net.internet, other);
+        let script = "import socket, sys, time
+s = socket.socket(); s.bind(('', 8080)); s.settimeout(2); s.connect(('10.88.0.2', 80))
+s.send(b'1'); assert s.recv(9) == b'1'
+print('x', flush=True)
+sys.stdin.readline()
+try: s.send(b'2'); print(s.recv(9).decode(), flush=True)
+except OSError as e: print(type(e).__name__, flush=True)";
+        let mut program = python(&net.container, script);
+        net.container.sh("nft flush set inet oci_isolate peers4");
+        program.0.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let mut said = String::new();
+        program.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    };
+    assert!(!reached(|_| ()).contains('2'), "the peer still answers");
+    assert!(reached(without_starts).contains('2'), "the positive control");
+}
+
+/// A connection of the container with itself leaves when the address of its client is another host's by now.
+#[test]
+fn a_connection_over_lo_stays_when_its_client_loses_its_address() {
+    let leaves = |prepare: fn(&Namespace)| {
+        let net = opened();
+        net.container.sh("ip addr add 10.77.0.9/24 dev eth0");
+        prepare(&net.container);
+        let script = "import socket, sys
+l = socket.socket(); l.bind(('10.77.0.2', 8080)); l.listen()
+c = socket.socket(); c.bind(('10.77.0.9', 5000)); c.connect(('10.77.0.2', 8080)); s, _ = l.accept()
+print('x', flush=True)
+sys.stdin.readline()
+try: s.send(b'out')
+except OSError as e: print(type(e).__name__)
+print('sent', flush=True); sys.stdin.readline()";
+        let mut program = python(&net.container, script);
+        net.container.sh("ip addr del 10.77.0.9/24 dev eth0");
+        net.gateway.sh("ip addr add 10.77.0.9/32 dev p2");
+        seen(&net);
+        program.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        seen(&net)[1]
+    };
+    assert_eq!(leaves(|_| ()), 0);
+    assert!(leaves(without_starts) > 0, "the positive control");
 }
 
 #[test]
