@@ -127,6 +127,9 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let pod_network = network::of_pod(&view, &policy, &network)?;
+        if let Some(netns) = netns.as_ref().filter(|_| network.is_joined()) {
+            network::check_pod(&policy, netns)?;
+        }
         let (path, root) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = match policy.openings.job {
