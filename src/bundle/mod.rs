@@ -165,6 +165,14 @@ impl Bundle {
         platform::separated(&self.config, network, shm)
     }
 
+    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed.
+    ///
+    /// # Errors
+    /// The container would share namespaces of the isolated ones.
+    pub fn check_platform(&self) -> Result<()> {
+        platform::check_namespaces(&self.config)
+    }
+
     fn names(&self, view: &View) -> Result<Names> {
         Ok(Names {
             host_name: view.hostname.as_deref().map(str::to_owned),
