@@ -280,8 +280,11 @@ pub(crate) fn containers_of_either_kind_restart_in_any_order_and_the_pod_leaves_
     let said = pod.start("upload", &SLEEP, &again(7));
     let why = "has no record, so its pod's network is not known; delete the pod";
     findings.claim(!said.well() && said.err.contains(why), format!("without a record: {said}"));
-    let said = exec(&node, &upload, &["true"]);
-    findings.claim(said.0 == 0, "exec in a container that runs fails without a record");
+    let said = node.call("ExecSync", &json!({ "container_id": upload, "cmd": ["true"], "timeout": 50 }));
+    findings.claim(!said.well() && said.err.contains(why), format!("exec without a record: {said}"));
+    let listed = ctl(&node, &["list"]).must();
+    let line = listed.lines().find(|line| line.starts_with(&upload)).unwrap_or_default();
+    findings.claim(line.contains("unrecorded"), format!("upload without a record: {listed}"));
     let said = pod.start("train", &SLEEP, &again(7));
     let why = "is not of an isolated container";
     findings.claim(!said.well() && said.err.contains(why), format!("isolated, without a record: {said}"));
