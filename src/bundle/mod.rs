@@ -127,6 +127,9 @@ impl Bundle {
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
         let pod_network = network::of_pod(&view, &policy, &network)?;
+        if let Some(netns) = netns.as_ref().filter(|_| network.is_joined()) {
+            network::check_pod(&policy, netns)?;
+        }
         let (path, root) = self.rootfs(&view)?;
         let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
         let names = match policy.openings.job {
@@ -160,6 +163,14 @@ impl Bundle {
     /// It would share more.
     pub fn prepare_platform(&self, network: &Path, shm: Inode) -> Result<Vec<u8>> {
         platform::separated(&self.config, network, shm)
+    }
+
+    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed.
+    ///
+    /// # Errors
+    /// The container would share namespaces of the isolated ones.
+    pub fn check_platform(&self) -> Result<()> {
+        platform::check_namespaces(&self.config)
     }
 
     fn names(&self, view: &View) -> Result<Names> {

@@ -1,5 +1,6 @@
 //! Decides what becomes of the network that the engine requested: the only place that makes a [`Network`].
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::View;
 use crate::job;
-use crate::policy::{Openings, Policy};
+use crate::policy::{Openings, PLATFORM, Policy};
 use crate::proc::Inode;
 use crate::record::{PodNetwork, Record, Store};
 use crate::rules::mounts::is_bind;
@@ -114,6 +115,33 @@ pub(super) fn of_pod(view: &View, policy: &Policy, network: &Network) -> Result<
     let shm = Inode::of(Path::new(shm)).with_context(|| format!("cannot inspect {shm}"))?;
     let containers = policy.platform.iter().map(|name| (name.clone(), None)).collect();
     Ok(Some(PodNetwork { netns: netns.id(), at, shm, containers }))
+}
+
+/// A container that joins the network of its pod must name the platform containers with which the pod was created: the
+/// annotations of a pod can be changed while it runs, and what separates the isolated containers from the
+/// platform's depends on them.
+///
+/// # Errors
+/// It names others.
+pub(super) fn check_pod(policy: &Policy, netns: &OpenNetns) -> Result<()> {
+    let owner = Store::ours().owner_of(netns.id())?;
+    let network = owner.and_then(|(_, owner)| owner.pod_network);
+    let known: BTreeSet<&str> =
+        network.iter().flat_map(|network| network.containers.keys()).map(|name| &**name).collect();
+    let named: BTreeSet<&str> = policy.platform.iter().map(|name| &**name).collect();
+    if known == named {
+        return Ok(());
+    }
+    let shown = |names: &BTreeSet<&str>| match names.is_empty() {
+        true => "none".to_owned(),
+        false => Vec::from_iter(names.iter().copied()).join(", "),
+    };
+    bail!(
+        "{RULE}: annotation {PLATFORM} names {}, and when its pod was created it named {}; change it back, or create the \
+         pod again",
+        shown(&named),
+        shown(&known)
+    )
 }
 
 /// The rule that these checks belong to; the rule itself sees documents only.

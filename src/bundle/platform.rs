@@ -32,6 +32,18 @@ pub(super) fn separated(config: &Snapshot, network: &Path, shm: Inode) -> Result
     }
 }
 
+/// Checks that it asks for no namespace of the isolated containers besides what [`separated`] replaces; needs no
+/// record.
+///
+/// # Errors
+/// It asks to share more, or the text cannot be read with certainty.
+pub(super) fn check_namespaces(config: &Snapshot) -> Result<()> {
+    let uncertain = || format!("cannot read {} with certainty", config.path().display());
+    let document = Document::parse(Kind::Config, &config.bytes).with_context(uncertain)?;
+    // Which network it joins is in the record.
+    namespace_edits(&document.view().with_context(uncertain)?, Path::new("")).map(drop)
+}
+
 fn edits(view: &View, network: &Path, shm: Inode) -> Result<Vec<Edit>> {
     let mut edits = namespace_edits(view, network)?;
     for (index, mount) in view.mounts.iter().flatten().enumerate() {

@@ -7,6 +7,7 @@
 mod directory;
 mod granted_openings;
 mod lock;
+mod platform;
 mod pod;
 mod pod_network;
 mod slot;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
+pub use platform::{Sandbox, check_root};
 pub use pod::{Pod, RemoteMember};
 pub use pod_network::PodNetwork;
 pub use slot::Slot;

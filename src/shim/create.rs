@@ -58,7 +58,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         );
     }
     if !policy.platform.is_empty() {
-        platform::root(call)?;
+        record::check_root(&call.root()?)?;
     }
     let unset = descriptors::guard(call)?;
     let strays = [credential_variables(&policy.credentials), unset].concat();

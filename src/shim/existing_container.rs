@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::{NOT_ISOLATED, RuntimeCall};
 use crate::invocation::Dialect;
 use crate::policy::{Decision, PlatformContainer, decide, requires_by_environment};
-use crate::record::{Record, Slot, Store};
+use crate::record::{Record, Sandbox, Slot, Store};
 use crate::runtime::RuntimeState;
 use crate::settings::{Mode, Settings};
 
@@ -38,8 +38,9 @@ pub(super) fn find(call: &RuntimeCall) -> Result<Existing> {
     }
     let root = call.root()?;
     let kept = RuntimeState::read(call.runtime.dialect(), &directory(&root, &call.invocation.id));
-    let of_kept =
-        |kept: Option<RuntimeState>| kept.map_or(Ok(WithoutRecord::Open), |kept| judge(call.settings, kept));
+    let of_kept = |kept: Option<RuntimeState>| {
+        kept.map_or(Ok(WithoutRecord::Open), |kept| judge(call.settings, kept, &root, &call.invocation.id))
+    };
     if call.settings.mode == Mode::Always {
         return match kept.and_then(of_kept) {
             Ok(WithoutRecord::Platform(container, state)) => Ok(Existing::Platform(container, state)),
@@ -86,11 +87,17 @@ enum WithoutRecord {
 ///
 /// # Errors
 /// The runtime's state of it is malformed.
-fn judge(settings: &Settings, kept: RuntimeState) -> Result<WithoutRecord> {
+fn judge(settings: &Settings, kept: RuntimeState, root: &Path, id: &OsStr) -> Result<WithoutRecord> {
     let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
     Ok(match decide(settings, &kept.annotations()?, &environment) {
         Decision::PassThrough(_) => WithoutRecord::Open,
-        Decision::Platform(container) => WithoutRecord::Platform(container, kept),
+        Decision::Platform(container) => {
+            let sandbox = Sandbox::of(root, &container);
+            match sandbox.and_then(|sandbox| sandbox.check_created(&container, &id.to_string_lossy())) {
+                Ok(()) => WithoutRecord::Platform(container, kept),
+                Err(why) => WithoutRecord::Refused(format!("it claims to be the platform's, and {why:#}")),
+            }
+        }
         Decision::Isolate(policy) => WithoutRecord::Refused(format!(
             "it was created isolated ({}) and its record is gone; delete it and create it again",
             policy.why
@@ -113,7 +120,7 @@ pub(super) fn check_unrecorded(settings: &Settings, dialect: Dialect, root: &Pat
         return Ok(());
     }
     let kept = RuntimeState::read(dialect, &container).ok().flatten();
-    match kept.map(|kept| judge(settings, kept)).transpose()? {
+    match kept.map(|kept| judge(settings, kept, root, word.as_ref())).transpose()? {
         Some(WithoutRecord::Refused(why)) => bail!("container {word}: {why}"),
         Some(WithoutRecord::Open | WithoutRecord::Platform(..)) | None => Ok(()),
     }

@@ -2,7 +2,6 @@
 //! the record of the pod's sandbox. The sandbox and all other containers of the pod are isolated.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,12 +11,8 @@ use crate::bundle::Bundle;
 use crate::invocation::Verb;
 use crate::policy::PlatformContainer;
 use crate::proc::{Dir, Inode};
-use crate::record::{PodNetwork, Record, Slot};
+use crate::record::{PodNetwork, Sandbox, Slot};
 use crate::runtime::RuntimeState;
-
-/// containerd's namespace for pods, the last component of the runtime's root. Other engines, whose users choose
-/// every annotation, have other roots.
-const NAMESPACE: &str = "k8s.io";
 
 pub(super) fn create(
     call: &RuntimeCall,
@@ -78,35 +73,9 @@ impl PodOfCall {
     /// # Errors
     /// Its sandbox is not isolated, has ended, or does not know the container.
     fn of(call: &RuntimeCall, container: &PlatformContainer) -> Result<Self> {
-        let PlatformContainer { name, sandbox: id, .. } = container;
-        let slot = Slot::of(&root(call)?, id).with_context(|| format!("{id:?} is no sandbox's id"))?;
-        let record = slot.load()?.with_context(|| {
-            format!("its sandbox {id} has no record, so its pod's network is not known; delete the pod")
-        })?;
-        let Record { pod_network, init, .. } = record;
-        let knows = |network: &PodNetwork| network.containers.contains_key(name);
-        let network = pod_network.filter(knows).with_context(|| {
-            format!(
-                "its sandbox {id} was created without {name} as a platform container; create the pod again"
-            )
-        })?;
-        let init =
-            init.filter(|init| init.runs()).with_context(|| format!("its sandbox {id} does not run"))?;
+        let Sandbox { slot, record, network } = Sandbox::of(&call.root()?, container)?;
+        let init = record.init.filter(|init| init.runs());
+        let init = init.with_context(|| format!("its sandbox {} does not run", container.sandbox))?;
         Ok(Self { slot, network, sandbox: init.dir() })
     }
-}
-
-/// The runtime's root for containerd's pods.
-///
-/// # Errors
-/// It is another engine's.
-pub(super) fn root(call: &RuntimeCall) -> Result<PathBuf> {
-    let root = call.root()?;
-    if !root.ends_with(NAMESPACE) {
-        bail!(
-            "platform containers are for pods of containerd, whose root ends in {NAMESPACE}, and not for {}",
-            root.display()
-        );
-    }
-    Ok(root)
 }

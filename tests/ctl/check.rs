@@ -116,6 +116,44 @@ fn check_says_what_is_passed_through_and_why() {
 }
 
 #[test]
+fn check_says_what_a_platform_container_is_refused_for_without_its_pod() {
+    let host = RecorderHost::new();
+    let mut config = plain();
+    config["annotations"] = json!({
+        SWITCH: "true",
+        "io.oci-isolate.platform": "upload",
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.container-name": "upload",
+        "io.kubernetes.cri.sandbox-id": "sandbox",
+    });
+    let given = json!([
+        {"type": "pid"}, {"type": "ipc", "path": "/proc/1/ns/ipc"}, {"type": "mount"},
+        {"type": "network", "path": "/proc/1/ns/net"},
+    ]);
+    put(&mut config, "/linux/namespaces", given.clone());
+    host.config(&config);
+    let (status, _, said) = check(&host, &[]);
+    assert_eq!((status, &said["decision"], &said["refusal"]), (3, &json!("platform"), &Value::Null));
+    for (index, namespace, why) in [
+        (0, json!({"type": "pid", "path": "/proc/1/ns/pid"}), "drop shareProcessNamespace: true"),
+        (1, json!({"type": "cgroup"}), "drop hostIPC: true"),
+        (2, json!({"type": "user"}), "drop hostUsers: false"),
+        (3, json!({"type": "cgroup"}), "it has no pod's network namespace"),
+    ] {
+        let mut namespaces = given.clone();
+        namespaces[index] = namespace;
+        if index == 2 {
+            namespaces.as_array_mut().unwrap().push(json!({"type": "mount"}));
+        }
+        put(&mut config, "/linux/namespaces", namespaces);
+        host.config(&config);
+        let (status, _, said) = check(&host, &[]);
+        assert_eq!((status, &said["decision"]), (1, &json!("refused")), "{why}");
+        assert!(said["refusal"].as_str().unwrap().contains(why), "{why}: {said}");
+    }
+}
+
+#[test]
 fn check_takes_another_configuration_and_other_settings_and_says_what_they_waive() {
     let host = RecorderHost::new();
     host.config(&plain());

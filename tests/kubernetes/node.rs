@@ -293,6 +293,17 @@ impl Pod<'_> {
         self.node.call("CreateContainer", &asked)
     }
 
+    /// The same pod after `kubectl annotate`; without a value the annotation is dropped.
+    pub(crate) fn annotated(&self, name: &str, value: Option<&str>) -> Self {
+        let mut config = self.config.clone();
+        let annotations = config["annotations"].as_object_mut().unwrap();
+        match value {
+            Some(value) => annotations.insert(name.to_owned(), json!(value)),
+            None => annotations.remove(name),
+        };
+        Self { node: self.node, id: self.id.clone(), config }
+    }
+
     /// Asks for a container of the pod that runs; the answer is that of the call that was refused, if one was.
     pub(crate) fn start(&self, name: &str, command: &[&str], more: &Value) -> Finished {
         let created = self.create(name, command, more);

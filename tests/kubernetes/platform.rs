@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::node::{Node, Pod, Release, exec, isolated};
 use crate::pods::{FETCH, SERVE, SLEEP};
-use test_support::command::{Finished, say, wait_for};
+use test_support::command::{Finished, command, say, wait_for};
 use test_support::findings::Findings;
 use test_support::isolatectl;
 use test_support::probe::{ITSELF, OPEN, Report, credentials_in};
@@ -31,9 +31,11 @@ const RECEIVE: &str = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, s
 const BIND: &str = "use Socket; my $at = shift; defined(shmget(1, 4321, 01666)) or die; my @kept; \
     for (\"\\0of-the-platform\", $at) { socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un($_)) or die; \
     listen($s, 1); push @kept, $s } chmod 0777, $at; sleep 1000";
-/// Binds a socket in the file system.
-const BIND_LATE: &str =
-    "use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, pack_sockaddr_un(shift)) or die";
+/// Prints what a socket in the file system sends.
+const CONNECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/connect.c");
+/// Answers at a socket in the file system.
+const LISTEN: &str = "use Socket; my $at = shift; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, pack_sockaddr_un($at)) or die; \
+    chmod 0777, $at; listen(S, 1); while (accept(C, S)) { syswrite(C, qq(of-the-platform\\n)); close(C) }";
 
 pub(crate) fn ctl(node: &Node, args: &[&str]) -> Finished {
     // Not everything of this machine is on the node.
@@ -107,8 +109,18 @@ pub(crate) fn data_moves_by_the_platforms_containers_around_an_isolated_one(rele
             arrived.as_deref().map(str::trim) == Some(wanted.trim()),
             format!("{wanted} was calculated, and {arrived:?} arrived"),
         );
+        let mut readonly = volume.clone();
+        readonly["mounts"][0]["readonly"] = json!(true);
+        let watch = pod.run("watch", &SLEEP, &readonly);
+        // A name that was looked up before it existed stays missing in an overlay.
+        let look = ["cat", "/data/done"];
+        findings.claim(exec(&node, &watch, &look).0 != 0, "there is a file that nobody has made");
+        let make = "echo yes >/data/.done && mv /data/.done /data/done";
+        findings.claim(exec(&node, &upload, &["sh", "-c", make]).0 == 0, "upload cannot write");
+        let seen = exec(&node, &watch, &look);
+        findings.claim(seen == (0, "yes\n".into()), format!("a file made later, read-only: {seen:?}"));
         let verified = ctl(&node, &["verify", "--all"]);
-        findings.claim(verified.well() && verified.out.lines().count() == 2, format!("verify: {verified}"));
+        findings.claim(verified.well() && verified.out.lines().count() == 3, format!("verify: {verified}"));
         let listed = ctl(&node, &["list"]).must();
         for (name, id) in [("fetch", &fetch), ("upload", &upload)] {
             let line = format!("{}: not isolated is its pod's platform container {name}: {id}", pod.id);
@@ -169,9 +181,17 @@ pub(crate) fn the_isolated_container_finds_nothing_of_the_platforms(release: Rel
         findings.claim(!processes.contains("httpd"), format!("{handler}: processes: {processes}"));
 
         // What is bound later in a volume that both can write is a channel (docs/threats.md, `platform-volume`).
-        node.host.sh(&format!("perl -e '{BIND_LATE}' {socket}/late")).must();
-        let (status, _) = exec(&node, &train, &["test", "-S", "/data/late"]);
-        findings.claim(status == 0, format!("{handler}: a socket that is bound later is not there"));
+        say(command("gcc").args(["-O1", "-static", "-o"]).arg(node.host.dir().join("connect")).arg(CONNECT))
+            .must();
+        node.host.sh(&format!("cp {} {socket}/connect", node.host.at("connect"))).must();
+        let script = format!("exec perl -e '{LISTEN}' {socket}/late");
+        node.host.daemon(&format!("late-{handler}"), "/bin/sh", &["-c", &script], &[]);
+        let answered = wait_for(Duration::from_secs(10), || {
+            let (_, out) = exec(&node, &train, &["timeout", "5", "/data/connect", "/data/late"]);
+            (out == "of-the-platform\n").then_some(())
+        });
+        findings
+            .claim(answered.is_some(), format!("{handler}: a socket that is bound later does not answer"));
 
         // Probes, Services and port-forward of the platform's container work; nobody reaches the isolated one.
         let other = pod.run("other", &["httpd", "-f", "-p", "8080", "-h", "/www"], &json!({}));
@@ -239,14 +259,35 @@ pub(crate) fn containers_of_either_kind_restart_in_any_order_and_the_pod_leaves_
     let verified = ctl(&node, &["verify", "--all"]);
     findings.claim(verified.well(), format!("verify: {verified}"));
 
+    // The annotation as it is by now: without it, with fewer names and with other ones.
+    let named = "when its pod was created it named fetch, never, upload; change it back";
+    for (attempt, value) in (3..).zip([None, Some("fetch, upload"), Some("fetch, upload, other")]) {
+        let changed = pod.annotated("io.oci-isolate.platform", value);
+        let said = changed.start("train", &SLEEP, &again(attempt));
+        findings.claim(!said.well() && said.err.contains(named), format!("annotated {value:?}: {said}"));
+    }
+    let plain = node.pod("oci-isolate", "plain", &isolated());
+    plain.run("first", &SLEEP, &json!({}));
+    let changed = plain.annotated("io.oci-isolate.platform", Some("upload"));
+    let said = changed.start("train", &SLEEP, &json!({}));
+    let why = "annotation io.oci-isolate.platform names upload, and when its pod was created it named none";
+    findings.claim(!said.well() && said.err.contains(why), format!("annotated later: {said}"));
+    plain.remove();
+
     // A sandbox without a record: what its containers may have is not known.
     let record = node.records().lines().find(|path| path.contains(&pod.id)).map(str::to_owned).unwrap();
     node.host.sh(&format!("mv {record} {record}.kept")).must();
     let said = pod.start("upload", &SLEEP, &again(7));
     let why = "has no record, so its pod's network is not known; delete the pod";
     findings.claim(!said.well() && said.err.contains(why), format!("without a record: {said}"));
-    let said = exec(&node, &upload, &["true"]);
-    findings.claim(said.0 == 0, "exec in a container that runs fails without a record");
+    let said = node.call("ExecSync", &json!({ "container_id": upload, "cmd": ["true"], "timeout": 50 }));
+    findings.claim(!said.well() && said.err.contains(why), format!("exec without a record: {said}"));
+    let listed = ctl(&node, &["list"]).must();
+    let line = listed.lines().find(|line| line.starts_with(&upload)).unwrap_or_default();
+    findings.claim(line.contains("unrecorded"), format!("upload without a record: {listed}"));
+    let said = pod.start("train", &SLEEP, &again(7));
+    let why = "is not of an isolated container";
+    findings.claim(!said.well() && said.err.contains(why), format!("isolated, without a record: {said}"));
     node.host.sh(&format!("mv {record}.kept {record}")).must();
 
     // Another namespace at the path.

@@ -112,6 +112,31 @@ fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_noth
     assert_eq!(recorded(&record)["containers"], json!({ "upload": "web" }));
     assert_eq!(host.state().len(), 1, "{:?}", host.state());
 
+    // Containers without a record that say they are `upload`, as runc keeps them.
+    let labels: Vec<String> = claiming("container")["annotations"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap()))
+        .collect();
+    let state = json!({ "init_process_pid": 2, "config": { "version": "1", "labels": labels } });
+    let other = host.at("moby");
+    for container in [format!("{root}/web"), format!("{root}/fake"), format!("{other}/web")] {
+        host.sh(&format!("mkdir -p {container}")).must();
+        std::fs::write(format!("{container}/state.json"), state.to_string()).unwrap();
+    }
+    let exec = |root: &str, id: &str| say(host.command(shim()).args(["--root", root, "exec", id, "true"]));
+    exec(&root, "web").must();
+    host.call();
+    let cases = [
+        (&root, "fake", "knows web as its pod's platform container upload; delete it and create it again"),
+        (&other, "web", "platform containers are for pods of containerd"),
+    ];
+    for (root, id, why) in cases {
+        let said = exec(root, id);
+        assert!(said.status != 0 && said.err.contains(why), "{root} {id}: {said:?}");
+    }
+
     // Another namespace at the path; a name that the sandbox was not created with; a record that cannot be read.
     host.sh("umount /run/netns/pod; mount --bind /run/netns/other /run/netns/pod").must();
     host.config(&of_pod("container", "pause"));

@@ -89,6 +89,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         }
         Decision::Platform(container) => {
             report.why = Some(container.why);
+            bundle.check_platform()?;
             Ok(Outcome::Platform)
         }
         Decision::Isolate(policy) => {

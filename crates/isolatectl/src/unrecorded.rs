@@ -11,7 +11,7 @@ use super::id_of;
 use oci_isolate::invocation::Dialect;
 use oci_isolate::policy::{Decision, decide, glob, requires_by_environment};
 use oci_isolate::proc::{Inode, ProcessId};
-use oci_isolate::record::{Slot, Store};
+use oci_isolate::record::{Sandbox, Slot, Store};
 use oci_isolate::runtime::RuntimeState;
 use oci_isolate::settings::{Mode, Settings};
 
@@ -74,7 +74,14 @@ fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
     let judged = kept.and_then(|kept| {
         let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
         let why = match decide(settings, &kept.annotations()?, &environment) {
-            Decision::PassThrough(_) | Decision::Platform(_) => return Ok(None),
+            Decision::PassThrough(_) => return Ok(None),
+            Decision::Platform(container) => {
+                let sandbox = Sandbox::of(root, &container);
+                match sandbox.and_then(|sandbox| sandbox.check_created(&container, &id)) {
+                    Ok(()) => return Ok(None),
+                    Err(why) => format!("it has no record, claims to be the platform's, and {why:#}"),
+                }
+            }
             Decision::Isolate(policy) => {
                 format!("it was created isolated ({}) and has no record", policy.why)
             }

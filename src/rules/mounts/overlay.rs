@@ -6,7 +6,7 @@
 //! the host while the container runs may stay the old ones in it, and a name that was looked up before it
 //! existed may stay missing (the overlay's own cache of names; measured), so volumes that kubelet updates
 //! (ConfigMaps, Secrets, tokens) stay bind mounts, since only kubelet writes there, and so do an isolated
-//! pod's own volumes.
+//! pod's own volumes, for which its containers wait.
 
 use serde_json::json;
 

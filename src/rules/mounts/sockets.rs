@@ -130,7 +130,7 @@ fn seen(
     let fifos = source.fifos.iter().filter(|_| readonly);
     let mut all = source.sockets.iter().chain(fifos).peekable();
     if all.peek().is_none()
-        || pod::is_of_pod(view, source, context)
+        || pod::has_sockets_of_pod(view, source, context)
         || overlay::becomes_overlay(view, mount, source, context)
     {
         return Ok(Vec::new());
