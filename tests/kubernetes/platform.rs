@@ -353,8 +353,11 @@ pub(crate) fn where_settings_demand_isolation_only_the_platforms_image_keeps_the
     }
     node.host.settings("mode = \"always\"\n[[platform]]\nimage = \"*/probe:*\"\n");
     let pod = node.pod("oci-isolate", "own", &beside("upload"));
-    let upload = pod.run("upload", &SLEEP, &json!({}));
-    findings.about("upload", Report::parse(&exec(&node, &upload, &["probe", "x"]).1).reaches(&OPEN));
+    let upload = pod.run("upload", &["probe", "x"], &json!({}));
+    findings.claim(ended(&node, &upload).is_some(), "upload does not end");
+    let log = pod.log("upload");
+    let printed: Vec<_> = log.lines().filter_map(|line| line.split(" F ").nth(1)).collect();
+    findings.about("upload", Report::parse(&printed.join("\n")).reaches(&OPEN));
     // Its image alone makes a container nothing.
     let train = pod.run("train", &SLEEP, &json!({}));
     findings.about("train", Report::parse(&exec(&node, &train, &["probe", "x"]).1).sealed(&ITSELF));
@@ -366,6 +369,30 @@ pub(crate) fn where_settings_demand_isolation_only_the_platforms_image_keeps_the
         !said.well() && said.err.contains("is that of no [[platform]] in the settings"),
         format!("another image: {said}"),
     );
+    pod.remove();
+    // Only train is demanded: a container of its author could relay for it, and so could a program in one of the platform's.
+    let train = "[[require]]\nannotation = \"io.kubernetes.cri.container-name\"\nmatches = \"train\"\n";
+    node.host.settings(train);
+    let pod = node.pod("oci-isolate", "relay", &beside("relay"));
+    pod.run("relay", &SLEEP, &json!({}));
+    let said = pod.start("train", &SLEEP, &json!({}));
+    let why = "also from platform containers of the pod's author";
+    findings.claim(!said.well() && said.err.contains(why), format!("train beside a relay: {said}"));
+    pod.remove();
+    let pod = node.pod("oci-isolate", "first", &beside("relay"));
+    pod.run("train", &SLEEP, &json!({}));
+    let said = pod.start("relay", &SLEEP, &json!({}));
+    let why = "of the same pod must be isolated";
+    findings.claim(!said.well() && said.err.contains(why), format!("a relay beside train: {said}"));
+    pod.remove();
+    node.host.settings(&format!("{train}[[platform]]\nimage = \"*/probe:*\"\n"));
+    let pod = node.pod("oci-isolate", "both", &beside("upload"));
+    let upload = pod.run("upload", &SLEEP, &json!({}));
+    pod.run("train", &SLEEP, &json!({}));
+    let asked = json!({ "container_id": upload, "cmd": ["true"], "timeout": 50 });
+    let said = node.call("ExecSync", &asked);
+    let why = "exec in container upload runs a program that is not the platform's";
+    findings.claim(!said.well() && said.err.contains(why), format!("exec in upload: {said}"));
     pod.remove();
     findings.claim(node.records().is_empty(), format!("records stayed: {}", node.records()));
     findings.settle();

@@ -112,6 +112,28 @@ fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_noth
     assert_eq!(recorded(&record)["containers"], json!({ "upload": "web" }));
     assert_eq!(host.state().len(), 1, "{:?}", host.state());
 
+    // Isolation that a setting demands, beside a container that the pod's author chose, in either order.
+    host.settings("[[require]]\nannotation = \"io.kubernetes.cri.container-name\"\nmatches = \"train\"");
+    let mut train = of_pod("container", "pause");
+    train["annotations"]["io.kubernetes.cri.container-name"] = json!("train");
+    host.config(&train);
+    let said = create("train");
+    let why = "must be isolated, also from platform containers of the pod's author: the image of container upload is";
+    assert!(said.status != 0 && said.err.contains(why), "{said:?}");
+    let own = record["pod_network"].as_object_mut().unwrap().remove("own");
+    assert!(own.is_some());
+    std::fs::write(&path, record.to_string()).unwrap();
+    create("train").must();
+    host.call();
+    let demanded: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    host.config(&of_pod("container", "pause"));
+    let said = create("relay");
+    let why = "is that of no [[platform]] in the settings, and container train ([[require]] ";
+    assert!(said.status != 0 && said.err.contains(why), "{said:?}");
+    assert_eq!(demanded["pod_network"]["own"], Value::Null);
+    host.settings("");
+    std::fs::write(&path, record.to_string()).unwrap();
+
     // Another namespace at the path; a name that the sandbox was not created with; a record that cannot be read.
     host.sh("umount /run/netns/pod; mount --bind /run/netns/other /run/netns/pod").must();
     host.config(&of_pod("container", "pause"));
