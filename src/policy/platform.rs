@@ -53,6 +53,12 @@ pub struct Demand {
 }
 
 impl PlatformContainer {
+    /// Whether it runs the program of one of them.
+    #[must_use]
+    pub fn runs(&self, args: &[&str]) -> bool {
+        self.known.iter().any(|known| is_command(&known.args, args))
+    }
+
     /// Why it is the pod author's own and not the operator's, if it is.
     #[must_use]
     pub fn own(&self) -> Option<String> {
@@ -133,13 +139,26 @@ pub(super) fn part(
         (None, Some(demanded)) => {
             return Err(named(format!(
                 "container {name} must be isolated ({demanded}), and its image {} is that of no [[platform]] in the \
-                 settings",
-                shown(image)
+                 settings{}",
+                shown(image),
+                match image.contains('@') {
+                    true => "",
+                    false => " (containerd 1.6 says one of several names, a tag before a digest)",
+                }
             )));
         }
     };
     let (name, sandbox, demanded) = (name.to_owned(), sandbox.to_owned(), demanded.map(str::to_owned));
     Ok(Some(Part::Platform(PlatformContainer { name, sandbox, why, demanded, known })))
+}
+
+/// Whether each word matches its pattern; a last `**` stands for any further words.
+fn is_command(patterns: &[String], args: &[&str]) -> bool {
+    let (patterns, args) = match patterns.split_last() {
+        Some((last, patterns)) if last == "**" => (patterns, args.get(..patterns.len()).unwrap_or_default()),
+        _ => (patterns, args),
+    };
+    patterns.len() == args.len() && patterns.iter().zip(args).all(|(pattern, arg)| glob(pattern, arg))
 }
 
 /// Container names as Kubernetes validates them (RFC 1123 labels), each once.
@@ -211,7 +230,7 @@ mod tests {
             pairs[5].1 = image;
             verdict(settings, &pairs)
         };
-        let platform = "[[platform]]\nimage = \"r/stage@sha256:*\"";
+        let platform = "[[platform]]\nimage = \"r/stage@sha256:*\"\nargs = [\"/stage\"]";
         let require = "[[require]]\nannotation = \"io.kubernetes.cri.image-name\"\nmatches = \"r/*\"";
         for (demand, shown) in [("mode = \"always\"", "mode = \"always\""), (require, "[[require]]")] {
             for settings in [demand.to_owned(), format!("{demand}\n{platform}")] {
@@ -233,6 +252,25 @@ mod tests {
         pairs[5].1 = "r/train";
         let Decision::Isolate(policy) = decide(&settings, &notes(&pairs), &[]) else { panic!() };
         assert_eq!(policy.demanded.unwrap().sandbox.as_deref(), Some("s1"));
+    }
+
+    #[test]
+    fn a_command_matches_word_by_word_and_only_a_last_pattern_stands_for_further_words() {
+        for (patterns, args, yes) in [
+            (&["/stage"][..], &["/stage"][..], true),
+            (&["/stage"], &["/stage", "up"], false),
+            (&["/stage", "up*"], &["/stage", "upload"], true),
+            (&["/stage", "up*"], &["/stage"], false),
+            (&["/stage", "up*"], &["/stage", "up", "x"], false),
+            (&["/stage", "**"], &["/stage"], true),
+            (&["/stage", "**"], &["/stage", "a", "b"], true),
+            (&["/stage", "**"], &["/stages"], false),
+            (&["/stage", "**"], &[], false),
+            (&["/stage", "**", "x"], &["/stage", "a", "b", "x"], false),
+        ] {
+            let patterns: Vec<_> = patterns.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(is_command(&patterns, args), yes, "{patterns:?} {args:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::RuntimeCall;
 use crate::audit::{Line, Outcome};
 use crate::bundle::Bundle;
 use crate::invocation::Verb;
-use crate::policy::{Demand, PlatformContainer};
+use crate::policy::{Demand, PLATFORM, PlatformContainer};
 use crate::proc::{Dir, Inode};
 use crate::record::{PodNetwork, Record, Slot};
 use crate::runtime::RuntimeState;
@@ -30,15 +30,17 @@ pub(super) fn create(
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let pod = PodOfCall::of(call, container)?;
     pod.network.open()?;
-    let text = bundle.prepare_platform(&pod.network.at, pod.network.shm)?;
+    let (text, own) = bundle.prepare_platform(container, &pod.network.at, pod.network.shm)?;
     slot.remove_stale()?;
     let id = call.invocation.id.to_string_lossy().into_owned();
+    let is_own = own.is_some();
     pod.slot.change_pod_network(|network| {
-        container.own().map_or(Ok(()), |own| network.admit_own(own))?;
+        own.map_or(Ok(()), |own| network.admit_own(own))?;
         network.containers.insert(container.name.clone(), Some(id));
         Ok(())
     })?;
-    call.audit(Line { why: Some(&container.why), ..Line::of(Outcome::Platform) })?;
+    let why = if is_own { format!("annotation {PLATFORM}") } else { container.why.clone() };
+    call.audit(Line { why: Some(&why), ..Line::of(Outcome::Platform) })?;
     bundle.config.replace(&text)?;
     call.runtime.exec(call.args, &[])
 }

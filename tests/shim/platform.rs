@@ -25,7 +25,9 @@ fn claiming(kind: &str) -> Value {
 #[test]
 fn what_claims_to_be_of_a_pod_is_refused_outside_of_containerds_root_for_pods() {
     let host = RecorderHost::new();
-    host.settings("mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"");
+    host.settings(
+        "mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"\nargs = [\"/a\"]",
+    );
     let why = "platform containers are for pods of containerd, whose root ends in k8s.io, and not for";
     let none = "its sandbox sandbox has no record, so its pod's network is not known; delete the pod";
     let cases = [
