@@ -279,7 +279,8 @@ fn the_packages_have_their_settings_and_units_and_share_no_file() {
     let (shim, of_shim) = assets(Path::new("."));
     let (job, of_job) = assets(Path::new("crates/isolate-job"));
     assert_eq!(shim["depends"].as_str(), Some(""), "the shim depends on nothing");
-    assert_eq!(job["depends"].as_str(), Some("$auto, oci-isolate"));
+    let depends = concat!("$auto, oci-isolate (= ", env!("CARGO_PKG_VERSION"), "-1)");
+    assert_eq!(job["depends"].as_str(), Some(depends), "its own version of the shim");
     for (deb, installed) in [(&shim, &of_shim), (&job, &of_job)] {
         for file in deb["conf-files"].as_array().unwrap() {
             let file = file.as_str().unwrap();

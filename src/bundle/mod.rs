@@ -14,6 +14,7 @@ pub mod name_servers;
 mod network;
 mod path_fd;
 mod platform;
+mod platform_program;
 mod pod;
 mod prober;
 mod resource_config;
@@ -34,7 +35,7 @@ use anyhow::{Context, Result, bail};
 use crate::config::{self, Document, Kind, View};
 use crate::files::{self, Snapshot};
 use crate::job;
-use crate::policy::{self, Decision, Policy};
+use crate::policy::{self, Decision, PlatformContainer, Policy};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{Rewritten, rewrite};
@@ -157,12 +158,18 @@ impl Bundle {
     }
 
     /// Makes the configuration of a platform container: it joins the network namespace at `network`, and shares
-    /// with the isolated containers of its pod volumes and names only. `shm` is the pod's `/dev/shm`.
+    /// with the isolated containers of its pod volumes and names only. `shm` is the pod's `/dev/shm`. Also why it is
+    /// the pod author's own, if it is.
     ///
     /// # Errors
-    /// It would share more.
-    pub fn prepare_platform(&self, network: &Path, shm: Inode) -> Result<Vec<u8>> {
-        platform::separated(&self.config, network, shm)
+    /// It would share more, or a setting demands its isolation and it is the author's own.
+    pub fn prepare_platform(
+        &self,
+        container: &PlatformContainer,
+        network: &Path,
+        shm: Inode,
+    ) -> Result<(Vec<u8>, Option<String>)> {
+        platform::bound(platform::separated(&self.config, network, shm)?, container)
     }
 
     /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed.

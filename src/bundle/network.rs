@@ -114,7 +114,8 @@ pub(super) fn of_pod(view: &View, policy: &Policy, network: &Network) -> Result<
     };
     let shm = Inode::of(Path::new(shm)).with_context(|| format!("cannot inspect {shm}"))?;
     let containers = policy.platform.iter().map(|name| (name.clone(), None)).collect();
-    Ok(Some(PodNetwork { netns: netns.id(), at, shm, containers }))
+    let demanded = policy.demanded.as_ref().map(|demand| format!("the pod's sandbox ({})", demand.why));
+    Ok(Some(PodNetwork { netns: netns.id(), at, shm, containers, own: None, demanded }))
 }
 
 /// A container that joins the network of its pod must name the platform containers with which the pod was created: the

@@ -11,8 +11,12 @@ use serde_json::json;
 
 use crate::config::{Document, Edit, EditOp, JsonText, Kind, Pointer, View};
 use crate::files::Snapshot;
+use crate::policy::PlatformContainer;
 use crate::proc::Inode;
 use crate::rules::mounts::is_bind;
+
+use super::socket_search::read_list;
+use super::{parse_mountinfo, platform_program};
 
 /// The text in which it joins `network`, has an IPC namespace and a `/dev/shm` of its own, and no pid, mount or
 /// user namespace of another container. `shm` is the pod's `/dev/shm`.
@@ -42,6 +46,33 @@ pub(super) fn check_namespaces(config: &Snapshot) -> Result<()> {
     let document = Document::parse(Kind::Config, &config.bytes).with_context(uncertain)?;
     // Which network it joins is in the record.
     namespace_edits(&document.view().with_context(uncertain)?, Path::new("")).map(drop)
+}
+
+/// The text in which it can run only the program of its `[[platform]]`, or why it is the pod author's own.
+///
+/// # Errors
+/// A setting demands its isolation, and it is the author's own.
+pub(super) fn bound(text: Vec<u8>, container: &PlatformContainer) -> Result<(Vec<u8>, Option<String>)> {
+    let own = container.own();
+    if own.is_some() {
+        return Ok((text, own));
+    }
+    let list = read_list("/proc/self/mountinfo".as_ref()).context("cannot list the mounts of the host")?;
+    let mounted: Vec<_> = parse_mountinfo(&list).map(|mount| mount.point()).collect();
+    let document = Document::parse(Kind::Config, &text)?;
+    let edits = match (platform_program::edits(&document.view()?, container, &mounted), &container.demanded) {
+        (Ok(edits), _) => edits,
+        (Err(why), None) => return Ok((text, Some(format!("container {}: {why}", container.name)))),
+        (Err(why), Some(demanded)) => {
+            bail!("container {} must be isolated ({demanded}): {why}", container.name)
+        }
+    };
+    let bound = document.with(&edits)?;
+    let left = platform_program::edits(&Document::parse(Kind::Config, &bound)?.view()?, container, &mounted)?;
+    match left.first() {
+        None => Ok((bound, None)),
+        Some(edit) => bail!("{} could not be changed", edit.at),
+    }
 }
 
 fn edits(view: &View, network: &Path, shm: Inode) -> Result<Vec<Edit>> {

@@ -4,7 +4,7 @@
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
 use super::environment::values;
-use super::platform::{self, PLATFORM, Part, PlatformContainer};
+use super::platform::{self, Demand, PLATFORM, Part, PlatformContainer};
 use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Property, Settings};
 
@@ -104,6 +104,8 @@ fn verdict(
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let families = settings.seccomp.families.clone();
+    let sandbox = platform::sandbox(annotations)?;
+    let demanded = demanded.map(|why| Demand { why, sandbox });
     Ok(Decision::Isolate(Policy {
         why,
         firewall: settings.firewall,
@@ -112,6 +114,7 @@ fn verdict(
         families,
         openings,
         platform,
+        demanded,
         answers,
     }))
 }

@@ -23,7 +23,7 @@ pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
 pub use packed_prefixes::PackedPrefixes;
-pub use platform::{PLATFORM, PlatformContainer};
+pub use platform::{Demand, PLATFORM, PlatformContainer};
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
@@ -59,6 +59,8 @@ pub struct Policy {
     pub openings: Openings,
     /// The names of the platform's containers of its pod.
     pub platform: Vec<String>,
+    /// The setting that demands its isolation, if one does.
+    pub demanded: Option<Demand>,
     /// The answers of the settings that differ from the rules' defaults.
     pub answers: BTreeMap<String, Answer>,
 }

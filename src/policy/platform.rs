@@ -11,7 +11,7 @@
 //! every annotation of a pod, and so would pass forged ones; it always adds some of its own, by which it is known.
 
 use super::{Annotation, glob, only, shown};
-use crate::settings::Settings;
+use crate::settings::{PlatformImage, Settings};
 
 /// The annotation that names the platform's containers of a pod.
 pub const PLATFORM: &str = "io.oci-isolate.platform";
@@ -37,6 +37,47 @@ pub struct PlatformContainer {
     pub sandbox: String,
     /// What lets it be the platform's, for the report.
     pub why: String,
+    /// The setting that demands its isolation, if one does.
+    pub demanded: Option<String>,
+    /// Those `[[platform]]` that its image matches.
+    pub known: Vec<PlatformImage>,
+}
+
+/// Why the isolation of a container is demanded, whatever its annotations are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// The setting.
+    pub why: String,
+    /// The sandbox of its pod, unless it is none of a pod, or the sandbox.
+    pub sandbox: Option<String>,
+}
+
+impl PlatformContainer {
+    /// Whether it runs the program of one of them.
+    #[must_use]
+    pub fn runs(&self, args: &[&str]) -> bool {
+        self.known.iter().any(|known| is_command(&known.args, args))
+    }
+
+    /// Why it is the pod author's own and not the operator's, if it is.
+    #[must_use]
+    pub fn own(&self) -> Option<String> {
+        let is_own = self.known.is_empty();
+        is_own.then(|| {
+            format!("the image of container {} is that of no [[platform]] in the settings", self.name)
+        })
+    }
+}
+
+/// The sandbox of the pod that a container is in, if it is in one and is not the sandbox itself.
+///
+/// # Errors
+/// It is not clear which one that is.
+pub(super) fn sandbox(annotations: &[Annotation]) -> Result<Option<String>, String> {
+    match only(annotations, KIND)? {
+        Some("container") => Ok(only(annotations, SANDBOX)?.map(str::to_owned)),
+        _ => Ok(None),
+    }
 }
 
 /// The part of a container in a pod with the annotation.
@@ -87,22 +128,37 @@ pub(super) fn part(
     if !names.iter().any(|known| known == name) {
         return Ok(Some(Part::Isolated(names)));
     }
-    let why = match demanded {
-        None => format!("annotation {PLATFORM}"),
-        Some(demanded) => {
-            let image = of_engine(IMAGE)?;
-            let Some(known) = settings.platform.iter().find(|known| glob(&known.image, image)) else {
-                return Err(named(format!(
-                    "container {name} must be isolated ({demanded}), and its image {} is that of no [[platform]] in the \
-                     settings",
-                    shown(image)
-                )));
-            };
-            format!("annotation {PLATFORM}, [[platform]] image {:?}", known.image)
+    let image = match demanded {
+        Some(_) => of_engine(IMAGE)?,
+        None => only(annotations, IMAGE)?.unwrap_or_default(),
+    };
+    let known: Vec<_> = settings.platform.iter().filter(|known| glob(&known.image, image)).cloned().collect();
+    let why = match (known.first(), demanded) {
+        (Some(first), _) => format!("annotation {PLATFORM}, [[platform]] image {:?}", first.image),
+        (None, None) => format!("annotation {PLATFORM}"),
+        (None, Some(demanded)) => {
+            return Err(named(format!(
+                "container {name} must be isolated ({demanded}), and its image {} is that of no [[platform]] in the \
+                 settings{}",
+                shown(image),
+                match image.contains('@') {
+                    true => "",
+                    false => " (containerd 1.6 says one of several names, a tag before a digest)",
+                }
+            )));
         }
     };
-    let (name, sandbox) = (name.to_owned(), sandbox.to_owned());
-    Ok(Some(Part::Platform(PlatformContainer { name, sandbox, why })))
+    let (name, sandbox, demanded) = (name.to_owned(), sandbox.to_owned(), demanded.map(str::to_owned));
+    Ok(Some(Part::Platform(PlatformContainer { name, sandbox, why, demanded, known })))
+}
+
+/// Whether each word matches its pattern; a last `**` stands for any further words.
+fn is_command(patterns: &[String], args: &[&str]) -> bool {
+    let (patterns, args) = match patterns.split_last() {
+        Some((last, patterns)) if last == "**" => (patterns, args.get(..patterns.len()).unwrap_or_default()),
+        _ => (patterns, args),
+    };
+    patterns.len() == args.len() && patterns.iter().zip(args).all(|(pattern, arg)| glob(pattern, arg))
 }
 
 /// Container names as Kubernetes validates them (RFC 1123 labels), each once.
@@ -174,7 +230,7 @@ mod tests {
             pairs[5].1 = image;
             verdict(settings, &pairs)
         };
-        let platform = "[[platform]]\nimage = \"r/stage@sha256:*\"";
+        let platform = "[[platform]]\nimage = \"r/stage@sha256:*\"\nargs = [\"/stage\"]";
         let require = "[[require]]\nannotation = \"io.kubernetes.cri.image-name\"\nmatches = \"r/*\"";
         for (demand, shown) in [("mode = \"always\"", "mode = \"always\""), (require, "[[require]]")] {
             for settings in [demand.to_owned(), format!("{demand}\n{platform}")] {
@@ -186,8 +242,35 @@ mod tests {
                 assert_eq!(yes, settings.contains("[[platform]]"), "{settings}");
             }
         }
-        // Another container of the pod is the author's own.
-        assert!(of(&format!("{require}\n{platform}"), "own/image").starts_with("platform fetch"));
+        // Nothing is demanded of another image; whether a container beside it is demanded, the sandbox's record knows.
+        let settings = Settings::parse(&format!("{require}\n{platform}")).unwrap();
+        let mut pairs = pod("fetch", "fetch");
+        pairs[5].1 = "own/image";
+        let Decision::Platform(own) = decide(&settings, &notes(&pairs), &[]) else { panic!() };
+        assert!(own.own().is_some_and(|why| why.contains("container fetch is that of no [[platform]]")));
+        pairs[3].1 = "train";
+        pairs[5].1 = "r/train";
+        let Decision::Isolate(policy) = decide(&settings, &notes(&pairs), &[]) else { panic!() };
+        assert_eq!(policy.demanded.unwrap().sandbox.as_deref(), Some("s1"));
+    }
+
+    #[test]
+    fn a_command_matches_word_by_word_and_only_a_last_pattern_stands_for_further_words() {
+        for (patterns, args, yes) in [
+            (&["/stage"][..], &["/stage"][..], true),
+            (&["/stage"], &["/stage", "up"], false),
+            (&["/stage", "up*"], &["/stage", "upload"], true),
+            (&["/stage", "up*"], &["/stage"], false),
+            (&["/stage", "up*"], &["/stage", "up", "x"], false),
+            (&["/stage", "**"], &["/stage"], true),
+            (&["/stage", "**"], &["/stage", "a", "b"], true),
+            (&["/stage", "**"], &["/stages"], false),
+            (&["/stage", "**"], &[], false),
+            (&["/stage", "**", "x"], &["/stage", "a", "b", "x"], false),
+        ] {
+            let patterns: Vec<_> = patterns.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(is_command(&patterns, args), yes, "{patterns:?} {args:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{Record, VERSION};
+use super::{PodNetwork, Record, VERSION};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -172,15 +172,14 @@ impl Slot {
         self.write(record)
     }
 
-    /// Writes into the record of a sandbox which container is the platform's of this name.
+    /// Changes what the record of a sandbox has about the network of its pod, if the change is possible.
     ///
     /// # Errors
-    /// The record is gone, or the state directory cannot be written.
-    pub fn name_platform_container(&self, name: &str, id: &str) -> Result<()> {
+    /// The change is not possible, the record is gone, or the state directory cannot be written.
+    pub fn change_pod_network(&self, change: impl FnOnce(&mut PodNetwork) -> Result<()>) -> Result<()> {
         let _lock = self.lock()?;
         let mut record = self.load()?.context("the record of its sandbox is gone")?;
-        let network = record.pod_network.as_mut().context("the record of its sandbox has no network")?;
-        network.containers.insert(name.to_owned(), Some(id.to_owned()));
+        change(record.pod_network.as_mut().context("the record of its sandbox has no network")?)?;
         self.write(&record)
     }
 

@@ -162,23 +162,21 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be determined whether it is vacant; the kernel refuses; it is the host's or the caller's own.
-pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool> + Send) -> Result<()> {
-    inside_other(netns, || {
-        let Some(mut socket) = Sockets::open()?.firewall else { return Ok(()) };
-        let generation =
-            firewall::generation(&mut socket).context("cannot ask for the state of the firewall")?;
-        let ours = match firewall::read_table(&mut socket).context("cannot read table inet oci_isolate")? {
-            Loaded::Present(table) => table.allow_list().is_some() || table == Table::lockdown(),
-            Loaded::Absent | Loaded::Unavailable => false,
-        };
-        if !ours || !vacant()? {
-            return Ok(());
-        }
-        match firewall::remove(&mut socket, generation) {
-            Ok(()) | Err(Errno::ERESTART) => Ok(()),
-            Err(errno) => Err(errno).context("cannot remove table inet oci_isolate"),
-        }
-    })
+pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool>) -> Result<()> {
+    // The socket stays in the namespace. Who else is in it is looked for from outside: this process is not to be found there.
+    let Some(mut socket) = inside_other(netns, || Ok(Sockets::open()?.firewall))? else { return Ok(()) };
+    let generation = firewall::generation(&mut socket).context("cannot ask for the state of the firewall")?;
+    let ours = match firewall::read_table(&mut socket).context("cannot read table inet oci_isolate")? {
+        Loaded::Present(table) => table.allow_list().is_some() || table == Table::lockdown(),
+        Loaded::Absent | Loaded::Unavailable => false,
+    };
+    if !ours || !vacant()? {
+        return Ok(());
+    }
+    match firewall::remove(&mut socket, generation) {
+        Ok(()) | Err(Errno::ERESTART) => Ok(()),
+        Err(errno) => Err(errno).context("cannot remove table inet oci_isolate"),
+    }
 }
 
 /// The peers in a namespace's allow-list; an address is a prefix of full length.

@@ -134,6 +134,29 @@ pub struct Refusal {
 pub struct PlatformImage {
     /// The glob for its name, as the engine writes it (`*` matches any number of characters).
     pub image: String,
+    /// Globs for its program and each of its arguments; a last `**` stands for any further ones.
+    pub args: Vec<String>,
+}
+
+impl PlatformImage {
+    fn check(&self) -> Result<(), String> {
+        if self.image.is_empty() {
+            return Err("platform: an image is empty".into());
+        }
+        // Another name would be looked up in the container's PATH, which its author chooses.
+        let is_path = |program: &String| {
+            let mut parts = program.split('/');
+            let is_clean = |part| !["", ".", ".."].contains(&part);
+            parts.next() == Some("") && parts.all(is_clean) && !program.contains('*')
+        };
+        if !self.args.first().is_some_and(is_path) {
+            return Err(format!(
+                "platform: the first of args of image {:?} is no program's absolute path",
+                self.image
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Additions to the built-in list of credential variables; names compare without regard to ASCII case.
@@ -230,9 +253,7 @@ impl Settings {
         if settings.annotations.iter().any(String::is_empty) {
             return Err("annotations: an annotation's name is empty".into());
         }
-        if settings.platform.iter().any(|platform| platform.image.is_empty()) {
-            return Err("platform: an image is empty".into());
-        }
+        settings.platform.iter().try_for_each(PlatformImage::check)?;
         settings.peers.check()?;
         Ok(settings)
     }
@@ -283,6 +304,7 @@ mod tests {
             reason = "SageMaker RL containers need Amazon S3"
             [[platform]]
             image = "registry.example.com/platform/stage@sha256:*"
+            args = ["/stage", "*", "**"]
             [credentials]
             remove = ["MY_TOKEN"]
             keep = ["AWS_PROFILE"]
@@ -424,7 +446,13 @@ mod tests {
             "[[require]]\nenv = \"A=\"\nmatches = \"*\"",
             "[[require]]\nenv = \"\"\nmatches = \"*\"",
             "[[refuse]]\nannotation = \"a\"\nmatches = \"*\"",
-            "[[platform]]\nimage = \"\"",
+            "[[platform]]\nimage = \"\"\nargs = [\"/a\"]",
+            "[[platform]]\nimage = \"a\"",
+            "[[platform]]\nimage = \"a\"\nargs = []",
+            "[[platform]]\nimage = \"a\"\nargs = [\"stage\"]",
+            "[[platform]]\nimage = \"a\"\nargs = [\"/*\"]",
+            "[[platform]]\nimage = \"a\"\nargs = [\"/a/../b\"]",
+            "[[platform]]\nimage = \"a\"\nargs = [\"/\"]",
             "[[platform]]",
             "[[platform]]\nimages = \"a\"",
             "[audit]\nfile = \"audit.log\"",

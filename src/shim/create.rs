@@ -66,6 +66,10 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
     let prepared = bundle.prepare(policy, hook)?;
+    let policy = &prepared.subject.policy;
+    if let Some(demand) = &policy.demanded {
+        platform::demand(call, demand, &policy.platform)?;
+    }
     let program = call.runtime.path();
     let libseccomp = Libseccomp::of(call.runtime, record::about_runtime(program).as_deref())?;
     libseccomp.check(program, prepared.names_what_it_denies)?;

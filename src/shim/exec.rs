@@ -15,7 +15,7 @@ use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::existing_container::Existing;
-use super::{RuntimeCall, credential_variables, descriptors, exec_arguments, existing_container};
+use super::{RuntimeCall, credential_variables, descriptors, exec_arguments, existing_container, platform};
 use crate::audit::{Line, Outcome};
 use crate::bundle;
 use crate::config::{Document, Kind, View};
@@ -26,8 +26,13 @@ use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, HostFacts, RuleContext};
 
 pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
-    let Existing::Isolated(_, record) = existing_container::find(call)? else {
-        return call.runtime.exec(call.args, &[]);
+    let record = match existing_container::find(call)? {
+        Existing::Isolated(_, record) => record,
+        Existing::Platform(container, _) => {
+            platform::check_exec(call, &container)?;
+            return call.runtime.exec(call.args, &[]);
+        }
+        Existing::Open => return call.runtime.exec(call.args, &[]),
     };
     if record.init.is_none() {
         bail!("it is not started yet, so its network is not sealed; start it first");
@@ -45,6 +50,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         families: Vec::new(),
         openings: Openings::default(),
         platform: Vec::new(),
+        demanded: None,
         answers,
     };
     let host =

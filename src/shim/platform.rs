@@ -9,9 +9,9 @@ use super::RuntimeCall;
 use crate::audit::{Line, Outcome};
 use crate::bundle::Bundle;
 use crate::invocation::Verb;
-use crate::policy::PlatformContainer;
+use crate::policy::{Demand, PLATFORM, PlatformContainer};
 use crate::proc::{Dir, Inode};
-use crate::record::{PodNetwork, Sandbox, Slot};
+use crate::record::{PodNetwork, Sandbox, Slot, check_root};
 use crate::runtime::RuntimeState;
 
 pub(super) fn create(
@@ -25,12 +25,57 @@ pub(super) fn create(
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let pod = PodOfCall::of(call, container)?;
     pod.network.open()?;
-    let text = bundle.prepare_platform(&pod.network.at, pod.network.shm)?;
+    let (text, own) = bundle.prepare_platform(container, &pod.network.at, pod.network.shm)?;
     slot.remove_stale()?;
-    pod.slot.name_platform_container(&container.name, &call.invocation.id.to_string_lossy())?;
-    call.audit(Line { why: Some(&container.why), ..Line::of(Outcome::Platform) })?;
+    let id = call.invocation.id.to_string_lossy().into_owned();
+    let is_own = own.is_some();
+    pod.slot.change_pod_network(|network| {
+        own.map_or(Ok(()), |own| network.admit_own(own))?;
+        network.containers.insert(container.name.clone(), Some(id));
+        Ok(())
+    })?;
+    let why = if is_own { format!("annotation {PLATFORM}") } else { container.why.clone() };
+    call.audit(Line { why: Some(&why), ..Line::of(Outcome::Platform) })?;
     bundle.config.replace(&text)?;
     call.runtime.exec(call.args, &[])
+}
+
+/// Notes with the sandbox that a setting demands the isolation of this container of its pod.
+///
+/// # Errors
+/// A platform container of the pod is its author's own, or what platform containers it has is not known.
+pub(super) fn demand(call: &RuntimeCall, Demand { why, sandbox }: &Demand, beside: &[String]) -> Result<()> {
+    let root = call.root()?;
+    let Some(id) = sandbox.as_ref().filter(|_| check_root(&root).is_ok()) else { return Ok(()) };
+    let slot = Slot::of(&root, id).with_context(|| format!("{id:?} is no sandbox's id"))?;
+    let has_network = slot.load()?.is_some_and(|record| record.pod_network.is_some());
+    // That of a pod without platform containers.
+    if !has_network && beside.is_empty() {
+        return Ok(());
+    }
+    let demanded = format!("container {} ({why})", call.invocation.id.to_string_lossy());
+    slot.change_pod_network(|network| network.demand(demanded))
+}
+
+/// A program that is executed in a platform container is the author's own: of probes and lifecycle hooks, too.
+///
+/// # Errors
+/// A setting demands the isolation of the container, or of another one of its pod.
+pub(super) fn check_exec(call: &RuntimeCall, container: &PlatformContainer) -> Result<()> {
+    let PlatformContainer { name, sandbox, demanded, .. } = container;
+    if let Some(demanded) = demanded {
+        bail!(
+            "container {name} must be isolated ({demanded}) unless it runs the platform's program, so there is no exec in it"
+        );
+    }
+    let Some(slot) = Slot::of(&call.root()?, sandbox) else { return Ok(()) };
+    let Some(network) = slot.load()?.and_then(|record| record.pod_network) else { return Ok(()) };
+    if network.own.is_some() && network.demanded.is_none() {
+        return Ok(());
+    }
+    slot.change_pod_network(|network| {
+        network.admit_own(format!("exec in container {name} runs a program that is not the platform's"))
+    })
 }
 
 /// Checks a platform container that is about to be started: its namespaces were named by paths.

@@ -43,7 +43,8 @@ claims! {
         the_isolated_container_finds_nothing_of_the_platforms
         containers_of_either_kind_restart_in_any_order_and_the_pod_leaves_nothing
         a_pod_whose_platform_containers_cannot_be_kept_apart_is_refused
-        where_settings_demand_isolation_only_the_platforms_image_keeps_the_network;
+        where_settings_demand_isolation_only_the_platforms_image_keeps_the_network
+        where_settings_demand_isolation_the_platforms_image_runs_the_platforms_program_only;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing

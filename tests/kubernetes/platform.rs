@@ -392,15 +392,22 @@ pub(crate) fn where_settings_demand_isolation_only_the_platforms_image_keeps_the
         findings.claim(!said.well() && said.err.contains(why), format!("{demand}: {said}"));
         pod.remove();
     }
-    node.host.settings("mode = \"always\"\n[[platform]]\nimage = \"*/probe:*\"\n");
+    node.host.settings(
+        "mode = \"always\"\n[[platform]]\nimage = \"*/probe:*\"\nargs = [\"/bin/probe\", \"**\"]\n",
+    );
     let pod = node.pod("oci-isolate", "own", &beside("upload"));
-    let upload = pod.run("upload", &SLEEP, &json!({}));
-    findings.about("upload", Report::parse(&exec(&node, &upload, &["probe", "x"]).1).reaches(&OPEN));
+    let upload = pod.run("upload", &["/bin/probe", "x"], &json!({}));
+    findings.claim(ended(&node, &upload).is_some(), "upload does not end");
+    let log = pod.log("upload");
+    let printed: Vec<_> = log.lines().filter_map(|line| line.split(" F ").nth(1)).collect();
+    findings.about("upload", Report::parse(&printed.join("\n")).reaches(&OPEN));
     // Its image alone makes a container nothing.
     let train = pod.run("train", &SLEEP, &json!({}));
     findings.about("train", Report::parse(&exec(&node, &train, &["probe", "x"]).1).sealed(&ITSELF));
     pod.remove();
-    node.host.settings(&format!("mode = \"always\"\n[[platform]]\nimage = \"{PLATFORM}\"\n"));
+    node.host.settings(&format!(
+        "mode = \"always\"\n[[platform]]\nimage = \"{PLATFORM}\"\nargs = [\"/bin/probe\", \"**\"]\n"
+    ));
     let pod = node.pod("oci-isolate", "other", &beside("upload"));
     let said = pod.start("upload", &SLEEP, &json!({}));
     findings.claim(
@@ -408,6 +415,80 @@ pub(crate) fn where_settings_demand_isolation_only_the_platforms_image_keeps_the
         format!("another image: {said}"),
     );
     pod.remove();
+    // Only train is demanded: a container of its author could relay for it, and so could a program in one of the platform's.
+    let train = "[[require]]\nannotation = \"io.kubernetes.cri.container-name\"\nmatches = \"train\"\n";
+    let sleep = "[[platform]]\nimage = \"*/probe:*\"\nargs = [\"/bin/sleep\", \"*\"]\n";
+    node.host.settings(&format!("{train}{sleep}"));
+    let pod = node.pod("oci-isolate", "relay", &beside("relay"));
+    pod.run("relay", &SLEEP, &json!({}));
+    let said = pod.start("train", &SLEEP, &json!({}));
+    let why = "also from platform containers of the pod's author";
+    findings.claim(!said.well() && said.err.contains(why), format!("train beside a relay: {said}"));
+    pod.remove();
+    let pod = node.pod("oci-isolate", "first", &beside("relay"));
+    pod.run("train", &SLEEP, &json!({}));
+    let said = pod.start("relay", &SLEEP, &json!({}));
+    let why = "of the same pod must be isolated";
+    findings.claim(!said.well() && said.err.contains(why), format!("a relay beside train: {said}"));
+    pod.remove();
+    let pod = node.pod("oci-isolate", "both", &beside("upload"));
+    let upload = pod.run("upload", &["/bin/sleep", "1000"], &json!({}));
+    pod.run("train", &SLEEP, &json!({}));
+    let asked = json!({ "container_id": upload, "cmd": ["true"], "timeout": 50 });
+    let said = node.call("ExecSync", &asked);
+    let why = "exec in container upload runs a program that is not the platform's";
+    findings.claim(!said.well() && said.err.contains(why), format!("exec in upload: {said}"));
+    pod.remove();
     findings.claim(node.records().is_empty(), format!("records stayed: {}", node.records()));
+    findings.settle();
+}
+
+/// The author of a pod chooses the command, the variables and the volumes of the platform's image.
+pub(crate) fn where_settings_demand_isolation_the_platforms_image_runs_the_platforms_program_only(
+    release: Release,
+) {
+    let node = started(release);
+    node.host.sh("mount --make-shared /var/lib/kubelet").must();
+    let mut findings = Findings::default();
+    let mine = ["/bin/sh", "-c", "cp /bin/busybox /data/busybox && /data/busybox echo mine"];
+    let platform =
+        "mode = \"always\"\n[[platform]]\nimage = \"*/probe:*\"\nargs = [\"/bin/sh\", \"-c\", \"*\"]\n";
+    for (settings, runs) in [("", true), (platform, false)] {
+        node.host.settings(settings);
+        let pod = node.pod("oci-isolate", if runs { "free" } else { "bound" }, &beside("upload"));
+        let volume = data(&pod);
+        let upload = pod.run("upload", &mine, &volume);
+        let status = ended(&node, &upload);
+        findings.claim(
+            status == Some(if runs { 0 } else { 126 }),
+            format!("{settings}: a program out of a volume: {status:?} {}", pod.log("upload")),
+        );
+        let path = volume["mounts"][0]["host_path"].clone();
+        let over = json!({ "mounts": [{ "container_path": "/bin", "host_path": path }] });
+        let linker = json!({ "envs": [{ "key": "LD_PRELOAD", "value": "/data/mine.so" }] });
+        let admin = json!({ "linux": { "security_context": { "capabilities": { "add_capabilities": ["SYS_ADMIN"] } } } });
+        let shared =
+            json!({ "mounts": [{ "container_path": "/data", "host_path": path, "propagation": 1 }] });
+        let all = json!({ "mounts": [{ "container_path": "/host", "host_path": "/run" }] });
+        let fine = ["/bin/sh", "-c", "true"];
+        let cases = [
+            ("command", &["/data/mine", "x"][..], json!({}), "its command is that of no [[platform]]"),
+            ("program", &fine, over, "the mount at /bin covers its program /bin/sh"),
+            ("linker", &fine, linker, "the variable LD_PRELOAD is the dynamic linker's"),
+            ("capability", &fine, admin, "it has CAP_SYS_ADMIN, which is none of containerd's default"),
+            ("propagation", &fine, shared, "so that not all of it is noexec"),
+            ("mounts", &fine, all, "which is not made noexec"),
+        ];
+        for (index, (what, command, more, why)) in cases.into_iter().enumerate() {
+            if runs {
+                continue;
+            }
+            let mut more = more;
+            more["metadata"] = json!({ "attempt": index + 1 });
+            let said = pod.start("upload", command, &more);
+            findings.claim(!said.well() && said.err.contains(why), format!("{what}: {said}"));
+        }
+        pod.remove();
+    }
     findings.settle();
 }

@@ -20,7 +20,7 @@ fn refused(host: &RecorderHost, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (

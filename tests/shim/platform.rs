@@ -25,7 +25,9 @@ fn claiming(kind: &str) -> Value {
 #[test]
 fn what_claims_to_be_of_a_pod_is_refused_outside_of_containerds_root_for_pods() {
     let host = RecorderHost::new();
-    host.settings("mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"");
+    host.settings(
+        "mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"\nargs = [\"/a\"]",
+    );
     let why = "platform containers are for pods of containerd, whose root ends in k8s.io, and not for";
     let none = "its sandbox sandbox has no record, so its pod's network is not known; delete the pod";
     let cases = [
@@ -111,6 +113,28 @@ fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_noth
     record = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(recorded(&record)["containers"], json!({ "upload": "web" }));
     assert_eq!(host.state().len(), 1, "{:?}", host.state());
+
+    // Isolation that a setting demands, beside a container that the pod's author chose, in either order.
+    host.settings("[[require]]\nannotation = \"io.kubernetes.cri.container-name\"\nmatches = \"train\"");
+    let mut train = of_pod("container", "pause");
+    train["annotations"]["io.kubernetes.cri.container-name"] = json!("train");
+    host.config(&train);
+    let said = create("train");
+    let why = "must be isolated, also from platform containers of the pod's author: the image of container upload is";
+    assert!(said.status != 0 && said.err.contains(why), "{said:?}");
+    let own = record["pod_network"].as_object_mut().unwrap().remove("own");
+    assert!(own.is_some());
+    std::fs::write(&path, record.to_string()).unwrap();
+    create("train").must();
+    host.call();
+    let demanded: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    host.config(&of_pod("container", "pause"));
+    let said = create("relay");
+    let why = "is that of no [[platform]] in the settings, and container train ([[require]] ";
+    assert!(said.status != 0 && said.err.contains(why), "{said:?}");
+    assert_eq!(demanded["pod_network"]["own"], Value::Null);
+    host.settings("");
+    std::fs::write(&path, record.to_string()).unwrap();
 
     // Containers without a record that say they are `upload`, as runc keeps them.
     let labels: Vec<String> = claiming("container")["annotations"]

@@ -32,6 +32,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         families: Vec::new(),
         openings: Openings::default(),
         platform: Vec::new(),
+        demanded: None,
         answers,
     };
     let hook = SealHook {

@@ -23,6 +23,7 @@ fn context(settings: &str) -> RuleContext {
         families,
         openings,
         platform: Vec::new(),
+        demanded: None,
         answers,
     };
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }

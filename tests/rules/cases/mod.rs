@@ -46,6 +46,7 @@ impl Cases {
             families: Vec::new(),
             openings: Openings::default(),
             platform: vec!["fetch".into()],
+            demanded: None,
             answers: BTreeMap::new(),
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };

@@ -21,8 +21,13 @@ pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Findin
         return vec![Finding::ok("containerd", "not there")];
     }
     let major = version.as_deref().and_then(program_version::major);
+    let forged =
+        version.as_deref().filter(|version| !settings.platform.is_empty() && lets_forge_names(version));
+    let what = "update it to 2.1.9, 2.2.5 or 2.3.2: a pod can give an image another's name there, and settings have [[platform]]";
+    let forged = forged.map(|version| Finding::fail("containerd-images", version, what));
     let mut found =
-        vec![Finding::ok("containerd", version.unwrap_or_else(|| "no program of that name".into()))];
+        vec![Finding::ok("containerd", version.clone().unwrap_or_else(|| "no program of that name".into()))];
+    found.extend(forged);
     let findings = read(&file).and_then(|main| match disabled(&main) {
         Some(why) => Ok(vec![Finding::ok(CHECK, format!("{}: {why}, so no pods run here", file.display()))]),
         None => judge(root, &file, main, major, shim, settings),
@@ -150,4 +155,44 @@ fn ours_in(whole: &[DocumentMut], version: i64, shim: &Path) -> Vec<ShimHandler>
     names.into_iter().filter_map(ours).collect()
 }
 
+/// Whether a container that is restored from a checkpoint image can name the image that it brings (`CRImportCheckpoint`):
+/// 2.1.0 to 2.1.8, 2.2.0 to 2.2.4, 2.3.0 and 2.3.1.
+fn lets_forge_names(version: &str) -> bool {
+    version.split_whitespace().any(|word| {
+        let numbers = word.strip_prefix('v').unwrap_or(word).splitn(3, '.').map(|number| {
+            let digits = number.split(|c: char| !c.is_ascii_digit()).next();
+            digits.and_then(|digits| digits.parse::<u32>().ok())
+        });
+        match numbers.collect::<Option<Vec<_>>>().as_deref() {
+            Some([2, 1, patch]) => *patch <= 8,
+            Some([2, 2, patch]) => *patch <= 4,
+            Some([2, 3, patch]) => *patch <= 1,
+            _ => false,
+        }
+    })
+}
+
 const CHECK: &str = "containerd-config";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_which_a_pod_names_an_image_are_known() {
+        for (version, yes) in [
+            ("containerd github.com/containerd/containerd/v2 v2.1.0 1234", true),
+            ("containerd github.com/containerd/containerd/v2 2.1.8~ds1 2.1.8~ds1-1", true),
+            ("containerd github.com/containerd/containerd/v2 v2.1.9 1234", false),
+            ("containerd x v2.2.4 1", true),
+            ("containerd x v2.2.5 1", false),
+            ("containerd x v2.3.0-rc.1 1", true),
+            ("containerd x v2.3.2 1", false),
+            ("containerd x v2.0.9 1", false),
+            ("containerd x 1.6.20~ds1 1", false),
+            ("nothing", false),
+        ] {
+            assert_eq!(lets_forge_names(version), yes, "{version}");
+        }
+    }
+}
