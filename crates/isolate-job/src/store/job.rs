@@ -63,6 +63,16 @@ pub enum End {
     Stopped,
     /// After MaxRuntimeInSeconds.
     TimeLimit,
+    /// They were ended by this program, because one was not isolated or could not be started: what they wrote is never uploaded.
+    Untrusted(Failure),
+}
+
+impl Outcome {
+    /// Whether results are still to be uploaded.
+    #[must_use]
+    pub const fn is_left(&self) -> bool {
+        !self.uploaded && !matches!(self.end, End::Untrusted(_))
+    }
 }
 
 /// Why the containers did not complete.
@@ -146,7 +156,7 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn set_outcome(&self, outcome: &Outcome) -> Result<()> {
-        if !outcome.uploaded {
+        if outcome.is_left() {
             // What the containers wrote is complete after a power failure, too.
             let directory = fs::File::open(&self.directory);
             let synced = directory.and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
