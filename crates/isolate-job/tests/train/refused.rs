@@ -128,7 +128,7 @@ fn what_a_container_that_is_not_isolated_wrote_is_not_uploaded_after_a_crash() {
         &format!("/usr/bin/docker \"$@\" || exit; [ $1 != rm ] || [ -e {once} ] || {{ touch {once}; kill -KILL $PPID; }}"),
     ));
     let killed = site.train(&asked("crash", "echo stolen >/opt/ml/model/x; sleep 100"));
-    assert_eq!(killed.status, Some(4), "{killed}");
+    assert!(killed.err.contains("the supervisor of crash was killed"), "{killed}");
     site.until_left("crash");
     assert_eq!(site.engine(&["ps", "--all", "--quiet"]).must(), "");
     assert_ne!(site.describe("crash")["TrainingJobStatus"], "Failed");
