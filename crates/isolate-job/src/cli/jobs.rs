@@ -153,8 +153,8 @@ pub(super) fn readable(job: &Job) -> Option<Described> {
 
 /// Whether nothing is left to do.
 pub(super) fn is_over(job: &Job, described: &Described) -> Result<bool> {
-    let uploaded = job.outcome()?.is_none_or(|outcome| outcome.uploaded);
-    Ok(described.is_final() && uploaded)
+    let is_left = job.outcome()?.is_some_and(|outcome| outcome.is_left());
+    Ok(described.is_final() && !is_left)
 }
 
 /// The tuning job of a training job, if it has one that has not ended.

@@ -7,12 +7,12 @@ mod outcome;
 mod seen;
 mod server;
 mod transfer;
+mod wait;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -27,9 +27,8 @@ use crate::status::{Exit, Reason, Scope, Secondary, TrainingStatus};
 use crate::train::{Transferred, now, open_checkpoints, prepare};
 use crate::tree::Dir;
 
-use api::{Api, News};
+use api::Api;
 use outcome::{End, conclude, message};
-use seen::Seen;
 use server::Server;
 
 /// Transfers the data of a pod that `render` describes
@@ -72,17 +71,8 @@ enum Way {
     Out,
 }
 
-/// What `out` waits for.
-enum Event {
-    Pod(News),
-    Signal,
-}
-
 /// Pauses before an upload that failed for no fault of the request's is tried again. With the pod its results are lost.
 const AGAIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
-
-/// How often it is looked at the clock.
-const TICK: Duration = Duration::from_millis(500);
 
 /// A pod's transfers, and what is known of its job.
 struct Pod<'a> {
@@ -154,7 +144,7 @@ impl Pod<'_> {
         prepare(&self.job.data, &host, data)?;
         for step in self.steps(Direction::In) {
             let failed = |why| format!("Data download failed: {}: {why}", step.name);
-            match self.arguments.transfer(&step)? {
+            match self.arguments.transfer(&step) {
                 Transferred::Complete | Transferred::Stopped => {}
                 Transferred::Client(why) => {
                     return Ok(self.status.fail(&Reason::Client(&failed(why)), now())?);
@@ -182,7 +172,7 @@ impl Pod<'_> {
         self.status.to(Secondary::Uploading, "", finished)?;
         let mut first = None;
         for step in self.steps(Direction::Out) {
-            if let Err((is_client, why)) = self.upload(&step)? {
+            if let Err((is_client, why)) = self.upload(&step) {
                 first.get_or_insert((is_client, format!("Data upload failed: {}: {why}", step.name)));
             }
         }
@@ -198,75 +188,18 @@ impl Pod<'_> {
         self.end(first.is_none())
     }
 
-    fn upload(&self, step: &Step) -> Result<Result<(), (bool, String)>> {
+    fn upload(&self, step: &Step) -> Result<(), (bool, String)> {
         for pause in AGAIN.into_iter().map(Some).chain([None]) {
-            match (self.arguments.transfer(step)?, pause) {
+            match (self.arguments.transfer(step), pause) {
                 (Transferred::Complete | Transferred::Stopped, _) => break,
-                (Transferred::Client(why), _) => return Ok(Err((true, why))),
-                (Transferred::Internal(why), None) => return Ok(Err((false, why))),
+                (Transferred::Client(why), _) => return Err((true, why)),
+                (Transferred::Internal(why), None) => return Err((false, why)),
                 (Transferred::Internal(why), Some(pause)) => {
                     (self.complain)(&format!("{}: {why}; trying again in {} s", step.name, pause.as_secs()));
                     thread::sleep(pause);
                 }
             }
         }
-        Ok(Ok(()))
-    }
-
-    /// Until the container has ended, or the pod is about to. Checkpoints are uploaded meanwhile.
-    fn wait(&self, settings: &Settings) -> Result<End> {
-        let (tell, events) = channel();
-        self.watch(tell)?;
-        let interval = Duration::from_secs(settings.checkpoint_interval.into());
-        let checkpoints = self.steps(Direction::Out).into_iter().find(|step| step.name == "checkpoints");
-        let mut next = Instant::now() + interval;
-        let (mut last, mut until) = (None::<Seen>, None);
-        loop {
-            match events.recv_timeout(TICK) {
-                Ok(Event::Pod(News::Seen(seen))) => {
-                    last = Some(seen);
-                }
-                Ok(Event::Signal) => {
-                    until.get_or_insert(Instant::now() + Duration::from_secs(self.arguments.wait));
-                }
-                // What is left of the pod is this process.
-                Ok(Event::Pod(News::Gone)) | Err(RecvTimeoutError::Disconnected) => {
-                    return Ok(End::Pod(Some(seen::Ending::Deleted)));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let ended = last.as_ref().and_then(|seen| seen.ended.clone());
-            match (ended, until) {
-                (Some(ended), None) => return Ok(End::Container(ended)),
-                (ended, Some(until)) if ended.is_some() || Instant::now() >= until => {
-                    return Ok(End::Pod(last.and_then(|seen| seen.ending(now()))));
-                }
-                _ => {}
-            }
-            if let Some(step) = checkpoints.as_ref().filter(|_| until.is_none() && Instant::now() >= next) {
-                if let Transferred::Client(why) | Transferred::Internal(why) =
-                    self.arguments.transfer(step)?
-                {
-                    (self.complain)(&format!("checkpoints are not uploaded, and are tried again: {why}"));
-                }
-                next = Instant::now() + interval;
-            }
-        }
-    }
-
-    /// Tells of the pod and of signals.
-    fn watch(&self, tell: Sender<Event>) -> Result<()> {
-        let signalled = tell.clone();
-        on_signal(move || {
-            let _ = signalled.send(Event::Signal);
-        })?;
-        let (api, complain) = (self.api()?, self.complain);
-        thread::spawn(move || {
-            let followed = api.follow(complain, |news| tell.send(Event::Pod(news)).is_ok());
-            if let Err(error) = followed {
-                complain(&format!("{error:#}"));
-            }
-        });
         Ok(())
     }
 

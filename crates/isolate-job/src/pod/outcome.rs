@@ -28,6 +28,8 @@ pub(super) enum End {
     Container(Ended),
     /// The pod is being ended, as far as it is known why.
     Pod(Option<Ending>),
+    /// It is not known, and will not be.
+    Lost(String),
 }
 
 /// What a status becomes at the end, when the results are uploaded; `failure` is what the program wrote of its failure.
@@ -45,6 +47,11 @@ pub(super) fn conclude(status: &mut TrainingStatus, end: &End, failure: Option<&
             Reason::Algorithm { failure, container: Container { exit_code: *code, oom_killed: *oom_killed } }
         }
         End::Container(Ended { how: How::NotStarted(why), .. }) => Reason::Client(why),
+        End::Lost(why) => {
+            interrupted =
+                format!("the end of the container could not be learnt: {why}; the results may be incomplete");
+            Reason::Internal(&interrupted)
+        }
         End::Pod(why) => {
             let why = match why {
                 Some(Ending::Evicted(why)) if !why.is_empty() => why,
@@ -130,6 +137,16 @@ mod tests {
             (End::Pod(Some(Ending::Deleted)), None, Secondary::Stopped, None, Exit::Stopped),
             (End::Pod(Some(Ending::Deadline)), None, Secondary::MaxRuntimeExceeded, None, Exit::Stopped),
             (evicted, None, Secondary::Failed, Some(interrupted("preempted")), Exit::Failed),
+            (
+                End::Lost("cannot start".to_owned()),
+                None,
+                Secondary::Failed,
+                Some(
+                    "InternalServerError: the end of the container could not be learnt: cannot start; the results may be incomplete"
+                        .to_owned(),
+                ),
+                Exit::Failed,
+            ),
             (
                 End::Pod(None),
                 None,

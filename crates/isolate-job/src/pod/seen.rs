@@ -164,12 +164,12 @@ fn ended(terminated: Terminated) -> Ended {
     };
     Ended {
         how,
-        started: terminated.started_at.as_deref().and_then(time),
+        started: terminated.started_at.as_deref().and_then(time).filter(|time| time.millis() > 0),
         finished: terminated.finished_at.as_deref().and_then(time),
     }
 }
 
-/// RFC 3339, as the API writes it.
+/// RFC 3339, as the API writes it. containerd has 1970-01-01T00:00:00Z for the start of a container that it could not start.
 fn time(text: &str) -> Option<Time> {
     let since = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Time::from_millis(u64::try_from(since.as_millis()).ok()?))
@@ -207,6 +207,14 @@ mod tests {
         assert_eq!(ended_as(json!({ "exitCode": 1, "reason": "Error" })), exited(1, false));
         let refused = json!({ "exitCode": 128, "reason": "StartError", "message": "oci-isolate: no" });
         assert_eq!(ended_as(refused), How::NotStarted("oci-isolate: no".to_owned()));
+        // As kubelet has it with containerd 1.7.
+        let terminated = json!({
+            "containerID": "containerd://a2", "exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z",
+            "finishedAt": "2026-11-30T06:00:07Z", "message": "failed to create containerd task: oci-isolate: no",
+        });
+        let own = json!([{ "name": "algorithm", "state": { "terminated": terminated } }]);
+        let ended = read(&pod(json!({ "containerStatuses": own }))).ended.unwrap();
+        assert_eq!((ended.started, ended.finished), (None, time("2026-11-30T06:00:07Z")));
         let running =
             json!([{ "name": "algorithm", "state": { "running": { "startedAt": "2026-11-30T06:00:00Z" } } }]);
         assert_eq!(read(&pod(json!({ "containerStatuses": running }))).ended, None);

@@ -1,7 +1,9 @@
 //! One transfer: `isolate-job stage` as a child, which is confined before it reads a credential. What it reports goes to stdout, too.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -16,11 +18,40 @@ use crate::train::{Transferred, ended_with};
 /// The most bytes of its error output.
 const MOST_OF_ERROR: u64 = 64 << 10;
 
-impl Arguments {
-    /// Runs a step to its end.
-    pub(super) fn transfer(&self, step: &Step) -> Result<Transferred> {
-        let mut child = self.command(step)?.spawn().context("cannot start the transfer")?;
-        let stderr = child.stderr.take();
+/// A transfer that runs.
+#[derive(Clone)]
+pub(super) struct Running {
+    child: Arc<Mutex<Child>>,
+    killed: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Waits for its end.
+    pub(super) fn finish(&self) -> Transferred {
+        self.end().unwrap_or_else(|error| Transferred::Internal(format!("{error:#}")))
+    }
+
+    /// Ends it. When this returns it does nothing more.
+    pub(super) fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    pub(super) fn was_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) -> Result<Transferred> {
+        let (stdout, stderr) = {
+            let mut child = self.child();
+            (child.stdout.take(), child.stderr.take())
+        };
         let errors = thread::spawn(move || {
             let mut bytes = Vec::new();
             if let Some(mut stderr) = stderr {
@@ -30,7 +61,7 @@ impl Arguments {
             one_line(&String::from_utf8_lossy(&bytes))
         });
         let mut failure = None;
-        for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()) {
             let line = line.context("cannot read what the transfer reports")?;
             // Its reader may have gone away.
             let _ = writeln!(io::stdout(), "{line}");
@@ -38,8 +69,25 @@ impl Arguments {
                 failure = Some(failed);
             }
         }
-        let status = child.wait().context("cannot wait for the transfer")?.code();
-        Ok(ended_with(Ended { status, error: errors.join().unwrap_or_default() }, failure))
+        let error = errors.join().unwrap_or_default();
+        let status = self.child().wait().context("cannot wait for the transfer")?.code();
+        Ok(ended_with(Ended { status, error }, failure))
+    }
+}
+
+impl Arguments {
+    /// Runs a step to its end.
+    pub(super) fn transfer(&self, step: &Step) -> Transferred {
+        match self.start(step) {
+            Ok(running) => running.finish(),
+            Err(error) => Transferred::Internal(format!("{error:#}")),
+        }
+    }
+
+    /// Begins a step.
+    pub(super) fn start(&self, step: &Step) -> Result<Running> {
+        let child = self.command(step)?.spawn().context("cannot start the transfer")?;
+        Ok(Running { child: Arc::new(Mutex::new(child)), killed: Arc::default() })
     }
 
     fn command(&self, step: &Step) -> Result<Command> {

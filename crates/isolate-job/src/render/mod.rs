@@ -1,5 +1,6 @@
 //! The manifests of a training job for a cluster: a Job whose pod has three containers. `stage-in` downloads, `algorithm` is isolated, and
-//! `stage-out` uploads however `algorithm` ends. What of a request cannot be had in a pod is refused by its path. No credential is in them.
+//! `stage-out` uploads however `algorithm` ends. What of a request cannot be had in a pod is refused by its path. Nothing of this
+//! process's environment is in them.
 
 mod pod;
 
@@ -25,9 +26,8 @@ pub struct Options<'a> {
 /// The most bytes of a ConfigMap: `kubectl apply` keeps it whole in an annotation, which has at most 256 KiB.
 const MOST_OF_CONFIG_MAP: usize = 255 << 10;
 
-/// Variables that are credentials. The shim would take them away; they would still be in the manifests.
-const CREDENTIALS: [&str; 4] =
-    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"];
+/// How the names of variables that are credentials end. The shim would take such variables away; they would still be in the manifests.
+const CREDENTIALS: [&str; 4] = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "SECURITY_TOKEN"];
 
 /// The manifests, as one List.
 ///
@@ -39,8 +39,11 @@ pub fn render(
     options: &Options,
 ) -> Result<Value, Refusals> {
     let job = &document.data;
-    let name = &job.training_job_name;
-    let metadata = json!({ "name": name, "namespace": options.namespace, "labels": labels(name) });
+    let name = &belonging(&job.training_job_name);
+    let labels = labels(&job.training_job_name);
+    let metadata = json!({ "name": name, "namespace": options.namespace, "labels": labels });
+    let mut of_job = metadata.clone();
+    of_job["name"] = json!(job.training_job_name);
     let request = format!("{:#}\n", Value::Object(document.given.clone()));
     let config_map = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
@@ -77,11 +80,16 @@ pub fn render(
         },
         config_map,
         {
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": of_job,
             "spec": { "backoffLimit": 0, "template": pod::template(job, settings, options) },
         },
     ]);
     Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }))
+}
+
+/// The name of what belongs to a job: none that a namespace has by itself, such as the ServiceAccount `default`.
+fn belonging(job: &str) -> String {
+    format!("isolate-job-{job}")
 }
 
 fn labels(name: &str) -> Value {
@@ -108,7 +116,8 @@ fn refused(job: &TrainingJob, settings: &Settings) -> Result<Vec<Refused>, Refus
         let why = "in a pod nothing reads the container's log; leave it out, and read metrics from the cluster's logs";
         no("AlgorithmSpecification.MetricDefinitions", why);
     }
-    for name in CREDENTIALS.iter().filter(|name| job.environment.contains_key(**name)) {
+    let is_credential = |name: &str| CREDENTIALS.iter().any(|end| name.to_ascii_uppercase().ends_with(end));
+    for name in job.environment.keys().filter(|name| is_credential(name)) {
         let why = "is a credential, which an isolated container does not get and a manifest must not have; leave it out";
         no(&format!("Environment[{name:?}]"), why);
     }

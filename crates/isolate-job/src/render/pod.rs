@@ -16,6 +16,9 @@ const RUNTIME_CLASS: &str = "oci-isolate";
 /// The time between SIGTERM and SIGKILL: `algorithm` has 120 seconds of it, as in SageMaker, and the upload has the rest.
 const GRACE: u32 = 120 + 600;
 
+/// What a pod may take beyond MaxRuntimeInSeconds, to download and upload.
+const TRANSFERS: u64 = 600;
+
 /// Where a process finds the API server's certificate and its own token.
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -35,11 +38,11 @@ pub(super) fn template(job: &TrainingJob, settings: &Settings, options: &Options
         "spec": {
             "runtimeClassName": RUNTIME_CLASS,
             "restartPolicy": "Never",
-            // It counts from the start of the pod.
-            "activeDeadlineSeconds": job.stopping_condition.max_runtime_in_seconds,
+            // It counts from the start of the pod to the end of the upload.
+            "activeDeadlineSeconds": u64::from(job.stopping_condition.max_runtime_in_seconds) + TRANSFERS,
             "terminationGracePeriodSeconds": GRACE,
             "hostname": "algo-1",
-            "serviceAccountName": name,
+            "serviceAccountName": super::belonging(name),
             // Only the containers that transfer data have the token, as a volume.
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -126,7 +129,7 @@ fn volumes(job: &TrainingJob, container: &Container) -> Vec<Value> {
     let authority = json!({ "configMap": { "name": "kube-root-ca.crt", "items": [authority] } });
     let mut volumes = vec![
         json!({ "name": "data", "emptyDir": { "sizeLimit": volume(job) } }),
-        json!({ "name": "request", "configMap": { "name": job.training_job_name } }),
+        json!({ "name": "request", "configMap": { "name": super::belonging(&job.training_job_name) } }),
         json!({ "name": "api", "projected": { "sources": [token, authority] } }),
     ];
     if let Some(shm) = container.shm {

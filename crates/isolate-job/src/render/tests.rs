@@ -58,7 +58,8 @@ fn the_pod_has_one_isolated_container_between_two_of_the_platforms() {
         algorithm["env"].as_array().unwrap().contains(&json!({ "name": "TRAINING_JOB_ARN", "value": arn }))
     );
     assert_eq!(spec["volumes"][0], json!({ "name": "data", "emptyDir": { "sizeLimit": "30Gi" } }));
-    assert_eq!(spec["activeDeadlineSeconds"], 3600);
+    // An hour for the program, and the transfers.
+    assert_eq!(spec["activeDeadlineSeconds"], 3600 + 600);
     assert_eq!(
         (&spec["restartPolicy"], &list["items"][4]["spec"]["backoffLimit"]),
         (&json!("Never"), &json!(0))
@@ -72,11 +73,31 @@ fn a_role_reads_pods_of_its_namespace_and_nothing_else() {
     let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"] }]);
     assert_eq!((&list["items"][1]["kind"], &list["items"][1]["rules"]), (&json!("Role"), &rules));
     for item in list["items"].as_array().unwrap() {
+        let name = if item["kind"] == "Job" { "boston-2026" } else { "isolate-job-boston-2026" };
         assert_eq!(
             (&item["metadata"]["name"], &item["metadata"]["namespace"]),
-            (&json!("boston-2026"), &json!("team-a"))
+            (&json!(name), &json!("team-a"))
         );
     }
+}
+
+/// A ServiceAccount `default` is in every namespace, and its pods are not this job's.
+#[test]
+fn what_belongs_to_a_job_replaces_nothing_that_a_namespace_has() {
+    let mut request = request();
+    request["TrainingJobName"] = json!("default");
+    let list = rendered(&request, "[role]\nassume = false", &OPTIONS).unwrap();
+    let own = json!("isolate-job-default");
+    assert_eq!(
+        (&list["items"][0]["kind"], &list["items"][0]["metadata"]["name"]),
+        (&json!("ServiceAccount"), &own)
+    );
+    assert_eq!(
+        (&list["items"][2]["subjects"][0]["name"], &list["items"][2]["roleRef"]["name"]),
+        (&own, &own)
+    );
+    let spec = &pod(&list)["spec"];
+    assert_eq!((&spec["serviceAccountName"], &spec["volumes"][1]["configMap"]["name"]), (&own, &own));
 }
 
 #[test]
@@ -165,6 +186,12 @@ fn what_a_pod_cannot_have_is_refused_by_its_path() {
             "",
             OPTIONS,
             "Environment[\"AWS_SECRET_ACCESS_KEY\"]: is a credential",
+        ),
+        (
+            change("/Environment", json!({ "minio_secret_access_key": "canary" })),
+            "",
+            OPTIONS,
+            "Environment[\"minio_secret_access_key\"]: is a credential",
         ),
         (
             change(

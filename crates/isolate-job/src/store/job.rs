@@ -13,9 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::outcome::Outcome;
 use crate::request::MOST;
 use crate::status::Reason;
 use crate::tree::Dir;
@@ -39,49 +40,6 @@ impl From<Lock> for Stdio {
     fn from(lock: Lock) -> Self {
         lock.file.into()
     }
-}
-
-/// How the containers of a job ended, and whether their results are uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Outcome {
-    /// How they ended.
-    pub end: End,
-    /// Whether the results are in Amazon S3.
-    pub uploaded: bool,
-}
-
-/// How the containers of a job ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum End {
-    /// Each with status 0.
-    Completed,
-    /// One did not.
-    Failed(Failure),
-    /// On request.
-    Stopped,
-    /// After MaxRuntimeInSeconds.
-    TimeLimit,
-}
-
-/// Why the containers did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Failure {
-    /// Its program's error.
-    Algorithm {
-        /// `algo-1`.
-        host: String,
-        /// Of the program.
-        exit_code: i64,
-        /// Whether it ran out of memory.
-        oom_killed: bool,
-    },
-    /// An error in what was asked for: data that cannot be streamed.
-    Client(String),
-    /// An error of the host.
-    Internal(String),
 }
 
 /// The most bytes of a status.
@@ -146,7 +104,7 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn set_outcome(&self, outcome: &Outcome) -> Result<()> {
-        if !outcome.uploaded {
+        if outcome.is_left() {
             // What the containers wrote is complete after a power failure, too.
             let directory = fs::File::open(&self.directory);
             let synced = directory.and_then(|directory| Ok(rustix::fs::syncfs(directory)?));

@@ -2,6 +2,7 @@
 //! created in one step, and every document is replaced in one step.
 
 mod job;
+mod outcome;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -17,7 +18,8 @@ use serde::Serialize;
 
 use crate::tree::Dir;
 
-pub use job::{End, Failure, Job, Lock, Outcome};
+pub use job::{Job, Lock};
+pub use outcome::{End, Failure, Outcome};
 
 /// For temporary names.
 static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -88,22 +88,26 @@ impl Supervisor {
             End::Completed => self.to(Secondary::Completed, "The training job is completed")?,
             End::Stopped => self.to(Secondary::Stopped, "The training job is stopped")?,
             End::TimeLimit => self.to(Secondary::MaxRuntimeExceeded, "MaxRuntimeInSeconds is exceeded")?,
-            End::Failed(failure) => {
-                let text;
-                let reason = match failure {
-                    Failure::Client(why) => Reason::Client(why),
-                    Failure::Internal(why) => Reason::Internal(why),
-                    Failure::Algorithm { host, exit_code, oom_killed } => {
-                        text = self.job.failure_file(host)?;
-                        let container = Container { exit_code: *exit_code, oom_killed: *oom_killed };
-                        Reason::Algorithm { failure: text.as_deref(), container }
-                    }
-                };
-                self.status.fail(&reason, now())?;
-                self.job.set_status(&self.status)?;
-                self.view.transition(&self.status);
-            }
+            End::Failed(failure) | End::Untrusted(failure) => self.set_failed(failure)?,
         }
         Ok(self.job.remove_data(&self.hosts())?)
+    }
+
+    /// The job has failed.
+    pub(super) fn set_failed(&mut self, failure: &Failure) -> Result<()> {
+        let text;
+        let reason = match failure {
+            Failure::Client(why) => Reason::Client(why),
+            Failure::Internal(why) => Reason::Internal(why),
+            Failure::Algorithm { host, exit_code, oom_killed } => {
+                text = self.job.failure_file(host)?;
+                let container = Container { exit_code: *exit_code, oom_killed: *oom_killed };
+                Reason::Algorithm { failure: text.as_deref(), container }
+            }
+        };
+        self.status.fail(&reason, now())?;
+        self.job.set_status(&self.status)?;
+        self.view.transition(&self.status);
+        Ok(())
     }
 }

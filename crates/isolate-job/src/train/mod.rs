@@ -27,8 +27,8 @@ use crate::plan::{Step, steps_of_training};
 use crate::request::{Document, TrainingJob, read_training};
 use crate::settings::Settings;
 use crate::stager::{Answer, Link};
-use crate::status::{Exit, Reason, Secondary, Time, TrainingStatus};
-use crate::store::{Job, Lock, Outcome};
+use crate::status::{Exit, Secondary, Time, TrainingStatus};
+use crate::store::{End, Failure, Job, Lock, Outcome};
 
 pub use accept::{NotAccepted, accept, settings};
 pub(crate) use accept::{accept_of, create_refused, host, host_unless, in_use, ready, volume};
@@ -155,9 +155,10 @@ impl Supervisor {
                 (S::Completed | S::Stopped | S::MaxRuntimeExceeded, _) | (S::Failed, None) => {
                     return self.end(None);
                 }
-                (S::Failed, Some(outcome)) if outcome.uploaded => return self.end(Some(outcome)),
+                (S::Failed, Some(outcome)) if !outcome.is_left() => return self.end(Some(outcome)),
                 (S::Starting | S::Downloading, None) => self.begin(),
                 (_, None) => self.run(),
+                (_, Some(Outcome { end: End::Untrusted(failure), .. })) => Ok(self.fail(failure)?),
                 (_, Some(outcome)) if outcome.uploaded => self.finish(outcome),
                 (_, Some(outcome)) => match self.upload(outcome) {
                     Ok(true) => Ok(()),
@@ -167,8 +168,8 @@ impl Supervisor {
             };
             match act {
                 Ok(()) => {}
-                Err(Problem::Client(why)) => self.fail(&Reason::Client(&why))?,
-                Err(Problem::Internal(why)) => self.fail(&Reason::Internal(&why))?,
+                Err(Problem::Client(why)) => self.fail(&Failure::Client(why))?,
+                Err(Problem::Internal(why)) => self.fail(&Failure::Internal(why))?,
                 Err(Problem::Interrupted(error)) => return Err(error),
             }
         }
@@ -183,15 +184,21 @@ impl Supervisor {
     }
 
     /// Fails without an upload. What a program of the job may have written is kept: it is uploaded later, or not to be trusted.
-    fn fail(&mut self, reason: &Reason) -> Result<()> {
-        // The containers first: one may not be isolated.
+    fn fail(&mut self, failure: &Failure) -> Result<()> {
+        let has_begun = self.status.training_start_time.is_some();
+        // Another supervisor, which finds no containers any more, must not take what they wrote for results.
+        let kept = if has_begun {
+            self.job.set_outcome(&Outcome { end: End::Untrusted(failure.clone()), uploaded: false })
+        } else {
+            Ok(())
+        };
+        // The containers before all else that may fail: one may not be isolated.
         self.tidy()?;
+        kept?;
         // Without their other end they have ended by themselves.
         let _ = self.abort_streams();
-        self.status.fail(reason, now())?;
-        self.job.set_status(&self.status)?;
-        self.view.transition(&self.status);
-        if self.status.training_start_time.is_none() {
+        self.set_failed(failure)?;
+        if !has_begun {
             return self.job.remove_data(&self.hosts());
         }
         let directory = self.job.directory().display();
@@ -214,8 +221,8 @@ impl Supervisor {
     }
 
     fn end(&self, outcome: Option<&Outcome>) -> Result<Exit> {
-        let uploaded = outcome.is_none_or(|outcome| outcome.uploaded);
-        match self.status.exit(uploaded) {
+        let is_left = outcome.is_some_and(Outcome::is_left);
+        match self.status.exit(!is_left) {
             Some(exit) => Ok(exit),
             None => bail!("{} has not ended", self.job.name),
         }

@@ -62,19 +62,24 @@ impl Supervisor {
         }
         self.start(&places)?;
         // Each is an engine's client that starts: at the same time as the proof. What one that does not hold writes is in its log.
-        for (index, container) in self.containers.iter().enumerate() {
-            let path = self.job.log(&container.hostname);
-            let name = container.name();
-            let log = follow::log(&self.engine.logs(&name), &path, index, self.tell.clone())?;
-            follow::end(&self.engine, &name, index, log, self.tell.clone());
-        }
+        let followed: Vec<_> = (0..all.len()).map(|index| self.follow(index)).collect();
         for (index, found) in all.iter().enumerate() {
             if places[index] != Place::Ended {
                 self.prove(index, &found.id)?;
             }
         }
+        // Whatever became of the logs: without the proof no container may be left to run.
+        followed.into_iter().collect::<Result<()>>()?;
         let end = self.watch()?;
         Ok(self.ended(end)?)
+    }
+
+    /// Reads the log of a container, and waits for its end.
+    fn follow(&self, index: usize) -> Result<()> {
+        let (name, path) = (self.containers[index].name(), self.job.log(&self.containers[index].hostname));
+        let log = follow::log(&self.engine.logs(&name), &path, index, self.tell.clone())?;
+        follow::end(&self.engine, &name, index, log, self.tell.clone());
+        Ok(())
     }
 
     /// The containers that another supervisor has created; none if the job has ended because one is gone.

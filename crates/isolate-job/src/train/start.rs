@@ -6,8 +6,9 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
+use super::isolation::{self, Unproven};
 use super::transfer::TICK;
-use super::{Problem, Supervisor, isolation};
+use super::{Problem, Supervisor};
 use crate::client::{self, DEADLINE};
 
 /// Another text after each start of the host.
@@ -65,22 +66,30 @@ impl Supervisor {
         }
     }
 
-    /// A container that runs is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
+    /// A container is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
     pub(super) fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
         let container = &self.containers[index];
         let gone = || Problem::Internal(format!("container {} is gone", container.name()));
         // The peers of a container change when another one ends, a moment after it has ended.
         let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
         loop {
-            let Err(why) = isolation::verify(id) else { return Ok(()) };
-            let found = self.inspect(index)?.ok_or_else(gone)?;
+            let Err(unproven) = isolation::verify(id) else { return Ok(()) };
             attempts -= 1;
-            if place(&found.state.status) == Place::Ended {
-                return Ok(());
+            // What was found does not become untrue when the container ends.
+            let is_verdict = match unproven {
+                Unproven::Broken(_) => true,
+                Unproven::Seal(_) => self.containers.len() == 1,
+                Unproven::Unknown(_) => false,
+            };
+            if !is_verdict {
+                let found = self.inspect(index)?.ok_or_else(gone)?;
+                if place(&found.state.status) == Place::Ended {
+                    return Ok(());
+                }
             }
-            if attempts == 0 {
+            if is_verdict || attempts == 0 {
                 let host = &container.hostname;
-                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {why}")));
+                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {unproven}")));
             }
             thread::sleep(TICK);
         }

@@ -1,6 +1,7 @@
 //! `isolate-job pod out`: how the end of the isolated container is learnt, and what becomes of its results.
 
 use std::fs;
+use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -184,4 +185,43 @@ fn checkpoints_are_uploaded_while_the_container_runs() {
     is(&place.end(child), 0, "Completed", None);
     let expected = ["c/epoch-1", "c/epoch-2", "out/job/output/model/weights", "out/job/output/output/log"];
     assert_eq!(shared().keys("pod-checkpoints"), expected);
+}
+
+/// Amazon S3 accepts a connection, and answers nothing.
+#[test]
+fn an_upload_of_checkpoints_that_hangs_holds_up_neither_the_end_of_the_container_nor_that_of_the_pod() {
+    for (bucket, is_deleted) in [("pod-hanging", false), ("pod-hanging-deleted", true)] {
+        shared().bucket(bucket);
+        let mut request = training(bucket);
+        request["CheckpointConfig"] =
+            json!({ "S3Uri": format!("s3://{bucket}/c"), "LocalPath": "/checkpoints" });
+        let place = Place::new(&request, Api::start(vec![seen(running())]));
+        place.write("model/weights", "w");
+        place.write("output/data/log", "l");
+        fs::create_dir(place.path("data/checkpoints")).unwrap();
+        fs::write(place.path("data/checkpoints/epoch-1"), "1").unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = fs::read_to_string(place.path("job.toml")).unwrap();
+        let (server, address) = (shared().address.to_string(), silent.local_addr().unwrap().to_string());
+        // The endpoint of Amazon S3 is the first one.
+        fs::write(place.path("job.toml"), settings.replacen(&server, &address, 1)).unwrap();
+        let child = place.start("out", place.api.directory.path());
+        let _connection = silent.accept().unwrap();
+        fs::write(place.path("job.toml"), settings).unwrap();
+        let deleted = pod(json!({ "deletionTimestamp": "2026-11-30T06:00:00Z" }), json!({}));
+        let now = if is_deleted { deleted } else { ended(0, "Completed") };
+        place.api.answer(Answer::Silent(vec![event("MODIFIED", now)]));
+        let (code, secondary) = if is_deleted {
+            sleep(Duration::from_millis(200));
+            terminate(&child);
+            (3, "Stopped")
+        } else {
+            (0, "Completed")
+        };
+        let ended = place.end(child);
+        is(&ended, code, secondary, None);
+        assert_eq!(ended.stderr, "");
+        let expected = ["c/epoch-1", "out/job/output/model/weights", "out/job/output/output/log"];
+        assert_eq!(shared().keys(bucket), expected);
+    }
 }

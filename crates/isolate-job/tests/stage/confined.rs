@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -59,9 +59,24 @@ fn its_environment_and_memory_are_not_even_its_own_users() {
     other.wait().unwrap();
 }
 
+/// The same command with CAP_DAC_OVERRIDE and no other capability.
+fn bounded(command: &Command) -> Command {
+    let mut bounded = Command::new("/usr/bin/setpriv");
+    bounded
+        .args(["--bounding-set", "-all,+dac_override", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    bounded.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bounded.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    bounded
+}
+
 #[test]
 fn it_has_one_capability_gains_none_and_dumps_no_core() {
-    for (direction, capability) in [("in", 1 << 1), ("out", 1 << 2)] {
+    // The last as in a pod, where it may have this one only.
+    for (direction, is_bounded, capability) in
+        [("in", false, 1 << 1), ("out", false, 1 << 2), ("out", true, 1 << 1)]
+    {
         let server = Faulty::start(Fault::Slow, noise(100));
         let mut place = Place::with_channel("bucket", "s3://bucket/t/", server.address);
         let mut command = place.command(&[direction]);
@@ -73,7 +88,11 @@ fn it_has_one_capability_gains_none_and_dumps_no_core() {
             // It waits for a server that does not answer.
             let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             place = Place::new(crate::run::training("bucket"), silent.local_addr().unwrap());
-            let child = place.command(&["out"]).spawn().unwrap();
+            let mut command = place.command(&["out"]);
+            if is_bounded {
+                command = bounded(&command);
+            }
+            let child = command.spawn().unwrap();
             silent.accept().unwrap();
             child
         };
@@ -84,7 +103,7 @@ fn it_has_one_capability_gains_none_and_dumps_no_core() {
             u64::from_str_radix(line.trim(), 16).unwrap()
         };
         for set in ["CapEff:", "CapPrm:"] {
-            assert_eq!(field(set), capability, "{direction} {set}");
+            assert_eq!(field(set), capability, "{direction} {is_bounded} {set}");
         }
         for set in ["CapInh:", "CapAmb:"] {
             assert_eq!(field(set), 0, "{direction} {set}");

@@ -1,6 +1,7 @@
 //! What is refused before anything is created, and containers that turn out not to be isolated.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 use test_support::docker::{Docker, Release};
@@ -57,9 +58,8 @@ fn docker_20_cannot_pass_annotations_and_is_refused_with_the_way_out() {
     assert!(!site.path("jobs/old").exists());
 }
 
-/// A runtime that is taken for the shim and is not: the program runs for a moment, and then no more.
-#[test]
-fn a_container_that_is_not_isolated_is_killed_and_the_job_fails() {
+/// A host whose runtime is taken for the shim and is not.
+fn unsealed() -> Site {
     let site = Site::docker();
     let fake = site.host().at("fake");
     site.host()
@@ -74,6 +74,20 @@ fn a_container_that_is_not_isolated_is_killed_and_the_job_fails() {
     let Engine::Docker(docker) = &site.engine else { unreachable!() };
     docker.restart();
     site.settings("runtime = \"fake\"");
+    site
+}
+
+/// Settings with a script as Docker's client.
+fn wrapped(site: &Site, script: &str) -> String {
+    let client = site.host().write("docker-client", &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(site.path("docker-client"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("engine-path = {client:?}\nruntime = \"fake\"")
+}
+
+/// The program runs for a moment, and then no more.
+#[test]
+fn a_container_that_is_not_isolated_is_killed_and_the_job_fails() {
+    let site = unsealed();
     let done = site.train(&asked("open", "echo stolen >/opt/ml/model/x; sleep 100"));
     assert_eq!(done.status, Some(1), "{done}");
     let (kept, reason) = done.err.split_once('\n').unwrap();
@@ -86,4 +100,46 @@ fn a_container_that_is_not_isolated_is_killed_and_the_job_fails() {
     // The same program behind the shim.
     site.settings("runtime = \"shim\"");
     assert_eq!(site.train(&asked("closed", "sleep 2")).status, Some(0));
+}
+
+/// A log that cannot be written ends the supervision, and not before the proof: a container that is not isolated does not run on.
+#[test]
+fn a_container_that_is_not_isolated_is_killed_if_its_log_cannot_be_written_too() {
+    let site = unsealed();
+    // When it starts, a directory is in the place of its log.
+    let log = site.host().at("jobs/dark/log/algo-1.log");
+    site.settings(&wrapped(
+        &site,
+        &format!("[ $1 != start ] || mkdir -p {log}; exec /usr/bin/docker \"$@\""),
+    ));
+    let done = site.train(&asked("dark", "sleep 100"));
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(done.err.contains("InternalServerError: the isolation of algo-1 does not hold: "), "{done}");
+    assert_eq!(site.engine(&["ps", "--quiet"]).must(), "");
+}
+
+/// The supervisor is killed after it has removed a container that is not isolated, and before the job is Failed.
+#[test]
+fn what_a_container_that_is_not_isolated_wrote_is_not_uploaded_after_a_crash() {
+    let site = unsealed();
+    let once = site.host().at("once");
+    site.settings(&wrapped(
+        &site,
+        &format!("/usr/bin/docker \"$@\" || exit; [ $1 != rm ] || [ -e {once} ] || {{ touch {once}; kill -KILL $PPID; }}"),
+    ));
+    let killed = site.train(&asked("crash", "echo stolen >/opt/ml/model/x; sleep 100"));
+    assert!(killed.err.contains("the supervisor of crash was killed"), "{killed}");
+    site.until_left("crash");
+    assert_eq!(site.engine(&["ps", "--all", "--quiet"]).must(), "");
+    assert_ne!(site.describe("crash")["TrainingJobStatus"], "Failed");
+    for _ in 0..2 {
+        let done = site.job(&["resume", "crash"]);
+        assert_eq!(done.status, Some(1), "{done}");
+        let reason = site.describe("crash")["FailureReason"].as_str().unwrap().to_owned();
+        assert!(
+            reason.starts_with("InternalServerError: the isolation of algo-1 does not hold: "),
+            "{reason}"
+        );
+        assert!(!site.path("s3/results/out/crash").exists());
+    }
 }
