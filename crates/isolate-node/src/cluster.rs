@@ -12,6 +12,10 @@ use serde::Serialize;
 use crate::members::{Change, Listing, Member};
 use crate::pod::{Candidate, Scope, Standing};
 
+/// The most names of a member; `isolatectl jobs` takes no more. Its own come first, so that only names of Services are left
+/// out.
+const NAMES: usize = 64;
+
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -179,7 +183,8 @@ impl Cluster {
         entries.filter(|entry| !entry.addresses.is_empty()).collect()
     }
 
-    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it.
+    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it; [`NAMES`] at
+    /// most.
     fn names(&self, pod: &Candidate) -> Vec<String> {
         let namespace = &pod.scope.namespace;
         let forms = |name: &str| {
@@ -204,6 +209,7 @@ impl Cluster {
                 forms(&service.name).into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>();
             names.extend(new);
         }
+        names.truncate(NAMES);
         names
     }
 
@@ -317,6 +323,24 @@ mod tests {
         assert_eq!(
             text(&cluster),
             json!({"version": 1, "synced": true, "node": "node1", "jobs": {"team-a/train": {"members": [member]}}})
+        );
+    }
+
+    #[test]
+    fn no_member_has_more_names_than_isolatectl_takes() {
+        let mut cluster = cluster();
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        list(&mut cluster, &Source::Job(scope()), &[pod("two-1", "node2", "10.88.2.5")]);
+        for n in 0..20 {
+            let labels = serde_json::from_value(json!({"io.oci-isolate.job": "train"})).unwrap();
+            let change = Change::Set(n.to_string(), Selector { name: format!("service-{n}"), labels });
+            cluster.take(&Source::Services("team-a".into()), Report::Services(change), NOW);
+        }
+        let document = text(&cluster);
+        let names = document["jobs"]["team-a/train"]["members"][0]["names"].as_array().unwrap();
+        assert_eq!(
+            (names.len(), &names[4], &names[5]),
+            (64, &json!("two-1"), &json!("service-0.team-a.svc.cluster.local"))
         );
     }
 

@@ -11,7 +11,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::jobs_document::{LIMIT, parse};
+use super::jobs_document::{LIMIT, Parsed, parse};
 use super::{print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::diagnostics::escape_controls;
@@ -28,7 +28,7 @@ const EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum JobsCommand {
-    /// Makes the members in a file the members on other nodes; status 1 if a container could not be set
+    /// Makes the members in a file the members on other nodes; status 1 if a container could not be set, or a member was left out
     Put {
         /// What isolate-node has written; - is stdin
         file: PathBuf,
@@ -52,8 +52,20 @@ struct JobsReport {
 
 #[derive(Serialize)]
 struct Failure {
-    id: String,
+    /// The container; nothing for a job or member of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     why: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, why } = self;
+        match id {
+            Some(id) => write!(f, "container {id}: {why}"),
+            None => f.write_str(why),
+        }
+    }
 }
 
 pub(super) fn jobs(verb: &JobsCommand, json: bool) -> Result<Exit> {
@@ -81,8 +93,9 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 fn put(text: &[u8]) -> Result<JobsReport> {
     let mut report = JobsReport { synced: false, changed: Vec::new(), failures: Vec::new() };
-    let Some(cluster) = parse(text)? else { return Ok(report) };
+    let Some(Parsed { cluster, refused }) = parse(text)? else { return Ok(report) };
     report.synced = true;
+    report.failures.extend(refused.into_iter().map(|why| Failure { id: None, why }));
     let settings = bundle::load_settings(None)?;
     let store = Store::ours();
     if !store.may_have_records() {
@@ -94,7 +107,8 @@ fn put(text: &[u8]) -> Result<JobsReport> {
         write_down(&settings.audit, slot)?;
         report.changed.push(slot.id().to_string_lossy().into_owned());
     }
-    report.failures = done.failures.into_iter().map(|PutFailure { id, why }| Failure { id, why }).collect();
+    let failures = done.failures.into_iter();
+    report.failures.extend(failures.map(|PutFailure { id, why }| Failure { id: Some(id), why }));
     Ok(report)
 }
 
@@ -120,9 +134,7 @@ fn report(report: &JobsReport, json: bool) -> Result<Exit> {
         }
         report.changed.iter().for_each(|id| text.push_str(&format!("{id}\n")));
         print(&text)?;
-        for Failure { id, why } in &report.failures {
-            complain(&format!("container {id}: {why}"));
-        }
+        report.failures.iter().for_each(|failure| complain(&failure.to_string()));
     }
     Ok(Exit::ok_if(report.failures.is_empty()))
 }
@@ -149,11 +161,7 @@ fn follow(directory: &Path, json: bool) -> Result<Exit> {
                 if done.failures.is_empty() && done.changed.is_empty() {
                     return Ok(());
                 }
-                let why: Vec<_> = done
-                    .failures
-                    .iter()
-                    .map(|Failure { id, why }| format!("container {id}: {why}"))
-                    .collect();
+                let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
                 if !done.changed.is_empty() || why.join("\n") != last {
                     report(&done, json)?;
                 }
