@@ -100,6 +100,15 @@ impl Cluster {
         Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), synced: false }
     }
 
+    /// Forgets jobs that no pod of this node is in any more, once all events that came together are taken: a pod that another
+    /// one has replaced leaves its job's watch, and what it found, as they are.
+    pub fn prune(&mut self) {
+        let scopes = self.scopes();
+        self.jobs.retain(|scope, _| scopes.contains(scope));
+        let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
+        self.services.retain(|namespace, _| namespaces.contains(namespace));
+    }
+
     /// What has to be watched now.
     #[must_use]
     pub fn wanted(&self) -> BTreeSet<Source> {
@@ -116,20 +125,16 @@ impl Cluster {
         pods.filter(takes_part).map(|pod| pod.scope.clone()).collect()
     }
 
-    /// Takes an event. One of a watch that is no longer wanted is ignored.
+    /// Takes an event. One of a watch that is no longer wanted is ignored. [`Self::prune`] ends a batch of them.
     pub fn take(&mut self, source: &Source, report: Report, now: Duration) {
         match (source, report) {
             (Source::Node(namespace), Report::Pods(change)) => {
                 if let Some(listing) = self.here.get_mut(namespace) {
                     listing.take(change, |_, new| new);
                 }
-                let scopes = self.scopes();
-                self.jobs.retain(|scope, _| scopes.contains(scope));
-                let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
-                self.services.retain(|namespace, _| namespaces.contains(namespace));
-                for scope in &scopes {
-                    self.jobs.entry(scope.clone()).or_default();
+                for scope in self.scopes() {
                     self.services.entry(scope.namespace.clone()).or_default();
+                    self.jobs.entry(scope).or_default();
                 }
             }
             (Source::Job(scope), Report::Pods(change)) => {
@@ -290,8 +295,23 @@ mod tests {
         assert_eq!(text(&cluster)["jobs"]["team-a/train"]["members"].as_array().unwrap().len(), 2);
         assert_eq!(cluster.figures(NOW), Figures { here: 1, elsewhere: 1, refused: BTreeMap::new() });
         cluster.take(&Source::Node(None), Report::Pods(Change::Gone("uid-two-0".into())), NOW);
+        cluster.prune();
         assert_eq!(cluster.wanted(), [Source::Node(None)].into());
         assert_eq!(text(&cluster)["jobs"], json!({}));
+    }
+
+    #[test]
+    fn a_job_whose_only_pod_here_is_replaced_at_once_keeps_its_members() {
+        let mut cluster = cluster();
+        let two = [pod("two-0", "node1", "10.88.1.5"), pod("two-1", "node2", "10.88.2.5")];
+        list(&mut cluster, &Source::Node(None), &two[..1]);
+        list(&mut cluster, &Source::Job(scope()), &two);
+        let (before, wanted) = (text(&cluster), cluster.wanted());
+        cluster.take(&Source::Node(None), Report::Pods(Change::Gone("uid-two-0".into())), NOW);
+        let new = candidate(&pod("two-0b", "node1", "10.88.1.6")).unwrap();
+        cluster.take(&Source::Node(None), Report::Pods(Change::Set("uid-two-0b".into(), new)), NOW);
+        cluster.prune();
+        assert_eq!((text(&cluster), cluster.wanted()), (before, wanted));
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Watch {
             }
             next = receiver.try_recv().ok();
         }
+        self.cluster.prune();
     }
 
     fn spawn(&self, source: Source, sender: Sender<Message>) -> JoinHandle<()> {
