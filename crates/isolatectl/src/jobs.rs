@@ -1,7 +1,9 @@
 //! `isolatectl jobs`: puts the members of jobs that run on other nodes into the records, the kernel and `/etc/hosts` of the
 //! containers that run on this one. Asks no API server: what is put stands in a file (`jobs_document`).
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -143,21 +145,34 @@ fn complain(why: &str) {
     let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(why, &[]));
 }
 
+/// The file of a directory that another user may write: no link is followed, and nothing but a regular file is opened.
+/// `None`: there is none yet.
+fn read_shared(directory: &Path) -> Result<Option<Vec<u8>>> {
+    match files::read_no_link(&directory.join(FILE), LIMIT) {
+        Ok(snapshot) => Ok(Some(snapshot.bytes)),
+        Err(error) if error.downcast_ref().map(std::io::Error::kind) == Some(ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Until it is ended. An error is printed when it appears or changes, and tried again.
 fn follow(directory: &Path, json: bool) -> Result<Exit> {
     let inotify =
         Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("cannot use inotify")?;
     // It is replaced by a rename.
     let events = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
-    let watched = inotify.add_watch(directory, events);
+    // Opened once: what is read is in the directory that is watched.
+    let opened = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    let here = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let watched = inotify.add_watch(&here, events);
     watched.with_context(|| format!("cannot watch {}", directory.display()))?;
     let file = directory.join(FILE);
     let mut last = String::new();
     loop {
-        let done = match file.try_exists() {
-            // The watcher has not written it yet.
-            Ok(false) => Ok(()),
-            _ => read(&file).and_then(|text| put(&text)).and_then(|done| {
+        let done = match read_shared(&here) {
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+            Ok(Some(text)) => put(&text).and_then(|done| {
                 if done.failures.is_empty() && done.changed.is_empty() {
                     return Ok(());
                 }
@@ -189,5 +204,34 @@ fn wait(inotify: &Inotify) -> Result<()> {
         Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Ok(_) => inotify.read_events().map(|_| ()).context("cannot use inotify"),
         Err(errno) => Err(errno).context("cannot wait for changes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn of_a_shared_directory_only_a_regular_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        assert_eq!(read_shared(dir.path()).unwrap(), None);
+        std::fs::write(&file, "{}").unwrap();
+        assert_eq!(read_shared(dir.path()).unwrap(), Some(b"{}".to_vec()));
+        let why = || format!("{:#}", read_shared(dir.path()).unwrap_err());
+        for target in ["/etc/passwd", "/nonexistent"] {
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(target, &file).unwrap();
+            assert!(why().contains("symbolic link"), "{}", why());
+        }
+        std::fs::remove_file(&file).unwrap();
+        mkfifo(&file, Mode::S_IRWXU).unwrap();
+        assert!(why().ends_with("not a regular file"), "{}", why());
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(why().ends_with("not a regular file"), "{}", why());
     }
 }
