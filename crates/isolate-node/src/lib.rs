@@ -59,6 +59,9 @@ struct WatchArguments {
     /// Where /metrics, /healthz and /readyz are
     #[arg(long, default_value = "127.0.0.1:9464")]
     listen: SocketAddr,
+    /// Where they are, too, for the probes of the pod: other pods cannot occupy it
+    #[arg(long, default_value = "127.0.0.1:9465")]
+    probes: SocketAddr,
 }
 
 /// The whole program.
@@ -82,7 +85,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn watch(arguments: WatchArguments) -> Result<()> {
-    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen } =
+    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen, probes } =
         arguments;
     let client = kube::Client::try_default().await.context("cannot find the API server")?;
     let metrics = Arc::new(Metrics::default());
@@ -97,7 +100,8 @@ async fn watch(arguments: WatchArguments) -> Result<()> {
     let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         done = watch.run(&file) => done,
-        done = serve::serve(listen, metrics) => done.map(|_| ()),
+        done = serve::serve(listen, Arc::clone(&metrics)) => done.map(|_| ()),
+        done = serve::serve(probes, metrics) => done.map(|_| ()),
         _ = ended.recv() => Ok(()),
     }
 }
