@@ -15,6 +15,9 @@ pub const JOB: &str = "io.oci-isolate.job";
 /// The annotation that isolates the pod.
 const ISOLATION: &str = "io.oci-isolate.network-isolation";
 
+/// The annotation of a pod that a node has made from a file of its own, whatever that says.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// A pod as the API has it.
 pub type Pod = Object<PodSpec, PodStatus>;
 
@@ -165,7 +168,9 @@ fn standing(pod: &Pod, status: &PodStatus, scope: &Scope, runtime_classes: &[Str
     let isolated =
         annotation(ISOLATION).is_some_and(|value| value.is_empty() || value.eq_ignore_ascii_case("true"));
     let class = pod.spec.runtime_class_name.as_ref();
-    if annotation(JOB) != Some(&scope.job) {
+    if annotation(MIRROR).is_some() {
+        Standing::Refused("mirror-pod")
+    } else if annotation(JOB) != Some(&scope.job) {
         Standing::Refused("label")
     } else if !isolated {
         Standing::Refused("not-isolated")
@@ -252,6 +257,7 @@ pub(crate) mod tests {
                 &[("/metadata/annotations/io.oci-isolate.network-isolation", null.clone())],
                 Refused("not-isolated"),
             ),
+            (&[("/metadata/annotations/kubernetes.io~1config.mirror", json!(""))], Refused("mirror-pod")),
             (&[("/spec/runtimeClassName", json!("runc"))], Refused("runtime-class")),
             (&[("/spec/runtimeClassName", null.clone())], Refused("runtime-class")),
             (&[("/spec/hostNetwork", json!(true))], Refused("host-network")),
@@ -288,6 +294,7 @@ pub(crate) mod tests {
             let mut pod = member();
             for (at, value) in changes {
                 let (parent, key) = at.rsplit_once('/').unwrap();
+                let key = &*key.replace("~1", "/");
                 match value {
                     Value::Null => {
                         drop(pod.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key))
