@@ -224,6 +224,18 @@ impl Cluster {
         self.jobs.values().flat_map(|job| job.all.values()).filter_map(|member| member.due(now)).min()
     }
 
+    /// Pods that are no members, and why.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<String, &'static str> {
+        let here = self.here.values().flat_map(|listing| listing.all.values());
+        let of_jobs = self.jobs.values().flat_map(|job| job.all.values().map(|member| &member.candidate));
+        let why = |pod: &Candidate| match pod.standing {
+            Standing::Refused(why) => Some((format!("{}/{}", pod.scope.namespace, pod.pod), why)),
+            _ => None,
+        };
+        here.chain(of_jobs).filter_map(why).collect()
+    }
+
     /// Figures for `/metrics`.
     #[must_use]
     pub fn figures(&self, now: Duration) -> Figures {
@@ -362,6 +374,15 @@ mod tests {
             (names.len(), &names[4], &names[5]),
             (64, &json!("two-1"), &json!("service-0.team-a.svc.cluster.local"))
         );
+    }
+
+    #[test]
+    fn refused_pods_are_named() {
+        let mut cluster = cluster();
+        let mut bad = pod("bad", "node1", "10.88.1.6");
+        bad["spec"]["hostNetwork"] = json!(true);
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5"), bad]);
+        assert_eq!(cluster.refused(), [("team-a/bad".to_owned(), "host-network")].into());
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Candidate {
         let (uid, name) = (meta.uid.clone()?, meta.name.clone()?);
         let status = pod.status.clone().unwrap_or_default();
         let addresses = status.pod_ips.iter().filter_map(|of| of.ip.parse().ok()).collect();
-        let host = pod.spec.hostname.clone().unwrap_or_else(|| name.chars().take(63).collect());
+        let host = pod.spec.hostname.clone().unwrap_or_else(|| host_name(&name));
         let standing = standing(pod, &status, &scope, runtime_classes);
         Some(Self {
             uid,
@@ -160,6 +160,14 @@ impl Candidate {
             addresses,
             standing,
         })
+    }
+}
+
+/// The host name that kubelet makes of a pod's name.
+fn host_name(pod: &str) -> String {
+    match pod.get(..63) {
+        Some(start) => start.trim_end_matches(['-', '.']).to_owned(),
+        None => pod.to_owned(),
     }
 }
 
@@ -303,6 +311,19 @@ pub(crate) mod tests {
                 }
             }
             assert_eq!(candidate(&pod).unwrap().standing, standing, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_makes_the_host_name_that_kubelet_makes() {
+        let (short, long) = ("a".repeat(63), "a".repeat(62));
+        for (pod, host) in [
+            ("a", "a"),
+            (&*short, &*short),
+            (&format!("{long}-.b"), &*long),
+            (&format!("{short}-b"), &*short),
+        ] {
+            assert_eq!(host_name(pod), host);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ impl Watch {
         let start = Instant::now();
         let mut tasks: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
         let mut written = Vec::new();
+        let mut refused = BTreeMap::new();
         loop {
             let wanted = self.cluster.wanted();
             tasks.retain(|source, task| {
@@ -67,6 +69,10 @@ impl Watch {
             });
             for source in wanted {
                 tasks.entry(source).or_insert_with_key(|source| self.spawn(source.clone(), sender.clone()));
+            }
+            let before = std::mem::replace(&mut refused, self.cluster.refused());
+            for (pod, why) in refused.iter().filter(|(pod, why)| before.get(*pod) != Some(why)) {
+                let _ = writeln!(std::io::stderr(), "isolate-node: pod {pod} is no member of its job: {why}");
             }
             let now = start.elapsed();
             self.metrics.update(self.cluster.figures(now), tasks.len());
