@@ -106,8 +106,12 @@ fn put(text: &[u8]) -> Result<JobsReport> {
     let _lock = store.lock_peers()?;
     let done = job::put_remote(&store, &cluster)?;
     for slot in &done.changed {
-        write_down(&settings.audit, slot)?;
-        report.changed.push(slot.id().to_string_lossy().into_owned());
+        let id = slot.id().to_string_lossy().into_owned();
+        // One that fails keeps no other from being written down.
+        if let Err(error) = write_down(&settings.audit, slot) {
+            report.failures.push(Failure { id: Some(id.clone()), why: format!("{error:#}") });
+        }
+        report.changed.push(id);
     }
     let failures = done.failures.into_iter();
     report.failures.extend(failures.map(|PutFailure { id, why }| Failure { id: Some(id), why }));
@@ -173,14 +177,13 @@ fn follow(directory: &Path, json: bool) -> Result<Exit> {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
             Ok(Some(text)) => put(&text).and_then(|done| {
-                if done.failures.is_empty() && done.changed.is_empty() {
-                    return Ok(());
-                }
                 let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
-                if !done.changed.is_empty() || why.join("\n") != last {
+                let why = why.join("\n");
+                let is_new = why != last && !why.is_empty();
+                last = why;
+                if is_new || !done.changed.is_empty() {
                     report(&done, json)?;
                 }
-                last = why.join("\n");
                 Ok(())
             }),
         };
