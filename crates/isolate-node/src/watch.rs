@@ -29,6 +29,9 @@ use crate::pod::{Candidate, JOB, Pod, Service};
 /// How many events wait; then the watches do.
 const QUEUE: usize = 256;
 
+/// After how many seconds the API server is to end a watch, which then goes on by another request.
+pub(crate) const WATCH: u32 = 290;
+
 /// What is watched, and where what was found goes.
 pub struct Watch {
     /// The API server.
@@ -122,13 +125,12 @@ impl Watch {
                     Some(namespace) => Api::namespaced_with(client, namespace, &pods),
                     None => Api::all_with(client, &pods),
                 };
-                let which =
-                    watcher::Config::default().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
+                let which = config().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Job(scope) => {
                 let api = Api::namespaced_with(client, &scope.namespace, &pods);
-                let which = watcher::Config::default().labels(&format!("{JOB}={}", scope.job));
+                let which = config().labels(&format!("{JOB}={}", scope.job));
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Services(namespace) => {
@@ -137,17 +139,14 @@ impl Watch {
                     let name = service.metadata.name.clone()?;
                     Some((service.metadata.uid?, Selector { name, labels: service.spec.selector }))
                 };
-                tokio::spawn(forward(
-                    api,
-                    watcher::Config::default(),
-                    source,
-                    sender,
-                    selector,
-                    Report::Services,
-                ))
+                tokio::spawn(forward(api, config(), source, sender, selector, Report::Services))
             }
         }
     }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH)
 }
 
 fn resource(kind: &str, plural: &str) -> ApiResource {
