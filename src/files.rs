@@ -46,6 +46,16 @@ pub fn read(path: &Path, limit: u64) -> Result<Snapshot> {
     snapshot(&file, path, limit)
 }
 
+/// [`read()`] of a file that another user may replace: a symbolic link is an error, too.
+///
+/// # Errors
+/// It is a link, cannot be opened, is not a regular file, or is larger.
+pub fn read_no_link(path: &Path, limit: u64) -> Result<Snapshot> {
+    let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path);
+    let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+    snapshot(&file, path, limit)
+}
+
 fn snapshot(file: &File, path: &Path, limit: u64) -> Result<Snapshot> {
     let shown = path.display();
     let meta = file.metadata().with_context(|| format!("cannot read {shown}"))?;

@@ -25,7 +25,8 @@ const HOSTS: &str = "/etc/hosts";
 /// The end of each line of ours.
 const MARK: &str = " # oci-isolate job";
 
-/// The largest file that lines are added to, in bytes: the container may write to it.
+/// The largest file that is read, and to which lines are added, in bytes: the container may write to it. Obsolete lines stay
+/// in it, because only the change of one byte is atomic for a reader.
 const LIMIT: u64 = 1 << 20;
 
 /// The source of the mount at `/etc/hosts` in a configuration.
@@ -202,6 +203,10 @@ fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
         let mut new =
             if text.last().is_some_and(|last| *last != b'\n') { "\n".to_owned() } else { String::new() };
         new.extend(missing.iter().map(|(_, line)| format!("{line}\n")));
+        let size = text.len() as u64 + new.len() as u64;
+        if size > LIMIT {
+            bail!("with {} new lines it would have {size} bytes, at most {LIMIT} are read", missing.len());
+        }
         std::io::Write::write_all(&mut &*file, new.as_bytes())?;
     }
     Ok(())
@@ -279,6 +284,26 @@ mod tests {
         let lines: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
         edit(&open(&path).unwrap().0, &lines, Change::Retire).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), format!("#0.0.0.3 a{MARK}\n#0.0.0.4 b{MARK}\n"));
+    }
+
+    #[test]
+    fn no_file_grows_beyond_what_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        let lines = [format!("10.0.0.3 a{MARK}"), format!("10.0.0.4 b{MARK}")];
+        let add = |line: &str| edit(&open(&path).unwrap().0, &[lines[0].as_str(), line].into(), Change::All);
+        let mut text = format!("{}\n{}\n", lines[0], lines[1]);
+        let fill = usize::try_from(LIMIT).unwrap() - text.len();
+        text = format!("#{}\n{}\n", "x".repeat(fill - 2), lines[0]);
+        std::fs::write(&path, &text).unwrap();
+        let larger = format!("10.0.0.4 bb{MARK}");
+        let error = add(&larger).unwrap_err().to_string();
+        assert_eq!(error, "with 1 new lines it would have 1048577 bytes, at most 1048576 are read");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        // What is there can still be retired.
+        add(&lines[1]).unwrap();
+        edit(&open(&path).unwrap().0, &BTreeSet::new(), Change::All).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with(&format!("#0.0.0.4 b{MARK}\n")));
     }
 
     #[test]

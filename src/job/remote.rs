@@ -3,7 +3,8 @@
 //!
 //! The state is complete each time, so nothing depends on what was put before: a member that it does not name is a
 //! member no more. A member on this node is never taken from it: which containers run here, the records say. It cannot
-//! open what the settings do not allow, nor an address of this node, a gateway, or a container that runs here.
+//! open what the settings do not allow, nor an address of this node, a gateway, or a member of a job that runs here. Addresses of
+//! other containers of this node are not known to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -48,7 +49,14 @@ pub struct Put {
 /// The records cannot be listed.
 pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
     let mut put = Put::default();
-    let records: Vec<_> = store.readable()?.filter(|(_, record)| record.opened.is_some()).collect();
+    let mut records: Vec<Recorded> = Vec::new();
+    for (slot, record) in store.iter()? {
+        match record {
+            Ok(record) if record.opened.is_some() => records.push((slot, record)),
+            Ok(_) => {}
+            Err(error) => put.fail(&slot.id().to_string_lossy(), &format!("{error:#}")),
+        }
+    }
     let mut running = Vec::new();
     for (slot, record) in &records {
         match JobMember::of(slot.clone(), record.clone()) {
@@ -112,17 +120,22 @@ impl Put {
         }
         let id = member.record.id.clone();
         why_not.iter().for_each(|why| self.fail(&id, why));
-        if new == *opened {
-            return;
-        }
-        let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
-        let record = Record { opened: Some(new), ..member.record.clone() };
-        match member.slot.update(&record) {
-            Ok(()) => {
-                (member.record, member.part.remote) = (record, remote);
-                self.changed.push(member.slot.clone());
+        // Without any, if they cannot be written down, as when there are too many: none that has left may stay.
+        let none = GrantedOpenings { remote: Vec::new(), ..new.clone() };
+        for new in [new, none] {
+            if member.record.opened.as_ref() == Some(&new) {
+                return;
             }
-            Err(error) => self.fail(&id, &format!("{error:#}")),
+            let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
+            let record = Record { opened: Some(new), ..member.record.clone() };
+            match member.slot.update(&record) {
+                Ok(()) => {
+                    (member.record, member.part.remote) = (record, remote);
+                    self.changed.push(member.slot.clone());
+                    return;
+                }
+                Err(error) => self.fail(&id, &format!("{error:#}")),
+            }
         }
     }
 

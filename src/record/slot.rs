@@ -220,7 +220,12 @@ impl Slot {
     }
 
     fn write(&self, record: &Record) -> Result<()> {
-        files::write(&self.record, &serde_json::to_vec(record)?, 0o600)
+        let bytes = serde_json::to_vec(record)?;
+        let (size, limit) = (bytes.len() as u64, files::SMALL_LIMIT);
+        if size > limit {
+            bail!("the record {} would have {size} bytes, at most {limit} are read", self.record.display());
+        }
+        files::write(&self.record, &bytes, 0o600)
     }
 
     fn delete_files(&self) -> Result<()> {

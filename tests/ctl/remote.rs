@@ -150,6 +150,51 @@ fn nothing_is_opened_that_the_settings_and_the_node_do_not_allow() {
 }
 
 #[test]
+fn a_job_that_is_too_large_is_closed_and_the_others_are_set() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let names: Vec<String> = (0..65).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let large = member("large", "node2", &["10.9.0.51"], &names);
+    put(&sealed, &document(&[member("large", "node2", &["10.9.0.51"], &[])])).must();
+    let said = put(&sealed, &document(&[large.clone(), member("two-1", "node2", &["10.9.0.50"], &[])]));
+    assert_eq!((said.status, said.out.as_str()), (1, "two-0\n"), "{said:?}");
+    let why = "isolatectl: job \"team-a/train\": member large has more than 64 addresses or names\n";
+    assert_eq!(said.err, why);
+    let of_two_1 = "10.9.0.50  pod two-1 on node2, of job train of namespace team-a\n";
+    assert_eq!(sealed.ctl(&["peers", "show", "two-0"]).must(), of_two_1);
+    let mut other = document(&[member("two-1", "node2", &["10.9.0.52"], &[])]);
+    other["jobs"]["team-b/train"] = json!({"members": [large]});
+    let said = put(&sealed, &other);
+    assert_eq!((said.status, said.out.as_str()), (1, "two-0\n"), "{said:?}");
+    assert_eq!(sealed.ctl(&["peers", "show", "two-0"]).must(), of_two_1.replace(".50", ".52"));
+}
+
+#[test]
+fn members_that_fit_no_record_are_closed_and_the_record_stays_readable() {
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let two = document(&[member("two-1", "node2", &["10.9.0.50"], &[])]);
+    put(&sealed, &two).must();
+    let name = |n: usize| format!("n{n}.{0}.{0}", "a".repeat(50));
+    let names: Vec<String> = (0..64).map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let many: Vec<Value> = (0..800)
+        .map(|n| {
+            member(&format!("x-{n}"), "node2", &[&format!("10.9.{}.{}", 1 + n / 200, 1 + n % 200)], &names)
+        })
+        .collect();
+    for changed in ["two-0\n", ""] {
+        let said = put(&sealed, &document(&many));
+        assert_eq!((said.status, said.out.as_str()), (1, changed), "{:.300}", said.err);
+        assert!(said.err.contains("bytes, at most 4194304 are read"), "{:.300}", said.err);
+        assert_eq!(sealed.ctl(&["peers", "show", "two-0"]).must(), "");
+    }
+    assert_eq!(put(&sealed, &two).must(), "two-0\n");
+    sealed.holds(&["two-0"]);
+}
+
+#[test]
 fn a_document_that_is_not_understood_changes_nothing() {
     let sealed = Sealed::empty();
     pod(&sealed, "two-0", 2, NO_NAMES);

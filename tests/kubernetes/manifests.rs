@@ -107,6 +107,37 @@ fn the_samples_ask_for_isolation_in_pods_that_the_kubernetes_api_takes() {
     assert_eq!(of_operators, 9);
 }
 
+/// Who has a token must not have the node: in the node's process namespace, it could read those of others with its uid.
+#[test]
+fn the_pod_with_a_token_has_nothing_of_the_node_but_a_directory() {
+    let documents = documents("node-agent.yaml");
+    let pod = |name: &str| {
+        let found =
+            documents.iter().find(|one| one["kind"] == "DaemonSet" && one["metadata"]["name"] == name);
+        &found.unwrap()["spec"]["template"]["spec"]
+    };
+    let (watch, put) = (pod("oci-isolate-node"), pod("oci-isolate-node-put"));
+    for host in ["hostPID", "hostIPC", "hostNetwork"] {
+        assert_eq!(watch[host], Value::Null, "{host}");
+    }
+    let [container] = &watch["containers"].as_array().unwrap()[..] else { panic!("{watch}") };
+    let context = &container["securityContext"];
+    assert_eq!(context["privileged"], Value::Null);
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["capabilities"], json!({ "drop": ["ALL"] }));
+    assert_eq!(context["runAsNonRoot"], true);
+    assert_eq!(watch["initContainers"], Value::Null);
+    let host_paths: Vec<_> =
+        watch["volumes"].as_array().unwrap().iter().filter_map(|one| one.get("hostPath")).collect();
+    // Not one that kubelet would make, which root alone could write.
+    assert_eq!(host_paths, [&json!({ "path": "/run/oci-isolate-jobs/shared", "type": "Directory" })]);
+    // The other one has the node, so no token; the directory is given to the user of the first one.
+    assert_eq!((&put["hostPID"], &put["automountServiceAccountToken"]), (&json!(true), &json!(false)));
+    assert_eq!((&put["serviceAccountName"], &put["volumes"]), (&Value::Null, &Value::Null));
+    let user = context["runAsUser"].to_string();
+    assert_eq!(put["containers"][0]["args"], json!(["follow", "/run/oci-isolate-jobs", user]));
+}
+
 /// What Helm makes of the chart with these values.
 fn chart(values: &Value) -> Vec<Value> {
     let script = "import json, sys, yaml, helm_python

@@ -12,6 +12,10 @@ use serde::Serialize;
 use crate::members::{Change, Listing, Member};
 use crate::pod::{Candidate, Scope, Standing};
 
+/// The most names of a member; `isolatectl jobs` takes no more. Its own come first, so that only names of Services are left
+/// out.
+const NAMES: usize = 64;
+
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -96,6 +100,15 @@ impl Cluster {
         Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), synced: false }
     }
 
+    /// Forgets jobs that no pod of this node is in any more, once all events that came together are taken: a pod that another
+    /// one has replaced leaves its job's watch, and what it found, as they are.
+    pub fn prune(&mut self) {
+        let scopes = self.scopes();
+        self.jobs.retain(|scope, _| scopes.contains(scope));
+        let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
+        self.services.retain(|namespace, _| namespaces.contains(namespace));
+    }
+
     /// What has to be watched now.
     #[must_use]
     pub fn wanted(&self) -> BTreeSet<Source> {
@@ -112,20 +125,16 @@ impl Cluster {
         pods.filter(takes_part).map(|pod| pod.scope.clone()).collect()
     }
 
-    /// Takes an event. One of a watch that is no longer wanted is ignored.
+    /// Takes an event. One of a watch that is no longer wanted is ignored. [`Self::prune`] ends a batch of them.
     pub fn take(&mut self, source: &Source, report: Report, now: Duration) {
         match (source, report) {
             (Source::Node(namespace), Report::Pods(change)) => {
                 if let Some(listing) = self.here.get_mut(namespace) {
                     listing.take(change, |_, new| new);
                 }
-                let scopes = self.scopes();
-                self.jobs.retain(|scope, _| scopes.contains(scope));
-                let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
-                self.services.retain(|namespace, _| namespaces.contains(namespace));
-                for scope in &scopes {
-                    self.jobs.entry(scope.clone()).or_default();
+                for scope in self.scopes() {
                     self.services.entry(scope.namespace.clone()).or_default();
+                    self.jobs.entry(scope).or_default();
                 }
             }
             (Source::Job(scope), Report::Pods(change)) => {
@@ -179,7 +188,8 @@ impl Cluster {
         entries.filter(|entry| !entry.addresses.is_empty()).collect()
     }
 
-    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it.
+    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it; [`NAMES`] at
+    /// most.
     fn names(&self, pod: &Candidate) -> Vec<String> {
         let namespace = &pod.scope.namespace;
         let forms = |name: &str| {
@@ -204,6 +214,7 @@ impl Cluster {
                 forms(&service.name).into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>();
             names.extend(new);
         }
+        names.truncate(NAMES);
         names
     }
 
@@ -211,6 +222,18 @@ impl Cluster {
     #[must_use]
     pub fn due(&self, now: Duration) -> Option<Duration> {
         self.jobs.values().flat_map(|job| job.all.values()).filter_map(|member| member.due(now)).min()
+    }
+
+    /// Pods that are no members, and why.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<String, &'static str> {
+        let here = self.here.values().flat_map(|listing| listing.all.values());
+        let of_jobs = self.jobs.values().flat_map(|job| job.all.values().map(|member| &member.candidate));
+        let why = |pod: &Candidate| match pod.standing {
+            Standing::Refused(why) => Some((format!("{}/{}", pod.scope.namespace, pod.pod), why)),
+            _ => None,
+        };
+        here.chain(of_jobs).filter_map(why).collect()
     }
 
     /// Figures for `/metrics`.
@@ -284,8 +307,23 @@ mod tests {
         assert_eq!(text(&cluster)["jobs"]["team-a/train"]["members"].as_array().unwrap().len(), 2);
         assert_eq!(cluster.figures(NOW), Figures { here: 1, elsewhere: 1, refused: BTreeMap::new() });
         cluster.take(&Source::Node(None), Report::Pods(Change::Gone("uid-two-0".into())), NOW);
+        cluster.prune();
         assert_eq!(cluster.wanted(), [Source::Node(None)].into());
         assert_eq!(text(&cluster)["jobs"], json!({}));
+    }
+
+    #[test]
+    fn a_job_whose_only_pod_here_is_replaced_at_once_keeps_its_members() {
+        let mut cluster = cluster();
+        let two = [pod("two-0", "node1", "10.88.1.5"), pod("two-1", "node2", "10.88.2.5")];
+        list(&mut cluster, &Source::Node(None), &two[..1]);
+        list(&mut cluster, &Source::Job(scope()), &two);
+        let (before, wanted) = (text(&cluster), cluster.wanted());
+        cluster.take(&Source::Node(None), Report::Pods(Change::Gone("uid-two-0".into())), NOW);
+        let new = candidate(&pod("two-0b", "node1", "10.88.1.6")).unwrap();
+        cluster.take(&Source::Node(None), Report::Pods(Change::Set("uid-two-0b".into(), new)), NOW);
+        cluster.prune();
+        assert_eq!((text(&cluster), cluster.wanted()), (before, wanted));
     }
 
     #[test]
@@ -318,6 +356,33 @@ mod tests {
             text(&cluster),
             json!({"version": 1, "synced": true, "node": "node1", "jobs": {"team-a/train": {"members": [member]}}})
         );
+    }
+
+    #[test]
+    fn no_member_has_more_names_than_isolatectl_takes() {
+        let mut cluster = cluster();
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        list(&mut cluster, &Source::Job(scope()), &[pod("two-1", "node2", "10.88.2.5")]);
+        for n in 0..20 {
+            let labels = serde_json::from_value(json!({"io.oci-isolate.job": "train"})).unwrap();
+            let change = Change::Set(n.to_string(), Selector { name: format!("service-{n}"), labels });
+            cluster.take(&Source::Services("team-a".into()), Report::Services(change), NOW);
+        }
+        let document = text(&cluster);
+        let names = document["jobs"]["team-a/train"]["members"][0]["names"].as_array().unwrap();
+        assert_eq!(
+            (names.len(), &names[4], &names[5]),
+            (64, &json!("two-1"), &json!("service-0.team-a.svc.cluster.local"))
+        );
+    }
+
+    #[test]
+    fn refused_pods_are_named() {
+        let mut cluster = cluster();
+        let mut bad = pod("bad", "node1", "10.88.1.6");
+        bad["spec"]["hostNetwork"] = json!(true);
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5"), bad]);
+        assert_eq!(cluster.refused(), [("team-a/bad".to_owned(), "host-network")].into());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -59,7 +60,14 @@ struct WatchArguments {
     /// Where /metrics, /healthz and /readyz are
     #[arg(long, default_value = "127.0.0.1:9464")]
     listen: SocketAddr,
+    /// Where they are, too, for the probes of the pod: other pods cannot occupy it
+    #[arg(long, default_value = "127.0.0.1:9465")]
+    probes: SocketAddr,
 }
+
+/// How long the API server may send nothing: a little longer than a watch, which it ends itself. Beyond that the connection is
+/// broken, and nothing else would show it.
+const SILENCE: Duration = Duration::from_secs(watch::WATCH as u64 + 10);
 
 /// The whole program.
 #[must_use]
@@ -82,9 +90,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn watch(arguments: WatchArguments) -> Result<()> {
-    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen } =
+    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen, probes } =
         arguments;
-    let client = kube::Client::try_default().await.context("cannot find the API server")?;
+    let mut api = kube::Config::infer().await.context("cannot find the API server")?;
+    api.read_timeout = Some(SILENCE);
+    let client = kube::Client::try_from(api).context("cannot use the API server")?;
     let metrics = Arc::new(Metrics::default());
     let watch = Watch {
         client,
@@ -97,7 +107,8 @@ async fn watch(arguments: WatchArguments) -> Result<()> {
     let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         done = watch.run(&file) => done,
-        done = serve::serve(listen, metrics) => done.map(|_| ()),
+        done = serve::serve(listen, Arc::clone(&metrics)) => done.map(|_| ()),
+        done = serve::serve(probes, metrics) => done.map(|_| ()),
         _ = ended.recv() => Ok(()),
     }
 }

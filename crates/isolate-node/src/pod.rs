@@ -15,6 +15,9 @@ pub const JOB: &str = "io.oci-isolate.job";
 /// The annotation that isolates the pod.
 const ISOLATION: &str = "io.oci-isolate.network-isolation";
 
+/// The annotation of a pod that a node has made from a file of its own, whatever that says.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// A pod as the API has it.
 pub type Pod = Object<PodSpec, PodStatus>;
 
@@ -143,7 +146,7 @@ impl Candidate {
         let (uid, name) = (meta.uid.clone()?, meta.name.clone()?);
         let status = pod.status.clone().unwrap_or_default();
         let addresses = status.pod_ips.iter().filter_map(|of| of.ip.parse().ok()).collect();
-        let host = pod.spec.hostname.clone().unwrap_or_else(|| name.chars().take(63).collect());
+        let host = pod.spec.hostname.clone().unwrap_or_else(|| host_name(&name));
         let standing = standing(pod, &status, &scope, runtime_classes);
         Some(Self {
             uid,
@@ -160,12 +163,22 @@ impl Candidate {
     }
 }
 
+/// The host name that kubelet makes of a pod's name.
+fn host_name(pod: &str) -> String {
+    match pod.get(..63) {
+        Some(start) => start.trim_end_matches(['-', '.']).to_owned(),
+        None => pod.to_owned(),
+    }
+}
+
 fn standing(pod: &Pod, status: &PodStatus, scope: &Scope, runtime_classes: &[String]) -> Standing {
     let annotation = |key| pod.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
     let isolated =
         annotation(ISOLATION).is_some_and(|value| value.is_empty() || value.eq_ignore_ascii_case("true"));
     let class = pod.spec.runtime_class_name.as_ref();
-    if annotation(JOB) != Some(&scope.job) {
+    if annotation(MIRROR).is_some() {
+        Standing::Refused("mirror-pod")
+    } else if annotation(JOB) != Some(&scope.job) {
         Standing::Refused("label")
     } else if !isolated {
         Standing::Refused("not-isolated")
@@ -252,6 +265,7 @@ pub(crate) mod tests {
                 &[("/metadata/annotations/io.oci-isolate.network-isolation", null.clone())],
                 Refused("not-isolated"),
             ),
+            (&[("/metadata/annotations/kubernetes.io~1config.mirror", json!(""))], Refused("mirror-pod")),
             (&[("/spec/runtimeClassName", json!("runc"))], Refused("runtime-class")),
             (&[("/spec/runtimeClassName", null.clone())], Refused("runtime-class")),
             (&[("/spec/hostNetwork", json!(true))], Refused("host-network")),
@@ -288,6 +302,7 @@ pub(crate) mod tests {
             let mut pod = member();
             for (at, value) in changes {
                 let (parent, key) = at.rsplit_once('/').unwrap();
+                let key = &*key.replace("~1", "/");
                 match value {
                     Value::Null => {
                         drop(pod.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key))
@@ -296,6 +311,19 @@ pub(crate) mod tests {
                 }
             }
             assert_eq!(candidate(&pod).unwrap().standing, standing, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_makes_the_host_name_that_kubelet_makes() {
+        let (short, long) = ("a".repeat(63), "a".repeat(62));
+        for (pod, host) in [
+            ("a", "a"),
+            (&*short, &*short),
+            (&format!("{long}-.b"), &*long),
+            (&format!("{short}-b"), &*short),
+        ] {
+            assert_eq!(host_name(pod), host);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http_body_util::Full;
@@ -17,6 +18,12 @@ use crate::metrics::Metrics;
 
 /// Connections at a time; more wait.
 const CONNECTIONS: usize = 8;
+
+/// How long a client may take to send a request.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// How long a connection may take as a whole.
+const CONNECTION: Duration = Duration::from_secs(10);
 
 /// Answers until the process ends.
 ///
@@ -37,9 +44,10 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Infalli
                 async { Ok::<_, Infallible>(response) }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
-            // One that sends nothing must not keep its place.
-            let server = server.timer(TokioTimer::new()).keep_alive(false);
-            let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            // One that sends or reads nothing must not keep its place.
+            let server = server.timer(TokioTimer::new()).header_read_timeout(REQUEST).keep_alive(false);
+            let served = server.serve_connection(TokioIo::new(stream), answer);
+            let _ = tokio::time::timeout(CONNECTION, served).await;
         });
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,9 @@ use crate::pod::{Candidate, JOB, Pod, Service};
 
 /// How many events wait; then the watches do.
 const QUEUE: usize = 256;
+
+/// After how many seconds the API server is to end a watch, which then goes on by another request.
+pub(crate) const WATCH: u32 = 290;
 
 /// What is watched, and where what was found goes.
 pub struct Watch {
@@ -55,6 +59,7 @@ impl Watch {
         let start = Instant::now();
         let mut tasks: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
         let mut written = Vec::new();
+        let mut refused = BTreeMap::new();
         loop {
             let wanted = self.cluster.wanted();
             tasks.retain(|source, task| {
@@ -67,6 +72,10 @@ impl Watch {
             });
             for source in wanted {
                 tasks.entry(source).or_insert_with_key(|source| self.spawn(source.clone(), sender.clone()));
+            }
+            let before = std::mem::replace(&mut refused, self.cluster.refused());
+            for (pod, why) in refused.iter().filter(|(pod, why)| before.get(*pod) != Some(why)) {
+                let _ = writeln!(std::io::stderr(), "isolate-node: pod {pod} is no member of its job: {why}");
             }
             let now = start.elapsed();
             self.metrics.update(self.cluster.figures(now), tasks.len());
@@ -103,6 +112,7 @@ impl Watch {
             }
             next = receiver.try_recv().ok();
         }
+        self.cluster.prune();
     }
 
     fn spawn(&self, source: Source, sender: Sender<Message>) -> JoinHandle<()> {
@@ -115,13 +125,12 @@ impl Watch {
                     Some(namespace) => Api::namespaced_with(client, namespace, &pods),
                     None => Api::all_with(client, &pods),
                 };
-                let which =
-                    watcher::Config::default().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
+                let which = config().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Job(scope) => {
                 let api = Api::namespaced_with(client, &scope.namespace, &pods);
-                let which = watcher::Config::default().labels(&format!("{JOB}={}", scope.job));
+                let which = config().labels(&format!("{JOB}={}", scope.job));
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Services(namespace) => {
@@ -130,17 +139,14 @@ impl Watch {
                     let name = service.metadata.name.clone()?;
                     Some((service.metadata.uid?, Selector { name, labels: service.spec.selector }))
                 };
-                tokio::spawn(forward(
-                    api,
-                    watcher::Config::default(),
-                    source,
-                    sender,
-                    selector,
-                    Report::Services,
-                ))
+                tokio::spawn(forward(api, config(), source, sender, selector, Report::Services))
             }
         }
     }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH)
 }
 
 fn resource(kind: &str, plural: &str) -> ApiResource {

@@ -18,6 +18,7 @@ struct Watcher {
     child: Child,
     dir: tempfile::TempDir,
     port: u16,
+    probes: u16,
 }
 
 impl Drop for Watcher {
@@ -31,14 +32,16 @@ impl Watcher {
     fn of(api: &Api) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("kubeconfig"), api.kubeconfig()).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port, probes] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, probes] = [port, probes].map(|free| free.local_addr().unwrap().port());
         let child = Command::new(env!("CARGO_BIN_EXE_isolate-node"))
-            .args(["watch", "--node-name", "node1", "--listen", &format!("127.0.0.1:{port}"), "--directory"])
+            .args(["watch", "--node-name", "node1", "--listen", &format!("127.0.0.1:{port}")])
+            .args(["--probes", &format!("127.0.0.1:{probes}"), "--directory"])
             .arg(dir.path())
             .env("KUBECONFIG", dir.path().join("kubeconfig"))
             .spawn()
             .unwrap();
-        Self { child, dir, port }
+        Self { child, dir, port, probes }
     }
 
     fn document(&self) -> Option<Value> {
@@ -68,7 +71,11 @@ impl Watcher {
     }
 
     fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        Self::get_from(self.port, path)
+    }
+
+    fn get_from(port: u16, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
@@ -145,6 +152,26 @@ fn no_member_is_lost_while_the_api_server_is_away_or_has_forgotten() {
     api.delete("c");
     api.answer_lists(true);
     watcher.members(&["a", "b"]);
+}
+
+#[test]
+fn clients_that_send_nothing_keep_neither_the_probes_nor_others_away() {
+    let api = Api::new();
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    let watcher = Watcher::of(&api);
+    watcher.members(&["a"]);
+    let mut idle: Vec<_> =
+        (0..16).map(|_| TcpStream::connect(("127.0.0.1", watcher.port)).unwrap()).collect();
+    for path in ["/healthz", "/readyz"] {
+        let answer = Watcher::get_from(watcher.probes, path).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    // The server still waits for the first ones.
+    for stream in &mut idle[..8] {
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+    assert!(watcher.get("/metrics").unwrap().contains("oci_isolate_watches 3\n"));
 }
 
 /// A cluster of 10,000 nodes with 100,000 pods in 1,000 jobs, of which this node has ten in ten jobs, and 20,000 events of

@@ -1,7 +1,9 @@
 //! `isolatectl jobs`: puts the members of jobs that run on other nodes into the records, the kernel and `/etc/hosts` of the
 //! containers that run on this one. Asks no API server: what is put stands in a file (`jobs_document`).
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::jobs_document::{LIMIT, parse};
+use super::jobs_document::{LIMIT, Parsed, parse};
 use super::{print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::diagnostics::escape_controls;
@@ -28,7 +30,7 @@ const EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum JobsCommand {
-    /// Makes the members in a file the members on other nodes; status 1 if a container could not be set
+    /// Makes the members in a file the members on other nodes; status 1 if a container could not be set, or a member was left out
     Put {
         /// What isolate-node has written; - is stdin
         file: PathBuf,
@@ -52,8 +54,20 @@ struct JobsReport {
 
 #[derive(Serialize)]
 struct Failure {
-    id: String,
+    /// The container; nothing for a job or member of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     why: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, why } = self;
+        match id {
+            Some(id) => write!(f, "container {id}: {why}"),
+            None => f.write_str(why),
+        }
+    }
 }
 
 pub(super) fn jobs(verb: &JobsCommand, json: bool) -> Result<Exit> {
@@ -81,8 +95,9 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 fn put(text: &[u8]) -> Result<JobsReport> {
     let mut report = JobsReport { synced: false, changed: Vec::new(), failures: Vec::new() };
-    let Some(cluster) = parse(text)? else { return Ok(report) };
+    let Some(Parsed { cluster, refused }) = parse(text)? else { return Ok(report) };
     report.synced = true;
+    report.failures.extend(refused.into_iter().map(|why| Failure { id: None, why }));
     let settings = bundle::load_settings(None)?;
     let store = Store::ours();
     if !store.may_have_records() {
@@ -91,10 +106,15 @@ fn put(text: &[u8]) -> Result<JobsReport> {
     let _lock = store.lock_peers()?;
     let done = job::put_remote(&store, &cluster)?;
     for slot in &done.changed {
-        write_down(&settings.audit, slot)?;
-        report.changed.push(slot.id().to_string_lossy().into_owned());
+        let id = slot.id().to_string_lossy().into_owned();
+        // One that fails keeps no other from being written down.
+        if let Err(error) = write_down(&settings.audit, slot) {
+            report.failures.push(Failure { id: Some(id.clone()), why: format!("{error:#}") });
+        }
+        report.changed.push(id);
     }
-    report.failures = done.failures.into_iter().map(|PutFailure { id, why }| Failure { id, why }).collect();
+    let failures = done.failures.into_iter();
+    report.failures.extend(failures.map(|PutFailure { id, why }| Failure { id: Some(id), why }));
     Ok(report)
 }
 
@@ -120,9 +140,7 @@ fn report(report: &JobsReport, json: bool) -> Result<Exit> {
         }
         report.changed.iter().for_each(|id| text.push_str(&format!("{id}\n")));
         print(&text)?;
-        for Failure { id, why } in &report.failures {
-            complain(&format!("container {id}: {why}"));
-        }
+        report.failures.iter().for_each(|failure| complain(&failure.to_string()));
     }
     Ok(Exit::ok_if(report.failures.is_empty()))
 }
@@ -131,33 +149,41 @@ fn complain(why: &str) {
     let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(why, &[]));
 }
 
+/// The file of a directory that another user may write: no link is followed, and nothing but a regular file is opened.
+/// `None`: there is none yet.
+fn read_shared(directory: &Path) -> Result<Option<Vec<u8>>> {
+    match files::read_no_link(&directory.join(FILE), LIMIT) {
+        Ok(snapshot) => Ok(Some(snapshot.bytes)),
+        Err(error) if error.downcast_ref().map(std::io::Error::kind) == Some(ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Until it is ended. An error is printed when it appears or changes, and tried again.
 fn follow(directory: &Path, json: bool) -> Result<Exit> {
     let inotify =
         Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("cannot use inotify")?;
     // It is replaced by a rename.
     let events = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
-    let watched = inotify.add_watch(directory, events);
+    // Opened once: what is read is in the directory that is watched.
+    let opened = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    let here = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let watched = inotify.add_watch(&here, events);
     watched.with_context(|| format!("cannot watch {}", directory.display()))?;
     let file = directory.join(FILE);
     let mut last = String::new();
     loop {
-        let done = match file.try_exists() {
-            // The watcher has not written it yet.
-            Ok(false) => Ok(()),
-            _ => read(&file).and_then(|text| put(&text)).and_then(|done| {
-                if done.failures.is_empty() && done.changed.is_empty() {
-                    return Ok(());
-                }
-                let why: Vec<_> = done
-                    .failures
-                    .iter()
-                    .map(|Failure { id, why }| format!("container {id}: {why}"))
-                    .collect();
-                if !done.changed.is_empty() || why.join("\n") != last {
+        let done = match read_shared(&here) {
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+            Ok(Some(text)) => put(&text).and_then(|done| {
+                let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
+                let why = why.join("\n");
+                let is_new = why != last && !why.is_empty();
+                last = why;
+                if is_new || !done.changed.is_empty() {
                     report(&done, json)?;
                 }
-                last = why.join("\n");
                 Ok(())
             }),
         };
@@ -181,5 +207,34 @@ fn wait(inotify: &Inotify) -> Result<()> {
         Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Ok(_) => inotify.read_events().map(|_| ()).context("cannot use inotify"),
         Err(errno) => Err(errno).context("cannot wait for changes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn of_a_shared_directory_only_a_regular_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        assert_eq!(read_shared(dir.path()).unwrap(), None);
+        std::fs::write(&file, "{}").unwrap();
+        assert_eq!(read_shared(dir.path()).unwrap(), Some(b"{}".to_vec()));
+        let why = || format!("{:#}", read_shared(dir.path()).unwrap_err());
+        for target in ["/etc/passwd", "/nonexistent"] {
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(target, &file).unwrap();
+            assert!(why().contains("symbolic link"), "{}", why());
+        }
+        std::fs::remove_file(&file).unwrap();
+        mkfifo(&file, Mode::S_IRWXU).unwrap();
+        assert!(why().ends_with("not a regular file"), "{}", why());
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(why().ends_with("not a regular file"), "{}", why());
     }
 }

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! It is complete: a member that is not in it is no member. Until all of them are known, `synced` is false, and it changes
-//! nothing.
+//! nothing. What a tenant can cause costs that tenant's members only: a job or member beyond a limit is left out, and so
+//! closed, and the others are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use oci_isolate::job::JobsOfCluster;
@@ -61,11 +62,20 @@ struct MemberEntry {
     names: Vec<String>,
 }
 
+/// What a document has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    /// The members.
+    pub(super) cluster: JobsOfCluster,
+    /// Jobs and members that were left out, and why.
+    pub(super) refused: Vec<String>,
+}
+
 /// Parses a document. `None`: it is not complete yet.
 ///
 /// # Errors
-/// It is of another version, not in this format, or too large.
-pub(super) fn parse(text: &[u8]) -> Result<Option<JobsOfCluster>> {
+/// It is of another version, or not in this format.
+pub(super) fn parse(text: &[u8]) -> Result<Option<Parsed>> {
     let DocumentVersion { version } = serde_json::from_slice(text).context("it is not a document of jobs")?;
     if version != VERSION {
         bail!("it is of version {version}, not {VERSION}; use isolatectl and isolate-node of one release");
@@ -74,19 +84,34 @@ pub(super) fn parse(text: &[u8]) -> Result<Option<JobsOfCluster>> {
     if !document.synced {
         return Ok(None);
     }
-    let mut jobs = BTreeMap::new();
-    for (scope, JobEntry { members }) in document.jobs {
-        let (namespace, name) =
-            scope.split_once('/').with_context(|| format!("job {scope:?} has no namespace"))?;
-        if members.len() > MEMBERS_LIMIT {
-            bail!("job {scope:?} has {} members, at most {MEMBERS_LIMIT} are taken", members.len());
-        }
-        let members = members.into_iter().map(MemberEntry::checked).collect::<Result<Vec<_>>>();
-        let members = members.with_context(|| format!("job {scope:?}"))?;
-        check_addresses(&members).with_context(|| format!("job {scope:?}"))?;
-        jobs.insert((namespace.to_owned(), name.to_owned()), members);
+    let cluster = JobsOfCluster { node: document.node, jobs: BTreeMap::new() };
+    let mut parsed = Parsed { cluster, refused: Vec::new() };
+    for (scope, job) in document.jobs {
+        let done = parsed.take(&scope, job).with_context(|| format!("job {scope:?}"));
+        parsed.refused.extend(done.err().map(|error| format!("{error:#}")));
     }
-    Ok(Some(JobsOfCluster { node: document.node, jobs }))
+    Ok(Some(parsed))
+}
+
+impl Parsed {
+    fn take(&mut self, scope: &str, JobEntry { members }: JobEntry) -> Result<()> {
+        let (namespace, name) = scope.split_once('/').context("it has no namespace")?;
+        ensure!(
+            members.len() <= MEMBERS_LIMIT,
+            "it has {} members, at most {MEMBERS_LIMIT} are taken",
+            members.len()
+        );
+        let mut taken = Vec::new();
+        for member in members {
+            match member.checked() {
+                Ok(member) => taken.push(member),
+                Err(error) => self.refused.push(format!("job {scope:?}: {error:#}")),
+            }
+        }
+        check_addresses(&taken)?;
+        self.cluster.jobs.insert((namespace.to_owned(), name.to_owned()), taken);
+        Ok(())
+    }
 }
 
 impl MemberEntry {
@@ -127,8 +152,8 @@ mod tests {
 
     #[test]
     fn the_members_of_each_job_are_read() {
-        let read = parse(GOOD.as_bytes()).unwrap().unwrap();
-        assert_eq!(read.node, "node1");
+        let Parsed { cluster: read, refused } = parse(GOOD.as_bytes()).unwrap().unwrap();
+        assert_eq!((&*read.node, refused), ("node1", Vec::new()));
         let [member] = &read.jobs[&("team-a".to_owned(), "train-7".to_owned())][..] else {
             panic!("{read:?}")
         };
@@ -139,14 +164,6 @@ mod tests {
     #[test]
     fn every_other_document_is_an_error_that_tells_why() {
         let with = |from: &str, to: &str| GOOD.replacen(from, to, 1);
-        let twice = format!(
-            r#"{{"version":1,"synced":true,"node":"n","jobs":{{"a/b":{{"members":[{0},{0}]}}}}}}"#,
-            r#"{"uid":"u","pod":"p","node":"m","addresses":["10.0.0.1"],"names":[]}"#
-        );
-        let one = r#"{"uid":"u","pod":"p","node":"m","addresses":[],"names":[]}"#;
-        let many = vec![one; MEMBERS_LIMIT + 1].join(",");
-        let many =
-            format!(r#"{{"version":1,"synced":true,"node":"n","jobs":{{"a/b":{{"members":[{many}]}}}}}}"#);
         for (text, why) in [
             (GOOD[..GOOD.len() / 2].to_owned(), "EOF while parsing"),
             (String::new(), "EOF while parsing"),
@@ -156,16 +173,63 @@ mod tests {
             (with("\"version\":1,", ""), "missing field `version`"),
             (with("\"synced\":true,", ""), "missing field `synced`"),
             (with("synced", "lease\":null,\"synced"), "unknown field `lease`"),
-            (with("team-a/train-7", "train-7"), "has no namespace"),
             (with("10.88.2.5", "10.88.2.0/24"), "invalid IP address syntax"),
             (with("10.88.2.5", "two-2"), "invalid IP address syntax"),
-            (with("\"pod\":\"two-1\"", "\"pod\":\"a\\nb\""), "is no uid, pod or node"),
-            (with("\"uid\":\"u\"", "\"uid\":\"\""), "is no uid, pod or node"),
-            (twice, "members p and p have the same address, 10.0.0.1"),
-            (many, "has 4097 members, at most 4096 are taken"),
         ] {
             let error = format!("{:#}", parse(text.as_bytes()).unwrap_err());
             assert!(error.contains(why), "{error}: {text:.200}");
+        }
+    }
+
+    /// A document with job `team-a/train-7` of [`GOOD`], and this one.
+    fn beside(scope: &str, members: &[String]) -> String {
+        GOOD.replacen(
+            "\"jobs\":{",
+            &format!("\"jobs\":{{\"{scope}\":{{\"members\":[{}]}},", members.join(",")),
+            1,
+        )
+    }
+
+    fn entry(pod: &str, addresses: &str, names: usize) -> String {
+        let names = vec!["\"n\""; names].join(",");
+        format!(r#"{{"uid":"u","pod":"{pod}","node":"m","addresses":[{addresses}],"names":[{names}]}}"#)
+    }
+
+    #[test]
+    fn a_job_or_member_that_is_refused_costs_the_others_nothing() {
+        let fine = entry("fine", "\"10.0.0.9\"", 64);
+        let addresses = (0..=EACH_LIMIT).map(|n| format!("\"10.0.1.{n}\"")).collect::<Vec<_>>().join(",");
+        for (bad, why) in [
+            (entry("p", "\"10.0.0.1\"", 65), "member p has more than 64 addresses or names"),
+            (entry("p", &addresses, 0), "member p has more than 64 addresses or names"),
+            (entry("a\\nb", "", 0), "is no uid, pod or node"),
+            (entry("", "", 0), "is no uid, pod or node"),
+        ] {
+            let read = parse(beside("a/b", &[bad, fine.clone()]).as_bytes()).unwrap().unwrap();
+            let pods = |scope: (&str, &str)| {
+                let members = &read.cluster.jobs[&(scope.0.to_owned(), scope.1.to_owned())];
+                members.iter().map(|member| member.pod.name.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                (pods(("team-a", "train-7")), pods(("a", "b"))),
+                (vec!["two-1".into()], vec!["fine".into()])
+            );
+            assert_eq!(read.refused.len(), 1);
+            assert!(
+                read.refused[0].starts_with("job \"a/b\": ") && read.refused[0].ends_with(why),
+                "{read:?}"
+            );
+        }
+        let same = vec![entry("p", "\"10.0.0.1\"", 0); 2];
+        let many = vec![entry("p", "", 0); MEMBERS_LIMIT + 1];
+        for (scope, bad, why) in [
+            ("a/b", same, "job \"a/b\": members p and p have the same address, 10.0.0.1"),
+            ("a/b", many, "job \"a/b\": it has 4097 members, at most 4096 are taken"),
+            ("a-b", Vec::new(), "job \"a-b\": it has no namespace"),
+        ] {
+            let read = parse(beside(scope, &bad).as_bytes()).unwrap().unwrap();
+            assert_eq!(read.refused, [why]);
+            assert_eq!(read.cluster, parse(GOOD.as_bytes()).unwrap().unwrap().cluster);
         }
     }
 }
