@@ -6,9 +6,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -139,6 +139,18 @@ fn end(running: &Running, is_meant: impl Fn(&(Transfer, Child)) -> bool) {
     }
 }
 
+/// The error of a transfer in one line, bounded. All of its stderr is read, so it never waits for a reader.
+pub(crate) fn read_error(stderr: Option<ChildStderr>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.by_ref().take(MOST_OF_ERROR).read_to_end(&mut bytes);
+            let _ = io::copy(&mut stderr, &mut io::sink());
+        }
+        one_line(&String::from_utf8_lossy(&bytes))
+    })
+}
+
 fn start(
     mut command: Command,
     transfer: &Transfer,
@@ -152,14 +164,7 @@ fn start(
     let mut child = command.process_group(0).spawn()?;
     let (stdout, stderr, id) = (child.stdout.take(), child.stderr.take(), child.id());
     running.lock().unwrap_or_else(PoisonError::into_inner).push((transfer.clone(), child));
-    let errors = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stderr) = stderr {
-            let _ = stderr.by_ref().take(MOST_OF_ERROR).read_to_end(&mut bytes);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-        }
-        one_line(&String::from_utf8_lossy(&bytes))
-    });
+    let errors = read_error(stderr);
     let (running, answers, transfer) = (Arc::clone(running), Arc::clone(answers), transfer.clone());
     thread::spawn(move || {
         let answer = |news| Answer { transfer: transfer.clone(), news };

@@ -1,22 +1,17 @@
 //! One transfer: `isolate-job stage` as a child, which is confined before it reads a credential. What it reports goes to stdout, too.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use anyhow::{Context, Result};
 
 use super::Arguments;
-use crate::client::one_line;
 use crate::plan::{Direction, Step};
 use crate::progress::{Event, Line};
-use crate::stager::Ended;
+use crate::stager::{Ended, read_error};
 use crate::train::{Transferred, ended_with};
-
-/// The most bytes of its error output.
-const MOST_OF_ERROR: u64 = 64 << 10;
 
 /// A transfer that runs.
 #[derive(Clone)]
@@ -52,14 +47,7 @@ impl Running {
             let mut child = self.child();
             (child.stdout.take(), child.stderr.take())
         };
-        let errors = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut stderr) = stderr {
-                let _ = stderr.by_ref().take(MOST_OF_ERROR).read_to_end(&mut bytes);
-                let _ = io::copy(&mut stderr, &mut io::sink());
-            }
-            one_line(&String::from_utf8_lossy(&bytes))
-        });
+        let errors = read_error(stderr);
         let mut failure = None;
         for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()) {
             let line = line.context("cannot read what the transfer reports")?;

@@ -54,8 +54,7 @@ fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     Finding::fail("seal", says, what)
 }
 
-/// One of everything that an allow-list can contain: ports with and without connection tracking, a source, a peer and a
-/// prefix.
+/// One of everything that an allow-list can contain: ports of both protocols, a source, a peer and a prefix.
 fn opened() -> Result<AllowList> {
     let (peer, prefix): (IpNet, IpNet) = ("198.51.100.1/32".parse()?, "192.0.2.0/24".parse()?);
     let port = |protocol| Ingress { protocol, first: 1, last: 80, from: Some(prefix) };
