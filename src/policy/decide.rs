@@ -103,7 +103,7 @@ fn verdict(
     }
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
-    let families = settings.seccomp.families.clone();
+    let seccomp = settings.seccomp.clone();
     let sandbox = platform::sandbox(annotations)?;
     let demanded = demanded.map(|why| Demand { why, sandbox });
     Ok(Decision::Isolate(Policy {
@@ -111,7 +111,7 @@ fn verdict(
         firewall: settings.firewall,
         links: settings.links,
         credentials,
-        families,
+        seccomp,
         openings,
         platform,
         demanded,

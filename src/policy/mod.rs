@@ -27,7 +27,7 @@ pub use platform::{Demand, PLATFORM, PlatformContainer};
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 
-use crate::settings::{Answer, Credentials, Family, Firewall, Links};
+use crate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
 /// (`false`).
@@ -53,8 +53,8 @@ pub struct Policy {
     pub links: Links,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
-    /// Socket families that the host allows besides the built-in ones.
-    pub families: Vec<Family>,
+    /// The host's settings for system calls.
+    pub seccomp: SeccompSettings,
     /// What stays open for it.
     pub openings: Openings,
     /// The names of the platform's containers of its pod.

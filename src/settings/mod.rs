@@ -48,7 +48,7 @@ pub struct Settings {
     pub restore: Consent,
     /// Additions to the built-in list of environment variables.
     pub credentials: Credentials,
-    /// Additions to the system calls that containers may make.
+    /// The system calls that containers may make.
     pub seccomp: SeccompSettings,
     /// Whether annotations may open ports.
     pub ingress: IngressBounds,
@@ -169,12 +169,14 @@ pub struct Credentials {
     pub keep: Vec<String>,
 }
 
-/// Additions to what the rule `seccomp` allows.
+/// What the rule `seccomp` allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SeccompSettings {
     /// Further socket families.
     pub families: Vec<Family>,
+    /// Whether programs of other architectures are killed, such as 32-bit ones on x86-64.
+    pub native: bool,
 }
 
 /// Openings of isolated containers that have no annotation for them, each in the syntax of that annotation.
@@ -310,6 +312,7 @@ mod tests {
             keep = ["AWS_PROFILE"]
             [seccomp]
             families = [40, "AF_CAN"]
+            native = true
             [ingress]
             allowed = false
             [peers]
@@ -344,6 +347,7 @@ mod tests {
         assert_eq!(settings.audit, Audit { file, required: true, passed_through: true });
         assert_eq!(settings.credentials.keep, ["AWS_PROFILE"]);
         assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
+        assert!(settings.seccomp.native);
     }
 
     /// The packaged file with every key uncommented.
@@ -440,6 +444,7 @@ mod tests {
             "[seccomp]\nfamilies = [-1]",
             "[seccomp]\nfamilies = [\"vsock\"]",
             "[seccomp]\nfamilies = 40",
+            "[seccomp]\nnative = \"x86_64\"",
             "[[require]]\nannotation = \"a\"",
             "[[require]]\nmatches = \"*\"",
             "[[require]]\nannotation = \"a\"\nenv = \"A\"\nmatches = \"*\"",

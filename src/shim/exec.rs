@@ -24,6 +24,7 @@ use crate::invocation::ArgvEdit;
 use crate::policy::{Openings, Policy};
 use crate::rewrite::{prove, rewrite};
 use crate::rules::{self, HostFacts, RuleContext};
+use crate::settings::SeccompSettings;
 
 pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
     let record = match existing_container::find(call)? {
@@ -47,7 +48,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         links: record.links,
         credentials: additions,
         // For create only: a process that joins gets the container's filter from the runtime.
-        families: Vec::new(),
+        seccomp: SeccompSettings::default(),
         openings: Openings::default(),
         platform: Vec::new(),
         demanded: None,

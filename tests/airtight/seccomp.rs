@@ -110,7 +110,11 @@ fn runc(host: &EngineHost, runtime: &Path, seccomp: &Value, id: &str) -> String 
 }
 
 fn runc_host() -> EngineHost {
-    let host = EngineHost::new(Kind::Machine);
+    host_of(Kind::Machine)
+}
+
+fn host_of(kind: Kind) -> EngineHost {
+    let host = EngineHost::new(kind);
     bundle::rootfs(&host);
     std::fs::copy(probe(), host.dir().join("rootfs/bin/ways")).unwrap();
     host
@@ -146,6 +150,29 @@ fn runc_with_profiles_that_allow_by_default_is_open_and_isolated_is_closed() {
         let after = runc(&host, &shim(), &seccomp, &format!("isolated-{name}"));
         let ways = ["uevent", "keyctl", "vsock-high-bits", "vsock-io_uring", "open_by_handle_at"];
         compare(&format!("runc, {name}"), &before, &after, &ways);
+    }
+}
+
+#[test]
+fn calls_of_other_architectures_are_killed_where_only_the_native_one_is_left() {
+    let docker = include_str!("../data/seccomp/docker-20.10.json");
+    let docker: Value = serde_json::from_str(docker).unwrap();
+    for (kind, runtime) in [(Kind::Machine, RUNC), (Kind::MachineForCrun, "/usr/bin/crun")] {
+        let host = host_of(kind);
+        for (profile, seccomp) in [("none", &Value::Null), ("docker", &docker["linux"]["seccomp"])] {
+            let run = |id: &str, settings: &str| {
+                host.settings(&format!("runtime = [\"{runtime}\"]\n{settings}"));
+                attempts(&runc(&host, &shim(), seccomp, &format!("{profile}-{id}")))
+            };
+            let (all, native) = (run("all", ""), run("native", "[seccomp]\nnative = true\n"));
+            assert!(all.iter().any(|[_, name, was]| name == "getpid-i386" && was == "ok"), "{all:?}");
+            for ([_, name, was], [_, same, is]) in all.iter().zip(&native) {
+                assert_eq!(name, same);
+                let is_foreign = name.contains("i386") || name.contains("x32");
+                assert_ne!(was, "killed", "{runtime}, {profile}: {name}");
+                assert_eq!(is, if is_foreign { "killed" } else { was }, "{runtime}, {profile}: {name}");
+            }
+        }
     }
 }
 

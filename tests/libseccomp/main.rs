@@ -27,12 +27,12 @@ const PROFILES: [(&str, &str); 5] = [
 
 /// The document after the rule, and the rule alone.
 fn isolated(text: &str) -> Result<String, Violation> {
-    isolated_on(text, HostFacts::default())
+    isolated_by(&Settings::default(), text, HostFacts::default())
 }
 
-fn isolated_on(text: &str, host: HostFacts) -> Result<String, Violation> {
+fn isolated_by(settings: &Settings, text: &str, host: HostFacts) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
-    let Decision::Isolate(policy) = decide(&Settings::default(), &yes, &[]) else { unreachable!() };
+    let Decision::Isolate(policy) = decide(settings, &yes, &[]) else { unreachable!() };
     let context = RuleContext { policy, network: Network::New, host, hook: None };
     let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
@@ -135,6 +135,25 @@ fn random_profiles_deny_what_is_closed_and_what_they_denied() {
     assert!((refused + conflicts) * 4 <= loaded, "too many refused for this to prove much");
 }
 
+#[test]
+fn with_only_the_native_architecture_no_call_of_another_passes() {
+    let mut library = Library::start();
+    let settings = Settings::parse("[seccomp]\nnative = true").unwrap();
+    let calls = calls();
+    for (name, text) in PROFILES {
+        let all = filter_of(&mut library, &isolated(text).unwrap()).unwrap();
+        let native = isolated_by(&settings, text, HostFacts::default()).unwrap();
+        let native = filter_of(&mut library, &native).unwrap();
+        let mut foreign = 0;
+        for (call, _) in &calls {
+            let is_native = call.abi() == Abi::X86_64;
+            assert_eq!(native.passes(call), is_native && all.passes(call), "{name}: {call:?}");
+            foreign += usize::from(!is_native && all.passes(call));
+        }
+        assert_ne!(foreign, 0, "{name}: no call of another architecture passed before");
+    }
+}
+
 /// Calls that change limits, and whether it is that of core dumps (4).
 fn limits() -> Vec<(Call, bool)> {
     let mut calls = Vec::new();
@@ -161,7 +180,8 @@ fn the_limit_for_core_dumps_cannot_be_changed_and_others_can() {
     let calls = limits();
     for (name, text) in PROFILES {
         let before = filter_of(&mut library, text);
-        let after = filter_of(&mut library, &isolated_on(text, dumping()).unwrap()).unwrap();
+        let after =
+            filter_of(&mut library, &isolated_by(&Settings::default(), text, dumping()).unwrap()).unwrap();
         for (call, forbidden) in &calls {
             // Of x32 the filter sees half of a pointer, and the kernel all of it: there is none any more.
             if call.abi() == Abi::X32 {

@@ -7,7 +7,7 @@ use oci_isolate::config::{Document, Kind};
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rewrite::{RewriteError, Rewritten, rewrite};
 use oci_isolate::rules::{HostFacts, Network, RULES, RuleContext, SealHook};
-use oci_isolate::settings::{Answer, Credentials, Firewall, Links};
+use oci_isolate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         firewall: Firewall::Required,
         links: Links::Down,
         credentials: Credentials::default(),
-        families: Vec::new(),
+        seccomp: SeccompSettings::default(),
         openings: Openings::default(),
         platform: Vec::new(),
         demanded: None,

@@ -8,8 +8,9 @@
 //!
 //! In an allow-list, such as Docker's, a further rule that denies has no effect, so the rules that allow
 //! calls are narrowed (`plan`). What a profile denies stays denied. `architectures` and `flags` stay, except
-//! x32 if core dumps go to a program: a call of an architecture that is not listed kills, as before. For
-//! `exec` there is nothing to do: runtimes apply the container's profile.
+//! x32 if core dumps go to a program, and all but the machine's own if the settings say so: a call of an
+//! architecture that is not listed kills, as before. For `exec` there is nothing to do: runtimes apply the
+//! container's profile.
 
 mod evaluate;
 mod limits;
@@ -39,7 +40,7 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// Architectures whose programs this machine runs. Programs of one that is left out would be killed.
+/// Architectures whose programs this machine runs, its own first. Programs of one that is left out are killed.
 const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
     &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 } else if cfg!(target_arch = "aarch64") {
@@ -59,15 +60,29 @@ struct Allowed {
     families: Vec<u32>,
     /// Whether the limit for core dumps can be changed.
     core_limit: bool,
+    /// Whether programs of other architectures than the machine's own can run.
+    foreign: bool,
 }
 
 impl Allowed {
     fn from_context(context: &RuleContext) -> Self {
-        let added = context.policy.families.iter().copied().map(Family::number);
+        let added = context.policy.seccomp.families.iter().copied().map(Family::number);
         let mut families: Vec<u32> = FAMILIES.iter().map(|family| family.is).chain(added).collect();
         families.sort_unstable();
         families.dedup();
-        Self { families, core_limit: !limits_core_dumps(context) }
+        let foreign = !context.policy.seccomp.native;
+        Self { families, core_limit: !limits_core_dumps(context), foreign }
+    }
+
+    /// Why an architecture must not be listed, if it must not.
+    fn objection(&self, architecture: &str) -> Option<&'static str> {
+        let name = short(architecture);
+        let is = |other: &str| name.eq_ignore_ascii_case(short(other));
+        if !self.foreign && !ARCHITECTURES.first().is_some_and(|native| is(native)) {
+            return Some("which is not the machine's own");
+        }
+        // `limits`: the filter must see whether a pointer is NULL, and the kernel uses all 64 bits.
+        (!self.core_limit && is("x32")).then_some("of whose arguments a filter sees half")
     }
 }
 
@@ -92,8 +107,8 @@ fn parse(view: &View) -> Result<Option<Profile>, Violation> {
 fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
     let Some(profile) = parse(view)? else { return Err(Violation::of(&RULE, "there is no profile")) };
     let open = Allowed::from_context(context);
-    let among = |(_, name): (usize, &str)| format!("{name} is among the architectures");
-    let hole = evaluate::first_hole(&profile, &open).or_else(|| half_seen(view, &open).next().map(among));
+    let among = |(_, name, _): (usize, &str, _)| format!("{name} is among the architectures");
+    let hole = evaluate::first_hole(&profile, &open).or_else(|| surplus(view, &open).next().map(among));
     hole.map_or(Ok(()), |hole| Err(Violation::of(&RULE, hole)))
 }
 
@@ -102,12 +117,12 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     let Some(profile) = parse(view)? else { return Ok(vec![new_profile(&open)]) };
     let plan = plan::Plan::of(&profile, &open);
     let rule_at = |at| Pointer::to(&LIST).item(at);
-    let half_seen = half_seen(view, &open).map(|(at, name)| Edit {
+    let surplus = surplus(view, &open).map(|(at, name, why)| Edit {
         at: Pointer::to(&["linux", "seccomp", "architectures"]).item(at),
         op: EditOp::Remove,
-        description: format!("removed {name}, of whose arguments a filter sees half"),
+        description: format!("removed {name}, {why}"),
     });
-    let mut edits: Vec<Edit> = half_seen.collect();
+    let mut edits: Vec<Edit> = surplus.collect();
     for rule in &profile.rules {
         let gone: Vec<_> = rule.named.iter().filter(|(_, name)| plan.removes(rule.at, name)).collect();
         let (action, _) = rule.action.words();
@@ -132,17 +147,15 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
     Ok(edits)
 }
 
-/// x32, if the filter must see whether a pointer is NULL (`limits`): the filter sees 32 bits of every
-/// argument, and the kernel uses 64. crun accepts names in any case and without the prefix that runc
-/// requires.
-fn half_seen<'v>(view: &'v View, open: &Allowed) -> impl Iterator<Item = (usize, &'v str)> {
-    let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref());
-    let listed = listed.filter(|_| !open.core_limit).unwrap_or_default();
-    listed.iter().enumerate().map(|(at, name)| (at, &**name)).filter(|(_, name)| is_half_seen(name))
+/// The architectures that must not be listed, with their indexes and why.
+fn surplus<'v>(view: &'v View, open: &Allowed) -> impl Iterator<Item = (usize, &'v str, &'static str)> {
+    let listed = seccomp(view).and_then(|seccomp| seccomp.architectures.as_deref()).unwrap_or_default();
+    listed.iter().enumerate().filter_map(|(at, name)| Some((at, &**name, open.objection(name)?)))
 }
 
-fn is_half_seen(architecture: &str) -> bool {
-    architecture.strip_prefix("SCMP_ARCH_").unwrap_or(architecture).eq_ignore_ascii_case("x32")
+/// crun accepts names in any case and without the prefix that runc requires.
+fn short(architecture: &str) -> &str {
+    architecture.strip_prefix("SCMP_ARCH_").unwrap_or(architecture)
 }
 
 fn joined(names: &[&(usize, &str)]) -> String {
@@ -162,8 +175,7 @@ fn new_profile(open: &Allowed) -> Edit {
     let nothing = Profile { default: Action::Allow, rules: Vec::new() };
     let syscalls = plan::Plan::of(&nothing, open).rules;
     let (default_action, _) = nothing.default.words();
-    let is_seen = |name: &&str| open.core_limit || !is_half_seen(name);
-    let architectures = ARCHITECTURES.iter().copied().filter(is_seen).collect();
+    let architectures = ARCHITECTURES.iter().copied().filter(|name| open.objection(name).is_none()).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
         op: EditOp::Set(JsonText::of(&NewProfile { default_action, architectures, syscalls })),

@@ -12,7 +12,7 @@ use crate::rules::{CoreDumps, HostFacts, Network};
 use crate::settings::{Credentials, Firewall, Links, Settings};
 
 fn context(settings: &str) -> RuleContext {
-    let families = Settings::parse(settings).unwrap().seccomp.families;
+    let seccomp = Settings::parse(settings).unwrap().seccomp;
     let (credentials, answers) = (Credentials::default(), std::collections::BTreeMap::new());
     let (firewall, openings) = (Firewall::Required, Openings::default());
     let policy = Policy {
@@ -20,7 +20,7 @@ fn context(settings: &str) -> RuleContext {
         firewall,
         links: Links::Down,
         credentials,
-        families,
+        seccomp,
         openings,
         platform: Vec::new(),
         demanded: None,
@@ -395,6 +395,31 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
     let x32 = ours.replace(&native, "\"x32\"");
     let why = checked(&x32, &dumps_to_a_program("")).unwrap_err().to_string();
     assert_eq!(why, "seccomp: x32 is among the architectures");
+}
+
+#[test]
+fn only_the_native_architecture_is_left_where_the_settings_say_so() {
+    const NATIVE: &str = "[seccomp]\nnative = true";
+    let own = super::ARCHITECTURES[0];
+    let docker = include_str!("../../../tests/data/seccomp/docker-28.5.json");
+    for text in [docker, "{}"] {
+        let architectures = |settings: &str| {
+            let out: Value = serde_json::from_str(&rewritten(text, settings)).unwrap();
+            out["linux"]["seccomp"]["architectures"].clone()
+        };
+        assert!(architectures("").as_array().unwrap().len() > 1, "{text}");
+        assert_eq!(architectures(NATIVE), json!([own]), "{text}");
+    }
+    // As crun reads them; without any, runtimes add the machine's own.
+    let listed =
+        |list: &[&str]| profile(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": list }));
+    let lower = own.trim_start_matches("SCMP_ARCH_").to_lowercase();
+    for (before, after) in [(&["riscv64", &lower][..], &[&*lower][..]), (&["SCMP_ARCH_MIPS"], &[])] {
+        assert_eq!(planned(&listed(before), &context(NATIVE)).unwrap().0, listed(after));
+        let why = checked(&listed(before), &context(NATIVE)).unwrap_err().to_string();
+        assert_eq!(why, format!("seccomp: {} is among the architectures", before[0]));
+        assert_eq!(checked(&listed(before), &context("")), Ok(()));
+    }
 }
 
 #[test]

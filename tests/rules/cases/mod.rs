@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use oci_isolate::policy::{Openings, Policy};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
-use oci_isolate::settings::{Answer, Credentials, Firewall, Links};
+use oci_isolate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
 use serde_json::Value;
 
 /// One rule's cases.
@@ -43,7 +43,7 @@ impl Cases {
             firewall: Firewall::Required,
             links: Links::Down,
             credentials: Credentials::default(),
-            families: Vec::new(),
+            seccomp: SeccompSettings::default(),
             openings: Openings::default(),
             platform: vec!["fetch".into()],
             demanded: None,
