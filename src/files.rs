@@ -1,6 +1,9 @@
 //! Bounded reads and atomic replacement. A reader of a file that is replaced here sees either the old or the
 //! new bytes, even if this process is killed.
 
+mod draft;
+
+use std::borrow::Borrow;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -11,6 +14,8 @@ use std::process;
 
 use anyhow::{Context, Result, bail};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+
+pub use draft::{Draft, in_memory, read_back, write_text};
 
 /// The largest `config.json` or process file that is read, in bytes. Larger ones are refused: the largest seen in the
 /// wild are well below one megabyte.
@@ -111,22 +116,10 @@ impl Snapshot {
     /// The file is a symbolic link (which the rename would replace by a file), or its directory cannot be
     /// written. The file is then unchanged.
     pub fn replace(&self, bytes: &[u8]) -> Result<()> {
-        let shown = self.path.display();
-        if std::fs::symlink_metadata(&self.path)
-            .with_context(|| format!("cannot replace {shown}"))?
-            .is_symlink()
-        {
-            bail!("cannot replace {shown}: it is a symbolic link");
-        }
-        // A bundle on disk (Podman's, or a user's own) has to survive a power cut; on tmpfs syncing is free.
-        write_new(
-            &self.path,
-            &beside(&self.path, process::id()),
-            bytes,
-            self.mode,
-            Some(self.owner),
-            File::sync_data,
-        )
+        let draft = self.draft()?;
+        let mut file: &File = draft.borrow();
+        file.write_all(bytes).with_context(|| format!("cannot write {}", self.path.display()))?;
+        draft.put_in_place()
     }
 
     /// Whether the file still holds what was read.
@@ -211,25 +204,35 @@ fn write_new(
 }
 
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<File> {
-    let open =
-        || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path);
-    let mut file = match open() {
+    let mut file = open_temporary(path)?;
+    file.write_all(bytes)?;
+    adopt(&file, mode, owner)?;
+    Ok(file)
+}
+
+/// An empty file that only its owner can read.
+fn open_temporary(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    match options.open(path) {
         // Left by a killed process.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            std::fs::remove_file(path).and_then(|()| open())
+            std::fs::remove_file(path).and_then(|()| options.open(path))
         }
         made => made,
-    }?;
-    file.write_all(bytes)?;
+    }
+}
+
+/// Gives a file its final mode and owner, once its bytes are written.
+fn adopt(file: &File, mode: u32, owner: Option<(u32, u32)>) -> std::io::Result<()> {
     if let Some((uid, gid)) = owner {
         let is = file.metadata()?;
         if (is.uid(), is.gid()) != (uid, gid) {
-            fchown(&file, Some(uid), Some(gid))?;
+            fchown(file, Some(uid), Some(gid))?;
         }
     }
     // After the owner: chown clears set-id bits, and the bytes must not be readable by others before.
-    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    Ok(file)
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
 /// A name with a process id cannot collide: no other live process has that id.

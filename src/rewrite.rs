@@ -82,27 +82,69 @@ impl From<Violation> for RewriteError {
     }
 }
 
+/// What the rules change in a document.
+#[derive(Debug)]
+pub struct Planned {
+    /// For the report.
+    pub applied: Vec<AppliedChange>,
+    edits: Vec<Edit>,
+}
+
+impl Planned {
+    /// The changes for a document of this kind.
+    ///
+    /// # Errors
+    /// A rule cannot be made to hold.
+    pub fn of(kind: Kind, view: &View, context: &RuleContext) -> Result<Self, Violation> {
+        let planned = plan(kind, view, context)?;
+        let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
+        Ok(Self { applied, edits: planned.into_iter().map(|(_, edit)| edit).collect() })
+    }
+
+    /// The edits; none if the text stays as it is.
+    #[must_use]
+    pub fn edits(&self) -> Option<&[Edit]> {
+        let is_note = |edit: &Edit| edit.op == EditOp::Note;
+        (!self.edits.iter().all(is_note)).then_some(&*self.edits)
+    }
+}
+
 /// Makes every rule hold that applies to a document of this kind; `view` is the document's.
 ///
 /// # Errors
 /// A rule cannot be made to hold.
 pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, RewriteError> {
-    let planned = plan(document.kind(), &view, context)?;
-    let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
-    let edits: Vec<Edit> = planned.into_iter().map(|(_, edit)| edit).collect();
-    if edits.iter().all(|edit| edit.op == EditOp::Note) {
-        prove(document.kind(), &view, context)?;
-        return Ok(Rewritten { text: None, applied, pinned: pinned(&view, context) });
-    }
-    let (kind, text) = (document.kind(), document.with(&edits)?);
+    let planned = Planned::of(document.kind(), &view, context)?;
+    let Some(edits) = planned.edits() else {
+        let pinned = prove_view(document.kind(), &view, context)?;
+        return Ok(Rewritten { text: None, applied: planned.applied, pinned });
+    };
+    let (kind, text) = (document.kind(), document.with(edits)?);
     // They may be large, and are not needed any more.
-    drop((document, view, edits));
-    // As a runtime will read it, not as the rules planned it.
-    let written = Document::parse(kind, &text)?;
-    let view = written.view()?;
-    prove(written.kind(), &view, context)?;
-    let pinned = pinned(&view, context);
-    Ok(Rewritten { text: Some(text), applied, pinned })
+    drop((document, view));
+    let pinned = prove_text(kind, &text, context)?;
+    Ok(Rewritten { text: Some(text), applied: planned.applied, pinned })
+}
+
+/// Checks every rule that applies to a document of this kind on its text: as a runtime will read it, not as the rules
+/// planned it. Returns the sources that its bind mounts must show once they are made.
+///
+/// # Errors
+/// It is not valid, or a rule does not hold.
+pub fn prove_text(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Vec<Pinned>, RewriteError> {
+    let document = Document::parse(kind, text)?;
+    let view = document.view()?;
+    drop(document);
+    Ok(prove_view(kind, &view, context)?)
+}
+
+/// [`prove_text`] of a text that was not changed.
+///
+/// # Errors
+/// A rule does not hold.
+pub fn prove_view(kind: Kind, view: &View, context: &RuleContext) -> Result<Vec<Pinned>, Violation> {
+    prove(kind, view, context)?;
+    Ok(pinned(view, context))
 }
 
 /// The edits that the rules ask for of a document of this kind, in their order, each with its rule.

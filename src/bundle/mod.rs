@@ -2,8 +2,8 @@
 //! container the host is inspected and the rules are applied to the document. The shim does so before it
 //! writes anything, and `isolatectl check` does the same and writes nothing.
 //!
-//! Reads only: nothing is created, locked or written here, and nothing is taken from the calling process'
-//! environment or descriptors, which are the shim's.
+//! Reads only: nothing is created, locked or written here but the new text, into a file that the caller gives; and
+//! nothing is taken from the calling process' environment or descriptors, which are the shim's.
 
 mod credential_files;
 mod host_facts;
@@ -26,7 +26,9 @@ mod tree;
 mod unix_socket;
 mod user_namespace;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +40,8 @@ use crate::job;
 use crate::policy::{self, Decision, PlatformContainer, Policy};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
-use crate::rewrite::{Rewritten, rewrite};
+use crate::rewrite::{AppliedChange, Planned, prove_text, prove_view};
+use crate::rules::mounts::Pinned;
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
@@ -60,7 +63,7 @@ pub struct Bundle {
 
 /// An isolated container that can be created: every rule holds on the resulting text.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Prepared<D> {
     /// The root file system.
     pub rootfs: Inode,
     /// The network namespace that the container gets, if it existed before
@@ -76,8 +79,12 @@ pub struct Prepared {
     pub names_what_it_denies: bool,
     /// What the rules were applied to.
     pub subject: RuleContext,
-    /// The rewritten configuration.
-    pub rewritten: Rewritten,
+    /// What was changed.
+    pub applied: Vec<AppliedChange>,
+    /// The sources that its bind mounts must show once they are made.
+    pub pinned: Vec<Pinned>,
+    /// The file with the new text; `None` when nothing had to change.
+    pub draft: Option<D>,
 }
 
 /// What a member of a job is called, and where it finds the others.
@@ -119,11 +126,18 @@ impl Bundle {
         Ok(policy::decide(settings, &annotations, &environment))
     }
 
-    /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in.
+    /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in. Its text
+    /// is written into a new file, the old one is dropped, and the rules are verified on what the file holds:
+    /// a large text is in memory once.
     ///
     /// # Errors
     /// The container cannot be isolated; the message is shown to its user.
-    pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
+    pub fn prepare<D: Borrow<File>>(
+        &mut self,
+        policy: Policy,
+        hook: Option<SealHook>,
+        draft: impl FnOnce(&Snapshot) -> Result<D>,
+    ) -> Result<Prepared<D>> {
         let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
         let (network, netns) = network::decide(&view, &policy.openings)?;
@@ -144,7 +158,22 @@ impl Bundle {
         let rootfs = Inode::from(&root.stat);
         let subject = RuleContext { policy, network, host, hook };
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
-        let rewritten = rewrite(document, view, &subject)?;
+        let planned = Planned::of(Kind::Config, &view, &subject)?;
+        let mut written = None;
+        let pinned = match planned.edits() {
+            None => prove_view(Kind::Config, &view, &subject)?,
+            Some(edits) => {
+                let draft = written.insert(draft(&self.config)?);
+                let shown = || format!("cannot write {}", self.config.path().display());
+                let length = files::write_text((*draft).borrow(), |text| document.write(edits, text));
+                let length = length.with_context(shown)?;
+                drop((document, view));
+                self.config.bytes = Vec::new();
+                let shown = || format!("cannot read back {}", self.config.path().display());
+                let text = files::read_back((*draft).borrow(), length).with_context(shown)?;
+                prove_text(Kind::Config, &text, &subject)?
+            }
+        };
         Ok(Prepared {
             rootfs,
             netns,
@@ -153,7 +182,9 @@ impl Bundle {
             name_servers,
             names_what_it_denies,
             subject,
-            rewritten,
+            applied: planned.applied,
+            pinned,
+            draft: written,
         })
     }
 

@@ -1,21 +1,44 @@
 //! Applies edits to the text of a document. Everything that no edit names is copied byte for byte.
 
+use std::fmt;
+
 use super::Unreadable;
 use super::edit::{Edit, EditOp, Step};
 use super::json::JsonValue;
 
-/// Returns the edited document; the first `depth` steps of every pointer lead to the root itself.
-pub(super) fn apply(root: JsonValue, edits: &[Edit], depth: usize) -> Result<Vec<u8>, Unreadable> {
+/// Writes the edited document; the first `depth` steps of every pointer lead to the root itself.
+pub(super) fn apply(
+    root: JsonValue,
+    edits: &[Edit],
+    depth: usize,
+    text: &mut dyn fmt::Write,
+) -> Result<(), Unreadable> {
     let ops = edits.iter().filter(|edit| edit.op != EditOp::Note);
     let mut all: Vec<LocatedOp> = ops.map(|edit| (edit.at.0.as_slice(), &edit.op)).collect();
     // The sort is stable: edits of one place stay in their order.
     all.sort_by_key(|(steps, _)| *steps);
     let edits = (!all.is_empty()).then(|| EditsAt::of(&all, depth));
-    let mut out = Out { bytes: Vec::with_capacity(root.raw().len() + 2048), first: true };
-    out.child(None, Some(root), edits)
-        .map_err(|why| Unreadable::new(format!("cannot edit the document: {why}")))?;
-    Ok(out.bytes)
+    Out { text, first: true }
+        .child(None, Some(root), edits)
+        .map_err(|why| Unreadable::new(format!("cannot edit the document: {}", why.0)))
 }
+
+/// Why an edit cannot be applied.
+struct NotApplied(String);
+
+impl From<&str> for NotApplied {
+    fn from(why: &str) -> Self {
+        Self(why.into())
+    }
+}
+
+impl From<fmt::Error> for NotApplied {
+    fn from(_: fmt::Error) -> Self {
+        "it cannot be written".into()
+    }
+}
+
+type Applied = Result<(), NotApplied>;
 
 type LocatedOp<'e> = (&'e [Step], &'e EditOp);
 
@@ -58,30 +81,25 @@ impl<'s, 'e> EditsAt<'s, 'e> {
     }
 }
 
-struct Out {
-    bytes: Vec<u8>,
+struct Out<'w> {
+    text: &'w mut dyn fmt::Write,
     /// Whether the next child is the first of its parent.
     first: bool,
 }
 
-impl Out {
+impl Out<'_> {
     /// Writes an item, a member with its name, or the root: its present value, if any, with its edits.
-    fn child(
-        &mut self,
-        name: Option<&str>,
-        value: Option<JsonValue>,
-        edits: Option<EditsAt>,
-    ) -> Result<(), String> {
+    fn child(&mut self, name: Option<&str>, value: Option<JsonValue>, edits: Option<EditsAt>) -> Applied {
         if edits.is_some_and(|edits| edits.ops().any(|op| *op == EditOp::Remove)) {
             return Ok(());
         }
-        self.separate();
+        self.separate()?;
         if let Some(name) = name {
-            self.write(name);
-            self.bytes.push(b':');
+            self.text.write_str(name)?;
+            self.text.write_char(':')?;
         }
         match (value, edits.filter(|edits| !edits.is_outside())) {
-            (Some(value), None) => self.write(value.raw()),
+            (Some(value), None) => self.text.write_str(value.raw())?,
             (_, Some(edits)) => self.changed(value, edits)?,
             (None, None) => {}
         }
@@ -89,11 +107,10 @@ impl Out {
         Ok(())
     }
 
-    fn changed(&mut self, value: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
+    fn changed(&mut self, value: Option<JsonValue>, edits: EditsAt) -> Applied {
         let set = edits.ops().filter_map(|op| if let EditOp::Set(to) = op { Some(to) } else { None });
         if let Some(set) = set.last() {
-            self.write(&set.0);
-            return Ok(());
+            return Ok(self.text.write_str(&set.0)?);
         }
         let value = value.filter(|value| value.first() != b'n');
         match (value.map(JsonValue::first), edits.below.first().and_then(|(steps, _)| steps.get(edits.depth)))
@@ -105,11 +122,11 @@ impl Out {
         }
     }
 
-    fn list(&mut self, list: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
-        self.open(b'[');
+    fn list(&mut self, list: Option<JsonValue>, edits: EditsAt) -> Applied {
+        self.open('[')?;
         for op in edits.ops() {
             if let EditOp::Prepend(item) = op {
-                self.item(&item.to_string());
+                self.item(&item.to_string())?;
             }
         }
         let mut steps = edits.steps().peekable();
@@ -120,7 +137,7 @@ impl Out {
                 match op {
                     // What was to follow a removed item is left out too.
                     EditOp::Remove => break,
-                    EditOp::Follow(list) => self.item(list.items()),
+                    EditOp::Follow(list) => self.item(list.items())?,
                     _ => {}
                 }
             }
@@ -130,23 +147,22 @@ impl Out {
         }
         for op in edits.ops() {
             match op {
-                EditOp::Append(item) => self.item(&item.to_string()),
-                EditOp::Extend(list) if !list.items().is_empty() => self.item(list.items()),
+                EditOp::Append(item) => self.item(&item.to_string())?,
+                EditOp::Extend(list) if !list.items().is_empty() => self.item(list.items())?,
                 _ => {}
             }
         }
-        self.close(b']');
-        Ok(())
+        self.close(']')
     }
 
-    fn object(&mut self, object: Option<JsonValue>, edits: EditsAt) -> Result<(), String> {
+    fn object(&mut self, object: Option<JsonValue>, edits: EditsAt) -> Applied {
         if edits.ops().any(|op| !matches!(op, EditOp::Follow(_))) {
             return Err("an item is appended to an object".into());
         }
-        self.open(b'{');
+        self.open('{')?;
         let mut new: Vec<(&Step, EditsAt)> = edits.steps().collect();
         for (name, value) in object.into_iter().flat_map(JsonValue::members) {
-            let text = name.string().map_err(|why| why.to_string())?;
+            let text = name.string().map_err(|why| NotApplied(why.to_string()))?;
             let here = new.iter().position(|(step, _)| matches!(step, Step::Member(to) if **to == *text));
             self.child(Some(name.raw()), Some(value), here.map(|at| new.remove(at).1))?;
         }
@@ -154,33 +170,32 @@ impl Out {
             let Step::Member(name) = step else { return Err("an edit takes an object for a list".into()) };
             self.child(Some(&serde_json::Value::from(&**name).to_string()), None, Some(edits))?;
         }
-        self.close(b'}');
+        self.close('}')
+    }
+
+    fn item(&mut self, text: &str) -> Applied {
+        self.separate()?;
+        self.text.write_str(text)?;
+        self.first = false;
         Ok(())
     }
 
-    fn item(&mut self, text: &str) {
-        self.separate();
-        self.write(text);
-        self.first = false;
-    }
-
-    fn separate(&mut self) {
+    fn separate(&mut self) -> Applied {
         if !self.first {
-            self.bytes.push(b',');
+            self.text.write_char(',')?;
         }
+        Ok(())
     }
 
-    fn open(&mut self, bracket: u8) {
-        self.bytes.push(bracket);
+    fn open(&mut self, bracket: char) -> Applied {
+        self.text.write_char(bracket)?;
         self.first = true;
+        Ok(())
     }
 
-    fn close(&mut self, bracket: u8) {
-        self.bytes.push(bracket);
+    fn close(&mut self, bracket: char) -> Applied {
+        self.text.write_char(bracket)?;
         self.first = false;
-    }
-
-    fn write(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }

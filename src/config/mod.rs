@@ -119,17 +119,28 @@ impl<'a> Document<'a> {
         Ok(View { unknown: self.unknown.clone(), ..view })
     }
 
-    /// The edited text. Pointers start at the root of a `config.json`, also for a process file: there
+    /// Writes the edited text. Pointers start at the root of a `config.json`, also for a process file: there
     /// `/process` is the document itself.
     ///
     /// # Errors
-    /// An edit points to a place that does not exist or has the wrong type, which would be a bug of a rule.
-    pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
+    /// An edit points to a place that does not exist or has the wrong type, which would be a bug of a rule; or it
+    /// cannot be written.
+    pub fn write(&self, edits: &[Edit], text: &mut dyn fmt::Write) -> Result<(), Unreadable> {
         let depth = match self.kind {
             Kind::Config => 0,
             Kind::Process => 1,
         };
-        apply::apply(self.json.root(), edits, depth)
+        apply::apply(self.json.root(), edits, depth, text)
+    }
+
+    /// [`Self::write`] into memory.
+    ///
+    /// # Errors
+    /// An edit points to a place that does not exist or has the wrong type.
+    pub fn with(&self, edits: &[Edit]) -> Result<Vec<u8>, Unreadable> {
+        let mut text = String::with_capacity(self.json.root().raw().len() + 2048);
+        self.write(edits, &mut text)?;
+        Ok(text.into_bytes())
     }
 }
 

@@ -1,6 +1,6 @@
-//! `create`, `run`, `restore`: decide, rewrite, record, exec. Nothing is written before every rule holds on
-//! the new bytes; the record is written before the configuration, so that no isolated container can be
-//! without one.
+//! `create`, `run`, `restore`: decide, rewrite, record, exec. Nothing is put in place before every rule holds on
+//! the new bytes; the record is written before the configuration takes its place, so that no isolated container can
+//! be without one.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::{RuntimeCall, credential_variables, descriptors, joiners, platform, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::{Bundle, Names};
+use crate::files::{Draft, Snapshot};
 use crate::invocation::{ArgvEdit, Verb};
 use crate::job;
 use crate::policy::{Decision, Policy};
@@ -41,7 +42,7 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     }
 }
 
-fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infallible> {
+fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
@@ -65,7 +66,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
-    let prepared = bundle.prepare(policy, hook)?;
+    let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;
     if let Some(demand) = &policy.demanded {
         platform::demand(call, demand, &policy.platform)?;
@@ -121,7 +122,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         runtime: call.runtime.path().to_owned(),
         bundle: bundle.path,
         rootfs: prepared.rootfs,
-        pinned: prepared.rewritten.pinned,
+        pinned: prepared.pinned,
         pid_file,
         waived,
         why: prepared.subject.policy.why,
@@ -132,7 +133,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         opened,
         pod_network: prepared.pod_network,
         audit: call.settings.audit.clone(),
-        applied: prepared.rewritten.applied,
+        applied: prepared.applied,
     };
     slot.create(&record)?;
     // The network that the engine has already set up is closed before the runtime can use it.
@@ -145,7 +146,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     };
     let rules = changed_by(&record.applied);
     let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
-    let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
+    let replace = || prepared.draft.map_or(Ok(()), Draft::put_in_place);
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {
         Ok(never) => match never {},

@@ -11,7 +11,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::existing_container::Existing;
@@ -115,8 +114,7 @@ fn filtered(path: &Path, subject: &RuleContext, first: i32) -> Result<(Option<Os
     let rewritten = rewrite(document, view, subject)?;
     let rules = rewritten.applied.into_iter().map(|applied| applied.rule).collect();
     let Some(text) = rewritten.text else { return Ok((None, rules)) };
-    let memory = memfd_create(c"process.json", MemFdCreateFlag::MFD_CLOEXEC);
-    let mut memory = std::fs::File::from(memory.context("cannot make a file in memory")?);
+    let mut memory = files::in_memory(c"process.json")?;
     memory.write_all(&text).context("cannot write a file in memory")?;
     // Without close-on-exec: the runtime opens it by this path.
     let kept = fcntl(memory.as_raw_fd(), FcntlArg::F_DUPFD(first));

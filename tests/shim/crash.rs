@@ -96,6 +96,38 @@ fn create_leaves_the_old_file_or_the_new_one_and_the_next_create_works() {
 }
 
 #[test]
+fn where_the_file_system_has_no_unnamed_files_the_new_one_has_a_name_and_leaves_none() {
+    let host = RecorderHost::new();
+    let create = |inject: &[&str]| {
+        host.sh("rm -rf /run/oci-isolate ../calls; mkdir ../calls").must();
+        host.config(&old());
+        let status = traced(&host, inject, &["create", "web"]);
+        (status, fs::read_to_string(host.at("trace")).unwrap())
+    };
+    let (status, trace) = create(&[]);
+    // strace counts the calls of each process.
+    let unnamed = trace.lines().find(|line| line.contains("O_TMPFILE")).expect("a file without a name");
+    let process = unnamed.split(' ').next().unwrap();
+    let opens = trace.lines().filter(|line| line.starts_with(process) && line.contains("openat("));
+    let at = opens.take_while(|line| *line != unnamed).count();
+    let new = host.call().config.unwrap();
+    let named = |trace: &str| {
+        trace.lines().any(|line| line.contains("O_EXCL") && line.contains(".config.json.oci-isolate-"))
+    };
+    assert_eq!((status, named(&trace)), (0, false), "{trace}");
+    let unsupported = format!("inject=openat:error=EOPNOTSUPP:when={}", at + 1);
+    let (status, trace) = create(&["-e", &unsupported]);
+    assert_eq!(status, 0, "{trace}");
+    assert!(trace.contains("(INJECTED)") && named(&trace), "{trace}");
+    assert_eq!(host.call().config.unwrap(), new);
+    // A refusal that comes after the new file was made leaves the old one alone.
+    let (status, trace) = create(&["-e", &unsupported, "-e", "inject=fdatasync:error=EIO"]);
+    assert_eq!(status, 1, "{trace}");
+    assert_eq!(fs::read_to_string(host.at("bundle/config.json")).unwrap(), old().to_string());
+    assert_eq!(host.sh("ls -A").must(), "config.json\nrootfs\n");
+}
+
+#[test]
 fn run_leaves_the_old_file_or_the_new_one_and_the_id_is_free_for_others() {
     killed_at_each_step(
         &["run", "web"],

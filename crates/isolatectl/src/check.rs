@@ -1,5 +1,5 @@
 //! `isolatectl check`: what the shim would do to a bundle at `create`, and why. It runs the shim's own code
-//! ([`oci_isolate::bundle`]), which writes nothing.
+//! ([`oci_isolate::bundle`]), with a file in memory for the new text.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::audit::Outcome;
 use oci_isolate::bundle::{self, Bundle};
+use oci_isolate::files;
 use oci_isolate::policy::Decision;
 use oci_isolate::rewrite::AppliedChange;
 use oci_isolate::rules::{self, SealHook};
@@ -80,7 +81,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         settings.mode = Mode::Always;
     }
     let config: Option<&Path> = arguments.config.as_deref();
-    let bundle = Bundle::read(&arguments.bundle, config)?;
+    let mut bundle = Bundle::read(&arguments.bundle, config)?;
     match bundle.decide(&settings)? {
         Decision::Refuse(why) => anyhow::bail!(why),
         Decision::PassThrough(why) => {
@@ -97,7 +98,8 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
             report.waived = rules::waived(&policy).collect();
             // As at create: a hook is only added for openings. It has no record here.
             let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
-            report.changes = bundle.prepare(policy, Some(hook))?.rewritten.applied;
+            let draft = |_: &_| files::in_memory(c"config.json");
+            report.changes = bundle.prepare(policy, Some(hook), draft)?.applied;
             Ok(Outcome::Isolated)
         }
     }
