@@ -94,6 +94,10 @@ impl<'a> SeqAccess<'a> for ChildrenAccess<'_, 'a> {
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Unreadable> {
         self.0.next().map(|item| seed.deserialize(item)).transpose()
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.scalars()
+    }
 }
 
 impl<'a> MapAccess<'a> for ChildrenAccess<'_, 'a> {

@@ -57,6 +57,7 @@ impl Pointer {
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|step| match step {
+            Step::Member(name) if !name.contains(['~', '/']) => write!(f, "/{name}"),
             Step::Member(name) => write!(f, "/{}", name.replace('~', "~0").replace('/', "~1")),
             Step::Item(index) => write!(f, "/{index}"),
         })

@@ -81,6 +81,14 @@ impl<'j, 'a> JsonValue<'j, 'a> {
         Ok(self.text[self.node.start as usize + 1..self.node.end as usize - 1].into())
     }
 
+    /// Whether [`Self::string`] of a string is one: with an invalid escape it is not.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check_string(self) -> Result<(), Unreadable> {
+        if self.node.is_escaped() { self.string().map(drop) } else { Ok(()) }
+    }
+
     /// A number.
     ///
     /// # Errors
@@ -115,6 +123,13 @@ impl<'j, 'a> JsonValue<'j, 'a> {
 pub(super) struct Children<'j, 'a> {
     text: &'a str,
     below: &'j [Span],
+}
+
+impl Children<'_, '_> {
+    /// How many are left, if they are scalars: a list of them is of nothing else.
+    pub(super) fn scalars(&self) -> Option<usize> {
+        self.below.first().filter(|first| first.size() == 1).map(|_| self.below.len())
+    }
 }
 
 impl<'j, 'a> Iterator for Children<'j, 'a> {

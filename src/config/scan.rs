@@ -80,7 +80,7 @@ impl Scan<'_> {
                         continue;
                     }
                 }
-                _ => self.scalar(is_kept)?,
+                first => self.scalar(first, is_kept)?,
             }
             // A value has ended, or is an empty object or list.
             while let Some(Unclosed { end, node }) = open.last() {
@@ -114,7 +114,7 @@ impl Scan<'_> {
         if self.peek() != b'"' {
             return Err(NotJson);
         }
-        self.scalar(is_kept)?;
+        self.scalar(b'"', is_kept)?;
         if self.peek() != b':' {
             return Err(NotJson);
         }
@@ -145,9 +145,8 @@ impl Scan<'_> {
         self.text.get(self.at..)?.first_chunk().copied().map(u64::from_le_bytes)
     }
 
-    /// A string, number, boolean or null.
-    fn scalar(&mut self, is_kept: bool) -> Result<(), NotJson> {
-        let first = self.peek();
+    /// A string, number, boolean or null that begins here.
+    fn scalar(&mut self, first: u8, is_kept: bool) -> Result<(), NotJson> {
         let start = self.at;
         let size = match first {
             b'"' => self.string()?,

@@ -123,7 +123,7 @@ fn object(
 
 fn scalar(value: JsonValue) -> Result<(), Unreadable> {
     match value.first() {
-        b'"' => value.string().map(drop),
+        b'"' => value.check_string(),
         b'-' | b'0'..=b'9' => value.number().map(drop),
         b'[' => Err(value.error("a list is not allowed here")),
         b'{' => Err(value.error("an object is not allowed here")),

@@ -134,8 +134,12 @@ impl CompiledRules {
         if let Some((first, _)) = self.rules.iter().find(|(_, all)| all.is_empty()) {
             return first.passes().then_some([40, 1, 0]);
         }
-        let turns = || self.rules.iter().flat_map(|(_, all)| all).filter(|c| c.index == 0).map(|c| c.value);
-        let mut high: Vec<u64> = turns().map(|value| value & !LOW).chain([0, 1 << 32]).collect();
+        let on_family = || self.rules.iter().flat_map(|(_, all)| all).filter(|c| c.index == 0);
+        let mut high: Vec<u64> = vec![0];
+        // Conditions on low bits only do not see the others.
+        if on_family().any(|c| !matches!(c.op, Op::Masked(mask) if mask <= LOW)) {
+            high.extend(on_family().map(|c| c.value & !LOW).chain([1 << 32]));
+        }
         high.sort_unstable();
         high.dedup();
         high.retain(|high| self.width.cut(*high) == *high);
@@ -153,12 +157,14 @@ impl CompiledRules {
 
     /// The same for one family: any type and protocol, or for netlink a closed protocol.
     fn hole_in(&self, family: u64, netlink: bool) -> Option<[u64; 3]> {
-        let of_family =
-            |all: &[Condition]| all.iter().filter(|c| c.index == 0).all(|c| matches(c, family, self.width));
-        let rules: Vec<_> = self.rules.iter().filter(|(_, all)| of_family(all)).collect();
-        if rules.is_empty() && !netlink {
+        let of_family = |(_, all): &&(Action, Vec<Condition>)| {
+            all.iter().all(|c| c.index != 0 || matches(c, family, self.width))
+        };
+        // Of most families there is no rule.
+        if !netlink && !self.rules.iter().any(|rule| of_family(&rule)) {
             return self.default.passes().then_some([family, 0, 0]);
         }
+        let rules: Vec<_> = self.rules.iter().filter(of_family).collect();
         // The values at which a condition changes its result represent all.
         let values = |index: u32| {
             let conditions = rules.iter().flat_map(|(_, all)| all).filter(move |c| c.index == index);

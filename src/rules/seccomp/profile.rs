@@ -38,6 +38,31 @@ pub(super) const WATCHED: [&str; 29] = [
     "socketpair",
 ];
 
+/// The first letters of watched names, a bit each, by the names' length: of most calls this is enough to know that they
+/// are not watched.
+const FIRST: [u32; 32] = {
+    let mut letters = [0; 32];
+    let mut at = 0;
+    while at < WATCHED.len() {
+        let name = WATCHED[at].as_bytes();
+        letters[name.len()] |= letter(name[0]);
+        at += 1;
+    }
+    letters
+};
+
+const fn letter(byte: u8) -> u32 {
+    1 << (byte & 31)
+}
+
+fn watched(name: &str) -> Option<&'static str> {
+    let first = name.as_bytes().first()?;
+    if FIRST.get(name.len())? & letter(*first) == 0 {
+        return None;
+    }
+    WATCHED.binary_search(&name).ok().map(|at| WATCHED[at])
+}
+
 /// What a filter does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
@@ -190,7 +215,6 @@ impl Profile {
 
     fn rule(at: usize, action: Action, rule: &Syscall) -> Result<Option<SyscallRule>, String> {
         let names = rule.names.as_deref().unwrap_or_default();
-        let watched = |name: &str| WATCHED.binary_search(&name).ok().map(|at| WATCHED[at]);
         let named: Vec<_> =
             names.iter().enumerate().filter_map(|(at, name)| Some((at, watched(name)?))).collect();
         if named.is_empty() {
