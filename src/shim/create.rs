@@ -17,7 +17,7 @@ use crate::job;
 use crate::policy::{Decision, Policy};
 use crate::proc::ProcessId;
 use crate::record::{self, Excluded, GrantedOpenings, Record, Slot};
-use crate::rewrite::changed_by;
+use crate::rewrite::RuleChanges;
 use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
@@ -132,7 +132,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         opened,
         pod_network: prepared.pod_network,
         audit: call.settings.audit.clone(),
-        applied: prepared.rewritten.applied,
+        applied: RuleChanges::of(prepared.rewritten.applied),
     };
     slot.create(&record)?;
     // The network that the engine has already set up is closed before the runtime can use it.
@@ -143,7 +143,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         }
         Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
     };
-    let rules = changed_by(&record.applied);
+    let rules = record.applied.iter().map(|changes| changes.rule.as_str()).collect();
     let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
