@@ -158,7 +158,10 @@ impl Slot {
         if let Some(why) = self.taken() {
             bail!("{why}");
         }
-        files::remove(&self.pid_file())?;
+        let ours = self.pid_file();
+        if record.pid_file.as_ref() == Some(&ours) {
+            files::remove(&ours)?;
+        }
         self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }

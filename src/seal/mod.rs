@@ -109,6 +109,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             addresses_kept: plan::kept(&seen, &desired).into_iter().collect(),
             addresses_skipped: plan::skipped(&seen, &desired).into_iter().collect(),
             foreign_blocked: foreign.into_iter().collect(),
+            taps: seen.links.iter().filter(|link| link.is_tap()).map(|link| link.name.clone()).collect(),
             links_kept: left.iter().filter(|name| !is_down(name)).cloned().collect(),
             own: own.into_iter().collect(),
             gateways: seen.gateways.into_iter().collect(),

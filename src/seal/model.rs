@@ -58,6 +58,11 @@ impl Link {
         self.index == LOOPBACK
     }
 
+    /// Whether this is a tap device, whose traffic a program carries.
+    pub(super) fn is_tap(&self) -> bool {
+        self.kind.as_deref() == Some("tun")
+    }
+
     /// Whether this link of a closed container is taken down; any other is removed. A link that is down carries and
     /// sends nothing, to bring it up takes CAP_NET_ADMIN, and its packets would meet the table. Where there
     /// is none, links are removed.
@@ -127,6 +132,9 @@ pub struct Sealed {
     pub links_down: Vec<String>,
     /// Names of the links that stay, behind an allow-list.
     pub links_kept: Vec<String>,
+    /// Names of those of them that are tap devices: for the caller, and in no record.
+    #[serde(skip)]
+    pub taps: Vec<String>,
     /// The addresses of those, without link-local ones.
     pub own: Vec<IpAddr>,
     /// The gateways of the namespace's routes, which are never peers.
