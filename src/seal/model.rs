@@ -22,7 +22,7 @@ pub struct Observation {
     pub sockets: BTreeSet<ForeignSocket>,
     /// The table `inet oci_isolate`.
     pub table: Loaded,
-    /// The next hops of its routes, of all tables.
+    /// The next hops of its routes, of all tables; empty where they were not asked for.
     pub gateways: BTreeSet<IpAddr>,
     /// Ids by which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
     pub nsids: Vec<i32>,
@@ -137,7 +137,7 @@ pub struct Sealed {
     pub taps: Vec<String>,
     /// The addresses of those, without link-local ones.
     pub own: Vec<IpAddr>,
-    /// The gateways of the namespace's routes, which are never peers.
+    /// The gateways of the namespace's routes, which are never peers; only with an allow-list.
     pub gateways: Vec<IpAddr>,
     /// The container's addresses, now on lo.
     pub addresses_kept: Vec<IpAddr>,
