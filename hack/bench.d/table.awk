@@ -108,6 +108,7 @@ function table(    i, n, names, label) {
     lifecycle("the same, ingress and 10,000 peers", "open-10000-veth", "bare-veth")
     printf "\nThe seal: start in front of a runtime that does nothing, %d rounds, ms\n\n", count["seal"]
     printf "  %-36s %8s   %-13s %8s %8s\n", "", "median", "quartiles", "added", "in F"
+    if ("seal-limit" in value) sealed("static C program, the same requests", "seal-limit")
     sealed("30 ms after create", "seal")
     sealed("right after create", "seal-right-after-create")
     sealed("with a veth", "seal-with-veth")
