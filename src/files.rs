@@ -21,7 +21,7 @@ pub use draft::{Draft, in_memory, read_back, write_text};
 /// wild are well below one megabyte.
 pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 
-/// The largest settings file or record, in bytes.
+/// The largest settings file, in bytes.
 pub const SMALL_LIMIT: u64 = 4 << 20;
 
 /// Separates a file's name from the identifier of its writer in the name of a temporary file.

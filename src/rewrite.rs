@@ -25,7 +25,7 @@ pub struct Rewritten {
 }
 
 /// One change and the rule that made it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppliedChange {
     /// The rule's name.
     pub rule: String,
@@ -42,12 +42,31 @@ impl AppliedChange {
     }
 }
 
-/// The names of the rules that made these changes, each once, in their order.
-#[must_use]
-pub fn changed_by(changes: &[AppliedChange]) -> Vec<&str> {
-    let mut rules: Vec<&str> = changes.iter().map(|change| change.rule.as_str()).collect();
-    rules.dedup();
-    rules
+/// The changes of one rule, as a record keeps them: without their places in a document that is not kept. A
+/// configuration may have hundreds of thousands of mounts, each with a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleChanges {
+    /// The rule's name.
+    pub rule: String,
+    /// A description of each.
+    #[serde(rename = "says")]
+    pub descriptions: Vec<String>,
+}
+
+impl RuleChanges {
+    /// Changes by rule, each rule once, in their order.
+    #[must_use]
+    pub fn of(changes: Vec<AppliedChange>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for AppliedChange { rule, description, .. } in changes {
+            match all.last_mut().filter(|last| last.rule == rule) {
+                Some(last) => last.descriptions.push(description),
+                None => all.push(Self { rule, descriptions: vec![description] }),
+            }
+        }
+        all
+    }
 }
 
 /// Why a document cannot be rewritten.

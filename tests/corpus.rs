@@ -9,6 +9,7 @@ mod properties;
 use std::fs;
 use std::path::Path;
 
+use oci_isolate::nft::Loaded;
 use oci_isolate::seal::{self, Desired, SocketOwner};
 use oci_isolate::settings::{Firewall, Links};
 use proptest::prelude::*;
@@ -80,6 +81,13 @@ fn recorded_answers_are_understood() {
         "table inet oci_isolate was changed: chain output has 4 rules instead of 3; table inet oci_isolate was changed: rule 1 of chain output was changed"
     );
     assert_eq!(broken("with-a-set"), "table inet oci_isolate was changed: set x was changed");
+    let seen = Answers::read(&recorded("opened")).namespace().unwrap();
+    let Loaded::Present(table) = &seen.table else { panic!("{:?}", seen.table) };
+    let allow = table.allow_list().unwrap();
+    let peers: Vec<_> = allow.peers.iter().map(ToString::to_string).collect();
+    assert_eq!(peers, ["10.98.0.0/24", "10.99.0.1/32", "10.99.0.7/32", "fd00::1/128", "fd01::/64"]);
+    assert_eq!((allow.ingress.len(), allow.never.len()), (2, 3));
+    assert_eq!(judged("opened", &Desired { allow_list: Some(allow), ..desired.clone() }), "");
     let sockets = Answers::read(&recorded("sockets")).sockets().unwrap();
     let sockets: Vec<String> = sockets.iter().map(ToString::to_string).collect();
     assert_eq!(

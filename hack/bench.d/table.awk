@@ -17,12 +17,20 @@ function added(label, verb) { return (ms(label) - ms(verb ".null")) / (ms(verb "
 
 function sealing(name, base) { return (ms(name ".start") - ms(base ".start")) / (ms("state.floor") - ms("state.null")) }
 
+# `start` in front of a runtime that does nothing.
+function alone(name) { return (ms(name) - ms("state.null")) / (ms("state.floor") - ms("state.null")) }
+
 function judge() {
     goal("state, passing through: added", added("state.shim", "state"), 1, "F")
     goal("create, passing through: added", added("create.shim", "create"), 1.2, "F")
     goal("create, isolating: added", added("isolating", "create"), 2.5, "F")
     goal("start, isolated, over bare runc", sealing("isolated", "bare"), 3, "F")
     goal("the same with a veth", sealing("isolated-veth", "bare-veth"), sealing("isolated", "bare") + 0.5, "F")
+    goal("the seal alone", alone("seal"), 3, "F")
+    goal("the same right after create", alone("seal-right-after-create"), 3, "F")
+    goal("the same with a veth", alone("seal-with-veth"), alone("seal") + 0.5, "F")
+    goal("with a veth, ingress and 1 peer", alone("seal-1-peer"), alone("seal-with-veth") + 1, "F")
+    goal("each of 10,000 peers", (ms("seal-10000-peers") - ms("seal-1-peer")) / 10, 2, "us")
     goal("create + start + delete, isolated, to bare runc", life("isolated") / life("bare"), 1.045, "times")
     goal("the same with a veth", life("isolated-veth") / life("bare-veth"), 1.05, "times")
     goal("the same, ingress and 1 peer", life("open-1-veth") / life("bare-veth"), 1.08, "times")
@@ -57,6 +65,7 @@ function verb(name) {
     wrapper("static C program that execs (floor)", name ".floor", name ".null", name ".floor")
     wrapper("static Rust program that execs", name ".empty", name ".null", name ".floor")
     wrapper("/bin/sh that execs", name ".sh", name ".null", name ".floor")
+    if ((name ".go") in value) wrapper("static Go program that execs", name ".go", name ".null", name ".floor")
     wrapper("oci-isolate, passing through", name ".shim", name ".null", name ".floor")
     if (name == "state") {
         wrapper("floor, the program on a tmpfs", "state.floor-tmpfs", name ".null", name ".floor")
@@ -70,6 +79,11 @@ function lifecycle(title, name, base) {
     if (name != base)
         printf "   %+6.2f   %5.3f", ms(name ".start") - ms(base ".start"), life(name) / life(base)
     printf "\n"
+}
+
+function sealed(title, label) {
+    printf "  %-36s %8.3f   %.3f - %.3f %8.3f %8.2f\n", title, ms(label), lower[label] / 1e6, upper[label] / 1e6, ms(label) - ms("state.null"),
+        alone(label)
 }
 
 function table(    i, n, names, label) {
@@ -92,6 +106,14 @@ function table(    i, n, names, label) {
     lifecycle("behind oci-isolate, isolated", "isolated-veth", "bare-veth")
     lifecycle("the same, ingress and 1 peer", "open-1-veth", "bare-veth")
     lifecycle("the same, ingress and 10,000 peers", "open-10000-veth", "bare-veth")
+    printf "\nThe seal: start in front of a runtime that does nothing, %d rounds, ms\n\n", count["seal"]
+    printf "  %-36s %8s   %-13s %8s %8s\n", "", "median", "quartiles", "added", "in F"
+    if ("seal-limit" in value) sealed("static C program, the same requests", "seal-limit")
+    sealed("30 ms after create", "seal")
+    sealed("right after create", "seal-right-after-create")
+    sealed("with a veth", "seal-with-veth")
+    sealed("with a veth, ingress and 1 peer", "seal-1-peer")
+    sealed("with a veth, ingress and 10,000 peers", "seal-10000-peers")
     printf "\nLarge configurations, isolating create, %d rounds\n\n", count["linear.env-1M"]
     printf "  %-36s %10s %10s %8s %12s\n", "", "bytes", "ms", "ns/byte", "peak KiB"
     n = split("env-18K env-1M env-10M env-20M env-100M mounts-1M mounts-10M mounts-100M", names, " ")

@@ -1,7 +1,6 @@
 //! The user-mode network of rootless Podman (pasta, slirp4netns), which carries a tap device's traffic: it is
 //! not in the namespace, and may bypass the firewall in it.
 
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -9,16 +8,16 @@ use anyhow::{Result, bail};
 use super::pasta;
 use crate::policy::Ingress;
 use crate::proc::{Dir, Inode};
-use crate::seal::{self, OpenNetns, SocketOwner};
+use crate::seal::Sealed;
 
-/// Finds the program if the namespace has a tap device, and checks its options.
+/// Finds the program if the sealed namespace has a tap device, and checks its options. Nothing is asked in the namespace:
+/// a socket that was just closed there counts as one of somebody else's for milliseconds.
 ///
 /// # Errors
-/// It bypasses `ingress`; it is unknown; the namespace or /proc cannot be read.
-pub fn check_user_mode_network(netns: &OpenNetns, ingress: &[Ingress]) -> Result<()> {
-    let links = seal::observe(netns.as_fd(), SocketOwner::Container)?.links;
-    let Some(tap) = links.into_iter().find(|link| link.kind.as_deref() == Some("tun")) else { return Ok(()) };
-    let netns = netns.id().into();
+/// It bypasses `ingress`; it is unknown; /proc cannot be read.
+pub fn check_user_mode_network(sealed: &Sealed, ingress: &[Ingress]) -> Result<()> {
+    let Some(tap) = sealed.taps.first() else { return Ok(()) };
+    let netns = sealed.netns.into();
     let mut is_known = false;
     for (_, process) in Dir::all()? {
         let name = process.comm();
@@ -38,7 +37,7 @@ pub fn check_user_mode_network(netns: &OpenNetns, ingress: &[Ingress]) -> Result
         }
     }
     if !is_known {
-        bail!("link {} is not served by a known program (pasta, slirp4netns)", tap.name);
+        bail!("link {tap} is not served by a known program (pasta, slirp4netns)");
     }
     Ok(())
 }

@@ -30,14 +30,17 @@ use crate::audit::{Line, Outcome};
 use crate::files;
 use crate::policy::Job;
 use crate::proc::{Dir, Inode, ProcessId};
-use crate::rewrite::AppliedChange;
+use crate::rewrite::RuleChanges;
 use crate::rules::Network;
 use crate::rules::mounts::Pinned;
 use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
+
+/// The largest record, in bytes. What grows in it are lines about parts of the configuration, mostly shorter than those.
+const LIMIT: u64 = files::DOCUMENT_LIMIT;
 
 /// An isolated container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +78,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_network: Option<PodNetwork>,
     /// What was changed in its `config.json`.
-    pub applied: Vec<AppliedChange>,
+    pub applied: Vec<RuleChanges>,
     /// Rules that were not enforced because their answer was `allow`.
     pub waived: Vec<String>,
     /// The audit log for decisions about it by calls that do not read the settings.

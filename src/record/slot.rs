@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{PodNetwork, Record, VERSION};
+use super::{LIMIT, PodNetwork, Record, VERSION};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -103,7 +103,7 @@ impl Slot {
             return Ok(None);
         }
         check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
-        let snapshot = files::read(&self.record, files::SMALL_LIMIT)?;
+        let snapshot = files::read(&self.record, LIMIT)?;
         let read: serde_json::Result<Record> = serde_json::from_slice(&snapshot.bytes);
         // A record of another version may have other members.
         let version = match &read {
@@ -158,7 +158,10 @@ impl Slot {
         if let Some(why) = self.taken() {
             bail!("{why}");
         }
-        files::remove(&self.pid_file())?;
+        let ours = self.pid_file();
+        if record.pid_file.as_ref() == Some(&ours) {
+            files::remove(&ours)?;
+        }
         self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }
@@ -221,9 +224,12 @@ impl Slot {
 
     fn write(&self, record: &Record) -> Result<()> {
         let bytes = serde_json::to_vec(record)?;
-        let (size, limit) = (bytes.len() as u64, files::SMALL_LIMIT);
-        if size > limit {
-            bail!("the record {} would have {size} bytes, at most {limit} are read", self.record.display());
+        if bytes.len() as u64 > LIMIT {
+            bail!(
+                "the record {} would have {} bytes, at most {LIMIT} are read; give the container fewer mounts or variables",
+                self.record.display(),
+                bytes.len()
+            );
         }
         files::write(&self.record, &bytes, 0o600)
     }

@@ -254,7 +254,7 @@ mod tests {
         let all: Vec<_> = store.iter().unwrap().map(|(_, record)| record.map(|record| record.id)).collect();
         assert_eq!(all[0].as_ref().unwrap(), "a");
         let why = all[1].as_ref().unwrap_err().to_string();
-        assert!(why.ends_with("is of version 2, not 5; delete the container and create it again"), "{why}");
+        assert!(why.ends_with("is of version 2, not 6; delete the container and create it again"), "{why}");
         assert_eq!(ids(&store.readable().unwrap().collect::<Vec<_>>()), ["a"]);
         assert_eq!(ids(&store.owner_of(NETNS).unwrap()), ["a"]);
         let other = Netns { ino: 8, ..NETNS };

@@ -43,6 +43,9 @@ const YOUNGEST: &[u8] = b"io_uring_setup\0";
 /// The library's name as programs are linked to it.
 const LIBRARY: &str = "libseccomp.so.2";
 
+/// The largest answer that is kept: a path and a few numbers.
+const CACHE_LIMIT: u64 = 64 << 10;
+
 /// No runtime and no library is larger.
 const LIMIT: u64 = 256 << 20;
 
@@ -56,8 +59,10 @@ impl Libseccomp {
         let meta = std::fs::metadata(runtime.path()).with_context(|| format!("cannot inspect {shown}"))?;
         let (dev, ino, size) = (meta.dev(), meta.ino(), meta.size());
         let key = format!("{shown:?} {dev} {ino} {size} {}.{}", meta.mtime(), meta.mtime_nsec());
-        let kept = cache.and_then(|cache| std::fs::read_to_string(cache).ok());
-        if let Some(kept) = kept.and_then(|kept| Self::from_cache(&kept, &key)) {
+        let kept = cache.and_then(|cache| files::read(cache, CACHE_LIMIT).ok());
+        if let Some(kept) =
+            kept.and_then(|kept| Self::from_cache(std::str::from_utf8(&kept.bytes).ok()?, &key))
+        {
             return Ok(kept);
         }
         let found = Self::from_features(runtime)?.map_or_else(|| Self::from_binary(runtime.path()), Ok)?;

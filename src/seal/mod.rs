@@ -68,7 +68,8 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         if desired.allow_list.is_none() {
             apply::close(&mut sockets).context("cannot seal the network namespace")?;
         }
-        let first = observe::observe(&mut sockets, Some(&mut cache))?;
+        let opens = desired.allow_list.is_some();
+        let first = observe::observe(&mut sockets, Some(&mut cache), opens)?;
         // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
         let had = had.filter(|a| model::is_global(*a));
@@ -86,7 +87,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             }
             assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
-            seen = observe::observe(&mut sockets, Some(&mut cache))?;
+            seen = observe::observe(&mut sockets, Some(&mut cache), opens)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
         }
@@ -109,6 +110,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             addresses_kept: plan::kept(&seen, &desired).into_iter().collect(),
             addresses_skipped: plan::skipped(&seen, &desired).into_iter().collect(),
             foreign_blocked: foreign.into_iter().collect(),
+            taps: seen.links.iter().filter(|link| link.is_tap()).map(|link| link.name.clone()).collect(),
             links_kept: left.iter().filter(|name| !is_down(name)).cloned().collect(),
             own: own.into_iter().collect(),
             gateways: seen.gateways.into_iter().collect(),
@@ -144,7 +146,7 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
 pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
     inside_other(netns, || {
         let mut sockets = Sockets::open()?;
-        let table = observe::observe(&mut sockets, None)?.table;
+        let table = observe::table(&mut sockets.firewall)?;
         let lockdown = Table::lockdown();
         let op = match table {
             Loaded::Unavailable => bail!("{}", Defect::NoFirewall),
@@ -216,7 +218,7 @@ fn inside_other<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T>
 pub fn observe(netns: BorrowedFd<'_>, owner: SocketOwner) -> Result<Observation> {
     let mut cache = SocketCache::default();
     let cache = (owner == SocketOwner::Foreign).then_some(&mut cache);
-    netns::inside(netns, || observe::observe(&mut Sockets::open()?, cache))
+    netns::inside(netns, || observe::observe(&mut Sockets::open()?, cache, true))
 }
 
 /// The addresses of a namespace, or of the caller's own, that are valid beyond their link. Reads only.

@@ -22,7 +22,7 @@ pub struct Observation {
     pub sockets: BTreeSet<ForeignSocket>,
     /// The table `inet oci_isolate`.
     pub table: Loaded,
-    /// The next hops of its routes, of all tables.
+    /// The next hops of its routes, of all tables; empty where they were not asked for.
     pub gateways: BTreeSet<IpAddr>,
     /// Ids by which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
     pub nsids: Vec<i32>,
@@ -56,6 +56,11 @@ impl Link {
     /// Whether this is lo.
     pub fn is_loopback(&self) -> bool {
         self.index == LOOPBACK
+    }
+
+    /// Whether this is a tap device, whose traffic a program carries.
+    pub(super) fn is_tap(&self) -> bool {
+        self.kind.as_deref() == Some("tun")
     }
 
     /// Whether this link of a closed container is taken down; any other is removed. A link that is down carries and
@@ -127,9 +132,12 @@ pub struct Sealed {
     pub links_down: Vec<String>,
     /// Names of the links that stay, behind an allow-list.
     pub links_kept: Vec<String>,
+    /// Names of those of them that are tap devices: for the caller, and in no record.
+    #[serde(skip)]
+    pub taps: Vec<String>,
     /// The addresses of those, without link-local ones.
     pub own: Vec<IpAddr>,
-    /// The gateways of the namespace's routes, which are never peers.
+    /// The gateways of the namespace's routes, which are never peers; only with an allow-list.
     pub gateways: Vec<IpAddr>,
     /// The container's addresses, now on lo.
     pub addresses_kept: Vec<IpAddr>,

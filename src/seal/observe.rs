@@ -20,24 +20,37 @@ use super::model::{Address, Link, Observation, is_global};
 use crate::netlink::{Socket, Sockets};
 use crate::nft::Loaded;
 
-/// Foreign sockets are listed if there is a cache for them.
+/// Foreign sockets are listed if there is a cache for them, and gateways if it is asked: they judge nothing where
+/// nothing is let through.
 ///
 /// # Errors
 /// The kernel refuses a request.
-pub(super) fn observe(sockets: &mut Sockets, foreign: Option<&mut SocketCache>) -> Result<Observation> {
+pub(super) fn observe(
+    sockets: &mut Sockets,
+    foreign: Option<&mut SocketCache>,
+    with_gateways: bool,
+) -> Result<Observation> {
     let (links, ipv6) = links(&mut sockets.route).context("cannot list the links")?;
     let addresses = addresses(&mut sockets.route).context("cannot list the addresses")?;
-    let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
-    let nsids = sockets.route.query(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
-    let table = match &mut sockets.firewall {
-        Some(socket) => firewall::read_table(socket).context("cannot read table inet oci_isolate")?,
-        None => Loaded::Unavailable,
+    let gateways = match with_gateways {
+        true => gateways(&mut sockets.route).context("cannot list the routes")?,
+        false => BTreeSet::new(),
     };
+    let nsids = sockets.route.query(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
+    let table = table(&mut sockets.firewall)?;
     let sockets = match foreign {
         Some(cache) => foreign_sockets::observe(&mut sockets.diag, cache)?,
         None => BTreeSet::new(),
     };
     Ok(Observation { links, addresses, ipv6, sockets, table, gateways, nsids })
+}
+
+/// The table `inet oci_isolate`.
+pub(super) fn table(firewall: &mut Option<Socket>) -> Result<Loaded> {
+    match firewall {
+        Some(socket) => firewall::read_table(socket).context("cannot read table inet oci_isolate"),
+        None => Ok(Loaded::Unavailable),
+    }
 }
 
 /// All links, and whether IPv6 is enabled on lo.

@@ -19,7 +19,7 @@ use crate::nft::ForeignSocket;
 /// Those of [`super::observe()`].
 pub fn namespace(route: OwnedFd, firewall: OwnedFd) -> Result<Observation> {
     let (route, firewall) = (Socket::from_fd(route), Some(Socket::from_fd(firewall)));
-    observe(&mut Sockets { route, firewall, diag: None }, None)
+    observe(&mut Sockets { route, firewall, diag: None }, None, true)
 }
 
 /// The inet sockets as the files below `/proc/net` list them, and TCP's as `diag` replies.

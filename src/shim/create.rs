@@ -18,7 +18,7 @@ use crate::job;
 use crate::policy::{Decision, Policy};
 use crate::proc::ProcessId;
 use crate::record::{self, Excluded, GrantedOpenings, Record, Slot};
-use crate::rewrite::changed_by;
+use crate::rewrite::RuleChanges;
 use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
@@ -133,7 +133,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         opened,
         pod_network: prepared.pod_network,
         audit: call.settings.audit.clone(),
-        applied: prepared.applied,
+        applied: RuleChanges::of(prepared.applied),
     };
     slot.create(&record)?;
     // The network that the engine has already set up is closed before the runtime can use it.
@@ -144,7 +144,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         }
         Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
     };
-    let rules = changed_by(&record.applied);
+    let rules = record.applied.iter().map(|changes| changes.rule.as_str()).collect();
     let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
     let replace = || prepared.draft.map_or(Ok(()), Draft::put_in_place);
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());

@@ -25,13 +25,13 @@ pub(super) fn seal(
     if let Some((address, why)) = opened.excludes(opened.peers().iter()) {
         bail!("peer {address} is {why}");
     }
-    job::check_user_mode_network(&init.netns, &opened.asked.ingress)?;
     let peers = opened.peers().clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
     let wanted =
         Desired { addresses, firewall: record.firewall, links: record.links, allow_list: Some(allow) };
     let sealed = seal::seal(init.netns.as_fd(), &wanted)?;
+    job::check_user_mode_network(&sealed, &opened.asked.ingress)?;
     if sealed.links_kept.is_empty() {
         bail!("{} is asked for, and it has no network (--network none?)", requested_openings(&opened));
     }

@@ -22,7 +22,7 @@ fn problems(shim: &Path, count: u32, rows: u32) -> Vec<String> {
     // Many times as long as a loaded machine takes; what hangs is killed, and its containers go with it.
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "900", concat!(env!("CARGO_MANIFEST_DIR"), "/hack/load")]);
-    command.args(["--json", "--no-bare", "--rounds", "1", "--count", &count.to_string()]);
+    command.args(["--json", "--no-bare", "--no-veth", "--rounds", "1", "--count", &count.to_string()]);
     let output = command.args(["--rows", &rows.to_string(), "--shim"]).arg(shim).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {said}"));

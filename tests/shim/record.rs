@@ -8,7 +8,7 @@ use serde_json::json;
 
 use test_support::recorded::host::RecorderHost;
 use test_support::recorded::output::say;
-use test_support::recorded::spec::{isolated, plain};
+use test_support::recorded::spec::{isolated, isolated_with, plain};
 use test_support::shim;
 
 pub(crate) fn is_recorded(host: &RecorderHost, id: &str) -> bool {
@@ -21,7 +21,7 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     host.config(&isolated());
     host.shim(&["create", "--pid-file", "/x/pid", "web"]).must();
     let record = host.read_record("web");
-    assert_eq!(record["version"], json!(5));
+    assert_eq!(record["version"], json!(6));
     assert_eq!(record["id"], json!("web"));
     assert_eq!(record["bundle"], json!(host.at("bundle")));
     assert_eq!(record["pid_file"], json!("/x/pid"));
@@ -32,8 +32,8 @@ fn a_create_leaves_one_that_only_its_owner_can_read() {
     assert_eq!(record["rootfs"], json!({"dev": root.dev(), "ino": root.ino()}));
     let shared = format!("/ may be a data channel: others may use {}", host.at("bundle/rootfs"));
     let applied = json!([
-        {"rule": "data-channels", "at": "/root", "says": shared},
-        {"rule": "credentials-env", "at": "/process/env", "says": "set variable AWS_EC2_METADATA_DISABLED"},
+        {"rule": "data-channels", "says": [shared]},
+        {"rule": "credentials-env", "says": ["set variable AWS_EC2_METADATA_DISABLED"]},
     ]);
     assert_eq!(record["applied"], applied);
     let mode = |path: &str| fs::metadata(host.outside(path)).unwrap().mode() & 0o7777;
@@ -234,17 +234,16 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
         ),
         (good[..good.len() / 2].into(), String::new()),
         (
-            good.replace("\"version\":5", "\"version\":4")
+            good.replace("\"version\":6", "\"version\":5")
                 .replace("\"network\":\"new\"", "\"joins_sealed\":false"),
-            format!("the record {path} is of version 4, not 5; delete the container and create it again"),
+            format!("the record {path} is of version 5, not 6; delete the container and create it again"),
         ),
-        (good.replace("\"version\":5", "\"version\":5,\"more\":0"), String::new()),
+        (good.replace("\"version\":6", "\"version\":6,\"more\":0"), String::new()),
         (good.replace("\"network\":\"new\"", "\"network\":{\"replaced\":{}}"), String::new()),
         (
             "\u{0}".repeat(100),
             format!("cannot understand the record {path}: expected value at line 1 column 1"),
         ),
-        ("x".repeat(5 << 20), format!("cannot read {path}: 5242880 bytes, at most 4194304 are read")),
     ];
     for (text, why) in cases {
         fs::write(host.outside(&path), &text).unwrap();
@@ -263,9 +262,35 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
             host.refuses(&["exec", "web", "sh"], &format!("nothing run in container web: {why}"));
         }
     }
+    // Larger than any that is written; most of it takes no space.
+    fs::File::options().write(true).open(host.outside(&path)).unwrap().set_len((128 << 20) + 1).unwrap();
+    let why = format!("cannot read {path}: 134217729 bytes, at most 134217728 are read");
+    host.refuses(&["start", "web"], &format!("container web not started: {why}"));
     // It can still be deleted.
     host.shim(&["delete", "web"]).must();
     assert_eq!(host.state(), [""; 0]);
+}
+
+#[test]
+fn one_of_very_many_mounts_can_be_read() {
+    const MOUNTS: usize = 5_000;
+    // Long names instead of ten times as many mounts.
+    let long = "x".repeat(200);
+    let host = RecorderHost::new();
+    fs::write(host.at("data"), "").unwrap();
+    let mount = |number| {
+        let source = host.at("data");
+        json!({"destination": format!("/{long}/{long}/{number}"), "type": "bind", "source": source, "options": ["rbind"]})
+    };
+    host.config(&isolated_with("/mounts", (0..MOUNTS).map(mount).collect()));
+    host.shim(&["create", "web"]).must();
+    host.call();
+    let record = host.read_record("web");
+    assert_eq!(record["pinned"].as_array().unwrap().len(), MOUNTS);
+    // More than a settings file may have.
+    assert!(fs::metadata(host.outside(&host.record("web"))).unwrap().len() > 4 << 20);
+    let said = host.shim(&["start", "web"]);
+    assert!(said.status == 1 && !said.err.contains("the record"), "{}", said.err);
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub(super) fn inspect(case: &mut ProcessReport, record: &Record, survey: &Survey
     for (path, device) in nodes(&root).context("cannot inspect its /dev")? {
         case.thing("devices", path.display(), format_args!("is {device}"));
     }
-    let masked = record.applied.iter().filter_map(|a| credentials::files::masked(&a.rule, &a.description));
+    let changes = record.applied.iter().flat_map(|of| of.descriptions.iter().map(|says| (&of.rule, says)));
+    let masked = changes.filter_map(|(rule, says)| credentials::files::masked(rule, says));
     let masked = masked.map(|path| ("credential-files", path));
     for (rule, path) in masked.chain(MASKED.iter().map(|path| ("masked-paths", *path))) {
         if shows(&root, path)? {

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::record::{Hosts, Record};
+use oci_isolate::rewrite::RuleChanges;
 
 pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
     if json {
@@ -23,8 +24,10 @@ pub(super) fn inspect(record: &Record, json: bool) -> Result<Exit> {
         let state = status.as_ref().and_then(|status| status.field("State"));
         writeln!(text, "init       {}, {}", init.pid, state.unwrap_or("ended"))?;
     }
-    for applied in &record.applied {
-        writeln!(text, "changed    {}: {}", applied.rule, escape_controls(&applied.description, &[]))?;
+    for RuleChanges { rule, descriptions } in &record.applied {
+        for description in descriptions {
+            writeln!(text, "changed    {rule}: {}", escape_controls(description, &[]))?;
+        }
     }
     if let Some(opened) = &record.opened {
         let ports: Vec<_> = opened.asked.ingress.iter().collect();

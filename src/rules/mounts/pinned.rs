@@ -10,9 +10,10 @@ use super::{Class, MountSource, binds, clean, mounts};
 use crate::config::View;
 use crate::rules::RuleContext;
 
-/// A bind mount, and the source that was checked.
+/// A bind mount, and the source that was checked. In a record it is a list of these four, without their names: there may be
+/// hundreds of thousands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "(String, String, u64, u64)", into = "(String, String, u64, u64)")]
 pub struct Pinned {
     /// The destination, without `.` and `..`.
     pub destination: String,
@@ -22,6 +23,18 @@ pub struct Pinned {
     pub dev: u64,
     /// The source's inode.
     pub ino: u64,
+}
+
+impl From<(String, String, u64, u64)> for Pinned {
+    fn from((destination, source, dev, ino): (String, String, u64, u64)) -> Self {
+        Self { destination, source, dev, ino }
+    }
+}
+
+impl From<Pinned> for (String, String, u64, u64) {
+    fn from(Pinned { destination, source, dev, ino }: Pinned) -> Self {
+        (destination, source, dev, ino)
+    }
 }
 
 /// The bind mounts that can be compared: not those that a later mount or a mask covers, and not those on file
