@@ -1,22 +1,31 @@
 """The rounds of hack/bench-stage."""
 
-import argparse, json, os, pathlib, random, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, functools, os, pathlib, random, shutil, signal, statistics, subprocess, sys, tempfile, time
+
+from servers import Servers
 
 arguments = argparse.ArgumentParser(prog="hack/bench-stage")
-arguments.add_argument("--rounds", type=int, default=9)
-arguments.add_argument("--directory", type=pathlib.Path)
+arguments.add_argument("--rounds", type=int)
+arguments.add_argument("--directory", type=pathlib.Path, help="where files are written; a temporary directory if absent")
+arguments.add_argument("--file-system", help="write to a new file system of this kind, in an image in that directory")
 arguments.add_argument("--only", default="", help="cases with this in their names")
+arguments.add_argument("--limits", action="store_true", help="also the least programs that do the same work in the kernel")
+arguments.add_argument("--growth", action="store_true", help="instead isolate-job alone with many and with large objects")
+arguments.add_argument("--against", type=pathlib.Path, action="append", default=[], metavar="PROGRAM", help="also another build of isolate-job")
 arguments.add_argument("--keep", action="store_true", help="leave the servers and files, for a profiler")
 arguments.add_argument("--cache", type=pathlib.Path, required=True)
 arguments.add_argument("--program", type=pathlib.Path, required=True)
 arguments = arguments.parse_args()
+rounds = arguments.rounds or (3 if arguments.growth else 9)
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-place = pathlib.Path(tempfile.mkdtemp(dir=arguments.directory))
-cache, program = arguments.cache.resolve(), arguments.program.resolve()
+outer = pathlib.Path(tempfile.mkdtemp(dir=arguments.directory))
+place = outer / "place"
+cache = arguments.cache.resolve()
+# The first is the one that others are compared with.
+programs = {"isolate-job": arguments.program.resolve()} | {str(other): other.resolve() for other in arguments.against}
 s5cmd = next(cache.glob("s5cmd-*/bin/s5cmd"))
-s3s = next(cache.glob("s3s-fs-*/bin/s3s-fs"))
-loads = {"small": (1000, 64 << 10), "large": (4, 64 << 20)}
+here = pathlib.Path(__file__).parent
 environment = {
     "PATH": os.environ["PATH"],
     "AWS_ACCESS_KEY_ID": "key",
@@ -24,107 +33,34 @@ environment = {
     "AWS_REGION": "us-east-1",
     "SSL_CERT_FILE": str(place / "ca.pem"),
 }
+PART = 16 << 20
 
 
-def free():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
+def shell(*words, **more):
+    return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE, **more).stdout.strip()
 
 
-def wait(port):
-    for _ in range(200):
-        try:
-            return socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-    sys.exit("hack/bench-stage: a server does not start")
-
-
-# What is read: files, and for each bucket the answer to its LIST, with the ETags that nginx computes.
-data = place / "data"
-for bucket, (count, size) in loads.items():
-    (data / bucket / "t").mkdir(parents=True)
-    contents = []
-    for number in range(count):
-        file = data / bucket / "t" / f"{number:04}"
-        # In pieces: the memory of this process would count as that of those that it starts.
-        with open(file, "wb") as content:
-            for _ in range(size >> 16):
-                content.write(random.randbytes(1 << 16))
-        os.utime(file, (1_700_000_000, 1_700_000_000))
-        etag = f"&quot;{1_700_000_000:x}-{size:x}&quot;"
-        contents.append(
-            f"<Contents><Key>t/{number:04}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>{etag}</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-        )
-    (data / f"{bucket}.xml").write_text(
-        f'<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name>'
-        f"<Prefix>t/</Prefix><KeyCount>{count}</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>"
-        + "".join(contents)
-        + "</ListBucketResult>"
-    )
-def openssl(*words):
-    subprocess.run(["openssl", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place)
-
-
-key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
-openssl("req", *key, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem")
-(place / "names").write_text("subjectAltName=DNS:localhost")
-openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-extfile", "names", "-out", "certificate.pem")
-http, https, writes = free(), free(), free()
-(place / "nginx.conf").write_text(f"""
-worker_processes 2; daemon off; pid {place}/pid; error_log {place}/error.log; user root;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/octet-stream;
-    client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3; uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
-    server {{
-        listen 127.0.0.1:{http}; listen 127.0.0.1:{https} ssl;
-        ssl_certificate {place}/certificate.pem; ssl_certificate_key {place}/key.pem;
-        root {data};
-        location ~ ^/(small|large)/?$ {{ default_type application/xml; try_files /$1.xml =404; }}
-    }}
-}}
-""")
-(place / "written" / "results").mkdir(parents=True)
-servers = [
-    subprocess.Popen([cache / "nginx/usr/sbin/nginx", "-e", place / "error.log", "-c", place / "nginx.conf"]),
-    subprocess.Popen(
-        [s3s, "--host", "127.0.0.1", "--port", str(writes), "--access-key", "key", "--secret-key", "secret", place / "written"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ),
-]
-
-
-def settings(name, endpoint):
-    text = f'[s3]\nendpoint = "{endpoint}"\nregion = "us-east-1"\naddressing = "path"\n[role]\nassume = false\n'
-    if endpoint.startswith("https"):
-        text = text.replace("[role]", f'ca-bundle = "{place}/ca.pem"\n[role]')
-    (place / f"{name}.toml").write_text(text)
-
-
-settings("http", f"http://127.0.0.1:{http}")
-settings("https", f"https://localhost:{https}")
-settings("writes", f"http://127.0.0.1:{writes}")
-for bucket, mode in [(bucket, mode) for bucket in loads for mode in ("File", "Pipe")]:
-    (place / f"{bucket}{mode.removeprefix('File')}.json").write_text(json.dumps({
-        "TrainingJobName": bucket,
-        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": mode},
-        "RoleArn": "arn:aws:iam::111122223333:role/Bench",
-        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/t/"}}}],
-        "OutputDataConfig": {"S3OutputPath": "s3://results/ours", "CompressionType": "NONE"},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-        "EnableNetworkIsolation": True,
-    }))
+def mount(kind):
+    """A file system of its own. That of the machine may have no journal; ext4 then looks at every file that was deleted in the last
+    minutes before it creates one."""
+    image = outer / "image"
+    # Written once: the machine's own file system does not allocate it while others measure.
+    size = "8192" if arguments.growth else "4096"
+    shell("dd", "if=/dev/zero", f"of={image}", "bs=1M", f"count={size}", "oflag=direct", "status=none")
+    now = ["-E", "lazy_itable_init=0,lazy_journal_init=0"] if kind == "ext4" else []
+    shell(f"mkfs.{kind}", "-q", *now, image)
+    device = shell("losetup", "--find", "--show", "--direct-io=on", image)
+    try:
+        shell("mount", device, place)
+    finally:
+        # It is freed with the mount.
+        shell("losetup", "--detach", device)
 
 
 def run(words):
-    """Seconds, processor seconds and MB of a command."""
-    output = open(place / "output", "w+b")
-    begin = time.monotonic()
+    """Seconds, processor seconds, those of the servers, and MB of a command."""
+    output = open(outer / "output", "w+b")
+    before, begin = servers.processor(), time.monotonic()
     child = subprocess.Popen(words, env=environment, stdout=output, stderr=output)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.monotonic() - begin
@@ -132,17 +68,20 @@ def run(words):
     if child.returncode:
         output.seek(0)
         sys.exit(f"hack/bench-stage: {words}: {output.read().decode()[-2000:]}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    return seconds, usage.ru_utime + usage.ru_stime, servers.processor() - before, usage.ru_maxrss / 1000
 
 
-def fresh(name):
-    shutil.rmtree(place / name, ignore_errors=True)
-    (place / name).mkdir()
-    return place / name
+def fresh():
+    """An empty directory, and nothing that others wrote and that is not on the disk."""
+    root = place / "root"
+    subprocess.run(["rm", "-rf", root], check=True)
+    root.mkdir()
+    shell("sync", "-f", place)
+    return root
 
 
 def complete(directory, bucket):
-    count, size = loads[bucket]
+    count, size = servers.loads[bucket]
     found = [file.stat().st_size for file in directory.rglob("*") if file.is_file()]
     if found != [size] * count:
         sys.exit(f"hack/bench-stage: {directory} has {len(found)} files instead of {count}")
@@ -157,32 +96,56 @@ def s5(endpoint, *words):
     return [s5cmd, "--endpoint-url", endpoint, "--numworkers", "32", "--log", "error", "cp", *words]
 
 
+def own(ours):
+    return {name: functools.partial(ours, program) for name, program in programs.items()}
+
+
+def limit(kind, port, connections, *words):
+    return [outer / "limit", kind, "127.0.0.1", str(port), str(connections), *words]
+
+
+def from_list(words, file):
+    return ["sh", "-c", '"$@" <"$0"', file, *words]
+
+
 def download(bucket, scheme):
-    endpoint = f"http://127.0.0.1:{http}" if scheme == "http" else f"https://localhost:{https}"
-    def ours():
-        root = fresh("root")
-        taken = run([program, "stage", "in", "--request", place / f"{bucket}.json", "--config", place / f"{scheme}.toml", "--root", root])
+    endpoint = f"http://127.0.0.1:{servers.http}" if scheme == "http" else f"https://localhost:{servers.https}"
+    def ours(program):
+        root = fresh()
+        taken = run([program, "stage", "in", "--request", place / f"{bucket}File.json", "--config", place / f"{scheme}.toml", "--root", root])
         complete(root / "input/data/train", bucket)
         return taken
     def theirs(then=lambda words: words):
-        root = fresh("root")
+        root = fresh()
         taken = run(then(s5(endpoint, "--concurrency", "8", "--part-size", "16", f"s3://{bucket}/t/*", f"{root}/")))
         complete(root, bucket)
         return taken
     def copy(then=lambda words: words):
-        root = fresh("root")
-        return run(then(["cp", "-r", data / bucket / "t", root]))
-    tools = {"isolate-job": ours, "s5cmd": theirs, "s5cmd, sync": lambda: theirs(synced)}
+        root = fresh()
+        return run(then(["cp", "-r", servers.data / bucket / "t", root]))
+    def least(*sync):
+        root = fresh()
+        count, size = servers.loads[bucket]
+        (outer / "list").write_text("".join(
+            f"GET /{bucket}/t/{number:06} {root}/{number:06} {begin} {min(PART, size - begin)}\n"
+            for number in range(count) for begin in range(0, size, PART)
+        ))
+        taken = run(from_list(limit("GET", servers.http, 8, *sync), outer / "list"))
+        complete(root, bucket)
+        return taken
+    tools = own(ours) | {"s5cmd": theirs, "s5cmd, sync": lambda: theirs(synced)}
     if scheme == "http":
         tools |= {"cp -r": copy, "cp -r, sync": lambda: copy(synced)}
+        if arguments.limits:
+            tools |= {"limit": least, "limit, sync": lambda: least("sync", place / "root")}
     return tools
 
 
 def stream(bucket):
     """All objects as one stream, from the start of the program to the end of what `cat` reads, which is not counted."""
-    count, size = loads[bucket]
+    count, size = servers.loads[bucket]
     def taken(words, read, **more):
-        begin = time.monotonic()
+        before, begin = servers.processor(), time.monotonic()
         child = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, **more)
         found = int(read(child))
         seconds = time.monotonic() - begin
@@ -192,11 +155,11 @@ def stream(bucket):
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode or found != count * size:
             sys.exit(f"hack/bench-stage: {words}: {child.returncode}, {found} bytes")
-        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+        return seconds, usage.ru_utime + usage.ru_stime, servers.processor() - before, usage.ru_maxrss / 1000
     def wc(**more):
         return subprocess.run(["sh", "-c", "cat | wc -c"], check=True, stdout=subprocess.PIPE, **more).stdout
-    def ours():
-        root = fresh("root")
+    def ours(program):
+        root = fresh()
         fifo = root / "input/data/train_0"
         def read(_):
             while not fifo.exists():
@@ -206,59 +169,96 @@ def stream(bucket):
         words = [program, "stage", "stream", "--request", place / f"{bucket}Pipe.json", "--config", place / "http.toml", "--root", root]
         return taken(words, read, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     def theirs():
-        words = [s5cmd, "--endpoint-url", f"http://127.0.0.1:{http}", "--log", "error", "cat", "--concurrency", "16", "--part-size", "5", f"s3://{bucket}/t/*"]
+        words = [s5cmd, "--endpoint-url", f"http://127.0.0.1:{servers.http}", "--log", "error", "cat", "--concurrency", "16", "--part-size", "5", f"s3://{bucket}/t/*"]
         return taken(words, lambda child: wc(stdin=child.stdout), stdout=subprocess.PIPE)
-    return {"isolate-job": ours, "s5cmd cat": theirs}
+    return own(ours) | {"s5cmd cat": theirs}
 
 
 def upload(bucket):
-    def ours():
-        root = fresh("root")
-        shutil.copytree(data / bucket / "t", root / "model")
-        shutil.rmtree(place / "written/results", ignore_errors=True)
-        (place / "written/results").mkdir()
-        taken = run([program, "stage", "out", "--step", "model", "--request", place / f"{bucket}.json", "--config", place / "writes.toml", "--root", root])
-        complete(place / "written/results/ours", bucket)
+    source, written = servers.data / bucket / "t", place / "written/results"
+    endpoint = f"http://127.0.0.1:{servers.writes}"
+    def ours(program):
+        root = fresh()
+        shutil.copytree(source, root / "model")
+        servers.fresh_bucket()
+        shell("sync", "-f", place)
+        taken = run([program, "stage", "out", "--step", "model", "--request", place / f"{bucket}File.json", "--config", place / "writes.toml", "--root", root])
+        complete(written / "ours", bucket)
         return taken
     def theirs():
-        shutil.rmtree(place / "written/results", ignore_errors=True)
-        (place / "written/results").mkdir()
-        taken = run(s5(f"http://127.0.0.1:{writes}", "--concurrency", "8", "--part-size", "16", f"{data / bucket / 't'}/", "s3://results/theirs/"))
-        complete(place / "written/results/theirs", bucket)
+        fresh(), servers.fresh_bucket()
+        taken = run(s5(endpoint, "--concurrency", "8", "--part-size", "16", f"{source}/", "s3://results/theirs/"))
+        complete(written / "theirs", bucket)
         return taken
-    return {"isolate-job": ours, "s5cmd": theirs}
+    def least():
+        fresh(), servers.fresh_bucket()
+        python = next(cache.glob("moto-*/bin/python"))
+        shell(python, here / "sign.py", endpoint, str(PART), source, outer, env=environment)
+        words = limit("SEND", servers.writes, 32)
+        taken = run(["sh", "-c", '"$@" <"$0/sent" && "$@" <"$0/completed"', outer, *words])
+        complete(written / "limit", bucket)
+        return taken
+    return own(ours) | {"s5cmd": theirs} | ({"limit": least} if arguments.limits else {})
 
 
-try:
-    wait(http), wait(writes)
-    if arguments.keep:
-        print(place)
-        signal.pause()
-    cases = {
-        "1000 x 64 KiB down": download("small", "http"),
-        "4 x 64 MiB down": download("large", "http"),
-        "1000 x 64 KiB down, TLS": download("small", "https"),
-        "4 x 64 MiB down, TLS": download("large", "https"),
-        "1000 x 64 KiB as a stream": stream("small"),
-        "4 x 64 MiB as a stream": stream("large"),
-        "1000 x 64 KiB up": upload("small"),
-        "4 x 64 MiB up": upload("large"),
-    }
-    cases = {case: tools for case, tools in cases.items() if arguments.only in case}
-    taken = {(case, tool): [] for case, tools in cases.items() for tool in tools}
-    for _ in range(arguments.rounds):
-        for case, tools in cases.items():
-            for tool in random.sample(list(tools), len(tools)):
-                taken[case, tool].append(tools[tool]())
-    print("| | program | seconds (least) | of isolate-job's | processor | MB |\n|---|---|---|---|---|---|")
-    for case, tools in cases.items():
+def cases():
+    if not arguments.growth:
+        for bucket, count, size in [("small", 1000, 64 << 10), ("large", 4, 64 << 20)]:
+            servers.load(bucket, count, size)
+        return {
+            "1000 x 64 KiB down": download("small", "http"),
+            "4 x 64 MiB down": download("large", "http"),
+            "1000 x 64 KiB down, TLS": download("small", "https"),
+            "4 x 64 MiB down, TLS": download("large", "https"),
+            "1000 x 64 KiB as a stream": stream("small"),
+            "4 x 64 MiB as a stream": stream("large"),
+            "1000 x 64 KiB up": upload("small"),
+            "4 x 64 MiB up": upload("large"),
+        }
+    grown = {}
+    for count, size, text in [(1000, 1 << 10, "1 KiB"), (10_000, 1 << 10, "1 KiB"), (100_000, 1 << 10, "1 KiB"), (1, 64 << 20, "64 MiB"), (1, 1 << 30, "1 GiB")]:
+        bucket = f"b{count}x{size}"
+        down, up = f"{count:,} x {text} down", f"{count:,} x {text} up"
+        if arguments.only in down or arguments.only in up:
+            servers.load(bucket, count, size)
+            grown[down] = {"isolate-job": download(bucket, "http")["isolate-job"]}
+            # s3s-fs takes minutes for more.
+            if count <= 10_000:
+                grown[up] = {"isolate-job": upload(bucket)["isolate-job"]}
+    return grown
+
+
+def table(tools_of, taken):
+    print("| | program | seconds (least) | of isolate-job's | processor | server's | MB |\n|---|---|---|---|---|---|---|")
+    for case, tools in tools_of.items():
         median = lambda tool, index: statistics.median(one[index] for one in taken[case, tool])
         for tool in tools:
             least = min(one[0] for one in taken[case, tool])
             ratio = median(tool, 0) / median("isolate-job", 0)
-            print(f"| {case} | {tool} | {median(tool, 0):.2f} ({least:.2f}) | {ratio:.2f} | {median(tool, 1):.2f} | {median(tool, 2):.0f} |")
+            print(f"| {case} | {tool} | {median(tool, 0):.2f} ({least:.2f}) | {ratio:.2f} | {median(tool, 1):.2f} | {median(tool, 2):.2f} | {median(tool, 3):.0f} |")
+
+
+servers = None
+try:
+    place.mkdir()
+    if arguments.file_system:
+        mount(arguments.file_system)
+    if arguments.limits:
+        shell("gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", outer / "limit", here / "limit.c")
+    servers = Servers(place, cache)
+    tools_of = {case: tools for case, tools in cases().items() if arguments.only in case}
+    if arguments.keep:
+        print(place, flush=True)
+        signal.pause()
+    taken = {(case, tool): [] for case, tools in tools_of.items() for tool in tools}
+    for _ in range(rounds):
+        for case, tools in tools_of.items():
+            for tool in random.sample(list(tools), len(tools)):
+                taken[case, tool].append(tools[tool]())
+    table(tools_of, taken)
 finally:
-    for server in servers:
-        server.terminate()
-        server.wait()
-    shutil.rmtree(place, ignore_errors=True)
+    if servers:
+        servers.stop()
+    if os.path.ismount(place):
+        shell("umount", place)
+    shutil.rmtree(outer, ignore_errors=True)

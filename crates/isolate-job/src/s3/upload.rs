@@ -1,7 +1,7 @@
 //! Uploads of objects: in one request, or in parts if they are large. An object appears only when it is complete. The memory for
 //! content that waits to be sent is bounded.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,9 +16,6 @@ const MOST_OF_PARTS: usize = 10_000;
 
 /// The most parts in memory: one that is filled, and those that are sent.
 const IN_MEMORY: usize = 4;
-
-/// The initial size of a buffer.
-const FIRST: usize = 1 << 20;
 
 /// Objects that are sent, several at a time.
 #[derive(Debug)]
@@ -148,6 +145,41 @@ impl Upload<'_> {
         Ok(())
     }
 
+    /// Appends what is read, up to the expected size, without another copy of it.
+    ///
+    /// # Errors
+    /// The reader's; the content is shorter; the upload has failed.
+    pub fn read(&mut self, from: &mut impl Read) -> io::Result<()> {
+        while self.left > 0 {
+            let room = self.room()?;
+            let count = from.take(room as u64).read_to_end(&mut self.buffer.content)?;
+            self.left -= count as u64;
+            if count < room {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// How much the buffer takes, which is sent and replaced if it is full.
+    fn room(&mut self) -> io::Result<usize> {
+        // The task that failed has the reason.
+        if self.uploads.failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the upload has failed"));
+        }
+        if self.buffer.content.len() == self.buffer.most {
+            if !self.buffer.content.is_empty()
+                && let Err(error) = self.ship()
+            {
+                let text = error.to_string();
+                self.uploads.spawn(async { Err(error) });
+                return Err(io::Error::other(text));
+            }
+            self.begin_buffer();
+        }
+        Ok(self.buffer.most - self.buffer.content.len())
+    }
+
     /// Sends the buffer as a part.
     fn ship(&mut self) -> Result<(), Error> {
         let (bucket, key) = (self.uploads.bucket.clone(), self.key.clone());
@@ -180,27 +212,13 @@ impl Upload<'_> {
         let kib = u32::try_from(most.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
         let memory = Arc::clone(&self.uploads.memory).acquire_many_owned(kib);
         let permit = self.uploads.bucket.runtime.block_on(memory).ok();
-        self.buffer = Buffer { content: Vec::with_capacity(most.min(FIRST)), most, permit };
+        self.buffer = Buffer { content: Vec::with_capacity(most), most, permit };
     }
 }
 
 impl Write for Upload<'_> {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        // The task that failed has the reason.
-        if self.uploads.failed.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the upload has failed"));
-        }
-        if self.buffer.content.len() == self.buffer.most {
-            if !self.buffer.content.is_empty()
-                && let Err(error) = self.ship()
-            {
-                let text = error.to_string();
-                self.uploads.spawn(async { Err(error) });
-                return Err(io::Error::other(text));
-            }
-            self.begin_buffer();
-        }
-        let count = content.len().min(self.buffer.most - self.buffer.content.len());
+        let count = content.len().min(self.room()?);
         self.buffer.content.extend_from_slice(&content[..count]);
         self.left = self.left.saturating_sub(count as u64);
         Ok(count)

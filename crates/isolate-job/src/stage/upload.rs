@@ -72,7 +72,7 @@ impl Transfer<'_> {
                     }
                     self.ready.quota.bytes(size).map_err(system)?;
                     let mut upload = uploads.file(format!("{}{}", self.step.uri.key, entry.path), size);
-                    io::copy(&mut content, &mut upload).map_err(system)?;
+                    upload.read(&mut content).map_err(system)?;
                     upload.finish().map_err(|error| system(io::Error::other(error)))?;
                     report.add(1, size).map_err(system)?;
                     amount.files += 1;

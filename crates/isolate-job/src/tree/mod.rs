@@ -12,6 +12,7 @@ mod stage;
 mod unpack;
 mod used;
 mod walk;
+mod writeback;
 
 use std::{fmt, io};
 

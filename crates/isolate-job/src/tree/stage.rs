@@ -1,15 +1,15 @@
-//! A directory under construction. It has a temporary name until it is complete, and so does each of its files.
+//! A directory under construction. It has a temporary name until all of its files are complete.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::dir::split;
 use super::same::same;
+use super::writeback::WriteBack;
 use super::{Dir, Error, Quota};
 
 /// A directory under construction.
@@ -19,10 +19,8 @@ pub struct Stage<'q> {
     name: String,
     /// Becomes the directory.
     files: Dir,
-    /// Has the files that are not complete.
-    temporary: Dir,
     quota: &'q Quota,
-    next: AtomicU64,
+    writeback: WriteBack,
 }
 
 impl<'q> Stage<'q> {
@@ -34,32 +32,39 @@ impl<'q> Stage<'q> {
         let partial = partial(name);
         parent.remove(&partial)?;
         let (files, _) = parent.make(&format!("{partial}/files"))?;
-        let (temporary, _) = parent.make(&format!("{partial}/temporary"))?;
-        Ok(Self { parent, name: name.to_owned(), files, temporary, quota, next: AtomicU64::new(0) })
+        let writeback = WriteBack::begin(&files)?;
+        Ok(Self { parent, name: name.to_owned(), files, quota, writeback })
     }
 
-    /// A new file of this size. It appears when it is complete.
+    /// A new file of this size.
     ///
     /// # Errors
-    /// The quota is exhausted, or the path is invalid.
+    /// The quota is exhausted, the path is invalid, a file of its name exists or a parent is a file; the system's.
     pub fn file(&self, path: &str, size: u64) -> Result<StagedFile<'_>, Error> {
-        split(path)?;
+        let (above, _) = split(path)?;
         let room = Quota::of_file(size);
         self.quota.bytes(room).map_err(|error| Error::system(path, error))?;
-        let temporary = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let opened = self.temporary.beneath(&temporary, flags, FILE);
-        let file = opened.inspect_err(|_| self.quota.give_back(room)).map_err(Error::of(path))?;
+        let file = self.create(path, above).inspect_err(|_| self.quota.give_back(room))?;
+        Ok(StagedFile { stage: self, path: path.to_owned(), file, size, is_complete: false })
+    }
+
+    fn create(&self, path: &str, above: &str) -> Result<File, Error> {
+        let open = || self.files.beneath(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, FILE);
+        let opened = match open() {
+            // The first of its directory.
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                self.make(above)?;
+                open()
+            }
+            done => done,
+        };
+        let file = opened.map_err(|errno| match errno {
+            Errno::EXIST => Error::refused(path, "already exists"),
+            errno => Error::of(path)(errno),
+        })?;
         // Independent of the umask: the container may run as another user.
         rustix::fs::fchmod(&file, FILE).map_err(Error::of(path))?;
-        Ok(StagedFile {
-            stage: self,
-            path: path.to_owned(),
-            temporary,
-            file: file.into(),
-            size,
-            is_complete: false,
-        })
+        Ok(file.into())
     }
 
     /// Checks the quota for this many bytes before the first is written.
@@ -138,7 +143,6 @@ const FILE: Mode = Mode::from_raw_mode(0o644);
 pub struct StagedFile<'s> {
     stage: &'s Stage<'s>,
     path: String,
-    temporary: String,
     file: File,
     size: u64,
     is_complete: bool,
@@ -157,13 +161,15 @@ impl StagedFile<'_> {
                 format!("has more than the {} bytes it was said to have", self.size),
             ));
         }
-        self.file.write_all_at(content, offset).map_err(|error| Error::system(&self.path, error))
+        self.file.write_all_at(content, offset).map_err(|error| Error::system(&self.path, error))?;
+        self.stage.writeback.arrived(content.len() as u64);
+        Ok(())
     }
 
-    /// Completes the file, which then appears. Its size is checked; whether every byte was written is up to the caller.
+    /// Completes the file. Its size is checked; whether every byte was written is up to the caller.
     ///
     /// # Errors
-    /// It is shorter than announced, or a file of its name exists; the system's.
+    /// It is shorter than announced; the system's.
     pub fn finish(mut self) -> Result<(), Error> {
         let system = |error| Error::system(&self.path, error);
         let length = self.file.metadata().map_err(system)?.len();
@@ -171,14 +177,14 @@ impl StagedFile<'_> {
             let why = format!("has {length} of the {} bytes it was said to have", self.size);
             return Err(Error::refused(&self.path, why));
         }
-        let (above, name) = split(&self.path)?;
-        let above = self.stage.make(above)?;
-        self.stage.temporary.rename(&self.temporary, &above, name).map_err(|errno| match errno {
-            Errno::EXIST => Error::refused(&self.path, "already exists"),
-            errno => Error::of(&self.path)(errno),
-        })?;
         self.is_complete = true;
         Ok(())
+    }
+
+    fn remove(&self) -> Result<(), Error> {
+        let (above, name) = split(&self.path)?;
+        let removed = rustix::fs::unlinkat(self.stage.files.sub(above)?.descriptor(), name, AtFlags::empty());
+        removed.map_err(Error::of(&self.path))
     }
 }
 
@@ -186,9 +192,8 @@ impl Drop for StagedFile<'_> {
     /// An incomplete file is removed, and its share of the quota is returned.
     fn drop(&mut self) {
         if !self.is_complete {
-            let temporary = self.stage.temporary.descriptor();
             // If it fails, the file is removed with the directory.
-            let _ = rustix::fs::unlinkat(temporary, self.temporary.as_str(), AtFlags::empty());
+            let _ = self.remove();
             self.stage.quota.give_back(Quota::of_file(self.size));
         }
     }

@@ -19,7 +19,7 @@ const NOBODY: u32 = 65534;
 
 /// Waits until the transfer runs: everything was given up by then.
 fn transferring(place: &Place, child: &mut Child) {
-    while place.files("input/data/train~partial/temporary").is_empty() {
+    while place.files("input/data/train~partial/files").is_empty() {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::sleep(Duration::from_millis(20));
     }
