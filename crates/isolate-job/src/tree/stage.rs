@@ -33,8 +33,9 @@ impl<'q> Stage<'q> {
     pub fn begin(parent: Dir, name: &str, quota: &'q Quota) -> Result<Self, Error> {
         let partial = partial(name);
         parent.remove(&partial)?;
-        let (files, _) = parent.make(&format!("{partial}/files"))?;
-        let (temporary, _) = parent.make(&format!("{partial}/temporary"))?;
+        let make = |name: &str| parent.make(&format!("{partial}/{name}")).map(|(directory, _)| directory);
+        let made = make("files").and_then(|files| Ok((files, make("temporary")?)));
+        let (files, temporary) = made.inspect_err(|_| drop(parent.remove(&partial)))?;
         Ok(Self { parent, name: name.to_owned(), files, temporary, quota, next: AtomicU64::new(0) })
     }
 
