@@ -5,14 +5,15 @@ mod shown;
 
 use serde_json::{Map, Value, json};
 
-use refused::{input_modes, isolated};
+pub(crate) use refused::input_modes;
+use refused::isolated;
 use shown::{form, quoted, shown, titled};
 
 use crate::engine::{Argv, Container, Network, of_model};
 use crate::plan::{
     Form, Grantee, Step, session_policy, steps_of_model, steps_of_training, steps_of_transform,
 };
-use crate::request::{Document, Refusals, Refused, Request, source};
+use crate::request::{Document, Refusals, Refused, Request, VpcConfig, source};
 use crate::settings::Settings;
 
 /// What a request would do.
@@ -50,7 +51,7 @@ pub fn check(text: &[u8], host: &Host) -> Result<Report, Refusals> {
             let mut report = Report::new("CreateModel", &model.data.model_name, &model.without_effect);
             report.steps = with_policies(steps, role)?;
             report.start(vec![container], host)?;
-            report.subnets(model.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
+            report.subnets(model.data.vpc_config.as_ref(), host);
             Ok(report)
         }
         Request::Tuning(job) => {
@@ -103,7 +104,7 @@ fn training(job: &Document<crate::request::TrainingJob>, host: &Host, at: &str) 
     let mut report = Report::new("CreateTrainingJob", &job.data.training_job_name, &job.without_effect);
     report.steps = with_policies(steps, &job.data.role_arn)?;
     report.start(host.settings.containers(&job.data), host)?;
-    report.subnets(job.data.vpc_config.as_ref().map(|config| config.subnets.as_slice()));
+    report.subnets(job.data.vpc_config.as_ref(), host);
     if report.steps.iter().any(|(step, _)| matches!(step.form, Form::Manifest(_))) {
         report.notes.push(
             "objects in a manifest are read under a session policy for the manifest's prefix".to_owned(),
@@ -189,11 +190,13 @@ impl Report {
         Ok(())
     }
 
-    fn subnets(&mut self, subnets: Option<&[String]>) {
-        self.opened.push(match subnets {
-            Some(subnets) => format!("data is moved through {}", subnets.join(", ")),
+    fn subnets(&mut self, vpc: Option<&VpcConfig>, host: &Host) {
+        self.opened.push(match vpc {
+            Some(vpc) => format!("data is moved through {}", vpc.subnets.join(", ")),
             None => "data is moved through this host's own network".to_owned(),
         });
+        let unknown = host.settings.unknown_subnets(vpc);
+        self.notes.extend(unknown.iter().map(|refused| format!("refused on this host: {refused}")));
     }
 
     /// As text.

@@ -79,7 +79,8 @@ pub fn doctor(file: Option<&Path>) -> Vec<Finding> {
             (Settings::default(), Finding::fail("job-settings", words(why), what))
         }
     };
-    let mut findings = vec![found, engine(&settings), state(Path::new(&settings.state))];
+    let mut findings =
+        vec![found, engine(&settings), certificates(&settings), state(Path::new(&settings.state))];
     findings.extend(settings.vpc.iter().map(|(name, subnet)| match stage::reachable(subnet) {
         Ok(()) => Finding::ok("job-vpc", format!("{name}: {} can be entered", subnet.netns)),
         Err(why) => {
@@ -109,6 +110,15 @@ fn engine(settings: &Settings) -> Finding {
             Finding::fail("job-engine", words(why), what)
         },
         |found| Finding::ok("job-engine", found),
+    )
+}
+
+/// By which Amazon S3 and STS are verified.
+fn certificates(settings: &Settings) -> Finding {
+    const CHECK: &str = "job-certificates";
+    stage::verifiable(settings).map_or_else(
+        |why| Finding::fail(CHECK, why, "every transfer would fail"),
+        |()| Finding::ok(CHECK, "servers can be verified"),
     )
 }
 

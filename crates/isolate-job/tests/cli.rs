@@ -142,11 +142,11 @@ fn what_is_not_isolated_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_exits_with_1_and_what_is_no_command_line_with_2() {
+fn what_cannot_be_read_and_what_is_no_command_line_exits_with_2() {
     let run = |words: &[&str]| Command::new(env!("CARGO_BIN_EXE_isolate-job")).args(words).output().unwrap();
     for file in ["/nonexistent", "/", "/proc/self/mem"] {
         let output = run(&["check", file]);
-        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert_eq!(output.status.code(), Some(2), "{file}");
         assert!(text(&output.stderr).starts_with(&format!("isolate-job: cannot read {file}: ")));
     }
     for words in [&[][..], &["check"], &["train"], &["resume"], &["check", "-", "--engine", "lxc"]] {

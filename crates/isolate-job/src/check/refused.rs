@@ -18,7 +18,7 @@ pub(super) fn isolated(asked: bool, path: &str) -> Result<(), Refusals> {
 }
 
 /// Channels in Pipe mode, by the member that gives the mode; `at` is where the training job is in the document.
-pub(super) fn input_modes(job: &TrainingJob, pipe_mode: PipeMode, at: &str) -> Result<(), Refusals> {
+pub(crate) fn input_modes(job: &TrainingJob, pipe_mode: PipeMode, at: &str) -> Result<(), Refusals> {
     let of_job = job.algorithm_specification.training_input_mode;
     let pipes = job.input_data_config.iter().enumerate();
     let pipes = pipes.filter(|(_, channel)| channel.mode(of_job) == InputMode::Pipe);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use super::{print, read, refuse};
@@ -36,12 +36,12 @@ pub(super) fn chosen(
 }
 
 pub(super) fn check(request: &Path, host: &Host, json: bool) -> Result<ExitCode> {
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    match check::check(&text, host) {
+    let report = read(request).and_then(|text| Ok(check::check(&text, host)?));
+    match report {
         Ok(report) => {
             print(&if json { format!("{:#}\n", report.json()) } else { report.text() })?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(refusals) => refuse(request, refusals.into(), json),
+        Err(refused) => refuse(request, refused, json),
     }
 }

@@ -37,7 +37,12 @@ pub(super) fn refuse(request: &Path, refused: NotAccepted, json: bool) -> Result
 }
 
 /// Reads the largest request that is accepted, and one byte more.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, NotAccepted> {
+    let cannot = |error| NotAccepted::Host(format!("cannot read {}: {error}", path.display()));
+    bytes(path).map_err(cannot)
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let most = MOST as u64 + 1;
     if path == Path::new("-") {

@@ -11,7 +11,7 @@ use crate::deploy;
 use crate::settings::Settings;
 use crate::status::{Described, Exit};
 use crate::store::{Job, Store};
-use crate::train::{self, NotAccepted, View};
+use crate::train::{self, View};
 use crate::transform;
 use crate::tune;
 
@@ -33,17 +33,15 @@ pub(super) fn start(
     detach: bool,
     json: bool,
 ) -> Result<ExitCode> {
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
     let region = region(settings);
-    let accepted: Result<Job, NotAccepted> = match kind {
+    let accepted = read(request).and_then(|text| match kind {
         Kind::Training => train::accept(&text, settings, &region),
         Kind::Tuning => tune::accept(&text, settings, &region),
         Kind::Transform(model) => {
-            let read = |path: &PathBuf| read(path).with_context(|| format!("cannot read {}", path.display()));
-            let model = model.as_ref().map(read).transpose()?;
+            let model = model.as_deref().map(read).transpose()?;
             transform::accept(&text, model.as_deref(), settings, &region)
         }
-    };
+    });
     let job = match accepted {
         Ok(job) => job,
         Err(refused) => return refuse(request, refused, json),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::{complain, jobs, print, read, refuse};
@@ -32,8 +32,7 @@ pub(super) struct Render {
 
 pub(super) fn render(what: &Render, settings: Settings, json: bool) -> Result<ExitCode> {
     let request = &what.request;
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    match manifests(&text, what, settings) {
+    match read(request).and_then(|text| manifests(&text, what, settings)) {
         Ok(manifests) => {
             print(&format!("{manifests:#}\n"))?;
             Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use super::{complain, print, read, refuse};
@@ -22,8 +22,8 @@ pub(super) fn deploy(
     config: Option<&Path>,
     json: bool,
 ) -> Result<ExitCode> {
-    let text = read(request).with_context(|| format!("cannot read {}", request.display()))?;
-    let (job, lock) = match deploy::accept(&text, settings, until) {
+    let accepted = read(request).and_then(|text| deploy::accept(&text, settings, until));
+    let (job, lock) = match accepted {
         Ok(accepted) => accepted,
         Err(refused) => return refuse(request, refused, json),
     };

@@ -24,6 +24,9 @@ use crate::train::{now, verify};
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Between two questions to an engine that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// More than a container may run.
 const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -33,6 +36,8 @@ pub(crate) struct Served<'s> {
     engine: Engine,
     container: Container,
     stop: Stop,
+    /// Whether it may run without the proof of its isolation.
+    is_in_doubt: bool,
     /// What the engine answers when the container has ended.
     ended: Receiver<Result<String, client::Failed>>,
 }
@@ -45,10 +50,9 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
     if !job.is_supervised()? {
         bail!("{} is not being deployed; run `isolate-job deploy`", job.name);
     }
-    let engine = settings.engine();
-    let mut served = Served::new(job, container(job, settings, options)?, engine.clone())?;
+    let mut served = Served::new(job, container(job, settings, options)?, settings.engine())?;
     let done = served.start().and_then(|found| served.run(&found, options.startup(), ready));
-    let cleared = clear(&job.name, &engine);
+    let cleared = served.clear();
     match done.and(cleared) {
         Ok(()) => {
             job.clone().remove()?;
@@ -88,7 +92,7 @@ pub(crate) fn clear(name: &str, engine: &Engine) -> Result<()> {
 
 impl<'s> Served<'s> {
     pub(crate) fn new(job: &'s Job, container: Container, engine: Engine) -> Result<Self> {
-        Ok(Self { job, engine, container, stop: Stop::new(job)?, ended: channel().1 })
+        Ok(Self { job, engine, container, stop: Stop::new(job)?, is_in_doubt: false, ended: channel().1 })
     }
 
     /// A container that runs, and is isolated.
@@ -98,6 +102,7 @@ impl<'s> Served<'s> {
         client::run(&self.container.create(&self.engine).map_err(anyhow::Error::msg)?, DEADLINE)?;
         // Before any of its code can run.
         self.inspect()?.is(&self.container, &self.engine).map_err(anyhow::Error::msg)?;
+        self.is_in_doubt = true;
         client::run(&self.engine.start(&name), DEADLINE)?;
         self.log()?;
         let found = self.inspect()?;
@@ -108,6 +113,7 @@ impl<'s> Served<'s> {
             }
             bail!("the container ended with status {}", state.exit_code);
         }
+        self.is_in_doubt = false;
         let (tell, ended) = channel();
         let wait = self.engine.wait(&name);
         thread::spawn(move || tell.send(client::run(&wait, YEARS)));
@@ -168,6 +174,18 @@ impl<'s> Served<'s> {
             Ok(answer) => bail!("the container ended with status {}", exit_code(&answer?)?),
             Err(RecvTimeoutError::Disconnected) => bail!("the container's end is not known"),
             Err(RecvTimeoutError::Timeout) => Ok(self.stop.is_requested()),
+        }
+    }
+
+    /// Removes it. One that may run without the proof of its isolation is not left alone while the engine does not answer.
+    pub(crate) fn clear(&self) -> Result<()> {
+        loop {
+            let cleared = clear(&self.job.name, &self.engine);
+            let is_waited_for = cleared.is_err() && self.is_in_doubt;
+            if !is_waited_for || client::run(&self.engine.version(), DEADLINE).is_ok() {
+                return cleared;
+            }
+            thread::sleep(PAUSE);
         }
     }
 

@@ -2,7 +2,6 @@
 //! job's role that is limited to the step's objects. The SDK renews a session before it expires.
 
 use std::fmt;
-use std::fs;
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -14,9 +13,10 @@ use aws_sdk_s3::config::{
     SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::tls::{Provider, TlsContext};
 use tokio::runtime::{Handle, Runtime};
 
+use super::trust::trust;
 use super::{Bucket, Error};
 use crate::settings::{Addressing, Settings};
 
@@ -148,13 +148,7 @@ fn session_name(job: &str) -> String {
 }
 
 fn http_client(settings: &Settings) -> Result<SharedHttpClient, Error> {
-    let mut trust = TrustStore::default();
-    if let Some(path) = &settings.s3.ca_bundle {
-        let bundle = fs::read(path)
-            .map_err(|error| Error::internal(&format!("cannot read ca-bundle {path}"), error))?;
-        trust = TrustStore::empty().with_pem_certificate(bundle);
-    }
-    let tls = TlsContext::builder().with_trust_store(trust).build();
+    let tls = TlsContext::builder().with_trust_store(trust(settings)?).build();
     let tls = tls.map_err(|error| Error::internal("cannot use ca-bundle", error))?;
     Ok(aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))

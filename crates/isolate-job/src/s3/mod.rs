@@ -7,6 +7,7 @@ mod fetch;
 mod list;
 mod reading;
 mod requests;
+mod trust;
 mod upload;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub use connect::{Connection, Session};
 pub use error::Error;
 pub use fetch::Piece;
 pub use reading::{Ahead, Reading};
+pub use trust::trust;
 pub use upload::{Upload, Uploads};
 
 /// An object as it was listed.

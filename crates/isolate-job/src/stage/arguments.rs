@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::check::input_modes;
 use crate::plan::{Direction, Form, Step, steps_of_model, steps_of_training, steps_of_transform};
-use crate::request::{MOST, Model, Request, read};
+use crate::request::{MOST, Model, Refusals, Request, read};
 use crate::settings::{PATH, Settings};
 
 /// Transfers data between Amazon S3 and the directories of one container
@@ -75,8 +76,9 @@ impl Arguments {
     /// # Errors
     /// Every reason why it is refused.
     pub(super) fn job(&self) -> Result<Job, Vec<String>> {
-        let mut job = self.request()?;
-        job.settings = self.settings().map_err(|why| vec![why])?;
+        let settings = self.settings().map_err(|why| vec![why])?;
+        let mut job = self.request(&settings)?;
+        job.settings = settings;
         let mut refused = Vec::new();
         for name in &self.steps {
             if !job.steps.iter().any(|step| step.name == *name) {
@@ -117,7 +119,7 @@ impl Arguments {
         if refused.is_empty() { Ok(job) } else { Err(refused) }
     }
 
-    fn request(&self) -> Result<Job, Vec<String>> {
+    fn request(&self, settings: &Settings) -> Result<Job, Vec<String>> {
         let file = self.request.display();
         let no = |why: String| vec![format!("{file}: {why}")];
         let direction = match self.direction {
@@ -132,6 +134,10 @@ impl Arguments {
         let mut job = match request {
             Request::Training(job) => {
                 let data = job.data;
+                if direction == Direction::Stream {
+                    input_modes(&data, settings.pipe_mode, "")
+                        .map_err(|refusals| refused_of(&self.request, &refusals))?;
+                }
                 let resources = &data.resource_config;
                 Job {
                     steps: steps_of_training(&data).map_err(no)?,
@@ -231,5 +237,9 @@ fn document(path: &Path) -> Result<Request, Vec<String>> {
     if text.len() > MOST {
         return Err(vec![format!("{file}: is too large for a request")]);
     }
-    read(&text).map_err(|refusals| refusals.0.iter().map(|refused| format!("{file}: {refused}")).collect())
+    read(&text).map_err(|refusals| refused_of(path, &refusals))
+}
+
+fn refused_of(path: &Path, refusals: &Refusals) -> Vec<String> {
+    refusals.0.iter().map(|refused| format!("{}: {refused}", path.display())).collect()
 }

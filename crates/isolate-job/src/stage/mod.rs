@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
-use crate::s3::{Bucket, Connection, Session};
-use crate::settings::Subnet;
+use crate::s3::{Bucket, Connection, Session, trust};
+use crate::settings::{Settings, Subnet};
 use crate::tree::{self, Cause, Dir, Quota};
 
 pub use arguments::Arguments;
@@ -35,6 +35,14 @@ pub fn reachable(subnet: &Subnet) -> Result<(), String> {
     // A thread has namespaces of its own, and ends with them.
     let entered = std::thread::spawn(move || network::enter(&subnet)).join();
     entered.unwrap_or_else(|_| Err("cannot be entered".to_owned()))
+}
+
+/// Whether servers can be verified, as a transfer finds out.
+///
+/// # Errors
+/// There are no certificate authorities, or `ca-bundle` cannot be used.
+pub fn verifiable(settings: &Settings) -> Result<(), String> {
+    trust(settings).map(drop).map_err(|error| error.to_string())
 }
 
 /// Why it ended without having transferred everything.

@@ -19,6 +19,7 @@ use crate::request::{
     Document, Refusals, Refused, Request, ResourceConfig, TrainingJob, read, read_training,
 };
 use crate::settings::Settings;
+use crate::stage;
 use crate::status::{Reason, Scope, TrainingStatus};
 use crate::store::{Job, NotCreated, Store};
 
@@ -135,7 +136,7 @@ pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Re
     Ok(())
 }
 
-/// Whether the host can run isolated containers of an image.
+/// Whether the host can run isolated containers of an image, and transfer their data.
 pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
     host_unless(image, member, settings, || false)
 }
@@ -147,6 +148,7 @@ pub(crate) fn host_unless(
     settings: &Settings,
     is_stopped: impl Fn() -> bool,
 ) -> Result<(), NotAccepted> {
+    stage::verifiable(settings).map_err(NotAccepted::Host)?;
     let engine = settings.engine();
     // At the same time: each is an engine's client that starts and ends.
     let (found, has_image) = thread::scope(|scope| {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::transfer::Transferred;
 use super::{Problem, Supervisor};
+use crate::check::input_modes;
 use crate::engine::Network;
 use crate::plan::{self, Direction, documents};
 use crate::request::TrainingJob;
@@ -22,6 +23,9 @@ const DIRECTORIES: [&str; 6] =
 
 impl Supervisor {
     pub(super) fn begin(&mut self) -> Result<(), Problem> {
+        // The settings may have changed since the job was accepted.
+        input_modes(&self.document.data, self.settings.pipe_mode, "")
+            .map_err(|refusals| Problem::Client(refusals.to_string()))?;
         let is_new = self.hosts().iter().all(|host| !self.directory(host).exists());
         // A container of this name that an earlier job has left is found when it is created.
         if !is_new || self.containers.len() > 1 {

@@ -187,13 +187,19 @@ impl Supervisor {
     fn fail(&mut self, failure: &Failure) -> Result<()> {
         let has_begun = self.status.training_start_time.is_some();
         // Another supervisor, which finds no containers any more, must not take what they wrote for results.
-        let kept = if has_begun {
-            self.job.set_outcome(&Outcome { end: End::Untrusted(failure.clone()), uploaded: false })
-        } else {
-            Ok(())
-        };
-        // The containers before all else that may fail: one may not be isolated.
-        self.tidy()?;
+        let kept = if has_begun { self.job.distrust(failure) } else { Ok(()) };
+        // The containers before all else that may fail: one may not be isolated, and is not left alone.
+        let mut is_noted = false;
+        while let Err(error) = self.tidy() {
+            if !has_begun {
+                return Err(error);
+            }
+            if !is_noted {
+                self.view.note(&self.in_doubt(&error));
+                is_noted = true;
+            }
+            thread::sleep(start::PAUSE);
+        }
         kept?;
         // Without their other end they have ended by themselves.
         let _ = self.abort_streams();

@@ -47,7 +47,7 @@ impl Supervisor {
         let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
         if self.was_restarted()? {
             let why = "the host was restarted while the containers ran; their results may be incomplete";
-            return Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?);
+            return self.ended_unseen(why);
         }
         if self.has_streams() && self.streams.is_empty() {
             let started = (0..places.len()).filter(|index| places[*index] != Place::Created);
@@ -60,14 +60,7 @@ impl Supervisor {
                 return Ok(self.ended(End::Stopped)?);
             }
         }
-        self.start(&places)?;
-        // Each is an engine's client that starts: at the same time as the proof. What one that does not hold writes is in its log.
-        let followed: Vec<_> = (0..all.len()).map(|index| self.follow(index)).collect();
-        for (index, found) in all.iter().enumerate() {
-            if places[index] != Place::Ended {
-                self.prove(index, &found.id)?;
-            }
-        }
+        let followed = self.start_proven(&all, &places)?;
         // Whatever became of the logs: without the proof no container may be left to run.
         followed.into_iter().collect::<Result<()>>()?;
         let end = self.watch()?;
@@ -75,7 +68,7 @@ impl Supervisor {
     }
 
     /// Reads the log of a container, and waits for its end.
-    fn follow(&self, index: usize) -> Result<()> {
+    pub(super) fn follow(&self, index: usize) -> Result<()> {
         let (name, path) = (self.containers[index].name(), self.job.log(&self.containers[index].hostname));
         let log = follow::log(&self.engine.logs(&name), &path, index, self.tell.clone())?;
         follow::end(&self.engine, &name, index, log, self.tell.clone());
@@ -83,18 +76,25 @@ impl Supervisor {
     }
 
     /// The containers that another supervisor has created; none if the job has ended because one is gone.
-    fn find(&self) -> Result<Option<Vec<Inspected>>, Problem> {
+    pub(super) fn find(&self) -> Result<Option<Vec<Inspected>>, Problem> {
         let mut all = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
             let Some(found) = self.inspect(index)? else {
-                let why = Failure::Internal(format!("container {} is gone", container.name()));
-                self.ended(End::Failed(why))?;
+                self.ended_unseen(&format!("container {} is gone", container.name()))?;
                 return Ok(None);
             };
             found.is(container, &self.engine).map_err(Problem::Internal)?;
             all.push(found);
         }
         Ok(Some(all))
+    }
+
+    /// The containers have ended without a supervisor. What they wrote is uploaded, unless the last one had not proven them.
+    fn ended_unseen(&self, why: &str) -> Result<(), Problem> {
+        if self.job.is_proof_expected() {
+            return Err(Problem::Internal(format!("{why}; its isolation was not proven before")));
+        }
+        Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?)
     }
 
     fn watch(&mut self) -> Result<End, Problem> {

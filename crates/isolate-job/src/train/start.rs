@@ -1,8 +1,10 @@
-//! The start of containers that were created, and the proof that they are isolated.
+//! The start of containers that were created, and the proof that they are isolated. Whatever happens in between, none is left to run
+//! without the proof, and what it wrote is not uploaded.
 
 use std::fs;
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -10,9 +12,13 @@ use super::isolation::{self, Unproven};
 use super::transfer::TICK;
 use super::{Problem, Supervisor};
 use crate::client::{self, DEADLINE};
+use crate::engine::Inspected;
 
 /// Another text after each start of the host.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Between two questions to an engine that does not answer.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a container of several is verified, at most.
 const PEERS_SETTLE: u32 = 10;
@@ -40,8 +46,57 @@ impl Supervisor {
         }
     }
 
+    /// Starts the containers and proves that they are isolated; the answers are about their logs. If the engine does not answer, it is waited
+    /// for: some may run. The job is interrupted then, by proven containers only.
+    pub(super) fn start_proven(
+        &mut self,
+        all: &[Inspected],
+        places: &[Place],
+    ) -> Result<Vec<Result<()>>, Problem> {
+        self.job.expect_proof()?;
+        let mut followed = Vec::new();
+        let done = self.start(places).and_then(|()| {
+            // Each is an engine's client that starts: at the same time as the proof. What one that does not hold writes is in its log.
+            followed = (0..all.len()).map(|index| self.follow(index)).collect();
+            self.prove_all(all, places)
+        });
+        let interrupted = match done {
+            Err(Problem::Interrupted(error)) => error,
+            done => {
+                done?;
+                self.job.trust()?;
+                return Ok(followed);
+            }
+        };
+        self.view.note(&self.in_doubt(&interrupted));
+        while let Err(problem) = self.start_again() {
+            match problem {
+                Problem::Interrupted(_) => thread::sleep(PAUSE),
+                problem => return Err(problem),
+            }
+        }
+        self.job.trust()?;
+        Err(Problem::Interrupted(interrupted))
+    }
+
+    /// Starts those that the engine has not started, and proves all.
+    fn start_again(&self) -> Result<(), Problem> {
+        let Some(all) = self.find()? else { return Ok(()) };
+        let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
+        self.start(&places)?;
+        self.prove_all(&all, &places)
+    }
+
+    /// What is said while the engine is waited for.
+    pub(super) fn in_doubt(&self, error: &anyhow::Error) -> String {
+        let name = &self.job.name;
+        format!(
+            "{error:#}; containers of {name} may run without proof of their isolation, so the engine is asked until it answers"
+        )
+    }
+
     /// Starts all that were not started, at the same time.
-    pub(super) fn start(&self, places: &[Place]) -> Result<(), Problem> {
+    fn start(&self, places: &[Place]) -> Result<(), Problem> {
         let created = self.containers.iter().zip(places).filter(|(_, place)| **place == Place::Created);
         let all: Vec<_> = created.map(|(container, _)| container).collect();
         let failures: Vec<_> = thread::scope(|scope| {
@@ -66,8 +121,13 @@ impl Supervisor {
         }
     }
 
+    fn prove_all(&self, all: &[Inspected], places: &[Place]) -> Result<(), Problem> {
+        let mut running = all.iter().enumerate().filter(|(index, _)| places[*index] != Place::Ended);
+        running.try_for_each(|(index, found)| self.prove(index, &found.id))
+    }
+
     /// A container is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
-    pub(super) fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
+    fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
         let container = &self.containers[index];
         let gone = || Problem::Internal(format!("container {} is gone", container.name()));
         // The peers of a container change when another one ends, a moment after it has ended.

@@ -13,7 +13,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use super::invoke::{self, Target};
 use super::records::{Records, Split};
 use super::{MODEL, OBJECTS};
-use crate::deploy::{Served, clear};
+use crate::deploy::Served;
 use crate::request::{AssemblyType, BatchStrategy, Request, SplitType, TransformJob, read, read_model};
 use crate::settings::Settings;
 use crate::status::Exit;
@@ -31,9 +31,9 @@ pub fn infer(job: &Job, settings: &Settings) -> Result<Exit, String> {
     let internal = |error: anyhow::Error| format!("InternalServerError: {error:#}");
     // The process with the credentials has the job's lock.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(error.into()))?;
-    let (served, document) = prepare(job, settings).map_err(internal)?;
-    let done = answers(job, served, &document, settings.transform_output());
-    clear(&job.name, &settings.engine()).map_err(internal)?;
+    let (mut served, document) = prepare(job, settings).map_err(internal)?;
+    let done = answers(job, &mut served, &document, settings.transform_output());
+    served.clear().map_err(internal)?;
     done
 }
 
@@ -51,7 +51,7 @@ fn prepare<'j>(job: &'j Job, settings: &Settings) -> Result<(Served<'j>, Transfo
     Ok((Served::new(job, container, settings.engine())?, document.data))
 }
 
-fn answers(job: &Job, mut served: Served, document: &TransformJob, most: u64) -> Result<Exit, String> {
+fn answers(job: &Job, served: &mut Served, document: &TransformJob, most: u64) -> Result<Exit, String> {
     let algorithm = |error: anyhow::Error| format!("AlgorithmError: {error:#}");
     let found = served.start().map_err(algorithm)?;
     let Some(address) = served.healthy(&found, STARTUP).map_err(algorithm)? else {

@@ -31,8 +31,9 @@ impl<'q> Stage<'q> {
     pub fn begin(parent: Dir, name: &str, quota: &'q Quota) -> Result<Self, Error> {
         let partial = partial(name);
         parent.remove(&partial)?;
-        let (files, _) = parent.make(&format!("{partial}/files"))?;
-        let writeback = WriteBack::begin(&files)?;
+        let made = parent.make(&format!("{partial}/files"));
+        let begun = made.and_then(|(files, _)| WriteBack::begin(&files).map(|writeback| (files, writeback)));
+        let (files, writeback) = begun.inspect_err(|_| drop(parent.remove(&partial)))?;
         Ok(Self { parent, name: name.to_owned(), files, quota, writeback })
     }
 

@@ -19,6 +19,18 @@ fn command_lines_requests_and_settings_are_refused_by_name() {
     place.refused(&["in", "--checkpoints", "/nonexistent"], "--checkpoints: /nonexistent is not a directory");
     place.request["VpcConfig"] = json!({ "SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"] });
     place.refused(&["in"], "VpcConfig.Subnets[0]: subnet-1 is not in the settings; add [vpc.subnet-1]");
+    place.request = training("data");
+    place.request["InputDataConfig"] = json!([channel("train", "s3://data/train")]);
+    place.request["InputDataConfig"][0]["InputMode"] = json!("Pipe");
+    let settings = format!("pipe-mode = \"refused\"\n{}", place.settings);
+    let settings = std::mem::replace(&mut place.settings, settings);
+    place.refused(
+        &["stream"],
+        "request.json: InputDataConfig[0].InputMode: Pipe is refused by pipe-mode = \"refused\"",
+    );
+    // What its program has written is uploaded.
+    assert_ne!(place.run(&["out"]).code, Some(2));
+    place.settings = settings;
     place.request["InputDataConfig"][0]["Colour"] = json!("red");
     place.refused(&["in"], "InputDataConfig[0].Colour");
     place.settings.push_str("colour = 1\n");
@@ -27,6 +39,19 @@ fn command_lines_requests_and_settings_are_refused_by_name() {
     place.settings.clear();
     place.request = json!({ "TransformJobName": "t" });
     place.refused(&["in"], "request.json: ");
+}
+
+#[test]
+fn a_host_without_certificate_authorities_is_told_so() {
+    let mut place = Place::with_channel("data", "s3://data/train", "127.0.0.1:9".parse().unwrap());
+    place.settings = "[s3]\nendpoint = \"https://127.0.0.1:9\"\nregion = \"us-east-1\"\n".to_owned();
+    let output = place.command(&["in"]).env("SSL_CERT_FILE", "/nonexistent").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let why = "channel train: no certificate authorities: this host has none, so that Amazon S3 and STS cannot be reached; install \
+               ca-certificates, or set ca-bundle in [s3] of the settings";
+    assert_eq!((output.status.code(), said.trim_end()), (Some(1), format!("isolate-job: {why}").as_str()));
+    place.settings.push_str("ca-bundle = \"/etc/hostname\"\n");
+    place.failed(&["in"], Fault::Internal, "cannot use ca-bundle /etc/hostname: it has no certificate");
 }
 
 #[test]
