@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -44,7 +43,7 @@ struct Key {
 }
 
 /// The most bytes of the file.
-const MOST: u64 = 1 << 20;
+const MOST: i64 = 1 << 20;
 
 /// A secret of AWS has 40 characters; one that can be guessed is refused.
 const LEAST_OF_SECRET: usize = 16;
@@ -72,8 +71,8 @@ impl Keys {
             "{name} is open to other users (mode {:o}); chmod 600 {name}",
             found.st_mode & 0o7777
         );
-        let mut text = String::new();
-        file.take(MOST).read_to_string(&mut text).with_context(at)?;
+        ensure!(found.st_size <= MOST, "{name} has more than {MOST} bytes; remove keys that are not used");
+        let text = std::io::read_to_string(file).with_context(at)?;
         Self::read(&text).with_context(at)
     }
 
@@ -155,6 +154,11 @@ mod tests {
             assert!(found.is_ok() || format!("{:#}", found.unwrap_err()).contains("chmod 600"));
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        // Not the keys of its first bytes.
+        let large = directory.path().join("large.toml");
+        fs::write(&large, format!("{KEYS}#{}", " ".repeat(1 << 20))).unwrap();
+        fs::set_permissions(&large, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(format!("{:#}", Keys::open(&large).unwrap_err()).contains("has more than 1048576 bytes"));
         let link = directory.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(Keys::open(&link).is_err());
