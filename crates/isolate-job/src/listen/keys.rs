@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 
 /// The secret of a key.
@@ -53,7 +54,13 @@ impl Keys {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let at = || format!("cannot read the access keys in {}", path.display());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).with_context(at)?);
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        ensure!(
+            opened.as_ref().err() != Some(&Errno::NOENT),
+            "{} does not exist; write a [[key]] with access-key-id and secret-access-key into it, with mode 0600",
+            path.display()
+        );
+        let file = File::from(opened.with_context(at)?);
         let found = rustix::fs::fstat(&file).with_context(at)?;
         let own = rustix::process::geteuid().as_raw();
         let name = path.display();
@@ -162,6 +169,8 @@ mod tests {
         let link = directory.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(Keys::open(&link).is_err());
+        let missing = Keys::open(&directory.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("does not exist; write a [[key]]"), "{missing}");
         assert!(format!("{:#}", Keys::open(directory.path()).unwrap_err()).contains("is not a regular file"));
     }
 }
