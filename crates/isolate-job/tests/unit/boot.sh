@@ -40,8 +40,8 @@ StandardError=append:$dir/log
 UNIT
 
 # Its own part of the hierarchy that systemd keeps.
-mkdir -p /sys/fs/cgroup/systemd/oci-isolate-unit
-echo $$ >/sys/fs/cgroup/systemd/oci-isolate-unit/cgroup.procs
+mkdir -p "/sys/fs/cgroup/systemd/oci-isolate-unit-$engine"
+echo $$ >"/sys/fs/cgroup/systemd/oci-isolate-unit-$engine/cgroup.procs"
 cd "$new"
 mkdir -p .machine
 pivot_root . .machine

@@ -22,7 +22,7 @@ docker)
     for shared in "$dir" /var/lib/oci-isolate /var/lib/docker; do mount --bind "$shared" "$root$shared"; done
     cp /usr/bin/oci-isolate $root/usr/bin/
     cat >$root/etc/docker/daemon.json <<JSON
-{"runtimes": {"oci-isolate": {"path": "/usr/bin/oci-isolate"}}, "cgroup-parent": "/oci-isolate-unit", "iptables": false, "storage-driver": "vfs"}
+{"runtimes": {"oci-isolate": {"path": "/usr/bin/oci-isolate"}}, "cgroup-parent": "/oci-isolate-unit-docker", "iptables": false, "storage-driver": "vfs"}
 JSON
     printf '#!/bin/sh\nexec chroot %s /usr/bin/docker "$@"\n' $root >/usr/bin/docker-28
     chmod 755 /usr/bin/docker-28

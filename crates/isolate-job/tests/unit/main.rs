@@ -78,6 +78,14 @@ fn jobs_run_under_the_unit(engine: &str) {
     let outcome = wait_for(Duration::from_secs(180), || fs::read_to_string(dir.join("outcome")).ok());
     host.kill().unwrap();
     host.wait().unwrap();
+    // Its processes end after it.
+    let groups = format!("*/oci-isolate-unit-{engine}*");
+    let removed = || {
+        let mut find = Command::new("find");
+        let find = find.args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &groups]);
+        say(find.args(["-exec", "rmdir", "{}", "+"])).well().then_some(())
+    };
+    assert!(wait_for(Duration::from_secs(20), removed).is_some(), "{groups} is left");
     assert_eq!(
         outcome.as_deref(),
         Some("done\n"),
