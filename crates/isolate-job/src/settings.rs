@@ -303,6 +303,43 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_the_package_has_every_key() {
+        /// The keys of a table, as the decoder lists them.
+        fn known(table: &str) -> Vec<String> {
+            let error = toml::from_str::<Settings>(&format!("{table}\nno-such-key = 1\n")).unwrap_err();
+            let (_, keys) = error.message().split_once("unknown field `no-such-key`, expected").unwrap();
+            keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        }
+        // Tables by their headings, each with its lines; `[[key]]` is of another file.
+        let lines = include_str!("../../../dist/job.toml").lines().filter_map(|line| line.strip_prefix('#'));
+        let mut tables = vec![("", Vec::new())];
+        for line in lines.map(str::trim_start) {
+            if line.starts_with('[') && !line.starts_with("[[") {
+                tables.push((line, Vec::new()));
+            } else if let Some((_, lines)) = tables.last_mut() {
+                lines.push(line);
+            }
+        }
+        let is_table = |key: &str| {
+            let mut names = tables.iter().filter_map(|(heading, _)| heading.strip_prefix('['));
+            names.any(|name| name.starts_with(key))
+        };
+        let mut missing = Vec::new();
+        for (heading, lines) in &tables {
+            let has = |key: &str| lines.iter().any(|line| line.starts_with(&format!("{key} = ")));
+            let keys = known(heading).into_iter();
+            missing.extend(
+                keys.filter(|key| !(has(key) || heading.is_empty() && is_table(key)))
+                    .map(|key| (*heading, key)),
+            );
+        }
+        assert_eq!(missing, [], "add them to dist/job.toml");
+        assert!(
+            known("").contains(&"part-size".to_owned()) && known("[listen]").contains(&"keys".to_owned())
+        );
+    }
+
+    #[test]
     fn what_is_unknown_or_invalid_is_an_error_that_names_it() {
         for (text, error) in [
             ("paralel = 3", "unknown field `paralel`"),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 
 /// The secret of a key.
@@ -44,7 +44,7 @@ struct Key {
 }
 
 /// The most bytes of the file.
-const MOST: u64 = 1 << 20;
+const MOST: i64 = 1 << 20;
 
 /// A secret of AWS has 40 characters; one that can be guessed is refused.
 const LEAST_OF_SECRET: usize = 16;
@@ -54,7 +54,13 @@ impl Keys {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let at = || format!("cannot read the access keys in {}", path.display());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).with_context(at)?);
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        ensure!(
+            opened.as_ref().err() != Some(&Errno::NOENT),
+            "{} does not exist; write a [[key]] with access-key-id and secret-access-key into it, with mode 0600",
+            path.display()
+        );
+        let file = File::from(opened.with_context(at)?);
         let found = rustix::fs::fstat(&file).with_context(at)?;
         let own = rustix::process::geteuid().as_raw();
         let name = path.display();
@@ -72,8 +78,8 @@ impl Keys {
             "{name} is open to other users (mode {:o}); chmod 600 {name}",
             found.st_mode & 0o7777
         );
-        let mut text = String::new();
-        file.take(MOST).read_to_string(&mut text).with_context(at)?;
+        ensure!(found.st_size <= MOST, "{name} has more than {MOST} bytes; remove keys that are not used");
+        let text = std::io::read_to_string(file).with_context(at)?;
         Self::read(&text).with_context(at)
     }
 
@@ -155,9 +161,16 @@ mod tests {
             assert!(found.is_ok() || format!("{:#}", found.unwrap_err()).contains("chmod 600"));
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        // Not the keys of its first bytes.
+        let large = directory.path().join("large.toml");
+        fs::write(&large, format!("{KEYS}#{}", " ".repeat(1 << 20))).unwrap();
+        fs::set_permissions(&large, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(format!("{:#}", Keys::open(&large).unwrap_err()).contains("has more than 1048576 bytes"));
         let link = directory.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(Keys::open(&link).is_err());
+        let missing = Keys::open(&directory.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains("does not exist; write a [[key]]"), "{missing}");
         assert!(format!("{:#}", Keys::open(directory.path()).unwrap_err()).contains("is not a regular file"));
     }
 }

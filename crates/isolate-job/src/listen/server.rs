@@ -16,7 +16,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use super::keys::Keys;
@@ -26,7 +26,7 @@ use super::{Platform, invoke, operations};
 use crate::train::now;
 
 /// Connections at a time; others wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 128;
+const MOST_CONNECTIONS: u32 = 128;
 
 /// Operations at a time.
 pub(super) const MOST_OPERATIONS: usize = 16;
@@ -42,6 +42,9 @@ const CONNECTION: Duration = Duration::from_secs(300);
 
 /// For the last request of a connection.
 const LAST: Duration = Duration::from_secs(90);
+
+/// For the requests that are under way when the listener is told to end.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// The most bytes of a head.
 const MOST_OF_HEAD: usize = 64 << 10;
@@ -64,12 +67,16 @@ pub(super) async fn serve(address: SocketAddr, keys: Keys, platform: Platform) -
     note(&format!("listening on http://{address}"));
     let shared =
         Arc::new(Shared { keys, bodies: Semaphore::new(MOST_OF_BODIES), platform: Arc::new(platform) });
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+    // Connections end when this is dropped.
+    let (open, ending) = watch::channel(());
     let accept = async {
         loop {
             let Ok(permit) = connections.clone().acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(connection(stream, shared.clone(), permit))),
+                Ok((stream, _)) => {
+                    drop(tokio::spawn(connection(stream, shared.clone(), ending.clone(), permit)))
+                }
                 // Such as too many open files: it passes.
                 Err(error) => {
                     note(&format!("cannot accept a connection: {error}"));
@@ -83,10 +90,18 @@ pub(super) async fn serve(address: SocketAddr, keys: Keys, platform: Platform) -
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    // No further connection, and no further request of those there are; the requests that have begun are answered.
+    drop((listener, open));
+    let _ = timeout(GRACE, connections.acquire_many(MOST_CONNECTIONS)).await;
     Ok(())
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
+async fn connection(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    mut ending: watch::Receiver<()>,
+    permit: OwnedSemaphorePermit,
+) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(respond(request, &shared).await) }
@@ -95,9 +110,12 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, permit: OwnedSemapho
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MOST_OF_HEAD);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     // An error of the client's connection is the client's.
-    if timeout(CONNECTION, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(LAST, connection).await;
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = timeout(CONNECTION, ending.changed()) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(LAST, connection).await;
+        }
     }
     drop(permit);
 }

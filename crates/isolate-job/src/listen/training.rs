@@ -42,13 +42,12 @@ pub(super) fn start(platform: &Platform, verb: &str, body: &[u8], name: &str) ->
     }
     let command = command.arg("-").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start `isolate-job {verb}`"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(body).with_context(|| format!("cannot pass the request to `isolate-job {verb}`"))?;
-    }
+    // If it ends before it has read the request, its error is the reason.
+    let passed = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(body));
     let output = child.wait_with_output().with_context(|| format!("cannot wait for `isolate-job {verb}`"))?;
     let why = super::models::reported(&output.stderr);
     match output.status.code() {
-        Some(0) => Ok(()),
+        Some(0) => Ok(passed.with_context(|| format!("cannot pass the request to `isolate-job {verb}`"))?),
         Some(code) if code == Exit::Refused as i32 && why.contains("ResourceInUse") => Err(in_use(name)),
         Some(code) if code == Exit::Refused as i32 => Err(Failure::validation(why)),
         _ => Err(Failure::new("InternalFailure", why, 500)),

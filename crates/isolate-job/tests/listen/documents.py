@@ -88,6 +88,7 @@ assert sm.list_training_jobs(StatusEquals="Completed")["TrainingJobSummaries"] =
 fails("ValidationException", "ListProcessingJobs is not supported", sm.list_processing_jobs)
 fails("ValidationException", "PutLogEvents is not supported", logs.put_log_events, logGroupName="g", logStreamName="s", logEvents=[{"timestamp": 1, "message": "m"}])
 assert logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"] == []
+fails("InvalidParameterException", "nextToken", logs.describe_log_streams, logGroupName="/aws/sagemaker/TrainingJobs", nextToken="gone")
 fails("ResourceNotFoundException", "log group", logs.describe_log_streams, logGroupName="/other")
 fails("ResourceNotFoundException", "log group", logs.describe_log_streams, logGroupName="/aws/sagemaker/Endpoints/e")
 fails("ResourceNotFoundException", "log stream", logs.get_log_events, logGroupName="/aws/sagemaker/TrainingJobs", logStreamName="x/algo-1-1")

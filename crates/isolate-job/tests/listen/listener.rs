@@ -71,12 +71,12 @@ impl Listener {
         stream
     }
 
-    /// Runs a program of a client, which ends with `done`.
+    /// Runs a program of a client, which gets the URL and the listener's process, and ends with `done`.
     pub(crate) fn python(&self, program: &str) {
         let url = format!("http://{}", self.address);
         let mut command =
             Command::new(cached("sagemaker/venv/bin/python3", "hack/sagemaker-model --prepare"));
-        command.args(["-c", program, &url]).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.args(["-c", program, &url, &self.pid().to_string()]).env("AWS_EC2_METADATA_DISABLED", "true");
         let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
         command.env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1");
         let output = command.output().unwrap();

@@ -44,6 +44,9 @@ fn a_model_is_served_isolated_until_sigterm() {
         ("weights 1,2,3", "body 4,5,6", &["secrets 0"][..]),
         "{answer}"
     );
+    // It has no more lines: without isolation the same program reaches what it tries.
+    let open = site.docker().must(&["run", "--rm", "--runtime=bare", "model", "/bin/answer"]);
+    assert!(open.contains("reached 203.0.113.7/80") && open.contains("reached 169.254.169.254/80"), "{open}");
 
     // Credentials are in no process any more: the one that had them has become one without.
     let (_, secret) = CANARIES[1];

@@ -64,9 +64,13 @@ pub(super) fn streams(platform: &Platform, body: &[u8]) -> Result<Value, Failure
     if asked.descending {
         all.reverse();
     }
-    let from = asked
-        .next_token
-        .map_or(0, |last| all.iter().position(|stream| stream.name == last).map_or(0, |at| at + 1));
+    let from = match &asked.next_token {
+        None => 0,
+        Some(last) => {
+            let at = all.iter().position(|stream| stream.name == *last);
+            at.ok_or_else(|| invalid("nextToken is not of these streams; begin again"))? + 1
+        }
+    };
     let page: Vec<_> = all.iter().skip(from).take(asked.limit.unwrap_or(50).clamp(1, 50)).collect();
     let described = page.iter().map(|stream| {
         let Stream { name, time, .. } = stream;
