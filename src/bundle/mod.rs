@@ -35,13 +35,14 @@ use anyhow::{Context, Result, bail};
 use crate::config::{self, Document, Kind, View};
 use crate::files::{self, Snapshot};
 use crate::job;
-use crate::policy::{self, Decision, PlatformContainer, Policy};
+use crate::policy::{self, Decision, PlatformContainer, Policy, Workload};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{Rewritten, rewrite};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
+use host_facts::Pods;
 use root_fs::RootFs;
 
 pub use host_facts::{core_dumps, drivers_of, is_initial};
@@ -119,6 +120,12 @@ impl Bundle {
         Ok(policy::decide(settings, &annotations, &environment))
     }
 
+    /// The names that Kubernetes has for the container, as far as its annotations can be read.
+    #[must_use]
+    pub fn workload(&self) -> Option<Workload> {
+        config::annotations(&self.config.bytes).ok().and_then(|annotations| Workload::of(&annotations))
+    }
+
     /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in.
     ///
     /// # Errors
@@ -126,13 +133,17 @@ impl Bundle {
     pub fn prepare(&self, policy: Policy, hook: Option<SealHook>) -> Result<Prepared> {
         let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
-        let (network, netns) = network::decide(&view, &policy.openings)?;
+        let (network, netns) = network::decide(&view, &policy)?;
         let pod_network = network::of_pod(&view, &policy, &network)?;
         if let Some(netns) = netns.as_ref().filter(|_| network.is_joined()) {
             network::check_pod(&policy, netns)?;
         }
         let (path, root) = self.rootfs(&view)?;
-        let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let pods = match &pod_network {
+            Some(_) => Pods::Begins,
+            None => netns.as_ref().map_or(Pods::None, |netns| Pods::In(netns.id())),
+        };
+        let host = host_facts::gather(&view, &self.path, &root, pods)?;
         let names = match policy.openings.job {
             Some(_) => self.names(&view)?,
             None => Names::default(),
@@ -172,12 +183,15 @@ impl Bundle {
         platform::bound(platform::separated(&self.config, network, shm)?, container)
     }
 
-    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed.
+    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed, and why the container
+    /// is the pod author's own, if it is.
     ///
     /// # Errors
-    /// The container would share namespaces of the isolated ones.
-    pub fn check_platform(&self) -> Result<()> {
-        platform::check_namespaces(&self.config)
+    /// The container would share namespaces of the isolated ones, or a setting demands its isolation and it is the
+    /// author's own.
+    pub fn check_platform(&self, container: &PlatformContainer) -> Result<Option<String>> {
+        platform::check_namespaces(&self.config)?;
+        platform::bound(self.config.bytes.clone(), container).map(|(_, own)| own)
     }
 
     fn names(&self, view: &View) -> Result<Names> {

@@ -57,8 +57,8 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
         );
     }
-    if !policy.platform.is_empty() {
-        record::check_root(&call.root()?)?;
+    if let Some(beside) = &policy.beside {
+        record::check_root(&call.root()?, beside.engine)?;
     }
     let unset = descriptors::guard(call)?;
     let strays = [credential_variables(&policy.credentials), unset].concat();
@@ -68,7 +68,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let prepared = bundle.prepare(policy, hook)?;
     let policy = &prepared.subject.policy;
     if let Some(demand) = &policy.demanded {
-        platform::demand(call, demand, &policy.platform)?;
+        platform::demand(call, demand, policy.beside.is_some())?;
     }
     let program = call.runtime.path();
     let libseccomp = Libseccomp::of(call.runtime, record::about_runtime(program).as_deref())?;
@@ -112,6 +112,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     if prepared.subject.host.empty_file.is_some() {
         slot.make_empty_file()?;
     }
+    let workload = call.settings.audit.file.is_some().then(|| bundle.workload()).flatten();
     let record = Record {
         version: record::VERSION,
         creator: ProcessId::this()?,
@@ -131,6 +132,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         confined: prepared.subject.host.confined,
         opened,
         pod_network: prepared.pod_network,
+        workload,
         audit: call.settings.audit.clone(),
         applied: prepared.rewritten.applied,
     };
@@ -144,7 +146,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
     };
     let rules = changed_by(&record.applied);
-    let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
+    let line = Line { why: Some(&record.why), rules, ..record.line_of_call(Outcome::Isolated) };
     let replace = || prepared.rewritten.text.map_or(Ok(()), |text| bundle.config.replace(&text));
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {

@@ -31,7 +31,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         credentials: Credentials::default(),
         families: Vec::new(),
         openings: Openings::default(),
-        platform: Vec::new(),
+        beside: None,
         demanded: None,
         answers,
     };
