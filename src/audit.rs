@@ -229,6 +229,9 @@ mod tests {
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry["id"].as_str().unwrap().ends_with(CUT));
         assert_eq!(entry["time"], "1970-01-01T00:00:00.000Z");
+        assert!(entry["job"].as_str().unwrap().ends_with(CUT));
+        let text = to_json(&Line::of(Outcome::Deleted), SystemTime::UNIX_EPOCH);
+        assert!(["namespace", "pod", "container", "job"].iter().all(|name| !text.contains(name)), "{text}");
     }
 
     #[test]

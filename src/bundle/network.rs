@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::View;
 use crate::job;
-use crate::policy::{Beside, Engine, Openings, PLATFORM, Policy};
+use crate::policy::{Beside, Openings, PLATFORM, PodEngine, Policy};
 use crate::proc::Inode;
 use crate::record::{PodNetwork, Record, Store, remedy};
 use crate::rules::mounts::is_bind;
@@ -33,7 +33,7 @@ pub(super) fn decide(view: &View, policy: &Policy) -> Result<(Network, Option<Op
         RequestedNetwork::At(_, path) => path,
     };
     // CRI-O names the network that it made for the pod to all of its containers, and that is the platform's.
-    let of_crio = beside.is_some_and(|beside| beside.engine == Engine::Crio);
+    let of_crio = beside.is_some_and(|beside| beside.engine == PodEngine::Crio);
     let at = match of_crio && !rules::is_sandbox(view) {
         true => of_sandbox(&OpenNetns::at(&at)?)?,
         false => at,
@@ -89,7 +89,7 @@ fn of_sandbox(given: &OpenNetns) -> Result<PathBuf> {
     let keeps = |record: &Record| record.pod_network.as_ref().is_some_and(|kept| kept.netns == given.id());
     let init = records.find(keeps).and_then(|sandbox| sandbox.init).filter(|init| init.runs());
     let init = init.with_context(|| {
-        format!("{RULE}: the pod's sandbox does not run or has no record; {}", remedy(Engine::Crio))
+        format!("{RULE}: the pod's sandbox does not run or has no record; {}", remedy(PodEngine::Crio))
     })?;
     Ok(init.dir().path().join("ns/net"))
 }

@@ -26,7 +26,7 @@ pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
 pub use packed_prefixes::PackedPrefixes;
 pub use platform::{Beside, Demand, PLATFORM, PlatformContainer, PodSandbox};
-pub use pod_engine::Engine;
+pub use pod_engine::PodEngine;
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
 pub use workload::Workload;

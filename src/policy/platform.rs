@@ -8,7 +8,7 @@
 //! The annotation is the pod author's; which container it is about, and its image, is the engine's word
 //! ([`super::pod_engine`]).
 
-use super::pod_engine::{Engine, Kind};
+use super::pod_engine::{PodEngine, PodRole};
 use super::{Annotation, glob, only, shown};
 use crate::settings::{PlatformImage, Settings};
 
@@ -37,7 +37,7 @@ pub struct PlatformContainer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodSandbox {
     /// The engine that made it.
-    pub engine: Engine,
+    pub engine: PodEngine,
     /// Its id.
     pub id: String,
 }
@@ -55,7 +55,7 @@ pub struct Demand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beside {
     /// The engine that made the pod.
-    pub engine: Engine,
+    pub engine: PodEngine,
     /// Their names.
     pub names: Vec<String>,
 }
@@ -82,10 +82,12 @@ impl PlatformContainer {
 /// # Errors
 /// It is not clear which one that is.
 pub(super) fn sandbox(annotations: &[Annotation]) -> Result<Option<PodSandbox>, String> {
-    let Some(engine) = Engine::of(annotations)? else { return Ok(None) };
+    let Some(engine) = PodEngine::of(annotations)? else { return Ok(None) };
     match engine.kind(annotations)? {
-        Some(Kind::Container) => Ok(Some(PodSandbox { engine, id: engine.sandbox(annotations)?.to_owned() })),
-        Some(Kind::Sandbox) | None => Ok(None),
+        Some(PodRole::Container) => {
+            Ok(Some(PodSandbox { engine, id: engine.sandbox(annotations)?.to_owned() }))
+        }
+        Some(PodRole::Sandbox) | None => Ok(None),
     }
 }
 
@@ -114,8 +116,8 @@ pub(super) fn part(
     let none = || {
         named("it names containers of a Kubernetes pod, and this is none (containerd's or CRI-O's)".into())
     };
-    let engine = Engine::of(annotations).map_err(named)?.ok_or_else(none)?;
-    if engine.kind(annotations).map_err(named)?.ok_or_else(none)? == Kind::Sandbox {
+    let engine = PodEngine::of(annotations).map_err(named)?.ok_or_else(none)?;
+    if engine.kind(annotations).map_err(named)?.ok_or_else(none)? == PodRole::Sandbox {
         return Ok(Some(Part::Isolated(Beside { engine, names })));
     }
     let (name, id) = (engine.name(annotations).map_err(named)?, engine.sandbox(annotations).map_err(named)?);

@@ -12,7 +12,7 @@ use super::{Annotation, only, shown};
 
 /// An engine that makes pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum PodEngine {
     /// containerd, with its CRI plugin.
     Containerd,
     /// CRI-O.
@@ -21,7 +21,7 @@ pub enum Engine {
 
 /// What a container is in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PodRole {
     Sandbox,
     Container,
 }
@@ -36,7 +36,7 @@ struct Metadata {
     name: String,
 }
 
-impl Engine {
+impl PodEngine {
     /// The engine that has made the container, if it is of a pod. Each writes annotations of its own into all of its
     /// containers.
     ///
@@ -61,22 +61,22 @@ impl Engine {
     ///
     /// # Errors
     /// The pod's author has set it.
-    pub(super) fn kind(self, annotations: &[Annotation]) -> Result<Option<Kind>, String> {
+    pub(super) fn kind(self, annotations: &[Annotation]) -> Result<Option<PodRole>, String> {
         let key = match self {
             Self::Containerd => "io.kubernetes.cri.container-type",
             Self::Crio => "io.kubernetes.cri-o.ContainerType",
         };
         let kind = match only(annotations, key)? {
-            Some("sandbox") => Kind::Sandbox,
-            Some("container") => Kind::Container,
+            Some("sandbox") => PodRole::Sandbox,
+            Some("container") => PodRole::Container,
             _ => return Ok(None),
         };
         let is_sandbox = only(annotations, OF_A_SANDBOX)?.is_some();
         match (self, kind) {
-            (Self::Crio, Kind::Container) if is_sandbox => Err(format!(
+            (Self::Crio, PodRole::Container) if is_sandbox => Err(format!(
                 "{key} is \"container\" and there is {OF_A_SANDBOX}, which only a sandbox has; drop what the pod sets itself"
             )),
-            (Self::Crio, Kind::Sandbox) if !is_sandbox => Err(format!(
+            (Self::Crio, PodRole::Sandbox) if !is_sandbox => Err(format!(
                 "{key} is \"sandbox\" without {OF_A_SANDBOX}, which every sandbox has; drop what the pod sets itself"
             )),
             _ => Ok(Some(kind)),

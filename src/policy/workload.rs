@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pod_engine::{Engine, Kind};
+use super::pod_engine::{PodEngine, PodRole};
 use super::{Annotation, only};
 
 /// A container of a pod, as its engine names it.
@@ -21,17 +21,19 @@ impl Workload {
     /// The names of the container with these annotations, if an engine has written them and the pod has replaced none.
     #[must_use]
     pub fn of(annotations: &[Annotation]) -> Option<Self> {
-        let engine = Engine::of(annotations).ok()??;
+        let engine = PodEngine::of(annotations).ok()??;
         let kind = engine.kind(annotations).ok()??;
         let (namespace, pod) = match engine {
-            Engine::Containerd => ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name"),
+            PodEngine::Containerd => {
+                ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name")
+            }
             // Labels of kubelet, which CRI-O writes after the pod's annotations.
-            Engine::Crio => ("io.kubernetes.pod.namespace", "io.kubernetes.pod.name"),
+            PodEngine::Crio => ("io.kubernetes.pod.namespace", "io.kubernetes.pod.name"),
         };
         let value = |key| only(annotations, key).ok().flatten().map(str::to_owned);
         let container = match kind {
-            Kind::Sandbox => None,
-            Kind::Container => engine.name(annotations).ok(),
+            PodRole::Sandbox => None,
+            PodRole::Container => engine.name(annotations).ok(),
         };
         Some(Self { namespace: value(namespace), pod: value(pod), container })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::{PodNetwork, Record, Slot};
-use crate::policy::{Engine, PlatformContainer, PodSandbox};
+use crate::policy::{PlatformContainer, PodEngine, PodSandbox};
 
 /// containerd's namespace for pods, the last component of the runtime's root. Other engines, whose users choose
 /// every annotation, have other roots.
@@ -31,19 +31,19 @@ pub struct Sandbox {
 ///
 /// # Errors
 /// It is another engine's.
-pub fn check_root(root: &Path, engine: Engine) -> Result<()> {
+pub fn check_root(root: &Path, engine: PodEngine) -> Result<()> {
     let is_crios = root.components().any(|component| component.as_os_str() == CRIO);
     match engine {
-        Engine::Containerd if !root.ends_with(NAMESPACE) => bail!(
+        PodEngine::Containerd if !root.ends_with(NAMESPACE) => bail!(
             "platform containers of containerd have a root that ends in {NAMESPACE}, and not {}",
             root.display()
         ),
-        Engine::Crio if !is_crios => bail!(
+        PodEngine::Crio if !is_crios => bail!(
             "platform containers of CRI-O need a root of their handler with a directory {CRIO}, and not {}; set runtime_root \
              = \"/run/crio/oci-isolate\" for the handler, when no container uses it",
             root.display()
         ),
-        Engine::Containerd | Engine::Crio => Ok(()),
+        PodEngine::Containerd | PodEngine::Crio => Ok(()),
     }
 }
 
@@ -87,10 +87,10 @@ impl Sandbox {
 }
 
 /// What to do about a sandbox without a record.
-pub fn remedy(engine: Engine) -> &'static str {
+pub fn remedy(engine: PodEngine) -> &'static str {
     match engine {
-        Engine::Containerd => "delete the pod",
-        Engine::Crio => {
+        PodEngine::Containerd => "delete the pod",
+        PodEngine::Crio => {
             "set drop_infra_ctr = false in CRI-O's settings, so that a pod has a sandbox, and create the pod again"
         }
     }

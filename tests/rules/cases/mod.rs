@@ -8,7 +8,7 @@ mod reading;
 
 use std::collections::BTreeMap;
 
-use oci_isolate::policy::{Beside, Engine, Openings, Policy};
+use oci_isolate::policy::{Beside, Openings, PodEngine, Policy};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall, Links};
@@ -45,7 +45,7 @@ impl Cases {
             credentials: Credentials::default(),
             families: Vec::new(),
             openings: Openings::default(),
-            beside: Some(Beside { engine: Engine::Containerd, names: vec!["fetch".into()] }),
+            beside: Some(Beside { engine: PodEngine::Containerd, names: vec!["fetch".into()] }),
             demanded: None,
             answers: BTreeMap::new(),
         };
