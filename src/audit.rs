@@ -17,13 +17,14 @@ use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::{getppid, getuid};
 use serde::{Serialize, Serializer};
 
+use crate::policy::Workload;
 use crate::settings::Audit;
 
 /// The longest line, in bytes with its end: PIPE_BUF.
 const LIMIT: usize = 4096;
 
 /// Field limits in bytes, tried in turn until the line fits; JSON escaping can grow a byte sixfold.
-const CUTS: [usize; 4] = [usize::MAX, 1024, 256, 64];
+const CUTS: [usize; 5] = [usize::MAX, 1024, 256, 64, 32];
 
 /// Longer than the write of one line takes.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -80,6 +81,8 @@ pub struct Line<'a> {
     pub why: Option<&'a str>,
     pub rules: Vec<&'a str>,
     pub runtime: Option<&'a Path>,
+    pub workload: Option<&'a Workload>,
+    pub job: Option<&'a str>,
 }
 
 impl Line<'_> {
@@ -87,7 +90,8 @@ impl Line<'_> {
     #[must_use]
     pub fn of(decision: Outcome) -> Self {
         let (verb, id, root, bundle) = (None, "", None, None);
-        Self { verb, id, root, bundle, decision, why: None, rules: Vec::new(), runtime: None }
+        let (rules, why, runtime, workload, job) = (Vec::new(), None, None, None, None);
+        Self { verb, id, root, bundle, decision, why, rules, runtime, workload, job }
     }
 }
 
@@ -102,6 +106,14 @@ struct SerializedLine<'a> {
     why: Option<String>,
     rules: &'a [&'a str],
     runtime: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
     /// Of the caller.
     uid: u32,
     pid: i32,
@@ -154,6 +166,9 @@ fn is_torn(file: &File) -> bool {
 fn to_json(line: &Line, now: SystemTime) -> String {
     let mut text = String::new();
     for most in CUTS {
+        let name = |of: fn(&Workload) -> &Option<String>| {
+            line.workload.and_then(|workload| of(workload).as_deref()).map(|name| cut(name, most))
+        };
         let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
         let entry = SerializedLine {
             time: humantime::format_rfc3339_millis(now).to_string(),
@@ -165,6 +180,10 @@ fn to_json(line: &Line, now: SystemTime) -> String {
             why: line.why.map(|why| cut(why, most)),
             rules: &line.rules,
             runtime: path(line.runtime),
+            namespace: name(|workload| &workload.namespace),
+            pod: name(|workload| &workload.pod),
+            container: name(|workload| &workload.container),
+            job: line.job.map(|job| cut(job, most)),
             uid: getuid().as_raw(),
             pid: getppid().as_raw(),
         };
@@ -192,7 +211,11 @@ mod tests {
     fn a_line_is_cut_where_it_is_long_and_says_so() {
         let long = "\u{1}".repeat(5000);
         let rules: Vec<&str> = crate::rules::RULES.iter().map(|rule| rule.name).collect();
+        let name = Some(long.clone());
+        let workload = Workload { namespace: name.clone(), pod: name.clone(), container: name };
         let line = Line {
+            workload: Some(&workload),
+            job: Some(&long),
             id: &long,
             root: Some(Path::new(&long)),
             bundle: Some(Path::new(&long)),
@@ -206,6 +229,9 @@ mod tests {
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry["id"].as_str().unwrap().ends_with(CUT));
         assert_eq!(entry["time"], "1970-01-01T00:00:00.000Z");
+        assert!(entry["job"].as_str().unwrap().ends_with(CUT));
+        let text = to_json(&Line::of(Outcome::Deleted), SystemTime::UNIX_EPOCH);
+        assert!(["namespace", "pod", "container", "job"].iter().all(|name| !text.contains(name)), "{text}");
     }
 
     #[test]

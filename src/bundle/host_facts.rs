@@ -18,9 +18,19 @@ use crate::rules::mounts::{FileKind, is_bind};
 use crate::rules::{self, CoreDumps, Drivers, HostFacts, MountSources, Shared, is_default};
 use crate::seal::{Netns, OpenNetns};
 
-/// Gathers the facts that `view` refers to. `pods` is the network namespace that the container gets by path,
-/// one that is sealed or about to be. The `bundle` is absolute.
-pub(super) fn gather(view: &View, bundle: &Path, root: &RootFs, pods: Option<Netns>) -> Result<HostFacts> {
+/// The pod whose namespaces the container may share.
+#[derive(Clone, Copy)]
+pub(super) enum Pods {
+    /// There is none.
+    None,
+    /// The one in this network namespace, which the container gets by path: it is sealed or about to be.
+    In(Netns),
+    /// The container is its first one, and gets a network namespace of its own beside the platform's.
+    Begins,
+}
+
+/// Gathers the facts that `view` refers to. The `bundle` is absolute.
+pub(super) fn gather(view: &View, bundle: &Path, root: &RootFs, pods: Pods) -> Result<HostFacts> {
     let users = users(view)?;
     let in_user_namespace = match users {
         UserNamespace::Ours => !is_initial(Path::new(OURS))?,
@@ -71,13 +81,14 @@ fn path_of<'v>(view: &'v View, kind: LinuxNamespaceType) -> Option<Option<&'v Pa
 
 /// containerd and Podman name a pod's namespaces as `/proc/PID/ns/...` of its first container: that process
 /// must be in the pod's network namespace. CRI-O keeps them by bind mounts: there all processes must be.
-fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<Shared> {
+fn shared(view: &View, kind: LinuxNamespaceType, pods: Pods) -> Result<Shared> {
     let Some(path) = path_of(view, kind).flatten() else { return Ok(Shared::Foreign) };
     let process = path.parent().and_then(Path::parent);
     let within = match (pods, process.filter(|process| process.parent() == Some(Path::new("/proc")))) {
-        (None, _) => false,
-        (Some(pods), Some(process)) => OpenNetns::at(process).is_ok_and(|theirs| theirs.id() == pods),
-        (Some(pods), None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, pods)?,
+        (Pods::None, _) | (Pods::Begins, Some(_)) => false,
+        (Pods::In(pods), Some(process)) => OpenNetns::at(process).is_ok_and(|theirs| theirs.id() == pods),
+        (Pods::In(pods), None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, Some(pods))?,
+        (Pods::Begins, None) => rules::of_a_pinned_pod(view) && is_alone(path, kind, None)?,
     };
     let own = || Inode::of(path).is_ok_and(|it| Dir::ours().ns(kind).is_ok_and(|ours| ours == it));
     Ok(match within {
@@ -87,12 +98,12 @@ fn shared(view: &View, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<
     })
 }
 
-/// Whether all processes in a namespace are in that network namespace. A process that has ended meanwhile, or
+/// Whether all processes in a namespace are in that network namespace, or there are none. A process that has ended meanwhile, or
 /// is a zombie, is in none.
-fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Netns) -> Result<bool> {
+fn is_alone(path: &Path, kind: LinuxNamespaceType, pods: Option<Netns>) -> Result<bool> {
     let inside = job::processes_in(&kind.to_string(), number(path)?)?;
     let is_pods = |pid: &u32| match Dir::of(*pid).ns("net") {
-        Ok(netns) => netns == pods.into(),
+        Ok(netns) => pods.is_some_and(|pods| netns == pods.into()),
         Err(error) => {
             error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
         }

@@ -37,7 +37,7 @@ use anyhow::{Context, Result, bail};
 use crate::config::{self, Document, Kind, View};
 use crate::files::{self, Snapshot};
 use crate::job;
-use crate::policy::{self, Decision, PlatformContainer, Policy};
+use crate::policy::{self, Decision, PlatformContainer, Policy, Workload};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{AppliedChange, Planned, prove_text, prove_view};
@@ -45,6 +45,7 @@ use crate::rules::mounts::Pinned;
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
+use host_facts::Pods;
 use root_fs::RootFs;
 
 pub use host_facts::{core_dumps, drivers_of, is_initial};
@@ -126,6 +127,12 @@ impl Bundle {
         Ok(policy::decide(settings, &annotations, &environment))
     }
 
+    /// The names that Kubernetes has for the container, as far as its annotations can be read.
+    #[must_use]
+    pub fn workload(&self) -> Option<Workload> {
+        config::annotations(&self.config.bytes).ok().and_then(|annotations| Workload::of(&annotations))
+    }
+
     /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in. Its text
     /// is written into a new file, the old one is dropped, and the rules are verified on what the file holds:
     /// a large text is in memory once.
@@ -140,13 +147,17 @@ impl Bundle {
     ) -> Result<Prepared<D>> {
         let document = self.certain(Document::parse(Kind::Config, &self.config.bytes))?;
         let view = self.certain(document.view())?;
-        let (network, netns) = network::decide(&view, &policy.openings)?;
+        let (network, netns) = network::decide(&view, &policy)?;
         let pod_network = network::of_pod(&view, &policy, &network)?;
         if let Some(netns) = netns.as_ref().filter(|_| network.is_joined()) {
             network::check_pod(&policy, netns)?;
         }
         let (path, root) = self.rootfs(&view)?;
-        let host = host_facts::gather(&view, &self.path, &root, netns.as_ref().map(OpenNetns::id))?;
+        let pods = match &pod_network {
+            Some(_) => Pods::Begins,
+            None => netns.as_ref().map_or(Pods::None, |netns| Pods::In(netns.id())),
+        };
+        let host = host_facts::gather(&view, &self.path, &root, pods)?;
         let names = match policy.openings.job {
             Some(_) => self.names(&view)?,
             None => Names::default(),
@@ -203,12 +214,15 @@ impl Bundle {
         platform::bound(platform::separated(&self.config, network, shm)?, container)
     }
 
-    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed.
+    /// Whether [`Self::prepare_platform`] is possible, as far as no record of the pod is needed, and why the container
+    /// is the pod author's own, if it is.
     ///
     /// # Errors
-    /// The container would share namespaces of the isolated ones.
-    pub fn check_platform(&self) -> Result<()> {
-        platform::check_namespaces(&self.config)
+    /// The container would share namespaces of the isolated ones, or a setting demands its isolation and it is the
+    /// author's own.
+    pub fn check_platform(&self, container: &PlatformContainer) -> Result<Option<String>> {
+        platform::check_namespaces(&self.config)?;
+        platform::bound(self.config.bytes.clone(), container).map(|(_, own)| own)
     }
 
     fn names(&self, view: &View) -> Result<Names> {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::config::View;
 use crate::job;
-use crate::policy::{Openings, PLATFORM, Policy};
+use crate::policy::{Beside, Openings, PLATFORM, PodEngine, Policy};
 use crate::proc::Inode;
-use crate::record::{PodNetwork, Record, Store};
+use crate::record::{PodNetwork, Record, Store, remedy};
 use crate::rules::mounts::is_bind;
 use crate::rules::{self, Network, RequestedNetwork};
 use crate::seal::{self, OpenNetns};
@@ -25,11 +25,18 @@ use crate::seal::{self, OpenNetns};
 ///
 /// # Errors
 /// The namespace cannot be inspected, or the container may not have it.
-pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Option<OpenNetns>)> {
+pub(super) fn decide(view: &View, policy: &Policy) -> Result<(Network, Option<OpenNetns>)> {
+    let (openings, beside) = (&policy.openings, policy.beside.as_ref());
     let at = match rules::requested_network(view)? {
         RequestedNetwork::New(_) => return Ok((Network::New, None)),
         RequestedNetwork::Host => return Ok((Network::Replaced { addresses: seal::addresses(None)? }, None)),
         RequestedNetwork::At(_, path) => path,
+    };
+    // CRI-O names the network that it made for the pod to all of its containers, and that is the platform's.
+    let of_crio = beside.is_some_and(|beside| beside.engine == PodEngine::Crio);
+    let at = match of_crio && !rules::is_sandbox(view) {
+        true => of_sandbox(&OpenNetns::at(&at)?)?,
+        false => at,
     };
     let netns = OpenNetns::at(&at)?;
     let replaced = || Ok((Network::Replaced { addresses: seal::addresses(Some(netns.as_fd()))? }, None));
@@ -49,7 +56,7 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
         }
         return Ok((Network::Joined { at }, Some(netns)));
     }
-    if openings.is_empty() && !rules::of_a_pinned_pod(view) {
+    if openings.is_empty() && (of_crio || !rules::of_a_pinned_pod(view)) {
         return replaced();
     }
     if let Some(foreign) = job::foreign_process(netns.id(), None)? {
@@ -73,6 +80,20 @@ pub(super) fn decide(view: &View, openings: &Openings) -> Result<(Network, Optio
     Ok((Network::SealedInPlace { at }, Some(netns)))
 }
 
+/// The network namespace of the sandbox of a pod whose platform containers keep the one that is given.
+///
+/// # Errors
+/// There is no such sandbox.
+fn of_sandbox(given: &OpenNetns) -> Result<PathBuf> {
+    let mut records = Store::ours().readable()?.map(|(_, record)| record);
+    let keeps = |record: &Record| record.pod_network.as_ref().is_some_and(|kept| kept.netns == given.id());
+    let init = records.find(keeps).and_then(|sandbox| sandbox.init).filter(|init| init.runs());
+    let init = init.with_context(|| {
+        format!("{RULE}: the pod's sandbox does not run or has no record; {}", remedy(PodEngine::Crio))
+    })?;
+    Ok(init.dir().path().join("ns/net"))
+}
+
 /// A container that joins a namespace gets all of its openings, so it must have asked for exactly those.
 fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) -> Result<()> {
     let (shown, id) = (path.display(), &tenant.id);
@@ -93,9 +114,9 @@ fn check_openings(path: &Path, tenant: &Record, open: bool, asked: &Openings) ->
 /// # Errors
 /// There is none.
 pub(super) fn of_pod(view: &View, policy: &Policy, network: &Network) -> Result<Option<PodNetwork>> {
-    if policy.platform.is_empty() || !rules::is_sandbox(view) {
+    let Some(Beside { names, .. }) = policy.beside.as_ref().filter(|_| rules::is_sandbox(view)) else {
         return Ok(None);
-    }
+    };
     let (RequestedNetwork::At(_, at), Network::Replaced { .. }) = (rules::requested_network(view)?, network)
     else {
         bail!(
@@ -113,7 +134,7 @@ pub(super) fn of_pod(view: &View, policy: &Policy, network: &Network) -> Result<
         );
     };
     let shm = Inode::of(Path::new(shm)).with_context(|| format!("cannot inspect {shm}"))?;
-    let containers = policy.platform.iter().map(|name| (name.clone(), None)).collect();
+    let containers = names.iter().map(|name| (name.clone(), None)).collect();
     let demanded = policy.demanded.as_ref().map(|demand| format!("the pod's sandbox ({})", demand.why));
     Ok(Some(PodNetwork { netns: netns.id(), at, shm, containers, own: None, demanded }))
 }
@@ -129,7 +150,8 @@ pub(super) fn check_pod(policy: &Policy, netns: &OpenNetns) -> Result<()> {
     let network = owner.and_then(|(_, owner)| owner.pod_network);
     let known: BTreeSet<&str> =
         network.iter().flat_map(|network| network.containers.keys()).map(|name| &**name).collect();
-    let named: BTreeSet<&str> = policy.platform.iter().map(|name| &**name).collect();
+    let named = policy.beside.iter().flat_map(|beside| &beside.names);
+    let named: BTreeSet<&str> = named.map(|name| &**name).collect();
     if known == named {
         return Ok(());
     }

@@ -2,7 +2,8 @@
 //!
 //! The file is a bind mount, so its inode must not change: lines are appended, in one write. The first byte
 //! of an obsolete line is replaced by `#`, a write of one byte, so that a reader sees either the line or a
-//! comment; it is restored when the line is valid again. Only files that an engine writes for one container
+//! comment; it is restored when the line is valid again. A comment of ours is used for another line, filled up with spaces: all
+//! of it but the first byte, while that is a `#`, and then the first byte. Only files that an engine writes for one container
 //! are changed, never the host's own or one that a user has mounted. An engine that rewrites its file (Docker
 //! at `network connect`) loses the lines until the next change in the job.
 
@@ -25,8 +26,7 @@ const HOSTS: &str = "/etc/hosts";
 /// The end of each line of ours.
 const MARK: &str = " # oci-isolate job";
 
-/// The largest file that is read, and to which lines are added, in bytes: the container may write to it. Obsolete lines stay
-/// in it, because only the change of one byte is atomic for a reader.
+/// The largest file that is read, and to which lines are added, in bytes: the container may write to it.
 const LIMIT: u64 = 1 << 20;
 
 /// The source of the mount at `/etc/hosts` in a configuration.
@@ -176,27 +176,50 @@ fn read(file: &File) -> Result<Vec<u8>> {
 fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
     let text = read(file)?;
     // Keyed by the line without its first byte, which may be a `#` in the file.
-    let mut missing: BTreeSet<_> = lines.iter().filter_map(|line| Some((line.get(1..)?, *line))).collect();
+    let mut missing: BTreeSet<_> =
+        lines.iter().filter_map(|line| Some((line.get(1..)?.to_owned(), *line))).collect();
     let mut changes = Vec::new();
+    // Our comments by their length, with their place.
+    let mut free = BTreeSet::new();
     let mut at = 0;
     for found in text.split_inclusive(|byte| *byte == b'\n') {
         let line = std::str::from_utf8(found).unwrap_or_default().trim_end_matches('\n');
         if let (Some(rest), true) = (line.get(1..), line.ends_with(MARK)) {
-            let wanted = missing.range((rest, "")..).next().filter(|(behind, _)| *behind == rest).copied();
-            let byte = wanted.map_or(b'#', |(_, wanted)| wanted.as_bytes()[0]);
+            let names = rest.strip_suffix(MARK).unwrap_or_default().trim_end_matches(' ');
+            let rest = format!("{names}{MARK}");
+            let wanted = missing.range((rest.clone(), "")..).next().filter(|(behind, _)| *behind == rest);
+            let wanted = wanted.map(|(_, wanted)| *wanted);
+            let byte = wanted.map_or(b'#', |wanted| wanted.as_bytes()[0]);
             if line.as_bytes()[0] != byte && (which == Change::All || byte == b'#') {
                 changes.push((byte, at));
             }
-            wanted.map(|wanted| missing.remove(&wanted));
+            match wanted {
+                Some(wanted) => missing.remove(&(rest, wanted)),
+                None => free.insert((line.len(), at)),
+            };
         }
         at += found.len() as u64;
     }
-    // pwrite(2) on a file opened with O_APPEND appends (its BUGS), so the bytes go through another descriptor.
-    let in_place = || OpenOptions::new().write(true).open(fd_path(file));
-    if !changes.is_empty() {
-        let in_place = in_place()?;
+    let mut moved = Vec::new();
+    if which == Change::All {
+        missing.retain(|(_, line)| {
+            let Some(place) = free.range((line.len(), 0)..).next().copied() else { return true };
+            free.remove(&place);
+            moved.push((place, *line));
+            false
+        });
+    }
+    if !changes.is_empty() || !moved.is_empty() {
+        // pwrite(2) on a file opened with O_APPEND appends (its BUGS), so the bytes go through another descriptor.
+        let in_place = OpenOptions::new().write(true).open(fd_path(file))?;
         for (byte, at) in changes {
             in_place.write_all_at(&[byte], at)?;
+        }
+        for ((length, at), line) in moved {
+            let names = line.strip_suffix(MARK).unwrap_or(line);
+            let filled = format!("{names:0$}{MARK}", length - MARK.len());
+            in_place.write_all_at(&filled.as_bytes()[1..], at + 1)?;
+            in_place.write_all_at(&filled.as_bytes()[..1], at)?;
         }
     }
     if which == Change::All && !missing.is_empty() {
@@ -247,7 +270,16 @@ mod tests {
         );
         assert_eq!(
             after(engine, &[&["10.0.0.3 algo-2"], &["10.0.0.4 algo-2", "fd00::4 algo-2"]]),
-            format!("{engine}#0.0.0.3 algo-2{MARK}\n10.0.0.4 algo-2{MARK}\nfd00::4 algo-2{MARK}\n")
+            format!("{engine}10.0.0.4 algo-2{MARK}\nfd00::4 algo-2{MARK}\n")
+        );
+        // A comment that is long enough is used again, and kept as it is found again.
+        assert_eq!(
+            after(engine, &[&["10.0.0.33 algo-2"], &[], &["10.0.0.4 b"], &["10.0.0.4 b"]]),
+            format!("{engine}10.0.0.4 b      {MARK}\n")
+        );
+        assert_eq!(
+            after(engine, &[&["10.0.0.3 a"], &[], &["10.0.0.4 algo-2"]]),
+            format!("{engine}#0.0.0.3 a{MARK}\n10.0.0.4 algo-2{MARK}\n")
         );
         assert_eq!(after("127.0.0.1 x", &[&["10.0.0.3 y"]]), format!("127.0.0.1 x\n10.0.0.3 y{MARK}\n"));
         assert_eq!(after("", &[&[]]), "");

@@ -82,10 +82,10 @@ fn verdict(
         without_switch(annotations)?;
         return Ok(Decision::PassThrough("no annotation asks for it"));
     };
-    let platform = match platform::part(settings, annotations, demanded.as_deref())? {
+    let beside = match platform::part(settings, annotations, demanded.as_deref())? {
         Some(Part::Platform(container)) => return Ok(Decision::Platform(container)),
-        Some(Part::Isolated(names)) => names,
-        None => Vec::new(),
+        Some(Part::Isolated(beside)) => Some(beside),
+        None => None,
     };
     for refusal in &settings.refuse {
         if only(annotations, &refusal.annotation)?.is_some_and(|value| glob(&refusal.matches, value)) {
@@ -96,7 +96,7 @@ fn verdict(
         }
     }
     let openings = openings(settings, annotations, environment)?;
-    if !platform.is_empty() && !openings.is_empty() {
+    if beside.is_some() && !openings.is_empty() {
         return Err(format!(
             "annotation {PLATFORM}: it is not possible with ingress, peers or job; move the data by pods of their own"
         ));
@@ -104,8 +104,8 @@ fn verdict(
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let seccomp = settings.seccomp.clone();
-    let sandbox = platform::sandbox(annotations)?;
-    let demanded = demanded.map(|why| Demand { why, sandbox });
+    let demand = |why| Ok::<_, String>(Demand { why, sandbox: platform::sandbox(annotations)? });
+    let demanded = demanded.map(demand).transpose()?;
     Ok(Decision::Isolate(Policy {
         why,
         firewall: settings.firewall,
@@ -113,7 +113,7 @@ fn verdict(
         credentials,
         seccomp,
         openings,
-        platform,
+        beside,
         demanded,
         answers,
     }))

@@ -9,8 +9,10 @@ mod misspelt;
 mod openings;
 mod packed_prefixes;
 mod platform;
+mod pod_engine;
 mod prefixes;
 mod reserved;
+mod workload;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,9 +25,11 @@ pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
 pub use openings::{Ingress, Openings, Protocol};
 pub use packed_prefixes::PackedPrefixes;
-pub use platform::{Demand, PLATFORM, PlatformContainer};
+pub use platform::{Beside, Demand, PLATFORM, PlatformContainer, PodSandbox};
+pub use pod_engine::PodEngine;
 pub use prefixes::Prefixes;
 pub use reserved::ReservedRanges;
+pub use workload::Workload;
 
 use crate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
 
@@ -57,8 +61,8 @@ pub struct Policy {
     pub seccomp: SeccompSettings,
     /// What stays open for it.
     pub openings: Openings,
-    /// The names of the platform's containers of its pod.
-    pub platform: Vec<String>,
+    /// The platform's containers of its pod, if it has any.
+    pub beside: Option<Beside>,
     /// The setting that demands its isolation, if one does.
     pub demanded: Option<Demand>,
     /// The answers of the settings that differ from the rules' defaults.

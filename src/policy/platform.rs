@@ -5,25 +5,15 @@
 //! io.oci-isolate.platform   fetch, upload
 //! ```
 //!
-//! The annotation is the pod author's; which container it is about, and its image, is the engine's word. Only
-//! what the author cannot replace is believed: containerd's CRI plugin writes these annotations after those that
-//! `pod_annotations` and `container_annotations` pass (`buildLinuxSpec` in container_create.go). CRI-O passes
-//! every annotation of a pod, and so would pass forged ones; it always adds some of its own, by which it is known.
+//! The annotation is the pod author's; which container it is about, and its image, is the engine's word
+//! ([`super::pod_engine`]).
 
+use super::pod_engine::{PodEngine, PodRole};
 use super::{Annotation, glob, only, shown};
 use crate::settings::{PlatformImage, Settings};
 
 /// The annotation that names the platform's containers of a pod.
 pub const PLATFORM: &str = "io.oci-isolate.platform";
-
-/// The annotations of containerd's CRI plugin.
-const KIND: &str = "io.kubernetes.cri.container-type";
-const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
-const NAME: &str = "io.kubernetes.cri.container-name";
-const IMAGE: &str = "io.kubernetes.cri.image-name";
-
-/// How the annotations of CRI-O and Podman begin.
-const OF_OTHER_ENGINES: [&str; 2] = ["io.kubernetes.cri-o.", "io.container.manager"];
 
 /// The most names that the annotation takes.
 const LIMIT: usize = 64;
@@ -33,8 +23,8 @@ const LIMIT: usize = 64;
 pub struct PlatformContainer {
     /// Its name in the pod.
     pub name: String,
-    /// The id of the pod's sandbox.
-    pub sandbox: String,
+    /// The pod's sandbox.
+    pub sandbox: PodSandbox,
     /// What lets it be the platform's, for the report.
     pub why: String,
     /// The setting that demands its isolation, if one does.
@@ -43,13 +33,31 @@ pub struct PlatformContainer {
     pub known: Vec<PlatformImage>,
 }
 
+/// The sandbox of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSandbox {
+    /// The engine that made it.
+    pub engine: PodEngine,
+    /// Its id.
+    pub id: String,
+}
+
 /// Why the isolation of a container is demanded, whatever its annotations are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demand {
     /// The setting.
     pub why: String,
     /// The sandbox of its pod, unless it is none of a pod, or the sandbox.
-    pub sandbox: Option<String>,
+    pub sandbox: Option<PodSandbox>,
+}
+
+/// The platform's containers of the pod of an isolated container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// The engine that made the pod.
+    pub engine: PodEngine,
+    /// Their names.
+    pub names: Vec<String>,
 }
 
 impl PlatformContainer {
@@ -73,10 +81,13 @@ impl PlatformContainer {
 ///
 /// # Errors
 /// It is not clear which one that is.
-pub(super) fn sandbox(annotations: &[Annotation]) -> Result<Option<String>, String> {
-    match only(annotations, KIND)? {
-        Some("container") => Ok(only(annotations, SANDBOX)?.map(str::to_owned)),
-        _ => Ok(None),
+pub(super) fn sandbox(annotations: &[Annotation]) -> Result<Option<PodSandbox>, String> {
+    let Some(engine) = PodEngine::of(annotations)? else { return Ok(None) };
+    match engine.kind(annotations)? {
+        Some(PodRole::Container) => {
+            Ok(Some(PodSandbox { engine, id: engine.sandbox(annotations)?.to_owned() }))
+        }
+        Some(PodRole::Sandbox) | None => Ok(None),
     }
 }
 
@@ -85,16 +96,15 @@ pub(super) fn sandbox(annotations: &[Annotation]) -> Result<Option<String>, Stri
 pub(super) enum Part {
     /// It is the platform's.
     Platform(PlatformContainer),
-    /// It is isolated, or it is the sandbox; the names of the platform's containers.
-    Isolated(Vec<String>),
+    /// It is isolated, or it is the sandbox.
+    Isolated(Beside),
 }
 
 /// The part of this container; `demanded` is the setting that demands its isolation, if one does. `None`: there
 /// is no such annotation.
 ///
 /// # Errors
-/// The value is invalid, the container is in no pod of containerd's CRI plugin, or its image may not be the
-/// platform's.
+/// The value is invalid, the container is in no pod of containerd or CRI-O, or its image may not be the platform's.
 pub(super) fn part(
     settings: &Settings,
     annotations: &[Annotation],
@@ -103,34 +113,20 @@ pub(super) fn part(
     let Some(value) = only(annotations, PLATFORM)? else { return Ok(None) };
     let named = |why: String| format!("annotation {PLATFORM}: {why}");
     let names = names(value).map_err(named)?;
-    let other = |a: &&Annotation| OF_OTHER_ENGINES.iter().any(|beginning| a.name.starts_with(beginning));
-    if let Some(other) = annotations.iter().find(other) {
-        return Err(named(format!(
-            "{} is an annotation of CRI-O or Podman, with which a pod can give a container another name and image; it is \
-             for pods of containerd",
-            shown(&other.name)
-        )));
-    }
-    match only(annotations, KIND)? {
-        Some("sandbox") => return Ok(Some(Part::Isolated(names))),
-        Some("container") => {}
-        _ => {
-            return Err(named(
-                "it names containers of a Kubernetes pod, and this is none (containerd's CRI plugin)".into(),
-            ));
-        }
-    }
-    let of_engine = |key| {
-        let value = only(annotations, key)?.filter(|value| !value.is_empty());
-        value.ok_or_else(|| named(format!("containerd has not written {key}")))
+    let none = || {
+        named("it names containers of a Kubernetes pod, and this is none (containerd's or CRI-O's)".into())
     };
-    let (name, sandbox) = (of_engine(NAME)?, of_engine(SANDBOX)?);
-    if !names.iter().any(|known| known == name) {
-        return Ok(Some(Part::Isolated(names)));
+    let engine = PodEngine::of(annotations).map_err(named)?.ok_or_else(none)?;
+    if engine.kind(annotations).map_err(named)?.ok_or_else(none)? == PodRole::Sandbox {
+        return Ok(Some(Part::Isolated(Beside { engine, names })));
+    }
+    let (name, id) = (engine.name(annotations).map_err(named)?, engine.sandbox(annotations).map_err(named)?);
+    if !names.contains(&name) {
+        return Ok(Some(Part::Isolated(Beside { engine, names })));
     }
     let image = match demanded {
-        Some(_) => of_engine(IMAGE)?,
-        None => only(annotations, IMAGE)?.unwrap_or_default(),
+        Some(_) => engine.image(annotations).map_err(named)?,
+        None => engine.image(annotations).unwrap_or_default(),
     };
     let known: Vec<_> = settings.platform.iter().filter(|known| glob(&known.image, image)).cloned().collect();
     let why = match (known.first(), demanded) {
@@ -143,12 +139,13 @@ pub(super) fn part(
                 shown(image),
                 match image.contains('@') {
                     true => "",
-                    false => " (containerd 1.6 says one of several names, a tag before a digest)",
+                    false => " (containerd 1.6 and CRI-O write one of several names, a tag before a digest)",
                 }
             )));
         }
     };
-    let (name, sandbox, demanded) = (name.to_owned(), sandbox.to_owned(), demanded.map(str::to_owned));
+    let sandbox = PodSandbox { engine, id: id.to_owned() };
+    let demanded = demanded.map(str::to_owned);
     Ok(Some(Part::Platform(PlatformContainer { name, sandbox, why, demanded, known })))
 }
 
@@ -186,6 +183,11 @@ mod tests {
     use super::*;
     use crate::policy::{Decision, SWITCH, decide};
 
+    const KIND: &str = "io.kubernetes.cri.container-type";
+    const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
+    const NAME: &str = "io.kubernetes.cri.container-name";
+    const IMAGE: &str = "io.kubernetes.cri.image-name";
+
     fn notes<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Annotation<'a>> {
         pairs.iter().map(|(n, v)| Annotation { name: (*n).into(), value: Some((*v).into()) }).collect()
     }
@@ -204,8 +206,13 @@ mod tests {
 
     fn verdict(settings: &str, pairs: &[(&str, &str)]) -> String {
         match decide(&Settings::parse(settings).unwrap(), &notes(pairs), &[]) {
-            Decision::Platform(it) => format!("platform {} of {}: {}", it.name, it.sandbox, it.why),
-            Decision::Isolate(policy) => format!("isolated beside {}", policy.platform.join(" ")),
+            Decision::Platform(it) => format!("platform {} of {}: {}", it.name, it.sandbox.id, it.why),
+            Decision::Isolate(policy) => {
+                format!(
+                    "isolated beside {}",
+                    policy.beside.map(|beside| beside.names).unwrap_or_default().join(" ")
+                )
+            }
             Decision::PassThrough(why) => format!("passed: {why}"),
             Decision::Refuse(why) => why,
         }
@@ -251,7 +258,7 @@ mod tests {
         pairs[3].1 = "train";
         pairs[5].1 = "r/train";
         let Decision::Isolate(policy) = decide(&settings, &notes(&pairs), &[]) else { panic!() };
-        assert_eq!(policy.demanded.unwrap().sandbox.as_deref(), Some("s1"));
+        assert_eq!(policy.demanded.unwrap().sandbox.unwrap().id, "s1");
     }
 
     #[test]
@@ -295,21 +302,67 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_container_of_containerds_pods_is_refused() {
+    fn what_is_no_container_of_a_pod_is_refused() {
         let named = [(SWITCH, "true"), (PLATFORM, "fetch")];
         assert!(verdict("", &named).contains("this is none"));
         let mut forged = pod("fetch", "fetch");
         forged.push(("io.kubernetes.cri-o.ContainerName", "x"));
-        assert!(verdict("", &forged).contains("CRI-O or Podman"));
+        assert!(verdict("", &forged).contains("a pod sets one of them itself"));
         forged[6] = ("io.container.manager", "none");
-        assert!(verdict("", &forged).contains("CRI-O or Podman"));
+        assert!(verdict("", &forged).contains("a pod sets one of them itself"));
         for missing in [NAME, SANDBOX] {
             let pairs: Vec<_> =
                 pod("fetch", "fetch").into_iter().filter(|(key, _)| *key != missing).collect();
-            assert!(verdict("", &pairs).ends_with(&format!("containerd has not written {missing}")));
+            assert!(verdict("", &pairs).ends_with(&format!("the engine has not written {missing}")));
         }
         let twice = [pod("fetch", "fetch"), vec![(NAME, "fetch")]].concat();
         assert!(verdict("", &twice).ends_with("is given twice"));
+    }
+
+    /// A container of a pod of CRI-O.
+    fn of_crio<'a>(metadata: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let pairs = vec![
+            (SWITCH, "true"),
+            (PLATFORM, "fetch"),
+            ("io.container.manager", "cri-o"),
+            ("io.kubernetes.cri-o.ContainerType", "container"),
+            ("io.kubernetes.cri-o.SandboxID", "s1"),
+            ("io.kubernetes.cri-o.Metadata", metadata),
+            ("io.kubernetes.cri-o.ImageName", "r/stage@sha256:ab"),
+        ];
+        [pairs, more.to_vec()].concat()
+    }
+
+    #[test]
+    fn cri_o_is_believed_what_a_pod_cannot_set() {
+        let fetch = r#"{"name":"fetch","attempt":2}"#;
+        assert!(verdict("", &of_crio(fetch, &[])).starts_with("platform fetch of s1"));
+        assert_eq!(verdict("", &of_crio(r#"{"name":"train"}"#, &[])), "isolated beside fetch");
+        let always = "mode = \"always\"\n[[platform]]\nimage = \"r/stage@sha256:*\"\nargs = [\"/stage\"]";
+        assert!(verdict(always, &of_crio(fetch, &[])).starts_with("platform fetch of s1"));
+        assert!(verdict("mode = \"always\"", &of_crio(fetch, &[])).contains("must be isolated"));
+        let path = ("io.kubernetes.cri-o.HostnamePath", "/run/x");
+        let mut sandbox = of_crio(fetch, &[path]);
+        // A sandbox whose pod claims that it is a container of another one: CRI-O writes the pod's annotations last.
+        assert!(verdict("", &sandbox).contains("which only a sandbox has"));
+        sandbox[3].1 = "sandbox";
+        assert_eq!(verdict("", &sandbox), "isolated beside fetch");
+        sandbox.pop();
+        assert!(verdict("", &sandbox).contains("which every sandbox has"));
+        for (metadata, why) in [
+            ("{}", "names no container"),
+            ("fetch", "names no container"),
+            (r#"{"name":""}"#, "names no container"),
+            (r#"{"name":"fetch","name":"train"}"#, "names no container"),
+        ] {
+            let said = verdict("", &of_crio(metadata, &[]));
+            assert!(said.contains(why), "{metadata}: {said}");
+        }
+        let forged = of_crio(fetch, &[(NAME, "fetch")]);
+        assert!(verdict("", &forged).contains("a pod sets one of them itself"));
+        let mut podman = of_crio(fetch, &[]);
+        podman[2].1 = "libpod";
+        assert!(verdict("", &podman).contains("this is none"));
     }
 
     #[test]

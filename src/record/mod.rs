@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use directory::{about_runtime, check_state, empty_directory, empty_file, is_above_state};
 pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
-pub use platform::{Sandbox, check_root};
+pub use platform::{Sandbox, check_root, remedy};
 pub use pod::{Pod, RemoteMember};
 pub use pod_network::PodNetwork;
 pub use slot::Slot;
@@ -28,7 +28,7 @@ pub use store::{Recorded, Store};
 
 use crate::audit::{Line, Outcome};
 use crate::files;
-use crate::policy::Job;
+use crate::policy::{Job, Workload};
 use crate::proc::{Dir, Inode, ProcessId};
 use crate::rewrite::RuleChanges;
 use crate::rules::Network;
@@ -77,6 +77,9 @@ pub struct Record {
     /// Of the sandbox of a pod with platform containers: the network that they keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_network: Option<PodNetwork>,
+    /// The names that Kubernetes has for it, for the audit log; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
     /// What was changed in its `config.json`.
     pub applied: Vec<RuleChanges>,
     /// Rules that were not enforced because their answer was `allow`.
@@ -168,7 +171,14 @@ impl Record {
     #[must_use]
     pub fn audit_line<'a>(&'a self, slot: &'a Slot, decision: Outcome) -> Line<'a> {
         let (root, bundle, why) = (Some(slot.root()), Some(&*self.bundle), Some(&*self.why));
-        Line { id: &self.id, root, bundle, why, ..Line::of(decision) }
+        Line { id: &self.id, root, bundle, why, ..self.line_of_call(decision) }
+    }
+
+    /// The same of a call of the runtime about it, which has the rest.
+    #[must_use]
+    pub fn line_of_call(&self, decision: Outcome) -> Line<'_> {
+        let job = self.job().map(|job| &*job.name);
+        Line { workload: self.workload.as_ref(), job, ..Line::of(decision) }
     }
 
     /// Its job, if it has one.

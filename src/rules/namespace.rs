@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{RefusedBy, Rule, RuleContext, Violation};
-use crate::config::{Edit, EditOp, Pointer, View};
+use crate::config::{Edit, EditOp, JsonText, Pointer, View};
 use crate::settings::Answer;
 
 pub(super) const RULE: Rule = Rule {
@@ -145,11 +145,22 @@ fn plan(view: &View, context: &RuleContext) -> Result<Vec<Edit>, Violation> {
             op: EditOp::Append(json!({"type": "network"})),
             description: "added an empty network namespace in place of the host's".into(),
         }],
-        RequestedNetwork::At(index, path) if !stays(&path, context) => vec![Edit {
-            at: Pointer::to(&NAMESPACES).item(index).member("path"),
-            op: EditOp::Remove,
-            description: "replaced the network namespace given by path by an empty one".into(),
-        }],
+        RequestedNetwork::At(index, path) if !stays(&path, context) => {
+            let at = Pointer::to(&NAMESPACES).item(index).member("path");
+            vec![match &context.network {
+                Network::Joined { at: joined } => Edit {
+                    at,
+                    op: EditOp::Set(JsonText::of(joined)),
+                    description: "replaced the pod's network namespace by that of its isolated sandbox"
+                        .into(),
+                },
+                _ => Edit {
+                    at,
+                    op: EditOp::Remove,
+                    description: "replaced the network namespace given by path by an empty one".into(),
+                },
+            }]
+        }
         RequestedNetwork::New(_) | RequestedNetwork::At(..) => Vec::new(),
     })
 }
@@ -164,11 +175,12 @@ fn of_a_pod(view: &View) -> bool {
     view.annotations.iter().flatten().any(|(name, _)| KIND.contains(&&**name))
 }
 
-/// Whether it is the sandbox of a pod of containerd's CRI plugin.
+/// Whether it is the sandbox of a pod of containerd's CRI plugin or of CRI-O.
 #[must_use]
 pub fn is_sandbox(view: &View) -> bool {
-    let mut all = view.annotations.iter().flatten();
-    all.any(|(name, value)| (&**name, &**value) == ("io.kubernetes.cri.container-type", "sandbox"))
+    const KIND: [(&str, &str); 2] =
+        [("io.kubernetes.cri.container-type", "sandbox"), ("io.kubernetes.cri-o.ContainerType", "sandbox")];
+    view.annotations.iter().flatten().any(|(name, value)| KIND.contains(&(&**name, &**value)))
 }
 
 /// Whether the container is part of a pod of CRI-O. It makes a pod's network and IPC namespaces before there

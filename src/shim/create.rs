@@ -58,8 +58,8 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
             "with --no-pivot the machine's own mounts stay below the container's; drop it (no_pivot_root, no_pivot)"
         );
     }
-    if !policy.platform.is_empty() {
-        record::check_root(&call.root()?)?;
+    if let Some(beside) = &policy.beside {
+        record::check_root(&call.root()?, beside.engine)?;
     }
     let unset = descriptors::guard(call)?;
     let strays = [credential_variables(&policy.credentials), unset].concat();
@@ -69,7 +69,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;
     if let Some(demand) = &policy.demanded {
-        platform::demand(call, demand, &policy.platform)?;
+        platform::demand(call, demand, policy.beside.is_some())?;
     }
     let program = call.runtime.path();
     let libseccomp = Libseccomp::of(call.runtime, record::about_runtime(program).as_deref())?;
@@ -113,6 +113,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
     if prepared.subject.host.empty_file.is_some() {
         slot.make_empty_file()?;
     }
+    let workload = call.settings.audit.file.is_some().then(|| bundle.workload()).flatten();
     let record = Record {
         version: record::VERSION,
         creator: ProcessId::this()?,
@@ -132,6 +133,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         confined: prepared.subject.host.confined,
         opened,
         pod_network: prepared.pod_network,
+        workload,
         audit: call.settings.audit.clone(),
         applied: RuleChanges::of(prepared.applied),
     };
@@ -145,7 +147,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         Network::New | Network::Replaced { .. } | Network::Joined { .. } => Ok(()),
     };
     let rules = record.applied.iter().map(|changes| changes.rule.as_str()).collect();
-    let line = Line { why: Some(&record.why), rules, ..Line::of(Outcome::Isolated) };
+    let line = Line { why: Some(&record.why), rules, ..record.line_of_call(Outcome::Isolated) };
     let replace = || prepared.draft.map_or(Ok(()), Draft::put_in_place);
     let done = closed.and_then(|()| call.audit(line)).and_then(|()| replace());
     let failed = match done.and_then(|()| call.runtime.exec(&args, &strays)) {

@@ -36,7 +36,8 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
             job::leave(slot, record.as_ref())?;
             if was_there && !call.invocation.regex {
                 // The container is gone whether or not it can be logged.
-                let _ = call.audit(Line::of(Outcome::Deleted));
+                let line = record.as_ref().map(|record| record.line_of_call(Outcome::Deleted));
+                let _ = call.audit(line.unwrap_or(Line::of(Outcome::Deleted)));
             }
             record.as_ref().map_or(Ok(()), |record| release_netns::release(slot, record))?;
         }

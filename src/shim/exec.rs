@@ -49,7 +49,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         // For create only: a process that joins gets the container's filter from the runtime.
         seccomp: SeccompSettings::default(),
         openings: Openings::default(),
-        platform: Vec::new(),
+        beside: None,
         demanded: None,
         answers,
     };
@@ -81,7 +81,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
     let changes: Vec<ArgvEdit> =
         set.into_iter().chain(removed.into_iter().map(|(_, given)| ArgvEdit::Drop(given))).collect();
     let rules = rules.iter().map(String::as_str).collect();
-    call.audit(Line { why: Some(&record.why), rules, ..Line::of(Outcome::Filtered) })?;
+    call.audit(Line { why: Some(&record.why), rules, ..record.line_of_call(Outcome::Filtered) })?;
     call.runtime.exec(&invocation.rewritten(call.args, &changes), &strays)
 }
 

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::audit::{self, Line, Outcome};
-use crate::bundle;
+use crate::bundle::{self, Bundle};
 use crate::diagnostics::{Log, report};
 use crate::invocation::{self, Dialect, Invocation, Reading, Verb};
 use crate::record::Slot;
@@ -165,13 +165,24 @@ impl RuntimeCall<'_> {
         if self.settings.audit.file.is_none() {
             return Ok(());
         }
-        let Invocation { verb, id, bundle, .. } = self.invocation;
+        let Invocation { verb, id, bundle, config, .. } = self.invocation;
         let has_bundle = matches!(verb, Verb::Create | Verb::Run | Verb::Restore);
         let bundle = bundle.as_deref().map_or(Path::new("."), Path::new);
         let bundle = std::path::absolute(bundle).ok().filter(|_| has_bundle);
         let (id, root, runtime) = (id.to_string_lossy(), self.root().ok(), Some(self.runtime.path()));
         let (root, bundle, verb) = (root.as_deref(), bundle.as_deref(), Some(verb.word()));
-        audit::write(&self.settings.audit, &Line { verb, id: &id, root, bundle, runtime, ..line })
+        // What the line lacks of a container that was not created, or is not read yet.
+        let read = |bundle| Bundle::read(bundle, config.as_deref().map(Path::new)).ok()?.workload();
+        let record = match (line.workload, has_bundle) {
+            (None, false) => self.slot().ok().flatten().and_then(|slot| slot.load().ok().flatten()),
+            _ => None,
+        };
+        let own = bundle.filter(|_| line.workload.is_none()).and_then(read);
+        let of_record = record.as_ref().map(|record| record.line_of_call(line.decision));
+        let workload = line.workload.or(own.as_ref()).or(of_record.as_ref().and_then(|line| line.workload));
+        let job = line.job.or(of_record.as_ref().and_then(|line| line.job));
+        let line = Line { verb, id: &id, root, bundle, runtime, workload, job, ..line };
+        audit::write(&self.settings.audit, &line)
     }
 
     /// Audits a call that passes through, if configured. It passes through in any case.

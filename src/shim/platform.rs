@@ -9,7 +9,7 @@ use super::RuntimeCall;
 use crate::audit::{Line, Outcome};
 use crate::bundle::Bundle;
 use crate::invocation::Verb;
-use crate::policy::{Demand, PLATFORM, PlatformContainer};
+use crate::policy::{Demand, PLATFORM, PlatformContainer, PodSandbox};
 use crate::proc::{Dir, Inode};
 use crate::record::{PodNetwork, Sandbox, Slot, check_root};
 use crate::runtime::RuntimeState;
@@ -44,13 +44,14 @@ pub(super) fn create(
 ///
 /// # Errors
 /// A platform container of the pod is its author's own, or what platform containers it has is not known.
-pub(super) fn demand(call: &RuntimeCall, Demand { why, sandbox }: &Demand, beside: &[String]) -> Result<()> {
+pub(super) fn demand(call: &RuntimeCall, Demand { why, sandbox }: &Demand, beside: bool) -> Result<()> {
     let root = call.root()?;
-    let Some(id) = sandbox.as_ref().filter(|_| check_root(&root).is_ok()) else { return Ok(()) };
+    let is_there = |sandbox: &&PodSandbox| check_root(&root, sandbox.engine).is_ok();
+    let Some(PodSandbox { id, .. }) = sandbox.as_ref().filter(is_there) else { return Ok(()) };
     let slot = Slot::of(&root, id).with_context(|| format!("{id:?} is no sandbox's id"))?;
     let has_network = slot.load()?.is_some_and(|record| record.pod_network.is_some());
     // That of a pod without platform containers.
-    if !has_network && beside.is_empty() {
+    if !has_network && !beside {
         return Ok(());
     }
     let demanded = format!("container {} ({why})", call.invocation.id.to_string_lossy());
@@ -68,7 +69,7 @@ pub(super) fn check_exec(call: &RuntimeCall, container: &PlatformContainer) -> R
             "container {name} must be isolated ({demanded}) unless it runs the platform's program, so there is no exec in it"
         );
     }
-    let Some(slot) = Slot::of(&call.root()?, sandbox) else { return Ok(()) };
+    let Some(slot) = Slot::of(&call.root()?, &sandbox.id) else { return Ok(()) };
     let Some(network) = slot.load()?.and_then(|record| record.pod_network) else { return Ok(()) };
     if network.own.is_some() && network.demanded.is_none() {
         return Ok(());
@@ -120,7 +121,7 @@ impl PodOfCall {
     fn of(call: &RuntimeCall, container: &PlatformContainer) -> Result<Self> {
         let Sandbox { slot, record, network } = Sandbox::of(&call.root()?, container)?;
         let init = record.init.filter(|init| init.runs());
-        let init = init.with_context(|| format!("its sandbox {} does not run", container.sandbox))?;
+        let init = init.with_context(|| format!("its sandbox {} does not run", container.sandbox.id))?;
         Ok(Self { slot, network, sandbox: init.dir() })
     }
 }

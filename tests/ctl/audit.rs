@@ -79,6 +79,38 @@ fn the_life_of_a_container_is_written_down() {
 }
 
 #[test]
+fn each_line_about_a_container_of_a_pod_has_its_names() {
+    let sealed = Sealed::empty();
+    with_log(&sealed.host, "required = true");
+    sealed.start("web", |config| {
+        for (name, value) in [
+            ("container-type", "container"),
+            ("sandbox-id", "sandbox"),
+            ("sandbox-namespace", "team-a"),
+            ("sandbox-name", "train-7"),
+            ("container-name", "main"),
+        ] {
+            config["annotations"][format!("io.kubernetes.cri.{name}")] = json!(value);
+        }
+    });
+    sealed
+        .sh("$SHIM --root $R exec web /bin/true </dev/null
+            ! $SHIM --root $R exec web /bin/sh AKIAIOSFODNN7EXAMPLE </dev/null
+            ! $SHIM --root $R create -b $D/web web </dev/null
+            $SHIM --root $R delete -f web")
+        .must();
+    let text = fs::read_to_string(sealed.host.at("log")).unwrap();
+    let all = lines(&text);
+    let decisions: Vec<_> = all.iter().map(|line| line["decision"].as_str().unwrap()).collect();
+    assert_eq!(decisions, ["isolated", "sealed", "filtered", "refused", "refused", "deleted"]);
+    for line in all {
+        let names = ["namespace", "pod", "container"].map(|member| &line[member]);
+        assert_eq!(names, ["team-a", "train-7", "main"], "{line}");
+        assert_eq!(line.get("job"), None);
+    }
+}
+
+#[test]
 fn a_container_that_is_run_is_written_down_by_its_hooks() {
     let sealed = Sealed::empty();
     with_log(&sealed.host, "");

@@ -166,6 +166,54 @@ fn check_says_what_a_platform_container_is_refused_for_without_its_pod() {
 }
 
 #[test]
+fn check_judges_the_command_of_a_platform_container() {
+    let host = RecorderHost::new();
+    let mut config = plain();
+    config["annotations"] = json!({
+        SWITCH: "true",
+        "io.oci-isolate.platform": "upload",
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.container-name": "upload",
+        "io.kubernetes.cri.image-name": "r/stage:1",
+        "io.kubernetes.cri.sandbox-id": "sandbox",
+    });
+    put(
+        &mut config,
+        "/linux/namespaces",
+        json!([
+            {"type": "pid"}, {"type": "ipc", "path": "/proc/1/ns/ipc"}, {"type": "mount"},
+            {"type": "network", "path": "/proc/1/ns/net"},
+        ]),
+    );
+    config["process"]["capabilities"] = json!({});
+    config["process"]["args"] = json!(["/stage", "up"]);
+    host.config(&config);
+    let settings = host.at("platform.toml");
+    for (demand, args, status, says) in [
+        ("", "\"/stage\", \"**\"", 3, "[[platform]] image \"r/stage:1\""),
+        (
+            "",
+            "\"/other\"",
+            3,
+            "not by [[platform]]: container upload: its command is that of no [[platform]]",
+        ),
+        ("mode = \"always\"\n", "\"/stage\", \"**\"", 3, "[[platform]] image \"r/stage:1\""),
+        (
+            "mode = \"always\"\n",
+            "\"/other\"",
+            1,
+            "must be isolated (mode = \"always\"): its command is that of no",
+        ),
+    ] {
+        let text = format!("{demand}[[platform]]\nimage = \"r/stage:1\"\nargs = [{args}]\n");
+        fs::write(&settings, text).unwrap();
+        let (found, text, _) = check(&host, &["--settings", &settings]);
+        assert_eq!(found, status, "{demand}{args}: {text}");
+        assert!(text.contains(says), "{demand}{args}: {text}");
+    }
+}
+
+#[test]
 fn check_takes_another_configuration_and_other_settings_and_says_what_they_waive() {
     let host = RecorderHost::new();
     host.config(&plain());

@@ -25,9 +25,15 @@ pub(crate) fn serve(host: &EngineHost, plugins: &str, handlers: &str) {
 /// The shim as a handler.
 pub(crate) fn handler(name: &str) -> String {
     format!(
-        "[crio.runtime.runtimes.{name}]\nruntime_path = \"{}\"\nmonitor_path = \"/usr/bin/conmon\"\n",
+        "[crio.runtime.runtimes.{name}]\nruntime_path = \"{}\"\nruntime_root = \"/run/crio/oci-isolate\"\nmonitor_path = \"/usr/bin/conmon\"\n",
         shim().display()
     )
+}
+
+/// From its next start on each pod has a sandbox of its own.
+pub(crate) fn keep_sandboxes(host: &EngineHost) {
+    let file = "/etc/crio/crio.conf.d/sandboxes.conf";
+    host.sh(&format!("printf '[crio.runtime]\\ndrop_infra_ctr = false\\n' >{file}")).must();
 }
 
 fn config(host: &EngineHost, plugins: &str, pinns: &std::path::Path) -> String {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::crio;
 use crate::node::{Node, Pod, Release, exec, isolated};
 use crate::pods::{FETCH, SERVE, SLEEP};
 use test_support::command::{Finished, command, say, wait_for};
@@ -50,6 +51,11 @@ pub(crate) fn ctl(node: &Node, args: &[&str]) -> Finished {
 fn started(release: Release) -> Node {
     let node = Node::start(release);
     node.host.sh("mkdir -p /var/lib/kubelet; mount -t tmpfs tmpfs /var/lib/kubelet").must();
+    if release == Release::Crio {
+        crio::keep_sandboxes(&node.host);
+        node.host.sh(&node.replace()).must();
+        node.wait();
+    }
     node
 }
 
@@ -332,7 +338,7 @@ pub(crate) fn a_pod_whose_platform_containers_cannot_be_kept_apart_is_refused(re
         ("io.oci-isolate.platform", "", "\"\" is not the name of a container"),
         ("io.oci-isolate.platforms", "upload", "did you mean io.oci-isolate.platform?"),
         ("io.oci-isolate.network-isolation", "", ""),
-        ("io.kubernetes.cri-o.ContainerName", "upload", "is an annotation of CRI-O or Podman"),
+        ("io.kubernetes.cri-o.ContainerName", "upload", "of CRI-O or Podman: a pod sets one of them itself"),
     ];
     for (index, (key, value, why)) in cases.into_iter().enumerate() {
         let handler = if key.starts_with("io.oci-isolate.") { "oci-isolate" } else { "everything" };

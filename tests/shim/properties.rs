@@ -31,7 +31,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         credentials: Credentials::default(),
         seccomp: SeccompSettings::default(),
         openings: Openings::default(),
-        platform: Vec::new(),
+        beside: None,
         demanded: None,
         answers,
     };

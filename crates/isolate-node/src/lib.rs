@@ -17,7 +17,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -65,10 +64,6 @@ struct WatchArguments {
     probes: SocketAddr,
 }
 
-/// How long the API server may send nothing: a little longer than a watch, which it ends itself. Beyond that the connection is
-/// broken, and nothing else would show it.
-const SILENCE: Duration = Duration::from_secs(watch::WATCH as u64 + 10);
-
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -92,12 +87,10 @@ pub fn main() -> ExitCode {
 async fn watch(arguments: WatchArguments) -> Result<()> {
     let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen, probes } =
         arguments;
-    let mut api = kube::Config::infer().await.context("cannot find the API server")?;
-    api.read_timeout = Some(SILENCE);
-    let client = kube::Client::try_from(api).context("cannot use the API server")?;
+    let api = kube::Config::infer().await.context("cannot find the API server")?;
     let metrics = Arc::new(Metrics::default());
     let watch = Watch {
-        client,
+        api,
         cluster: Cluster::new(node_name.clone(), cluster_domain, &namespaces),
         node: node_name,
         runtime_classes: runtime_class,

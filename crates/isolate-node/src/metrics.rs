@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Figures, Source};
 use crate::watch::PATIENCE;
@@ -19,8 +19,31 @@ struct Known {
     watches: usize,
     written: u64,
     errors: u64,
-    /// Watches that fail, and since when.
-    failing: BTreeMap<Source, (Instant, String)>,
+    /// Watches, and when the API server has last sent them anything.
+    contact: BTreeMap<Source, Instant>,
+    /// Watches that have failed and had no event since.
+    failed: BTreeMap<Source, Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    /// The first of a row without a minute between two.
+    since: Instant,
+    last: Instant,
+    why: String,
+}
+
+impl Known {
+    /// Those to which the API server has sent nothing since.
+    fn failing(&self) -> impl Iterator<Item = (&Source, &Failure)> {
+        let is_over = |source: &Source, last| self.contact.get(source).is_some_and(|contact| *contact > last);
+        self.failed.iter().filter(move |(source, failure)| !is_over(source, failure.last))
+    }
+
+    /// For how long the quietest watch has got nothing.
+    fn silence(&self) -> Duration {
+        self.contact.values().map(Instant::elapsed).max().unwrap_or_default()
+    }
 }
 
 impl Metrics {
@@ -39,23 +62,31 @@ impl Metrics {
         self.known().written += 1;
     }
 
+    /// The API server has sent a watch something, perhaps a bookmark only; or the watch begins.
+    pub fn contact(&self, source: &Source) {
+        self.known().contact.insert(source.clone(), Instant::now());
+    }
+
     /// An event has come.
     pub fn heard(&self, source: &Source) {
-        self.known().failing.remove(source);
+        self.known().failed.remove(source);
     }
 
     /// A watch is no longer needed.
     pub fn ended(&self, source: &Source) {
-        self.known().failing.remove(source);
+        let mut known = self.known();
+        known.contact.remove(source);
+        known.failed.remove(source);
     }
 
     /// A watch has failed. The reason is printed once.
     pub fn failed(&self, source: &Source, why: &str) {
         let mut known = self.known();
         known.errors += 1;
-        let since = known.failing.get(source).map_or_else(Instant::now, |(since, _)| *since);
-        let is_new =
-            known.failing.insert(source.clone(), (since, why.to_owned())).is_none_or(|(_, old)| old != why);
+        let last = Instant::now();
+        let row = known.failed.get(source).filter(|before| before.last.elapsed() < PATIENCE);
+        let new = Failure { since: row.map_or(last, |before| before.since), last, why: why.to_owned() };
+        let is_new = known.failed.insert(source.clone(), new).is_none_or(|before| before.why != why);
         drop(known);
         if is_new {
             let _ = writeln!(std::io::stderr(), "isolate-node: {source:?}: {why}");
@@ -69,8 +100,8 @@ impl Metrics {
         if known.written == 0 {
             return Some("not every list is complete yet".into());
         }
-        let long = known.failing.iter().find(|(_, (since, _))| since.elapsed() > PATIENCE);
-        long.map(|(source, (_, why))| format!("{source:?} fails: {why}"))
+        let long = known.failing().find(|(_, failure)| failure.since.elapsed() > PATIENCE);
+        long.map(|(source, failure)| format!("{source:?} fails: {}", failure.why))
     }
 
     /// In Prometheus' text format.
@@ -93,7 +124,9 @@ impl Metrics {
             refused.map(|(why, count)| (format!("{{reason=\"{why}\"}}"), *count as u64)).collect();
         family("refused_members", "gauge", "Pods of this node's jobs that are no members.", &refused);
         family("watches", "gauge", "Watches of the API server.", &one(known.watches as u64));
-        family("watches_failing", "gauge", "Watches that fail now.", &one(known.failing.len() as u64));
+        family("watches_failing", "gauge", "Watches that fail now.", &one(known.failing().count() as u64));
+        let help = "For how long the API server has sent the quietest watch nothing, bookmarks included.";
+        family("watch_contact_seconds", "gauge", help, &one(known.silence().as_secs()));
         family("watch_errors_total", "counter", "Failures of watches.", &one(known.errors));
         family("jobs_written_total", "counter", "Changes of jobs.json.", &one(known.written));
         text
@@ -125,6 +158,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+        assert!(text.contains("# TYPE oci_isolate_watch_contact_seconds gauge"));
+        // A bookmark after a failure shows that the watch goes on.
+        metrics.contact(&Source::Node(None));
+        assert!(metrics.text().contains("oci_isolate_watches_failing 0\n"));
+        metrics.failed(&Source::Node(None), "connection refused");
+        assert!(metrics.text().contains("oci_isolate_watches_failing 1\n"));
         metrics.heard(&Source::Node(None));
         assert!(metrics.text().contains("oci_isolate_watches_failing 0\n"));
     }

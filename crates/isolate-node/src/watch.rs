@@ -4,6 +4,7 @@
 //! and replaces the file when its content changes. A watch that fails is tried again for ever; what was known stays.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Debug;
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::BodyExt;
+use kube::client::{ClientBuilder, DynBody};
 use kube::core::{ApiResource, GroupVersionKind, Resource};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector::Lookup};
@@ -20,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tower::util::MapResponseLayer;
 
 use crate::cluster::{Cluster, Report, Selector, Source};
 use crate::members::Change;
@@ -30,12 +34,16 @@ use crate::pod::{Candidate, JOB, Pod, Service};
 const QUEUE: usize = 256;
 
 /// After how many seconds the API server is to end a watch, which then goes on by another request.
-pub(crate) const WATCH: u32 = 290;
+const WATCH: u32 = 290;
+
+/// How long the API server may send a watch nothing. It sends a bookmark every minute; if it does not, the watch goes on by
+/// another request. Nothing else would show a connection that is broken without being closed.
+const SILENCE: Duration = Duration::from_secs(75);
 
 /// What is watched, and where what was found goes.
 pub struct Watch {
     /// The API server.
-    pub client: Client,
+    pub api: kube::Config,
     /// The pods of this node, and the jobs.
     pub cluster: Cluster,
     /// This node's name.
@@ -71,7 +79,10 @@ impl Watch {
                 keep
             });
             for source in wanted {
-                tasks.entry(source).or_insert_with_key(|source| self.spawn(source.clone(), sender.clone()));
+                if let Entry::Vacant(place) = tasks.entry(source) {
+                    let task = self.spawn(place.key().clone(), sender.clone())?;
+                    place.insert(task);
+                }
             }
             let before = std::mem::replace(&mut refused, self.cluster.refused());
             for (pod, why) in refused.iter().filter(|(pod, why)| before.get(*pod) != Some(why)) {
@@ -115,11 +126,33 @@ impl Watch {
         self.cluster.prune();
     }
 
-    fn spawn(&self, source: Source, sender: Sender<Message>) -> JoinHandle<()> {
-        let (client, classes) = (self.client.clone(), self.runtime_classes.clone());
+    /// A client for one watch, so that what the API server sends tells which of them it serves.
+    fn client(&self, source: &Source) -> Result<Client> {
+        let mut api = self.api.clone();
+        api.read_timeout = Some(SILENCE);
+        let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
+        metrics.contact(&source);
+        let heard = move |response: http::Response<_>| {
+            let (metrics, source) = (Arc::clone(&metrics), source.clone());
+            // An error is no contact.
+            let is_fine = response.status().is_success();
+            let contact = move |frame| {
+                if is_fine {
+                    metrics.contact(&source);
+                }
+                frame
+            };
+            response.map(|body: Box<DynBody>| body.map_frame(contact))
+        };
+        let builder = ClientBuilder::try_from(api).context("cannot use the API server")?;
+        Ok(builder.with_layer(&MapResponseLayer::new(heard)).build())
+    }
+
+    fn spawn(&self, source: Source, sender: Sender<Message>) -> Result<JoinHandle<()>> {
+        let (client, classes) = (self.client(&source)?, self.runtime_classes.clone());
         let candidate = move |pod: Pod| Candidate::of(&pod, &classes).map(|found| (found.uid.clone(), found));
         let pods = resource("Pod", "pods");
-        match &source {
+        Ok(match &source {
             Source::Node(namespace) => {
                 let api = match namespace {
                     Some(namespace) => Api::namespaced_with(client, namespace, &pods),
@@ -141,7 +174,7 @@ impl Watch {
                 };
                 tokio::spawn(forward(api, config(), source, sender, selector, Report::Services))
             }
-        }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{print, print_json};
 use oci_isolate::audit::Outcome;
 use oci_isolate::bundle::{self, Bundle};
 use oci_isolate::files;
-use oci_isolate::policy::Decision;
+use oci_isolate::policy::{Decision, PLATFORM};
 use oci_isolate::rewrite::AppliedChange;
 use oci_isolate::rules::{self, SealHook};
 use oci_isolate::settings::Mode;
@@ -89,8 +89,11 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
             Ok(Outcome::PassedThrough)
         }
         Decision::Platform(container) => {
-            report.why = Some(container.why);
-            bundle.check_platform()?;
+            report.why = Some(container.why.clone());
+            // Of an image of the platform's, with another command or more than it may have: as if its author's own.
+            if let Some(own) = bundle.check_platform(&container)?.filter(|_| !container.known.is_empty()) {
+                report.why = Some(format!("annotation {PLATFORM}; not by [[platform]]: {own}"));
+            }
             Ok(Outcome::Platform)
         }
         Decision::Isolate(policy) => {

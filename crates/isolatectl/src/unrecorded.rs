@@ -25,10 +25,11 @@ pub(super) struct Unrecorded {
 }
 
 /// The default roots of runtimes, and their users; `*` matches any characters of one name.
-const ROOTS: [(&str, &str); 10] = [
+const ROOTS: [(&str, &str); 11] = [
     ("/run/runc", "runc, CRI-O, Podman with runc"),
     ("/run/crun", "crun, CRI-O, Podman with crun"),
     ("/run/youki", "youki"),
+    ("/run/crio/*", "handlers of CRI-O as isolatectl installs them"),
     ("/run/containerd/runc/*", "containerd: k8s.io, default and other namespaces"),
     ("/run/docker/runtime-*/*", "Docker: moby"),
     ("/run/user/*/runc", "runc and Podman without root"),

@@ -12,7 +12,7 @@ pub(super) fn is_of_pod(view: &View, source: &MountSource, context: &RuleContext
 /// Whether sockets in a volume are those of containers that are in one sealed network with this one: its containers
 /// communicate through them. With platform containers they are not.
 pub(super) fn has_sockets_of_pod(view: &View, source: &MountSource, context: &RuleContext) -> bool {
-    context.policy.platform.is_empty() && is_of_pod(view, source, context)
+    context.policy.beside.is_none() && is_of_pod(view, source, context)
 }
 
 /// The directory of the pod, from the hosts file that kubelet gives to each of its containers.

@@ -35,7 +35,7 @@ pub(in crate::rules) const RULE: Rule = Rule {
 const FILES: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 
 fn writable<'v>(view: &'v View<'v>, context: &RuleContext) -> impl Iterator<Item = (usize, &'v Mount<'v>)> {
-    let concerned = !context.policy.platform.is_empty();
+    let concerned = context.policy.beside.is_some();
     mounts(view).filter(move |(_, mount)| {
         concerned && is_bind(mount) && FILES.contains(&&*mount.destination) && !is_readonly(mount)
     })

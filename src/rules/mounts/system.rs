@@ -84,8 +84,9 @@ pub const DIRECTORIES: [&str; 35] = [
 
 /// State of engines: its entries belong to all containers (`overlay2`, `containers`, `device-plugins`), what
 /// is further below to one.
-const ENGINES: [&str; 9] = [
+const ENGINES: [&str; 10] = [
     // Of runtimes: runc reads the hooks that it runs on the host from there.
+    "/run/crio",
     "/run/crun",
     "/run/docker/runtime-runc",
     "/run/runc",

@@ -22,7 +22,7 @@ fn context(settings: &str) -> RuleContext {
         credentials,
         seccomp,
         openings,
-        platform: Vec::new(),
+        beside: None,
         demanded: None,
         answers,
     };

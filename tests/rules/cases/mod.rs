@@ -8,7 +8,7 @@ mod reading;
 
 use std::collections::BTreeMap;
 
-use oci_isolate::policy::{Openings, Policy};
+use oci_isolate::policy::{Beside, Openings, PodEngine, Policy};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{HostFacts, MountSource, MountSources, Network, RULES, Rule, RuleContext, SealHook};
 use oci_isolate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
@@ -45,7 +45,7 @@ impl Cases {
             credentials: Credentials::default(),
             seccomp: SeccompSettings::default(),
             openings: Openings::default(),
-            platform: vec!["fetch".into()],
+            beside: Some(Beside { engine: PodEngine::Containerd, names: vec!["fetch".into()] }),
             demanded: None,
             answers: BTreeMap::new(),
         };

@@ -59,9 +59,15 @@ fn add(text: &str, wanted: &Registration, model: &Table) -> Result<String> {
     if wanted.default {
         set(make(&mut document, &RUNTIME)?, DEFAULT, wanted.name.as_str());
     }
-    let handler = make(&mut document, &[&RUNTIME[..], &["runtimes", &wanted.name]].concat())?;
+    let path = [&RUNTIME[..], &["runtimes", &wanted.name]].concat();
+    let is_new = at(&document, &path).is_none();
+    let handler = make(&mut document, &path)?;
     set(handler, "runtime_path", wanted.path.display().to_string());
     set(handler, "runtime_type", "oci");
+    // A root of its own, by which its pods are known (`record::check_root`). Where there may be containers, it stays.
+    if is_new {
+        set(handler, "runtime_root", format!("/run/crio/{}", wanted.name));
+    }
     for key in COPIED {
         if let Some(item) = model.get(key).filter(|_| !handler.contains_key(key)) {
             handler.insert(key, item.clone());

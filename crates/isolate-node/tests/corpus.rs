@@ -1,0 +1,55 @@
+//! What fuzzing has to hold of pods (`fuzz/pod.rs`), of its seeds, and of these with pieces cut out and bytes changed.
+
+#![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
+
+#[path = "../../../fuzz/pod.rs"]
+mod pod;
+
+use std::fs;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+fn seeds() -> Vec<Vec<u8>> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/pod");
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn seeds_hold() {
+    let all = seeds();
+    assert!(all.len() > 4);
+    all.iter().for_each(|seed| pod::pod(seed));
+}
+
+proptest! {
+    #[test]
+    fn changed_seeds_hold(
+        seed in prop::sample::select(seeds()),
+        at in any::<Index>(),
+        length in 0usize..4,
+        byte in prop::sample::select(b"\"a0.:-,".to_vec()),
+    ) {
+        let mut text = seed;
+        let at = at.index(text.len());
+        text.drain(at..(at + length).min(text.len()));
+        text.insert(at, byte);
+        pod::pod(&text);
+    }
+
+    /// A word of the pod becomes another one, so that the text stays a pod.
+    #[test]
+    fn seeds_with_other_words_hold(
+        seed in prop::sample::select(seeds()),
+        at in any::<Index>(),
+        new in prop::sample::select(vec!["", "true", "True", "false", "train-7", "x/y", "10.88.2.5", "localhost", "Never"]),
+    ) {
+        let text = String::from_utf8(seed).unwrap();
+        let mut words: Vec<_> = text.split('"').collect();
+        let at = at.index(words.len() / 2) * 2 + 1;
+        words[at] = new;
+        pod::pod(words.join("\"").as_bytes());
+    }
+}
