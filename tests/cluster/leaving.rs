@@ -20,7 +20,7 @@ pub(crate) struct Way {
     more: fn(&mut Value),
     leave: fn(&Cluster, &Namespace, &str),
     /// Whether the API server knows of it before kubelet ends the sandbox. The kubelet of Kubernetes 1.20 reports that containers
-    /// have ended while it ends the sandbox, so that either may be first (docs/kubernetes.md, "Figures").
+    /// have ended while it ends the sandbox, so that either may be first (docs/kubernetes.md, "When members are out").
     pub(crate) is_announced: bool,
 }
 

@@ -1,4 +1,4 @@
-"""What jobs over several nodes cost, on a cluster that is up and has the DaemonSets (docs/kubernetes.md, "Figures").
+"""What jobs over several nodes cost, on a cluster that is up and has the DaemonSets (docs/kubernetes.md, "Jobs over several nodes").
 
 figures.py STATE CLUSTER [PART...]    STATE is the cluster's directory, CLUSTER its script. It runs in the network of the fabric,
                                       where the API server is. The parts are event, come, leave and rest.
@@ -21,7 +21,7 @@ import time
 STATE, CLUSTER = sys.argv[1:3]
 PARTS = sys.argv[3:] or ["event", "come", "leave", "rest"]
 NAMESPACE, JOB, IMAGE = "figures", "io.oci-isolate.job", "docker.io/library/busybox:stable"
-EVENTS, COMERS, ROUNDS, EACH, MEMBERS, REST = 200, 20, 2, 10, 100, 60
+EVENTS, COMERS, ROUNDS, EACH, MEMBERS, REST = 200, 10, 2, 10, 100, 60
 
 
 class Api:
@@ -157,7 +157,7 @@ def come():
     stays, monitor = looker("come", "node2")
     target = stays["status"]["podIP"]
     serve = [CLUSTER, "on", "node2", "nsenter", "--net", "--target", process("node2", stays),
-             "busybox", "nc", "-lk", "-p", "7000", "-e", "true"]
+             "busybox", "nc", "-ll", "-p", "7000", "-e", "true"]
     server = subprocess.Popen(serve)
     # /proc/uptime counts as the monotonic clock does, in hundredths.
     reach = f"until nc -w 1 {target} 7000 </dev/null 2>/dev/null; do sleep 0.02; done; cut -d' ' -f1 /proc/uptime; exec sleep 1000"
