@@ -75,9 +75,12 @@ impl Cluster {
         image::program(&node, &program, "bin/isolate-node");
         let name = containers(&manifest("daemonset.yaml"))[0]["image"].as_str().unwrap().to_owned();
         self.load(&name, &node, r#"{"Env":["PATH=/bin"],"Entrypoint":["/bin/installer"]}"#);
-        for name in ["bin", "tmp"] {
+        for name in ["bin", "tmp", "etc/ssl/certs"] {
             std::fs::create_dir_all(job.join(name)).unwrap();
         }
+        // The SDK asks for some, also without TLS.
+        let authorities = "etc/ssl/certs/ca-certificates.crt";
+        std::fs::copy(Path::new("/").join(authorities), job.join(authorities)).unwrap();
         image::program(&job, &test_support::isolate_job(), "bin/isolate-job");
         self.load(JOB, &job, r#"{"Env":["PATH=/bin"],"Entrypoint":["/bin/isolate-job"]}"#);
     }
