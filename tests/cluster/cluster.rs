@@ -14,6 +14,12 @@ use test_support::{image, project};
 /// The image of containers that try what `probe.sh` tries.
 pub(crate) const PROBE: &str = "docker.io/library/probe:stable";
 
+/// The image of isolate-job.
+pub(crate) const JOB: &str = "docker.io/library/isolate-job:lab";
+
+/// All DaemonSets.
+const SETS: [&str; 3] = ["oci-isolate", "oci-isolate-node", "oci-isolate-node-put"];
+
 /// Held to read while pods use the shim, and to write while it is taken off the nodes.
 pub(crate) static INSTALLED: RwLock<()> = RwLock::new(());
 
@@ -25,7 +31,7 @@ pub(crate) struct Cluster {
     _script: Child,
 }
 
-/// The cluster with the DaemonSet on it.
+/// The cluster with the DaemonSets on it.
 pub(crate) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
@@ -59,33 +65,46 @@ impl Cluster {
 
     fn load_images(&self) {
         let dir = tempfile::tempdir().unwrap();
-        let (probe, node) = (dir.path().join("probe"), dir.path().join("node"));
+        let [probe, node, job] = ["probe", "node", "job"].map(|name| dir.path().join(name));
         image::rootfs(&probe);
         self.load(PROBE, &probe, r#"{"Env":["PATH=/bin"]}"#);
-        let programs = test_support::isolatectl();
+        // A release has static programs.
+        let (program, _) = (test_support::isolate_node(), test_support::isolatectl());
         let mut make = command_within(60, project().join("hack/kubernetes/image"));
-        say(make.arg(&node).env("BINARIES", programs.parent().unwrap())).must();
+        say(make.arg(&node).env("BINARIES", program.parent().unwrap())).must();
+        image::program(&node, &program, "bin/isolate-node");
         let name = containers(&manifest("daemonset.yaml"))[0]["image"].as_str().unwrap().to_owned();
         self.load(&name, &node, r#"{"Env":["PATH=/bin"],"Entrypoint":["/bin/installer"]}"#);
+        for name in ["bin", "tmp", "etc/ssl/certs"] {
+            std::fs::create_dir_all(job.join(name)).unwrap();
+        }
+        // The SDK asks for some, also without TLS.
+        let authorities = "etc/ssl/certs/ca-certificates.crt";
+        std::fs::copy(Path::new("/").join(authorities), job.join(authorities)).unwrap();
+        image::program(&job, &test_support::isolate_job(), "bin/isolate-job");
+        self.load(JOB, &job, r#"{"Env":["PATH=/bin"],"Entrypoint":["/bin/isolate-job"]}"#);
     }
 
     fn load(&self, name: &str, root: &Path, config: &str) {
-        say(script(60).args(["load", name]).arg(root).arg(config)).must();
+        say(script(120).args(["load", name]).arg(root).arg(config)).must();
     }
 
     /// As docs/kubernetes.md tells.
     pub(crate) fn install(&self) {
-        for name in ["daemonset.yaml", "runtimeclass.yaml"] {
+        for name in ["daemonset.yaml", "runtimeclass.yaml", "node-agent.yaml"] {
             self.kubectl(&["apply", "--filename", hack(name).to_str().unwrap()]).must();
         }
         self.rolled_out();
     }
 
-    /// Waits until the DaemonSet is ready on both nodes.
+    /// Waits until the DaemonSets are ready on both nodes.
     pub(crate) fn rolled_out(&self) {
-        let status = ["kubectl", "--namespace=kube-system", "rollout", "status", "daemonset/oci-isolate"];
-        // The kubelet of 1.20 takes a minute to let a pod go.
-        say(script(600).args(status)).must();
+        for set in SETS {
+            let name = format!("daemonset/{set}");
+            let status = ["kubectl", "--namespace=kube-system", "rollout", "status", &name];
+            // The kubelet of 1.20 takes a minute to let a pod go.
+            say(script(600).args(status)).must();
+        }
     }
 
     /// `kubectl`, as the cluster's administrator.
@@ -101,6 +120,19 @@ impl Cluster {
     /// Runs a shell script on a node.
     pub(crate) fn on(&self, node: &str, text: &str) -> Finished {
         say(script(120).args(["on", node, "sh", "-euc", text]))
+    }
+
+    /// A command that runs on a machine as long as its child does.
+    pub(crate) fn command_on(&self, machine: &str, text: &str) -> Command {
+        let mut command = script(86400);
+        command.args(["on", machine, "setpriv", "--pdeathsig=KILL", "sh", "-euc", text]);
+        command
+    }
+
+    /// Process 1 of a machine.
+    pub(crate) fn process(&self, machine: &str) -> u32 {
+        let file = format!("/var/tmp/oci-isolate-cluster/{machine}.pid");
+        std::fs::read_to_string(file).unwrap().trim().parse().unwrap()
     }
 
     /// How many packets from this address were seen outside of the pod that has it.
@@ -125,6 +157,22 @@ pub(crate) struct Namespace<'c> {
 }
 
 impl Namespace<'_> {
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Asks the API server to evict a pod, as `kubectl drain` does.
+    pub(crate) fn evict(&self, pod: &str) {
+        let eviction = json!({
+            "apiVersion": "policy/v1beta1", "kind": "Eviction",
+            "metadata": { "name": pod, "namespace": self.name },
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), eviction.to_string()).unwrap();
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", self.name);
+        self.cluster.kubectl(&["create", "--raw", &path, "--filename", file.path().to_str().unwrap()]).must();
+    }
+
     /// `kubectl` in this namespace.
     pub(crate) fn kubectl(&self, args: &[&str]) -> Finished {
         self.cluster.kubectl(&[&["--namespace", self.name], args].concat())

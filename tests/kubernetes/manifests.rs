@@ -153,26 +153,44 @@ fn the_chart_is_the_manifests_with_its_values_in_them() {
         all.sort_by_key(|one| format!("{} {}", one["kind"], one["metadata"]["name"]));
         all
     };
-    let plain = files("policies").into_iter().chain(["daemonset.yaml".into(), "runtimeclass.yaml".into()]);
+    let nodes = ["daemonset.yaml", "node-agent.yaml", "runtimeclass.yaml"].map(String::from);
+    let plain = files("policies").into_iter().chain(nodes);
     let plain = plain.flat_map(|file| documents(&file)).collect();
     assert_eq!(sorted(chart(&json!({}))), sorted(plain));
 
     let rendered = chart(&json!({
         "image": { "repository": "registry.example.com/node", "digest": "sha256:0123" },
-        "env": { "RESTART": "systemctl restart k3s" },
+        "env": { "RESTART": "systemctl restart k3s", "BIN": "/opt/bin" },
         "nodeSelector": { "oci-isolate": "true" },
+        "agent": { "args": ["--namespaces=team-a"] },
         "policies": { "jobFrom": false, "settings": { "peers-within": "10.88.0.0/16" } },
     }));
     let of = |kind: &str| rendered.iter().find(|one| one["kind"] == kind);
-    let pod = &of("DaemonSet").unwrap()["spec"]["template"]["spec"];
-    assert_eq!(pod["containers"][0]["image"], "registry.example.com/node@sha256:0123");
-    let env = pod["containers"][0]["env"].as_array().unwrap();
+    let sets = rendered.iter().filter(|one| one["kind"] == "DaemonSet");
+    let pods: Vec<_> = sets.map(|set| &set["spec"]["template"]["spec"]).collect();
+    assert_eq!(pods.len(), 3);
+    for pod in &pods {
+        assert_eq!(pod["containers"][0]["image"], "registry.example.com/node@sha256:0123");
+        assert_eq!(pod["nodeSelector"], json!({ "kubernetes.io/os": "linux", "oci-isolate": "true" }));
+    }
+    let container = |name: &str| {
+        let mut all = pods.iter().flat_map(|pod| pod["containers"].as_array().unwrap());
+        all.find(|one| one["name"] == name).unwrap()
+    };
+    let env = container("installer")["env"].as_array().unwrap();
     assert!(env.contains(&json!({ "name": "RESTART", "value": "systemctl restart k3s" })), "{env:?}");
-    assert_eq!(pod["nodeSelector"], json!({ "kubernetes.io/os": "linux", "oci-isolate": "true" }));
+    let bin = json!({ "name": "BIN", "value": "/opt/bin" });
+    assert!(env.contains(&bin) && container("put")["env"] == json!([bin]), "{env:?}");
+    let command = container("watch")["command"].as_array().unwrap();
+    assert_eq!(command.last().unwrap(), "--namespaces=team-a");
     assert_eq!(of("RuntimeClass").unwrap()["scheduling"]["nodeSelector"], json!({ "oci-isolate": "true" }));
     assert_eq!(of("ConfigMap").unwrap()["data"]["peers-within"], "10.88.0.0/16");
     assert_eq!(of("MutatingAdmissionPolicy"), None);
-    assert_eq!(chart(&json!({ "policies": { "enabled": false } })).len(), 2);
+    let less = |without: &[&str]| {
+        let values = without.iter().map(|name| ((*name).to_owned(), json!({ "enabled": false })));
+        chart(&values.collect()).len()
+    };
+    assert_eq!((less(&["policies"]), less(&["policies", "agent"])), (7, 2));
 }
 
 #[test]

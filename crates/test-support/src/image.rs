@@ -17,21 +17,26 @@ pub fn rootfs(root: &Path) {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
     }
-    fs::copy("/bin/bash", root.join("bin/bash")).unwrap();
-    // The lines of ldd that name a file: `libc.so.6 => /lib/... (0x...)` and `/lib64/ld-linux... (0x...)`.
-    for path in
-        say(command("ldd").arg("/bin/bash")).must().split_whitespace().filter(|word| word.starts_with('/'))
-    {
-        let copy = root.join(path.trim_start_matches('/'));
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(path, copy).unwrap();
-    }
+    program(root, Path::new("/bin/bash"), "bin/bash");
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
     fs::write(root.join("etc/nsswitch.conf"), "hosts: files dns\n").unwrap();
     fs::write(root.join("www/index.html"), "inside\n").unwrap();
     fs::write(root.join("bin/probe"), include_str!("probe.sh")).unwrap();
     fs::set_permissions(root.join("bin/probe"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Copies a program to a path of a root file system, with the libraries that it is linked to.
+pub fn program(root: &Path, program: &Path, to: &str) {
+    fs::copy(program, root.join(to)).unwrap();
+    // The lines of ldd that name a file: `libc.so.6 => /lib/... (0x...)` and `/lib64/ld-linux... (0x...)`.
+    for path in
+        say(command("ldd").arg(program)).must().split_whitespace().filter(|word| word.starts_with('/'))
+    {
+        let copy = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(path, copy).unwrap();
+    }
 }
 
 /// Packs the image's root file system into `tar`.

@@ -27,9 +27,10 @@ pub mod recorded;
 pub mod source;
 pub mod world;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The annotation that asks for isolation, as `key=value`.
 pub const ISOLATE: &str = "io.oci-isolate.network-isolation=true";
@@ -74,20 +75,39 @@ pub fn shim() -> PathBuf {
     std::env::var_os("OCI_ISOLATE_TEST_SHIM").map_or_else(|| program("oci-isolate"), PathBuf::from)
 }
 
-/// `isolatectl`. It is another package's, which cargo does not build for every test, so it is built first.
+/// `isolatectl`.
 #[must_use]
 pub fn isolatectl() -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
+    built("isolatectl")
+}
+
+/// `isolate-node`.
+#[must_use]
+pub fn isolate_node() -> PathBuf {
+    built("isolate-node")
+}
+
+/// `isolate-job`.
+#[must_use]
+pub fn isolate_job() -> PathBuf {
+    built("isolate-job")
+}
+
+/// A program of another package, which cargo does not build for every test, so it is built first.
+fn built(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut done = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !done.contains(name) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         // Of the whole workspace, whose features are those that the tests are built with: else its dependencies are built anew.
-        let build = ["build", "--quiet", "--locked", "--workspace", "--bin", "isolatectl"];
+        let build = ["build", "--quiet", "--locked", "--workspace", "--bin", name];
         // hack/test.d/timed sets the variable for libtest. With it cargo builds the dependencies of the running tests anew.
         let mut cargo = Command::new(cargo);
         let status = cargo.args(build).env_remove("RUSTC_BOOTSTRAP").current_dir(project()).status().unwrap();
-        assert!(status.success(), "isolatectl was not built");
-    });
-    program("isolatectl")
+        assert!(status.success(), "{name} was not built");
+        done.insert(name);
+    }
+    program(name)
 }
 
 /// A program of this project, in the directory that the tests were built into.

@@ -60,6 +60,9 @@ pub struct Arguments {
     /// How long the isolated container is waited for after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
+    /// How long kubelet may fail to start the isolated container, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    start: u64,
     /// The settings of the transfers
     #[arg(skip)]
     config: Option<PathBuf>,

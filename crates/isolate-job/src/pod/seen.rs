@@ -61,7 +61,16 @@ struct ContainerStatus {
 
 #[derive(Debug, Default, Deserialize)]
 struct State {
+    waiting: Option<Waiting>,
     terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,6 +92,8 @@ pub(super) struct Seen {
     pub(super) version: String,
     /// How the container ended, if it did.
     pub(super) ended: Option<Ended>,
+    /// Why it cannot be started, if so.
+    pub(super) stuck: Option<Stuck>,
     ending: Option<Ending>,
     /// When the pod exceeds its time.
     deadline: Option<Time>,
@@ -94,6 +105,50 @@ pub(super) struct Ended {
     pub(super) how: How,
     pub(super) started: Option<Time>,
     pub(super) finished: Option<Time>,
+}
+
+/// Why kubelet could not start a container the last time. It tries again for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stuck {
+    reason: String,
+    message: String,
+}
+
+/// The reasons of kubelet, of its packages `images` and `kuberuntime` and of k8s.io/cri-api.
+const STUCK: [&str; 9] = [
+    INVALID,
+    BACK_OFF,
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+];
+
+/// Of an image whose name cannot be one.
+const INVALID: &str = "InvalidImageName";
+
+/// Between two attempts to pull; its message does not have the cause.
+const BACK_OFF: &str = "ImagePullBackOff";
+
+impl Stuck {
+    /// Whether no attempt can succeed.
+    pub(super) fn is_final(&self) -> bool {
+        self.reason == INVALID
+    }
+
+    /// Whether it names the cause.
+    pub(super) fn names_cause(&self) -> bool {
+        self.reason != BACK_OFF
+    }
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
 }
 
 /// By itself, or not even begun.
@@ -126,6 +181,8 @@ pub(super) fn seen(object: &[u8], container: &str) -> Result<Seen, String> {
     }
     let status = pod.status;
     let own = status.container_statuses.into_iter().find(|one| one.name == container);
+    let State { waiting, terminated } = own.map(|own| own.state).unwrap_or_default();
+    let stuck = waiting.filter(|waiting| STUCK.contains(&waiting.reason.as_str()));
     let disruption =
         status.conditions.into_iter().find(|one| one.kind == "DisruptionTarget" && one.status == "True");
     let ending = match (disruption, status.reason.as_str(), pod.metadata.deletion_timestamp) {
@@ -140,7 +197,8 @@ pub(super) fn seen(object: &[u8], container: &str) -> Result<Seen, String> {
     let deadline = start.zip(pod.spec.active_deadline_seconds);
     Ok(Seen {
         version: pod.metadata.resource_version,
-        ended: own.and_then(|own| own.state.terminated).map(ended),
+        ended: terminated.map(ended),
+        stuck: stuck.map(|Waiting { reason, message }| Stuck { reason, message }),
         ending,
         deadline: deadline.map(|(start, seconds)| {
             Time::from_millis(start.millis().saturating_add(seconds.saturating_mul(1000)))
@@ -223,6 +281,27 @@ mod tests {
             json!([{ "name": "algorithm", "state": {}, "lastState": { "terminated": { "exitCode": 0 } } }]);
         assert_eq!(read(&pod(json!({ "containerStatuses": last }))).ended, None);
         assert_eq!(read(&pod(json!({}))).ended, None);
+    }
+
+    #[test]
+    fn a_container_is_stuck_if_kubelet_tries_again_for_ever() {
+        let waiting = |reason: &str| {
+            let state = json!({ "waiting": { "reason": reason, "message": "why" } });
+            read(&pod(json!({ "containerStatuses": [{ "name": "algorithm", "state": state }] }))).stuck
+        };
+        assert_eq!(waiting("ContainerCreating"), None);
+        assert_eq!(waiting("PodInitializing"), None);
+        for (reason, is_final, names_cause) in [
+            ("ErrImagePull", false, true),
+            ("ImagePullBackOff", false, false),
+            ("InvalidImageName", true, true),
+            ("CreateContainerError", false, true),
+        ] {
+            let stuck = waiting(reason).unwrap();
+            assert_eq!((stuck.is_final(), stuck.names_cause()), (is_final, names_cause), "{reason}");
+            assert_eq!(stuck.to_string(), format!("{reason}: why"));
+        }
+        assert_eq!(read(&pod(json!({}))).stuck, None);
     }
 
     #[test]

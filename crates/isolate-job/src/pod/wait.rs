@@ -1,4 +1,5 @@
-//! What `out` waits for: the end of the isolated container, or of its pod. Checkpoints are uploaded meanwhile, and hold up neither.
+//! What `out` waits for: the end of the isolated container, or of its pod, or that the container does not start. Checkpoints are
+//! uploaded meanwhile, and hold up nothing.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -8,7 +9,7 @@ use anyhow::Result;
 
 use super::api::News;
 use super::outcome::End;
-use super::seen::{Ending, Seen};
+use super::seen::{Ended, Ending, How, Seen, Stuck};
 use super::transfer::Running;
 use super::{Pod, on_signal};
 use crate::plan::{Direction, Step};
@@ -52,9 +53,13 @@ impl Pod<'_> {
 
     fn learn(&self, events: &Receiver<Event>, checkpoints: &mut Checkpoints) -> End {
         let (mut last, mut until) = (None::<Seen>, None);
+        let mut attempts = Attempts { patience: Duration::from_secs(self.arguments.start), stuck: None };
         loop {
             match events.recv_timeout(TICK) {
-                Ok(Event::Pod(News::Seen(seen))) => last = Some(seen),
+                Ok(Event::Pod(News::Seen(seen))) => {
+                    attempts.see(seen.stuck.clone());
+                    last = Some(seen);
+                }
                 Ok(Event::Signal) => {
                     checkpoints.end();
                     until.get_or_insert(Instant::now() + Duration::from_secs(self.arguments.wait));
@@ -73,7 +78,10 @@ impl Pod<'_> {
                     return End::Pod(last.and_then(|seen| seen.ending(now())));
                 }
                 (_, Some(_)) => {}
-                (None, None) => checkpoints.upload(),
+                (None, None) => match attempts.given_up() {
+                    Some(how) => return End::Container(Ended { how, started: None, finished: None }),
+                    None => checkpoints.upload(),
+                },
             }
         }
     }
@@ -95,6 +103,32 @@ impl Pod<'_> {
     }
 }
 
+/// kubelet's attempts to start the container.
+struct Attempts {
+    patience: Duration,
+    /// Since when they fail, and why.
+    stuck: Option<(Instant, Stuck)>,
+}
+
+impl Attempts {
+    fn see(&mut self, new: Option<Stuck>) {
+        self.stuck = match (self.stuck.take(), new) {
+            (None, new) => new.map(|new| (Instant::now(), new)),
+            (Some(_), None) => None,
+            (Some((since, old)), Some(new)) => {
+                Some((since, if new.names_cause() || !old.names_cause() { new } else { old }))
+            }
+        };
+    }
+
+    /// Why no more attempts are waited for, if so.
+    fn given_up(&self) -> Option<How> {
+        let (since, stuck) = self.stuck.as_ref()?;
+        let is_over = stuck.is_final() || since.elapsed() >= self.patience;
+        is_over.then(|| How::NotStarted(format!("the container was not started: {stuck}")))
+    }
+}
+
 impl Checkpoints<'_> {
     /// Begins an upload, if one is due and none runs.
     fn upload(&mut self) {
@@ -106,7 +140,10 @@ impl Checkpoints<'_> {
         match self.pod.arguments.start(step) {
             Ok(running) => {
                 let (tell, uploading) = (self.tell.clone(), running.clone());
-                thread::spawn(move || tell.send(Event::Checkpoints(uploading.finish())));
+                thread::spawn(move || {
+                    // Its reader may have gone away.
+                    let _ = tell.send(Event::Checkpoints(uploading.finish()));
+                });
                 self.uploading = Some(running);
             }
             Err(error) => self.ended(Transferred::Internal(format!("{error:#}"))),

@@ -181,6 +181,12 @@ pub(crate) fn running() -> Value {
     pod(json!({}), json!({ "containerStatuses": [{ "name": "algorithm", "state": state }] }))
 }
 
+/// While it is not started.
+pub(crate) fn waiting(reason: &str, message: &str) -> Value {
+    let state = json!({ "waiting": { "reason": reason, "message": message } });
+    pod(json!({}), json!({ "containerStatuses": [{ "name": "algorithm", "state": state }] }))
+}
+
 /// When it has ended.
 pub(crate) fn ended(code: i64, reason: &str) -> Value {
     let times = ("2026-11-30T06:00:00Z", "2026-11-30T06:00:42Z");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{Answer, Api, ended, event, pod, running, status};
+use crate::api::{Answer, Api, ended, event, pod, running, status, waiting};
 use crate::place::{Ended, Place, terminate, training};
 use crate::server::shared;
 
@@ -72,6 +72,33 @@ fn a_container_out_of_memory_is_said_to_be() {
     let place = place("pod-oom", vec![seen(ended(137, "OOMKilled"))]);
     is(&place.run("out"), 1, "Failed", Some("AlgorithmError: exit code: 137, out of memory"));
     is_uploaded("pod-oom");
+}
+
+#[test]
+fn a_container_that_kubelet_cannot_start_is_not_waited_for_until_the_deadline() {
+    // The cause comes first, and then that kubelet waits before it tries again.
+    let back_off = event("MODIFIED", waiting("ImagePullBackOff", "Back-off pulling image \"train:1\""));
+    let place = place(
+        "pod-unpulled",
+        vec![seen(waiting("ErrImagePull", "train:1: not found")), Answer::Silent(vec![back_off])],
+    );
+    let reason = "ClientError: the container was not started: ErrImagePull: train:1: not found";
+    is(&place.run("out"), 1, "Failed", Some(reason));
+}
+
+#[test]
+fn a_container_that_kubelet_starts_at_a_later_attempt_is_waited_for() {
+    let later = vec![event("MODIFIED", running())];
+    let place = place(
+        "pod-pulled",
+        vec![seen(waiting("ErrImagePull", "the registry is away")), Answer::Silent(later)],
+    );
+    let mut child = place.start("out", place.api.directory.path());
+    // Longer than attempts may fail (--start).
+    sleep(Duration::from_secs(2));
+    assert_eq!(child.try_wait().unwrap(), None);
+    terminate(&child);
+    assert_ne!(place.end(child).message["FailureReason"], Value::Null);
 }
 
 #[test]

@@ -68,7 +68,18 @@ impl Place {
     pub(crate) fn start(&self, direction: &str, credentials: &Path) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_isolate-job"));
         command.arg("--config").arg(self.path("job.toml"));
-        command.args(["pod", direction, "--namespace", "team", "--pod", "job-x", "--wait", "1"]);
+        command.args([
+            "pod",
+            direction,
+            "--namespace",
+            "team",
+            "--pod",
+            "job-x",
+            "--wait",
+            "1",
+            "--start",
+            "1",
+        ]);
         for (flag, name) in [("--request", "request.json"), ("--data", "data"), ("--message", "message")] {
             command.arg(flag).arg(self.path(name));
         }
