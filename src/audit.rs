@@ -151,12 +151,18 @@ fn is_torn(file: &File) -> bool {
     last != [b'\n']
 }
 
+/// RFC 3339, in UTC.
+#[must_use]
+pub fn time_stamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
 fn to_json(line: &Line, now: SystemTime) -> String {
     let mut text = String::new();
     for most in CUTS {
         let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
         let entry = SerializedLine {
-            time: humantime::format_rfc3339_millis(now).to_string(),
+            time: time_stamp(now),
             verb: line.verb,
             id: cut(line.id, most),
             root: path(line.root),

@@ -42,6 +42,7 @@ impl Cases {
             why: "test".into(),
             firewall: Firewall::Required,
             links: Links::Down,
+            attempts: None,
             credentials: Credentials::default(),
             families: Vec::new(),
             openings: Openings::default(),
