@@ -40,6 +40,7 @@ pub enum Outcome {
     Filtered,
     Changed,
     Deleted,
+    Attempts,
     PassedThrough,
     Platform,
     Refused,
@@ -55,6 +56,7 @@ impl Outcome {
             Self::Filtered => "filtered",
             Self::Changed => "changed",
             Self::Deleted => "deleted",
+            Self::Attempts => "attempts",
             Self::PassedThrough => "passed-through",
             Self::Platform => "platform",
             Self::Refused => "refused",
@@ -216,16 +218,17 @@ mod tests {
 
     #[test]
     fn every_outcome_is_in_the_page() {
-        use Outcome::{Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed};
+        use Outcome::{
+            Attempts, Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed,
+        };
         let page = include_str!("../docs/audit.md");
         let row = page.lines().find(|line| line.starts_with("| `decision` |")).unwrap();
         let named: Vec<&str> = row.split('`').skip(3).step_by(2).filter(|word| *word != "exec").collect();
-        let all = [Isolated, Sealed, Filtered, Changed, Deleted, PassedThrough, Platform, Refused];
+        let all = [Isolated, Sealed, Filtered, Changed, Deleted, Attempts, PassedThrough, Platform, Refused];
         let words = all.map(|outcome| match outcome {
             // A new one has to be in the list.
-            Isolated | Sealed | Filtered | Changed | Deleted | PassedThrough | Platform | Refused => {
-                outcome.word()
-            }
+            Isolated | Sealed | Filtered | Changed | Deleted | Attempts | PassedThrough | Platform
+            | Refused => outcome.word(),
         });
         assert_eq!(named, words);
     }

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::audit::time_stamp;
-use oci_isolate::record::{InitProcess, Record};
-use oci_isolate::seal;
+use oci_isolate::record::{InitProcess, Record, Slot};
+use oci_isolate::{bundle, seal};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,14 +41,16 @@ struct NotKept {
     r#in: u64,
 }
 
-pub(super) fn attempts(record: &Record, json: bool) -> Result<Exit> {
+pub(super) fn attempts(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let id = &record.id;
-    let init = match record.init {
+    let netns = match record.init {
         None => bail!("container {id} is not started yet"),
-        Some(init) if !init.runs() => bail!("container {id} does not run any more"),
-        Some(init) => InitProcess::open(init)?,
+        Some(init) if init.runs() => InitProcess::open(init)?.netns,
+        Some(_) => bundle::sealed_netns(slot, record)?.with_context(|| {
+            format!("container {id} does not run any more, and its network namespace is gone")
+        })?,
     };
-    let counted = seal::attempts(init.netns.as_fd())?.with_context(|| {
+    let counted = seal::attempts(netns.as_fd())?.with_context(|| {
         format!(
             "the attempts of container {id} are not counted; set attempts.count = true in the settings, and create it again"
         )

@@ -119,7 +119,9 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
-        CtlCommand::Attempts(which) => find(which).and_then(|slot| attempts::attempts(&load(&slot)?, json)),
+        CtlCommand::Attempts(which) => {
+            find(which).and_then(|slot| attempts::attempts(&slot, &load(&slot)?, json))
+        }
         CtlCommand::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
         CtlCommand::Check(what) => check::check(what, json),
         CtlCommand::Doctor(arguments) => doctor::doctor(arguments, json),
