@@ -41,6 +41,7 @@ pub enum Outcome {
     Filtered,
     Changed,
     Deleted,
+    Attempts,
     PassedThrough,
     Platform,
     Refused,
@@ -56,6 +57,7 @@ impl Outcome {
             Self::Filtered => "filtered",
             Self::Changed => "changed",
             Self::Deleted => "deleted",
+            Self::Attempts => "attempts",
             Self::PassedThrough => "passed-through",
             Self::Platform => "platform",
             Self::Refused => "refused",
@@ -163,6 +165,12 @@ fn is_torn(file: &File) -> bool {
     last != [b'\n']
 }
 
+/// RFC 3339, in UTC.
+#[must_use]
+pub fn time_stamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
 fn to_json(line: &Line, now: SystemTime) -> String {
     let mut text = String::new();
     for most in CUTS {
@@ -171,7 +179,7 @@ fn to_json(line: &Line, now: SystemTime) -> String {
         };
         let path = |path: Option<&Path>| path.map(|path| cut(&path.to_string_lossy(), most));
         let entry = SerializedLine {
-            time: humantime::format_rfc3339_millis(now).to_string(),
+            time: time_stamp(now),
             verb: line.verb,
             id: cut(line.id, most),
             root: path(line.root),
@@ -236,16 +244,17 @@ mod tests {
 
     #[test]
     fn every_outcome_is_in_the_page() {
-        use Outcome::{Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed};
+        use Outcome::{
+            Attempts, Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed,
+        };
         let page = include_str!("../docs/audit.md");
         let row = page.lines().find(|line| line.starts_with("| `decision` |")).unwrap();
         let named: Vec<&str> = row.split('`').skip(3).step_by(2).filter(|word| *word != "exec").collect();
-        let all = [Isolated, Sealed, Filtered, Changed, Deleted, PassedThrough, Platform, Refused];
+        let all = [Isolated, Sealed, Filtered, Changed, Deleted, Attempts, PassedThrough, Platform, Refused];
         let words = all.map(|outcome| match outcome {
             // A new one has to be in the list.
-            Isolated | Sealed | Filtered | Changed | Deleted | PassedThrough | Platform | Refused => {
-                outcome.word()
-            }
+            Isolated | Sealed | Filtered | Changed | Deleted | Attempts | PassedThrough | Platform
+            | Refused => outcome.word(),
         });
         assert_eq!(named, words);
     }

@@ -60,8 +60,13 @@ fn seeds_hold() {
 fn recorded_answers_are_understood() {
     let recorded =
         |name: &str| fs::read(format!("{}/fuzz/seeds/netlink/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let desired =
-        Desired { addresses: Vec::new(), firewall: Firewall::Required, links: Links::Down, allow_list: None };
+    let desired = Desired {
+        addresses: Vec::new(),
+        firewall: Firewall::Required,
+        links: Links::Down,
+        allow_list: None,
+        attempts: None,
+    };
     let judged = |name: &str, desired: &Desired| {
         let seen = Answers::read(&recorded(name)).namespace().unwrap();
         let broken = seal::defects(&seen, desired, SocketOwner::Container);

@@ -7,6 +7,7 @@
 
 mod credential_files;
 mod host_facts;
+mod kept_netns;
 mod mount_sources;
 mod mount_table;
 mod mountinfo;
@@ -49,6 +50,7 @@ use host_facts::Pods;
 use root_fs::RootFs;
 
 pub use host_facts::{core_dumps, drivers_of, is_initial};
+pub use kept_netns::sealed_netns;
 pub use mountinfo::{MountInfo, parse_mountinfo};
 pub use path_fd::PathFd;
 pub use settings::load_settings;

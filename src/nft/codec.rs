@@ -13,6 +13,7 @@ use netlink_bindings::nftables::{
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{IterableChunks, parse_be_u32, push_header};
 
+use super::dynset;
 use super::expr::{Compare, Expr};
 
 pub(super) fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> PushExprListAttrs<P> {
@@ -67,6 +68,12 @@ pub(super) fn encode<P: Pusher>(list: PushExprListAttrs<P>, expr: &Expr) -> Push
             let reject = element.nested_data_reject().push_type(REJECT_ICMPX);
             return reject.push_icmp_code(ADMIN_PROHIBITED).end_nested().end_nested();
         }
+        Expr::Remember { register, set, count } => {
+            let mut element = element.push_name_bytes(dynset::NAME);
+            dynset::encode(element.as_vec_mut(), *register, set, *count);
+            return element.end_nested();
+        }
+        Expr::Counter => return element.nested_data_counter().end_nested().end_nested(),
         Expr::Accept => verdict(ACCEPT, None),
         Expr::Drop => verdict(DROP, None),
         Expr::Goto(chain) => verdict(GOTO, Some(chain)),
@@ -94,6 +101,9 @@ pub(super) fn decode_element(
 
 /// None for anything but exactly what [`encode`] writes and the kernel's own defaults.
 fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
+    if element.get_name().map(CStr::to_bytes) == Ok(dynset::NAME) {
+        return dynset::decode(element.get_buf());
+    }
     let (mut a, mut b, mut c, mut d) = (None, None, None, None);
     match element.get_data().ok()? {
         ExprOps::Meta(attributes) => {
@@ -172,6 +182,7 @@ fn decode(element: &IterableExprAttrs<'_>) -> Option<Expr> {
             };
             Some(Expr::InSet { register: a?, set: set?, inverted })
         }
+        ExprOps::Counter(_) => Some(Expr::Counter),
         ExprOps::Reject(attributes) => {
             for attribute in attributes {
                 match attribute.ok()? {
@@ -274,7 +285,7 @@ mod tests {
         for protocol in [crate::policy::Protocol::Udp, crate::policy::Protocol::Tcp] {
             allow.ingress.push(crate::policy::Ingress { protocol, first: 1, last: 2, from });
         }
-        let table = Table::new([&socket], Some(&allow));
+        let table = Table::default().blocking_also(&[socket], Some(&allow), Some(1));
         for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
             let mut request = Request::new().op_newrule_do(&Nfgenmsg::new());
             let list = request.encode().nested_expressions();
@@ -291,10 +302,10 @@ mod tests {
         let mut request = Request::new().op_newrule_do(&Nfgenmsg::new());
         let list = request.encode().nested_expressions();
         let inverted = list.nested_elem().nested_data_lookup().push_set_bytes(b"s").push_flags(2);
-        drop(inverted.end_nested().end_nested().nested_elem().nested_data_counter());
+        drop(inverted.end_nested().end_nested().nested_elem().nested_data_numgen());
         let bytes = netlink_bindings::traits::NetlinkRequest::payload(&request).to_vec();
         let (_, attributes) = netlink_bindings::nftables::OpNewruleDo::decode_request(&bytes);
         let back: Vec<_> = attributes.get_expressions().unwrap().map(decode_element).collect();
-        assert_eq!(back, [Expr::Other("lookup".into()), Expr::Other("counter".into())]);
+        assert_eq!(back, [Expr::Other("lookup".into()), Expr::Other("numgen".into())]);
     }
 }

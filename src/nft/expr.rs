@@ -74,6 +74,17 @@ pub enum Expr {
         /// Continues if it is not.
         inverted: bool,
     },
+    /// Adds the key that starts at the register to a set with a time limit; continues if the set has it then.
+    Remember {
+        /// Which.
+        register: u32,
+        /// The set's name.
+        set: String,
+        /// Also for a key that is there: its time begins again, and the packet is counted.
+        count: bool,
+    },
+    /// Counts packets; how many is not compared.
+    Counter,
     /// Accepts the packet.
     Accept,
     /// Drops the packet silently.
@@ -182,6 +193,9 @@ pub(crate) const META_NFPROTO: u32 = 15;
 pub(crate) const META_L4PROTO: u32 = 16;
 pub(crate) const SET_CONSTANT: u32 = 2;
 pub(crate) const SET_INTERVAL: u32 = 4;
+pub(crate) const SET_TIMEOUT: u32 = 16;
+/// Rules add elements to it.
+pub(crate) const SET_EVAL: u32 = 32;
 const FIB_ADDRTYPE: u32 = 3;
 pub(crate) const FIB_SADDR: u32 = 1;
 pub(crate) const FIB_DADDR: u32 = 2;

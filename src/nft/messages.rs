@@ -17,7 +17,7 @@ use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::parse_be_u32;
 
 use super::codec::{bytes, decode_element, encode, text};
-use super::expr::Expr;
+use super::expr::{Expr, SET_TIMEOUT};
 use super::keys::Keys;
 use super::table::{Base, Chain, Set, Table};
 
@@ -95,7 +95,11 @@ pub(crate) fn new_set(id: u32, set: &Set) -> OpNewsetDo<'static> {
     let mut request = Request::new().set_create().op_newset_do(&INET);
     let encoder = request.encode().push_table_bytes(NAME).push_name_bytes(set.name.as_bytes());
     let encoder = encoder.push_flags(set.flags).push_key_type(set.key_type).push_key_len(set.key_length);
-    let encoder = encoder.push_id(id);
+    let mut encoder = encoder.push_id(id);
+    if set.flags & SET_TIMEOUT != 0 {
+        // netlink-bindings 0.3.5 takes both in the order of the host.
+        encoder = encoder.push_timeout(Set::LIFETIME.to_be()).push_gc_interval(GC_INTERVAL.to_be());
+    }
     match set.size {
         0 => drop(encoder),
         size => drop(encoder.nested_desc().push_size(size).end_nested()),
@@ -199,16 +203,21 @@ pub(crate) fn chain(chain: &IterableChainAttrs<'_>) -> Option<Chain> {
 
 /// A rule of our table, and its chain. The kernel filters the dump; this is for those that ignore the filter.
 pub(crate) fn rule(rule: &IterableRuleAttrs<'_>) -> Option<(String, Vec<Expr>)> {
-    (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
+    let chain = chain_of(rule)?;
     let expressions = rule.get_expressions().ok();
     let decoded = expressions.map(|list| list.map(decode_element).collect()).unwrap_or_default();
-    Some((text(rule.get_chain().ok()?), decoded))
+    Some((chain, decoded))
 }
 
 /// The chain of a rule of our table, and the rule's handle.
 pub(crate) fn handle(rule: &IterableRuleAttrs<'_>) -> Option<(String, u64)> {
+    Some((chain_of(rule)?, rule.get_handle().ok()?))
+}
+
+/// The chain of a rule, if that is one of our table.
+pub(super) fn chain_of(rule: &IterableRuleAttrs<'_>) -> Option<String> {
     (rule.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
-    Some((text(rule.get_chain().ok()?), rule.get_handle().ok()?))
+    Some(text(rule.get_chain().ok()?))
 }
 
 /// A set of our table, without its elements.
@@ -216,7 +225,10 @@ pub(crate) fn set(set: &IterableSetAttrs<'_>) -> Option<Set> {
     (set.get_table().map(CStr::to_bytes) == Ok(NAME)).then_some(())?;
     let (key_type, key_length) = (set.get_key_type().unwrap_or(0), set.get_key_len().unwrap_or(0));
     let name = text(set.get_name().ok()?);
-    let flags = set.get_flags().unwrap_or(0);
+    let mut flags = set.get_flags().unwrap_or(0);
+    if set.get_timeout().is_ok_and(|limit| u64::from_be(limit) != Set::LIFETIME) {
+        flags |= SET_OTHER;
+    }
     let size = set.get_desc().and_then(|desc| desc.get_size()).unwrap_or(0);
     let none = Keys::none(key_length as usize);
     Some(Set { name, key_type, key_length, flags, size, keys: none.clone(), ends: none })
@@ -270,6 +282,8 @@ const NFNL_SUBSYS_NFTABLES: u16 = 10;
 /// Elements in one message: the length of an attribute has 16 bits.
 const ELEMENTS: usize = 500;
 const CHAIN_BASE: u32 = 1;
+/// Of a set with a time limit, in milliseconds: nothing in it ends sooner than the container.
+const GC_INTERVAL: u32 = 24 * 3600 * 1000;
 /// Not a flag of the kernel's: the set has an element that is not of our making, so the set is not either.
 const SET_OTHER: u32 = 1 << 31;
 const INTERVAL_END: u32 = 1;

@@ -7,8 +7,11 @@
 
 mod additions;
 mod allow_list;
+mod attempts;
 mod codec;
+pub(crate) mod counted;
 mod difference;
+mod dynset;
 mod expr;
 mod family;
 mod foreign;
@@ -24,6 +27,8 @@ mod table;
 
 pub(crate) use additions::{AddedRule, Additions, ElementChange};
 pub use allow_list::AllowList;
+pub(crate) use attempts::{ARRIVALS, ATTEMPTS, Tally};
+pub use attempts::{Destination, Direction};
 pub use difference::Difference;
 pub use expr::{Compare, Expr};
 pub use foreign::ForeignSocket;

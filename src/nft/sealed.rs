@@ -168,7 +168,7 @@ pub(super) fn base(hook: u32, priority: i32) -> Option<Base> {
     Some(Base { kind: "filter".into(), hook, priority, policy: 0, flags: 0 })
 }
 
-const fn concat_type(parts: &[u32]) -> u32 {
+pub(super) const fn concat_type(parts: &[u32]) -> u32 {
     let mut all = 0;
     let mut i = 0;
     while i < parts.len() {
@@ -182,7 +182,7 @@ const fn concat_type(parts: &[u32]) -> u32 {
 pub(crate) const ENGINE_DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// The sets of sockets with a port, which no packet of another protocol is blocked by.
 pub(super) const FOREIGN_PORTS: [&str; 3] = [SETS[0].0, SETS[1].0, SETS[2].0];
-const REFUSE: &str = "refuse";
+pub(super) const REFUSE: &str = "refuse";
 const FIRST: i32 = -300;
 const LAST: i32 = 300;
 

@@ -110,6 +110,7 @@ fn verdict(
         why,
         firewall: settings.firewall,
         links: settings.links,
+        attempts: settings.attempts.counted(),
         credentials,
         seccomp,
         openings,

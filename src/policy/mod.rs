@@ -55,6 +55,8 @@ pub struct Policy {
     pub firewall: Firewall,
     /// What becomes of its network devices.
     pub links: Links,
+    /// How many destinations are counted that it tries to reach; `None`: they are not.
+    pub attempts: Option<u32>,
     /// The host's additions to the list of credential variables.
     pub credentials: Credentials,
     /// The host's settings for system calls.

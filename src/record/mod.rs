@@ -68,6 +68,9 @@ pub struct Record {
     pub firewall: Firewall,
     /// What becomes of its network devices.
     pub links: Links,
+    /// How many destinations are counted that it tries to reach; `None`: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// What became of the network that the engine requested.
     pub network: Network,
     /// Whether its user namespace confines it: no id in it is the host's root.

@@ -9,10 +9,10 @@ use netlink_bindings::rt_addr::{self, Ifaddrmsg};
 use netlink_bindings::rt_link::{self, Ifinfomsg};
 use nix::errno::Errno;
 
-use super::firewall;
 use super::model::{Address, LOOPBACK, Observation};
 use super::observe::IFF_UP;
 use super::plan::SealOp;
+use super::{firewall, routes};
 use crate::netlink::{Batch, Socket, Sockets, is_unavailable};
 use crate::nft::Table;
 
@@ -30,19 +30,20 @@ pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
                 switch(&mut sockets.route, LOOPBACK, true).context("cannot bring lo up")?;
             }
             SealOp::Keep(addresses) => keep(&mut sockets.route, addresses)?,
+            SealOp::Route(sources) => routes::add(&mut sockets.route, sources)?,
         }
     }
     Ok(())
 }
 
-/// Loads the table of a sealed namespace where there is none. What is there already, and a kernel without nf_tables, are left to the
-/// plan.
+/// Loads the table of a sealed namespace where there is none, counting `attempts`. What is there already, and a kernel
+/// without nf_tables, are left to the plan.
 ///
 /// # Errors
 /// `cannot load <part> of the firewall: <cause>`.
-pub(super) fn close(sockets: &mut Sockets) -> Result<()> {
+pub(super) fn close(sockets: &mut Sockets, attempts: Option<u32>) -> Result<()> {
     let Some(socket) = sockets.firewall.as_mut() else { return Ok(()) };
-    match firewall::load(socket, &Table::sealed([])) {
+    match firewall::load(socket, &Table::default().blocking_also([], None, attempts)) {
         Err((_, errno)) if errno == Errno::EEXIST || is_unavailable(errno) => Ok(()),
         done => done.map_err(refused),
     }

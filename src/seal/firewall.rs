@@ -26,7 +26,8 @@ pub(super) fn read_table(socket: &mut Socket) -> Result<Loaded, Errno> {
         }
     }
     let mut sets = socket.query(&messages::dump_sets(), |(_, set)| messages::set(&set))?;
-    for set in &mut sets {
+    // What packets have added decides on none.
+    for set in sets.iter_mut().filter(|set| !set.is_dynamic()) {
         let dump = messages::dump_elements(&set.name);
         *set = socket.fold(&dump, || set.clone(), |set, (_, part)| messages::add_elements(set, &part))?;
         messages::sort_elements(set);

@@ -9,6 +9,7 @@
 //! Knows nothing of containers, engines and settings files.
 
 mod apply;
+mod attempts;
 mod firewall;
 mod foreign_sockets;
 mod model;
@@ -19,6 +20,7 @@ mod plan;
 mod proc_net;
 #[doc(hidden)]
 pub mod replay;
+mod routes;
 mod update_peers;
 
 use std::collections::BTreeSet;
@@ -28,7 +30,8 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-pub use model::{Address, Desired, Link, Observation, Sealed, SocketOwner};
+pub use attempts::{Attempt, Attempts, attempts};
+pub use model::{Address, DefaultRoute, Desired, Link, Observation, Sealed, SocketOwner};
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
 pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
@@ -66,10 +69,10 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         let mut sockets = Sockets::open()?;
         let mut cache = SocketCache::default();
         if desired.allow_list.is_none() {
-            apply::close(&mut sockets).context("cannot seal the network namespace")?;
+            apply::close(&mut sockets, desired.attempts).context("cannot seal the network namespace")?;
         }
-        let opens = desired.allow_list.is_some();
-        let first = observe::observe(&mut sockets, Some(&mut cache), opens)?;
+        let with_routes = desired.allow_list.is_some() || desired.attempts.is_some();
+        let first = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
         // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
         let had = had.filter(|a| model::is_global(*a));
@@ -87,7 +90,7 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             }
             assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
-            seen = observe::observe(&mut sockets, Some(&mut cache), opens)?;
+            seen = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
         }
@@ -133,7 +136,8 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
         Loaded::Present(table) => table.allow_list(),
         Loaded::Absent | Loaded::Unavailable => None,
     };
-    let desired = Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list };
+    let (firewall, links) = (Firewall::Required, Links::Down);
+    let desired = Desired { addresses: vec![], firewall, links, allow_list, attempts: None };
     Ok(Verified { defects: defects(&seen, &desired, SocketOwner::Container), allow_list: desired.allow_list })
 }
 
@@ -165,17 +169,18 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
 /// # Errors
 /// It cannot be determined whether it is vacant; the kernel refuses; it is the host's or the caller's own.
 pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool>) -> Result<()> {
-    // The socket stays in the namespace. Who else is in it is looked for from outside: this process is not to be found there.
-    let Some(mut socket) = inside_other(netns, || Ok(Sockets::open()?.firewall))? else { return Ok(()) };
+    // The sockets stay in the namespace. Who else is in it is looked for from outside: this process is not to be found there.
+    let Sockets { mut route, firewall, .. } = inside_other(netns, Sockets::open)?;
+    let Some(mut socket) = firewall else { return Ok(()) };
     let generation = firewall::generation(&mut socket).context("cannot ask for the state of the firewall")?;
-    let ours = match firewall::read_table(&mut socket).context("cannot read table inet oci_isolate")? {
-        Loaded::Present(table) => table.allow_list().is_some() || table == Table::lockdown(),
-        Loaded::Absent | Loaded::Unavailable => false,
-    };
+    let table = firewall::read_table(&mut socket).context("cannot read table inet oci_isolate")?;
+    let Loaded::Present(table) = table else { return Ok(()) };
+    let ours = table.allow_list().is_some() || table == Table::lockdown();
     if !ours || !vacant()? {
         return Ok(());
     }
     match firewall::remove(&mut socket, generation) {
+        Ok(()) if table.counts().is_some() => routes::remove(&mut route),
         Ok(()) | Err(Errno::ERESTART) => Ok(()),
         Err(errno) => Err(errno).context("cannot remove table inet oci_isolate"),
     }

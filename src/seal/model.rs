@@ -22,8 +22,10 @@ pub struct Observation {
     pub sockets: BTreeSet<ForeignSocket>,
     /// The table `inet oci_isolate`.
     pub table: Loaded,
-    /// The next hops of its routes, of all tables; empty where they were not asked for.
+    /// The next hops of its routes, of all tables; empty where routes were not asked for.
     pub gateways: BTreeSet<IpAddr>,
+    /// Its default routes, of all tables; empty where routes were not asked for.
+    pub default_routes: BTreeSet<DefaultRoute>,
     /// Ids by which other namespaces are known here (RTM_GETNSID, ip-netns(8) `list-id`).
     pub nsids: Vec<i32>,
 }
@@ -50,6 +52,15 @@ pub struct Address {
     pub address: IpAddr,
     /// The length of its prefix.
     pub prefix: u8,
+}
+
+/// A route to every address of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DefaultRoute {
+    /// Else of IPv6.
+    pub ipv4: bool,
+    /// The link's index; `None` if it has several or none.
+    pub link: Option<i32>,
 }
 
 impl Link {
@@ -109,6 +120,8 @@ pub struct Desired {
     /// `None`: sealed. `Some`: the links stay with their addresses, and a kernel
     /// without nf_tables is an error whatever [`Self::firewall`] says.
     pub allow_list: Option<AllowList>,
+    /// `Some`: attempts at that many destinations are counted, where there is a table. `None`: a table that counts may go on.
+    pub attempts: Option<u32>,
 }
 
 /// Who owns the sockets in the namespace.

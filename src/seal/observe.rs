@@ -17,24 +17,25 @@ use nix::sys::socket::SockProtocol;
 use super::firewall;
 use super::foreign_sockets::{self, SocketCache};
 use super::model::{Address, Link, Observation, is_global};
+use super::routes;
 use crate::netlink::{Socket, Sockets};
 use crate::nft::Loaded;
 
-/// Foreign sockets are listed if there is a cache for them, and gateways if it is asked: they judge nothing where
-/// nothing is let through.
+/// Foreign sockets are listed if there is a cache for them, and routes if it is asked: they judge nothing where
+/// nothing is let through or counted.
 ///
 /// # Errors
 /// The kernel refuses a request.
 pub(super) fn observe(
     sockets: &mut Sockets,
     foreign: Option<&mut SocketCache>,
-    with_gateways: bool,
+    with_routes: bool,
 ) -> Result<Observation> {
     let (links, ipv6) = links(&mut sockets.route).context("cannot list the links")?;
     let addresses = addresses(&mut sockets.route).context("cannot list the addresses")?;
-    let gateways = match with_gateways {
-        true => gateways(&mut sockets.route).context("cannot list the routes")?,
-        false => BTreeSet::new(),
+    let (gateways, default_routes) = match with_routes {
+        true => routes::list(&mut sockets.route).context("cannot list the routes")?,
+        false => Default::default(),
     };
     let nsids = sockets.route.query(&GetNsid, |id| id).context("cannot list the peer namespaces")?;
     let table = table(&mut sockets.firewall)?;
@@ -42,7 +43,7 @@ pub(super) fn observe(
         Some(cache) => foreign_sockets::observe(&mut sockets.diag, cache)?,
         None => BTreeSet::new(),
     };
-    Ok(Observation { links, addresses, ipv6, sockets, table, gateways, nsids })
+    Ok(Observation { links, addresses, ipv6, sockets, table, gateways, default_routes, nsids })
 }
 
 /// The table `inet oci_isolate`.
@@ -92,55 +93,10 @@ pub(super) fn own_addresses() -> Result<Vec<IpAddr>> {
     Ok(global.into_iter().collect())
 }
 
-/// Every next hop here.
-pub(super) fn gateways(socket: &mut Socket) -> Result<BTreeSet<IpAddr>, Errno> {
-    Ok(socket.query(&GetRoute, Some)?.into_iter().flatten().collect())
-}
-
 /// `net.ipv6.conf.lo.disable_ipv6`, out of the array of all such settings.
 fn disabled(conf: &[u8]) -> Option<bool> {
     let value = conf.chunks_exact(4).nth(DEVCONF_DISABLE_IPV6)?;
     Some(value.iter().any(|byte| *byte != 0))
-}
-
-/// RTM_GETROUTE (rtnetlink(7)). By hand, because a next hop is in one of three attributes, one of them an
-/// array.
-struct GetRoute;
-
-impl NetlinkRequest for GetRoute {
-    fn protocol(&self) -> Protocol {
-        Protocol::Raw { protonum: 0, request_type: 26 }
-    }
-    fn flags(&self) -> u16 {
-        netlink_bindings::consts::NLM_F_DUMP as u16
-    }
-    /// struct rtmsg.
-    fn payload(&self) -> &[u8] {
-        &[0; 12]
-    }
-    type ReplyType<'buf> = Vec<IpAddr>;
-    fn decode_reply(payload: &[u8]) -> Vec<IpAddr> {
-        next_hops(payload.get(12..).unwrap_or_default())
-    }
-}
-
-/// In a route's attributes: `RTA_GATEWAY`; `RTA_VIA`, which has a family in front; `RTA_MULTIPATH`, an array
-/// of struct rtnexthop (8 bytes that begin with the length), each with such attributes.
-fn next_hops(attributes: &[u8]) -> Vec<IpAddr> {
-    let address = |bytes: &[u8]| match bytes.len() {
-        4 => bytes.first_chunk::<4>().map(|a| IpAddr::from(*a)),
-        _ => bytes.first_chunk::<16>().map(|a| IpAddr::from(*a)),
-    };
-    let mut found = Vec::new();
-    found.extend(find_attr(attributes, 5).and_then(address));
-    found.extend(find_attr(attributes, 18).and_then(|via| address(via.get(2..)?)));
-    let mut hops = find_attr(attributes, 9).unwrap_or_default();
-    while let Some(length) = hops.first_chunk().map(|l| usize::from(u16::from_ne_bytes(*l))) {
-        let Some(hop) = hops.get(8..length) else { break };
-        found.extend(next_hops(hop));
-        hops = hops.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    found
 }
 
 /// RTM_GETNSID (linux/net_namespace.h; not in rtnetlink(7)), which netlink-bindings lacks.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::model::{Address, Desired, Link, Observation, SocketOwner, is_global};
+use super::model::{Address, Desired, LOOPBACK, Link, Observation, SocketOwner, is_global};
 use crate::nft::{AllowList, Difference, ForeignSocket, Loaded, Table};
 use crate::policy::Prefixes;
 use crate::settings::{Firewall, Links};
@@ -28,6 +28,8 @@ pub enum SealOp {
     LoopbackUp,
     /// Put these addresses on lo, each as a prefix of full length.
     Keep(Vec<IpAddr>),
+    /// Add a default route over lo of the family of each, with it as the preferred source.
+    Route(Vec<IpAddr>),
 }
 
 /// Something that has to hold and does not.
@@ -55,6 +57,10 @@ pub enum Defect {
     Reachable(ForeignSocket),
     /// A foreign socket that cannot be blocked without blocking all loopback traffic.
     Unblockable(ForeignSocket),
+    /// Attempts should be counted, and the table does not.
+    NotCounting,
+    /// Attempts should be counted, and those at addresses of this one's family have no route to the table.
+    NoRoute(IpAddr),
 }
 
 /// The changes that lead from the observed to the desired state; none if that is reached.
@@ -65,12 +71,19 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
     let allow = allowed(seen, desired);
     match &seen.table {
         Loaded::Unavailable => (),
-        Loaded::Absent => ops.push(SealOp::Load(Table::new(&seen.sockets, allow.as_ref()))),
+        Loaded::Absent => {
+            let table = Table::default().blocking_also(&seen.sockets, allow.as_ref(), desired.attempts);
+            ops.push(SealOp::Load(table));
+        }
         Loaded::Present(table) => {
             let unblocked: Vec<_> =
                 seen.sockets.iter().filter(|s| can_block(s) && !table.blocks(s)).cloned().collect();
-            if !unblocked.is_empty() || !table.differs(&table.intended(allow.as_ref())).is_empty() {
-                ops.push(SealOp::Replace(table.blocking_also(&unblocked, allow.as_ref())));
+            if !unblocked.is_empty()
+                || not_counting(table, desired)
+                || !table.differs(&table.intended(allow.as_ref())).is_empty()
+            {
+                let table = table.blocking_also(&unblocked, allow.as_ref(), desired.attempts);
+                ops.push(SealOp::Replace(table));
             }
         }
     }
@@ -99,6 +112,10 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
     if !missing.is_empty() {
         ops.push(SealOp::Keep(missing));
     }
+    let unrouted = uncounted(seen, desired);
+    if !unrouted.is_empty() {
+        ops.push(SealOp::Route(unrouted));
+    }
     ops
 }
 
@@ -125,9 +142,11 @@ pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec
         (Loaded::Absent, _) => found.push(Defect::NoTable),
         (Loaded::Present(table), _) => {
             found.extend(table.differs(&table.intended(allow.as_ref())).into_iter().map(Defect::Table));
+            found.extend(not_counting(table, desired).then_some(Defect::NotCounting));
             foreign.retain(|socket| !table.blocks(socket));
         }
     }
+    found.extend(uncounted(seen, desired).into_iter().map(Defect::NoRoute));
     if let Some(allow) = &allow {
         found.extend(forbidden_peer(&allow.peers, &allow.never).map(Defect::Peer));
     }
@@ -209,6 +228,29 @@ fn on_loopback(seen: &Observation) -> BTreeSet<IpAddr> {
     seen.addresses.iter().filter(lo).map(|a| a.address).collect()
 }
 
+fn not_counting(table: &Table, desired: &Desired) -> bool {
+    desired.attempts.is_some() && table.counts().is_none()
+}
+
+/// The families whose attempts should be counted and have no route to the table, by their loopback addresses.
+fn uncounted(seen: &Observation, desired: &Desired) -> Vec<IpAddr> {
+    match (desired.attempts, &seen.table) {
+        (None, _) | (_, Loaded::Unavailable) => vec![],
+        (Some(_), _) => unrouted(seen, desired.allow_list.is_some()),
+    }
+}
+
+/// The families without a default route, by their loopback addresses. The routes of links of a closed container go with
+/// the links.
+pub(super) fn unrouted(seen: &Observation, is_open: bool) -> Vec<IpAddr> {
+    let is_routed = |address: &IpAddr| {
+        let routes = seen.default_routes.iter().filter(|route| route.ipv4 == address.is_ipv4());
+        routes.into_iter().any(|route| is_open || route.link == Some(LOOPBACK))
+    };
+    let families = [Some(Ipv4Addr::LOCALHOST.into()), seen.ipv6.then_some(Ipv6Addr::LOCALHOST.into())];
+    families.into_iter().flatten().filter(|address| !is_routed(address)).collect()
+}
+
 fn loopback_up(seen: &Observation) -> bool {
     seen.links.iter().any(|link| link.is_loopback() && link.up)
 }
@@ -237,6 +279,11 @@ impl fmt::Display for Defect {
             Self::Reachable(socket) => write!(f, "foreign socket {socket} is not blocked"),
             Self::Unblockable(socket) => {
                 write!(f, "foreign socket {socket} hears the loopback interface and cannot be blocked")
+            }
+            Self::NotCounting => write!(f, "table inet {} does not count attempts", Table::NAME),
+            Self::NoRoute(address) => {
+                let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+                write!(f, "{family} attempts are not counted: there is no default route over lo")
             }
         }
     }
@@ -283,6 +330,7 @@ mod tests {
             firewall: Firewall::Required,
             links: Links::Down,
             allow_list: None,
+            attempts: None,
         }
     }
 

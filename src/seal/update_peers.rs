@@ -13,8 +13,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 
 use super::firewall;
-use super::observe::gateways;
 use super::plan::forbidden_peer;
+use super::routes;
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
 use crate::policy::Prefixes;
@@ -49,7 +49,7 @@ fn attempt(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) ->
     if let Some(peer) = forbidden_peer(peers, &never) {
         bail!("{peer} is a gateway or an address of the host; leave it out");
     }
-    let gateways = gateways(&mut sockets.route).context("cannot list the routes")?;
+    let (gateways, _) = routes::list(&mut sockets.route).context("cannot list the routes")?;
     let came_later = |a: &&IpAddr| !never.contains(a) && peers.cover(**a);
     if let Some(gateway) = gateways.iter().find(came_later) {
         bail!("{gateway} became a gateway after the start; leave it out");

@@ -3,6 +3,7 @@
 //! The settings file is the policy, so an unknown key or a value of the wrong type is an error and never
 //! ignored: a misspelt policy must be noticed. Reading the file is the job of [`crate::files`].
 
+mod attempts;
 mod bounds;
 mod family;
 mod requirement;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use attempts::AttemptSettings;
 pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
 pub use requirement::{Match, Property};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub openings: DefaultOpenings,
     /// Where decisions are logged.
     pub audit: Audit,
+    /// Whether refused packets are counted.
+    pub attempts: AttemptSettings,
     /// Answers that differ from a rule's default, by the rule's name; the rule must offer the answer.
     pub rules: BTreeMap<String, Answer>,
 }
@@ -223,6 +227,7 @@ impl Default for Settings {
             peers: PeerBounds::default(),
             openings: DefaultOpenings::default(),
             audit: Audit::default(),
+            attempts: AttemptSettings::default(),
             rules: BTreeMap::new(),
         }
     }
@@ -257,6 +262,7 @@ impl Settings {
         }
         settings.platform.iter().try_for_each(PlatformImage::check)?;
         settings.peers.check()?;
+        settings.attempts.check()?;
         Ok(settings)
     }
 }
@@ -326,10 +332,14 @@ mod tests {
             file = "/var/log/oci-isolate/audit.log"
             required = true
             passed-through = true
+            [attempts]
+            count = true
+            destinations = 16
             "#,
         )
         .unwrap();
         assert!(!settings.ingress.allowed);
+        assert_eq!(settings.attempts.counted(), Some(16));
         assert_eq!((settings.peers.within.len(), settings.peers.widest), (2, (16, 48)));
         let openings = &settings.openings;
         let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);

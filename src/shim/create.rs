@@ -129,6 +129,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         why: prepared.subject.policy.why,
         firewall: prepared.subject.policy.firewall,
         links: prepared.subject.policy.links,
+        attempts: prepared.subject.policy.attempts,
         network: prepared.subject.network,
         confined: prepared.subject.host.confined,
         opened,

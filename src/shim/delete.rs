@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{RuntimeCall, release_netns};
+use super::{RuntimeCall, release_netns, tried};
 use crate::audit::{Line, Outcome};
 use crate::job;
 use crate::record::{Record, Slot, Store};
@@ -24,16 +24,21 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
     // Another container may take the id as soon as the runtime has finished.
     let with_record = |slot: Slot| (slot.load().ok().flatten(), slot);
     let slots: Vec<(Option<Record>, Slot)> = slots.into_iter().map(with_record).collect();
+    let held = |(record, slot)| tried::hold(slot, Option::as_ref(record)?);
+    let mut held: Vec<_> = slots.iter().map(|(record, slot)| held((record, slot))).collect();
     let status = call.runtime.run(call.args)?;
     if status.success() {
-        for (record, slot) in slots.iter().filter(|(_, slot)| !call.invocation.regex || !slot.has_container())
-        {
+        let deleted = |slot: &Slot| !call.invocation.regex || !slot.has_container();
+        for ((record, slot), held) in slots.iter().zip(&mut held).filter(|((_, slot), _)| deleted(slot)) {
             // The hook of `run` may already have removed it.
             let was_there = slot.is_there();
             if let Some(record) = record {
                 record.sweep();
             }
             job::leave(slot, record.as_ref())?;
+            if let Some(held) = held.take().filter(|_| was_there) {
+                held.write();
+            }
             if was_there && !call.invocation.regex {
                 // The container is gone whether or not it can be logged.
                 let line = record.as_ref().map(|record| record.line_of_call(Outcome::Deleted));

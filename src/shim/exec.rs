@@ -45,6 +45,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         why: record.why.clone(),
         firewall: record.firewall,
         links: record.links,
+        attempts: record.attempts,
         credentials: additions,
         // For create only: a process that joins gets the container's filter from the runtime.
         seccomp: SeccompSettings::default(),

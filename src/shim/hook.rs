@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 
-use super::release_netns;
 use super::sealing::{self, SEAL};
+use super::{release_netns, tried};
 use crate::audit::{self, Line, Outcome};
 use crate::job;
 use crate::proc::ProcessId;
@@ -73,7 +73,11 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     state()?;
     let slot = Slot::at(record)?;
     let record = slot.load().ok().flatten();
+    let held = record.as_ref().and_then(|record| tried::hold(&slot, record));
     job::leave(&slot, record.as_ref())?;
+    if let Some(held) = held {
+        held.write();
+    }
     if let Some(record) = record {
         let line = record.audit_line(&slot, Outcome::Deleted);
         let line = Line { verb: Some("delete"), why: None, ..line };

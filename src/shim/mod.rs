@@ -15,6 +15,7 @@ mod release_netns;
 mod seal_allow_list;
 mod sealing;
 mod start;
+mod tried;
 mod unhandled;
 mod without_settings;
 

@@ -28,8 +28,8 @@ pub(super) fn seal(
     let peers = opened.peers().clone();
     let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
-    let wanted =
-        Desired { addresses, firewall: record.firewall, links: record.links, allow_list: Some(allow) };
+    let (firewall, links, attempts) = (record.firewall, record.links, record.attempts);
+    let wanted = Desired { addresses, firewall, links, allow_list: Some(allow), attempts };
     let sealed = seal::seal(init.netns.as_fd(), &wanted)?;
     job::check_user_mode_network(&sealed, &opened.asked.ingress)?;
     if sealed.links_kept.is_empty() {

@@ -56,8 +56,8 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
         }
         (network, None) => {
             let addresses = network.addresses().to_vec();
-            let wanted =
-                Desired { addresses, firewall: record.firewall, links: record.links, allow_list: None };
+            let (firewall, links, attempts) = (record.firewall, record.links, record.attempts);
+            let wanted = Desired { addresses, firewall, links, allow_list: None, attempts };
             record.sealed = Some(seal::seal(init.netns.as_fd(), &wanted)?);
             record.init = Some(init.process);
             slot.update(&record)

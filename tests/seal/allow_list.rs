@@ -88,16 +88,17 @@ fn prefixes(text: &[&str]) -> Prefixes {
     text.iter().map(|prefix| prefix.parse().unwrap()).collect()
 }
 
-fn opened(allow: &AllowList) -> Desired {
+pub(super) fn opened(allow: &AllowList) -> Desired {
     Desired {
         addresses: vec![],
         firewall: Firewall::IfAvailable,
         links: Links::Down,
         allow_list: Some(allow.clone()),
+        attempts: None,
     }
 }
 
-fn to_peers(peers: &[&str]) -> AllowList {
+pub(super) fn to_peers(peers: &[&str]) -> AllowList {
     AllowList { peers: prefixes(peers), ..AllowList::default() }
 }
 
@@ -106,7 +107,7 @@ pub(super) fn port(protocol: Protocol, port: u16, from: Option<&str>) -> AllowLi
     AllowList { ingress: vec![Ingress { protocol, first: port, last: port, from }], ..AllowList::default() }
 }
 
-fn broken(container: &Namespace) -> Vec<String> {
+pub(super) fn broken(container: &Namespace) -> Vec<String> {
     verify(container.open().as_fd()).unwrap().defects.iter().map(ToString::to_string).collect()
 }
 

@@ -28,7 +28,8 @@ fn is_as_written(name: &str, namespace: &Namespace) {
 }
 
 fn desired(allow_list: Option<AllowList>) -> Desired {
-    Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list }
+    let (firewall, links) = (Firewall::Required, Links::Down);
+    Desired { addresses: vec![], firewall, links, allow_list, attempts: None }
 }
 
 fn ingress() -> Vec<Ingress> {
@@ -99,6 +100,23 @@ fn golden_allow_lists() {
         let container = Namespace::new();
         seal(container.open().as_fd(), &desired(Some(allow))).unwrap();
         is_as_written(name, &container);
+    }
+}
+
+#[test]
+fn golden_counting() {
+    for (name, allow) in
+        [("counting.nft", None), ("counting-ingress-peers.nft", Some(allow_lists()[2].1.clone()))]
+    {
+        let container = Namespace::new();
+        if allow.is_some() {
+            lock_down(container.open().as_fd()).unwrap();
+        }
+        let before = allow.is_some().then(|| number(&container));
+        seal(container.open().as_fd(), &Desired { attempts: Some(1024), ..desired(allow) }).unwrap();
+        is_as_written(name, &container);
+        // Lockdown grows into it.
+        assert!(before.is_none_or(|before| number(&container) == before), "{name}");
     }
 }
 

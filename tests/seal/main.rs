@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod allow_list;
+mod attempts;
 mod golden;
 mod open_port;
 
@@ -112,6 +113,7 @@ fn desired(addresses: &[&str]) -> Desired {
         firewall: Firewall::Required,
         links: Links::Down,
         allow_list: None,
+        attempts: None,
     }
 }
 

@@ -20,7 +20,7 @@ fn refused(host: &RecorderHost, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `attempts`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (
@@ -54,6 +54,20 @@ fn openings_that_no_annotation_could_have() {
         ),
     ] {
         host.settings(&format!("[openings]\n{text}"));
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn attempts_that_cannot_be_counted() {
+    let host = RecorderHost::new();
+    let path = host.at("config.toml");
+    for (text, why) in [
+        ("destinations = 0", "attempts.destinations: 0 is not within 1 to 16384"),
+        ("destinations = 16385", "attempts.destinations: 16385 is not within 1 to 16384"),
+        ("counts = true", "line 3: unknown field `counts`, expected `count` or `destinations`"),
+    ] {
+        host.settings(&format!("[attempts]\n{text}"));
         refused(&host, &format!("cannot use the settings {path}: {why}"));
     }
 }

@@ -28,6 +28,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         why: "test".into(),
         firewall: Firewall::Required,
         links: Links::Down,
+        attempts: None,
         credentials: Credentials::default(),
         seccomp: SeccompSettings::default(),
         openings: Openings::default(),

@@ -2,6 +2,7 @@
 //! changes nothing except an engine's configuration with the settings of its runtime (`install`) and running containers' peers (`peers`, `jobs`).
 //! Text for people, `--json` for programs.
 
+mod attempts;
 mod broken_promise;
 mod check;
 mod container_root;
@@ -59,6 +60,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum CtlCommand {
+    /// Shows what a running container tried to reach, and an allow-list kept out, with counts and times
+    Attempts(ContainerSelector),
     /// Lists isolated containers: id, runtime root, state of their init process
     List,
     /// Shows what would be done to a bundle and why: status 0 isolated, 3 passed through, 1 refused
@@ -116,6 +119,9 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Exit {
     let json = arguments.json;
     let done = match &arguments.verb {
+        CtlCommand::Attempts(which) => {
+            find(which).and_then(|slot| attempts::attempts(&slot, &load(&slot)?, json))
+        }
         CtlCommand::List => unrecorded().and_then(|unrecorded| list::list(unrecorded, json)),
         CtlCommand::Check(what) => check::check(what, json),
         CtlCommand::Doctor(arguments) => doctor::doctor(arguments, json),

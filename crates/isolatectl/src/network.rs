@@ -31,7 +31,7 @@ pub(super) fn inspect(
     let allow_list = owner.as_ref().map(Owner::allow).transpose()?;
     // A namespace that it joined was sealed as the settings were then.
     let links = if record.network.is_joined() { Links::Down } else { record.links };
-    let desired = Desired { addresses, firewall: record.firewall, links, allow_list };
+    let desired = Desired { addresses, firewall: record.firewall, links, allow_list, attempts: None };
     let mut found: Vec<_> =
         seal::defects(&seen, &desired, SocketOwner::Container).iter().map(ToString::to_string).collect();
     if let Loaded::Present(table) = &seen.table {

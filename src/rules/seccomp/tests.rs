@@ -19,6 +19,7 @@ fn context(settings: &str) -> RuleContext {
         why: "a test".into(),
         firewall,
         links: Links::Down,
+        attempts: None,
         credentials,
         seccomp,
         openings,

@@ -42,6 +42,7 @@ impl Cases {
             why: "test".into(),
             firewall: Firewall::Required,
             links: Links::Down,
+            attempts: None,
             credentials: Credentials::default(),
             seccomp: SeccompSettings::default(),
             openings: Openings::default(),

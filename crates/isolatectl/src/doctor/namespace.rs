@@ -44,7 +44,8 @@ pub(super) fn check(firewall: Firewall) -> Vec<Finding> {
 /// The consequence of a namespace that cannot be closed; the settings may allow having no firewall.
 fn lacking(error: &anyhow::Error, firewall: Firewall) -> Finding {
     let says = format!("{error:#}");
-    let desired = Desired { addresses: vec![], firewall, links: Links::Down, allow_list: None };
+    let desired =
+        Desired { addresses: vec![], firewall, links: Links::Down, allow_list: None, attempts: None };
     let goes_without = firewall == Firewall::IfAvailable
         && empty_namespace().is_ok_and(|netns| seal::seal(netns.as_fd(), &desired).is_ok());
     if goes_without {
@@ -64,7 +65,8 @@ fn opened() -> Result<AllowList> {
 
 fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
     let netns = empty_namespace()?;
-    let desired = Desired { addresses: vec![], firewall: Firewall::Required, links: Links::Down, allow_list };
+    let (firewall, links) = (Firewall::Required, Links::Down);
+    let desired = Desired { addresses: vec![], firewall, links, allow_list, attempts: None };
     seal::seal(netns.as_fd(), &desired)?;
     let seen = seal::verify(netns.as_fd())?;
     if !seen.defects.is_empty() {

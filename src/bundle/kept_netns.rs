@@ -1,0 +1,30 @@
+//! The network namespace of a container whose init process has ended, if a mount keeps it, as engines have for the
+//! containers that they plumb. Reads only.
+
+use anyhow::Result;
+
+use super::mountinfo::parse_mountinfo;
+use super::socket_search;
+use crate::record::{Record, Slot, Store};
+use crate::seal::OpenNetns;
+
+/// The namespace for which a container was sealed: its init process's, or one that is mounted here. `None` if it is gone.
+///
+/// # Errors
+/// The mounts or the records cannot be read.
+pub fn sealed_netns(slot: &Slot, record: &Record) -> Result<Option<OpenNetns>> {
+    let Some(sealed) = record.sealed.as_ref().map(|sealed| sealed.netns) else { return Ok(None) };
+    if let Some(init) = record.init.and_then(|_| record.live_in(sealed)) {
+        return Ok(Some(init.netns));
+    }
+    let name = format!("net:[{}]", sealed.ino);
+    let text = socket_search::read_list("/proc/self/mountinfo".as_ref())?;
+    let mut kept = parse_mountinfo(&text).filter(|mount| mount.root().as_os_str() == &*name);
+    let found =
+        kept.find_map(|mount| OpenNetns::at(&mount.point()).ok().filter(|netns| netns.id() == sealed));
+    // Numbers of namespaces are used again: it may be a later container's by now.
+    match found {
+        Some(netns) if !Store::of(slot).may_be_of_another(netns.id(), slot)? => Ok(Some(netns)),
+        _ => Ok(None),
+    }
+}
