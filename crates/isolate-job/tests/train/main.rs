@@ -11,7 +11,6 @@ mod kill;
 mod moments;
 mod moto;
 mod pipe;
-mod reboot;
 mod refused;
 mod s3;
 #[path = "../stage/server.rs"]
