@@ -200,7 +200,7 @@ fn standing(pod: &Pod, status: &PodStatus, scope: &Scope, runtime_classes: &[Str
 }
 
 /// Whether its address is about to be freed: its sandbox is not there, or every container has ended and none comes back.
-/// Both show before CNI frees the address; the phase shows after that.
+/// Mostly both show before CNI frees the address (docs/kubernetes.md, "When members are out"); the phase shows after that.
 fn is_leaving(pod: &Pod, status: &PodStatus) -> bool {
     // Before Kubernetes 1.29 there is no such condition.
     let without_sandbox =
