@@ -222,8 +222,16 @@ fn only_local(otherwise: &Expr) -> Vec<Vec<Expr>> {
 /// The protocols whose header begins with a source and a destination port.
 const PORTED: [u8; 5] = [TCP, UDP, 33, 132, 136];
 /// IANA, "Assigned Internet Protocol Numbers".
-const NAMES: [(u8, &str); 7] =
-    [(1, "icmp"), (TCP, "tcp"), (UDP, "udp"), (33, "dccp"), (58, "icmpv6"), (132, "sctp"), (136, "udplite")];
+const NAMES: [(u8, &str); 8] = [
+    (1, "icmp"),
+    (2, "igmp"),
+    (TCP, "tcp"),
+    (UDP, "udp"),
+    (33, "dccp"),
+    (58, "icmpv6"),
+    (132, "sctp"),
+    (136, "udplite"),
+];
 const PORTED_SET: &str = "ported";
 /// By family: type and length of address, protocol and port.
 const KEYS: [(u32, u32); 2] = [(concat_type(&[7, 12, 13]), 12), (concat_type(&[8, 12, 13]), 24)];
