@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
+mod attempts;
 mod audit;
 mod check;
 mod doctor;

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stderr, reason = "what a daemon said is wanted when its test fails")]
 
+mod attempts;
 mod containerd_1;
 mod containerd_2;
 mod containerd_claims;

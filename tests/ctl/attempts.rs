@@ -1,0 +1,113 @@
+//! `attempts`: what a container tried, while it runs and afterwards; and the line of the audit log.
+
+use serde_json::{Value, json};
+
+use super::sealed::Sealed;
+use test_support::recorded::output::ShimOutput;
+
+fn counting() -> Sealed {
+    let sealed = Sealed::empty();
+    let log = sealed.host.at("log");
+    sealed.host.write(
+        "config.toml",
+        format!("runtime = [\"runc\"]\n[attempts]\ncount = true\n[audit]\nfile = {log:?}\n"),
+    );
+    sealed.start("web", |_| {});
+    sealed
+}
+
+/// Twice one destination, once another.
+fn tries(sealed: &Sealed) {
+    let connect =
+        |to: &str| format!("! $SHIM --root $R exec web /bin/busybox nc {to} </dev/null 2>/dev/null;");
+    sealed
+        .sh(&[connect("1.2.3.4 443"), connect("169.254.169.254 80"), connect("1.2.3.4 443")].concat())
+        .must();
+}
+
+/// The reason in the one line about attempts.
+fn line(sealed: &Sealed) -> String {
+    let log = std::fs::read_to_string(sealed.host.at("log")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["decision"] == "attempts").collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!((&lines[0]["verb"], &lines[0]["id"]), (&json!("delete"), &json!("web")));
+    lines[0]["why"].as_str().unwrap().to_owned()
+}
+
+const LIST: &str = "2 destinations, 3 packets: tcp 1.2.3.4:443 2, tcp 169.254.169.254:80 1";
+
+#[test]
+fn what_a_container_tries_is_shown_while_it_runs_and_written_down() {
+    let sealed = counting();
+    assert_eq!(sealed.ctl(&["attempts", "web"]).must(), "nothing was refused\n");
+    tries(&sealed);
+    let text = sealed.ctl(&["attempts", "web"]).must();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["PROTO", "ADDRESS", "PORT", "COUNT", "FIRST", "LAST"]);
+    assert_eq!(lines[1][..5], ["out", "tcp", "1.2.3.4", "443", "2"]);
+    assert_eq!(lines[2][..5], ["out", "tcp", "169.254.169.254", "80", "1"]);
+    assert_eq!(lines.len(), 3);
+    let told: Value = serde_json::from_str(&sealed.ctl(&["--json", "attempts", "web"]).must()).unwrap();
+    assert_eq!((&told["id"], &told["missing"]), (&json!("web"), &json!([])));
+    assert_eq!(told["not-kept"], json!({"out": 0, "in": 0}));
+    let first = &told["attempts"][0];
+    assert_eq!(
+        (&first["direction"], &first["count"], &first["port"]),
+        (&json!("out"), &json!(2), &json!(443))
+    );
+    assert!(first["first"].as_str().unwrap() < first["last"].as_str().unwrap(), "{first}");
+    sealed.holds(&["web"]);
+    // A route that is missing is said, and is no defect.
+    sealed.sabotage("nsenter -t $P -n ip route del default");
+    let ShimOutput { status, out, err } = sealed.ctl(&["attempts", "web"]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    assert!(
+        out.ends_with("\nincomplete: IPv4 attempts are not counted: there is no default route over lo\n"),
+        "{out}"
+    );
+    sealed.holds(&["web"]);
+    sealed.sh("$SHIM --root $R delete -f web").must();
+    assert_eq!(
+        line(&sealed),
+        format!("{LIST}; incomplete: IPv4 attempts are not counted: there is no default route over lo")
+    );
+}
+
+#[test]
+fn a_namespace_that_an_engine_keeps_tells_it_after_the_end() {
+    let sealed = counting();
+    tries(&sealed);
+    sealed.sabotage(
+        "touch $D/kept; mount --bind /proc/$P/ns/net $D/kept; kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done",
+    );
+    assert!(sealed.ctl(&["attempts", "web"]).must().contains("169.254.169.254"));
+    sealed.sh("$SHIM --root $R delete web").must();
+    assert_eq!(line(&sealed), LIST);
+    sealed.sh("umount $D/kept").must();
+}
+
+#[test]
+fn a_namespace_that_is_gone_is_not_a_container_that_tried_nothing() {
+    let sealed = counting();
+    tries(&sealed);
+    sealed.sabotage("kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done");
+    let ShimOutput { status, out, err } = sealed.ctl(&["attempts", "web"]);
+    let gone = "isolatectl: container web does not run any more, and its network namespace is gone\n";
+    assert_eq!((status, out.as_str(), err.as_str()), (1, "", gone));
+    sealed.sh("$SHIM --root $R delete web").must();
+    assert_eq!(line(&sealed), "not available: the network namespace is gone");
+}
+
+#[test]
+fn attempts_that_are_not_counted_are_not_none() {
+    let sealed = Sealed::empty();
+    sealed.create("web", |_| {});
+    assert_eq!(sealed.ctl(&["attempts", "web"]).err, "isolatectl: container web is not started yet\n");
+    sealed.sh("$SHIM --root $R start web").must();
+    let not = "isolatectl: the attempts of container web are not counted; set attempts.count = true in the settings, and create it again\n";
+    let ShimOutput { status, out, err } = sealed.ctl(&["attempts", "web"]);
+    assert_eq!((status, out.as_str(), err.as_str()), (1, "", not));
+    // Of the settings nothing is in the record.
+    assert!(sealed.host.read_record("web").get("attempts").is_none());
+}
