@@ -28,7 +28,7 @@ fn what_claims_to_be_of_a_pod_is_refused_outside_of_containerds_root_for_pods() 
     host.settings(
         "mode = \"always\"\n[[platform]]\nimage = \"registry.example.com/platform/stage:*\"\nargs = [\"/a\"]",
     );
-    let why = "platform containers are for pods of containerd, whose root ends in k8s.io, and not for";
+    let why = "platform containers of containerd have a root that ends in k8s.io, and not";
     let none = "its sandbox sandbox has no record, so its pod's network is not known; delete the pod";
     let cases = [
         ("moby", "container", why),
@@ -154,7 +154,7 @@ fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_noth
     host.call();
     let cases = [
         (&root, "fake", "knows web as its pod's platform container upload; delete it and create it again"),
-        (&other, "web", "platform containers are for pods of containerd"),
+        (&other, "web", "platform containers of containerd have a root that ends in k8s.io, and not"),
     ];
     for (root, id, why) in cases {
         let said = exec(root, id);

@@ -232,7 +232,8 @@ fn may_change(line: &str) -> bool {
         "-/hooks/poststop null",
         "+/hooks {",
     ];
-    places.iter().any(|place| line.starts_with(place))
+    let joined = line.starts_with("+/linux/namespaces/") && line.ends_with("/path \"/run/netns/x\"");
+    joined || places.iter().any(|place| line.starts_with(place))
 }
 
 fn cases() -> ProptestConfig {
