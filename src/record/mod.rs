@@ -10,6 +10,7 @@ mod lock;
 mod platform;
 mod pod;
 mod pod_network;
+mod remains;
 mod slot;
 mod store;
 
@@ -23,6 +24,7 @@ pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
 pub use platform::{Sandbox, check_root, remedy};
 pub use pod::{Pod, RemoteMember};
 pub use pod_network::PodNetwork;
+pub use remains::Remains;
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
@@ -151,11 +153,7 @@ impl Record {
     /// pid file, provided it is in the container's root file system.
     #[must_use]
     pub fn init_dir(&self) -> Option<Dir> {
-        if let Some(init) = self.init {
-            return init.runs().then(|| init.dir());
-        }
-        let init = Dir::of(self.created_pid().ok()?);
-        (init.root().ok()? == self.rootfs).then_some(init)
+        remains::init_dir(self.init, self.pid_file.as_deref(), self.rootfs)
     }
 
     /// The pid of the init process, from the pid file that the runtime wrote at `create`.
@@ -163,11 +161,7 @@ impl Record {
     /// # Errors
     /// There is no such file, or no pid in it.
     pub fn created_pid(&self) -> Result<u32> {
-        let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
-        let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
-        let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        let pid = pid.filter(|pid| *pid > 1);
-        pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
+        created_pid(self.pid_file.as_deref())
     }
 
     /// Its line in the audit log, without the verb.
@@ -196,4 +190,12 @@ impl Record {
     pub fn given_namespace(&self) -> Option<&Path> {
         self.opened.as_ref().and(self.network.given())
     }
+}
+
+fn created_pid(pid_file: Option<&Path>) -> Result<u32> {
+    let path = pid_file.context("it was not made by create, so it cannot be started")?;
+    let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
+    let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+    let pid = pid.filter(|pid| *pid > 1);
+    pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{LIMIT, PodNetwork, Record, VERSION};
+use super::{LIMIT, PodNetwork, Record, Remains, VERSION};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -102,13 +102,12 @@ impl Slot {
         if !self.is_there() {
             return Ok(None);
         }
-        check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
-        let snapshot = files::read(&self.record, LIMIT)?;
-        let read: serde_json::Result<Record> = serde_json::from_slice(&snapshot.bytes);
+        let bytes = self.read()?;
+        let read: serde_json::Result<Record> = serde_json::from_slice(&bytes);
         // A record of another version may have other members.
         let version = match &read {
             Ok(record) => Some(record.version),
-            Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
+            Err(_) => serde_json::from_slice(&bytes).ok().map(|Versioned { version }| version),
         };
         if let Some(version) = version.filter(|version| *version != VERSION) {
             bail!(
@@ -117,6 +116,17 @@ impl Slot {
             );
         }
         read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
+    }
+
+    /// What can be told of the container of a record that is not understood; `None`: nothing.
+    #[must_use]
+    pub fn remains(&self) -> Option<Remains> {
+        serde_json::from_slice(&self.read().ok()?).ok()
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
+        Ok(files::read(&self.record, LIMIT)?.bytes)
     }
 
     /// Whether the record exists, readable or not.

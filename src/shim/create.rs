@@ -158,7 +158,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     };
     // The container was not created, so it must not look as if it was.
     slot.remove(Some(record.creator))?;
-    release_netns::release(&slot, &record)?;
+    release_netns::release(&slot, record.given_namespace())?;
     Err(failed)
 }
 
