@@ -33,15 +33,16 @@ use crate::files;
 use crate::policy::{Job, Workload};
 use crate::proc::{Dir, Inode, ProcessId};
 use crate::rewrite::RuleChanges;
-use crate::rules::Network;
 use crate::rules::mounts::Pinned;
+use crate::rules::{Network, credentials};
 use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
 pub const VERSION: u32 = 6;
 
-/// The largest record, in bytes. What grows in it are lines about parts of the configuration, mostly shorter than those.
+/// The largest record, in bytes. What grows in it are lines about parts of the configuration, mostly shorter than those; the
+/// rest, of which the image decides and the other members of a job, has at most [`files::SMALL_LIMIT`].
 const LIMIT: u64 = files::DOCUMENT_LIMIT;
 
 /// An isolated container.
@@ -162,6 +163,14 @@ impl Record {
     /// There is no such file, or no pid in it.
     pub fn created_pid(&self) -> Result<u32> {
         created_pid(self.pid_file.as_deref())
+    }
+
+    /// How many of its bytes are about parts of the configuration, which an image does not decide.
+    fn size_of_configuration(&self) -> Result<u64> {
+        let masked = |of: &RuleChanges, what: &str| credentials::files::masked(&of.rule, what).is_some();
+        let is_of_image = |of: &&RuleChanges| of.descriptions.iter().any(|what| masked(of, what));
+        let changes: Vec<_> = self.applied.iter().filter(|of| !is_of_image(of)).collect();
+        Ok((serde_json::to_vec(&self.pinned)?.len() + serde_json::to_vec(&changes)?.len()) as u64)
     }
 
     /// Its line in the audit log, without the verb.

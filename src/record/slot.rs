@@ -234,12 +234,21 @@ impl Slot {
 
     fn write(&self, record: &Record) -> Result<()> {
         let bytes = serde_json::to_vec(record)?;
-        if bytes.len() as u64 > LIMIT {
+        let (size, shown) = (bytes.len() as u64, self.record.display());
+        if size > LIMIT {
             bail!(
-                "the record {} would have {} bytes, at most {LIMIT} are read; give the container fewer mounts or variables",
-                self.record.display(),
-                bytes.len()
+                "the record {shown} would have {size} bytes, at most {LIMIT} are read; give the container fewer mounts or variables"
             );
+        }
+        if size > files::SMALL_LIMIT {
+            let rest = size - record.size_of_configuration()?;
+            if rest > files::SMALL_LIMIT {
+                bail!(
+                    "the record {shown} would have {rest} bytes besides what its mounts and variables need, at most {} are read; \
+                     use an image with fewer credential files, or a job with fewer members",
+                    files::SMALL_LIMIT
+                );
+            }
         }
         files::write(&self.record, &bytes, 0o600)
     }
@@ -280,4 +289,44 @@ pub(super) fn lock_peers(state: &Path) -> Result<Flock<File>> {
 
 pub(super) fn records_of(state: &Path, root: &Path) -> PathBuf {
     state.join("containers").join(root.strip_prefix("/").unwrap_or(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `create` on the host reads the records of all containers.
+    #[test]
+    fn a_record_grows_with_the_configuration_and_not_with_the_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Slot::at(&dir.path().join("oci-isolate/containers/nonexistent/a.json")).unwrap();
+        let record = |changes: serde_json::Value, mounts: usize| -> Record {
+            let pinned: Vec<_> =
+                (0..mounts).map(|mount| ("/x".repeat(50), "/y".repeat(50), 1, mount)).collect();
+            serde_json::from_value(serde_json::json!({
+                "version": VERSION, "id": "a", "runtime": "/usr/bin/runc", "bundle": "/b", "rootfs": {"dev": 1, "ino": 2},
+                "pinned": pinned, "pid_file": null, "creator": {"pid": 1, "start": u64::MAX}, "why": "test",
+                "firewall": "required", "links": "down", "network": "new", "confined": false, "opened": null,
+                "applied": changes, "waived": [],
+                "audit": {"file": null, "required": false, "passed-through": false}, "init": null, "sealed": null,
+            }))
+            .unwrap()
+        };
+        let changes = |rule: &str, description: &str, count: usize| serde_json::json!([{"rule": rule, "says": vec![description; count]}]);
+        let mask = format!("masked /home/{}/.aws/credentials", "x".repeat(68));
+        for (changes, mounts) in [
+            (changes("credential-files", &mask, 40_000), 0),
+            (changes("credential-files", &mask, 40_000), 50_000),
+            (changes("data-channels", &mask, 100_000), 50_000),
+        ] {
+            slot.create(&record(changes, mounts)).unwrap();
+            assert!(slot.load().unwrap().is_some());
+        }
+        let why =
+            slot.create(&record(changes("credential-files", &mask, 50_000), 0)).unwrap_err().to_string();
+        assert!(
+            why.contains("besides what its mounts and variables need, at most 4194304 are read"),
+            "{why}"
+        );
+    }
 }
