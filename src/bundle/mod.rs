@@ -136,13 +136,13 @@ impl Bundle {
     }
 
     /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in. Its text
-    /// is written into a new file, the old one is dropped, and the rules are verified on what the file holds:
-    /// a large text is in memory once.
+    /// is written into a new file, the old one is dropped with the bundle, and the rules are verified on what the
+    /// file holds: a large text is in memory once.
     ///
     /// # Errors
     /// The container cannot be isolated; the message is shown to its user.
     pub fn prepare<D: Borrow<File>>(
-        &mut self,
+        mut self,
         policy: Policy,
         hook: Option<SealHook>,
         draft: impl FnOnce(&Snapshot) -> Result<D>,

@@ -10,7 +10,7 @@ use crate::config::View;
 use crate::job;
 use crate::policy::{Beside, Openings, PLATFORM, PodEngine, Policy};
 use crate::proc::Inode;
-use crate::record::{PodNetwork, Record, Store, remedy};
+use crate::record::{PodNetwork, Record, Slot, Store, check_root, remedy};
 use crate::rules::mounts::is_bind;
 use crate::rules::{self, Network, RequestedNetwork};
 use crate::seal::{self, OpenNetns};
@@ -33,10 +33,10 @@ pub(super) fn decide(view: &View, policy: &Policy) -> Result<(Network, Option<Op
         RequestedNetwork::At(_, path) => path,
     };
     // CRI-O names the network that it made for the pod to all of its containers, and that is the platform's.
-    let of_crio = beside.is_some_and(|beside| beside.engine == PodEngine::Crio);
-    let at = match of_crio && !rules::is_sandbox(view) {
-        true => of_sandbox(&OpenNetns::at(&at)?)?,
-        false => at,
+    let of_crio = beside.filter(|beside| beside.engine == PodEngine::Crio);
+    let at = match of_crio.and_then(|beside| beside.sandbox.as_deref()) {
+        Some(sandbox) => of_sandbox(sandbox, &OpenNetns::at(&at)?)?,
+        None => at,
     };
     let netns = OpenNetns::at(&at)?;
     let replaced = || Ok((Network::Replaced { addresses: seal::addresses(Some(netns.as_fd()))? }, None));
@@ -56,7 +56,7 @@ pub(super) fn decide(view: &View, policy: &Policy) -> Result<(Network, Option<Op
         }
         return Ok((Network::Joined { at }, Some(netns)));
     }
-    if openings.is_empty() && (of_crio || !rules::of_a_pinned_pod(view)) {
+    if openings.is_empty() && (of_crio.is_some() || !rules::of_a_pinned_pod(view)) {
         return replaced();
     }
     if let Some(foreign) = job::foreign_process(netns.id(), None)? {
@@ -80,16 +80,22 @@ pub(super) fn decide(view: &View, policy: &Policy) -> Result<(Network, Option<Op
     Ok((Network::SealedInPlace { at }, Some(netns)))
 }
 
-/// The network namespace of the sandbox of a pod whose platform containers keep the one that is given.
+/// The network namespace of the sandbox of a pod of CRI-O whose platform containers keep the one that is given. Only the
+/// record of this id counts: the number of a namespace that is gone is given to another.
 ///
 /// # Errors
 /// There is no such sandbox.
-fn of_sandbox(given: &OpenNetns) -> Result<PathBuf> {
-    let mut records = Store::ours().readable()?.map(|(_, record)| record);
-    let keeps = |record: &Record| record.pod_network.as_ref().is_some_and(|kept| kept.netns == given.id());
-    let init = records.find(keeps).and_then(|sandbox| sandbox.init).filter(|init| init.runs());
+fn of_sandbox(id: &str, given: &OpenNetns) -> Result<PathBuf> {
+    let is_it = |slot: &Slot| slot.id() == id && check_root(slot.root(), PodEngine::Crio).is_ok();
+    let mut init = None;
+    for slot in Store::ours().slots()?.into_iter().filter(is_it) {
+        let keeps =
+            |record: &Record| record.pod_network.as_ref().is_some_and(|kept| kept.netns == given.id());
+        let record = slot.load()?.filter(keeps);
+        init = init.or(record.and_then(|record| record.init).filter(|init| init.runs()));
+    }
     let init = init.with_context(|| {
-        format!("{RULE}: the pod's sandbox does not run or has no record; {}", remedy(PodEngine::Crio))
+        format!("{RULE}: the pod's sandbox {id} does not run or has no record; {}", remedy(PodEngine::Crio))
     })?;
     Ok(init.dir().path().join("ns/net"))
 }

@@ -2,14 +2,20 @@
 //!
 //! The file is a bind mount, so its inode must not change: lines are appended, in one write. The first byte
 //! of an obsolete line is replaced by `#`, a write of one byte, so that a reader sees either the line or a
-//! comment; it is restored when the line is valid again. A comment of ours is used for another line, filled up with spaces: all
-//! of it but the first byte, while that is a `#`, and then the first byte. Only files that an engine writes for one container
-//! are changed, never the host's own or one that a user has mounted. An engine that rewrites its file (Docker
-//! at `network connect`) loses the lines until the next change in the job.
+//! comment; it is restored when the line is valid again. A line of ours that was a comment before is used for
+//! another one, filled up with spaces: all of it but the first byte, while that is a `#`, and then the first byte.
+//! Programs read in blocks (of 4096 bytes with glibc), so no line is used again that lies in two: one that has read
+//! its beginning before it was a comment would read the other's end.
+//!
+//! The container and its engine may write to the file, too, so a place is read again before it is written, and is
+//! left if it has changed. Only files that an engine writes for one container are changed, never the host's own or
+//! one that a user has mounted. An engine that rewrites its file (Docker at `network connect`) loses the lines until
+//! the next change in the job.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -25,6 +31,9 @@ const HOSTS: &str = "/etc/hosts";
 
 /// The end of each line of ours.
 const MARK: &str = " # oci-isolate job";
+
+/// What a program reads at once, in bytes.
+const BLOCK: u64 = 4096;
 
 /// The largest file that is read, and to which lines are added, in bytes: the container may write to it.
 const LIMIT: u64 = 1 << 20;
@@ -179,7 +188,7 @@ fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
     let mut missing: BTreeSet<_> =
         lines.iter().filter_map(|line| Some((line.get(1..)?.to_owned(), *line))).collect();
     let mut changes = Vec::new();
-    // Our comments by their length, with their place.
+    // Lines of ours that are comments and can be used again, by their length, with their place.
     let mut free = BTreeSet::new();
     let mut at = 0;
     for found in text.split_inclusive(|byte| *byte == b'\n') {
@@ -190,36 +199,44 @@ fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
             let wanted = missing.range((rest.clone(), "")..).next().filter(|(behind, _)| *behind == rest);
             let wanted = wanted.map(|(_, wanted)| *wanted);
             let byte = wanted.map_or(b'#', |wanted| wanted.as_bytes()[0]);
+            let is_free = line.starts_with('#') && at / BLOCK == (at + line.len() as u64) / BLOCK;
             if line.as_bytes()[0] != byte && (which == Change::All || byte == b'#') {
-                changes.push((byte, at));
+                changes.push((byte, Place { at, holds: found }, wanted));
             }
             match wanted {
                 Some(wanted) => missing.remove(&(rest, wanted)),
-                None => free.insert((line.len(), at)),
+                None => is_free && free.insert((line.len(), Place { at, holds: found })),
             };
         }
         at += found.len() as u64;
     }
     let mut moved = Vec::new();
     if which == Change::All {
-        missing.retain(|(_, line)| {
-            let Some(place) = free.range((line.len(), 0)..).next().copied() else { return true };
+        for (rest, line) in &missing {
+            let least = Place { at: 0, holds: &[] };
+            let Some(place) = free.range((line.len(), least)..).next().copied() else { continue };
             free.remove(&place);
-            moved.push((place, *line));
-            false
-        });
+            moved.push((place, (rest.clone(), *line)));
+        }
     }
     if !changes.is_empty() || !moved.is_empty() {
         // pwrite(2) on a file opened with O_APPEND appends (its BUGS), so the bytes go through another descriptor.
-        let in_place = OpenOptions::new().write(true).open(fd_path(file))?;
-        for (byte, at) in changes {
-            in_place.write_all_at(&[byte], at)?;
+        let in_place = OpenOptions::new().read(true).write(true).open(fd_path(file))?;
+        for (byte, place, wanted) in changes {
+            let is_done = place.replace(&in_place, 0, &[byte])?;
+            missing.extend(wanted.filter(|_| !is_done).map(|line| (line[1..].to_owned(), line)));
         }
-        for ((length, at), line) in moved {
-            let names = line.strip_suffix(MARK).unwrap_or(line);
+        for ((length, place), line) in moved {
+            let names = line.1.strip_suffix(MARK).unwrap_or(line.1);
             let filled = format!("{names:0$}{MARK}", length - MARK.len());
-            in_place.write_all_at(&filled.as_bytes()[1..], at + 1)?;
-            in_place.write_all_at(&filled.as_bytes()[..1], at)?;
+            if !place.replace(&in_place, 1, &filled.as_bytes()[1..])? {
+                continue;
+            }
+            let comment = [b"#", &filled.as_bytes()[1..]].concat();
+            let written = Place { at: place.at, holds: &comment };
+            if written.replace(&in_place, 0, &filled.as_bytes()[..1])? {
+                missing.remove(&line);
+            }
         }
     }
     if which == Change::All && !missing.is_empty() {
@@ -233,6 +250,29 @@ fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
         std::io::Write::write_all(&mut &*file, new.as_bytes())?;
     }
     Ok(())
+}
+
+/// A place in the file, and what was read there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'t> {
+    at: u64,
+    holds: &'t [u8],
+}
+
+impl Place<'_> {
+    /// Writes at an offset into it if it still holds the same; returns whether it does.
+    fn replace(self, file: &File, offset: u64, bytes: &[u8]) -> Result<bool> {
+        let mut holds = vec![0; self.holds.len()];
+        match file.read_exact_at(&mut holds, self.at) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        let is_same = holds == self.holds;
+        if is_same {
+            file.write_all_at(bytes, self.at + offset)?;
+        }
+        Ok(is_same)
+    }
 }
 
 fn fd_path(file: &File) -> String {
@@ -316,6 +356,36 @@ mod tests {
         let lines: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
         edit(&open(&path).unwrap().0, &lines, Change::Retire).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), format!("#0.0.0.3 a{MARK}\n#0.0.0.4 b{MARK}\n"));
+    }
+
+    #[test]
+    fn a_line_is_used_again_by_a_later_call_and_where_it_is_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        let old = format!("10.0.0.33 algo-2{MARK}\n");
+        std::fs::write(&path, &old).unwrap();
+        let file = open(&path).unwrap().0;
+        let line = format!("10.0.0.4 b{MARK}");
+        edit(&file, &[line.as_str()].into(), Change::All).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("#{}{line}\n", &old[1..]));
+
+        // It lies in two blocks.
+        let text = format!("{}\n#{}", "#".repeat(4080), &old[1..]);
+        std::fs::write(&path, &text).unwrap();
+        edit(&file, &[line.as_str()].into(), Change::All).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{text}{line}\n"));
+
+        let in_place = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let holds = format!("#{}", &old[1..]);
+        let place = Place { at: 0, holds: holds.as_bytes() };
+        for now in [holds.replace("algo", "mine"), String::new(), holds[..9].to_owned()] {
+            std::fs::write(&path, &now).unwrap();
+            assert!(!place.replace(&in_place, 1, b"x").unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), now);
+        }
+        std::fs::write(&path, &holds).unwrap();
+        assert!(place.replace(&in_place, 1, b"x").unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("#x{}", &holds[2..]));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Beside {
     pub engine: PodEngine,
     /// Their names.
     pub names: Vec<String>,
+    /// The id of the pod's sandbox, unless the container is that.
+    pub sandbox: Option<String>,
 }
 
 impl PlatformContainer {
@@ -118,11 +120,11 @@ pub(super) fn part(
     };
     let engine = PodEngine::of(annotations).map_err(named)?.ok_or_else(none)?;
     if engine.kind(annotations).map_err(named)?.ok_or_else(none)? == PodRole::Sandbox {
-        return Ok(Some(Part::Isolated(Beside { engine, names })));
+        return Ok(Some(Part::Isolated(Beside { engine, names, sandbox: None })));
     }
     let (name, id) = (engine.name(annotations).map_err(named)?, engine.sandbox(annotations).map_err(named)?);
     if !names.contains(&name) {
-        return Ok(Some(Part::Isolated(Beside { engine, names })));
+        return Ok(Some(Part::Isolated(Beside { engine, names, sandbox: Some(id.to_owned()) })));
     }
     let image = match demanded {
         Some(_) => engine.image(annotations).map_err(named)?,

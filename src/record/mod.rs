@@ -10,6 +10,7 @@ mod lock;
 mod platform;
 mod pod;
 mod pod_network;
+mod remains;
 mod slot;
 mod store;
 
@@ -23,6 +24,7 @@ pub use granted_openings::{Excluded, GrantedOpenings, Hosts};
 pub use platform::{Sandbox, check_root, remedy};
 pub use pod::{Pod, RemoteMember};
 pub use pod_network::PodNetwork;
+pub use remains::Remains;
 pub use slot::Slot;
 pub use store::{Recorded, Store};
 
@@ -31,15 +33,16 @@ use crate::files;
 use crate::policy::{Job, Workload};
 use crate::proc::{Dir, Inode, ProcessId};
 use crate::rewrite::RuleChanges;
-use crate::rules::Network;
 use crate::rules::mounts::Pinned;
+use crate::rules::{Network, credentials};
 use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
 
 /// The record format that this version reads and writes.
 pub const VERSION: u32 = 6;
 
-/// The largest record, in bytes. What grows in it are lines about parts of the configuration, mostly shorter than those.
+/// The largest record, in bytes. What grows in it are lines about parts of the configuration, mostly shorter than those; the
+/// rest, of which the image decides and the other members of a job, has at most [`files::SMALL_LIMIT`].
 const LIMIT: u64 = files::DOCUMENT_LIMIT;
 
 /// An isolated container.
@@ -151,11 +154,7 @@ impl Record {
     /// pid file, provided it is in the container's root file system.
     #[must_use]
     pub fn init_dir(&self) -> Option<Dir> {
-        if let Some(init) = self.init {
-            return init.runs().then(|| init.dir());
-        }
-        let init = Dir::of(self.created_pid().ok()?);
-        (init.root().ok()? == self.rootfs).then_some(init)
+        remains::init_dir(self.init, self.pid_file.as_deref(), self.rootfs)
     }
 
     /// The pid of the init process, from the pid file that the runtime wrote at `create`.
@@ -163,11 +162,15 @@ impl Record {
     /// # Errors
     /// There is no such file, or no pid in it.
     pub fn created_pid(&self) -> Result<u32> {
-        let path = self.pid_file.as_deref().context("it was not made by create, so it cannot be started")?;
-        let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
-        let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        let pid = pid.filter(|pid| *pid > 1);
-        pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
+        created_pid(self.pid_file.as_deref())
+    }
+
+    /// How many of its bytes are about parts of the configuration, which an image does not decide.
+    fn size_of_configuration(&self) -> Result<u64> {
+        let masked = |of: &RuleChanges, what: &str| credentials::files::masked(&of.rule, what).is_some();
+        let is_of_image = |of: &&RuleChanges| of.descriptions.iter().any(|what| masked(of, what));
+        let changes: Vec<_> = self.applied.iter().filter(|of| !is_of_image(of)).collect();
+        Ok((serde_json::to_vec(&self.pinned)?.len() + serde_json::to_vec(&changes)?.len()) as u64)
     }
 
     /// Its line in the audit log, without the verb.
@@ -196,4 +199,12 @@ impl Record {
     pub fn given_namespace(&self) -> Option<&Path> {
         self.opened.as_ref().and(self.network.given())
     }
+}
+
+fn created_pid(pid_file: Option<&Path>) -> Result<u32> {
+    let path = pid_file.context("it was not made by create, so it cannot be started")?;
+    let text = files::read(path, 64).context("cannot determine its init process")?.bytes;
+    let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+    let pid = pid.filter(|pid| *pid > 1);
+    pid.with_context(|| format!("cannot determine its init process: no pid in {}", path.display()))
 }

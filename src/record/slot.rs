@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
-use super::{LIMIT, PodNetwork, Record, VERSION};
+use super::{LIMIT, PodNetwork, Record, Remains, VERSION};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -102,13 +102,12 @@ impl Slot {
         if !self.is_there() {
             return Ok(None);
         }
-        check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
-        let snapshot = files::read(&self.record, LIMIT)?;
-        let read: serde_json::Result<Record> = serde_json::from_slice(&snapshot.bytes);
+        let bytes = self.read()?;
+        let read: serde_json::Result<Record> = serde_json::from_slice(&bytes);
         // A record of another version may have other members.
         let version = match &read {
             Ok(record) => Some(record.version),
-            Err(_) => serde_json::from_slice(&snapshot.bytes).ok().map(|Versioned { version }| version),
+            Err(_) => serde_json::from_slice(&bytes).ok().map(|Versioned { version }| version),
         };
         if let Some(version) = version.filter(|version| *version != VERSION) {
             bail!(
@@ -117,6 +116,17 @@ impl Slot {
             );
         }
         read.map(Some).with_context(|| format!("cannot understand the record {}", self.record.display()))
+    }
+
+    /// What can be told of the container of a record that is not understood; `None`: nothing.
+    #[must_use]
+    pub fn remains(&self) -> Option<Remains> {
+        serde_json::from_slice(&self.read().ok()?).ok()
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        check_owner(&self.state, std::fs::symlink_metadata(&self.state))?;
+        Ok(files::read(&self.record, LIMIT)?.bytes)
     }
 
     /// Whether the record exists, readable or not.
@@ -224,12 +234,21 @@ impl Slot {
 
     fn write(&self, record: &Record) -> Result<()> {
         let bytes = serde_json::to_vec(record)?;
-        if bytes.len() as u64 > LIMIT {
+        let (size, shown) = (bytes.len() as u64, self.record.display());
+        if size > LIMIT {
             bail!(
-                "the record {} would have {} bytes, at most {LIMIT} are read; give the container fewer mounts or variables",
-                self.record.display(),
-                bytes.len()
+                "the record {shown} would have {size} bytes, at most {LIMIT} are read; give the container fewer mounts or variables"
             );
+        }
+        if size > files::SMALL_LIMIT {
+            let rest = size - record.size_of_configuration()?;
+            if rest > files::SMALL_LIMIT {
+                bail!(
+                    "the record {shown} would have {rest} bytes besides what its mounts and variables need, at most {} are read; \
+                     use an image with fewer credential files, or a job with fewer members",
+                    files::SMALL_LIMIT
+                );
+            }
         }
         files::write(&self.record, &bytes, 0o600)
     }
@@ -270,4 +289,44 @@ pub(super) fn lock_peers(state: &Path) -> Result<Flock<File>> {
 
 pub(super) fn records_of(state: &Path, root: &Path) -> PathBuf {
     state.join("containers").join(root.strip_prefix("/").unwrap_or(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `create` on the host reads the records of all containers.
+    #[test]
+    fn a_record_grows_with_the_configuration_and_not_with_the_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Slot::at(&dir.path().join("oci-isolate/containers/nonexistent/a.json")).unwrap();
+        let record = |changes: serde_json::Value, mounts: usize| -> Record {
+            let pinned: Vec<_> =
+                (0..mounts).map(|mount| ("/x".repeat(50), "/y".repeat(50), 1, mount)).collect();
+            serde_json::from_value(serde_json::json!({
+                "version": VERSION, "id": "a", "runtime": "/usr/bin/runc", "bundle": "/b", "rootfs": {"dev": 1, "ino": 2},
+                "pinned": pinned, "pid_file": null, "creator": {"pid": 1, "start": u64::MAX}, "why": "test",
+                "firewall": "required", "links": "down", "network": "new", "confined": false, "opened": null,
+                "applied": changes, "waived": [],
+                "audit": {"file": null, "required": false, "passed-through": false}, "init": null, "sealed": null,
+            }))
+            .unwrap()
+        };
+        let changes = |rule: &str, description: &str, count: usize| serde_json::json!([{"rule": rule, "says": vec![description; count]}]);
+        let mask = format!("masked /home/{}/.aws/credentials", "x".repeat(68));
+        for (changes, mounts) in [
+            (changes("credential-files", &mask, 40_000), 0),
+            (changes("credential-files", &mask, 40_000), 50_000),
+            (changes("data-channels", &mask, 100_000), 50_000),
+        ] {
+            slot.create(&record(changes, mounts)).unwrap();
+            assert!(slot.load().unwrap().is_some());
+        }
+        let why =
+            slot.create(&record(changes("credential-files", &mask, 50_000), 0)).unwrap_err().to_string();
+        assert!(
+            why.contains("besides what its mounts and variables need, at most 4194304 are read"),
+            "{why}"
+        );
+    }
 }

@@ -10,6 +10,7 @@
 //! | which processes are of isolated containers, which namespaces are theirs ([`readable`]) | has none that are known |
 //! | whether another container may have a namespace ([`may_be_of_another`]) | may have it |
 //! | what containers there are ([`iter`]) | is listed, with the reason |
+//! | whether a container that is not isolated would join its namespaces ([`Slot::remains`]) | has those of the process that it names, or may have any |
 //!
 //! [`owner_of`]: Store::owner_of
 //! [`tenant_of`]: Store::tenant_of

@@ -42,7 +42,7 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     }
 }
 
-fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Infallible> {
+fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infallible> {
     let Some(slot) = call.slot()? else { bail!("a container cannot have that id") };
     let restores = call.invocation.verb == Verb::Restore;
     if restores && call.settings.restore == Consent::Refuse {
@@ -66,6 +66,8 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
+    let workload = call.settings.audit.file.is_some().then(|| bundle.workload()).flatten();
+    let path = bundle.path.clone();
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;
     if let Some(demand) = &policy.demanded {
@@ -113,7 +115,6 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
     if prepared.subject.host.empty_file.is_some() {
         slot.make_empty_file()?;
     }
-    let workload = call.settings.audit.file.is_some().then(|| bundle.workload()).flatten();
     let record = Record {
         version: record::VERSION,
         creator: ProcessId::this()?,
@@ -121,7 +122,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
         sealed: None,
         id,
         runtime: call.runtime.path().to_owned(),
-        bundle: bundle.path,
+        bundle: path,
         rootfs: prepared.rootfs,
         pinned: prepared.pinned,
         pid_file,
@@ -157,7 +158,7 @@ fn isolate(call: &RuntimeCall, mut bundle: Bundle, policy: Policy) -> Result<Inf
     };
     // The container was not created, so it must not look as if it was.
     slot.remove(Some(record.creator))?;
-    release_netns::release(&slot, &record)?;
+    release_netns::release(&slot, record.given_namespace())?;
     Err(failed)
 }
 

@@ -3,6 +3,7 @@
 //! are removed.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -22,14 +23,22 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
         match call.runtime.exec(call.args, &[])? {}
     }
     // Another container may take the id as soon as the runtime has finished.
-    let with_record = |slot: Slot| (slot.load().ok().flatten(), slot);
-    let slots: Vec<(Option<Record>, Slot)> = slots.into_iter().map(with_record).collect();
-    let held = |(record, slot)| tried::hold(slot, Option::as_ref(record)?);
-    let mut held: Vec<_> = slots.iter().map(|(record, slot)| held((record, slot))).collect();
+    let read = |slot: Slot| {
+        let record = slot.load().ok().flatten();
+        let given = match &record {
+            Some(record) => record.given_namespace().map(Path::to_owned),
+            None => slot.remains().and_then(|remains| remains.given_namespace()),
+        };
+        (record, given, slot)
+    };
+    let slots: Vec<(Option<Record>, Option<PathBuf>, Slot)> = slots.into_iter().map(read).collect();
+    let held = slots.iter().map(|(record, _, slot)| tried::hold(slot, record.as_ref()?));
+    let mut held: Vec<_> = held.collect();
     let status = call.runtime.run(call.args)?;
     if status.success() {
         let deleted = |slot: &Slot| !call.invocation.regex || !slot.has_container();
-        for ((record, slot), held) in slots.iter().zip(&mut held).filter(|((_, slot), _)| deleted(slot)) {
+        let all = slots.iter().zip(&mut held);
+        for ((record, given, slot), held) in all.filter(|((_, _, slot), _)| deleted(slot)) {
             // The hook of `run` may already have removed it.
             let was_there = slot.is_there();
             if let Some(record) = record {
@@ -44,7 +53,7 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
                 let line = record.as_ref().map(|record| record.line_of_call(Outcome::Deleted));
                 let _ = call.audit(line.unwrap_or(Line::of(Outcome::Deleted)));
             }
-            record.as_ref().map_or(Ok(()), |record| release_netns::release(slot, record))?;
+            release_netns::release(slot, given.as_deref())?;
         }
     }
     // The shell's convention for a runtime that was killed.

@@ -83,7 +83,7 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
         let line = Line { verb: Some("delete"), why: None, ..line };
         // The container is gone whether or not it can be logged.
         let _ = audit::write(&record.audit, &line);
-        release_netns::release(&slot, &record)?;
+        release_netns::release(&slot, record.given_namespace())?;
     }
     Ok(ExitCode::SUCCESS)
 }

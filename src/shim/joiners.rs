@@ -38,8 +38,21 @@ pub(super) fn check(call: &RuntimeCall, bundle: &Bundle) -> Result<()> {
     if named.is_empty() {
         return Ok(());
     }
-    for (slot, record) in store.readable()? {
-        let Some(init) = record.init_dir() else { continue };
+    for (slot, record) in store.iter()? {
+        let init = match record {
+            Ok(record) => record.init_dir(),
+            Err(unread) => match slot.remains() {
+                Some(remains) => remains.init_dir(),
+                None if !slot.has_container() => None,
+                None => bail!(
+                    "it would join the {} namespace of another container, perhaps that of isolated container {}: {unread:#}; \
+                     delete that one, or set joiners = \"allow\"",
+                    named[0].0,
+                    slot.id().display()
+                ),
+            },
+        };
+        let Some(init) = init else { continue };
         let has = |file: &str, it| init.ns(file).is_ok_and(|own| own == it);
         if let Some((word, ..)) = named.iter().find(|(_, file, it)| has(file, *it)) {
             bail!(

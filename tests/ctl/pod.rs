@@ -157,4 +157,12 @@ fn what_is_open_in_a_pod_of_crio_outlives_the_container_that_was_first() {
     assert!(!table().contains("oci_isolate"), "{}", table());
     start("five");
     sealed.holds(&["five"]);
+
+    // Also if it was created by another version.
+    end("five");
+    let mut record = sealed.host.read_record("five");
+    record["version"] = json!(5);
+    std::fs::write(sealed.host.outside(&sealed.host.record("five")), record.to_string()).unwrap();
+    delete("five");
+    assert!(!table().contains("oci_isolate"), "{}", table());
 }

@@ -116,13 +116,53 @@ fn a_file_that_install_made_goes_with_uninstall() {
 /// The second time as the default, which has to go again too.
 #[test]
 fn a_file_that_install_made_and_changed_goes_with_uninstall() {
-    for engine in ["docker", "containerd", "podman", "crio"] {
+    for engine in ["docker", "containerd", "podman"] {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         installed(engine, &file, &[]);
         assert!(installed(engine, &file, &["--default"]).starts_with("changed"), "{engine}");
         installed(engine, &file, &["--uninstall"]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{engine}");
+    }
+}
+
+/// CRI-O asks the runtime for the containers of a pod without a handler in the root of the default: after a restart, those
+/// that run are not found in another one, and are created again beside their processes.
+#[test]
+fn a_default_of_crio_has_the_root_of_the_one_before() {
+    let crun = |root: &str| {
+        format!(
+            "[crio.runtime]\ndefault_runtime = \"crun\"\n[crio.runtime.runtimes.crun]\nruntime_path = \"/usr/bin/crun\"\n{root}"
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let roots = |text: &str| {
+        text.lines().filter(|line| line.starts_with("runtime_root")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = "runtime_root = \"/run/crio/oci-isolate\"";
+    for root in ["runtime_root = \"/run/crun\"", ""] {
+        let of_crun: Vec<_> = Some(root).filter(|root| !root.is_empty()).into_iter().collect();
+        fs::write(&file, crun(root)).unwrap();
+        let said = installed("crio", &file, &["--default"]);
+        assert!(said.contains("\nnote     it has the root of the handler that was the default, "), "{said}");
+        assert_eq!(roots(&fs::read_to_string(&file).unwrap()), [&of_crun[..], &of_crun].concat());
+        installed("crio", &file, &["--uninstall"]);
+        let said = installed("crio", &file, &[]);
+        assert!(!said.contains("note     it has the root"), "{said}");
+        let with_own = fs::read_to_string(&file).unwrap();
+        assert_eq!(roots(&with_own), [&of_crun[..], &[own]].concat());
+        // Both may have pods.
+        let said = install("crio", &file, &["--default"]);
+        let why = "the pods of handler oci-isolate are in /run/crio/oci-isolate, those of the default in ";
+        let err = String::from_utf8_lossy(&said.stderr);
+        assert!(!said.status.success() && err.contains(why), "{err}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), with_own);
+        installed("crio", &file, &["--default", "--name=all"]);
+        assert_eq!(roots(&fs::read_to_string(&file).unwrap()), [&of_crun[..], &[own], &of_crun].concat());
+        installed("crio", &file, &["--uninstall", "--name=all"]);
+        installed("crio", &file, &["--uninstall"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), crun(root));
     }
 }
 
@@ -183,6 +223,10 @@ fn another_runtime_than_the_shims_own_is_named() {
         fs::write(&file, &text).unwrap();
         // Also when there is nothing to do, and at the next time as the default.
         for more in [&[][..], &[], &["--default"]] {
+            // CRI-O's handler has a root of its own by then.
+            if engine == "crio" && !more.is_empty() {
+                installed(engine, &file, &["--uninstall"]);
+            }
             let said = installed(engine, &file, more);
             let note = format!(
                 "note     the engine's default runs {own}, and oci-isolate would run /usr/sbin/runc: "

@@ -181,3 +181,58 @@ fn a_platform_container_gets_the_recorded_network_and_memory_of_its_own_and_noth
     assert!(said.status != 0 && said.err.contains("cannot understand the record"), "{said:?}");
     assert!(host.calls().is_empty());
 }
+
+/// What CRI-O hands over: the network of the pod is named to all of its containers, and its number is that of an earlier pod, too,
+/// whose sandbox left a record.
+#[test]
+fn the_sandbox_of_a_container_is_the_one_that_the_engine_names_and_no_other_with_the_same_number() {
+    let host = RecorderHost::new();
+    host.sh("ip netns add pod").must();
+    let (root, shm) = (host.at("crio"), host.at("shm"));
+    host.sh(&format!("mkdir {shm}")).must();
+    let of_pod = |kind: &str, sandbox: &str| {
+        let mut config = plain();
+        config["annotations"] = json!({
+            SWITCH: "true",
+            "io.oci-isolate.platform": "upload",
+            "io.container.manager": "cri-o",
+            "io.kubernetes.cri-o.ContainerType": kind,
+            "io.kubernetes.cri-o.SandboxID": sandbox,
+            "io.kubernetes.cri-o.Metadata": "{\"name\": \"train\"}",
+        });
+        if kind == "sandbox" {
+            config["annotations"]["io.kubernetes.cri-o.HostnamePath"] = json!("/x");
+        }
+        config["linux"]["namespaces"] = json!([
+            {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+            {"type": "network", "path": "/run/netns/pod"},
+        ]);
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/dev/shm");
+        mounts.push(
+            json!({"destination": "/dev/shm", "type": "bind", "source": shm, "options": ["rbind", "rw"]}),
+        );
+        config
+    };
+    let create = |id: &str, config: &Value| {
+        host.config(config);
+        say(host.command(shim()).args(["--root", &root, "create", id]))
+    };
+    // In the order of their paths.
+    for sandbox in ["dead", "live"] {
+        create(sandbox, &of_pod("sandbox", sandbox)).must();
+        host.call();
+    }
+    let stat = host.sh("cat /proc/1/stat").must();
+    let start: u64 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    for (sandbox, start) in [("dead", start + 1), ("live", start)] {
+        let path = host.outside(&format!("/run/oci-isolate/containers{root}/{sandbox}.json"));
+        let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        record["init"] = json!({"pid": 1, "start": start});
+        std::fs::write(&path, record.to_string()).unwrap();
+    }
+    let said = create("other", &of_pod("container", "dead"));
+    assert!(said.status != 0 && said.err.contains("the pod's sandbox dead does not run"), "{said:?}");
+    assert!(host.calls().is_empty());
+    create("train", &of_pod("container", "live")).must();
+}

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use test_support::recorded::host::RecorderHost;
 use test_support::recorded::output::say;
-use test_support::recorded::spec::{isolated, isolated_with, plain};
+use test_support::recorded::spec::{isolated, isolated_with, plain, put};
 use test_support::shim;
 
 pub(crate) fn is_recorded(host: &RecorderHost, id: &str) -> bool {
@@ -269,6 +269,78 @@ fn one_that_cannot_be_understood_stops_start_and_exec() {
     // It can still be deleted.
     host.shim(&["delete", "web"]).must();
     assert_eq!(host.state(), [""; 0]);
+}
+
+/// After an upgrade there are containers that run and records of the earlier version.
+#[test]
+fn the_namespaces_of_one_that_is_not_understood_are_not_joined_either() {
+    let host = RecorderHost::new();
+    host.config(&isolated());
+    host.shim(&["create", "web"]).must();
+    host.call();
+    let running = "ip netns add pod
+        ip netns exec pod sleep 1000 </dev/null >/dev/null 2>&1 &
+        until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/$$/ns/net) ]; do :; done
+        cat /proc/$!/stat";
+    let stat = host.sh(running).must();
+    let (pid, rest) = stat.split_once(' ').unwrap();
+    let start = rest.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap();
+    let (pid, start): (u32, u64) = (pid.parse().unwrap(), start.parse().unwrap());
+    let mut now = host.read_record("web");
+    now["init"] = json!({"pid": pid, "start": start});
+    let with = |changes: &dyn Fn(&mut Value)| {
+        let mut record = now.clone();
+        changes(&mut record);
+        record.to_string()
+    };
+    let of_0_2 = |record: &mut Value| {
+        record["version"] = json!(3);
+        record["applied"] =
+            json!([{"rule": "credentials-env", "at": "/process/env/-", "says": "set variable X"}]);
+        record["joins_sealed"] = json!(false);
+        let record = record.as_object_mut().unwrap();
+        record.retain(|member, _| member != "network" && member != "links");
+    };
+    let of_5 = |record: &mut Value| {
+        record["version"] = json!(5);
+        record["pinned"] = json!([{"destination": "/a", "source": "/b", "dev": 1, "ino": 2}]);
+    };
+    let known = "it would join the network namespace of isolated container web; ";
+    let unknown =
+        "it would join the network namespace of another container, perhaps that of isolated container web: ";
+    let cases = [
+        (now.to_string(), known),
+        (with(&of_5), known),
+        (with(&of_0_2), known),
+        (with(&|record| drop(record.as_object_mut().unwrap().remove("init"))), unknown),
+        ("{".to_owned(), unknown),
+        // It has ended.
+        (with(&|record| record["init"]["start"] = json!(start + 1)), ""),
+        (
+            with(&|record| {
+                of_5(record);
+                record["init"]["start"] = json!(start + 1);
+            }),
+            "",
+        ),
+    ];
+    host.sh("mkdir -p ../root/web").must();
+    let mut config = plain();
+    put(&mut config, "/linux/namespaces", json!([{"type": "network", "path": "/run/netns/pod"}]));
+    host.config(&config);
+    for (text, why) in &cases {
+        fs::write(host.outside(&host.record("web")), text).unwrap();
+        let said = host.shim(&["create", "debug"]);
+        assert!((said.status == 0) == why.is_empty() && said.err.contains(why), "{text}: {said:?}");
+        if why.is_empty() {
+            host.call();
+        }
+        assert!(host.calls().is_empty());
+    }
+    // There is no container of that id.
+    fs::write(host.outside(&host.record("web")), "{").unwrap();
+    host.sh("rmdir ../root/web").must();
+    host.shim(&["create", "debug"]).must();
 }
 
 #[test]

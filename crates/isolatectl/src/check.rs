@@ -81,7 +81,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         settings.mode = Mode::Always;
     }
     let config: Option<&Path> = arguments.config.as_deref();
-    let mut bundle = Bundle::read(&arguments.bundle, config)?;
+    let bundle = Bundle::read(&arguments.bundle, config)?;
     match bundle.decide(&settings)? {
         Decision::Refuse(why) => anyhow::bail!(why),
         Decision::PassThrough(why) => {

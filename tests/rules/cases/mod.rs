@@ -46,7 +46,11 @@ impl Cases {
             credentials: Credentials::default(),
             seccomp: SeccompSettings::default(),
             openings: Openings::default(),
-            beside: Some(Beside { engine: PodEngine::Containerd, names: vec!["fetch".into()] }),
+            beside: Some(Beside {
+                engine: PodEngine::Containerd,
+                names: vec!["fetch".into()],
+                sandbox: None,
+            }),
             demanded: None,
             answers: BTreeMap::new(),
         };

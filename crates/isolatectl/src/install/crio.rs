@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use toml_edit::{DocumentMut, Item, Table};
 
 use super::podman::file_name;
@@ -16,6 +16,10 @@ use super::{ConfigEdit, Registration};
 
 pub(crate) const DIRECTORY: &str = "/etc/crio/crio.conf.d";
 const RUNTIME: [&str; 2] = ["crio", "runtime"];
+
+/// What is said of a handler that becomes the default.
+pub(super) const OF_DEFAULT: &str = "it has the root of the handler that was the default, so that CRI-O finds the pods that run; platform \
+     containers need a handler with a root of its own: isolatectl install crio --name NAME, and a RuntimeClass for it";
 
 /// What is copied from the default handler: how a container is monitored, and what CRI-O does for it.
 const COPIED: [&str; 6] = [
@@ -56,17 +60,32 @@ pub(super) fn edited(config: Option<&Path>, name: &str) -> Result<ConfigEdit> {
 
 fn add(text: &str, wanted: &Registration, model: &Table) -> Result<String> {
     let mut document = parse(text)?;
+    let path = [&RUNTIME[..], &["runtimes", &wanted.name]].concat();
+    let default = [&RUNTIME[..], &[DEFAULT]].concat();
+    let default_root = model.get(ROOT).and_then(Item::as_str);
+    let is_default = at(&document, &default).and_then(Item::as_str) == Some(&wanted.name);
+    let root = match at(&document, &path).map(|handler| handler.get(ROOT).and_then(Item::as_str)) {
+        Some(root) if wanted.default && !is_default && root != default_root => bail!(
+            "the pods of handler {} are in {}, those of the default in {}; make another handler the default, with --name",
+            wanted.name,
+            root.unwrap_or(UNSET),
+            default_root.unwrap_or(UNSET)
+        ),
+        // Where there may be containers, it stays.
+        Some(_) => None,
+        // CRI-O looks for the containers of pods without a handler in the root of the default, also for those that run by now.
+        None if wanted.default => default_root.map(str::to_owned),
+        // One of its own, by which its pods are known (`record::check_root`).
+        None => Some(format!("/run/crio/{}", wanted.name)),
+    };
     if wanted.default {
         set(make(&mut document, &RUNTIME)?, DEFAULT, wanted.name.as_str());
     }
-    let path = [&RUNTIME[..], &["runtimes", &wanted.name]].concat();
-    let is_new = at(&document, &path).is_none();
     let handler = make(&mut document, &path)?;
     set(handler, "runtime_path", wanted.path.display().to_string());
     set(handler, "runtime_type", "oci");
-    // A root of its own, by which its pods are known (`record::check_root`). Where there may be containers, it stays.
-    if is_new {
-        set(handler, "runtime_root", format!("/run/crio/{}", wanted.name));
+    if let Some(root) = root {
+        set(handler, ROOT, root);
     }
     for key in COPIED {
         if let Some(item) = model.get(key).filter(|_| !handler.contains_key(key)) {
@@ -104,3 +123,9 @@ pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
 }
 
 const DEFAULT: &str = "default_runtime";
+
+/// Where a runtime keeps the containers of a handler.
+const ROOT: &str = "runtime_root";
+
+/// The root of a handler that names none.
+const UNSET: &str = "CRI-O's own root";

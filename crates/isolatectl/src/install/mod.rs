@@ -129,7 +129,10 @@ pub(super) fn install(arguments: &InstallArguments, json: bool) -> Result<Exit> 
     }
     let default = edited.default_runtime.as_deref().filter(|_| !arguments.uninstall);
     let note = default_runtime::note(&wanted.path, default, &settings.runtime, settings_file);
-    output::print_changes(arguments, &change, own.as_ref(), note, json)?;
+    let of_default =
+        (matches!(arguments.engine, Engine::Crio) && arguments.default).then(|| crio::OF_DEFAULT.to_owned());
+    let notes = note.into_iter().chain(of_default).collect();
+    output::print_changes(arguments, &change, own.as_ref(), notes, json)?;
     Ok(Exit::Ok)
 }
 

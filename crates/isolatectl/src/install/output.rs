@@ -11,7 +11,7 @@ pub(super) fn print_changes(
     arguments: &InstallArguments,
     engine: &FileChange,
     settings: Option<&FileChange>,
-    note: Option<String>,
+    notes: Vec<String>,
     json: bool,
 ) -> Result<()> {
     let then = match arguments.engine {
@@ -36,7 +36,7 @@ pub(super) fn print_changes(
             "done": changes && !arguments.dry_run,
             "diff": diff,
             "then": engine.changes().then_some(then),
-            "note": note,
+            "note": (!notes.is_empty()).then(|| notes.join("; ")),
             "sdk": sdk,
         }));
     }
@@ -58,7 +58,7 @@ pub(super) fn print_changes(
     if engine.changes() {
         said += &format!("then     {then}\n");
     }
-    said.extend(note.map(|note| format!("note     {note}\n")));
+    said.extend(notes.iter().map(|note| format!("note     {note}\n")));
     said.extend(
         sdk.map(|lines| format!("write into ~/.sagemaker/config.yaml of those who run the SDK:\n{lines}")),
     );
