@@ -120,6 +120,16 @@ print(tcp("127.0.0.1", 8080), tcp("127.0.0.1", 9), udp("127.0.0.1", 9), udp("255
 }
 
 #[test]
+fn sealing_itself_is_not_counted() {
+    let addresses: Vec<_> = (1..=500).map(|n| format!("2001:db8::{n:x}")).collect();
+    let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+    let container = Namespace::new();
+    seal(container.open().as_fd(), &Desired { attempts: Some(1024), ..desired(&addresses) }).unwrap();
+    assert_eq!(counted(&container), Attempts::default());
+    assert!(container.sh("ip -6 route show default").contains("default dev lo"));
+}
+
+#[test]
 fn the_first_time_stays_and_the_last_one_moves() {
     let container = sealed();
     script(&container, "tcp('1.2.3.4', 443)");
