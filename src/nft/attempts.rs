@@ -12,7 +12,7 @@
 //!     oif lo meta nfproto ipv6 fib daddr type != local goto refuse
 //!     ...
 //! }
-//! chain postrouting { ... }                          # the same with `drop`
+//! chain postrouting { ... }                          # the same with `drop`, and not for ip6 daddr fe00::/8
 //! chain refuse {
 //!     counter
 //!     meta l4proto @ported add @attempts4_first { ip daddr . meta l4proto . th dport } update @attempts4 { ... counter }
@@ -103,8 +103,10 @@ impl Table {
         for chain in &mut self.chains {
             match chain.name.as_str() {
                 "input" if is_open => chain.rules.push(vec![Expr::Goto(ARRIVALS.chain.into())]),
-                "output" => drop(chain.rules.splice(0..0, only_local(&refuse()))),
-                "postrouting" => drop(chain.rules.splice(0..0, only_local(&Expr::Drop))),
+                "output" => drop(chain.rules.splice(0..0, only_local(&refuse(), [Some(127), None]))),
+                "postrouting" => {
+                    drop(chain.rules.splice(0..0, only_local(&Expr::Drop, [Some(127), Some(0xfe)])))
+                }
                 REFUSE => drop(chain.rules.splice(0..0, ATTEMPTS.rules())),
                 _ => (),
             }
@@ -205,18 +207,19 @@ impl fmt::Display for Destination {
 }
 
 /// What leaves by lo goes to the container itself: to one of its addresses, or to 127.0.0.0/8, of which the addresses of
-/// networks and broadcast are not local to the routing tables.
-fn only_local(otherwise: &Expr) -> Vec<Vec<Expr>> {
-    let rule = |family: &IpFamily| {
-        let not_127 = match family.is_ipv4() {
-            true => vec![byte(NETWORK, family.destination), compare(Compare::NotEqual, &[127])],
-            false => vec![],
-        };
+/// networks and broadcast are not local to the routing tables. `besides`, by family: what addresses begin with that are
+/// not looked up. In `postrouting` those are IPv6 link-local ones, because there the kernel looks for them on the device of
+/// the packet, lo, where those of other links are not (`nft_fib6_flowi_init` in net/ipv6/netfilter/nft_fib_ipv6.c).
+fn only_local(otherwise: &Expr, besides: [Option<u8>; 2]) -> Vec<Vec<Expr>> {
+    let rule = |(family, besides): (&IpFamily, Option<u8>)| {
+        let looked_up = besides.map_or_else(Vec::new, |first| {
+            vec![byte(NETWORK, family.destination), compare(Compare::NotEqual, &[first])]
+        });
         let not_local =
             [fib(FIB_DADDR), compare(Compare::NotEqual, &RTN_LOCAL.to_ne_bytes()), otherwise.clone()];
-        [&interface(META_OIF, Compare::Equal)[..], &family.matches(), &not_127, &not_local].concat()
+        [&interface(META_OIF, Compare::Equal)[..], &family.matches(), &looked_up, &not_local].concat()
     };
-    FAMILIES.iter().map(rule).collect()
+    FAMILIES.iter().zip(besides).map(rule).collect()
 }
 
 /// The protocols whose header begins with a source and a destination port.

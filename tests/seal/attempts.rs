@@ -307,6 +307,11 @@ fn an_allow_list_counts_what_it_refuses_in_both_directions() {
     let closed = net.container.within(|| UdpSocket::bind("0.0.0.0:5000").unwrap());
     assert!(!arrives(&net.other, "10.77.0.2:5000", &closed));
     assert!(arrives(&net.peer, "10.77.0.2:5000", &closed), "from the peer");
+    let own = net
+        .container
+        .sh("ip -6 -o addr show dev eth0 scope link | sed 's/\\([0-9]*\\): .* inet6 \\([^/]*\\).*/\\2%\\1/'");
+    let closed6 = net.container.within(|| UdpSocket::bind("[::]:5001").unwrap());
+    assert!(arrives(&net.container, &format!("[{}]:5001", own.trim()), &closed6), "{own}");
     let found = table(&counted(&net.container));
     let mut all = expected(&[
         ("tcp 10.88.0.2:80", 2),
