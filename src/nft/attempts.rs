@@ -14,6 +14,9 @@
 //! }
 //! chain postrouting { ... }                          # the same with `drop`, and not for ip6 daddr fe00::/8
 //! chain refuse {
+//!     icmpv6 type 0-127 drop                         # what only the kernel sends: see `of_the_kernel`
+//!     icmpv6 type 129-255 drop
+//!     tcp flags rst drop                             # exactly; likewise rst,ack and syn,ack
 //!     counter
 //!     meta l4proto @ported add @attempts4_first { ip daddr . meta l4proto . th dport } update @attempts4 { ... counter }
 //!     meta l4proto != @ported add @attempts4_first { ip daddr . meta l4proto . 0 } update @attempts4 { ... counter }
@@ -22,9 +25,9 @@
 //! ```
 //!
 //! Without a route a program's attempt fails before it meets a table, so there is a default route over lo. It leads only
-//! here: what lo would carry to an address that is not the container's is refused before anything else is looked at. No
-//! counting rule decides on a packet: one that does not find room in a set meets the next rule, and the difference to the
-//! counter of all is what was not kept.
+//! here: what lo would carry to an address that is not the container's is refused before anything else is looked at. What a
+//! rule behind the counter adds to no set meets the next rule, so it is refused like any other; the difference to the counter
+//! of all is what was not kept.
 //!
 //! The time limit of an element tells when it was added: `update` begins it again with each packet, `add` does not.
 //! An element that is refused room in the first set is not looked for in the second, so what the second has is in the first.
@@ -36,8 +39,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::expr::{
-    Compare, Expr, FIB_DADDR, META_L4PROTO, META_OIF, NETWORK, RTN_LOCAL, SET_CONSTANT, SET_EVAL,
-    SET_TIMEOUT, TCP, UDP, address, byte, compare, fib, interface, meta, port,
+    Compare, Expr, FIB_DADDR, ICMPV6, META_L4PROTO, META_OIF, NETWORK, RTN_LOCAL, SET_CONSTANT, SET_EVAL,
+    SET_TIMEOUT, TCP, TRANSPORT, UDP, address, byte, compare, equals, fib, icmp, interface, meta, port,
+    protocol,
 };
 use super::family::{FAMILIES, IpFamily};
 use super::keys::Keys;
@@ -67,7 +71,7 @@ pub struct Destination {
 /// Where packets of one direction are counted.
 pub(crate) struct Tally {
     pub(crate) direction: Direction,
-    /// Its first rule counts all.
+    /// The first of its rules that begins with a counter counts all.
     pub(crate) chain: &'static str,
     /// By family: the set that counts, and the set of first times.
     pub(crate) sets: [(&'static str, &'static str); 2],
@@ -107,7 +111,7 @@ impl Table {
                 "postrouting" => {
                     drop(chain.rules.splice(0..0, only_local(&Expr::Drop, [Some(127), Some(0xfe)])))
                 }
-                REFUSE => drop(chain.rules.splice(0..0, ATTEMPTS.rules())),
+                REFUSE => drop(chain.rules.splice(0..0, [of_the_kernel(), ATTEMPTS.rules()].concat())),
                 _ => (),
             }
         }
@@ -222,6 +226,25 @@ fn only_local(otherwise: &Expr, besides: [Option<u8>; 2]) -> Vec<Vec<Expr>> {
     FAMILIES.iter().zip(besides).map(rule).collect()
 }
 
+/// What is refused and is no attempt, because no program sends it without CAP_NET_RAW: ICMPv6 other than echo requests, which is
+/// neighbour discovery, listener reports, and what answers a packet; and TCP segments in answer to one. The kernel
+/// answers to a source that is not the container's, as IPV6_FREEBIND allows, and a refused packet is answered too. To drop
+/// these is as good as to reject them: nothing is answered to an answer.
+fn of_the_kernel() -> Vec<Vec<Expr>> {
+    let [_, v6] = &FAMILIES;
+    let no_echo = |op, number| {
+        let is = [icmp(1), compare(op, &[number]), Expr::Drop];
+        [&protocol(ICMPV6)[..], &v6.matches(), &is].concat()
+    };
+    let flags =
+        |flags: u8| [protocol(TCP), vec![byte(TRANSPORT, 13), equals(1, &[flags]), Expr::Drop]].concat();
+    [
+        vec![no_echo(Compare::AtMost, 127), no_echo(Compare::AtLeast, 129)],
+        [RST, RST | ACK, SYN | ACK].map(flags).to_vec(),
+    ]
+    .concat()
+}
+
 /// The protocols whose header begins with a source and a destination port.
 const PORTED: [u8; 5] = [TCP, UDP, 33, 132, 136];
 /// IANA, "Assigned Internet Protocol Numbers".
@@ -236,6 +259,10 @@ const NAMES: [(u8, &str); 8] = [
     (136, "udplite"),
 ];
 const PORTED_SET: &str = "ported";
+/// RFC 9293, 3.1.
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
 /// By family: type and length of address, protocol and port.
 const KEYS: [(u32, u32); 2] = [(concat_type(&[7, 12, 13]), 12), (concat_type(&[8, 12, 13]), 24)];
 
