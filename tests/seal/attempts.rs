@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use oci_isolate::nft::{AllowList, Direction};
 use oci_isolate::policy::Protocol;
-use oci_isolate::seal::{Attempts, Desired, attempts, remove_table, seal};
+use oci_isolate::seal::{Attempts, Desired, attempts, lock_down, remove_table, seal};
 
 use super::allow_list::{Net, opened, port, to_peers};
 use super::{Namespace, arrives, connect, desired, plumb, run};
@@ -385,6 +385,17 @@ fn a_released_namespace_has_its_routes_no_more() {
     seal(net.container.open().as_fd(), &wanted).unwrap();
     assert_eq!(over_lo(&net.container), [true, true]);
     remove_table(net.container.open().as_fd(), || Ok(true)).unwrap();
+    assert_eq!(over_lo(&net.container), [false, false]);
+    assert_eq!(net.container.sh("nft list ruleset"), "");
+    // Likewise if lockdown takes the place of the table, even where it was stopped before it removed them.
+    seal(net.container.open().as_fd(), &wanted).unwrap();
+    lock_down(net.container.open().as_fd()).unwrap();
+    assert_eq!(over_lo(&net.container), [false, false]);
+    net.container.sh("ip route add default dev lo proto static scope link src 127.0.0.1 metric 4294967295
+        ip -6 route add default dev lo proto static src ::1 metric 4294967295
+        ip route add default via 10.77.0.1");
+    remove_table(net.container.open().as_fd(), || Ok(true)).unwrap();
+    assert_eq!(net.container.sh("ip route show default"), "default via 10.77.0.1 dev eth0 \n");
     assert_eq!(over_lo(&net.container), [false, false]);
     assert_eq!(net.container.sh("nft list ruleset"), "");
 }
