@@ -258,7 +258,7 @@ const NAMES: [(u8, &str); 8] = [
     (132, "sctp"),
     (136, "udplite"),
 ];
-const PORTED_SET: &str = "ported";
+pub(super) const PORTED_SET: &str = "ported";
 /// RFC 9293, 3.1.
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -298,6 +298,29 @@ mod tests {
                 let mut more = intact.clone();
                 more.chains[chain].rules[place].push(Expr::Accept);
                 assert_ne!(more.differs(&more.intended(Some(&allow()))), [], "{chain} {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_that_is_missing_or_changed_is_a_difference() {
+        for allow in [None, Some(&allow())] {
+            let intact = Table::default().blocking_also([], allow, Some(16));
+            for place in 0..intact.sets.len() {
+                let differs = |change: fn(&mut Vec<Set>, usize)| {
+                    let mut other = intact.clone();
+                    change(&mut other.sets, place);
+                    assert_ne!(other.differs(&other.intended(allow)), [], "{place}");
+                };
+                differs(|sets, place| drop(sets.remove(place)));
+                differs(|sets, place| sets[place].flags ^= SET_CONSTANT);
+                if intact.sets[place].is_dynamic() {
+                    continue;
+                }
+                differs(|sets, place| {
+                    let width = sets[place].key_length as usize;
+                    sets[place].keys = Keys::new(width, sets[place].keys.iter().chain([&vec![9; width][..]]));
+                });
             }
         }
     }
