@@ -12,8 +12,11 @@
 //!     oif lo meta nfproto ipv6 fib daddr type != local goto refuse
 //!     ...
 //! }
-//! chain postrouting { ... }                          # the same with `drop`
+//! chain postrouting { ... }                          # the same with `drop`, and not for ip6 daddr fe00::/8
 //! chain refuse {
+//!     icmpv6 type 0-127 drop                         # what only the kernel sends: see `of_the_kernel`
+//!     icmpv6 type 129-255 drop
+//!     tcp flags rst drop                             # exactly; likewise rst,ack and syn,ack
 //!     counter
 //!     meta l4proto @ported add @attempts4_first { ip daddr . meta l4proto . th dport } update @attempts4 { ... counter }
 //!     meta l4proto != @ported add @attempts4_first { ip daddr . meta l4proto . 0 } update @attempts4 { ... counter }
@@ -22,9 +25,9 @@
 //! ```
 //!
 //! Without a route a program's attempt fails before it meets a table, so there is a default route over lo. It leads only
-//! here: what lo would carry to an address that is not the container's is refused before anything else is looked at. No
-//! counting rule decides on a packet: one that does not find room in a set meets the next rule, and the difference to the
-//! counter of all is what was not kept.
+//! here: what lo would carry to an address that is not the container's is refused before anything else is looked at. What a
+//! rule behind the counter adds to no set meets the next rule, so it is refused like any other; the difference to the counter
+//! of all is what was not kept.
 //!
 //! The time limit of an element tells when it was added: `update` begins it again with each packet, `add` does not.
 //! An element that is refused room in the first set is not looked for in the second, so what the second has is in the first.
@@ -36,8 +39,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::expr::{
-    Compare, Expr, FIB_DADDR, META_L4PROTO, META_OIF, NETWORK, RTN_LOCAL, SET_CONSTANT, SET_EVAL,
-    SET_TIMEOUT, TCP, UDP, address, byte, compare, fib, interface, meta, port,
+    Compare, Expr, FIB_DADDR, ICMPV6, META_L4PROTO, META_OIF, NETWORK, RTN_LOCAL, SET_CONSTANT, SET_EVAL,
+    SET_TIMEOUT, TCP, TRANSPORT, UDP, address, byte, compare, equals, fib, icmp, interface, meta, port,
+    protocol,
 };
 use super::family::{FAMILIES, IpFamily};
 use super::keys::Keys;
@@ -67,7 +71,7 @@ pub struct Destination {
 /// Where packets of one direction are counted.
 pub(crate) struct Tally {
     pub(crate) direction: Direction,
-    /// Its first rule counts all.
+    /// The first of its rules that begins with a counter counts all.
     pub(crate) chain: &'static str,
     /// By family: the set that counts, and the set of first times.
     pub(crate) sets: [(&'static str, &'static str); 2],
@@ -103,9 +107,11 @@ impl Table {
         for chain in &mut self.chains {
             match chain.name.as_str() {
                 "input" if is_open => chain.rules.push(vec![Expr::Goto(ARRIVALS.chain.into())]),
-                "output" => drop(chain.rules.splice(0..0, only_local(&refuse()))),
-                "postrouting" => drop(chain.rules.splice(0..0, only_local(&Expr::Drop))),
-                REFUSE => drop(chain.rules.splice(0..0, ATTEMPTS.rules())),
+                "output" => drop(chain.rules.splice(0..0, only_local(&refuse(), [Some(127), None]))),
+                "postrouting" => {
+                    drop(chain.rules.splice(0..0, only_local(&Expr::Drop, [Some(127), Some(0xfe)])))
+                }
+                REFUSE => drop(chain.rules.splice(0..0, [of_the_kernel(), ATTEMPTS.rules()].concat())),
                 _ => (),
             }
         }
@@ -205,18 +211,38 @@ impl fmt::Display for Destination {
 }
 
 /// What leaves by lo goes to the container itself: to one of its addresses, or to 127.0.0.0/8, of which the addresses of
-/// networks and broadcast are not local to the routing tables.
-fn only_local(otherwise: &Expr) -> Vec<Vec<Expr>> {
-    let rule = |family: &IpFamily| {
-        let not_127 = match family.is_ipv4() {
-            true => vec![byte(NETWORK, family.destination), compare(Compare::NotEqual, &[127])],
-            false => vec![],
-        };
+/// networks and broadcast are not local to the routing tables. `besides`, by family: what addresses begin with that are
+/// not looked up. In `postrouting` those are IPv6 link-local ones, because there the kernel looks for them on the device of
+/// the packet, lo, where those of other links are not (`nft_fib6_flowi_init` in net/ipv6/netfilter/nft_fib_ipv6.c).
+fn only_local(otherwise: &Expr, besides: [Option<u8>; 2]) -> Vec<Vec<Expr>> {
+    let rule = |(family, besides): (&IpFamily, Option<u8>)| {
+        let looked_up = besides.map_or_else(Vec::new, |first| {
+            vec![byte(NETWORK, family.destination), compare(Compare::NotEqual, &[first])]
+        });
         let not_local =
             [fib(FIB_DADDR), compare(Compare::NotEqual, &RTN_LOCAL.to_ne_bytes()), otherwise.clone()];
-        [&interface(META_OIF, Compare::Equal)[..], &family.matches(), &not_127, &not_local].concat()
+        [&interface(META_OIF, Compare::Equal)[..], &family.matches(), &looked_up, &not_local].concat()
     };
-    FAMILIES.iter().map(rule).collect()
+    FAMILIES.iter().zip(besides).map(rule).collect()
+}
+
+/// What is refused and is no attempt, because no program sends it without CAP_NET_RAW: ICMPv6 other than echo requests, which is
+/// neighbour discovery, listener reports, and what answers a packet; and TCP segments in answer to one. The kernel
+/// answers to a source that is not the container's, as IPV6_FREEBIND allows, and a refused packet is answered too. To drop
+/// these is as good as to reject them: nothing is answered to an answer.
+fn of_the_kernel() -> Vec<Vec<Expr>> {
+    let [_, v6] = &FAMILIES;
+    let no_echo = |op, number| {
+        let is = [icmp(1), compare(op, &[number]), Expr::Drop];
+        [&protocol(ICMPV6)[..], &v6.matches(), &is].concat()
+    };
+    let flags =
+        |flags: u8| [protocol(TCP), vec![byte(TRANSPORT, 13), equals(1, &[flags]), Expr::Drop]].concat();
+    [
+        vec![no_echo(Compare::AtMost, 127), no_echo(Compare::AtLeast, 129)],
+        [RST, RST | ACK, SYN | ACK].map(flags).to_vec(),
+    ]
+    .concat()
 }
 
 /// The protocols whose header begins with a source and a destination port.
@@ -232,7 +258,11 @@ const NAMES: [(u8, &str); 8] = [
     (132, "sctp"),
     (136, "udplite"),
 ];
-const PORTED_SET: &str = "ported";
+pub(super) const PORTED_SET: &str = "ported";
+/// RFC 9293, 3.1.
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
 /// By family: type and length of address, protocol and port.
 const KEYS: [(u32, u32); 2] = [(concat_type(&[7, 12, 13]), 12), (concat_type(&[8, 12, 13]), 24)];
 
@@ -268,6 +298,29 @@ mod tests {
                 let mut more = intact.clone();
                 more.chains[chain].rules[place].push(Expr::Accept);
                 assert_ne!(more.differs(&more.intended(Some(&allow()))), [], "{chain} {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_set_that_is_missing_or_changed_is_a_difference() {
+        for allow in [None, Some(&allow())] {
+            let intact = Table::default().blocking_also([], allow, Some(16));
+            for place in 0..intact.sets.len() {
+                let differs = |change: fn(&mut Vec<Set>, usize)| {
+                    let mut other = intact.clone();
+                    change(&mut other.sets, place);
+                    assert_ne!(other.differs(&other.intended(allow)), [], "{place}");
+                };
+                differs(|sets, place| drop(sets.remove(place)));
+                differs(|sets, place| sets[place].flags ^= SET_CONSTANT);
+                if intact.sets[place].is_dynamic() {
+                    continue;
+                }
+                differs(|sets, place| {
+                    let width = sets[place].key_length as usize;
+                    sets[place].keys = Keys::new(width, sets[place].keys.iter().chain([&vec![9; width][..]]));
+                });
             }
         }
     }

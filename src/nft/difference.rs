@@ -1,12 +1,13 @@
 //! How a table differs from the intended one, in words for people.
 //!
-//! Everything is compared but the elements of the sets of foreign sockets: whether one is blocked is asked
-//! with [`Table::blocks`]. Must not repair anything.
+//! Everything is compared but the elements of the sets of foreign sockets, whether one is blocked is asked
+//! with [`Table::blocks`], and those that packets have added. Must not repair anything.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::attempts::PORTED_SET;
 use super::expr::SET_CONSTANT;
 use super::family::FAMILIES;
 use super::table::{Chain, Set, Table};
@@ -35,8 +36,8 @@ pub enum Difference {
 }
 
 impl Table {
-    /// How this table differs from the `intended` one. Of the elements of sets only peers are compared; what
-    /// is blocked is asked with [`Self::blocks`].
+    /// How this table differs from the `intended` one. Of the elements of sets those of peers are compared, and those by
+    /// which attempts are counted; what is blocked is asked with [`Self::blocks`].
     pub fn differs(&self, intended: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         if self.flags != intended.flags {
@@ -61,6 +62,10 @@ impl Table {
         if self.sets == intended.sets && self.chains == intended.chains {
             // Their lists are the same, and 10,000 peers take a while to compare.
             return found;
+        }
+        let ported = |t: &Self| t.sets.iter().find(|set| set.name == PORTED_SET).map(|set| set.keys.clone());
+        if has_sets && ported(self) != ported(intended) {
+            found.push(Difference::Set(PORTED_SET.into()));
         }
         let (allows, intended_allows) = (self.allow_list(), intended.allow_list());
         if has_sets && allows.is_none() && intended_allows.is_some() {

@@ -81,21 +81,20 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         let mut foreign = first.sockets.clone();
         let mut found: BTreeSet<_> = others(&first).collect();
         let mut seen = first;
-        let mut assigned = false;
         // An engine may plumb meanwhile, so this is repeated until there is nothing left to do.
         for _ in 0..ROUNDS {
             let ops = plan(&seen, &desired);
             if ops.is_empty() {
                 break;
             }
-            assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
+            let assigned = ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
-        }
-        if assigned {
-            apply::settle(&seen).context("cannot seal the network namespace")?;
+            if assigned {
+                apply::settle(&seen).context("cannot seal the network namespace")?;
+            }
         }
         let defects = defects(&seen, &desired, SocketOwner::Foreign);
         if !defects.is_empty() {
@@ -142,8 +141,8 @@ pub fn verify(netns: BorrowedFd<'_>) -> Result<Verified> {
 }
 
 /// Puts a namespace that an engine has not plumbed yet, or has prepared, into lockdown: nothing passes but
-/// loopback traffic and the announcement of an address. Changes nothing but the table; [`seal`] later
-/// replaces that in one transaction.
+/// loopback traffic and the announcement of an address. Changes nothing but the table, and removes the routes of one that
+/// counted; [`seal`] later replaces it in one transaction.
 ///
 /// # Errors
 /// It is the host's or the caller's own; this kernel has no nf_tables.
@@ -152,19 +151,23 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
         let mut sockets = Sockets::open()?;
         let table = observe::table(&mut sockets.firewall)?;
         let lockdown = Table::lockdown();
-        let op = match table {
+        let (op, counted) = match table {
             Loaded::Unavailable => bail!("{}", Defect::NoFirewall),
             Loaded::Present(table) if table == lockdown => return Ok(()),
-            Loaded::Present(_) => SealOp::Replace(lockdown),
-            Loaded::Absent => SealOp::Load(lockdown),
+            Loaded::Present(table) => (SealOp::Replace(lockdown), table.counts().is_some()),
+            Loaded::Absent => (SealOp::Load(lockdown), false),
         };
-        apply::apply(&[op], &mut sockets)
+        apply::apply(&[op], &mut sockets)?;
+        match counted {
+            true => routes::remove(&mut sockets.route),
+            false => Ok(()),
+        }
     })
     .context("cannot lock down the network namespace")
 }
 
-/// Makes the table *absent* that [`lock_down`] or [`seal`] loaded for a container with an allow-list, if the
-/// namespace is `vacant`. A table that is changed meanwhile stays, and so does any other table.
+/// Makes the table *absent* that [`lock_down`] or [`seal`] loaded for a container with an allow-list, with its routes, if
+/// the namespace is `vacant`. A table that is changed meanwhile stays, and so does any other table.
 ///
 /// # Errors
 /// It cannot be determined whether it is vacant; the kernel refuses; it is the host's or the caller's own.
@@ -180,8 +183,9 @@ pub fn remove_table(netns: BorrowedFd<'_>, vacant: impl FnOnce() -> Result<bool>
         return Ok(());
     }
     match firewall::remove(&mut socket, generation) {
-        Ok(()) if table.counts().is_some() => routes::remove(&mut route),
-        Ok(()) | Err(Errno::ERESTART) => Ok(()),
+        // Also where this table does not count: it may have taken the place of one that did.
+        Ok(()) => routes::remove(&mut route),
+        Err(Errno::ERESTART) => Ok(()),
         Err(errno) => Err(errno).context("cannot remove table inet oci_isolate"),
     }
 }
@@ -241,5 +245,5 @@ fn others(seen: &Observation) -> impl Iterator<Item = String> {
     seen.links.iter().filter(|link| !link.is_loopback()).map(|link| link.name.clone())
 }
 
-/// How often an engine may plumb while the namespace is being sealed.
-const ROUNDS: usize = 4;
+/// How often an engine may plumb while the namespace is being sealed, and one more for routes.
+const ROUNDS: usize = 5;

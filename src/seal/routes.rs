@@ -42,23 +42,24 @@ pub(super) fn add(socket: &mut Socket, sources: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-/// Removes what [`add`] may have added.
+/// Removes what [`add`] may have added, and no other route. One that cannot be removed does not keep the other.
 ///
 /// # Errors
 /// `cannot remove the default route over lo: <cause>`.
 pub(super) fn remove(socket: &mut Socket) -> Result<()> {
-    for source in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+    let removed = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].map(|source: IpAddr| {
         let mut request = Request::new().op_delroute_do(&header(source));
         attributes(request.encode(), source);
         match send(socket, &request) {
-            Ok(()) | Err(Errno::ESRCH) => (),
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            // A kernel without IPv6 (ipv6.disable=1) has no routes of it.
+            Err(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT) if source.is_ipv6() => Ok(()),
             Err(errno) => {
-                return Err(errno)
-                    .with_context(|| format!("cannot remove the default route over lo, from {source}"));
+                Err(errno).with_context(|| format!("cannot remove the default route over lo, from {source}"))
             }
         }
-    }
-    Ok(())
+    });
+    removed.into_iter().collect()
 }
 
 fn send(socket: &mut Socket, request: &impl NetlinkRequest) -> Result<(), Errno> {

@@ -82,6 +82,13 @@ fn a_namespace_that_an_engine_keeps_tells_it_after_the_end() {
         "touch $D/kept; mount --bind /proc/$P/ns/net $D/kept; kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done",
     );
     assert!(sealed.ctl(&["attempts", "web"]).must().contains("169.254.169.254"));
+    // A record that cannot be read may be that of the container which has it now.
+    let other = sealed.host.record("two");
+    sealed.sh(&format!("echo >{other}")).must();
+    let why = format!("cannot understand the record {other}: EOF while parsing a value at line 2 column 0");
+    let said = format!("isolatectl: cannot determine whose the network namespace is: {why}\n");
+    assert_eq!(sealed.ctl(&["attempts", "web"]).err, said);
+    sealed.sh(&format!("rm {other}")).must();
     sealed.sh("$SHIM --root $R delete web").must();
     assert_eq!(line(&sealed), LIST);
     sealed.sh("umount $D/kept").must();

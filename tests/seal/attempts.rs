@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use oci_isolate::nft::{AllowList, Direction};
 use oci_isolate::policy::Protocol;
-use oci_isolate::seal::{Attempts, Desired, attempts, remove_table, seal};
+use oci_isolate::seal::{Attempts, Desired, attempts, lock_down, remove_table, seal};
 
 use super::allow_list::{Net, opened, port, to_peers};
 use super::{Namespace, arrives, connect, desired, plumb, run};
@@ -120,6 +120,16 @@ print(tcp("127.0.0.1", 8080), tcp("127.0.0.1", 9), udp("127.0.0.1", 9), udp("255
 }
 
 #[test]
+fn sealing_itself_is_not_counted() {
+    let addresses: Vec<_> = (1..=500).map(|n| format!("2001:db8::{n:x}")).collect();
+    let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+    let container = Namespace::new();
+    seal(container.open().as_fd(), &Desired { attempts: Some(1024), ..desired(&addresses) }).unwrap();
+    assert_eq!(counted(&container), Attempts::default());
+    assert!(container.sh("ip -6 route show default").contains("default dev lo"));
+}
+
+#[test]
 fn the_first_time_stays_and_the_last_one_moves() {
     let container = sealed();
     script(&container, "tcp('1.2.3.4', 443)");
@@ -219,18 +229,6 @@ fn what_the_default_route_leads_to_is_accepted_nowhere() {
     for to in ["2001:db8::1", "fd00::1", "ff02::1", "ff05::2", "fe80::1%1", "::ffff:1.2.3.4"] {
         assert!(!arrives(&container, &format!("[{to}]:5001"), &receiver6), "{to}");
     }
-    // From an address that is not the container's, which takes no capability over IPv6.
-    let said = script(
-        &container,
-        r#"
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.setsockopt(socket.IPPROTO_IPV6, 78, 1)
-s.bind(("2001:db8::5", 0))
-try: print(s.sendto(b"x", ("2001:db8::6", 5001)))
-except OSError as e: print(errno.errorcode[e.errno])
-"#,
-    );
-    assert_eq!(said, "EPERM\n");
     // A translation that leads out after `output` has accepted meets `postrouting`.
     container.sh("nft 'add table ip nat'; nft 'add chain ip nat out { type nat hook output priority -100; }'
          nft 'add rule ip nat out udp dport 5555 dnat to 1.2.3.4:5000'");
@@ -241,6 +239,34 @@ except OSError as e: print(errno.errorcode[e.errno])
         before,
         "a packet went over lo"
     );
+}
+
+/// From an address that is not the container's, which takes no capability over IPv6.
+#[test]
+fn what_the_kernel_answers_is_not_counted() {
+    let container = sealed();
+    container.sh("sysctl -qw net.ipv4.ping_group_range='0 0'");
+    let said = script(
+        &container,
+        r#"
+def foreign(kind, protocol=0):
+    s = socket.socket(socket.AF_INET6, kind, protocol)
+    s.setsockopt(socket.IPPROTO_IPV6, 78, 1)
+    s.bind(("2001:db8::5", 0)); s.setblocking(False)
+    return s
+try: print(foreign(socket.SOCK_DGRAM).sendto(b"x", ("2001:db8::6", 5001)))
+except OSError as e: print(errno.errorcode[e.errno])
+foreign(socket.SOCK_STREAM).connect_ex(("2001:db8::6", 443))
+# Answered by the container's own kernel: an echo request, an unreachable port, a listening one, a closed one.
+listening = socket.create_server(("::1", 8080), family=socket.AF_INET6)
+print(foreign(socket.SOCK_DGRAM, 58).sendto(bytes([128, 0, 0, 0, 0, 0, 0, 1]), ("::1", 0)))
+print(foreign(socket.SOCK_DGRAM).sendto(b"x", ("::1", 9)))
+for port in 8080, 9: foreign(socket.SOCK_STREAM).connect_ex(("::1", port))
+"#,
+    );
+    assert_eq!(said, "EPERM\n8\n1\n");
+    let list = [("udp [2001:db8::6]:5001", 1), ("tcp [2001:db8::6]:443", 1)];
+    assert_eq!(table(&counted(&container)), expected(&list));
 }
 
 #[test]
@@ -297,6 +323,11 @@ fn an_allow_list_counts_what_it_refuses_in_both_directions() {
     let closed = net.container.within(|| UdpSocket::bind("0.0.0.0:5000").unwrap());
     assert!(!arrives(&net.other, "10.77.0.2:5000", &closed));
     assert!(arrives(&net.peer, "10.77.0.2:5000", &closed), "from the peer");
+    let own = net
+        .container
+        .sh("ip -6 -o addr show dev eth0 scope link | sed 's/\\([0-9]*\\): .* inet6 \\([^/]*\\).*/\\2%\\1/'");
+    let closed6 = net.container.within(|| UdpSocket::bind("[::]:5001").unwrap());
+    assert!(arrives(&net.container, &format!("[{}]:5001", own.trim()), &closed6), "{own}");
     let found = table(&counted(&net.container));
     let mut all = expected(&[
         ("tcp 10.88.0.2:80", 2),
@@ -305,9 +336,8 @@ fn an_allow_list_counts_what_it_refuses_in_both_directions() {
         ("udp 10.77.0.255:9", 1),
     ]);
     all.insert((Direction::In, "udp 10.77.0.4:5000".into()), 1);
-    // What a bridge says of itself: multicast listener reports.
-    let of_a_program = |(_, to): &(Direction, String)| !to.starts_with("icmpv6");
-    assert_eq!(found.into_iter().filter(|(key, _)| of_a_program(key)).collect::<BTreeMap<_, _>>(), all);
+    // And no listener report or router solicitation, which the kernel has sent meanwhile.
+    assert_eq!(found, all);
     assert_eq!(super::allow_list::broken(&net.container), Vec::<String>::new());
 }
 
@@ -322,8 +352,7 @@ fn a_peer_without_a_route_is_refused_and_not_looped() {
         script(&net.container, "print(tcp('10.88.0.2', 80), udp('10.88.0.2', 80), tcp('fd88::2', 80))");
     assert_eq!(said, "ECONNREFUSED EPERM ECONNREFUSED\n");
     let all = [("tcp 10.88.0.2:80", 1), ("udp 10.88.0.2:80", 1), ("tcp [fd88::2]:80", 1)];
-    let found = table(&counted(&net.container)).into_iter().filter(|((_, to), _)| !to.starts_with("icmpv6"));
-    assert_eq!(found.collect::<BTreeMap<_, _>>(), expected(&all));
+    assert_eq!(table(&counted(&net.container)), expected(&all));
     // An engine's own route takes precedence.
     net.container.sh("ip route add default via 10.77.0.1");
     let outside = net.internet.within(|| UdpSocket::bind("10.88.0.2:99").unwrap());
@@ -343,14 +372,30 @@ fn a_route_that_is_missing_is_told() {
     assert_eq!(missing[0], "table inet oci_isolate was changed");
 }
 
+/// Whether there is a default route over lo, of IPv4 and of IPv6.
+fn over_lo(container: &Namespace) -> [bool; 2] {
+    ["ip route", "ip -6 route"].map(|list| container.sh(list).contains("default dev lo"))
+}
+
 #[test]
 fn a_released_namespace_has_its_routes_no_more() {
     let net = Net::new();
-    net.container.sh("ip route del default");
+    net.container.sh("ip route del default; ip -6 route del default");
     let wanted = Desired { attempts: Some(16), ..opened(&to_peers(&["10.77.0.3/32"])) };
     seal(net.container.open().as_fd(), &wanted).unwrap();
-    assert!(net.container.sh("ip route").contains("default dev lo"));
+    assert_eq!(over_lo(&net.container), [true, true]);
     remove_table(net.container.open().as_fd(), || Ok(true)).unwrap();
-    assert!(!net.container.sh("ip route; ip -6 route").contains("dev lo src"));
+    assert_eq!(over_lo(&net.container), [false, false]);
+    assert_eq!(net.container.sh("nft list ruleset"), "");
+    // Likewise if lockdown takes the place of the table, even where it was stopped before it removed them.
+    seal(net.container.open().as_fd(), &wanted).unwrap();
+    lock_down(net.container.open().as_fd()).unwrap();
+    assert_eq!(over_lo(&net.container), [false, false]);
+    net.container.sh("ip route add default dev lo proto static scope link src 127.0.0.1 metric 4294967295
+        ip -6 route add default dev lo proto static src ::1 metric 4294967295
+        ip route add default via 10.77.0.1");
+    remove_table(net.container.open().as_fd(), || Ok(true)).unwrap();
+    assert_eq!(net.container.sh("ip route show default"), "default via 10.77.0.1 dev eth0 \n");
+    assert_eq!(over_lo(&net.container), [false, false]);
     assert_eq!(net.container.sh("nft list ruleset"), "");
 }
