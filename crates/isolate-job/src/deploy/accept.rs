@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 
 use super::serve;
 use crate::check::{self, Host};
+use crate::plan::steps_of_model;
 use crate::request::{ContainerDefinition, Refusals, Refused, Request, read};
 use crate::settings::Settings;
+use crate::stage;
 use crate::status::Deployment;
 use crate::store::{Job, Lock, NotCreated, Store};
 use crate::train::{NotAccepted, host_unless, in_use, now};
@@ -37,6 +39,9 @@ pub fn accept(text: &[u8], settings: &Settings, until: Option<&Path>) -> Result<
         && (job.status::<Deployment>().is_err() || job.is_supervised()?)
     {
         return Err(in_use(name, settings));
+    }
+    if !steps_of_model(&document.data).map_err(anyhow::Error::msg)?.is_empty() {
+        stage::verifiable(settings).map_err(NotAccepted::Host)?;
     }
     let is_stopped = || until.is_some_and(Path::exists);
     host_unless(&container.image, "PrimaryContainer.Image", settings, is_stopped)?;

@@ -3,12 +3,13 @@
 
 use core::net::SocketAddr;
 use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::health::is_healthy;
 use super::stop::Stop;
@@ -24,7 +25,7 @@ use crate::train::{now, verify};
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Between two questions to an engine that does not answer.
+/// Between two attempts to remove a container that may not be isolated.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// More than a container may run.
@@ -52,8 +53,8 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
     }
     let mut served = Served::new(job, container(job, settings, options)?, settings.engine())?;
     let done = served.start().and_then(|found| served.run(&found, options.startup(), ready));
-    let cleared = served.clear();
-    match done.and(cleared) {
+    let cleared = served.clear(io::stderr());
+    match both(done, cleared) {
         Ok(()) => {
             job.clone().remove()?;
             Ok(Exit::Completed)
@@ -64,6 +65,14 @@ pub fn serve(job: &Job, settings: &Settings, options: &Options, ready: impl Fn(S
             fail(job, &format!("{why:#}"))?;
             Ok(Exit::Failed)
         }
+    }
+}
+
+/// How it ended, and whether its container could be removed.
+fn both(done: Result<()>, cleared: Result<()>) -> Result<()> {
+    match (done, cleared) {
+        (Err(why), Err(left)) => Err(anyhow!("{why:#}; {left:#}")),
+        (done, cleared) => done.and(cleared),
     }
 }
 
@@ -177,16 +186,32 @@ impl<'s> Served<'s> {
         }
     }
 
-    /// Removes it. One that may run without the proof of its isolation is not left alone while the engine does not answer.
-    pub(crate) fn clear(&self) -> Result<()> {
+    /// Removes it. One that may run without the proof of its isolation is not left alone, whatever the engine answers: `notes` is told, once,
+    /// that it is waited for.
+    pub(crate) fn clear(&self, mut notes: impl Write) -> Result<()> {
+        let mut is_noted = false;
         loop {
-            let cleared = clear(&self.job.name, &self.engine);
-            let is_waited_for = cleared.is_err() && self.is_in_doubt;
-            if !is_waited_for || client::run(&self.engine.version(), DEADLINE).is_ok() {
-                return cleared;
+            let Err(error) = clear(&self.job.name, &self.engine) else { return Ok(()) };
+            let error = error.context("the container cannot be removed");
+            if !self.is_in_doubt || self.has_ended() {
+                return Err(error);
+            }
+            if !is_noted {
+                let container = self.container.name();
+                // A reader that has gone away is no reason to leave it.
+                let _ = writeln!(
+                    notes,
+                    "isolate-job: {error:#}; {container} may run without proof of its isolation, so its removal is tried again until it succeeds"
+                );
+                is_noted = true;
             }
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Whether it is known not to run.
+    fn has_ended(&self) -> bool {
+        self.inspect().is_ok_and(|found| found.state.pid == 0)
     }
 
     /// SIGTERM, and SIGKILL after 30 s.

@@ -92,7 +92,10 @@ pub(super) async fn serve(address: SocketAddr, keys: Keys, platform: Platform) -
     }
     // No further connection, and no further request of those there are; the requests that have begun are answered.
     drop((listener, open));
-    let _ = timeout(GRACE, connections.acquire_many(MOST_CONNECTIONS)).await;
+    if timeout(GRACE, connections.acquire_many(MOST_CONNECTIONS)).await.is_err() {
+        let left = MOST_CONNECTIONS as usize - connections.available_permits();
+        note(&format!("{left} connections have not ended within {} s, and are cut off", GRACE.as_secs()));
+    }
     Ok(())
 }
 

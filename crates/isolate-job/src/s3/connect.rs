@@ -13,7 +13,9 @@ use aws_sdk_s3::config::{
     SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_types::origin::Origin;
+use aws_types::service_config::ServiceConfigKey;
 use tokio::runtime::{Handle, Runtime};
 
 use super::trust::trust;
@@ -73,14 +75,16 @@ impl<'s> Connection<'s> {
     /// Determines the region and the base identity. No request is sent to Amazon S3 yet.
     ///
     /// # Errors
-    /// There is no region, or the CA bundle cannot be read.
+    /// There is no region, the CA bundle cannot be read, or there are no certificate authorities where they are needed.
     pub fn open(settings: &'s Settings) -> Result<Self, Error> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(THREADS).enable_all().build();
         let runtime = runtime.map_err(|error| Error::internal("cannot start", error))?;
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
+        let trusted = trust(settings)?;
+        let has_authorities = trusted.is_some();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client(settings)?)
+            .http_client(http_client(trusted)?)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             // Downloads have a time limit of their own (fetch.rs).
@@ -93,6 +97,9 @@ impl<'s> Connection<'s> {
             loader = loader.region(Region::new(region.clone()));
         }
         let mut base = runtime.block_on(loader.load());
+        if !has_authorities {
+            no_tls(&base, settings)?;
+        }
         if base.region().is_none() {
             if settings.s3.endpoint.is_none() && base.endpoint_url().is_none() {
                 return Err(Error::internal(
@@ -129,7 +136,10 @@ impl<'s> Connection<'s> {
     fn assume(&self, session: Session) -> SharedCredentialsProvider {
         let mut base = self.base.clone();
         if let Some(endpoint) = &self.settings.role.endpoint {
-            base = base.into_builder().endpoint_url(endpoint).build();
+            let mut own = base.into_builder().endpoint_url(endpoint);
+            // It counts more than AWS_ENDPOINT_URL_STS.
+            own.insert_origin("endpoint_url", Origin::shared_config());
+            base = own.build();
         }
         let mut provider = AssumeRoleProvider::builder(session.role)
             .configure(&base)
@@ -147,13 +157,50 @@ fn session_name(job: &str) -> String {
     if job.len() < 2 { format!("job-{job}") } else { job.to_owned() }
 }
 
-fn http_client(settings: &Settings) -> Result<SharedHttpClient, Error> {
-    let tls = TlsContext::builder().with_trust_store(trust(settings)?).build();
+fn http_client(trusted: Option<TrustStore>) -> Result<SharedHttpClient, Error> {
+    let tls = TlsContext::builder().with_trust_store(trusted.unwrap_or_else(TrustStore::empty)).build();
     let tls = tls.map_err(|error| Error::internal("cannot use ca-bundle", error))?;
     Ok(aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build_https())
+}
+
+/// Whether servers can be verified, as a transfer finds out. No request is sent.
+///
+/// # Errors
+/// See [`Connection::open`].
+pub fn verifiable(settings: &Settings) -> Result<(), Error> {
+    if trust(settings)?.is_some() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::internal("cannot start", error))?;
+    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(None)?);
+    // Other servers may be asked for the region.
+    let loader = loader.region(Region::from_static("us-east-1")).no_credentials();
+    no_tls(&runtime.block_on(loader.load()), settings)
+}
+
+/// Checks that no server is reached by TLS: the endpoints are those of the settings, or of the SDK's variables and files.
+fn no_tls(base: &SdkConfig, settings: &Settings) -> Result<(), Error> {
+    let is_plain = |own: &Option<String>, service: &str| {
+        let endpoint = own.clone().or_else(|| endpoint(base, service));
+        endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+    };
+    let (s3, role) = (&settings.s3, &settings.role);
+    if is_plain(&s3.endpoint, "S3") && (!role.assume || is_plain(&role.endpoint, "STS")) {
+        return Ok(());
+    }
+    let why = "this host has none, so that Amazon S3 and STS cannot be reached; install ca-certificates, or set ca-bundle in [s3] of the settings";
+    Err(Error::internal("no certificate authorities", why))
+}
+
+/// The endpoint that the SDK's client of a service takes from a configuration.
+fn endpoint(base: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let own = key.build().ok().and_then(|key| base.service_config()?.load_config(key));
+    own.or_else(|| base.endpoint_url().map(str::to_owned))
 }
 
 #[cfg(test)]

@@ -15,11 +15,10 @@ use std::ops::Range;
 use aws_sdk_s3::Client;
 use tokio::runtime::Handle;
 
-pub use connect::{Connection, Session};
+pub use connect::{Connection, Session, verifiable};
 pub use error::Error;
 pub use fetch::Piece;
 pub use reading::{Ahead, Reading};
-pub use trust::trust;
 pub use upload::{Upload, Uploads};
 
 /// An object as it was listed.

@@ -11,23 +11,18 @@ use rustls::pki_types::pem::PemObject;
 use super::Error;
 use crate::settings::Settings;
 
-/// Those that the settings demand.
+/// Those that the settings demand; none if the host has none.
 ///
 /// # Errors
-/// There are none, or the file cannot be used.
-pub fn trust(settings: &Settings) -> Result<TrustStore, Error> {
+/// The file cannot be used.
+pub(super) fn trust(settings: &Settings) -> Result<Option<TrustStore>, Error> {
     if let Some(path) = &settings.s3.ca_bundle {
-        return of_bundle(path).map_err(|why| Error::internal(&format!("cannot use ca-bundle {path}"), why));
+        let store = of_bundle(path);
+        return store.map(Some).map_err(|why| Error::internal(&format!("cannot use ca-bundle {path}"), why));
     }
     let system = rustls_native_certs::load_native_certs().certs;
-    if RootCertStore::empty().add_parsable_certificates(system).0 > 0 {
-        return Ok(TrustStore::default());
-    }
-    if is_plain(settings) {
-        return Ok(TrustStore::empty());
-    }
-    let why = "this host has none, so that Amazon S3 and STS cannot be reached; install ca-certificates, or set ca-bundle in [s3] of the settings";
-    Err(Error::internal("no certificate authorities", why))
+    let has_any = RootCertStore::empty().add_parsable_certificates(system).0 > 0;
+    Ok(has_any.then(TrustStore::default))
 }
 
 /// Each certificate has to be one, as the SDK will read it.
@@ -42,14 +37,6 @@ fn of_bundle(path: &str) -> Result<TrustStore, String> {
         return Err("it has no certificate; give a file with certificates in PEM format".to_owned());
     }
     Ok(TrustStore::empty().with_pem_certificate(bundle))
-}
-
-/// Whether the settings lead to no server by TLS.
-fn is_plain(settings: &Settings) -> bool {
-    let is_plain = |endpoint: &Option<String>| {
-        endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"))
-    };
-    is_plain(&settings.s3.endpoint) && (!settings.role.assume || is_plain(&settings.role.endpoint))
 }
 
 #[cfg(test)]

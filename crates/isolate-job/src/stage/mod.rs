@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::plan::{Access, Direction, Grantee, Step, session_policy};
 use crate::progress::{Failure, Fault};
-use crate::s3::{Bucket, Connection, Session, trust};
+use crate::s3::{self, Bucket, Connection, Session};
 use crate::settings::{Settings, Subnet};
 use crate::tree::{self, Cause, Dir, Quota};
 
@@ -40,9 +40,9 @@ pub fn reachable(subnet: &Subnet) -> Result<(), String> {
 /// Whether servers can be verified, as a transfer finds out.
 ///
 /// # Errors
-/// There are no certificate authorities, or `ca-bundle` cannot be used.
+/// There are no certificate authorities and an endpoint is not `http://`, or `ca-bundle` cannot be used.
 pub fn verifiable(settings: &Settings) -> Result<(), String> {
-    trust(settings).map(drop).map_err(|error| error.to_string())
+    s3::verifiable(settings).map_err(|error| error.to_string())
 }
 
 /// Why it ended without having transferred everything.

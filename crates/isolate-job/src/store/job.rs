@@ -32,7 +32,7 @@ pub struct Job {
 /// While it lives, the job has a supervisor.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    pub(super) file: File,
 }
 
 /// The lock as another program's stdin, which has it then.

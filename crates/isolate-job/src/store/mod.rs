@@ -21,6 +21,13 @@ use crate::tree::Dir;
 pub use job::{Job, Lock};
 pub use outcome::{End, Failure, Outcome};
 
+impl Lock {
+    /// The same lock for another process, too: the job has a supervisor as long as one of them lives.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+}
+
 /// For temporary names.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 

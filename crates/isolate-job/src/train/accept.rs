@@ -138,6 +138,7 @@ pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Re
 
 /// Whether the host can run isolated containers of an image, and transfer their data.
 pub(crate) fn host(image: &str, member: &str, settings: &Settings) -> Result<(), NotAccepted> {
+    stage::verifiable(settings).map_err(NotAccepted::Host)?;
     host_unless(image, member, settings, || false)
 }
 
@@ -148,7 +149,6 @@ pub(crate) fn host_unless(
     settings: &Settings,
     is_stopped: impl Fn() -> bool,
 ) -> Result<(), NotAccepted> {
-    stage::verifiable(settings).map_err(NotAccepted::Host)?;
     let engine = settings.engine();
     // At the same time: each is an engine's client that starts and ends.
     let (found, has_image) = thread::scope(|scope| {

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::shutdown;
 use crate::stager;
 use crate::status::{Exit, JobStatus, TransformStatus};
-use crate::store::{End, Job, Outcome};
+use crate::store::{End, Job, Lock, Outcome};
 use crate::train::{now, stop_on_signals};
 
 /// The most bytes of what a child reports.
@@ -33,6 +33,7 @@ struct Attended<'a> {
     settings: &'a Settings,
     config: Option<&'a Path>,
     status: TransformStatus,
+    lock: Lock,
 }
 
 /// How far an act came.
@@ -49,9 +50,9 @@ enum Act {
 /// It is not supervised any more, although it has not ended.
 pub fn attend(job: &Job, settings: &Settings, config: Option<&Path>) -> Result<Exit> {
     stager::protect().context("cannot protect the credentials in this process")?;
-    let _lock = job.lock()?;
+    let lock = job.lock()?;
     stop_on_signals(job.clone())?;
-    let mut attended = Attended { job, settings, config, status: job.status()? };
+    let mut attended = Attended { job, settings, config, status: job.status()?, lock };
     let name = &job.name;
     let done = attended.run();
     done.with_context(|| {
@@ -188,13 +189,14 @@ impl Attended<'_> {
         })
     }
 
-    /// The process without credentials. It ends with this one.
+    /// The process without credentials. It ends with this one, unless its container may not be isolated: it has the lock, too, so that the
+    /// job is not continued before that one is removed. What it notes is for the user.
     fn infer(&self) -> Result<Act> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(&program);
         command.env_clear().envs(client::environment());
         command.args(flags(self.config)).arg("infer").arg(&self.job.name);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(self.lock.share()?).stdout(io::stderr()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
         let stderr = child.stderr.take();
         let text = thread::spawn(move || {

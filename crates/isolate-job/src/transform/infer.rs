@@ -8,12 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use super::invoke::{self, Target};
 use super::records::{Records, Split};
 use super::{MODEL, OBJECTS};
 use crate::deploy::Served;
+use crate::engine::Inspected;
 use crate::request::{AssemblyType, BatchStrategy, Request, SplitType, TransformJob, read, read_model};
 use crate::settings::Settings;
 use crate::status::Exit;
@@ -28,13 +29,35 @@ const STARTUP: Duration = Duration::from_secs(240);
 /// # Errors
 /// A FailureReason.
 pub fn infer(job: &Job, settings: &Settings) -> Result<Exit, String> {
-    let internal = |error: anyhow::Error| format!("InternalServerError: {error:#}");
-    // The process with the credentials has the job's lock.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(error.into()))?;
+    let parent = getppid();
     let (mut served, document) = prepare(job, settings).map_err(internal)?;
-    let done = answers(job, &mut served, &document, settings.transform_output());
-    served.clear().map_err(internal)?;
-    done
+    let done = start(&mut served, parent)
+        .and_then(|found| answers(job, &served, &found, &document, settings.transform_output()));
+    // Stderr has the reason.
+    match (done, served.clear(io::stdout())) {
+        (done, Ok(())) => done,
+        (Ok(_), Err(left)) => Err(internal(left)),
+        (Err(why), Err(left)) => Err(format!("{why}; {left:#}")),
+    }
+}
+
+/// Starts the container. From its proof on this process ends with the one that has the credentials, and not before: the container may not be
+/// isolated, and is removed then.
+fn start(served: &mut Served, parent: Option<Pid>) -> Result<Inspected, String> {
+    let found = served.start().map_err(algorithm)?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| internal(error.into()))?;
+    if getppid() != parent {
+        return Err(internal(anyhow::anyhow!("the process that had the credentials has ended")));
+    }
+    Ok(found)
+}
+
+fn algorithm(error: anyhow::Error) -> String {
+    format!("AlgorithmError: {error:#}")
+}
+
+fn internal(error: anyhow::Error) -> String {
+    format!("InternalServerError: {error:#}")
 }
 
 fn prepare<'j>(job: &'j Job, settings: &Settings) -> Result<(Served<'j>, TransformJob)> {
@@ -51,10 +74,14 @@ fn prepare<'j>(job: &'j Job, settings: &Settings) -> Result<(Served<'j>, Transfo
     Ok((Served::new(job, container, settings.engine())?, document.data))
 }
 
-fn answers(job: &Job, served: &mut Served, document: &TransformJob, most: u64) -> Result<Exit, String> {
-    let algorithm = |error: anyhow::Error| format!("AlgorithmError: {error:#}");
-    let found = served.start().map_err(algorithm)?;
-    let Some(address) = served.healthy(&found, STARTUP).map_err(algorithm)? else {
+fn answers(
+    job: &Job,
+    served: &Served,
+    found: &Inspected,
+    document: &TransformJob,
+    most: u64,
+) -> Result<Exit, String> {
+    let Some(address) = served.healthy(found, STARTUP).map_err(algorithm)? else {
         return Ok(Exit::Stopped);
     };
     let quota = Quota::new(most);

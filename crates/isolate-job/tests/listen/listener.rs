@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,6 +16,8 @@ use test_support::cached;
 pub(crate) struct Listener {
     directory: TempDir,
     child: Option<Child>,
+    /// What it reports.
+    lines: Option<JoinHandle<Vec<String>>>,
     address: String,
 }
 
@@ -24,7 +27,7 @@ impl Listener {
     /// Its files.
     pub(crate) fn prepare() -> Self {
         let directory = TempDir::new().unwrap();
-        let listener = Self { directory, child: None, address: String::new() };
+        let listener = Self { directory, child: None, lines: None, address: String::new() };
         let mut keys = fs::OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -49,8 +52,10 @@ impl Listener {
                 break address.to_owned();
             }
         };
-        // What else it reports is shown when a test fails.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        // It is shown when a test fails.
+        let shown = |line: &String| eprintln!("{line}");
+        listener.lines =
+            Some(std::thread::spawn(move || lines.map_while(Result::ok).inspect(shown).collect()));
         (listener.child, listener.address) = (Some(child), address);
         listener
     }
@@ -99,11 +104,14 @@ impl Listener {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    pub(crate) fn terminate(mut self) -> ExitStatus {
+    /// SIGTERM ends it, and it has cut off no connection.
+    pub(crate) fn terminate(mut self) {
         let mut child = self.child.take().unwrap();
         let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert!(killed.success());
-        child.wait().unwrap()
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let lines = self.lines.take().unwrap().join().unwrap();
+        assert!(lines.iter().all(|line| !line.contains("cut off")), "{lines:?}");
     }
 }
 

@@ -152,6 +152,19 @@ fn what_cannot_be_served_is_an_error_and_leaves_no_container() {
     assert!(!site.path("jobs/other").exists());
 }
 
+/// The engine of the settings fails to remove containers this many times.
+pub(crate) fn removals_fail(site: &Site, times: u32) {
+    let (host, left) = (site.host(), site.host().write("removals", &times.to_string()));
+    let script = format!(
+        "#!/bin/sh\nleft=$(cat {left})\n[ \"$1\" != rm ] || [ \"$left\" = 0 ] || {{ echo $((left - 1)) >{left}; echo no removal >&2; exit 1; }}\n\
+         exec /usr/bin/docker \"$@\"\n"
+    );
+    let program = host.write("bin/engine", &script);
+    host.sh(&format!("chmod 755 {program}")).must();
+    let settings = fs::read_to_string(site.path("job.toml")).unwrap();
+    host.write("job.toml", &settings.replace("\"/usr/bin/docker\"", &format!("{program:?}")));
+}
+
 /// A runtime that is taken for the shim and is not: the container is removed, and nothing is served.
 #[test]
 fn a_container_that_is_not_isolated_is_removed() {
@@ -173,6 +186,25 @@ fn a_container_that_is_not_isolated_is_removed() {
     assert!(done.err.contains("the isolation of the container does not hold: "), "{done}");
     assert_eq!(site.containers("isolate-"), [""; 0]);
     assert!(host.sh("exec 3<>/dev/tcp/127.0.0.1/8080").status != Some(0));
+    // An engine that answers, and does not remove it at first.
+    removals_fail(&site, 3);
+    let done = site.job(&["deploy", &request]);
+    assert_eq!(done.status, Some(1), "{done}");
+    let [note, reason] = done.err.lines().collect::<Vec<_>>()[..] else { panic!("{done}") };
+    assert!(
+        note.contains("rm: no removal; isolate-open-model may run without proof of its isolation"),
+        "{note}"
+    );
+    assert!(reason.contains("the isolation of the container does not hold: "), "{reason}");
+    assert_eq!(site.containers("isolate-"), [""; 0]);
+    // One that is known not to run is not waited for, and the reason has both.
+    removals_fail(&site, 1_000_000);
+    let ends = site.model("ends", &json!({ "PrimaryContainer": { "Image": "probe" } }));
+    let done = site.job(&["deploy", &ends]);
+    assert_eq!(done.status, Some(1), "{done}");
+    assert!(done.err.contains("serve") && done.err.contains("; the container cannot be removed: "), "{done}");
+    assert_eq!(site.containers("isolate-"), ["isolate-ends-model"]);
+    crate::transform::an_unproven_container_is_removed_after_its_user_has_left(&site);
     // The same model behind the shim.
     site.settings("shim");
     site.background("deploy", &["deploy", &request]);

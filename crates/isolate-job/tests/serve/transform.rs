@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::command::wait_for;
 
+use crate::deploy::removals_fail;
 use crate::site::{CANARIES, Site};
 
 /// Objects and a model in the bucket.
@@ -279,4 +280,29 @@ fn podman_5_a_model_is_deployed_and_transforms() {
     let removed = || (!site.path("jobs/boston").exists()).then_some(());
     assert!(wait_for(Duration::from_secs(60), removed).is_some());
     assert_eq!(site.containers("isolate-"), [""; 0]);
+}
+
+/// By two signals, on a host whose containers are not isolated.
+pub(crate) fn an_unproven_container_is_removed_after_its_user_has_left(site: &Site) {
+    site.python(OBJECTS);
+    let host = site.host();
+    removals_fail(site, 1_000_000);
+    let model = site.model("boston", &json!({}));
+    site.background("left", &["transform", "--model", &model, &request(site, "left", "batch", &json!({}))]);
+    site.until_logged("left", "isolate-left-model may run without proof of its isolation");
+    let own = "bin/isolate-jo[b] .* transform ";
+    host.sh(&format!("pkill -TERM --full '{own}'")).must();
+    let is_stopped = || site.path("jobs/left/stop").exists().then_some(());
+    assert!(wait_for(Duration::from_secs(20), is_stopped).is_some());
+    host.sh(&format!("pkill -TERM --full '{own}'")).must();
+    let has_ended = || (!host.sh(&format!("pgrep --full '{own}'")).well()).then_some(());
+    assert!(wait_for(Duration::from_secs(20), has_ended).is_some());
+    // The other process has not.
+    let again = site.job(&["resume", "left"]);
+    assert!(again.err.contains("left is supervised by another process"), "{again}");
+    assert_eq!(site.containers("isolate-left"), ["isolate-left-model"]);
+    removals_fail(site, 0);
+    let is_left = || site.job(&["list"]).err.contains("left is interrupted").then_some(());
+    assert!(wait_for(Duration::from_secs(60), is_left).is_some(), "{}", host.log("left.log"));
+    assert_eq!(site.containers("isolate-left"), [""; 0]);
 }

@@ -1,9 +1,11 @@
 //! What is refused before anything is opened, and what fails with a name and leaves nothing.
 
-use isolate_job::progress::Fault;
-use serde_json::json;
+use std::process::Command;
 
-use crate::run::{Place, channel, model, training};
+use isolate_job::progress::Fault;
+use serde_json::{Value, json};
+
+use crate::run::{Ended, Place, channel, model, training};
 use crate::server::{exchange, shared};
 
 #[test]
@@ -52,6 +54,74 @@ fn a_host_without_certificate_authorities_is_told_so() {
     assert_eq!((output.status.code(), said.trim_end()), (Some(1), format!("isolate-job: {why}").as_str()));
     place.settings.push_str("ca-bundle = \"/etc/hostname\"\n");
     place.failed(&["in"], Fault::Internal, "cannot use ca-bundle /etc/hostname: it has no certificate");
+}
+
+/// A command on a host without certificate authorities, whose SDK has these variables.
+fn bare(mut command: Command, variables: &[(&str, &str)]) -> Ended {
+    command.env("SSL_CERT_FILE", "/dev/null").envs(variables.iter().copied());
+    Ended::of(command.output().unwrap())
+}
+
+#[test]
+fn a_host_without_certificate_authorities_transfers_where_no_server_is_reached_by_tls() {
+    let moto = shared();
+    moto.bucket("plain");
+    moto.put("plain", "train/x", b"x");
+    let mut place = Place::with_channel("plain", "s3://plain/train", moto.address);
+    let done = |place: &Place, variables: &[(&str, &str)]| {
+        let ended = bare(place.command(&["in"]), variables);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
+    };
+    // By the settings, which count more than variables.
+    let nowhere = ("AWS_ENDPOINT_URL_STS", "https://127.0.0.1:9");
+    done(&place, &[nowhere, ("AWS_ENDPOINT_URL_S3", "https://127.0.0.1:9")]);
+    let url = &format!("http://{}", moto.address);
+    place.settings = "[s3]\nregion = \"us-east-1\"\naddressing = \"path\"\n".to_owned();
+    done(&place, &[("AWS_ENDPOINT_URL", url)]);
+    done(&place, &[("AWS_ENDPOINT_URL_S3", url), ("AWS_ENDPOINT_URL_STS", url)]);
+    let file = place.directory.path().join("config");
+    std::fs::write(&file, format!("[default]\nendpoint_url = {url}\n")).unwrap();
+    let file = ("AWS_CONFIG_FILE", file.to_str().unwrap());
+    done(&place, &[file]);
+    for variables in [
+        &[][..],
+        &[file, nowhere],
+        &[("AWS_ENDPOINT_URL_S3", url)],
+        &[("AWS_ENDPOINT_URL", url), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")],
+    ] {
+        let ended = bare(place.command(&["in"]), variables);
+        assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+        assert!(ended.stderr.contains("no certificate authorities"), "{}", ended.stderr);
+    }
+    place.settings.push_str("[role]\nassume = false\n");
+    done(&place, &[("AWS_ENDPOINT_URL_S3", url)]);
+}
+
+#[test]
+fn certificate_authorities_are_demanded_of_what_transfers_and_doctor_warns() {
+    let mut place = Place::new(model(&json!({})), "127.0.0.1:9".parse().unwrap());
+    place.settings = "engine-path = \"/nonexistent\"\n".to_owned();
+    let refused = |place: &Place, variables: &[(&str, &str)]| {
+        let mut command = place.other(&["deploy"]);
+        command.arg(place.directory.path().join("request.json")).env("SSL_CERT_FILE", "/dev/null");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // There is no engine either.
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        said.contains("no certificate authorities: ")
+    };
+    assert!(!refused(&place, &[]));
+    place.request = model(&json!({ "ModelDataUrl": "s3://data/m.tar.gz" }));
+    assert!(refused(&place, &[]));
+    let plain = ("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    assert!(!refused(&place, &[plain]));
+    for (variables, state) in [(&[][..], "warn"), (&[plain], "ok")] {
+        let mut command = place.other(&["--json", "doctor"]);
+        let output = command.env("SSL_CERT_FILE", "/dev/null").envs(variables.iter().copied()).output();
+        let all: Vec<Value> = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        let found = all.iter().find(|one| one["check"] == "job-certificates").unwrap();
+        assert_eq!(found["state"], state, "{found}");
+    }
 }
 
 #[test]

@@ -87,12 +87,18 @@ impl Place {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let at = |name: &str| self.directory.path().join(name);
+        let mut command = self.other(&["stage"]);
+        command.args(words).arg("--request").arg(at("request.json")).arg("--root").arg(at("root"));
+        command
+    }
+
+    /// One that is not `stage`, with the settings.
+    pub(crate) fn other(&self, words: &[&str]) -> Command {
+        let at = |name: &str| self.directory.path().join(name);
         fs::write(at("request.json"), self.request.to_string()).unwrap();
         fs::write(at("job.toml"), &self.settings).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_isolate-job"));
-        command.arg("stage").args(words);
-        command.arg("--request").arg(at("request.json")).arg("--config").arg(at("job.toml"));
-        command.arg("--root").arg(at("root"));
+        command.arg("--config").arg(at("job.toml")).args(words);
         command.env_clear().env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET);
         command.env("AWS_SESSION_TOKEN", TOKEN).env("AWS_EC2_METADATA_DISABLED", "true");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
