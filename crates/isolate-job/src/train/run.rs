@@ -91,7 +91,7 @@ impl Supervisor {
 
     /// The containers have ended without a supervisor. What they wrote is uploaded, unless the last one had not proven them.
     fn ended_unseen(&self, why: &str) -> Result<(), Problem> {
-        if self.job.is_proof_expected() {
+        if self.job.is_proof_expected()? {
             return Err(Problem::Internal(format!("{why}; its isolation was not proven before")));
         }
         Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?)
