@@ -148,7 +148,7 @@ fn a_container_that_was_started_by_an_engine_that_went_away_is_not_left_without_
     site.settings(&going(&site, "fake"));
     site.detach(&asked("ended", "echo stolen >/opt/ml/model/x; sleep 1000"));
     waits(&site, "ended");
-    site.engine(&["kill", "isolate-ended-algo-1"]).must();
+    site.engine(&["stop", "-t0", "isolate-ended-algo-1"]).must();
     fs::remove_file(site.path("gone")).unwrap();
     let status = site.until("ended", &["Failed"]);
     let why = "InternalServerError: container isolate-ended-algo-1 has ended; the containers were not proven to be isolated before";
@@ -312,7 +312,7 @@ fn what_a_proven_container_wrote_is_uploaded_whatever_becomes_of_the_next_superv
     site.engine(&["rm", "--force", "isolate-gone-algo-1"]).must();
     let done = site.job(&["resume", "gone"]);
     let why = "InternalServerError: container isolate-gone-algo-1 is gone";
-    assert_eq!((done.status, done.err.as_str()), (Some(1), why), "{done}");
+    assert!(done.status == Some(1) && done.err.ends_with(why), "{done}");
     assert_eq!(site.archive("gone", "model"), "half");
 
     left("back");
