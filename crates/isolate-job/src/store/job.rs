@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::outcome::{End, Failure, Outcome};
+use super::outcome::Outcome;
 use crate::request::MOST;
 use crate::status::Reason;
 use crate::tree::Dir;
@@ -41,9 +41,6 @@ impl From<Lock> for Stdio {
         lock.file.into()
     }
 }
-
-/// The outcome of a job whose containers were started and not proven to be isolated. It is here before they are started.
-const UNPROVEN: &str = "unproven.json";
 
 /// The most bytes of a status.
 const MOST_OF_STATUS: u64 = 64 << 20;
@@ -96,7 +93,7 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn outcome(&self) -> Result<Option<Outcome>> {
-        if !self.path("outcome.json").exists() {
+        if !self.has("outcome.json")? {
             return Ok(None);
         }
         self.document("outcome.json").map(Some)
@@ -114,45 +111,6 @@ impl Job {
             synced.with_context(|| format!("cannot write {} to the disk", self.directory.display()))?;
         }
         self.set_document("outcome.json", outcome)
-    }
-
-    /// Before the containers are started: until [`Job::trust`], what they write is not to be trusted, and that can be kept on a full
-    /// disk, too.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn expect_proof(&self) -> Result<()> {
-        if self.is_proof_expected() {
-            return Ok(());
-        }
-        let why = "the containers were started and were not proven to be isolated";
-        let end = End::Untrusted(Failure::Internal(why.to_owned()));
-        self.set_document(UNPROVEN, &Outcome { end, uploaded: false })
-    }
-
-    /// Whether containers were started and not proven to be isolated.
-    #[must_use]
-    pub fn is_proof_expected(&self) -> bool {
-        self.path(UNPROVEN).exists()
-    }
-
-    /// Each container is proven to be isolated.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn trust(&self) -> Result<()> {
-        let path = self.path(UNPROVEN);
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
-    }
-
-    /// Keeps that what its containers wrote is not to be trusted. The first step needs no space on the disk.
-    ///
-    /// # Errors
-    /// The system's, if neither step succeeded.
-    pub fn distrust(&self, failure: &Failure) -> Result<()> {
-        let kept = fs::rename(self.path(UNPROVEN), self.path("outcome.json"));
-        let outcome = Outcome { end: End::Untrusted(failure.clone()), uploaded: false };
-        self.set_outcome(&outcome).or_else(|error| kept.map_err(|_| error))
     }
 
     /// Asks its supervisor to stop it.
@@ -277,7 +235,13 @@ impl Job {
         if is_new { super::sync(&self.directory) } else { Ok(()) }
     }
 
-    fn set_document(&self, name: &str, document: &impl Serialize) -> Result<()> {
+    /// Whether a file of it exists. That it cannot be looked at is no answer.
+    pub(super) fn has(&self, name: &str) -> Result<bool> {
+        let path = self.path(name);
+        path.try_exists().with_context(|| format!("cannot look at {}", path.display()))
+    }
+
+    pub(super) fn set_document(&self, name: &str, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(document).context("cannot write JSON")?;
         self.replace(name, format!("{text}\n").as_bytes())
     }

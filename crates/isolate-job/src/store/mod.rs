@@ -3,6 +3,7 @@
 
 mod job;
 mod outcome;
+mod proof;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

@@ -122,6 +122,22 @@ fn a_job_appears_complete_and_locked_or_not_at_all() {
     assert_eq!(names(&store), [used.as_str(), ".models", "a", "d"]);
 }
 
+/// An error must not read as "there is no such file": results would be uploaded that are not to be trusted.
+#[test]
+fn what_cannot_be_looked_at_is_an_error() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    assert!(!job.is_proof_expected().unwrap());
+    job.expect_proof().unwrap();
+    assert!(job.is_proof_expected().unwrap());
+    job.trust().unwrap();
+    for name in ["unproven.json", "outcome.json"] {
+        symlink(name, job.path(name)).unwrap();
+    }
+    assert!(job.is_proof_expected().unwrap_err().to_string().starts_with("cannot look at "));
+    assert!(job.outcome().unwrap_err().to_string().starts_with("cannot look at "));
+}
+
 #[test]
 fn a_lock_is_that_of_the_job_that_has_the_name_now() {
     let (_directory, store) = store();

@@ -35,13 +35,18 @@ impl Supervisor {
     /// What the engine knows of a container; `None` if it has none of that name.
     pub(super) fn inspect(&self, index: usize) -> Result<Option<Inspected>, Problem> {
         let argv = self.engine.inspect(&self.containers[index].name());
-        match client::run(&argv, DEADLINE) {
-            Ok(answer) => inspected(&answer).map(Some).map_err(|error| Problem::Internal(error.to_string())),
+        let answer = match client::run(&argv, DEADLINE) {
+            Ok(answer) => answer,
             Err(error) => match self.problem(&error.to_string()) {
-                Problem::Internal(_) => Ok(None),
-                problem => Err(problem),
+                // It answers now, and may not have answered then.
+                Problem::Internal(_) => match client::run(&argv, DEADLINE) {
+                    Ok(answer) => answer,
+                    Err(_) => return Ok(None),
+                },
+                problem => return Err(problem),
             },
-        }
+        };
+        inspected(&answer).map(Some).map_err(|error| Problem::Internal(error.to_string()))
     }
 
     /// Begins to remove the containers that this process has created and their network, while their results are uploaded.

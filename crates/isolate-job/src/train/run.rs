@@ -40,7 +40,7 @@ pub(super) struct Watch {
 impl Supervisor {
     pub(super) fn run(&mut self) -> Result<(), Problem> {
         let all = match std::mem::take(&mut self.created) {
-            created if created.is_empty() => self.find()?,
+            created if created.is_empty() => self.find_left()?,
             created => Some(created),
         };
         let Some(all) = all else { return Ok(()) };
@@ -91,9 +91,7 @@ impl Supervisor {
 
     /// The containers have ended without a supervisor. What they wrote is uploaded, unless the last one had not proven them.
     fn ended_unseen(&self, why: &str) -> Result<(), Problem> {
-        if self.job.is_proof_expected() {
-            return Err(Problem::Internal(format!("{why}; its isolation was not proven before")));
-        }
+        self.must_be_proven(why)?;
         Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?)
     }
 

@@ -1,5 +1,5 @@
 //! The start of containers that were created, and the proof that they are isolated. Whatever happens in between, none is left to run
-//! without the proof, and what it wrote is not uploaded.
+//! without the proof, and what it wrote is not uploaded. There is one exception, see [`Supervisor::prove`].
 
 use std::fs;
 use std::io;
@@ -46,45 +46,86 @@ impl Supervisor {
         }
     }
 
-    /// Starts the containers and proves that they are isolated; the answers are about their logs. If the engine does not answer, it is waited
-    /// for: some may run. The job is interrupted then, by proven containers only.
+    /// Starts the containers and proves that they are isolated; the answers are about their logs. If the engine does not answer while some may
+    /// run without proof, it is waited for. The job is interrupted then, by proven containers only.
     pub(super) fn start_proven(
         &mut self,
         all: &[Inspected],
         places: &[Place],
     ) -> Result<Vec<Result<()>>, Problem> {
-        self.job.expect_proof()?;
+        let is_left = self.job.is_proof_expected()?;
+        let is_expected = is_left || places.contains(&Place::Created);
+        if is_expected {
+            self.job.expect_proof()?;
+        }
         let mut followed = Vec::new();
         let done = self.start(places).and_then(|()| {
             // Each is an engine's client that starts: at the same time as the proof. What one that does not hold writes is in its log.
             followed = (0..all.len()).map(|index| self.follow(index)).collect();
-            self.prove_all(all, places)
+            (0..all.len()).try_for_each(|index| self.prove(index, &all[index].id, !is_left))
         });
-        let interrupted = match done {
-            Err(Problem::Interrupted(error)) => error,
+        match done {
+            Err(Problem::Interrupted(error)) if is_expected => {
+                self.outlast(all)?;
+                self.job.trust()?;
+                Err(Problem::Interrupted(error))
+            }
             done => {
                 done?;
-                self.job.trust()?;
-                return Ok(followed);
-            }
-        };
-        self.view.note(&self.in_doubt(&interrupted));
-        while let Err(problem) = self.start_again() {
-            match problem {
-                Problem::Interrupted(_) => thread::sleep(PAUSE),
-                problem => return Err(problem),
+                if is_expected {
+                    self.job.trust()?;
+                }
+                Ok(followed)
             }
         }
-        self.job.trust()?;
-        Err(Problem::Interrupted(interrupted))
     }
 
-    /// Starts those that the engine has not started, and proves all.
-    fn start_again(&self) -> Result<(), Problem> {
-        let Some(all) = self.find()? else { return Ok(()) };
-        let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
-        self.start(&places)?;
-        self.prove_all(&all, &places)
+    /// Fails if another supervisor has left containers without proof: what they wrote is not uploaded.
+    pub(super) fn must_be_proven(&self, why: &str) -> Result<(), Problem> {
+        if self.job.is_proof_expected()? { Err(unproven(why)) } else { Ok(()) }
+    }
+
+    /// The containers that another supervisor has created; see [`Supervisor::find`]. One that it has not proven may run.
+    pub(super) fn find_left(&mut self) -> Result<Option<Vec<Inspected>>, Problem> {
+        if self.job.is_proof_expected()? { self.insist(Self::find) } else { self.find() }
+    }
+
+    /// Repeats what takes an engine, until it answers.
+    fn insist<T>(&mut self, mut act: impl FnMut(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let mut is_noted = false;
+        loop {
+            match act(self) {
+                Err(Problem::Interrupted(error)) => {
+                    if !is_noted {
+                        self.view.note(&self.in_doubt(&error));
+                        is_noted = true;
+                    }
+                    thread::sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Proves all: by what the shim has written as long as the engine does not answer. Those that it has not started are started.
+    fn outlast(&mut self, all: &[Inspected]) -> Result<(), Problem> {
+        let mut open: Vec<_> = (0..all.len()).collect();
+        self.insist(|this| {
+            for index in std::mem::take(&mut open) {
+                match isolation::verify(&all[index].id) {
+                    Ok(()) => {}
+                    Err(why) if this.is_verdict(&why) => return Err(this.broken(index, &why)),
+                    Err(_) => open.push(index),
+                }
+            }
+            if open.is_empty() {
+                return Ok(());
+            }
+            let Some(found) = this.find()? else { return Ok(()) };
+            let places: Vec<_> = found.iter().map(|found| place(&found.state.status)).collect();
+            this.start(&places)?;
+            open.iter().try_for_each(|index| this.prove(*index, &all[*index].id, false))
+        })
     }
 
     /// What is said while the engine is waited for.
@@ -121,39 +162,49 @@ impl Supervisor {
         }
     }
 
-    fn prove_all(&self, all: &[Inspected], places: &[Place]) -> Result<(), Problem> {
-        let mut running = all.iter().enumerate().filter(|(index, _)| places[*index] != Place::Ended);
-        running.try_for_each(|(index, found)| self.prove(index, &found.id))
-    }
-
-    /// A container is isolated. One that ended before it could be verified had the shim as its runtime, and its annotations.
-    fn prove(&self, index: usize, id: &str) -> Result<(), Problem> {
-        let container = &self.containers[index];
-        let gone = || Problem::Internal(format!("container {} is gone", container.name()));
+    /// A container is isolated. One that has ended can be verified no more; it had the shim as its runtime, and its annotations. That is
+    /// enough if it ended under the supervisor that started it, or was proven before.
+    fn prove(&self, index: usize, id: &str, may_have_ended: bool) -> Result<(), Problem> {
+        let name = self.containers[index].name();
         // The peers of a container change when another one ends, a moment after it has ended.
         let mut attempts = if self.containers.len() > 1 { PEERS_SETTLE } else { 1 };
         loop {
-            let Err(unproven) = isolation::verify(id) else { return Ok(()) };
+            let Err(why) = isolation::verify(id) else { return Ok(()) };
             attempts -= 1;
-            // What was found does not become untrue when the container ends.
-            let is_verdict = match unproven {
-                Unproven::Broken(_) => true,
-                Unproven::Seal(_) => self.containers.len() == 1,
-                Unproven::Unknown(_) => false,
-            };
+            let is_verdict = self.is_verdict(&why);
             if !is_verdict {
+                let gone = || Problem::Internal(format!("container {name} is gone"));
                 let found = self.inspect(index)?.ok_or_else(gone)?;
                 if place(&found.state.status) == Place::Ended {
-                    return Ok(());
+                    let ended = format!("container {name} has ended");
+                    return if may_have_ended { Ok(()) } else { Err(unproven(&ended)) };
                 }
             }
             if is_verdict || attempts == 0 {
-                let host = &container.hostname;
-                return Err(Problem::Internal(format!("the isolation of {host} does not hold: {unproven}")));
+                return Err(self.broken(index, &why));
             }
             thread::sleep(TICK);
         }
     }
+
+    /// Whether a container is not isolated, for sure: what was found does not become untrue when it ends.
+    const fn is_verdict(&self, why: &Unproven) -> bool {
+        match why {
+            Unproven::Broken(_) => true,
+            Unproven::Seal(_) => self.containers.len() == 1,
+            Unproven::Unknown(_) => false,
+        }
+    }
+
+    fn broken(&self, index: usize, why: &Unproven) -> Problem {
+        let host = &self.containers[index].hostname;
+        Problem::Internal(format!("the isolation of {host} does not hold: {why}"))
+    }
+}
+
+/// The containers were left without proof.
+fn unproven(why: &str) -> Problem {
+    Problem::Internal(format!("{why}; the containers were not proven to be isolated before"))
 }
 
 /// By the words of both engines.

@@ -149,8 +149,10 @@ impl Supervisor {
     }
 
     /// The streams ended with another supervisor, while these containers ran and may have taken that for the end of an epoch. What
-    /// they have written is uploaded, and the job fails.
+    /// they have written is uploaded if that supervisor had proven them, and the job fails.
     pub(super) fn streams_are_gone(&mut self, started: &[usize]) -> Result<(), Problem> {
+        let why = "the streams of its channels in Pipe mode were interrupted; start the job again";
+        self.must_be_proven(why)?;
         for index in started {
             let container = &self.containers[*index];
             let (name, log) = (container.name(), self.job.log(&container.hostname));
@@ -165,7 +167,6 @@ impl Supervisor {
             });
             self.log_ended(*index, ended.unwrap_or_default());
         }
-        let why = "the streams of its channels in Pipe mode were interrupted; start the job again";
         Ok(self.ended(End::Failed(Failure::Internal(why.to_owned())))?)
     }
 }

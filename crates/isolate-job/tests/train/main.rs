@@ -21,3 +21,4 @@ mod shutdown;
 mod site;
 mod stop;
 mod tune;
+mod unproven;

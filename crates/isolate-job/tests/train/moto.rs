@@ -13,6 +13,14 @@ use crate::site::{Engine, Site};
 /// A port of the throw-away host's loopback.
 const PORT: u16 = 4566;
 
+/// Settings of an engine that lead there.
+pub(crate) fn settings(site: &Site, engine: &str) {
+    let endpoint = format!("endpoint = \"http://127.0.0.1:{PORT}\"");
+    site.settings(&format!(
+        "{engine}\n[s3]\n{endpoint}\nregion = \"eu-west-1\"\naddressing = \"path\"\n[role]\n{endpoint}\n"
+    ));
+}
+
 /// moto on that port, and settings that lead there.
 pub(crate) fn serve(site: &Site) -> Moto {
     let address = SocketAddr::from(([127, 0, 0, 1], PORT));
@@ -27,10 +35,7 @@ pub(crate) fn serve(site: &Site) -> Moto {
             format!("engine = \"podman\"\nengine-path = {:?}\n", site.host().at("podman.sh"))
         }
     };
-    let endpoint = format!("endpoint = \"http://{address}\"");
-    site.settings(&format!(
-        "{engine}[s3]\n{endpoint}\nregion = \"eu-west-1\"\naddressing = \"path\"\n[role]\n{endpoint}\n"
-    ));
+    settings(site, &engine);
     moto
 }
 

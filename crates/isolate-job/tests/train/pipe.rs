@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use test_support::docker::{Docker, Release};
 use test_support::podman::{Podman, User};
 
-use crate::moto::{put, serve, unpacked};
+use crate::moto::{self, put, serve, unpacked};
 use crate::server::Moto;
 use crate::site::{Asked, Engine, Site, asked, transitions};
 use crate::tune;
+use crate::unproven::{KILLED_BEFORE_PROOF, wrapped};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -161,6 +162,21 @@ fn killed(site: &Site) {
     }
 }
 
+/// The supervisor is killed before it has proven the container, which runs on: what it wrote is not uploaded.
+fn unproven(site: &Site) {
+    moto::settings(site, &wrapped(site, "shim", KILLED_BEFORE_PROOF));
+    site.detach_in("eu-west-1", &piped("unproven", "train", "echo unseen >/opt/ml/model/x; sleep 1000"));
+    site.until("unproven", &["Training"]);
+    site.until_left("unproven");
+    let done = site.job(&["resume", "unproven"]);
+    let why = "InternalServerError: the streams of its channels in Pipe mode were interrupted; start the job again; \
+               the containers were not proven to be isolated before";
+    assert!(done.status == Some(1) && done.err.ends_with(why), "{done}");
+    assert_eq!(moto::request(site, "GET", "/results/out/unproven/output/model.tar.gz", Vec::new()).0, 404);
+    assert_eq!(site.engine(&["ps", "--all", "--quiet"]).must(), "");
+    moto::settings(site, "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"");
+}
+
 /// A site with moto.
 fn site(engine: Engine) -> (Site, Moto) {
     let site = Site::real(engine);
@@ -179,6 +195,7 @@ fn docker_28_a_channel_is_streamed_into_a_container() {
     failures(&site);
     unread(&site);
     killed(&site);
+    unproven(&site);
     tuned(&site);
 }
 
