@@ -1,23 +1,9 @@
 //! What becomes of members while the API server is away, and when the node agent is killed.
 
-use std::collections::BTreeSet;
-
 use crate::cluster::{Cluster, INSTALLED, Namespace, PATIENCE, address, cluster, is_ready};
 use crate::member::member;
 use test_support::command::wait_for;
 use test_support::findings::Findings;
-
-/// The processes of a container of the node agent, as its node numbers them.
-fn processes(cluster: &Cluster, node: &str, container: &str) -> BTreeSet<String> {
-    let filter = format!("labels.\"io.kubernetes.container.name\"=={container}");
-    // Containers that have ended stay for a while.
-    let script = format!(
-        "for id in $(ctr --namespace k8s.io containers ls --quiet '{filter}'); do
-             ctr --namespace k8s.io tasks ls | awk -v id=\"$id\" '$1 == id && $3 == \"RUNNING\" {{ print $2 }}'
-         done"
-    );
-    cluster.on(node, &script).must().split_whitespace().map(str::to_owned).collect()
-}
 
 /// Stops the API server, or lets it go on.
 fn signal(cluster: &Cluster, signal: &str) {
@@ -78,7 +64,7 @@ fn members_stay_as_they_were_while_the_api_server_is_away_and_the_agent_is_kille
     let before = cluster.on("node1", &peers).must();
     {
         let _stopped = Stopped::new(cluster);
-        let agent = ["watch", "put"].map(|container| (container, processes(cluster, "node1", container)));
+        let agent = ["watch", "put"].map(|container| (container, cluster.agent("node1", container)));
         for (container, killed) in &agent {
             assert_eq!(killed.len(), 1, "{container}");
             for process in killed {
@@ -86,12 +72,12 @@ fn members_stay_as_they_were_while_the_api_server_is_away_and_the_agent_is_kille
             }
         }
         let is_put_again = || {
-            let now = processes(cluster, "node1", "put");
+            let now = cluster.agent("node1", "put");
             (!now.is_empty() && now.is_disjoint(&agent[1].1)).then_some(())
         };
         assert!(wait_for(PATIENCE, is_put_again).is_some(), "kubelet does not start it again");
         for (container, killed) in &agent {
-            assert!(processes(cluster, "node1", container).is_disjoint(killed), "{container} was not killed");
+            assert!(cluster.agent("node1", container).is_disjoint(killed), "{container} was not killed");
         }
         // Long enough for `put` to put what it finds.
         std::thread::sleep(std::time::Duration::from_secs(5));
