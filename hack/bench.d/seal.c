@@ -4,7 +4,10 @@
 
    seal PID-FILE RECORD STATE REQUESTS */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <stdio.h>
@@ -40,7 +43,13 @@ static void ask(int socket, const char *hex) {
     for (;;) {
         int left = sure((int)recv(socket, answer, sizeof answer, MSG_DONTWAIT), "recv");
         for (struct nlmsghdr *part = (void *)answer; NLMSG_OK(part, left); part = NLMSG_NEXT(part, left))
-            if (part->nlmsg_type == NLMSG_DONE || part->nlmsg_type == NLMSG_ERROR) return;
+            if (part->nlmsg_type == NLMSG_DONE || part->nlmsg_type == NLMSG_ERROR) {
+                // Both begin with the error. There is no table yet.
+                errno = -*(int *)NLMSG_DATA(part);
+                int is_table = ((struct nlmsghdr *)bytes)->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE);
+                if (errno && !(errno == ENOENT && is_table)) sure(-1, "answer");
+                return;
+            }
     }
 }
 

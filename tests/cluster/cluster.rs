@@ -1,5 +1,6 @@
 //! The cluster, which all tests of this binary share. It ends with the test binary.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -133,6 +134,18 @@ impl Cluster {
     pub(crate) fn process(&self, machine: &str) -> u32 {
         let file = format!("/var/tmp/oci-isolate-cluster/{machine}.pid");
         std::fs::read_to_string(file).unwrap().trim().parse().unwrap()
+    }
+
+    /// The processes of a container of the node agent, as its node numbers them.
+    pub(crate) fn agent(&self, node: &str, container: &str) -> BTreeSet<String> {
+        let filter = format!("labels.\"io.kubernetes.container.name\"=={container}");
+        // Containers that have ended stay for a while.
+        let script = format!(
+            "for id in $(ctr --namespace k8s.io containers ls --quiet '{filter}'); do
+                 ctr --namespace k8s.io tasks ls | awk -v id=\"$id\" '$1 == id && $3 == \"RUNNING\" {{ print $2 }}'
+             done"
+        );
+        self.on(node, &script).must().split_whitespace().map(str::to_owned).collect()
     }
 
     /// How many packets from this address were seen outside of the pod that has it.

@@ -38,6 +38,17 @@ fn the_daemonset_goes_after_the_last_pod_and_comes_again() {
     }
     cluster.kubectl(&[&set[..], &["MODE=install"]].concat()).must();
     cluster.rolled_out();
+    // The members of jobs are put by the new one, and no longer by the one that was removed.
+    for node in ["node1", "node2"] {
+        let is_installed = |process: &String| {
+            let same =
+                format!("[ $(stat -L -c %i /proc/{process}/exe) = $(stat -c %i /usr/local/bin/isolatectl) ]");
+            cluster.on(node, &same).well()
+        };
+        let is_put = || cluster.agent(node, "put").iter().any(is_installed).then_some(());
+        findings
+            .claim(wait_for(PATIENCE, is_put).is_some(), format!("put of {node} runs the old isolatectl"));
+    }
     let again = cluster.on("node1", LOOK).must();
     findings.claim(again == installed, format!("not as it was installed:\n{installed}\n---\n{again}"));
     findings.settle();

@@ -5,17 +5,6 @@ use crate::member::member;
 use test_support::command::wait_for;
 use test_support::findings::Findings;
 
-/// Ends a container of the node agent by its process; kubelet starts another one.
-fn kill(cluster: &Cluster, node: &str, container: &str) {
-    let filter = format!("labels.\"io.kubernetes.container.name\"=={container}");
-    let script = format!(
-        "for id in $(ctr --namespace k8s.io containers ls --quiet '{filter}'); do
-             ctr --namespace k8s.io tasks kill --signal KILL \"$id\" || true
-         done"
-    );
-    cluster.on(node, &script).must();
-}
-
 /// Stops the API server, or lets it go on.
 fn signal(cluster: &Cluster, signal: &str) {
     let script = format!(
@@ -75,11 +64,23 @@ fn members_stay_as_they_were_while_the_api_server_is_away_and_the_agent_is_kille
     let before = cluster.on("node1", &peers).must();
     {
         let _stopped = Stopped::new(cluster);
-        for container in ["watch", "put"] {
-            kill(cluster, "node1", container);
+        let agent = ["watch", "put"].map(|container| (container, cluster.agent("node1", container)));
+        for (container, killed) in &agent {
+            assert_eq!(killed.len(), 1, "{container}");
+            for process in killed {
+                cluster.on("node1", &format!("kill -KILL {process}")).must();
+            }
         }
-        // Long enough for kubelet to start them again, and for `put` to put what it finds.
-        std::thread::sleep(std::time::Duration::from_secs(15));
+        let is_put_again = || {
+            let now = cluster.agent("node1", "put");
+            (!now.is_empty() && now.is_disjoint(&agent[1].1)).then_some(())
+        };
+        assert!(wait_for(PATIENCE, is_put_again).is_some(), "kubelet does not start it again");
+        for (container, killed) in &agent {
+            assert!(cluster.agent("node1", container).is_disjoint(killed), "{container} was not killed");
+        }
+        // Long enough for `put` to put what it finds.
+        std::thread::sleep(std::time::Duration::from_secs(5));
         let said = ask(cluster, process, &[one, other, "203.0.113.7"]);
         findings.claim(said.contains(&format!("{one}: one")), format!("without the API server: {said}"));
         findings.claim(said.matches("refused").count() == 2, format!("it is more open: {said}"));

@@ -90,7 +90,8 @@ fn a_member_that_leaves_is_out_and_if_it_is_announced_before_its_address_is_free
 /// An address is no identity: what has it next is none of the job's.
 #[test]
 fn a_pod_that_gets_the_address_of_a_member_that_left_is_no_peer() {
-    let _installed = INSTALLED.read();
+    // No other test may have a pod started meanwhile: it would get the address.
+    let _alone = INSTALLED.write();
     let cluster = cluster();
     let namespace = cluster.namespace("reused");
     let mut findings = Findings::default();

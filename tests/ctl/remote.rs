@@ -1,6 +1,9 @@
 //! Members of a job on other nodes: `isolatectl jobs`, with real containers of runc on a bridge. The other node is a
 //! network namespace on the same bridge, in which a web server answers.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use super::openings::{create_with, sh, start};
@@ -252,4 +255,32 @@ fn members_of_one_node_have_the_names_that_kubernetes_gives_them() {
         .must();
     assert!(hosts(&sealed, "two-0").ends_with("\n10.9.0.4 two-1.svc two-1 master # oci-isolate job\n"));
     sealed.holds(&["two-0", "two-1"]);
+}
+
+/// After an upgrade of the node the one that was installed before may run.
+#[test]
+fn follow_ends_when_its_program_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (program, shared) = (dir.path().join("isolatectl"), dir.path().join("shared"));
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::copy(test_support::isolatectl(), &program).unwrap();
+    let mut follow = Command::new(&program);
+    follow.args(["jobs", "follow"]).arg(&shared).stderr(Stdio::piped());
+    let mut follow = follow.spawn().unwrap();
+    let mut said = BufReader::new(follow.stderr.take().unwrap()).lines();
+    let written = |text: &str| {
+        std::fs::write(shared.join("new"), text).unwrap();
+        std::fs::rename(shared.join("new"), shared.join("jobs.json")).unwrap();
+    };
+    // It says what is wrong with the file, and goes on.
+    written("one");
+    assert!(said.next().unwrap().unwrap().contains("cannot put the jobs of "));
+    written(r#"{"version": 2}"#);
+    assert!(said.next().unwrap().unwrap().contains("cannot put the jobs of "));
+    std::fs::copy(test_support::isolatectl(), dir.path().join("next")).unwrap();
+    std::fs::rename(dir.path().join("next"), &program).unwrap();
+    written("three");
+    let said: Vec<_> = said.map_while(Result::ok).collect();
+    assert!(said.last().unwrap().contains("was replaced"), "{said:?}");
+    assert!(!follow.wait().unwrap().success());
 }

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -62,6 +63,9 @@ struct WatchArguments {
     /// Where they are, too, for the probes of the pod: other pods cannot occupy it
     #[arg(long, default_value = "127.0.0.1:9465")]
     probes: SocketAddr,
+    /// How long the API server may send a watch nothing, in seconds
+    #[arg(long, default_value_t = 75, hide = true)]
+    silence: u64,
 }
 
 /// The whole program.
@@ -85,8 +89,8 @@ pub fn main() -> ExitCode {
 }
 
 async fn watch(arguments: WatchArguments) -> Result<()> {
-    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, listen, probes } =
-        arguments;
+    let WatchArguments { node_name, directory, namespaces, runtime_class, cluster_domain, .. } = arguments;
+    let WatchArguments { listen, probes, silence, .. } = arguments;
     let api = kube::Config::infer().await.context("cannot find the API server")?;
     let metrics = Arc::new(Metrics::default());
     let watch = Watch {
@@ -94,6 +98,7 @@ async fn watch(arguments: WatchArguments) -> Result<()> {
         cluster: Cluster::new(node_name.clone(), cluster_domain, &namespaces),
         node: node_name,
         runtime_classes: runtime_class,
+        silence: Duration::from_secs(silence),
         metrics: Arc::clone(&metrics),
     };
     let file = directory.join("jobs.json");

@@ -27,7 +27,7 @@ struct Known {
 
 #[derive(Debug)]
 struct Failure {
-    /// The first of a row without a minute between two.
+    /// The first of a row: nothing was heard between two of them, or they are less than a minute apart.
     since: Instant,
     last: Instant,
     why: String,
@@ -36,8 +36,11 @@ struct Failure {
 impl Known {
     /// Those to which the API server has sent nothing since.
     fn failing(&self) -> impl Iterator<Item = (&Source, &Failure)> {
-        let is_over = |source: &Source, last| self.contact.get(source).is_some_and(|contact| *contact > last);
-        self.failed.iter().filter(move |(source, failure)| !is_over(source, failure.last))
+        self.failed.iter().filter(|(source, failure)| !self.is_over(source, failure))
+    }
+
+    fn is_over(&self, source: &Source, failure: &Failure) -> bool {
+        self.contact.get(source).is_some_and(|contact| *contact > failure.last)
     }
 
     /// For how long the quietest watch has got nothing.
@@ -62,7 +65,7 @@ impl Metrics {
         self.known().written += 1;
     }
 
-    /// The API server has sent a watch something, perhaps a bookmark only; or the watch begins.
+    /// The API server has sent a watch something, perhaps a bookmark only, or has begun to answer; or the watch begins.
     pub fn contact(&self, source: &Source) {
         self.known().contact.insert(source.clone(), Instant::now());
     }
@@ -84,7 +87,8 @@ impl Metrics {
         let mut known = self.known();
         known.errors += 1;
         let last = Instant::now();
-        let row = known.failed.get(source).filter(|before| before.last.elapsed() < PATIENCE);
+        let before = known.failed.get(source);
+        let row = before.filter(|before| before.last.elapsed() < PATIENCE || !known.is_over(source, before));
         let new = Failure { since: row.map_or(last, |before| before.since), last, why: why.to_owned() };
         let is_new = known.failed.insert(source.clone(), new).is_none_or(|before| before.why != why);
         drop(known);
@@ -125,7 +129,8 @@ impl Metrics {
         family("refused_members", "gauge", "Pods of this node's jobs that are no members.", &refused);
         family("watches", "gauge", "Watches of the API server.", &one(known.watches as u64));
         family("watches_failing", "gauge", "Watches that fail now.", &one(known.failing().count() as u64));
-        let help = "For how long the API server has sent the quietest watch nothing, bookmarks included.";
+        let help =
+            "For how long the API server has sent the quietest watch nothing: no event, bookmark or answer.";
         family("watch_contact_seconds", "gauge", help, &one(known.silence().as_secs()));
         family("watch_errors_total", "counter", "Failures of watches.", &one(known.errors));
         family("jobs_written_total", "counter", "Changes of jobs.json.", &one(known.written));
@@ -166,5 +171,26 @@ mod tests {
         assert!(metrics.text().contains("oci_isolate_watches_failing 1\n"));
         metrics.heard(&Source::Node(None));
         assert!(metrics.text().contains("oci_isolate_watches_failing 0\n"));
+    }
+
+    #[test]
+    fn a_row_of_failures_ends_when_something_was_heard_and_not_by_their_distance() {
+        let source = Source::Node(None);
+        for (is_heard, is_ready) in [(false, false), (true, true)] {
+            let metrics = Metrics::default();
+            metrics.written();
+            metrics.failed(&source, "no route to host");
+            {
+                let mut known = metrics.known();
+                let failure = known.failed.get_mut(&source).unwrap();
+                let before = Instant::now().checked_sub(PATIENCE * 3 / 2).unwrap();
+                (failure.since, failure.last) = (before, before);
+            }
+            if is_heard {
+                metrics.contact(&source);
+            }
+            metrics.failed(&source, "no route to host");
+            assert_eq!(metrics.unready().is_none(), is_ready, "heard: {is_heard}");
+        }
     }
 }

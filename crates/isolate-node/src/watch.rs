@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Debug;
-use std::io::Write;
+use std::future::ready;
+use std::io::{self, ErrorKind, Write};
+use std::iter::successors;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +38,6 @@ const QUEUE: usize = 256;
 /// After how many seconds the API server is to end a watch, which then goes on by another request.
 const WATCH: u32 = 290;
 
-/// How long the API server may send a watch nothing. It sends a bookmark every minute; if it does not, the watch goes on by
-/// another request. Nothing else would show a connection that is broken without being closed.
-const SILENCE: Duration = Duration::from_secs(75);
-
 /// What is watched, and where what was found goes.
 pub struct Watch {
     /// The API server.
@@ -50,6 +48,10 @@ pub struct Watch {
     pub node: String,
     /// Which RuntimeClasses isolate.
     pub runtime_classes: Vec<String>,
+    /// How long the API server may send a watch nothing; then it goes on by another request. Nothing else would show a
+    /// connection that is broken without being closed. Usually a bookmark comes every minute, but after a restart the API
+    /// server may have none to send.
+    pub silence: Duration,
     /// Figures.
     pub metrics: Arc<Metrics>,
 }
@@ -129,13 +131,18 @@ impl Watch {
     /// A client for one watch, so that what the API server sends tells which of them it serves.
     fn client(&self, source: &Source) -> Result<Client> {
         let mut api = self.api.clone();
-        api.read_timeout = Some(SILENCE);
+        api.read_timeout = Some(self.silence);
+        // Not for how long a connection was not in use.
+        api.reset_reader_on_write = true;
         let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
         metrics.contact(&source);
         let heard = move |response: http::Response<_>| {
             let (metrics, source) = (Arc::clone(&metrics), source.clone());
             // An error is no contact.
             let is_fine = response.status().is_success();
+            if is_fine {
+                metrics.contact(&source);
+            }
             let contact = move |frame| {
                 if is_fine {
                     metrics.contact(&source);
@@ -198,6 +205,7 @@ async fn forward<K, T>(
     K: Resource<DynamicType = ApiResource> + Lookup + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut events = watcher(api, which)
+        .filter(|event| ready(!event.as_ref().is_err_and(is_silence)))
         .default_backoff()
         .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
         .boxed();
@@ -219,6 +227,15 @@ async fn forward<K, T>(
             return;
         }
     }
+}
+
+/// Whether a watch has only been sent nothing for a while. If the API server is away, the next request fails.
+fn is_silence(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchFailed(error) = error else { return false };
+    let sources = successors(Some(error as &dyn std::error::Error), |error| error.source());
+    sources
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == ErrorKind::TimedOut)
 }
 
 /// A reader sees the old content or the new one. It holds addresses and names, no secret, and its reader is another user.

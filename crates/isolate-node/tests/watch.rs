@@ -30,6 +30,10 @@ impl Drop for Watcher {
 
 impl Watcher {
     fn of(api: &Api) -> Self {
+        Self::with(api, &[])
+    }
+
+    fn with(api: &Api, arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("kubeconfig"), api.kubeconfig()).unwrap();
         let [port, probes] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -38,6 +42,7 @@ impl Watcher {
             .args(["watch", "--node-name", "node1", "--listen", &format!("127.0.0.1:{port}")])
             .args(["--probes", &format!("127.0.0.1:{probes}"), "--directory"])
             .arg(dir.path())
+            .args(arguments)
             .env("KUBECONFIG", dir.path().join("kubeconfig"))
             .spawn()
             .unwrap();
@@ -152,6 +157,36 @@ fn no_member_is_lost_while_the_api_server_is_away_or_has_forgotten() {
     api.delete("c");
     api.answer_lists(true);
     watcher.members(&["a", "b"]);
+}
+
+#[test]
+fn a_connection_that_is_broken_without_being_closed_is_given_up_and_a_quiet_server_is_no_failure() {
+    let api = Api::new();
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    api.set(pod("train", "b", "node2", "10.88.2.5"));
+    let watcher = Watcher::with(&api, &["--silence=1"]);
+    // With the usual patience.
+    let control = Watcher::of(&api);
+    watcher.members(&["a", "b"]);
+    control.members(&["a", "b"]);
+    let watches = || api.requests().into_iter().filter(|request| request.contains("watch=true")).count();
+    // Both have three watches. Nothing happens, so the API server sends no bookmark.
+    while watches() < 6 + 6 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    api.mute();
+    let mut leaving = pod("train", "b", "node2", "10.88.2.5");
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-29T15:00:00Z");
+    api.set(leaving);
+    watcher.members(&["a"]);
+    assert_eq!(names(&control.document().unwrap()), ["a", "b"]);
+    let metrics = watcher.get("/metrics").unwrap();
+    for line in ["watch_errors_total 0", "watches_failing 0"] {
+        assert!(metrics.contains(&format!("oci_isolate_{line}\n")), "{metrics}");
+    }
+    // No list was asked for again.
+    let lists = api.requests().into_iter().filter(|request| !request.contains("watch=true")).count();
+    assert_eq!(lists, 6, "{:?}", api.requests());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ use oci_isolate::{bundle, files};
 
 /// The file that `follow` reads.
 const FILE: &str = "jobs.json";
+
+/// What this process runs.
+const PROGRAM: &str = "/proc/self/exe";
 
 /// How long a container that was started meanwhile waits for its members, at most.
 const EVERY: Duration = Duration::from_secs(30);
@@ -159,7 +163,8 @@ fn read_shared(directory: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Until it is ended. An error is printed when it appears or changes, and tried again.
+/// Until it is ended, or this program is replaced: who has started it starts the new one. An error is printed when it appears or
+/// changes, and tried again.
 fn follow(directory: &Path, json: bool) -> Result<Exit> {
     let inotify =
         Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("cannot use inotify")?;
@@ -195,6 +200,9 @@ fn follow(directory: &Path, json: bool) -> Result<Exit> {
             last = why;
         }
         wait(&inotify)?;
+        if std::fs::metadata(PROGRAM).with_context(|| format!("cannot read {PROGRAM}"))?.nlink() == 0 {
+            bail!("this program was replaced or removed since it was started; start it again");
+        }
     }
 }
 

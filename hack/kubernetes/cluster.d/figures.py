@@ -1,11 +1,9 @@
 """What jobs over several nodes cost, on a cluster that is up and has the DaemonSets (docs/kubernetes.md, "Jobs over several nodes").
 
-figures.py STATE CLUSTER [PART...]    STATE is the cluster's directory, CLUSTER its script. It runs in the network of the fabric,
-                                      where the API server is. The parts are event, come, leave and rest.
-
-All times are of one machine's monotonic clock.
+It runs in the network of the fabric, where the API server is. All times are of one machine's monotonic clock.
 """
 
+import argparse
 import http.client
 import json
 import os
@@ -18,10 +16,19 @@ import sys
 import threading
 import time
 
-STATE, CLUSTER = sys.argv[1:3]
-PARTS = sys.argv[3:] or ["event", "come", "leave", "rest"]
+ALL = ["event", "come", "leave", "rest"]
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("state", help="the cluster's directory")
+parser.add_argument("cluster", help="its script")
+parser.add_argument("--members", type=int, default=100, help="of rest, on each node")
+parser.add_argument("--seconds", type=int, default=60, help="of rest")
+parser.add_argument("part", nargs="*", help=", ".join(ALL))
+# Options may come between them.
+arguments = parser.parse_intermixed_args()
+STATE, CLUSTER, MEMBERS, REST = arguments.state, arguments.cluster, arguments.members, arguments.seconds
+PARTS = arguments.part or ALL
 NAMESPACE, JOB, IMAGE = "figures", "io.oci-isolate.job", "docker.io/library/busybox:stable"
-EVENTS, COMERS, ROUNDS, EACH, MEMBERS, REST = 200, 10, 2, 10, 100, 60
+EVENTS, COMERS, ROUNDS, EACH = 200, 10, 2, 10
 
 
 class Api:
@@ -300,7 +307,8 @@ def rest():
     records = len(on("node1", "isolatectl", "list").splitlines()) - 1
     put = "s=$(date +%s%N); isolatectl jobs put /run/oci-isolate-jobs/shared/jobs.json; echo $((($(date +%s%N) - s) / 1000000));"
     times = [int(one) for one in on("node1", "sh", "-c", 10 * put).split()]
-    print(f"isolatectl jobs put, {records} records, nothing to change: median {statistics.median(times):.0f} ms of {len(times)}", flush=True)
+    print(f"isolatectl jobs put, {records} records, nothing to change: median {statistics.median(times):.0f} ms of {len(times)}, "
+          f"from {min(times)} to {max(times)} ms", flush=True)
 
     def ticks(pid):
         fields = on("node1", "cat", f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
@@ -311,7 +319,7 @@ def rest():
     for name, pid in found.items():
         share = 100 * (ticks(pid) - before[name]) / os.sysconf("SC_CLK_TCK") / REST
         rss = re.search(r"VmRSS:\s+([0-9]+)", on("node1", "cat", f"/proc/{pid}/status")).group(1)
-        print(f"{name} at rest, {MEMBERS} members here and {MEMBERS} elsewhere: {share:.2f} % of a core, {int(rss) / 1024:.1f} MiB", flush=True)
+        print(f"{name} at rest, {MEMBERS} members here and {MEMBERS} elsewhere, {REST} s: {share:.2f} % of a core, {int(rss) / 1024:.1f} MiB", flush=True)
 
 
 api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}, fine=(409,))

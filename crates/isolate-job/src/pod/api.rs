@@ -36,6 +36,16 @@ pub(super) enum News {
     Seen(Seen),
     /// It is not there any more.
     Gone,
+    /// The server cannot be asked; it is asked again.
+    Away,
+}
+
+/// An answer to a request that was made until there was one.
+pub(super) struct Looked {
+    /// None: the pod is not there any more.
+    pub(super) seen: Option<Seen>,
+    /// Whether the first request was answered.
+    pub(super) is_at_once: bool,
 }
 
 /// An event of a watch.
@@ -58,8 +68,8 @@ impl Api {
             let mut failures = Failures::new(complain);
             loop {
                 let error = match self.get(&self.server.connect()?).await {
-                    Ok(News::Seen(_)) => return Ok(()),
-                    Ok(News::Gone) => bail!("the pod {} is not there", self.pod),
+                    Ok(Some(_)) => return Ok(()),
+                    Ok(None) => bail!("the pod {} is not there", self.pod),
                     Err(error) => error,
                 };
                 let is_refused = matches!(
@@ -72,6 +82,24 @@ impl Api {
                 failures.wait(&error).await;
             }
         })?
+    }
+
+    /// How the pod is now. It is waited for a server that does not answer.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn look(&self, complain: impl Fn(&str)) -> Result<Looked> {
+        run(async {
+            let mut failures = Failures::new(complain);
+            let mut is_at_once = true;
+            loop {
+                match self.get_anew().await {
+                    Ok(seen) => return Looked { seen, is_at_once },
+                    Err(error) => failures.wait(&error).await,
+                }
+                is_at_once = false;
+            }
+        })
     }
 
     /// Tells what becomes of the pod, until it is gone or no more is to be told.
@@ -99,14 +127,20 @@ impl Api {
         failures: &mut Failures<impl Fn(&str)>,
     ) -> Result<bool> {
         let client = self.server.connect()?;
-        let news = self.get(&client).await?;
-        failures.end();
-        let version = match &news {
-            News::Seen(seen) => seen.version.clone(),
-            News::Gone => String::new(),
+        let seen = match self.get(&client).await {
+            Ok(Some(seen)) => seen,
+            Ok(None) => {
+                tell(News::Gone);
+                return Ok(true);
+            }
+            Err(error) => {
+                tell(News::Away);
+                return Err(error);
+            }
         };
-        let is_last = matches!(news, News::Gone);
-        if !tell(news) || is_last {
+        failures.end();
+        let version = seen.version.clone();
+        if !tell(News::Seen(seen)) {
             return Ok(true);
         }
         let namespace = &self.namespace;
@@ -148,12 +182,18 @@ impl Api {
         Ok(false)
     }
 
-    async fn get(&self, client: &Connector) -> Result<News> {
+    /// Over a connection of its own, since others may be broken without being closed.
+    async fn get_anew(&self) -> Result<Option<Seen>> {
+        self.get(&self.server.connect()?).await
+    }
+
+    /// None: the pod is not there any more.
+    async fn get(&self, client: &Connector) -> Result<Option<Seen>> {
         let path = format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.pod);
         let answer = self.server.ask(client, &path).await?;
         match answer.status() {
-            StatusCode::OK => Ok(News::Seen(self.seen(&body(answer).await?)?)),
-            StatusCode::NOT_FOUND => Ok(News::Gone),
+            StatusCode::OK => Ok(Some(self.seen(&body(answer).await?)?)),
+            StatusCode::NOT_FOUND => Ok(None),
             status => Err(unexpected(status, answer).await),
         }
     }

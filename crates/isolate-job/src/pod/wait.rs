@@ -1,5 +1,6 @@
 //! What `out` waits for: the end of the isolated container, or of its pod, or that the container does not start. Checkpoints are
-//! uploaded meanwhile, and hold up nothing.
+//! uploaded meanwhile, and hold up nothing. That it does not start is concluded from a fresh answer only: what a watch told last
+//! may be old, and the results of a container that has started meanwhile would be lost.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::api::News;
+use super::api::{Looked, News};
 use super::outcome::End;
 use super::seen::{Ended, Ending, How, Seen, Stuck};
 use super::transfer::Running;
@@ -21,6 +22,8 @@ const TICK: Duration = Duration::from_millis(500);
 
 enum Event {
     Pod(News),
+    /// How it is now, as it was asked for.
+    Looked(Looked),
     /// Nothing more is learnt of the pod.
     Lost(String),
     Signal,
@@ -48,16 +51,31 @@ impl Pod<'_> {
         let mut checkpoints = Checkpoints { pod: self, step, interval, next, uploading: None, tell };
         let end = self.learn(&events, &mut checkpoints);
         checkpoints.end();
-        Ok(end)
+        end
     }
 
-    fn learn(&self, events: &Receiver<Event>, checkpoints: &mut Checkpoints) -> End {
-        let (mut last, mut until) = (None::<Seen>, None);
+    fn learn(&self, events: &Receiver<Event>, checkpoints: &mut Checkpoints) -> Result<End> {
+        let (mut last, mut until, mut is_looking) = (None::<Seen>, None, false);
         let mut attempts = Attempts { patience: Duration::from_secs(self.arguments.start), stuck: None };
         loop {
             match events.recv_timeout(TICK) {
                 Ok(Event::Pod(News::Seen(seen))) => {
                     attempts.see(seen.stuck.clone());
+                    last = Some(seen);
+                }
+                Ok(Event::Pod(News::Away)) => attempts.begin_again(),
+                Ok(Event::Looked(Looked { seen: None, .. })) => return Ok(End::Pod(Some(Ending::Deleted))),
+                Ok(Event::Looked(Looked { seen: Some(seen), is_at_once })) => {
+                    is_looking = false;
+                    if !is_at_once {
+                        attempts.begin_again();
+                    }
+                    // Not if a watch has told of a start meanwhile.
+                    let was_over = attempts.are_over();
+                    attempts.see(seen.stuck.clone());
+                    if let (true, None, Some(how)) = (was_over, until, attempts.given_up()) {
+                        return Ok(End::Container(Ended { how, started: None, finished: None }));
+                    }
                     last = Some(seen);
                 }
                 Ok(Event::Signal) => {
@@ -66,24 +84,42 @@ impl Pod<'_> {
                 }
                 Ok(Event::Checkpoints(ended)) => checkpoints.ended(ended),
                 // What is left of the pod is this process.
-                Ok(Event::Pod(News::Gone)) => return End::Pod(Some(Ending::Deleted)),
-                Ok(Event::Lost(why)) => return End::Lost(why),
-                Err(RecvTimeoutError::Disconnected) => return End::Lost("nothing tells of it".to_owned()),
+                Ok(Event::Pod(News::Gone)) => return Ok(End::Pod(Some(Ending::Deleted))),
+                Ok(Event::Lost(why)) => return Ok(End::Lost(why)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Ok(End::Lost("nothing tells of it".to_owned()));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let ended = last.as_ref().and_then(|seen| seen.ended.clone());
             match (ended, until) {
-                (Some(ended), None) => return End::Container(ended),
+                (Some(ended), None) => return Ok(End::Container(ended)),
                 (ended, Some(until)) if ended.is_some() || Instant::now() >= until => {
-                    return End::Pod(last.and_then(|seen| seen.ending(now())));
+                    return Ok(End::Pod(last.and_then(|seen| seen.ending(now()))));
                 }
                 (_, Some(_)) => {}
-                (None, None) => match attempts.given_up() {
-                    Some(how) => return End::Container(Ended { how, started: None, finished: None }),
-                    None => checkpoints.upload(),
-                },
+                (None, None) => {
+                    if attempts.are_over() && !is_looking {
+                        self.look(checkpoints.tell.clone())?;
+                        is_looking = true;
+                    }
+                    checkpoints.upload();
+                }
             }
         }
+    }
+
+    /// Tells how the pod is now, however long it takes to learn that.
+    fn look(&self, tell: Sender<Event>) -> Result<()> {
+        let (api, complain) = (self.api()?, self.complain);
+        thread::spawn(move || {
+            let event = match api.look(complain) {
+                Ok(looked) => Event::Looked(looked),
+                Err(error) => Event::Lost(format!("{error:#}")),
+            };
+            let _ = tell.send(event);
+        });
+        Ok(())
     }
 
     /// Tells of the pod and of signals.
@@ -121,11 +157,22 @@ impl Attempts {
         };
     }
 
+    /// Nothing was heard for a while: what kubelet did meanwhile is not known yet, so that time does not count.
+    fn begin_again(&mut self) {
+        if let Some((since, _)) = &mut self.stuck {
+            *since = Instant::now();
+        }
+    }
+
+    /// Whether no more attempts are waited for, if they still fail.
+    fn are_over(&self) -> bool {
+        self.stuck.as_ref().is_some_and(|(since, stuck)| stuck.is_final() || since.elapsed() >= self.patience)
+    }
+
     /// Why no more attempts are waited for, if so.
     fn given_up(&self) -> Option<How> {
-        let (since, stuck) = self.stuck.as_ref()?;
-        let is_over = stuck.is_final() || since.elapsed() >= self.patience;
-        is_over.then(|| How::NotStarted(format!("the container was not started: {stuck}")))
+        let (_, stuck) = self.stuck.as_ref().filter(|_| self.are_over())?;
+        Some(How::NotStarted(format!("the container was not started: {stuck}")))
     }
 }
 

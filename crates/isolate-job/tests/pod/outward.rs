@@ -80,10 +80,33 @@ fn a_container_that_kubelet_cannot_start_is_not_waited_for_until_the_deadline() 
     let back_off = event("MODIFIED", waiting("ImagePullBackOff", "Back-off pulling image \"train:1\""));
     let place = place(
         "pod-unpulled",
-        vec![seen(waiting("ErrImagePull", "train:1: not found")), Answer::Silent(vec![back_off])],
+        vec![
+            seen(waiting("ErrImagePull", "train:1: not found")),
+            Answer::Silent(vec![back_off]),
+            seen(waiting("ImagePullBackOff", "Back-off pulling image \"train:1\"")),
+        ],
     );
     let reason = "ClientError: the container was not started: ErrImagePull: train:1: not found";
     is(&place.run("out"), 1, "Failed", Some(reason));
+    let asked: Vec<_> = place.api.asked().into_iter().map(|(line, _)| line).collect();
+    assert_eq!(asked[2], "GET /api/v1/namespaces/team/pods/job-x HTTP/1.1", "it was not asked again");
+}
+
+#[test]
+fn results_of_a_container_that_has_started_unnoticed_are_uploaded() {
+    let stuck = || seen(waiting("ErrImagePull", "the registry is away"));
+    let away = || Answer::Document(503, status(503, "the server is currently unable to handle the request"));
+    for (bucket, answers) in [
+        // The watch tells nothing any more.
+        ("pod-unnoticed", vec![]),
+        // Nor does the server answer at once, and then it has what kubelet wrote before: that it was away does not count.
+        ("pod-unnoticed-away", vec![away(), stuck()]),
+    ] {
+        let answers = [vec![stuck(), Answer::Silent(vec![])], answers, vec![seen(ended(0, "Completed"))]];
+        let place = place(bucket, answers.into_iter().flatten().collect());
+        is(&place.run("out"), 0, "Completed", None);
+        is_uploaded(bucket);
+    }
 }
 
 #[test]

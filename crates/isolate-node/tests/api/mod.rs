@@ -20,6 +20,8 @@ struct State {
     oldest: u64,
     /// Changes when open watches are to be broken off.
     epoch: u64,
+    /// Changes when open watches are to be sent nothing more, without an end.
+    muted: u64,
     /// Whether lists are answered.
     lists: bool,
     requests: Vec<String>,
@@ -110,6 +112,11 @@ impl Api {
         self.change(|state| state.epoch += 1);
     }
 
+    /// Sends the open watches nothing more. Their connections stay.
+    pub(crate) fn mute(&self) {
+        self.change(|state| state.muted += 1);
+    }
+
     /// Whether lists are answered, or with 503.
     pub(crate) fn answer_lists(&self, lists: bool) {
         self.change(|state| state.lists = lists);
@@ -189,11 +196,13 @@ impl Api {
         is_asked: impl Fn(&Value) -> bool,
     ) -> Option<()> {
         self.send(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
-        let epoch = self.change(|state| state.epoch);
+        let (epoch, muted) = self.change(|state| (state.epoch, state.muted));
         let mut bookmarked = version;
         loop {
             let mut state = self.state.0.lock().unwrap();
-            while state.version <= version && state.epoch == epoch && state.oldest <= version {
+            while state.muted != muted
+                || state.version <= version && state.epoch == epoch && state.oldest <= version
+            {
                 state = self.state.1.wait_timeout(state, Duration::from_secs(60)).unwrap().0;
             }
             if version < state.oldest {
