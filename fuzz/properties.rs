@@ -204,7 +204,7 @@ pub(crate) fn annotations(data: &[u8]) {
     match decided {
         Decision::Isolate(policy) => {
             let Decision::Isolate(other) = always else { panic!("{always:?}") };
-            let bare = |policy| Policy { why: String::new(), demanded: None, ..policy };
+            let bare = |policy: Box<Policy>| Policy { why: String::new(), demanded: None, ..*policy };
             assert_eq!(bare(policy), bare(other));
         }
         Decision::Refuse(why) => assert!(!why.is_empty()),
@@ -311,7 +311,12 @@ fn context(hooked: bool) -> RuleContext {
     settings.rules = strips.map(|rule| (rule.name.to_owned(), Answer::Strip)).collect();
     let Decision::Isolate(policy) = decide(&settings, &[], &[]) else { panic!("not isolated") };
     let hook = SealHook { program: "/shim".into(), record: "/run/oci-isolate/web.json".into(), seals: true };
-    RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: hooked.then_some(hook) }
+    RuleContext {
+        policy: *policy,
+        network: Network::New,
+        host: HostFacts::default(),
+        hook: hooked.then_some(hook),
+    }
 }
 
 /// Where two documents differ. A list that has changed is one place, because what stands behind an item that goes

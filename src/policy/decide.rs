@@ -14,7 +14,7 @@ pub enum Decision {
     /// The real runtime is exec'd as if the shim were not there.
     PassThrough(&'static str),
     /// The container is isolated by this policy.
-    Isolate(Policy),
+    Isolate(Box<Policy>),
     /// The container is not isolated, and keeps the network of a pod in which others are.
     Platform(PlatformContainer),
     /// The container is not created; what the user is told.
@@ -106,7 +106,7 @@ fn verdict(
     let seccomp = settings.seccomp.clone();
     let demand = |why| Ok::<_, String>(Demand { why, sandbox: platform::sandbox(annotations)? });
     let demanded = demanded.map(demand).transpose()?;
-    Ok(Decision::Isolate(Policy {
+    Ok(Decision::Isolate(Box::new(Policy {
         why,
         firewall: settings.firewall,
         links: settings.links,
@@ -117,7 +117,7 @@ fn verdict(
         beside,
         demanded,
         answers,
-    }))
+    })))
 }
 
 #[cfg(test)]

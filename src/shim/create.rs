@@ -29,7 +29,7 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     let bundle = Bundle::read(directory, call.invocation.config.as_deref().map(Path::new))?;
     match bundle.decide(call.settings)? {
         Decision::Refuse(why) => bail!(why),
-        Decision::Isolate(policy) => isolate(call, bundle, policy),
+        Decision::Isolate(policy) => isolate(call, bundle, *policy),
         Decision::Platform(container) => platform::create(call, &bundle, &container),
         Decision::PassThrough(why) => {
             joiners::check(call, &bundle)?;

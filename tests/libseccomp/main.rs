@@ -33,7 +33,7 @@ fn isolated(text: &str) -> Result<String, Violation> {
 fn isolated_by(settings: &Settings, text: &str, host: HostFacts) -> Result<String, Violation> {
     let yes = [Annotation { name: SWITCH.into(), value: Some("true".into()) }];
     let Decision::Isolate(policy) = decide(settings, &yes, &[]) else { unreachable!() };
-    let context = RuleContext { policy, network: Network::New, host, hook: None };
+    let context = RuleContext { policy: *policy, network: Network::New, host, hook: None };
     let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let rule = RULES.iter().find(|rule| rule.name == "seccomp").unwrap();
     let edits = (rule.plan)(&document.view().unwrap(), &context).unwrap();

@@ -102,7 +102,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
             // As at create: a hook is only added for openings. It has no record here.
             let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
             let draft = |_: &_| files::in_memory(c"config.json");
-            report.changes = bundle.prepare(policy, Some(hook), draft)?.applied;
+            report.changes = bundle.prepare(*policy, Some(hook), draft)?.applied;
             Ok(Outcome::Isolated)
         }
     }
