@@ -62,8 +62,9 @@ const FILES: [(&str, &str, &str); 20] = [
     ("crio", "", "[crio.runtime.runtimes.oci-isolate]\nruntime_path = "),
     (
         "crio",
-        "[crio.runtime.runtimes.crun]\nruntime_path = \"/usr/bin/crun\"\nmonitor_path = \"/usr/libexec/conmon\"\n",
-        "runtime_type = \"oci\"\nmonitor_path = \"/usr/libexec/conmon\"\n",
+        // As the default the handler has its root, and else the same one as its own.
+        "[crio.runtime.runtimes.crun]\nruntime_path = \"/usr/bin/crun\"\nruntime_root = \"/run/crio/oci-isolate\"\nmonitor_path = \"/usr/libexec/conmon\"\n",
+        "runtime_type = \"oci\"\nruntime_root = \"/run/crio/oci-isolate\"\nmonitor_path = \"/usr/libexec/conmon\"\n",
     ),
 ];
 

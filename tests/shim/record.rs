@@ -312,7 +312,13 @@ fn the_namespaces_of_one_that_is_not_understood_are_not_joined_either() {
         (now.to_string(), known),
         (with(&of_5), known),
         (with(&of_0_2), known),
-        (with(&|record| drop(record.as_object_mut().unwrap().remove("init"))), unknown),
+        (
+            with(&|record| {
+                record["version"] = json!(7);
+                record.as_object_mut().unwrap().remove("init");
+            }),
+            unknown,
+        ),
         ("{".to_owned(), unknown),
         // It has ended.
         (with(&|record| record["init"]["start"] = json!(start + 1)), ""),
