@@ -11,6 +11,7 @@ mod kill;
 mod moments;
 mod moto;
 mod pipe;
+mod reboot;
 mod refused;
 mod s3;
 #[path = "../stage/server.rs"]
