@@ -13,6 +13,10 @@ mkdir "$dir/upper" "$dir/work" "$dir/lower" "$new"
 mount --bind / "$dir/lower"
 mount -t overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" overlay "$new"
 mount -t proc proc "$new/proc"
+# systemd mounts each controller that there is. A hierarchy that the machine does not have outlives the host, and engines do not find
+# where it is mounted.
+awk '$2 == 0 { $4 = 0 } 1' OFS='\t' /proc/cgroups >"$dir/cgroups"
+mount --bind "$dir/cgroups" "$new/proc/cgroups"
 mount -t sysfs sysfs "$new/sys"
 mount --rbind /sys/fs/cgroup "$new/sys/fs/cgroup"
 mount --rbind /dev "$new/dev"
