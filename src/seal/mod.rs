@@ -81,20 +81,21 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
         let mut foreign = first.sockets.clone();
         let mut found: BTreeSet<_> = others(&first).collect();
         let mut seen = first;
+        let mut assigned = false;
         // An engine may plumb meanwhile, so this is repeated until there is nothing left to do.
         for _ in 0..ROUNDS {
             let ops = plan(&seen, &desired);
             if ops.is_empty() {
                 break;
             }
-            let assigned = ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
+            assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
             apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
-            if assigned {
-                apply::settle(&seen).context("cannot seal the network namespace")?;
-            }
+        }
+        if assigned {
+            apply::settle(&mut sockets.route, &seen).context("cannot seal the network namespace")?;
         }
         let defects = defects(&seen, &desired, SocketOwner::Foreign);
         if !defects.is_empty() {
@@ -245,5 +246,5 @@ fn others(seen: &Observation) -> impl Iterator<Item = String> {
     seen.links.iter().filter(|link| !link.is_loopback()).map(|link| link.name.clone())
 }
 
-/// How often an engine may plumb while the namespace is being sealed, and one more for routes.
-const ROUNDS: usize = 5;
+/// How often an engine may plumb while the namespace is being sealed.
+const ROUNDS: usize = 4;

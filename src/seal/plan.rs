@@ -65,8 +65,7 @@ pub enum Defect {
 
 /// The changes that lead from the observed to the desired state; none if that is reached.
 ///
-/// The firewall comes first, so that it applies to links that are plumbed meanwhile. Routes come last, in a plan of their own:
-/// as long as an address is not local, they would lead what is sent to it to the table, which counts it.
+/// The firewall comes first, so that it applies to links that are plumbed meanwhile.
 pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
     let mut ops = Vec::new();
     let allow = allowed(seen, desired);
@@ -114,7 +113,7 @@ pub fn plan(seen: &Observation, desired: &Desired) -> Vec<SealOp> {
         ops.push(SealOp::Keep(missing));
     }
     let unrouted = uncounted(seen, desired);
-    if ops.is_empty() && !unrouted.is_empty() {
+    if !unrouted.is_empty() {
         ops.push(SealOp::Route(unrouted));
     }
     ops
@@ -352,17 +351,6 @@ mod tests {
                 SealOp::Keep(vec!["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()]),
             ]
         );
-    }
-
-    #[test]
-    fn routes_are_added_once_everything_else_is_done() {
-        let counting = Desired { attempts: Some(16), ..desired() };
-        let routes = |op: &SealOp| matches!(op, SealOp::Route(_));
-        assert!(!plan(&plumbed(), &counting).iter().any(routes));
-        let mut seen = sealed();
-        seen.table = Loaded::Present(Table::default().blocking_also([], None, Some(16)));
-        let both = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        assert_eq!(plan(&seen, &counting), [SealOp::Route(both)]);
     }
 
     #[test]

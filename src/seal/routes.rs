@@ -62,6 +62,16 @@ pub(super) fn remove(socket: &mut Socket) -> Result<()> {
     removed.into_iter().collect()
 }
 
+/// Whether what is sent to an IPv6 address here stays here by the kernel's route of an own address, and not by another one
+/// over lo.
+pub(super) fn is_local(socket: &mut Socket, address: IpAddr) -> Result<bool, Errno> {
+    let mut header = Rtmsg::new();
+    (header.rtm_family, header.rtm_dst_len) = (10, 128);
+    let mut request = Request::new().op_getroute_do(&header);
+    drop(request.encode().push_dst(address));
+    Ok(socket.query(&request, |(route, _)| Some(route.rtm_type == LOCAL))?.contains(&true))
+}
+
 fn send(socket: &mut Socket, request: &impl NetlinkRequest) -> Result<(), Errno> {
     let mut batch = Batch::default();
     batch.add(request);
@@ -143,3 +153,4 @@ const TABLE_MAIN: u8 = 254;
 const PROTOCOL_STATIC: u8 = 4;
 const SCOPE_LINK: u8 = 253;
 const UNICAST: u8 = 1;
+const LOCAL: u8 = 2;

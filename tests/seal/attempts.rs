@@ -119,14 +119,23 @@ print(tcp("127.0.0.1", 8080), tcp("127.0.0.1", 9), udp("127.0.0.1", 9), udp("255
     assert_eq!(table(&counted(&container)), expected(&list));
 }
 
+/// A kernel that is busy with links takes its time to make an address local.
 #[test]
 fn sealing_itself_is_not_counted() {
-    let addresses: Vec<_> = (1..=500).map(|n| format!("2001:db8::{n:x}")).collect();
+    let addresses: Vec<_> = (1..=20).map(|n| format!("2001:db8::{n}")).collect();
     let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-    let container = Namespace::new();
-    seal(container.open().as_fd(), &Desired { attempts: Some(1024), ..desired(&addresses) }).unwrap();
-    assert_eq!(counted(&container), Attempts::default());
-    assert!(container.sh("ip -6 route show default").contains("default dev lo"));
+    let wanted = Desired { attempts: Some(1024), ..desired(&addresses) };
+    let elsewhere = Namespace::new();
+    let plumb =
+        || elsewhere.sh("for n in $(seq 100); do ip link add x type veth peer name y; ip link del x; done");
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(plumb);
+        while !busy.is_finished() {
+            let container = Namespace::new();
+            seal(container.open().as_fd(), &wanted).unwrap();
+            assert_eq!(counted(&container), Attempts::default());
+        }
+    });
 }
 
 #[test]
