@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use test_support::source::{self, assert_none, code, dependencies, top_level_module, top_level_modules};
+use test_support::source::{
+    self, assert_none, code, dependencies, top_level_module, top_level_modules, untidy,
+};
 
 /// Top-level modules without a file, an environment, a process or a system call.
 const PURE: [&str; 8] = ["progress", "request", "status", "plan", "engine", "settings", "check", "render"];
@@ -122,12 +124,8 @@ fn a_module_uses_only_what_stands_above_it() {
 fn files_are_short_say_what_they_are_for_and_unwrap_nothing() {
     let mut complaints = Vec::new();
     for (name, text, code) in files() {
-        complaints.extend((!text.starts_with("//!")).then(|| format!("{name} does not say what it is for")));
-        let long = code.lines().count() > LINES && !LONGER.contains(&name.as_str());
-        complaints.extend(long.then(|| format!("{name}: {} lines", code.lines().count())));
-        for word in ["unsafe ", "unsafe{", ".unwrap()", "todo!(", "dbg!("] {
-            complaints.extend(code.contains(word).then(|| format!("{name} has {word}")));
-        }
+        let most = if LONGER.contains(&name.as_str()) { usize::MAX } else { LINES };
+        complaints.extend(untidy(&name, &text, &code, most));
     }
     assert_none(&complaints);
 }

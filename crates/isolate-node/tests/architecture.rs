@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use test_support::source::{self, assert_none, code, dependencies, top_level_module, top_level_modules};
+use test_support::source::{
+    self, assert_none, code, dependencies, top_level_module, top_level_modules, untidy,
+};
 
 /// Top-level modules without a file, an environment, a process, a socket or a clock.
 const PURE: [&str; 3] = ["pod", "members", "cluster"];
@@ -74,12 +76,7 @@ fn the_pure_modules_stand_above_all_others() {
 fn files_are_short_say_what_they_are_for_and_unwrap_nothing() {
     let mut complaints = Vec::new();
     for (name, text, code) in files() {
-        complaints.extend((!text.starts_with("//!")).then(|| format!("{name} does not say what it is for")));
-        let lines = code.lines().count();
-        complaints.extend((lines > LINES).then(|| format!("{name}: {lines} lines")));
-        for word in ["unsafe ", "unsafe{", ".unwrap()", "todo!(", "dbg!("] {
-            complaints.extend(code.contains(word).then(|| format!("{name} has {word}")));
-        }
+        complaints.extend(untidy(&name, &text, &code, LINES));
     }
     assert_none(&complaints);
 }

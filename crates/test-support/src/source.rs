@@ -79,3 +79,16 @@ pub fn dependencies(package: &str, depth: u8) -> BTreeSet<String> {
     // The first line is the package itself.
     text.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
+
+/// Complaints about a file of at most `most` lines of code that has to say what it is for, and has nothing unfinished.
+#[must_use]
+pub fn untidy(name: &str, text: &str, code: &str, most: usize) -> Vec<String> {
+    let mut complaints = Vec::new();
+    complaints.extend((!text.starts_with("//!")).then(|| format!("{name} does not say what it is for")));
+    let lines = code.lines().count();
+    complaints.extend((lines > most).then(|| format!("{name}: {lines} lines")));
+    for word in ["unsafe ", "unsafe{", ".unwrap()", "todo!(", "dbg!("] {
+        complaints.extend(code.contains(word).then(|| format!("{name} has {word}")));
+    }
+    complaints
+}
