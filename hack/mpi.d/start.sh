@@ -7,6 +7,8 @@ mkdir -p /run/sshd
 /usr/sbin/sshd
 if [ "$(hostname)" != "${hosts[0]}" ]; then
     until [ -e /tmp/ended ]; do sleep 0.1; done
+    # A container that ends before the first host has closed its ssh connection would fail the ssh there.
+    while grep -q ':0016 [0-9A-F]*:[0-9A-F]* 01 ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done
     exit
 fi
 for host in "${hosts[@]}"; do
