@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
-use super::running::Running;
+use super::running::RunningContainerd;
 use super::{Finding, cni, is_shim, unusable};
 use crate::install::containerd::{config_version, disabled, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
@@ -17,10 +17,10 @@ use oci_isolate::settings::{Mode, Settings};
 
 pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
     // With another root, the files are not of a containerd of this host.
-    let running = (root == Path::new("/")).then(Running::find).flatten();
+    let running = (root == Path::new("/")).then(RunningContainerd::find).flatten();
     let file = running.as_ref().and_then(|running| running.config.clone());
     let file = file.unwrap_or_else(|| root.join(&FILE[1..]));
-    let version = running.as_ref().and_then(Running::version);
+    let version = running.as_ref().and_then(RunningContainerd::version);
     let version = version.or_else(|| program_version::query(Path::new("containerd")));
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("containerd", "not there")];
@@ -49,7 +49,7 @@ pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Findin
 }
 
 /// Whether what is judged is not what containerd has read.
-fn unread(running: &Running, root: &Path, file: &Path, main: &DocumentMut) -> Option<Finding> {
+fn unread(running: &RunningContainerd, root: &Path, file: &Path, main: &DocumentMut) -> Option<Finding> {
     let imported = imports(root, file, main).unwrap_or_default().into_iter().map(|(file, _)| file);
     let changed = [file.to_owned()].into_iter().chain(imported).find(|file| running.is_older_than(file))?;
     let says = format!(

@@ -22,13 +22,13 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 const TICKS: u64 = 100;
 
 /// A running containerd.
-pub(super) struct Running {
+pub(super) struct RunningContainerd {
     process: ProcessId,
     /// The file that its command line names.
     pub(super) config: Option<PathBuf>,
 }
 
-impl Running {
+impl RunningContainerd {
     /// The one that starts pods here: neither dockerd's own, nor one of another file system, which a container has.
     pub(super) fn find() -> Option<Self> {
         let ours = Dir::ours().ns("mnt").ok()?;
@@ -112,7 +112,7 @@ mod tests {
             std::fs::File::create(&file).unwrap().set_modified(time).unwrap();
             &file
         };
-        let this = Running { process: ProcessId::this().unwrap(), config: None };
+        let this = RunningContainerd { process: ProcessId::this().unwrap(), config: None };
         let started = this.started().unwrap();
         assert!(started <= SystemTime::now());
         assert!(!this.is_older_than(file_of(started - Duration::from_secs(60))));
