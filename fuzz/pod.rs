@@ -7,6 +7,7 @@ use std::time::Duration;
 use isolate_node::cluster::{Cluster, Report, Source};
 use isolate_node::members::Change;
 use isolate_node::pod::{Candidate, JOB, Pod, Scope, Standing};
+use isolate_node::ranges::Ranges;
 use serde_json::Value;
 
 /// A pod in JSON: it is refused, or a member only if the JSON has all that makes one, and then it is in the document of a node
@@ -34,7 +35,7 @@ pub(crate) fn pod(data: &[u8]) {
         let all: Option<std::collections::BTreeSet<IpAddr>> = all.collect();
         assert!(all.is_some_and(|all| !all.is_empty() && all == found.addresses));
     }
-    let mut cluster = Cluster::new("node1".into(), "cluster.local".into(), &[]);
+    let mut cluster = Cluster::new("node1".into(), "cluster.local".into(), &[], Ranges::default());
     let now = Duration::from_secs(10);
     let scope = Scope { namespace: found.scope.namespace.clone(), job: found.scope.job.clone() };
     for source in [Source::Node(None), Source::Job(scope)] {

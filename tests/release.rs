@@ -26,7 +26,7 @@ impl Release {
         release.script(
             r#"
             mkdir release
-            for name in {oci-isolate,isolatectl,isolate-job}-x86_64 {oci-isolate,isolate-job}_1.2.3_amd64.deb; do echo "$name" >"release/$name"; done
+            for name in {oci-isolate,isolatectl,isolate-job,isolate-node}-x86_64 {oci-isolate,isolate-job,isolate-node}_1.2.3_amd64.deb; do echo "$name" >"release/$name"; done
             vex 1.2.3 2026-01-01T00:00:00Z "$PROJECT/docs/cve.md" >release/oci-isolate-1.2.3.openvex.json
             provenance release 1.2.3 0123abcd https://builder.example/ 2026-01-01T00:00:00Z 2026-01-01T00:01:00Z \
                 "sha256:$(sha256sum <"$PROJECT/Cargo.lock" | cut -d ' ' -f 1) Cargo.lock
@@ -94,7 +94,7 @@ fn any_file_that_is_altered_is_refused() {
     let release = Release::new();
     release.accepted();
     let files = release.files();
-    assert_eq!(files.len(), 9, "{files:?}");
+    assert_eq!(files.len(), 11, "{files:?}");
     for file in files {
         let whole = fs::read(release.at(&file)).unwrap();
         let words = if file.starts_with("SHA256SUMS") { "signature" } else { "altered" };
@@ -278,7 +278,10 @@ fn assets(package: &Path) -> (toml::Value, Vec<(PathBuf, String)>) {
 fn the_packages_have_their_settings_and_units_and_share_no_file() {
     let (shim, of_shim) = assets(Path::new("."));
     let (job, of_job) = assets(Path::new("crates/isolate-job"));
-    assert_eq!(shim["depends"].as_str(), Some(""), "the shim depends on nothing");
+    let (node, of_node) = assets(Path::new("crates/isolate-node"));
+    for static_one in [&shim, &node] {
+        assert_eq!(static_one["depends"].as_str(), Some(""), "a static program depends on nothing");
+    }
     let depends = concat!("$auto, oci-isolate (= ", env!("CARGO_PKG_VERSION"), "-1)");
     assert_eq!(job["depends"].as_str(), Some(depends), "its own version of the shim");
     for (deb, installed) in [(&shim, &of_shim), (&job, &of_job)] {
@@ -289,8 +292,9 @@ fn the_packages_have_their_settings_and_units_and_share_no_file() {
         let below_etc = installed.iter().filter(|(_, to)| to.starts_with("etc/")).count();
         assert_eq!(below_etc, deb["conf-files"].as_array().unwrap().len());
     }
-    let shared: Vec<_> =
-        of_shim.iter().filter(|(_, to)| of_job.iter().any(|(_, other)| other == to)).collect();
+    let mut all: Vec<_> = [&of_shim, &of_job, &of_node].into_iter().flatten().map(|(_, to)| to).collect();
+    all.sort();
+    let shared: Vec<_> = all.windows(2).filter(|two| two[0] == two[1]).collect();
     assert!(shared.is_empty(), "{shared:?}");
 
     let units: Vec<_> = of_job.iter().filter(|(_, to)| to.starts_with("usr/lib/systemd/system/")).collect();

@@ -22,10 +22,11 @@ struct Page {
     section: u8,
 }
 
-const PAGES: [Page; 5] = [
+const PAGES: [Page; 6] = [
     Page { name: "oci-isolate", section: 8 },
     Page { name: "isolatectl", section: 8 },
     Page { name: "isolate-job", section: 8 },
+    Page { name: "isolate-node", section: 8 },
     Page { name: "oci-isolate.toml", section: 5 },
     Page { name: "oci-isolate-rules", section: 7 },
 ];

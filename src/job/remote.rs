@@ -37,6 +37,8 @@ pub struct PutFailure {
 /// What was put.
 #[derive(Debug, Default)]
 pub struct Put {
+    /// How many members of jobs run here.
+    pub members: usize,
     /// The containers whose members have changed.
     pub changed: Vec<Slot>,
     /// What could not be put. Everything else was.
@@ -74,6 +76,7 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
         }
     }
     for ((root, job), mut members) in by_job {
+        put.members += members.len();
         let of_job = cluster.jobs.get(&job).map_or(&[][..], Vec::as_slice);
         for member in &mut members {
             put.update(member, of_job, &cluster.node, &here);

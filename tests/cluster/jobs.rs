@@ -134,6 +134,7 @@ fn rendered_jobs_end_as_their_containers_do_and_their_results_are_uploaded() {
         ("failed", PROBE, &failed),
         ("oom", PROBE, &oom),
         ("unpulled", "registry.invalid/train:1", "exit 0"),
+        ("late", PROBE, "trap 'echo 8 >/opt/ml/model/weights; exit 0' TERM; while :; do sleep 1; done"),
     ];
     for (name, image, script) in all {
         let mut manifests = rendered(name, image, script);
@@ -144,7 +145,12 @@ fn rendered_jobs_end_as_their_containers_do_and_their_results_are_uploaded() {
             "unpulled" => {
                 containers[1]["args"].as_array_mut().unwrap().extend([json!("--start"), json!("5")]);
             }
+            // 120 seconds by default: kubelet does not report the end of a container of a pod that is being ended.
+            "late" => containers[1]["args"].as_array_mut().unwrap().extend([json!("--wait"), json!("5")]),
             _ => {}
+        }
+        if name == "late" {
+            template(&mut manifests)["activeDeadlineSeconds"] = json!(60);
         }
         namespace.apply(&manifests);
     }
@@ -168,6 +174,15 @@ fn rendered_jobs_end_as_their_containers_do_and_their_results_are_uploaded() {
             findings.claim(weights.as_deref() == Some("7"), format!("{job}: the results are {weights:?}"));
         }
     }
+    // What there was when MaxRuntimeInSeconds had passed, and what the program wrote then, is uploaded.
+    let ended = wait_for(2 * PATIENCE, || {
+        let get = ["get", "pods", "--output=json", "--selector=job-name=late"];
+        let pods: Value = serde_json::from_str(&namespace.kubectl(&get).out).ok()?;
+        pods["items"][0]["status"]["reason"].as_str().map(str::to_owned)
+    });
+    let uploaded = wait_for(PATIENCE, || moto.ask("GET", "data/out/late/output/model/weights", ""));
+    let is_as_expected = (ended.as_deref(), uploaded.as_deref()) == (Some("DeadlineExceeded"), Some("8"));
+    findings.claim(is_as_expected, format!("late: {ended:?}, the results are {uploaded:?}"));
     let complete = ["wait", "--for=condition=complete", "--timeout=60s", "job/completed"];
     let said = namespace.kubectl(&complete);
     findings.claim(said.well(), format!("the Job is not complete: {said}"));

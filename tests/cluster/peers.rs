@@ -63,6 +63,16 @@ fn members_on_both_nodes_find_each_other_by_every_name_and_nobody_else_does() {
     }
     let said = namespace.run("open", &ask(&[address(&control)]));
     findings.claim(said.contains(": control\n"), format!("nothing is reached at all: {said}"));
+    // `watch` serves what `put`, which has no network, has done.
+    let ask = ["/bin/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:9465/metrics"];
+    let exec = ["--namespace=kube-system", "exec", "daemonset/oci-isolate-node", "--"];
+    let metrics = cluster.kubectl(&[&exec[..], &ask].concat());
+    let value = |name: &str| {
+        let line = metrics.out.lines().find_map(|line| line.strip_prefix(&format!("oci_isolate_{name} ")));
+        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let is_put = value("put_last_timestamp_seconds") > 0 && value("put_containers") > 0;
+    findings.claim(is_put, format!("metrics: {metrics}"));
     // Not --all: other tests look into the network of their pods.
     for (node, pod) in [("node1", "two-0"), ("node2", "two-1")] {
         let sandbox = namespace.sandbox(cluster, node, pod);

@@ -274,7 +274,8 @@ fn follow_ends_when_its_program_is_replaced() {
     std::fs::create_dir(&shared).unwrap();
     std::fs::copy(test_support::isolatectl(), &program).unwrap();
     let mut follow = Command::new(&program);
-    follow.args(["jobs", "follow"]).arg(&shared).stderr(Stdio::piped());
+    let metrics = dir.path().join("put.prom");
+    follow.args(["jobs", "follow", "--metrics"]).arg(&metrics).arg(&shared).stderr(Stdio::piped());
     let mut follow = follow.spawn().unwrap();
     let mut said = BufReader::new(follow.stderr.take().unwrap()).lines();
     let written = |text: &str| {
@@ -292,4 +293,8 @@ fn follow_ends_when_its_program_is_replaced() {
     let said: Vec<_> = said.map_while(Result::ok).collect();
     assert!(said.last().unwrap().contains("was replaced"), "{said:?}");
     assert!(!follow.wait().unwrap().success());
+    let metrics = std::fs::read_to_string(metrics).unwrap();
+    let errors = metrics.lines().find_map(|line| line.strip_prefix("oci_isolate_put_errors_total "));
+    assert!(errors.is_some_and(|number| number.parse::<u32>().unwrap() >= 2), "{metrics}");
+    assert!(!metrics.contains("oci_isolate_put_last_timestamp_seconds"), "{metrics}");
 }

@@ -53,6 +53,16 @@ pub(crate) fn as_the_default_all_pods_go_through_it_until_it_is_taken_out(releas
     let doctor = ctl(&["doctor"]);
     let arrives = "containerd-config: handler oci-isolate is ";
     findings.claim(doctor.well() && doctor.out.contains(arrives), format!("doctor: {doctor}"));
+    let unread = "was changed after containerd (process ";
+    findings.claim(!doctor.out.contains(unread), format!("after the restart: {doctor}"));
+    // The one that runs is asked, and not one that is in PATH.
+    host.sh("mkdir -p /run/other; printf '#!/bin/sh\\necho containerd other 9.9.9\\n' >/run/other/containerd; chmod +x /run/other/containerd; touch -d '+1 hour' /etc/containerd/config.toml")
+        .must();
+    let doctor = host.sh(&format!("PATH=/run/other:$PATH {} doctor", host.at("isolatectl")));
+    findings.claim(
+        doctor.well() && doctor.out.contains(unread) && !doctor.out.contains("9.9.9"),
+        format!("before a restart: {doctor}"),
+    );
 
     install(&["--uninstall"]).must();
     findings.claim(look() == before, "the files are not as before");

@@ -130,7 +130,12 @@ fn the_pod_with_a_token_has_nothing_of_the_node_but_a_directory() {
     let host_paths: Vec<_> =
         watch["volumes"].as_array().unwrap().iter().filter_map(|one| one.get("hostPath")).collect();
     // Not one that kubelet would make, which root alone could write.
-    assert_eq!(host_paths, [&json!({ "path": "/run/oci-isolate-jobs/shared", "type": "Directory" })]);
+    let directory =
+        |name: &str| json!({ "path": format!("/run/oci-isolate-jobs/{name}"), "type": "Directory" });
+    assert_eq!(host_paths, [&directory("shared"), &directory("put")]);
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = |name: &str| mounts.iter().find(|mount| mount["name"] == name).unwrap();
+    assert_eq!((&mount("put")["readOnly"], &mount("shared")["readOnly"]), (&json!(true), &Value::Null));
     // The other one has the node, so no token; the directory is given to the user of the first one.
     assert_eq!((&put["hostPID"], &put["automountServiceAccountToken"]), (&json!(true), &json!(false)));
     assert_eq!((&put["serviceAccountName"], &put["volumes"]), (&Value::Null, &Value::Null));
@@ -162,7 +167,7 @@ fn the_chart_is_the_manifests_with_its_values_in_them() {
         "image": { "repository": "registry.example.com/node", "digest": "sha256:0123" },
         "env": { "RESTART": "systemctl restart k3s", "BIN": "/opt/bin" },
         "nodeSelector": { "oci-isolate": "true" },
-        "agent": { "args": ["--namespaces=team-a"] },
+        "agent": { "args": ["--cluster-domain=cluster.example"] },
         "policies": { "jobFrom": false, "settings": { "peers-within": "10.88.0.0/16" } },
     }));
     let of = |kind: &str| rendered.iter().find(|one| one["kind"] == kind);
@@ -182,7 +187,7 @@ fn the_chart_is_the_manifests_with_its_values_in_them() {
     let bin = json!({ "name": "BIN", "value": "/opt/bin" });
     assert!(env.contains(&bin) && container("put")["env"] == json!([bin]), "{env:?}");
     let command = container("watch")["command"].as_array().unwrap();
-    assert_eq!(command.last().unwrap(), "--namespaces=team-a");
+    assert_eq!(command.last().unwrap(), "--cluster-domain=cluster.example");
     assert_eq!(of("RuntimeClass").unwrap()["scheduling"]["nodeSelector"], json!({ "oci-isolate": "true" }));
     assert_eq!(of("ConfigMap").unwrap()["data"]["peers-within"], "10.88.0.0/16");
     assert_eq!(of("MutatingAdmissionPolicy"), None);
@@ -191,6 +196,51 @@ fn the_chart_is_the_manifests_with_its_values_in_them() {
         chart(&values.collect()).len()
     };
     assert_eq!((less(&["policies"]), less(&["policies", "agent"])), (7, 2));
+}
+
+/// A token that reads the pods of some namespaces only, and Roles for rendered jobs.
+#[test]
+fn the_chart_limits_what_tokens_read_to_namespaces() {
+    let rendered = chart(&json!({
+        "agent": { "namespaces": ["team-a", "team-b"], "nodeRanges": true },
+        "jobs": { "namespaces": ["team-a"] },
+    }));
+    let of = |kind: &str| -> Vec<_> {
+        let all = rendered.iter().filter(|one| one["kind"] == kind);
+        all.map(|one| format!("{} {}", one["metadata"]["namespace"], one["metadata"]["name"])).collect()
+    };
+    let mut bindings = of("RoleBinding");
+    bindings.sort();
+    let expected =
+        [r#""team-a" "isolate-job""#, r#""team-a" "oci-isolate-node""#, r#""team-b" "oci-isolate-node""#];
+    assert_eq!(bindings, expected);
+    // Only of nodes, by name.
+    assert_eq!(of("ClusterRoleBinding"), [r#"null "oci-isolate-node-ranges""#]);
+    let ranges = rendered.iter().find(|one| one["metadata"]["name"] == "oci-isolate-node-ranges").unwrap();
+    assert_eq!(ranges["rules"], json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["get"] }]));
+    let of_job = rendered.iter().find(|one| one["kind"] == "Role").unwrap();
+    assert_eq!(
+        of_job["rules"],
+        json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"] }])
+    );
+    for one in rendered.iter().filter(|one| one["kind"] == "RoleBinding") {
+        let subject = &one["subjects"][0];
+        let (name, namespace) = match one["metadata"]["name"].as_str().unwrap() {
+            "isolate-job" => ("isolate-job", "team-a"),
+            _ => ("oci-isolate-node", "kube-system"),
+        };
+        assert_eq!((&subject["name"], &subject["namespace"]), (&json!(name), &json!(namespace)));
+    }
+    let set = rendered
+        .iter()
+        .find(|one| one["kind"] == "DaemonSet" && one["metadata"]["name"] == "oci-isolate-node");
+    let command = set.unwrap()["spec"]["template"]["spec"]["containers"][0]["command"].as_array().unwrap();
+    assert!(command.ends_with(&[json!("--namespaces=team-a,team-b"), json!("--node-ranges")]), "{command:?}");
+    validate(
+        "1.30",
+        &rendered.into_iter().filter(|one| one["kind"] != "MutatingAdmissionPolicy").collect::<Vec<_>>(),
+    )
+    .must();
 }
 
 #[test]

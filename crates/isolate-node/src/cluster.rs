@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::members::{Change, Listing, Member};
+use crate::names::{Selector, names};
 use crate::pod::{Candidate, Scope, Standing};
-
-/// The most names of a member; `isolatectl jobs` takes no more. Its own come first, so that only names of Services are left
-/// out.
-const NAMES: usize = 64;
+use crate::ranges::{Ranges, Verdict};
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,15 +24,8 @@ pub enum Source {
     Job(Scope),
     /// The Services of a namespace.
     Services(String),
-}
-
-/// A Service's name and whom it selects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selector {
-    /// Its name.
-    pub name: String,
-    /// The labels of the pods behind it.
-    pub labels: BTreeMap<String, String>,
+    /// The ranges of a node's pods, which are asked for once.
+    Ranges(String),
 }
 
 /// An event of a watch.
@@ -44,6 +36,8 @@ pub enum Report {
     Pods(Change<Candidate>),
     /// Of Services.
     Services(Change<Selector>),
+    /// Of a node's pods.
+    Ranges(Vec<IpNet>),
 }
 
 /// What is known of the cluster.
@@ -54,6 +48,7 @@ pub struct Cluster {
     here: BTreeMap<Option<String>, Listing<Candidate>>,
     jobs: BTreeMap<Scope, Listing<Member>>,
     services: BTreeMap<String, Listing<Selector>>,
+    ranges: Ranges,
     synced: bool,
 }
 
@@ -92,12 +87,12 @@ pub struct Figures {
 }
 
 impl Cluster {
-    /// Nothing is known yet. `namespaces` limits what is looked at; without it, all are.
+    /// Nothing is known yet. `namespaces` limits what is looked at; without it, all are. `ranges` limits which addresses count.
     #[must_use]
-    pub fn new(node: String, domain: String, namespaces: &[String]) -> Self {
+    pub fn new(node: String, domain: String, namespaces: &[String], ranges: Ranges) -> Self {
         let all = namespaces.iter().cloned().map(Some).chain(namespaces.is_empty().then_some(None));
         let here = all.map(|namespace| (namespace, Listing::default())).collect();
-        Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), synced: false }
+        Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), ranges, synced: false }
     }
 
     /// Forgets jobs that no pod of this node is in any more, once all events that came together are taken: a pod that another
@@ -107,6 +102,19 @@ impl Cluster {
         self.jobs.retain(|scope, _| scopes.contains(scope));
         let namespaces: BTreeSet<&String> = scopes.iter().map(|scope| &scope.namespace).collect();
         self.services.retain(|namespace, _| namespaces.contains(namespace));
+        // A node may be replaced by another one of its name, whose pods are others.
+        if let Some(mut known) = self.ranges.nodes.take() {
+            let nodes = self.nodes();
+            known.retain(|node, _| nodes.contains(node));
+            self.ranges.nodes = Some(known);
+        }
+    }
+
+    /// The nodes whose ranges have to be known: those of members, also before they have an address.
+    fn nodes(&self) -> BTreeSet<String> {
+        let pods = self.jobs.values().flat_map(|job| job.all.values()).map(|member| &member.candidate);
+        let counts = |pod: &&Candidate| matches!(pod.standing, Standing::Member | Standing::Coming);
+        pods.filter(counts).map(|pod| pod.node.clone()).filter(|node| !node.is_empty()).collect()
     }
 
     /// What has to be watched now.
@@ -116,7 +124,8 @@ impl Cluster {
         let jobs = self.scopes();
         let services: BTreeSet<_> =
             jobs.iter().map(|scope| Source::Services(scope.namespace.clone())).collect();
-        nodes.chain(jobs.into_iter().map(Source::Job)).chain(services).collect()
+        let ranges = self.ranges.nodes.iter().flat_map(|_| self.nodes()).map(Source::Ranges);
+        nodes.chain(jobs.into_iter().map(Source::Job)).chain(services).chain(ranges).collect()
     }
 
     fn scopes(&self) -> BTreeSet<Scope> {
@@ -147,10 +156,22 @@ impl Cluster {
                     listing.take(change, |_, new| new);
                 }
             }
+            (Source::Ranges(node), Report::Ranges(ranges)) => {
+                if let Some(known) = &mut self.ranges.nodes {
+                    known.insert(node.clone(), ranges);
+                }
+            }
             _ => {}
         }
-        self.synced |=
-            self.here.values().all(|listing| listing.synced) && self.jobs.values().all(|job| job.synced);
+        self.synced = self.synced || self.is_complete();
+    }
+
+    /// Whether everything that was there at the start is known.
+    fn is_complete(&self) -> bool {
+        let known = |nodes: &BTreeMap<String, _>| self.nodes().iter().all(|node| nodes.contains_key(node));
+        self.here.values().all(|listing| listing.synced)
+            && self.jobs.values().all(|job| job.synced)
+            && self.ranges.nodes.as_ref().is_none_or(known)
     }
 
     /// The document, once everything that was there at the start is known. A job that is not yet listed is left out: its
@@ -168,54 +189,40 @@ impl Cluster {
     }
 
     fn members<'c>(&'c self, scope: &Scope, job: &'c Listing<Member>, now: Duration) -> Vec<MemberEntry<'c>> {
-        // Of two with the same address the one that was started last has it.
+        let services = self.services.get(&scope.namespace);
+        let services = || services.into_iter().flat_map(|listing| listing.all.values());
+        let holders = self.holders(job, now);
+        let entries = job.all.values().filter(|member| member.candidate.scope == *scope).map(|member| {
+            let pod = &member.candidate;
+            let has = |address: &IpAddr| holders.get(address).is_some_and(|holder| holder.uid == pod.uid);
+            let addresses = self.addresses(member, now).into_iter().filter(has).collect();
+            let names = names(pod, &self.domain, services());
+            MemberEntry { uid: &pod.uid, pod: &pod.pod, node: &pod.node, addresses, names }
+        });
+        entries.filter(|entry| !entry.addresses.is_empty()).collect()
+    }
+
+    /// The addresses of a member that are in range: all of them or none.
+    fn addresses(&self, member: &Member, now: Duration) -> BTreeSet<IpAddr> {
+        match self.ranges.judge(&member.candidate) {
+            Verdict::Within => member.addresses(now),
+            Verdict::Unknown | Verdict::Outside(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Who has each address: of two members that report the same one, the one that was started last.
+    fn holders<'c>(&self, job: &'c Listing<Member>, now: Duration) -> BTreeMap<IpAddr, &'c Candidate> {
         let mut newest: BTreeMap<IpAddr, &Candidate> = BTreeMap::new();
         for member in job.all.values() {
             let new = &member.candidate;
-            for address in member.addresses(now) {
+            for address in self.addresses(member, now) {
                 let holder = newest.entry(address).or_insert(new);
                 if (&holder.started, &holder.uid) < (&new.started, &new.uid) {
                     *holder = new;
                 }
             }
         }
-        let entries = job.all.values().filter(|member| member.candidate.scope == *scope).map(|member| {
-            let pod = &member.candidate;
-            let has = |address: &IpAddr| newest.get(address).is_some_and(|holder| holder.uid == pod.uid);
-            let addresses = member.addresses(now).into_iter().filter(has).collect();
-            MemberEntry { uid: &pod.uid, pod: &pod.pod, node: &pod.node, addresses, names: self.names(pod) }
-        });
-        entries.filter(|entry| !entry.addresses.is_empty()).collect()
-    }
-
-    /// The names that DNS would have for a pod, the longest first, and those of the Services that select it; [`NAMES`] at
-    /// most.
-    fn names(&self, pod: &Candidate) -> Vec<String> {
-        let namespace = &pod.scope.namespace;
-        let forms = |name: &str| {
-            let domain = &self.domain;
-            [
-                format!("{name}.{namespace}.svc.{domain}"),
-                format!("{name}.{namespace}.svc"),
-                format!("{name}.{namespace}"),
-                name.to_owned(),
-            ]
-        };
-        let of_host = pod.subdomain.iter().flat_map(|subdomain| forms(&format!("{}.{subdomain}", pod.host)));
-        let mut names: Vec<String> = of_host.chain([pod.host.clone()]).collect();
-        names.extend((pod.pod != pod.host).then(|| pod.pod.clone()));
-        let services = self.services.get(namespace).into_iter().flat_map(|listing| listing.all.values());
-        let selects = |service: &&Selector| {
-            !service.labels.is_empty()
-                && service.labels.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
-        };
-        for service in services.filter(selects) {
-            let new =
-                forms(&service.name).into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>();
-            names.extend(new);
-        }
-        names.truncate(NAMES);
-        names
+        newest
     }
 
     /// When the document changes without another event.
@@ -226,26 +233,43 @@ impl Cluster {
 
     /// Pods that are no members, and why.
     #[must_use]
-    pub fn refused(&self) -> BTreeMap<String, &'static str> {
+    pub fn refused(&self, now: Duration) -> BTreeMap<String, &'static str> {
+        let name = |pod: &Candidate| format!("{}/{}", pod.scope.namespace, pod.pod);
         let here = self.here.values().flat_map(|listing| listing.all.values());
-        let of_jobs = self.jobs.values().flat_map(|job| job.all.values().map(|member| &member.candidate));
-        let why = |pod: &Candidate| match pod.standing {
-            Standing::Refused(why) => Some((format!("{}/{}", pod.scope.namespace, pod.pod), why)),
+        let here = here.filter_map(|pod| Some((name(pod), self.refusal(pod)?)));
+        let of_jobs = self.of_jobs(now).filter_map(|(member, why)| Some((name(&member.candidate), why?)));
+        here.chain(of_jobs).collect()
+    }
+
+    fn refusal(&self, pod: &Candidate) -> Option<&'static str> {
+        match (pod.standing, self.ranges.judge(pod)) {
+            (Standing::Refused(why), _) | (Standing::Member, Verdict::Outside(why)) => Some(why),
             _ => None,
-        };
-        here.chain(of_jobs).filter_map(why).collect()
+        }
+    }
+
+    /// The pods of all jobs, and why each is no member, if it is refused.
+    fn of_jobs(&self, now: Duration) -> impl Iterator<Item = (&Member, Option<&'static str>)> {
+        self.jobs.values().flat_map(move |job| {
+            let holders = self.holders(job, now);
+            job.all.values().map(move |member| {
+                let is_another = |address: &IpAddr| holders[address].uid != member.candidate.uid;
+                let taken = self.addresses(member, now).iter().any(is_another).then_some("same-address");
+                (member, self.refusal(&member.candidate).or(taken))
+            })
+        })
     }
 
     /// Figures for `/metrics`.
     #[must_use]
     pub fn figures(&self, now: Duration) -> Figures {
         let mut figures = Figures::default();
-        for member in self.jobs.values().flat_map(|job| job.all.values()) {
-            match member.candidate.standing {
-                Standing::Refused(why) => *figures.refused.entry(why).or_default() += 1,
-                _ if member.addresses(now).is_empty() => {}
-                _ if member.candidate.node == self.node => figures.here += 1,
-                _ => figures.elsewhere += 1,
+        for (member, refused) in self.of_jobs(now) {
+            match refused {
+                Some(why) => *figures.refused.entry(why).or_default() += 1,
+                None if self.addresses(member, now).is_empty() => {}
+                None if member.candidate.node == self.node => figures.here += 1,
+                None => figures.elsewhere += 1,
             }
         }
         figures
@@ -285,7 +309,7 @@ mod tests {
     }
 
     fn cluster() -> Cluster {
-        Cluster::new("node1".into(), "cluster.local".into(), &[])
+        Cluster::new("node1".into(), "cluster.local".into(), &[], Ranges::default())
     }
 
     fn text(cluster: &Cluster) -> Value {
@@ -382,7 +406,7 @@ mod tests {
         let mut bad = pod("bad", "node1", "10.88.1.6");
         bad["spec"]["hostNetwork"] = json!(true);
         list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5"), bad]);
-        assert_eq!(cluster.refused(), [("team-a/bad".to_owned(), "host-network")].into());
+        assert_eq!(cluster.refused(NOW), [("team-a/bad".to_owned(), "host-network")].into());
     }
 
     #[test]
@@ -395,6 +419,70 @@ mod tests {
         let document = text(&cluster);
         let members = document["jobs"]["team-a/train"]["members"].as_array().unwrap();
         assert_eq!(members.iter().map(|member| &member["pod"]).collect::<Vec<_>>(), ["a-new"]);
+        // The other one is refused, and counted.
+        assert_eq!(cluster.refused(NOW), [("team-a/old".to_owned(), "same-address")].into());
+        assert_eq!(
+            cluster.figures(NOW),
+            Figures { here: 0, elsewhere: 1, refused: [("same-address", 1)].into() }
+        );
+    }
+
+    fn shown(cluster: &Cluster) -> Vec<String> {
+        let document = text(cluster);
+        let members = document["jobs"]["team-a/train"]["members"].as_array().unwrap();
+        members.iter().map(|member| member["pod"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_address_that_a_kubelet_reports_has_to_be_one_of_pods() {
+        // With the node agent's default, and with the cluster's range: a member's kubelet reports a database as its pod's address.
+        for (pods, expected) in [(vec![], vec!["rogue", "two-1"]), (vec!["10.88.0.0/16"], vec!["two-1"])] {
+            let pods = pods.into_iter().map(|range| range.parse().unwrap()).collect();
+            let ranges = Ranges { pods, nodes: None };
+            let mut cluster = Cluster::new("node1".into(), "cluster.local".into(), &[], ranges);
+            list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+            let two = [pod("two-1", "node2", "10.88.2.5"), pod("rogue", "node3", "10.0.0.9")];
+            list(&mut cluster, &Source::Job(scope()), &two);
+            assert_eq!(shown(&cluster), expected);
+            let refused =
+                if expected.len() == 1 { BTreeMap::from([("pod-cidrs", 1)]) } else { BTreeMap::new() };
+            assert_eq!(cluster.figures(NOW), Figures { here: 0, elsewhere: expected.len(), refused });
+        }
+    }
+
+    #[test]
+    fn with_the_ranges_of_nodes_a_kubelet_reports_addresses_of_its_own_pods_only() {
+        let ranges = Ranges { pods: Vec::new(), nodes: Some(BTreeMap::new()) };
+        let mut cluster = Cluster::new("node1".into(), "cluster.local".into(), &[], ranges);
+        list(&mut cluster, &Source::Node(None), &[pod("two-0", "node1", "10.88.1.5")]);
+        // The kubelet of node3 reports the address of a pod of node2 that is no member.
+        let pods = [
+            pod("two-0", "node1", "10.88.1.5"),
+            pod("two-1", "node2", "10.88.2.5"),
+            pod("rogue", "node3", "10.88.2.9"),
+        ];
+        list(&mut cluster, &Source::Job(scope()), &pods);
+        let ranges = |n: u8| Report::Ranges(vec![format!("10.88.{n}.0/24").parse().unwrap()]);
+        for n in 1..=3 {
+            // Nothing is written before they are known: a restart removes no member.
+            assert_eq!(cluster.document(NOW), None);
+            let source = Source::Ranges(format!("node{n}"));
+            assert!(cluster.wanted().contains(&source));
+            cluster.take(&source, ranges(n), NOW);
+        }
+        assert_eq!(shown(&cluster), ["two-0", "two-1"]);
+        assert_eq!(cluster.refused(NOW), [("team-a/rogue".to_owned(), "node-ranges")].into());
+        // A member on a node that is not known yet has to wait, and costs the others nothing.
+        let new = candidate(&pod("new", "node4", "10.88.4.5")).unwrap();
+        cluster.take(&Source::Job(scope()), Report::Pods(Change::Set(new.uid.clone(), new)), NOW);
+        assert_eq!(shown(&cluster), ["two-0", "two-1"]);
+        cluster.take(&Source::Ranges("node4".into()), ranges(4), NOW);
+        assert_eq!(shown(&cluster), ["new", "two-0", "two-1"]);
+        // What was asked for is forgotten with the last member of the node.
+        cluster.take(&Source::Job(scope()), Report::Pods(Change::Gone("uid-new".into())), NOW);
+        cluster.prune();
+        assert!(!cluster.wanted().contains(&Source::Ranges("node4".into())));
+        assert_eq!(cluster.ranges.nodes.unwrap().keys().collect::<Vec<_>>(), ["node1", "node2", "node3"]);
     }
 
     #[test]

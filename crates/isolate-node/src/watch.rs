@@ -27,9 +27,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::util::MapResponseLayer;
 
-use crate::cluster::{Cluster, Report, Selector, Source};
+use crate::cluster::{Cluster, Report, Source};
 use crate::members::Change;
 use crate::metrics::Metrics;
+use crate::names::Selector;
+use crate::nodes::Nodes;
 use crate::pod::{Candidate, JOB, Pod, Service};
 
 /// How many events wait; then the watches do.
@@ -57,7 +59,7 @@ pub struct Watch {
 }
 
 /// An event, or the failure of a watch.
-type Message = (Source, Result<Report, String>);
+pub type Message = (Source, Result<Report, String>);
 
 impl Watch {
     /// Watches until the process ends.
@@ -70,6 +72,8 @@ impl Watch {
         let mut tasks: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
         let mut written = Vec::new();
         let mut refused = BTreeMap::new();
+        let client = Client::try_from(self.api.clone()).context("cannot use the API server")?;
+        let nodes = Nodes::new(client, &resource("Node", "nodes"));
         loop {
             let wanted = self.cluster.wanted();
             tasks.retain(|source, task| {
@@ -82,16 +86,17 @@ impl Watch {
             });
             for source in wanted {
                 if let Entry::Vacant(place) = tasks.entry(source) {
-                    let task = self.spawn(place.key().clone(), sender.clone())?;
+                    let task = self.spawn(place.key().clone(), sender.clone(), &nodes)?;
                     place.insert(task);
                 }
             }
-            let before = std::mem::replace(&mut refused, self.cluster.refused());
+            let now = start.elapsed();
+            let before = std::mem::replace(&mut refused, self.cluster.refused(now));
             for (pod, why) in refused.iter().filter(|(pod, why)| before.get(*pod) != Some(why)) {
                 let _ = writeln!(std::io::stderr(), "isolate-node: pod {pod} is no member of its job: {why}");
             }
-            let now = start.elapsed();
-            self.metrics.update(self.cluster.figures(now), tasks.len());
+            let watches = tasks.keys().filter(|source| !matches!(source, Source::Ranges(_))).count();
+            self.metrics.update(self.cluster.figures(now), watches);
             if let Some(document) = self.cluster.document(now) {
                 let text = serde_json::to_vec(&document).context("cannot write JSON")?;
                 if text != written {
@@ -155,12 +160,13 @@ impl Watch {
         Ok(builder.with_layer(&MapResponseLayer::new(heard)).build())
     }
 
-    fn spawn(&self, source: Source, sender: Sender<Message>) -> Result<JoinHandle<()>> {
-        let (client, classes) = (self.client(&source)?, self.runtime_classes.clone());
+    fn spawn(&self, source: Source, sender: Sender<Message>, nodes: &Nodes) -> Result<JoinHandle<()>> {
+        let classes = self.runtime_classes.clone();
         let candidate = move |pod: Pod| Candidate::of(&pod, &classes).map(|found| (found.uid.clone(), found));
         let pods = resource("Pod", "pods");
         Ok(match &source {
             Source::Node(namespace) => {
+                let client = self.client(&source)?;
                 let api = match namespace {
                     Some(namespace) => Api::namespaced_with(client, namespace, &pods),
                     None => Api::all_with(client, &pods),
@@ -169,18 +175,20 @@ impl Watch {
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Job(scope) => {
-                let api = Api::namespaced_with(client, &scope.namespace, &pods);
+                let api = Api::namespaced_with(self.client(&source)?, &scope.namespace, &pods);
                 let which = config().labels(&format!("{JOB}={}", scope.job));
                 tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
             }
             Source::Services(namespace) => {
-                let api = Api::namespaced_with(client, namespace, &resource("Service", "services"));
+                let services = resource("Service", "services");
+                let api = Api::namespaced_with(self.client(&source)?, namespace, &services);
                 let selector = |service: Service| {
                     let name = service.metadata.name.clone()?;
                     Some((service.metadata.uid?, Selector { name, labels: service.spec.selector }))
                 };
                 tokio::spawn(forward(api, config(), source, sender, selector, Report::Services))
             }
+            Source::Ranges(node) => tokio::spawn(nodes.clone().ask(node.clone(), sender)),
         })
     }
 }

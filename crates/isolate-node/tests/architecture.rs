@@ -9,7 +9,7 @@ use test_support::source::{
 };
 
 /// Top-level modules without a file, an environment, a process, a socket or a clock.
-const PURE: [&str; 3] = ["pod", "members", "cluster"];
+const PURE: [&str; 5] = ["pod", "members", "names", "ranges", "cluster"];
 
 /// What a pure module must not name.
 const IMPURE: [&str; 12] = [

@@ -159,6 +159,48 @@ fn no_member_is_lost_while_the_api_server_is_away_or_has_forgotten() {
     watcher.members(&["a", "b"]);
 }
 
+/// The API server takes the addresses of a pod from the kubelet of its node.
+#[test]
+fn a_kubelet_that_reports_addresses_of_others_opens_them_to_no_job_with_the_ranges_of_nodes() {
+    let api = Api::new();
+    for n in 1..=2 {
+        api.node(&format!("node{n}"), &format!("10.88.{n}.0/24"));
+    }
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    api.set(pod("train", "b", "node2", "10.88.2.5"));
+    let control = Watcher::of(&api);
+    let in_pods = Watcher::with(&api, &["--pod-cidrs=10.88.0.0/16,fd00::/8"]);
+    let in_nodes = Watcher::with(&api, &["--node-ranges"]);
+    for watcher in [&control, &in_pods, &in_nodes] {
+        watcher.members(&["a", "b"]);
+    }
+    // A database outside of the cluster, a pod of another node, and a pod of a node that is not there.
+    api.set(pod("train", "c-outside", "node2", "10.0.0.9"));
+    api.set(pod("train", "d-foreign", "node2", "10.88.1.9"));
+    api.set(pod("train", "e-gone", "node9", "10.88.9.5"));
+    api.set(pod("train", "f", "node2", "10.88.2.6"));
+    control.members(&["a", "b", "c-outside", "d-foreign", "e-gone", "f"]);
+    in_pods.members(&["a", "b", "d-foreign", "e-gone", "f"]);
+    in_nodes.members(&["a", "b", "f"]);
+    let refused = |watcher: &Watcher, reason: &str, number: u32| {
+        let line = format!("oci_isolate_refused_members{{reason=\"{reason}\"}} {number}\n");
+        while !watcher.get("/metrics").unwrap().contains(&line) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    refused(&in_pods, "pod-cidrs", 1);
+    refused(&in_nodes, "node-ranges", 3);
+    // The one that was started last has an address; the other one is refused, and names do not point to it.
+    let mut thief = pod("train", "z-thief", "node2", "10.88.2.5");
+    thief["status"]["startTime"] = json!("2026-11-29T15:00:00Z");
+    api.set(thief);
+    in_nodes.members(&["a", "f", "z-thief"]);
+    refused(&in_nodes, "same-address", 1);
+    // Each node was asked for once.
+    let asked = api.requests().into_iter().filter(|request| request.starts_with("/api/v1/nodes/")).count();
+    assert_eq!(asked, 3, "{:?}", api.requests());
+}
+
 #[test]
 fn a_connection_that_is_broken_without_being_closed_is_given_up_and_a_quiet_server_is_no_failure() {
     let api = Api::new();
@@ -245,7 +287,10 @@ fn the_cost_of_a_node_follows_its_own_jobs() {
     let document = watcher.document().unwrap();
     assert_eq!(document["jobs"]["team-a/job-1"]["members"].as_array().unwrap().len(), PODS / JOBS);
     let sent = api.sent() - listed;
-    println!("lists {listed} bytes, 20,001 events {sent} bytes, VmHWM {}", watcher.status("VmHWM"));
+    let time = std::fs::read_to_string(format!("/proc/{}/schedstat", watcher.child.id())).unwrap();
+    let time = time.split(' ').next().unwrap().parse::<u64>().unwrap() / 1_000_000;
+    let memory = watcher.status("VmHWM");
+    println!("lists {listed} bytes, 20,001 events {sent} bytes, VmHWM {memory}, {time} ms of a processor");
     // One pod is about a kilobyte here: those of ten jobs, and of this node; then one event, and bookmarks.
     let one = of(0, "node1").to_string().len() as u64;
     assert!(listed < 1_100 * one && sent < 100 * one, "{listed}, {sent}");

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::jobs_document::{LIMIT, Parsed, parse};
+use super::jobs_metrics::PutFigures;
 use super::{print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::diagnostics::escape_controls;
@@ -43,6 +44,9 @@ pub(super) enum JobsCommand {
     Follow {
         /// The directory
         directory: PathBuf,
+        /// A file for figures about it, in Prometheus' text format
+        #[arg(long, value_name = "FILE")]
+        metrics: Option<PathBuf>,
     },
 }
 
@@ -51,6 +55,8 @@ pub(super) enum JobsCommand {
 struct JobsReport {
     /// Whether the file was complete.
     synced: bool,
+    /// How many containers of jobs run here.
+    containers: usize,
     /// Containers whose members have changed.
     changed: Vec<String>,
     failures: Vec<Failure>,
@@ -77,7 +83,7 @@ impl std::fmt::Display for Failure {
 pub(super) fn jobs(verb: &JobsCommand, json: bool) -> Result<Exit> {
     match verb {
         JobsCommand::Put { file } => report(&put(&read(file)?).with_context(|| shown(file))?, json),
-        JobsCommand::Follow { directory } => follow(directory, json),
+        JobsCommand::Follow { directory, metrics } => follow(directory, metrics.as_deref(), json),
     }
 }
 
@@ -98,7 +104,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 fn put(text: &[u8]) -> Result<JobsReport> {
-    let mut report = JobsReport { synced: false, changed: Vec::new(), failures: Vec::new() };
+    let mut report = JobsReport { synced: false, containers: 0, changed: Vec::new(), failures: Vec::new() };
     let Some(Parsed { cluster, refused }) = parse(text)? else { return Ok(report) };
     report.synced = true;
     report.failures.extend(refused.into_iter().map(|why| Failure { id: None, why }));
@@ -109,6 +115,7 @@ fn put(text: &[u8]) -> Result<JobsReport> {
     }
     let _lock = store.lock_peers()?;
     let done = job::put_remote(&store, &cluster)?;
+    report.containers = done.members;
     for slot in &done.changed {
         let id = slot.id().to_string_lossy().into_owned();
         // One that fails keeps no other from being written down.
@@ -165,7 +172,7 @@ fn read_shared(directory: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Until it is ended, or this program is replaced: who has started it starts the new one. An error is printed when it appears or
 /// changes, and tried again.
-fn follow(directory: &Path, json: bool) -> Result<Exit> {
+fn follow(directory: &Path, metrics: Option<&Path>, json: bool) -> Result<Exit> {
     let inotify =
         Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("cannot use inotify")?;
     // It is replaced by a rename.
@@ -177,11 +184,16 @@ fn follow(directory: &Path, json: bool) -> Result<Exit> {
     watched.with_context(|| format!("cannot watch {}", directory.display()))?;
     let file = directory.join(FILE);
     let mut last = String::new();
+    let mut figures = PutFigures::default();
     loop {
+        let start = Instant::now();
         let done = match read_shared(&here) {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
             Ok(Some(text)) => put(&text).and_then(|done| {
+                if done.synced {
+                    figures.put(start.elapsed(), done.containers, done.changed.len(), done.failures.len());
+                }
                 let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
                 let why = why.join("\n");
                 let is_new = why != last && !why.is_empty();
@@ -193,11 +205,15 @@ fn follow(directory: &Path, json: bool) -> Result<Exit> {
             }),
         };
         if let Err(error) = done {
+            figures.failed();
             let why = format!("{:#}", error.context(shown(&file)));
             if why != last {
                 complain(&why);
             }
             last = why;
+        }
+        if let Some(file) = metrics {
+            figures.write(file)?;
         }
         wait(&inotify)?;
         if std::fs::metadata(PROGRAM).with_context(|| format!("cannot read {PROGRAM}"))?.nlink() == 0 {

@@ -17,6 +17,7 @@ mod inspect;
 mod install;
 mod jobs;
 mod jobs_document;
+mod jobs_metrics;
 mod list;
 mod members;
 mod mounts;

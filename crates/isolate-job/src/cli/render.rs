@@ -28,6 +28,9 @@ pub(super) struct Render {
     /// A Secret of that namespace, whose keys become variables of the containers that transfer data, such as AWS_ACCESS_KEY_ID
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
+    /// A ServiceAccount of that namespace that may get and watch its pods; without it the manifests have one with its Role
+    #[arg(long, value_name = "NAME")]
+    service_account: Option<String>,
 }
 
 pub(super) fn render(what: &Render, settings: Settings, json: bool) -> Result<ExitCode> {
@@ -46,8 +49,9 @@ fn manifests(text: &[u8], what: &Render, settings: Settings) -> Result<serde_jso
     check::check(text, &host)?;
     let document = read_training(text)?;
     let region = jobs::region(&host.settings);
-    let Render { namespace, image, secret, .. } = what;
-    let options = Options { namespace, image, secret: secret.as_deref(), region: &region };
+    let Render { namespace, image, secret, service_account, .. } = what;
+    let (secret, service_account) = (secret.as_deref(), service_account.as_deref());
+    let options = Options { namespace, image, secret, service_account, region: &region };
     Ok(render::render(&document, &host.settings, &options)?)
 }
 

@@ -19,6 +19,8 @@ pub struct Options<'a> {
     pub image: &'a str,
     /// The Secret whose keys become variables of the containers that transfer data.
     pub secret: Option<&'a str>,
+    /// A ServiceAccount of the namespace, which may get and watch pods; without it the job gets one of its own.
+    pub service_account: Option<&'a str>,
     /// For the job's ARN.
     pub region: &'a str,
 }
@@ -54,7 +56,10 @@ pub fn render(
         let why = "the document is too large for a ConfigMap; put hyperparameters into a file of a channel";
         refused.push(Refused::new("", why));
     }
-    for (flag, name) in [("--namespace", Some(options.namespace)), ("--secret", options.secret)] {
+    let Options { namespace, secret, service_account, .. } = options;
+    for (flag, name) in
+        [("--namespace", &Some(*namespace)), ("--secret", secret), ("--service-account", service_account)]
+    {
         if name.is_some_and(|name| !is_label(name)) {
             refused.push(Refused::new("", format!("{flag}: is not a name of Kubernetes")));
         }
@@ -62,7 +67,24 @@ pub fn render(
     if !refused.is_empty() {
         return Err(Refusals(refused));
     }
-    let subject = json!({ "kind": "ServiceAccount", "name": name, "namespace": options.namespace });
+    let mut items = match service_account {
+        Some(_) => Vec::new(),
+        None => account(job, settings, &metadata),
+    };
+    items.extend([
+        config_map,
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": of_job,
+            "spec": { "backoffLimit": 0, "template": pod::template(job, settings, options) },
+        }),
+    ]);
+    Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }))
+}
+
+/// A ServiceAccount that may read the pods of its namespace, for this job only.
+fn account(job: &TrainingJob, settings: &Settings, metadata: &Value) -> Vec<Value> {
+    let (name, namespace) = (&metadata["name"], &metadata["namespace"]);
+    let subject = json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
     let mut account = metadata.clone();
     if !settings.role.assume {
         // Amazon EKS gives the pod this role: it is the base identity.
@@ -71,20 +93,14 @@ pub fn render(
     let rbac = "rbac.authorization.k8s.io";
     // The pod's name is not known before the Job makes it.
     let rule = json!({ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"] });
-    let items = json!([
-        { "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account, "automountServiceAccountToken": false },
-        { "apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": metadata, "rules": [rule] },
-        {
+    vec![
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": account, "automountServiceAccountToken": false }),
+        json!({ "apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": metadata, "rules": [rule] }),
+        json!({
             "apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": metadata, "subjects": [subject],
             "roleRef": { "apiGroup": rbac, "kind": "Role", "name": name },
-        },
-        config_map,
-        {
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": of_job,
-            "spec": { "backoffLimit": 0, "template": pod::template(job, settings, options) },
-        },
-    ]);
-    Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }))
+        }),
+    ]
 }
 
 /// The name of what belongs to a job: none that a namespace has by itself, such as the ServiceAccount `default`.

@@ -42,7 +42,7 @@ pub(super) fn template(job: &TrainingJob, settings: &Settings, options: &Options
             "activeDeadlineSeconds": u64::from(job.stopping_condition.max_runtime_in_seconds) + TRANSFERS,
             "terminationGracePeriodSeconds": GRACE,
             "hostname": "algo-1",
-            "serviceAccountName": super::belonging(name),
+            "serviceAccountName": options.service_account.map_or_else(|| super::belonging(name), str::to_owned),
             // Only the containers that transfer data have the token, as a volume.
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,

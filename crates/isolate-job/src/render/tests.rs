@@ -3,8 +3,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::request::read_training;
 
-const OPTIONS: Options =
-    Options { namespace: "team-a", image: "isolate-job:1", secret: None, region: "eu-west-1" };
+const OPTIONS: Options = Options {
+    namespace: "team-a",
+    image: "isolate-job:1",
+    secret: None,
+    service_account: None,
+    region: "eu-west-1",
+};
 
 /// The request of the other tests, without what a pod cannot have.
 fn request() -> Value {
@@ -79,6 +84,18 @@ fn a_role_reads_pods_of_its_namespace_and_nothing_else() {
             (&json!(name), &json!("team-a"))
         );
     }
+}
+
+/// Who applies the manifests need not be allowed to create Roles.
+#[test]
+fn a_service_account_that_is_there_is_used_and_nothing_of_rbac_is_rendered() {
+    let options = Options { service_account: Some("isolate-job"), ..OPTIONS };
+    let list = rendered(&request(), "[role]\nassume = false", &options).unwrap();
+    let kinds: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| &item["kind"]).collect();
+    assert_eq!(kinds, ["ConfigMap", "Job"]);
+    let spec = &list["items"][1]["spec"]["template"]["spec"];
+    assert_eq!(spec["serviceAccountName"], "isolate-job");
+    assert_eq!(spec["volumes"][1]["configMap"]["name"], "isolate-job-boston-2026");
 }
 
 /// A ServiceAccount `default` is in every namespace, and its pods are not this job's.
@@ -205,6 +222,12 @@ fn what_a_pod_cannot_have_is_refused_by_its_path() {
         (request(), "[s3]\nca-bundle = '/etc/ca.pem'", OPTIONS, "s3.ca-bundle: is a file of this host"),
         (request(), "", Options { namespace: "Team", ..OPTIONS }, "--namespace: is not a name of Kubernetes"),
         (request(), "", Options { secret: Some("a/b"), ..OPTIONS }, "--secret: is not a name of Kubernetes"),
+        (
+            request(),
+            "",
+            Options { service_account: Some("a b"), ..OPTIONS },
+            "--service-account: is not a name of Kubernetes",
+        ),
     ] {
         let found = refused(&request, settings, &options);
         assert!(found.starts_with(expected), "{expected}: {found}");

@@ -1,6 +1,7 @@
 //! An API server of one kind of object: list and watch of pods and Services, with selectors, bookmarks, 410 and broken
 //! connections. A thread per connection; each connection is one request.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -24,6 +25,8 @@ struct State {
     muted: u64,
     /// Whether lists are answered.
     lists: bool,
+    /// `spec.podCIDRs` of the nodes.
+    nodes: BTreeMap<String, Vec<String>>,
     requests: Vec<String>,
     sent: u64,
 }
@@ -122,6 +125,11 @@ impl Api {
         self.change(|state| state.lists = lists);
     }
 
+    /// Gives a node its range of pods.
+    pub(crate) fn node(&self, name: &str, range: &str) {
+        self.change(|state| state.nodes.insert(name.to_owned(), vec![range.to_owned()]));
+    }
+
     pub(crate) fn requests(&self) -> Vec<String> {
         self.change(|state| state.requests.clone())
     }
@@ -156,10 +164,29 @@ impl Api {
                 && node.is_none_or(|node| pod["spec"]["nodeName"] == node)
                 && namespace.is_none_or(|namespace| pod["metadata"]["namespace"] == namespace)
         };
+        if let Some(name) = path.strip_prefix("/api/v1/nodes/") {
+            return self.get_node(&mut stream, name);
+        }
         if value("watch").is_none() {
             return self.list(&mut stream, value("limit")?.parse().ok()?, value("continue"), is_asked);
         }
         self.watch(&mut stream, value("resourceVersion")?.parse().ok()?, is_asked)
+    }
+
+    fn get_node(&self, stream: &mut TcpStream, name: &str) -> Option<()> {
+        let (status, text) = match self.change(|state| state.nodes.get(name).cloned()) {
+            Some(ranges) => {
+                let (meta, spec) = (json!({"name": name}), json!({"podCIDRs": ranges}));
+                ("200 OK", json!({"kind": "Node", "apiVersion": "v1", "metadata": meta, "spec": spec}))
+            }
+            None => {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found"});
+                ("404 Not Found", status)
+            }
+        };
+        let text = text.to_string();
+        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n");
+        self.send(stream, &format!("{head}Content-Length: {}\r\n\r\n{text}", text.len()))
     }
 
     fn list(

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use toml_edit::DocumentMut;
 
+use super::running::RunningContainerd;
 use super::{Finding, cni, is_shim, unusable};
 use crate::install::containerd::{config_version, disabled, plugin, way_of};
 use crate::install::imports::{FILE, imports, listed};
@@ -15,8 +16,12 @@ use oci_isolate::policy::{self, ANNOTATIONS, SWITCH};
 use oci_isolate::settings::{Mode, Settings};
 
 pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Finding> {
-    let file = root.join(&FILE[1..]);
-    let version = program_version::query(Path::new("containerd"));
+    // With another root, the files are not of a containerd of this host.
+    let running = (root == Path::new("/")).then(RunningContainerd::find).flatten();
+    let file = running.as_ref().and_then(|running| running.config.clone());
+    let file = file.unwrap_or_else(|| root.join(&FILE[1..]));
+    let version = running.as_ref().and_then(RunningContainerd::version);
+    let version = version.or_else(|| program_version::query(Path::new("containerd")));
     if version.is_none() && !file.exists() {
         return vec![Finding::ok("containerd", "not there")];
     }
@@ -30,13 +35,29 @@ pub(super) fn check(root: &Path, shim: &Path, settings: &Settings) -> Vec<Findin
     found.extend(forged);
     let findings = read(&file).and_then(|main| match disabled(&main) {
         Some(why) => Ok(vec![Finding::ok(CHECK, format!("{}: {why}, so no pods run here", file.display()))]),
-        None => judge(root, &file, main, major, shim, settings),
+        None => {
+            let unread = running.as_ref().and_then(|running| unread(running, root, &file, &main));
+            let judged = judge(root, &file, main, major, shim, settings)?;
+            Ok(judged.into_iter().chain(unread).collect())
+        }
     });
     found.extend(findings.unwrap_or_else(|error| {
         let what = "correct it: whether pods would be isolated cannot be told";
         vec![Finding::fail(CHECK, format!("{error:#}"), what)]
     }));
     found
+}
+
+/// Whether what is judged is not what containerd has read.
+fn unread(running: &RunningContainerd, root: &Path, file: &Path, main: &DocumentMut) -> Option<Finding> {
+    let imported = imports(root, file, main).unwrap_or_default().into_iter().map(|(file, _)| file);
+    let changed = [file.to_owned()].into_iter().chain(imported).find(|file| running.is_older_than(file))?;
+    let says = format!(
+        "{} was changed after containerd (process {}) was started, so annotations may not reach the shim yet",
+        changed.display(),
+        running.pid()
+    );
+    Some(Finding::warn(CHECK, says, "restart containerd; containers go on running"))
 }
 
 fn judge(

@@ -11,16 +11,19 @@ mod host;
 mod jobs;
 mod kernel;
 mod namespace;
+mod running;
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::exit::Exit;
-use super::install::NAME;
+use super::install::{Engine, NAME};
 use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +31,9 @@ pub(super) struct DoctorArguments {
     /// The root of the engines' configuration, if it is not /
     #[arg(long, value_name = "DIR", default_value = "/")]
     config_root: PathBuf,
+    /// The only engine to check, as on a node whose others are of no interest; all of them if absent
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +77,14 @@ pub(super) fn doctor(arguments: &DoctorArguments, json: bool) -> Result<Exit> {
     let runtime = host::runtime(&shim, &settings, &mut findings);
     findings.push(host::state());
     findings.extend(kernel::check(&settings, runtime.as_ref()));
-    findings.extend(docker::check(root, &shim, &settings));
-    findings.extend(containerd::check(root, &shim, &settings));
-    findings.extend([drop_ins::podman(root, &shim), drop_ins::crio(root, &shim)]);
+    let of = |engine| match engine {
+        Engine::Docker => docker::check(root, &shim, &settings),
+        Engine::Containerd => containerd::check(root, &shim, &settings),
+        Engine::Podman => vec![drop_ins::podman(root, &shim)],
+        Engine::Crio => vec![drop_ins::crio(root, &shim)],
+    };
+    let asked = arguments.engine.as_ref().map_or(Engine::value_variants(), slice::from_ref);
+    findings.extend(asked.iter().copied().flat_map(of));
     findings.extend(jobs::check(root, &shim.with_file_name(jobs::PROGRAM)));
     if json {
         print_json(&findings)?;

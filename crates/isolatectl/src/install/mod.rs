@@ -35,7 +35,7 @@ pub(super) const ANNOTATIONS: &str = "io.oci-isolate.*";
 
 /// An engine whose configuration is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
+pub(crate) enum Engine {
     /// `runtimes` of /etc/docker/daemon.json
     Docker,
     /// A CRI handler in /etc/containerd/config.toml, or in a directory that it imports
