@@ -1,9 +1,13 @@
-//! One line per decision, appended to the file named in the settings. Names and words only, never the value
-//! of a variable.
+//! One line per decision, appended to the file named in the settings, and sent to journald if they ask for it. Names and
+//! words only, never the value of a variable.
 //!
 //! The file is opened by its path for each line, so that it can be rotated by rename alone. A line is one
 //! write(2) to a file opened with O_APPEND, which appends it atomically (open(2); POSIX.1-2017, write()); it
 //! is no longer than PIPE_BUF, so a FIFO takes all of it or nothing (pipe(7)). Nothing waits for a reader.
+
+mod journal;
+
+pub use journal::{RELAY_FLAG, relay};
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,13 +19,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::{getppid, getuid};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::policy::Workload;
 use crate::settings::Audit;
 
 /// The longest line, in bytes with its end: PIPE_BUF.
-const LIMIT: usize = 4096;
+pub const LIMIT: usize = 4096;
 
 /// Field limits in bytes, tried in turn until the line fits; JSON escaping can grow a byte sixfold.
 const CUTS: [usize; 5] = [usize::MAX, 1024, 256, 64, 32];
@@ -33,7 +37,8 @@ const SETTLE: Duration = Duration::from_millis(2);
 const CUT: &str = "[...]";
 
 /// The outcome of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words of docs/audit.md")]
 pub enum Outcome {
     Isolated,
@@ -48,6 +53,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Isolated,
+        Self::Sealed,
+        Self::Filtered,
+        Self::Changed,
+        Self::Deleted,
+        Self::Attempts,
+        Self::PassedThrough,
+        Self::Platform,
+        Self::Refused,
+    ];
+
     /// The word for it, in the audit log and in the output of `isolatectl check`.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -62,12 +80,6 @@ impl Outcome {
             Self::Platform => "platform",
             Self::Refused => "refused",
         }
-    }
-}
-
-impl Serialize for Outcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
     }
 }
 
@@ -121,17 +133,34 @@ struct SerializedLine<'a> {
     pid: i32,
 }
 
-/// Appends a line, if the settings name a file.
+/// A decision as a sentence, for tools that show one.
+#[must_use]
+pub fn sentence(decision: &str, id: &str, why: Option<&str>) -> String {
+    match (decision, why) {
+        // The error names the container.
+        ("refused", Some(why)) => format!("refused: {why}"),
+        (_, Some(why)) => format!("container {id} {}: {why}", decision.replace('-', " ")),
+        (_, None) => format!("container {id} {}", decision.replace('-', " ")),
+    }
+}
+
+/// Writes a line wherever the settings ask for it. A failure in one place does not keep it from the other.
 ///
 /// # Errors
 /// The audit log is required and could not be written.
 pub fn write(audit: &Audit, line: &Line) -> Result<()> {
-    let Some(path) = &audit.file else { return Ok(()) };
-    match append(path, &to_json(line, SystemTime::now())) {
-        Err(error) if audit.required => Err(error)
-            .with_context(|| format!("cannot write the audit log {}, which is required", path.display())),
-        _ => Ok(()),
+    if !audit.is_kept() {
+        return Ok(());
     }
+    let text = to_json(line, SystemTime::now());
+    let file = audit.file.as_ref().map_or(Ok(()), |path| {
+        append(path, &text)
+            .with_context(|| format!("cannot write the audit log {}, which is required", path.display()))
+    });
+    let journal = if audit.journal { journal::send(line.verb, &text) } else { Ok(()) };
+    let journal = journal
+        .with_context(|| format!("cannot send to the journal ({}), which is required", journal::SOCKET));
+    file.and(journal).or_else(|error| if audit.required { Err(error) } else { Ok(()) })
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
@@ -243,20 +272,16 @@ mod tests {
     }
 
     #[test]
-    fn every_outcome_is_in_the_page() {
-        use Outcome::{
-            Attempts, Changed, Deleted, Filtered, Isolated, PassedThrough, Platform, Refused, Sealed,
-        };
+    fn every_outcome_is_in_the_page_and_read_as_it_is_written() {
         let page = include_str!("../docs/audit.md");
         let row = page.lines().find(|line| line.starts_with("| `decision` |")).unwrap();
         let named: Vec<&str> = row.split('`').skip(3).step_by(2).filter(|word| *word != "exec").collect();
-        let all = [Isolated, Sealed, Filtered, Changed, Deleted, Attempts, PassedThrough, Platform, Refused];
-        let words = all.map(|outcome| match outcome {
-            // A new one has to be in the list.
-            Isolated | Sealed | Filtered | Changed | Deleted | Attempts | PassedThrough | Platform
-            | Refused => outcome.word(),
-        });
-        assert_eq!(named, words);
+        assert_eq!(named, Outcome::ALL.map(Outcome::word));
+        for outcome in Outcome::ALL {
+            let json = serde_json::Value::from(outcome.word());
+            assert_eq!(serde_json::to_value(outcome).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
+        }
     }
 
     #[test]

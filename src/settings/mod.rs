@@ -202,10 +202,21 @@ pub struct DefaultOpenings {
 pub struct Audit {
     /// The file, by its absolute path; none is written by default.
     pub file: Option<PathBuf>,
+    /// Whether lines are sent to systemd-journald, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub journal: bool,
     /// Whether an isolated container whose line cannot be written does not start.
     pub required: bool,
     /// Whether containers that are passed through get lines too.
     pub passed_through: bool,
+}
+
+impl Audit {
+    /// Whether lines are written anywhere.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.file.is_some() || self.journal
+    }
 }
 
 impl Default for Settings {
@@ -254,7 +265,9 @@ impl Settings {
             Some(file) if !file.is_absolute() => {
                 return Err(format!("audit: file {} is not an absolute path", file.display()));
             }
-            None if settings.audit.required => return Err("audit: required, and no file is named".into()),
+            _ if settings.audit.required && !settings.audit.is_kept() => {
+                return Err("audit: required, and no file is named and no journal = true".into());
+            }
             _ => {}
         }
         if settings.annotations.iter().any(String::is_empty) {
@@ -330,6 +343,7 @@ mod tests {
             job = "train-7"
             [audit]
             file = "/var/log/oci-isolate/audit.log"
+            journal = true
             required = true
             passed-through = true
             [attempts]
@@ -354,7 +368,7 @@ mod tests {
         assert_eq!(settings.platform[0].image, "registry.example.com/platform/stage@sha256:*");
         assert_eq!(settings.refuse[0].reason, "SageMaker RL containers need Amazon S3");
         let file = Some("/var/log/oci-isolate/audit.log".into());
-        assert_eq!(settings.audit, Audit { file, required: true, passed_through: true });
+        assert_eq!(settings.audit, Audit { file, journal: true, required: true, passed_through: true });
         assert_eq!(settings.credentials.keep, ["AWS_PROFILE"]);
         assert_eq!(settings.seccomp.families.iter().map(|f| f.number()).collect::<Vec<_>>(), [40, 29]);
         assert!(settings.seccomp.native);

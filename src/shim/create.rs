@@ -66,7 +66,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let sealed_by_start = call.invocation.verb == Verb::Create;
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
-    let workload = call.settings.audit.file.is_some().then(|| bundle.workload()).flatten();
+    let workload = call.settings.audit.is_kept().then(|| bundle.workload()).flatten();
     let path = bundle.path.clone();
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;

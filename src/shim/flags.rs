@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::audit::RELAY_FLAG;
 use crate::rules::{CLOSE_FLAG, FORGET_FLAG, SEAL_FLAG};
 
 /// The values of the leading flags.
@@ -23,23 +24,26 @@ pub(super) struct Flags {
     pub(super) seal: Option<PathBuf>,
     /// The `poststop` hook of this record.
     pub(super) forget: Option<PathBuf>,
+    /// The child that sends a line of the audit log to journald.
+    pub(super) journal: bool,
 }
 
 /// The effect of a flag.
 enum Sets {
-    /// `always`: the flag is a whole word.
-    Always,
+    /// The flag is a whole word.
+    Switch(fn(&mut Flags) -> &mut bool),
     /// A path, after its `=`.
     Path(fn(&mut Flags) -> &mut Option<PathBuf>),
 }
 
 /// All flags; docs/man/oci-isolate.8.md lists the same. No flag loosens: there is no `--isolate=annotation`.
-const FLAGS: [(&str, Sets); 5] = [
-    ("--isolate=always", Sets::Always),
+const FLAGS: [(&str, Sets); 6] = [
+    ("--isolate=always", Sets::Switch(|flags| &mut flags.always)),
     ("--isolate-config=", Sets::Path(|flags| &mut flags.config)),
     (CLOSE_FLAG, Sets::Path(|flags| &mut flags.close)),
     (SEAL_FLAG, Sets::Path(|flags| &mut flags.seal)),
     (FORGET_FLAG, Sets::Path(|flags| &mut flags.forget)),
+    (RELAY_FLAG, Sets::Switch(|flags| &mut flags.journal)),
 ];
 
 /// Splits the leading flags from the runtime's arguments.
@@ -66,7 +70,7 @@ pub(super) fn read(args: &[OsString]) -> Result<(Flags, &[OsString])> {
 /// Sets the flag if the word is this flag; whether it is.
 fn set(word: &OsStr, flag: &str, sets: &Sets, flags: &mut Flags) -> bool {
     match (sets, word.as_bytes().strip_prefix(flag.as_bytes())) {
-        (Sets::Always, Some([])) => flags.always = true,
+        (Sets::Switch(place), Some([])) => *place(flags) = true,
         (Sets::Path(place), Some(path @ [_, ..])) => *place(flags) = Some(OsStr::from_bytes(path).into()),
         _ => return false,
     }
@@ -118,7 +122,10 @@ mod tests {
         };
         let all = read_all(&FLAGS.map(|(flag, _)| flag));
         let x = || Some("/x".into());
-        assert_eq!(all, Flags { always: true, config: x(), close: x(), seal: x(), forget: x() });
+        assert_eq!(
+            all,
+            Flags { always: true, config: x(), close: x(), seal: x(), forget: x(), journal: true }
+        );
         for (flag, _) in FLAGS {
             assert_eq!(read_all(&[flag, flag]), read_all(&[flag]), "{flag}");
             assert_ne!(read_all(&[flag]), Flags::default(), "{flag}");

@@ -63,6 +63,9 @@ struct RuntimeCall<'a> {
 }
 
 fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
+    if flags.journal {
+        return Ok(audit::relay().into());
+    }
     if let Some(record) = &flags.close {
         return hook::lock_down(record);
     }
@@ -163,7 +166,7 @@ impl RuntimeCall<'_> {
 
     /// Audits a decision; the rest of this call is added to the line.
     fn audit(&self, line: Line) -> Result<()> {
-        if self.settings.audit.file.is_none() {
+        if !self.settings.audit.is_kept() {
             return Ok(());
         }
         let Invocation { verb, id, bundle, config, .. } = self.invocation;

@@ -21,7 +21,7 @@ pub(super) struct Held<'r> {
 
 /// `None` if they are not counted, there is no log, or the container has joined another's namespace.
 pub(super) fn hold<'r>(slot: &'r Slot, record: &'r Record) -> Option<Held<'r>> {
-    let is_told = record.attempts.is_some() && record.audit.file.is_some() && record.sealed.is_some();
+    let is_told = record.attempts.is_some() && record.audit.is_kept() && record.sealed.is_some();
     is_told.then(|| Held { slot, record, netns: bundle::sealed_netns(slot, record) })
 }
 

@@ -8,6 +8,8 @@ mod attempts;
 mod audit;
 mod check;
 mod doctor;
+mod events;
+mod journal;
 mod look;
 mod mounted;
 mod openings;

@@ -32,6 +32,12 @@ fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
         ("annotations = \"x\"", "line 2: invalid type: string \"x\", expected a sequence".into()),
         ("[credentials]\nremoev = []", "line 3: unknown field `remoev`, expected `remove` or `keep`".into()),
         ("[[require]]\nannotation = \"a\"", "line 2: missing field `matches`".into()),
+        (
+            "[audit]\nformat = \"ocsf\"",
+            "line 3: unknown field `format`, expected one of `file`, `journal`, `required`, `passed-through`"
+                .into(),
+        ),
+        ("[audit]\nrequired = true", "audit: required, and no file is named and no journal = true".into()),
     ] {
         host.settings(text);
         refused(&host, &format!("cannot use the settings {path}: {why}"));

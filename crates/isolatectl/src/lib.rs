@@ -3,6 +3,7 @@
 //! Text for people, `--json` for programs.
 
 mod attempts;
+mod audit_log;
 mod broken_promise;
 mod check;
 mod container_root;
@@ -20,8 +21,10 @@ mod jobs_document;
 mod jobs_metrics;
 mod list;
 mod members;
+mod metrics;
 mod mounts;
 mod network;
+mod ocsf;
 mod peers;
 mod process_inspector;
 mod process_report;
@@ -77,6 +80,10 @@ enum CtlCommand {
     /// Sets the members of jobs that run on other nodes
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Prints figures for Prometheus: decisions of the audit log, isolated containers, broken promises
+    Metrics(metrics::MetricsArguments),
+    /// Prints the lines of the audit log as events of the Open Cybersecurity Schema Framework
+    Ocsf(ocsf::OcsfArguments),
     /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
@@ -129,6 +136,11 @@ fn answer(arguments: &Arguments) -> Exit {
         CtlCommand::Install(arguments) => install::install(arguments, json),
         CtlCommand::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
         CtlCommand::Jobs(verb) => jobs::jobs(verb, json),
+        CtlCommand::Metrics(_) | CtlCommand::Ocsf(_) if json => {
+            Err(anyhow::anyhow!("metrics and ocsf have one format each; leave out --json"))
+        }
+        CtlCommand::Metrics(arguments) => metrics::metrics(arguments),
+        CtlCommand::Ocsf(arguments) => ocsf::ocsf(arguments),
         CtlCommand::Peers(verb) => peers::peers(verb, json),
         CtlCommand::Verify { all: true, .. } => verify_all(json),
         CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),

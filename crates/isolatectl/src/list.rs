@@ -26,8 +26,8 @@ struct ListedContainer {
 }
 
 /// The state of a container according to its record and its processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RecordState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RecordState {
     /// Its program may run.
     Sealed,
     /// It is not sealed yet.
@@ -44,7 +44,21 @@ enum RecordState {
 }
 
 impl RecordState {
-    fn word(self) -> &'static str {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Sealed, Self::Created, Self::Stopped, Self::Absent, Self::Unreadable, Self::Unrecorded];
+
+    /// The state of a recorded container.
+    pub(super) fn of(slot: &Slot, record: &Result<Record>) -> Self {
+        let Ok(record) = record else { return Self::Unreadable };
+        match (slot.has_container(), record.init) {
+            (false, _) => Self::Absent,
+            (true, None) => Self::Created,
+            (true, Some(init)) if init.runs() => Self::Sealed,
+            (true, Some(_)) => Self::Stopped,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
             Self::Created => "created",
@@ -94,25 +108,19 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
 }
 
 fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
+    let state = RecordState::of(slot, &record);
     let root = slot.root().to_owned();
     let Ok(record) = record else {
         return ListedContainer {
             id: id_of(slot),
             root,
             bundle: None,
-            state: RecordState::Unreadable,
+            state,
             pid: None,
             platform: BTreeMap::new(),
         };
     };
-    let alive = record.init.filter(|init| init.runs());
-    let state = match (slot.has_container(), record.init, alive) {
-        (false, ..) => RecordState::Absent,
-        (true, None, _) => RecordState::Created,
-        (true, Some(_), Some(_)) => RecordState::Sealed,
-        (true, Some(_), None) => RecordState::Stopped,
-    };
-    let pid = alive.map(|init| init.pid);
+    let pid = record.init.filter(|_| state == RecordState::Sealed).map(|init| init.pid);
     let platform = record.pod_network.map(|network| network.containers).unwrap_or_default();
     ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid, platform }
 }

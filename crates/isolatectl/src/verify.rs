@@ -21,11 +21,11 @@ use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
 
 #[derive(Serialize)]
-struct VerifyReport {
-    id: String,
-    root: PathBuf,
-    holds: bool,
-    broken: BTreeSet<BrokenPromise>,
+pub(super) struct VerifyReport {
+    pub(super) id: String,
+    pub(super) root: PathBuf,
+    pub(super) holds: bool,
+    pub(super) broken: BTreeSet<BrokenPromise>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -35,7 +35,8 @@ pub(super) struct VerifyScope<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
+/// What is found, container by container.
+pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
     let mut survey = Survey::new()?;
     let mut reports = Vec::new();
     for slot in scope.slots {
@@ -48,6 +49,11 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
         reports.extend(report);
     }
     reports.extend(scope.unrecorded.iter().map(report_unrecorded));
+    Ok(reports)
+}
+
+pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
+    let reports = reports(scope)?;
     let all_hold = reports.iter().all(|report| report.holds);
     if json {
         print_json(&reports)?;
