@@ -18,5 +18,6 @@ mod records;
 mod remote;
 mod seal;
 mod sealed;
+mod statement;
 mod tree;
 mod unrecorded;

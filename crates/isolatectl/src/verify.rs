@@ -16,9 +16,11 @@ use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
+use oci_isolate::proc::ProcessId;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
+use oci_isolate::statement::{Look, Time};
 
 #[derive(Serialize)]
 struct VerifyReport {
@@ -26,6 +28,9 @@ struct VerifyReport {
     root: PathBuf,
     holds: bool,
     broken: BTreeSet<BrokenPromise>,
+    /// The container's creator and when it was inspected, if that is to be in the statement about it.
+    #[serde(skip)]
+    noted: Option<(ProcessId, Time)>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -38,12 +43,16 @@ pub(super) struct VerifyScope<'a> {
 pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
     let mut survey = Survey::new()?;
     let mut reports = Vec::new();
+    let mut unwritten = Ok(());
     for slot in scope.slots {
         let mut report = report_on(slot, scope.credentials, &survey);
         while report.as_ref().is_some_and(VerifyReport::lacks_filters_only) && is_starting(slot) {
             std::thread::sleep(AGAIN);
             survey = Survey::new()?;
             report = report_on(slot, scope.credentials, &survey);
+        }
+        if let Some(report) = &report {
+            unwritten = unwritten.and(report.note(slot));
         }
         reports.extend(report);
     }
@@ -61,10 +70,18 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
         }
         print(&text)?;
     }
+    unwritten?;
     Ok(Exit::ok_if(all_hold))
 }
 
 impl VerifyReport {
+    /// Writes down what was found, for the statement about the container.
+    fn note(&self, slot: &Slot) -> Result<()> {
+        let Some((creator, time)) = self.noted else { return Ok(()) };
+        let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
+        slot.add_look(creator, &Look { time, broken: rules.into_iter().map(str::to_owned).collect() })
+    }
+
     fn lacks_filters_only(&self) -> bool {
         !self.holds && self.broken.iter().all(|broken| broken.rule == "seccomp")
     }
@@ -83,22 +100,30 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
+    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, noted: None }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
-    let broken = match slot.load() {
+    let (broken, noted) = match slot.load() {
         Ok(record) => {
             let record = record?;
-            inspect(slot, &record, credentials, survey)
-                .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into())
+            let ran = record.lives();
+            let broken: BTreeSet<_> = inspect(slot, &record, credentials, survey)
+                .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into());
+            // One that ends meanwhile cannot be inspected, which says nothing against it.
+            let was_seen = record.lives() || broken.iter().any(|broken| !UNSEEN.contains(&broken.rule));
+            let noted = record.statement.is_some() && ran && was_seen;
+            (broken, noted.then(|| (record.creator, Time::now())))
         }
-        Err(error) => [BrokenPromise::new("record", format!("{error:#}"))].into(),
+        Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), None),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(VerifyReport { id, root, holds: broken.is_empty(), broken })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, noted })
 }
+
+/// What is said of a container of which nothing could be inspected.
+const UNSEEN: [&str; 2] = ["record", "verify"];
 
 fn inspect(
     slot: &Slot,
