@@ -6,6 +6,7 @@
 //! nothing is taken from the calling process' environment or descriptors, which are the shim's.
 
 mod credential_files;
+mod engine_image;
 mod host_facts;
 mod kept_netns;
 mod mount_sources;
@@ -49,6 +50,7 @@ use crate::seal::OpenNetns;
 use host_facts::Pods;
 use root_fs::RootFs;
 
+pub use engine_image::engine_image;
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use kept_netns::sealed_netns;
 pub use mountinfo::{MountInfo, parse_mountinfo};

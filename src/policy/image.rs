@@ -1,4 +1,4 @@
-//! The image of a container, as far as its engine tells it in the annotations. Nothing is decided by it.
+//! The image of a container, as far as its engine tells it in the annotations, or has written it down. Nothing is decided by it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub struct Image {
     pub name: String,
     /// The SHA-256 of its manifest or index in hexadecimal, if the engine gives it.
     pub sha256: Option<String>,
+    /// The SHA-256 of its configuration, if that is what the engine gives.
+    pub id: Option<String>,
 }
 
 impl Image {
@@ -32,16 +34,23 @@ impl Image {
             PodEngine::Crio => only(annotations, "io.kubernetes.cri-o.ImageRef").ok()?,
         };
         let sha256 = [by_digest, Some(&name)].into_iter().flatten().find_map(digest).map(str::to_owned);
-        Some((Self { name, sha256 }, engine))
+        Some((Self { name, sha256, id: None }, engine))
+    }
+
+    /// An image by the digest of its configuration; `None` if it is no digest.
+    #[must_use]
+    pub fn by_id(name: String, id: &str) -> Option<Self> {
+        is_digest(id).then(|| Self { name, sha256: None, id: Some(id.to_owned()) })
     }
 }
 
 /// The digest of a name that ends in one.
 fn digest(name: &str) -> Option<&str> {
-    let (_, digest) = name.rsplit_once("@sha256:")?;
-    let is_hex =
-        digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    is_hex.then_some(digest)
+    name.rsplit_once("@sha256:").map(|(_, digest)| digest).filter(|digest| is_digest(digest))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ fn gather(
     let to = Time::now();
     let without_firewall = record.sealed.as_ref().is_some_and(|sealed| !sealed.firewall);
     let mut waived = [&record.waived[..], &beginning.loosened].concat();
+    let image = || bundle::engine_image(slot, &record.bundle, &beginning.config);
+    let image = beginning.image.clone().or_else(image);
     waived.extend(without_firewall.then(|| "firewall".to_owned()));
     Ok(Facts {
         run: Facts::run(&boot, record.creator),
@@ -87,7 +89,7 @@ fn gather(
             root: slot.root().to_owned(),
             workload: record.workload.clone(),
         },
-        image: beginning.image.clone(),
+        image,
         config: Digest::of_unchanged(&beginning.config, sealed),
         sealed: Period { from: sealed, to },
         openings: openings(record),

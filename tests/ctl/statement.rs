@@ -74,7 +74,7 @@ fn a_container_that_was_verified_and_held_is_stated_to_whoever_asked() {
     sealed.start("two", asked("7f3a-02"));
     let config = sealed.sh("sha256sum <$D/web/config.json | cut -d ' ' -f 1").must();
     sealed.sh("$SHIM --root $R delete -f web; $SHIM --root $R delete -f two").must();
-    assert!(sign(&sealed).contains("/statements: 2 statements added; the last is statement 2, sha256 "));
+    assert!(sign(&sealed).contains("/statements: statements added: 2; the last is statement 2, sha256 "));
     assert_eq!(fs::metadata(sealed.host.at("statements")).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(fs::metadata(sealed.host.at("statements.d")).unwrap().permissions().mode() & 0o7777, 0o700);
     assert!(fs::read_dir(sealed.host.at("statements.d")).unwrap().next().is_none());
@@ -183,24 +183,24 @@ fn no_line_is_lost_or_written_twice() {
         .must();
     let said = sign(&sealed);
     assert!(
-        said.ends_with("/statements: 0 statements added, 1 wait for the end of their containers\n"),
+        said.ends_with("/statements: statements added: 0, waiting for the end of their containers: 1\n"),
         "{said}"
     );
     sealed.sh(&format!("rm {}", sealed.host.record("web"))).must();
-    assert!(sign(&sealed).contains(": 1 statements added; "));
+    assert!(sign(&sealed).contains(": statements added: 1; "));
     // Killed after the line and before the facts were removed; and in the middle of a line.
     let name = serde_json::from_str::<Value>(&waits).unwrap()["run"].as_str().unwrap().to_owned();
     fs::write(format!("{spool}/{name}.json"), &waits).unwrap();
     let whole = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{whole}{{\"payload\":\"")).unwrap();
-    assert!(sign(&sealed).contains(": 0 statements added; the last is statement 1, "));
+    assert!(sign(&sealed).contains(": statements added: 0; the last is statement 1, "));
     assert_eq!(fs::read_to_string(&file).unwrap(), whole);
     assert!(fs::read_dir(&spool).unwrap().next().is_none());
     // What cannot be understood keeps nothing else back.
     sealed.start("web", |_| {});
     sealed.sh("$SHIM --root $R delete -f web; echo '{}' >$D/statements.d/0.json").must();
     let ShimOutput { status, out, .. } = sealed.ctl(&["statement", "sign", "--key", &sealed.host.at("key")]);
-    assert!(status == 1 && out.contains(": 1 statements added; the last is statement 2, "), "{out}");
+    assert!(status == 1 && out.contains(": statements added: 1; the last is statement 2, "), "{out}");
     assert!(
         out.contains("0.json, so there is no statement of it; move it away: missing field `run`"),
         "{out}"

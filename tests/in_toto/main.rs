@@ -57,7 +57,7 @@ fn the_libraries_of_in_toto_verify_and_read_what_is_signed() {
         ctl
     };
     let said = must(ctl(&["statement", "sign", "--key"]).arg(at("key")));
-    assert!(said.contains(": 3 statements added; the last is statement 3, sha256 "), "{said}");
+    assert!(said.contains(": statements added: 3; the last is statement 3, sha256 "), "{said}");
     let verify = |file: &Path| {
         let mut python = Command::new(python());
         python.arg(project().join("tests/in_toto/verify.py")).arg(file).arg(at("pub"));

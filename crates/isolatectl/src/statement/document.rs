@@ -90,7 +90,11 @@ fn subject(facts: &Facts) -> Result<Vec<Subject>> {
         name: name.to_owned(),
         digest: Sha256Digest { sha256: sha256.to_owned() },
     };
-    let image = facts.image.as_ref().and_then(|image| Some(of(&image.name, image.sha256.as_ref()?)));
+    let image = facts.image.as_ref().and_then(|image| match (&image.sha256, &image.id) {
+        (Some(manifest), _) => Some(of(&image.name, manifest)),
+        (None, Some(id)) => Some(of(&format!("{} (image id)", image.name), id)),
+        (None, None) => None,
+    });
     let config = match &facts.config {
         Digest::Sha256(digest) => Some(of("config.json", digest)),
         Digest::Unknown(_) => None,

@@ -48,9 +48,9 @@ pub(super) fn sign(key: &Path, json: bool) -> Result<Exit> {
     if json {
         print_json(&report)?;
     } else {
-        let mut text = format!("{}: {} statements added", report.file.display(), report.signed);
+        let mut text = format!("{}: statements added: {}", report.file.display(), report.signed);
         if report.waiting > 0 {
-            text += &format!(", {} wait for the end of their containers", report.waiting);
+            text += &format!(", waiting for the end of their containers: {}", report.waiting);
         }
         if let (Some(sequence), Some(digest)) = (report.sequence, &report.sha256) {
             text += &format!("; the last is statement {sequence}, sha256 {digest}");
