@@ -147,6 +147,14 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_new(path, &unfinished(path), bytes, mode, None, |_| Ok(()))
 }
 
+/// The same, without a lock: it survives a power cut, and of several writers the last one wins.
+///
+/// # Errors
+/// Its directory cannot be written.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_new(path, &beside(path, process::id()), bytes, mode, None, File::sync_all)
+}
+
 /// The temporary file that a killed [`write()`] leaves behind.
 #[must_use]
 pub fn unfinished(path: &Path) -> PathBuf {

@@ -26,6 +26,7 @@ pub mod seal;
 pub mod audit;
 pub mod diagnostics;
 pub mod runtime;
+pub mod statement;
 
 pub mod record;
 

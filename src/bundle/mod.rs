@@ -6,6 +6,7 @@
 //! nothing is taken from the calling process' environment or descriptors, which are the shim's.
 
 mod credential_files;
+mod engine_image;
 mod host_facts;
 mod kept_netns;
 mod mount_sources;
@@ -38,7 +39,7 @@ use anyhow::{Context, Result, bail};
 use crate::config::{self, Document, Kind, View};
 use crate::files::{self, Snapshot};
 use crate::job;
-use crate::policy::{self, Decision, PlatformContainer, Policy, Workload};
+use crate::policy::{self, Decision, Image, PlatformContainer, PodEngine, Policy, Workload};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
 use crate::rewrite::{AppliedChange, Planned, prove_text, prove_view};
@@ -49,11 +50,12 @@ use crate::seal::OpenNetns;
 use host_facts::Pods;
 use root_fs::RootFs;
 
+pub use engine_image::engine_image;
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use kept_netns::sealed_netns;
 pub use mountinfo::{MountInfo, parse_mountinfo};
 pub use path_fd::PathFd;
-pub use settings::load_settings;
+pub use settings::{load_settings, settings_path};
 
 /// A bundle as passed by an engine.
 #[derive(Debug)]
@@ -133,6 +135,12 @@ impl Bundle {
     #[must_use]
     pub fn workload(&self) -> Option<Workload> {
         config::annotations(&self.config.bytes).ok().and_then(|annotations| Workload::of(&annotations))
+    }
+
+    /// The image of the container and the engine that names it, as far as its annotations can be read.
+    #[must_use]
+    pub fn image(&self) -> Option<(Image, PodEngine)> {
+        config::annotations(&self.config.bytes).ok().and_then(|annotations| Image::of(&annotations))
     }
 
     /// Makes the configuration of an isolated container; with a `hook` if there is no `start` to seal in. Its text

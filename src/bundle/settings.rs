@@ -15,9 +15,8 @@ use crate::{files, policy, rules};
 /// # Errors
 /// They cannot be read, or are invalid.
 pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
-    let named =
-        flag.map(PathBuf::from).or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from));
-    let path = named.as_deref().unwrap_or(Path::new(settings::DEFAULT_PATH));
+    let named = named(flag);
+    let path = &*settings_path(flag);
     match files::read(path, files::SMALL_LIMIT) {
         Ok(snapshot) => {
             let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
@@ -33,6 +32,16 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
         Err(_) if named.is_none() && is_missing(path) => Ok(Settings::default()),
         Err(error) => Err(error.context("cannot use the settings")),
     }
+}
+
+/// The file that [`load_settings`] reads.
+#[must_use]
+pub fn settings_path(flag: Option<&Path>) -> PathBuf {
+    named(flag).unwrap_or_else(|| settings::DEFAULT_PATH.into())
+}
+
+fn named(flag: Option<&Path>) -> Option<PathBuf> {
+    flag.map(PathBuf::from).or_else(|| std::env::var_os(settings::PATH_VARIABLE).map(PathBuf::from))
 }
 
 /// A variable that is removed at `create` is missing when a container is judged again whose record is gone.

@@ -4,6 +4,7 @@
 //! An annotation may tighten what the settings demand, never loosen it, and never choose a path or a program.
 
 use super::environment::values;
+use super::nonce::nonce;
 use super::platform::{self, Demand, PLATFORM, Part, PlatformContainer};
 use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Property, Settings};
@@ -101,6 +102,7 @@ fn verdict(
             "annotation {PLATFORM}: it is not possible with ingress, peers or job; move the data by pods of their own"
         ));
     }
+    let nonce = nonce(settings, annotations)?;
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let seccomp = settings.seccomp.clone();
@@ -117,6 +119,7 @@ fn verdict(
         beside,
         demanded,
         answers,
+        nonce,
     })))
 }
 

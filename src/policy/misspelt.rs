@@ -2,14 +2,15 @@
 //! its author believes to be isolated.
 
 use super::annotations::{INGRESS, JOB, PEERS};
+use super::nonce::NONCE;
 use super::platform::PLATFORM;
 use super::{Annotation, SWITCH, only};
 
 /// Every annotation of ours that a container can have.
-pub const ANNOTATIONS: [&str; 5] = [SWITCH, INGRESS, PEERS, JOB, PLATFORM];
+pub const ANNOTATIONS: [&str; 6] = [SWITCH, INGRESS, PEERS, JOB, PLATFORM, NONCE];
 
 /// Those that have a meaning only for an isolated container.
-const OF_THE_ISOLATED: [&str; 4] = [INGRESS, PEERS, JOB, PLATFORM];
+const OF_THE_ISOLATED: [&str; 5] = [INGRESS, PEERS, JOB, PLATFORM, NONCE];
 
 /// The beginnings of our names, reduced to letters and digits, and a common misspelling of them.
 const BEGINNINGS: [&[u8]; 2] = [b"ioociisolate", b"ociisolate"];

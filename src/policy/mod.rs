@@ -4,8 +4,10 @@
 mod annotations;
 mod decide;
 mod environment;
+mod image;
 mod job;
 mod misspelt;
+mod nonce;
 mod openings;
 mod packed_prefixes;
 mod platform;
@@ -20,9 +22,11 @@ use std::collections::BTreeMap;
 pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, check_bounds, default_openings, openings, peers};
 pub use decide::{Decision, decide};
 pub use environment::{reads_environment, requires_by_environment};
+pub use image::Image;
 pub use job::{Job, NAMESPACE};
 pub use misspelt::ANNOTATIONS;
 pub(crate) use misspelt::{misspelt, without_switch};
+pub use nonce::NONCE;
 pub use openings::{Ingress, Openings, Protocol};
 pub use packed_prefixes::PackedPrefixes;
 pub use platform::{Beside, Demand, PLATFORM, PlatformContainer, PodSandbox};
@@ -69,6 +73,8 @@ pub struct Policy {
     pub demanded: Option<Demand>,
     /// The answers of the settings that differ from the rules' defaults.
     pub answers: BTreeMap<String, Answer>,
+    /// What the statement about it repeats, if its relying party has asked for that.
+    pub nonce: Option<String>,
 }
 
 /// The value of the one annotation of that name. Decoders differ on which of two wins, and on whether a name

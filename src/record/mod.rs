@@ -7,6 +7,7 @@
 mod directory;
 mod granted_openings;
 mod lock;
+mod looks;
 mod platform;
 mod pod;
 mod pod_network;
@@ -37,6 +38,7 @@ use crate::rules::mounts::Pinned;
 use crate::rules::{Network, credentials};
 use crate::seal::{Netns, OpenNetns, Sealed};
 use crate::settings::{Audit, Firewall, Links};
+use crate::statement::{Beginning, Time};
 
 /// The record format that this version reads and writes.
 pub const VERSION: u32 = 6;
@@ -86,6 +88,9 @@ pub struct Record {
     /// The names that Kubernetes has for it, for the audit log; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<Workload>,
+    /// What the statement about it needs; none where the settings ask for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Beginning>,
     /// What was changed in its `config.json`.
     pub applied: Vec<RuleChanges>,
     /// Rules that were not enforced because their answer was `allow`.
@@ -148,6 +153,13 @@ impl Record {
     #[must_use]
     pub fn owns(&self, netns: Netns) -> bool {
         self.sealed.as_ref().is_some_and(|sealed| sealed.netns == netns)
+    }
+
+    /// Notes for the statement about it that it is sealed now.
+    pub fn note_seal(&mut self) {
+        if let Some(beginning) = &mut self.statement {
+            beginning.sealed = Some(Time::now());
+        }
     }
 
     /// Its init process, if there is one: the one that was sealed, or before that the one in the runtime's

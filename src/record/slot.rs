@@ -78,6 +78,11 @@ impl Slot {
         self.record.with_extension("pid")
     }
 
+    /// What `isolatectl verify` has found of the container, a line for each time.
+    pub(super) fn looks_file(&self) -> PathBuf {
+        self.record.with_extension("looks")
+    }
+
     /// Creates the [`empty_directory`](super::empty_directory) if it does not exist.
     ///
     /// # Errors
@@ -172,6 +177,7 @@ impl Slot {
         if record.pid_file.as_ref() == Some(&ours) {
             files::remove(&ours)?;
         }
+        record.statement.iter().try_for_each(|_| files::remove(&self.looks_file()))?;
         self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }
@@ -254,7 +260,7 @@ impl Slot {
     }
 
     fn delete_files(&self) -> Result<()> {
-        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
+        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
             files::remove(path)?;
         }
         // Directories that are not empty are kept.
@@ -263,7 +269,7 @@ impl Slot {
         Ok(())
     }
 
-    fn lock(&self) -> Result<Flock<File>> {
+    pub(super) fn lock(&self) -> Result<Flock<File>> {
         make_state(&self.state)?;
         let file =
             File::open(&self.state).with_context(|| format!("cannot open {}", self.state.display()))?;

@@ -7,6 +7,7 @@ mod attempts;
 mod bounds;
 mod family;
 mod requirement;
+mod statement;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use attempts::AttemptSettings;
 pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
 pub use requirement::{Match, Property};
+pub use statement::StatementSettings;
 
 /// Where the settings are looked for when neither `--isolate-config=` nor [`PATH_VARIABLE`] names a file.
 pub const DEFAULT_PATH: &str = "/etc/oci-isolate/config.toml";
@@ -62,6 +64,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Whether refused packets are counted.
     pub attempts: AttemptSettings,
+    /// Whether there are statements about isolated containers.
+    pub statement: StatementSettings,
     /// Answers that differ from a rule's default, by the rule's name; the rule must offer the answer.
     pub rules: BTreeMap<String, Answer>,
 }
@@ -239,6 +243,7 @@ impl Default for Settings {
             openings: DefaultOpenings::default(),
             audit: Audit::default(),
             attempts: AttemptSettings::default(),
+            statement: StatementSettings::default(),
             rules: BTreeMap::new(),
         }
     }
@@ -276,6 +281,7 @@ impl Settings {
         settings.platform.iter().try_for_each(PlatformImage::check)?;
         settings.peers.check()?;
         settings.attempts.check()?;
+        settings.statement.check()?;
         Ok(settings)
     }
 }
@@ -349,11 +355,14 @@ mod tests {
             [attempts]
             count = true
             destinations = 16
+            [statement]
+            file = "/var/log/oci-isolate/statements.jsonl"
             "#,
         )
         .unwrap();
         assert!(!settings.ingress.allowed);
         assert_eq!(settings.attempts.counted(), Some(16));
+        assert_eq!(settings.statement.file, Some("/var/log/oci-isolate/statements.jsonl".into()));
         assert_eq!((settings.peers.within.len(), settings.peers.widest), (2, (16, 48)));
         let openings = &settings.openings;
         let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);
@@ -395,7 +404,7 @@ mod tests {
         settings.refuse.clear();
         settings.platform.clear();
         settings.rules.clear();
-        assert!(settings.audit.file.take().is_some());
+        assert!(settings.audit.file.take().is_some() && settings.statement.file.take().is_some());
         let openings = std::mem::take(&mut settings.openings);
         assert!([openings.ingress, openings.peers, openings.job].iter().all(Option::is_some));
         assert_eq!(settings, Settings::default());
@@ -485,6 +494,9 @@ mod tests {
             "[[platform]]",
             "[[platform]]\nimages = \"a\"",
             "[audit]\nfile = \"audit.log\"",
+            "[statement]\nfile = \"statements.jsonl\"",
+            "[statement]\nfile = \"/\"",
+            "[statement]\nfiles = \"/a\"",
             "[audit]\nrequired = true",
             "[audit]\nfile = \"/a\"\nrequire = true",
             "mode = ",

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{RuntimeCall, credential_variables, descriptors, joiners, platform, release_netns};
+use super::{RuntimeCall, credential_variables, descriptors, facts, joiners, platform, release_netns};
 use crate::audit::{Line, Outcome};
 use crate::bundle::{Bundle, Names};
 use crate::files::{Draft, Snapshot};
@@ -67,6 +67,8 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let hooked = !sealed_by_start || !policy.openings.is_empty();
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
     let workload = call.settings.audit.is_kept().then(|| bundle.workload()).flatten();
+    let image = facts::image(call, &bundle);
+    let statement = facts::begin(call, image, bundle.config.path(), &policy)?;
     let path = bundle.path.clone();
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;
@@ -137,6 +139,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         pod_network: prepared.pod_network,
         workload,
         audit: call.settings.audit.clone(),
+        statement,
         applied: RuleChanges::of(prepared.applied),
     };
     slot.create(&record)?;

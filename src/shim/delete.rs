@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{RuntimeCall, release_netns, tried};
+use super::{RuntimeCall, facts, release_netns, tried};
 use crate::audit::{Line, Outcome};
 use crate::job;
 use crate::record::{Record, Slot, Store};
@@ -44,9 +44,13 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
             if let Some(record) = record {
                 record.sweep();
             }
+            let tried = held.take().filter(|_| was_there).map(tried::Held::count);
+            if let Some(record) = record.as_ref().filter(|_| was_there) {
+                facts::write(slot, record, tried.as_ref().map(|tried| &tried.attempts));
+            }
             job::leave(slot, record.as_ref())?;
-            if let Some(held) = held.take().filter(|_| was_there) {
-                held.write();
+            if let Some(tried) = tried {
+                tried.write();
             }
             if was_there && !call.invocation.regex {
                 // The container is gone whether or not it can be logged.

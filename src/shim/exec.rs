@@ -53,6 +53,7 @@ pub(super) fn exec(call: &RuntimeCall) -> Result<Infallible> {
         beside: None,
         demanded: None,
         answers,
+        nonce: None,
     };
     let host =
         HostFacts { confined: record.confined, core_dumps: bundle::core_dumps(), ..HostFacts::default() };

@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::State;
 
 use super::sealing::{self, SEAL};
-use super::{release_netns, tried};
+use super::{facts, release_netns, tried};
 use crate::audit::{self, Line, Outcome};
 use crate::job;
 use crate::proc::ProcessId;
@@ -74,9 +74,13 @@ pub(super) fn forget(record: &Path) -> Result<ExitCode> {
     let slot = Slot::at(record)?;
     let record = slot.load().ok().flatten();
     let held = record.as_ref().and_then(|record| tried::hold(&slot, record));
+    let tried = held.map(tried::Held::count);
+    if let Some(record) = &record {
+        facts::write(&slot, record, tried.as_ref().map(|tried| &tried.attempts));
+    }
     job::leave(&slot, record.as_ref())?;
-    if let Some(held) = held {
-        held.write();
+    if let Some(tried) = tried {
+        tried.write();
     }
     if let Some(record) = record {
         let line = record.audit_line(&slot, Outcome::Deleted);

@@ -7,6 +7,7 @@ mod descriptors;
 mod exec;
 mod exec_arguments;
 mod existing_container;
+mod facts;
 mod flags;
 mod hook;
 mod joiners;
@@ -57,6 +58,8 @@ pub fn main() -> ExitCode {
 /// A call of the runtime that the shim handles.
 struct RuntimeCall<'a> {
     settings: &'a Settings,
+    /// The settings file, if a flag names it.
+    settings_file: Option<&'a Path>,
     runtime: &'a Runtime,
     args: &'a [OsString],
     invocation: &'a Invocation,
@@ -107,8 +110,8 @@ fn handle(flags: &Flags, args: &[OsString], log: &mut Log) -> Result<ExitCode> {
             Err(audit_unread(&settings, &runtime, why))
         }
         Reading::Understood(invocation) => {
-            let (settings, runtime) = (&settings, &runtime);
-            let call = RuntimeCall { settings, runtime, args, invocation: &invocation };
+            let (settings, runtime, settings_file) = (&settings, &runtime, flags.config.as_deref());
+            let call = RuntimeCall { settings, settings_file, runtime, args, invocation: &invocation };
             answer(&call).inspect_err(|error| call.audit_refused(error))
         }
     }

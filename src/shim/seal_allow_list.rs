@@ -49,6 +49,7 @@ pub(super) fn seal(
     record.opened = Some(opened);
     record.sealed = Some(sealed);
     record.init = Some(init.process);
+    record.note_seal();
     slot.update(&record)?;
     if record.job().is_none() {
         // What was just proven.

@@ -60,6 +60,7 @@ fn seal_namespace(slot: &Slot, mut record: Record, init: &InitProcess) -> Result
             let wanted = Desired { addresses, firewall, links, allow_list: None, attempts };
             record.sealed = Some(seal::seal(init.netns.as_fd(), &wanted)?);
             record.init = Some(init.process);
+            record.note_seal();
             slot.update(&record)
         }
     }
@@ -83,6 +84,7 @@ fn join(slot: &Slot, mut record: Record, init: &InitProcess) -> Result<()> {
         bail!("the network namespace that it joins is not as open as it was");
     }
     record.init = Some(init.process);
+    record.note_seal();
     slot.update(&record)?;
     match record.job() {
         Some(_) => job::settle(slot, &record).context("cannot join the job"),

@@ -1,4 +1,4 @@
-//! What a container tried to reach, as a line of the audit log when it is deleted. The network namespace is held until
+//! What a container tried to reach, as a line of the audit log when it is deleted, and for the statement about it. The network namespace is held until
 //! the runtime has ended the container, so that nothing is missing.
 
 use std::fmt::Write;
@@ -19,17 +19,31 @@ pub(super) struct Held<'r> {
     netns: Result<Option<OpenNetns>>,
 }
 
-/// `None` if they are not counted, there is no log, or the container has joined another's namespace.
+/// `None` if they are not counted, there is neither a log nor a statement, or the container has joined another's namespace.
 pub(super) fn hold<'r>(slot: &'r Slot, record: &'r Record) -> Option<Held<'r>> {
-    let is_told = record.attempts.is_some() && record.audit.is_kept() && record.sealed.is_some();
+    let is_read = record.audit.is_kept() || record.statement.is_some();
+    let is_told = is_read && record.attempts.is_some() && record.sealed.is_some();
     is_told.then(|| Held { slot, record, netns: bundle::sealed_netns(slot, record) })
 }
 
-impl Held<'_> {
-    /// The line. The container is gone whether or not it can be written.
-    pub(super) fn write(self) {
-        let why = match self.netns.and_then(counted) {
-            Ok(attempts) => summary(&attempts),
+/// A container that the runtime has ended, and what was counted.
+pub(super) struct Ended<'r> {
+    slot: &'r Slot,
+    record: &'r Record,
+    pub(super) attempts: Result<Attempts>,
+}
+
+impl<'r> Held<'r> {
+    pub(super) fn count(self) -> Ended<'r> {
+        Ended { slot: self.slot, record: self.record, attempts: self.netns.and_then(counted) }
+    }
+}
+
+impl Ended<'_> {
+    /// Writes the line. The container is gone whether or not it can be written.
+    pub(super) fn write(&self) {
+        let why = match &self.attempts {
+            Ok(attempts) => summary(attempts),
             Err(error) => format!("not available: {error:#}"),
         };
         let line = self.record.audit_line(self.slot, Outcome::Attempts);

@@ -31,7 +31,8 @@ pub(super) fn answer_by_record(args: &[OsString]) -> Result<Option<ExitCode>> {
         },
         Reading::Understood(invocation) if invocation.verb == Verb::Delete => {
             let settings = Settings { audit: record.audit, ..Settings::default() };
-            let call = RuntimeCall { settings: &settings, runtime: &runtime, args, invocation: &invocation };
+            let (settings, runtime, invocation) = (&settings, &runtime, &invocation);
+            let call = RuntimeCall { settings, settings_file: None, runtime, args, invocation };
             answer(&call).map(Some)
         }
         Reading::Understood(_) | Reading::Ambiguous(_) => Ok(None),

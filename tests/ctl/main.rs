@@ -20,5 +20,6 @@ mod records;
 mod remote;
 mod seal;
 mod sealed;
+mod statement;
 mod tree;
 mod unrecorded;

@@ -20,7 +20,7 @@ fn refused(host: &RecorderHost, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `attempts`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `attempts`, `statement`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (
@@ -60,6 +60,19 @@ fn openings_that_no_annotation_could_have() {
         ),
     ] {
         host.settings(&format!("[openings]\n{text}"));
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn statements_without_a_file_of_their_own() {
+    let host = RecorderHost::new();
+    let path = host.at("config.toml");
+    for (text, why) in [
+        ("file = \"statements\"", "statement.file: statements is not the absolute path of a file"),
+        ("file = \"/\"", "statement.file: / is not the absolute path of a file"),
+    ] {
+        host.settings(&format!("[statement]\n{text}"));
         refused(&host, &format!("cannot use the settings {path}: {why}"));
     }
 }

@@ -35,6 +35,7 @@ fn context(joins: bool, hooked: bool) -> RuleContext {
         beside: None,
         demanded: None,
         answers,
+        nonce: None,
     };
     let hook = SealHook {
         program: "/shim".into(),

@@ -2,7 +2,6 @@
 //! namespace has counted it.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail};
@@ -10,35 +9,17 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::{print, print_json};
-use oci_isolate::audit::time_stamp;
 use oci_isolate::record::{InitProcess, Record, Slot};
+use oci_isolate::statement::{Counted, NotKept, TriedDestination};
 use oci_isolate::{bundle, seal};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct AttemptsReport<'a> {
     id: &'a str,
-    attempts: Vec<DestinationLine>,
+    attempts: Vec<TriedDestination>,
     not_kept: NotKept,
     missing: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct DestinationLine {
-    direction: &'static str,
-    protocol: String,
-    address: IpAddr,
-    port: Option<u16>,
-    count: u64,
-    first: String,
-    last: String,
-}
-
-/// Packets of other destinations than those that are listed.
-#[derive(Serialize)]
-struct NotKept {
-    out: u64,
-    r#in: u64,
 }
 
 pub(super) fn attempts(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
@@ -55,17 +36,8 @@ pub(super) fn attempts(slot: &Slot, record: &Record, json: bool) -> Result<Exit>
             "the attempts of container {id} are not counted; set attempts.count = true in the settings, and create it again"
         )
     })?;
-    let lines = counted.destinations.into_iter().map(|attempt| DestinationLine {
-        direction: attempt.direction.word(),
-        protocol: attempt.destination.protocol_name(),
-        address: attempt.destination.address,
-        port: attempt.destination.port,
-        count: attempt.packets,
-        first: time_stamp(attempt.first),
-        last: time_stamp(attempt.last),
-    });
-    let not_kept = NotKept { out: counted.not_kept, r#in: counted.arrivals_not_kept };
-    let report = AttemptsReport { id, attempts: lines.collect(), not_kept, missing: counted.missing };
+    let Counted { destinations, not_kept, missing } = counted.into();
+    let report = AttemptsReport { id, attempts: destinations, not_kept, missing };
     if json {
         print_json(&report)?;
     } else {
@@ -84,8 +56,9 @@ fn text(report: &AttemptsReport) -> Result<String> {
         let head = ("PROTO", "ADDRESS", "PORT", "COUNT", "FIRST", "LAST");
         let (proto, address, port, count, first, last) = head;
         writeln!(text, "     {proto:7}  {address:width$}  {port:>5}  {count:>8}  {first:24}  {last}")?;
-        for DestinationLine { direction, protocol, address, port, count, first, last } in &report.attempts {
+        for TriedDestination { direction, protocol, address, port, count, first, last } in &report.attempts {
             let (address, port) = (address.to_string(), port.map_or("-".into(), |port| port.to_string()));
+            let (first, last) = (first.to_string(), last.to_string());
             writeln!(
                 text,
                 "{direction:3}  {protocol:7}  {address:width$}  {port:>5}  {count:>8}  {first:24}  {last}"

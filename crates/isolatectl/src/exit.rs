@@ -46,7 +46,9 @@ mod tests {
             Exit::Failed => {
                 "Something does not hold, could not be checked, is not running, would be refused, or went wrong."
             }
-            Exit::Usage => "Unknown command line.",
+            Exit::Usage => {
+                "Unknown command line; for `statement verify`, statements that cannot be relied on."
+            }
             Exit::PassedThrough => {
                 "`check` only: the container would be passed through, or is a platform container of a pod."
             }

@@ -1,5 +1,6 @@
 //! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
-//! changes nothing except an engine's configuration with the settings of its runtime (`install`) and running containers' peers (`peers`, `jobs`).
+//! changes nothing except an engine's configuration with the settings of its runtime (`install`), running containers' peers (`peers`, `jobs`), and
+//! files for and of statements (`verify`, `statement`).
 //! Text for people, `--json` for programs.
 
 mod attempts;
@@ -30,6 +31,7 @@ mod process_inspector;
 mod process_report;
 mod program_version;
 mod runtime_state;
+pub mod statement;
 mod survey;
 mod unrecorded;
 mod user_namespace;
@@ -87,6 +89,9 @@ enum CtlCommand {
     /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
+    /// Makes and checks signed statements about containers that were deleted
+    #[command(subcommand)]
+    Statement(statement::StatementCommand),
     /// Checks a running container from outside and reports what does not hold
     Verify {
         #[command(flatten)]
@@ -142,14 +147,19 @@ fn answer(arguments: &Arguments) -> Exit {
         CtlCommand::Metrics(arguments) => metrics::metrics(arguments),
         CtlCommand::Ocsf(arguments) => ocsf::ocsf(arguments),
         CtlCommand::Peers(verb) => peers::peers(verb, json),
+        CtlCommand::Statement(verb) => statement::statement(verb, json),
         CtlCommand::Verify { all: true, .. } => verify_all(json),
         CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),
         CtlCommand::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
     };
     done.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(&format!("{error:#}"), &[]));
+        complain(&error);
         Exit::Failed
     })
+}
+
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "isolatectl: {}", escape_controls(&format!("{error:#}"), &[]));
 }
 
 fn verify_all(json: bool) -> Result<Exit> {

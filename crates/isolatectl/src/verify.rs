@@ -16,9 +16,11 @@ use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
+use oci_isolate::proc::ProcessId;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
+use oci_isolate::statement::{Look, Time};
 
 #[derive(Serialize)]
 pub(super) struct VerifyReport {
@@ -26,6 +28,9 @@ pub(super) struct VerifyReport {
     pub(super) root: PathBuf,
     pub(super) holds: bool,
     pub(super) broken: BTreeSet<BrokenPromise>,
+    /// The container's creator and when it was inspected, if that is to be in the statement about it.
+    #[serde(skip)]
+    noted: Option<(ProcessId, Time)>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -35,8 +40,12 @@ pub(super) struct VerifyScope<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-/// What is found, container by container.
+/// What is found, container by container; not written down.
 pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
+    each(scope, |_, _| ())
+}
+
+fn each(scope: &VerifyScope, mut found: impl FnMut(&Slot, &VerifyReport)) -> Result<Vec<VerifyReport>> {
     let mut survey = Survey::new()?;
     let mut reports = Vec::new();
     for slot in scope.slots {
@@ -46,6 +55,9 @@ pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
             survey = Survey::new()?;
             report = report_on(slot, scope.credentials, &survey);
         }
+        if let Some(report) = &report {
+            found(slot, report);
+        }
         reports.extend(report);
     }
     reports.extend(scope.unrecorded.iter().map(report_unrecorded));
@@ -53,7 +65,8 @@ pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
 }
 
 pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
-    let reports = reports(scope)?;
+    let mut unwritten = Vec::new();
+    let reports = each(scope, |slot, report| unwritten.extend(report.note(slot).err()))?;
     let all_hold = reports.iter().all(|report| report.holds);
     if json {
         print_json(&reports)?;
@@ -67,10 +80,20 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
         }
         print(&text)?;
     }
+    if let Some(error) = unwritten.into_iter().next() {
+        return Err(error);
+    }
     Ok(Exit::ok_if(all_hold))
 }
 
 impl VerifyReport {
+    /// Writes down what was found, for the statement about the container.
+    fn note(&self, slot: &Slot) -> Result<()> {
+        let Some((creator, time)) = self.noted else { return Ok(()) };
+        let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
+        slot.add_look(creator, &Look { time, broken: rules.into_iter().map(str::to_owned).collect() })
+    }
+
     fn lacks_filters_only(&self) -> bool {
         !self.holds && self.broken.iter().all(|broken| broken.rule == "seccomp")
     }
@@ -89,22 +112,30 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
+    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, noted: None }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
-    let broken = match slot.load() {
+    let (broken, noted) = match slot.load() {
         Ok(record) => {
             let record = record?;
-            inspect(slot, &record, credentials, survey)
-                .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into())
+            let ran = record.lives();
+            let broken: BTreeSet<_> = inspect(slot, &record, credentials, survey)
+                .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into());
+            // One that ends meanwhile cannot be inspected, which says nothing against it.
+            let was_seen = record.lives() || broken.iter().any(|broken| !UNSEEN.contains(&broken.rule));
+            let noted = record.statement.is_some() && ran && was_seen;
+            (broken, noted.then(|| (record.creator, Time::now())))
         }
-        Err(error) => [BrokenPromise::new("record", format!("{error:#}"))].into(),
+        Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), None),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(VerifyReport { id, root, holds: broken.is_empty(), broken })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, noted })
 }
+
+/// What is said of a container of which nothing could be inspected.
+const UNSEEN: [&str; 2] = ["record", "verify"];
 
 fn inspect(
     slot: &Slot,

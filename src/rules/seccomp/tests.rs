@@ -26,6 +26,7 @@ fn context(settings: &str) -> RuleContext {
         beside: None,
         demanded: None,
         answers,
+        nonce: None,
     };
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }
 }

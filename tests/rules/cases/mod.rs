@@ -53,6 +53,7 @@ impl Cases {
             }),
             demanded: None,
             answers: BTreeMap::new(),
+            nonce: None,
         };
         let hook = SealHook { program: "/shim".into(), record: "/record.json".into(), seals: true };
         RuleContext { policy, network: Network::New, host: self.host.clone(), hook: Some(hook) }

@@ -1,0 +1,138 @@
+//! The facts about an isolated container, for the statement that `isolatectl` signs. `create` keeps in the record what is
+//! not known later, and reads nothing for it; everything else is gathered after the runtime has deleted the container, and
+//! before its record is removed: an engine that is killed in between deletes it once more.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::RuntimeCall;
+use crate::bundle::{self, Bundle};
+use crate::diagnostics::{Log, report};
+use crate::files;
+use crate::policy::{Image, Policy};
+use crate::record::{self, Record, Slot};
+use crate::seal;
+use crate::settings::Consent;
+use crate::statement::{
+    Beginning, Container, Digest, Facts, Host, Look, Period, ShimProgram, Time, Tried, spool,
+};
+
+/// The running program, also if its file was replaced.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// What the record of a container that is about to be created keeps; `None` where there are no statements.
+pub(super) fn begin(
+    call: &RuntimeCall,
+    image: Option<Image>,
+    config: &Path,
+    policy: &Policy,
+) -> Result<Option<Beginning>> {
+    let settings = call.settings;
+    let Some(file) = settings.statement.file.clone() else { return Ok(None) };
+    let loosened = [
+        ("joiners", settings.joiners == Consent::Allow),
+        ("credentials.keep", !settings.credentials.keep.is_empty()),
+        ("seccomp.families", !settings.seccomp.families.is_empty()),
+    ];
+    Ok(Some(Beginning {
+        file,
+        settings: std::path::absolute(bundle::settings_path(call.settings_file))
+            .context("cannot determine the path of the settings")?,
+        config: std::path::absolute(config).context("cannot determine the path of config.json")?,
+        image,
+        nonce: policy.nonce.clone(),
+        loosened: loosened.iter().filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect(),
+        created: Time::now(),
+        sealed: None,
+    }))
+}
+
+/// The image of a bundle, if it is the engine of this runtime's root that has told it.
+pub(super) fn image(call: &RuntimeCall, bundle: &Bundle) -> Option<Image> {
+    call.settings.statement.file.as_ref()?;
+    let (image, engine) = bundle.image()?;
+    record::check_root(&call.root().ok()?, engine).ok().map(|()| image)
+}
+
+/// Writes down the facts about a container that was deleted, if it was sealed and there are statements. A failure is
+/// reported and changes nothing: the container is gone.
+pub(super) fn write(slot: &Slot, record: &Record, attempts: Option<&Result<seal::Attempts>>) {
+    let Some(beginning) = &record.statement else { return };
+    let (Some(sealed), Some(_)) = (beginning.sealed, record.init) else { return };
+    let written = gather(slot, record, beginning, sealed, attempts)
+        .and_then(|facts| spool::write(&beginning.file, &facts))
+        .with_context(|| format!("there will be no statement about container {}", record.id));
+    if let Err(error) = written {
+        report(&Log::default(), &format!("{error:#}"));
+    }
+}
+
+fn gather(
+    slot: &Slot,
+    record: &Record,
+    beginning: &Beginning,
+    sealed: Time,
+    attempts: Option<&Result<seal::Attempts>>,
+) -> Result<Facts> {
+    let boot = kernel("/proc/sys/kernel/random/boot_id")?;
+    let to = Time::now();
+    let without_firewall = record.sealed.as_ref().is_some_and(|sealed| !sealed.firewall);
+    let mut waived = [&record.waived[..], &beginning.loosened].concat();
+    let image = || bundle::engine_image(slot, &record.bundle, &beginning.config);
+    let image = beginning.image.clone().or_else(image);
+    waived.extend(without_firewall.then(|| "firewall".to_owned()));
+    Ok(Facts {
+        run: Facts::run(&boot, record.creator),
+        container: Container {
+            id: record.id.clone(),
+            root: slot.root().to_owned(),
+            workload: record.workload.clone(),
+        },
+        image,
+        config: Digest::of_unchanged(&beginning.config, sealed),
+        sealed: Period { from: sealed, to },
+        openings: openings(record),
+        waived,
+        verified: slot
+            .looks()
+            .unwrap_or_else(|error| vec![Look { time: to, broken: vec![format!("{error:#}")] }]),
+        attempts: tried(record, attempts),
+        host: Host {
+            kernel: kernel("/proc/sys/kernel/osrelease")?,
+            boot,
+            shim: ShimProgram {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                program: Digest::of_unchanged(PROGRAM.as_ref(), beginning.created),
+            },
+            settings: Digest::of_unchanged(&beginning.settings, beginning.created),
+            runtime: record.runtime.clone(),
+        },
+        nonce: beginning.nonce.clone(),
+    })
+}
+
+fn kernel(path: &str) -> Result<String> {
+    let bytes = files::read(path.as_ref(), files::SMALL_LIMIT)?.bytes;
+    Ok(String::from_utf8(bytes).with_context(|| format!("cannot understand {path}"))?.trim().to_owned())
+}
+
+fn openings(record: &Record) -> Vec<String> {
+    let Some(opened) = &record.opened else { return Vec::new() };
+    let ingress = opened.asked.ingress.iter().map(|ports| format!("ingress {ports}"));
+    let peers = opened.peers().iter().map(|peer| format!("peer {peer}"));
+    let job = opened.asked.job.iter().map(|job| format!("job {job}"));
+    ingress.chain(peers).chain(job).collect()
+}
+
+fn tried(record: &Record, counted: Option<&Result<seal::Attempts>>) -> Tried {
+    match (counted, record.attempts) {
+        (Some(Ok(counted)), _) => Tried::Counted(counted.clone().into()),
+        (Some(Err(error)), _) => Tried::Lost(format!("{error:#}")),
+        (None, None) => Tried::NotCounted("attempts.count is false in the settings".to_owned()),
+        (None, Some(_)) if record.network.is_joined() => Tried::NotCounted(
+            "it has joined the namespace of another container, which has the figures".to_owned(),
+        ),
+        (None, Some(_)) => Tried::Lost("the network namespace was not looked for".to_owned()),
+    }
+}
