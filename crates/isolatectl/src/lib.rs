@@ -1,5 +1,6 @@
 //! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
 //! changes nothing except an engine's configuration with the settings of its runtime (`install`) and running containers' peers (`peers`, `jobs`).
+//! `prove` starts containers of its own and removes them.
 //! Text for people, `--json` for programs.
 
 mod attempts;
@@ -25,6 +26,7 @@ mod peers;
 mod process_inspector;
 mod process_report;
 mod program_version;
+mod prove;
 mod runtime_state;
 mod survey;
 mod unrecorded;
@@ -79,6 +81,11 @@ enum CtlCommand {
     /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
+    /// Shows on this host's engines, in throw-away containers, which ways are open without the annotation and closed with it
+    Prove(prove::ProveArguments),
+    /// What `prove` runs in its containers
+    #[command(hide = true)]
+    ProveProbe(prove::ProbeArguments),
     /// Checks a running container from outside and reports what does not hold
     Verify {
         #[command(flatten)]
@@ -129,6 +136,8 @@ fn answer(arguments: &Arguments) -> Exit {
         CtlCommand::Inspect(which) => find(which).and_then(|slot| inspect::inspect(&load(&slot)?, json)),
         CtlCommand::Jobs(verb) => jobs::jobs(verb, json),
         CtlCommand::Peers(verb) => peers::peers(verb, json),
+        CtlCommand::Prove(arguments) => prove::prove(arguments, json),
+        CtlCommand::ProveProbe(arguments) => prove::probe(arguments),
         CtlCommand::Verify { all: true, .. } => verify_all(json),
         CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),
         CtlCommand::Verify { .. } => Err(anyhow::anyhow!("name a container, or --all")),
