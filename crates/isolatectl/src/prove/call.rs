@@ -1,7 +1,9 @@
-//! Calls of an engine's client: with a deadline, and given up when prove is interrupted.
+//! Calls of an engine's client, with a deadline. After an interrupt none is begun, and those that run are let to their end:
+//! what an engine makes for a client that was killed would come after everything was removed.
 
 use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -72,31 +74,25 @@ impl Called {
 /// # Errors
 /// It cannot be started or takes too long, or `interrupt` has come.
 pub(super) fn call(command: &mut Command, interrupt: Option<&Interrupt>) -> Result<Called> {
+    ensure!(!interrupt.is_some_and(Interrupt::has_come), "interrupted");
     let program = command.get_program().to_string_lossy().into_owned();
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.with_context(|| format!("cannot start {program}"))?;
+    // Of a group of its own, which the terminal's Ctrl-C does not reach.
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let status = wait(&mut child, interrupt);
-    if status.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    let status = status.with_context(|| format!("gave up {program}"))?;
-    Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
-}
-
-fn wait(child: &mut Child, interrupt: Option<&Interrupt>) -> Result<ExitStatus> {
     let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {program}"))? {
+            break status;
         }
-        if interrupt.is_some_and(Interrupt::has_come) {
-            bail!("interrupted");
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("{program} did not end within {} seconds", DEADLINE.as_secs());
         }
-        ensure!(Instant::now() < deadline, "it did not end within {} seconds", DEADLINE.as_secs());
         thread::sleep(Duration::from_millis(10));
-    }
+    };
+    Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {

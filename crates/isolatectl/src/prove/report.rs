@@ -153,3 +153,49 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ways::WAYS;
+    use super::{EngineReport, Verdict, junit};
+
+    fn report(verdicts: Vec<Verdict>, error: Option<&str>) -> EngineReport {
+        EngineReport {
+            engine: "docker",
+            version: "28".into(),
+            runtime: "oci-isolate".into(),
+            ways: EngineReport::rows(WAYS.iter().zip(verdicts).collect()),
+            error: error.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn only_closed_ways_and_no_others_but_those_not_shown_are_well() {
+        let (closed, not_shown) = (|| Verdict::Closed("x".into()), || Verdict::NotShown("x".into()));
+        assert!(report(vec![closed(), not_shown()], None).is_well());
+        for (verdicts, error) in [
+            (vec![], None),
+            (vec![not_shown()], None),
+            (vec![closed(), Verdict::Open("x".into())], None),
+            (vec![closed(), Verdict::Failed("x".into())], None),
+            (vec![closed()], Some("containers are left")),
+        ] {
+            let report = report(verdicts, error);
+            assert!(!report.is_well(), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn junit_counts_and_escapes() {
+        let verdicts = vec![
+            Verdict::Closed("a <b> & \"c\"\u{1b}".into()),
+            Verdict::NotShown("n".into()),
+            Verdict::Open("o".into()),
+            Verdict::Failed("f".into()),
+        ];
+        let text = junit(&[report(verdicts, Some("e"))]);
+        assert!(text.contains("tests=\"5\" failures=\"2\" errors=\"1\" skipped=\"1\""), "{text}");
+        assert!(text.contains("<system-out>a &lt;b&gt; &amp; &quot;c&quot; </system-out>"), "{text}");
+        assert_eq!(text.matches("<testcase ").count(), 5);
+    }
+}

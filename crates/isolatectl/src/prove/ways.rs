@@ -83,10 +83,11 @@ fn find(addresses: &[IpAddr], is_wanted: fn(&IpAddr) -> bool) -> Result<SocketAd
     Ok((address.ok_or("the engine gives its networks no address of that kind")?, PORT).into())
 }
 
-/// A network, credentials and a directory with a socket: what an isolated container may have been given.
+/// A network with the capability that Docker gives by default, credentials, and a directory with a socket.
 fn plain(site: &Site) -> Vec<Ask> {
     vec![
         Ask::Network,
+        Ask::Capability("NET_RAW"),
         Ask::Mount(site.dir.join("sockets"), "/sockets"),
         Ask::Mount(site.dir.join("credentials"), TOKEN),
         Ask::Variable("AWS_SECRET_ACCESS_KEY", site.word.clone()),
@@ -298,7 +299,7 @@ pub(super) const WAYS: &[Way] = &[
         name: "disk",
         threat: "disk",
         closed_by: "device-access",
-        asks: |_| vec![Ask::AllDisks],
+        asks: |_| vec![Ask::AllDisks, Ask::Capability("MKNOD")],
         deed: |_, _| disk().map(Deed::OpenDisk),
         refused: true,
         ..WAY
@@ -426,11 +427,11 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("mount-made-later", "mounts a file system on the host"),
     ("hosts-proc", "refused by the same rule as `hosts-root`"),
     ("core-dump-handler", "changes the host's core_pattern"),
-    ("preserved-socket", "not an option of Docker"),
-    ("namespace-of-a-socket", "not an option of Docker"),
-    ("preserved-directory", "not an option of Docker"),
-    ("activated-socket", "not an option of Docker"),
-    ("stdin-socket", "not an option of Docker"),
+    ("preserved-socket", "an option of Podman only, which is not tried yet"),
+    ("namespace-of-a-socket", "an option of Podman only, which is not tried yet"),
+    ("preserved-directory", "an option of Podman only, which is not tried yet"),
+    ("activated-socket", "no option of these engines"),
+    ("stdin-socket", "no option of these engines"),
     ("exec-with-capabilities", "not tried yet"),
 ];
 
