@@ -7,7 +7,8 @@ pub(crate) fn markdown(command: &Command) -> String {
     let mut command = command.clone();
     command.build();
     let mut out = arguments(command.get_arguments().filter(|argument| !is_ours(argument)));
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    let shown = |verb: &&Command| verb.get_name() != "help" && !verb.is_hide_set();
+    for verb in command.get_subcommands().filter(shown) {
         of_verb(verb, "", &mut out);
     }
     out

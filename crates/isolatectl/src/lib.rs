@@ -1,6 +1,7 @@
 //! `isolatectl`: which isolated containers there are, what was done to them, and whether it still holds. It
 //! changes nothing except an engine's configuration with the settings of its runtime (`install`), running containers' peers (`peers`, `jobs`), and
 //! files for and of statements (`verify`, `statement`).
+//! `prove` starts containers of its own and removes them.
 //! Text for people, `--json` for programs.
 
 mod attempts;
@@ -30,6 +31,7 @@ mod peers;
 mod process_inspector;
 mod process_report;
 mod program_version;
+mod prove;
 mod runtime_state;
 pub mod statement;
 mod survey;
@@ -89,6 +91,11 @@ enum CtlCommand {
     /// Prints or changes the peers of a running container
     #[command(subcommand)]
     Peers(peers::PeersCommand),
+    /// Shows on this host's engines, in throw-away containers, which ways are open without the annotation and closed with it
+    Prove(prove::ProveArguments),
+    /// What `prove` runs in its containers
+    #[command(hide = true)]
+    ProveProbe(prove::ProbeArguments),
     /// Makes and checks signed statements about containers that were deleted
     #[command(subcommand)]
     Statement(statement::StatementCommand),
@@ -147,6 +154,8 @@ fn answer(arguments: &Arguments) -> Exit {
         CtlCommand::Metrics(arguments) => metrics::metrics(arguments),
         CtlCommand::Ocsf(arguments) => ocsf::ocsf(arguments),
         CtlCommand::Peers(verb) => peers::peers(verb, json),
+        CtlCommand::Prove(arguments) => prove::prove(arguments, json),
+        CtlCommand::ProveProbe(arguments) => prove::probe(arguments),
         CtlCommand::Statement(verb) => statement::statement(verb, json),
         CtlCommand::Verify { all: true, .. } => verify_all(json),
         CtlCommand::Verify { which: Some(which), .. } => verify_one(which, json),

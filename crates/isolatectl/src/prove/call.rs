@@ -1,0 +1,106 @@
+//! Calls of an engine's client, with a deadline. After an interrupt none is begun, and those that run are let to their end:
+//! what an engine makes for a client that was killed would come after everything was removed.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// For one call; an engine that takes longer is of no use for this.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The most that is read of what a client prints, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+/// Whether prove was told to end.
+#[derive(Debug, Clone)]
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// # Errors
+    /// The signals cannot be handled.
+    pub(super) fn new() -> Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot handle signals")?;
+        }
+        Ok(Self(flag))
+    }
+
+    pub(super) fn has_come(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a client printed.
+#[derive(Debug)]
+pub(super) struct Called {
+    status: ExitStatus,
+    /// Standard output.
+    pub(super) out: String,
+    /// Standard error.
+    pub(super) err: String,
+}
+
+impl Called {
+    pub(super) fn is_well(&self) -> bool {
+        self.status.success()
+    }
+
+    /// Its output, without the last newline.
+    ///
+    /// # Errors
+    /// It failed; with what it printed.
+    pub(super) fn must(self) -> Result<String> {
+        ensure!(self.is_well(), "{}", self.why());
+        Ok(self.out.trim_end().to_owned())
+    }
+
+    /// Why it failed, in its own words.
+    pub(super) fn why(&self) -> String {
+        let said = if self.err.trim().is_empty() { self.out.trim() } else { self.err.trim() };
+        format!("{} ({})", said.replace('\n', " "), self.status)
+    }
+}
+
+/// Runs a client to its end.
+///
+/// # Errors
+/// It cannot be started or takes too long, or `interrupt` has come.
+pub(super) fn call(command: &mut Command, interrupt: Option<&Interrupt>) -> Result<Called> {
+    ensure!(!interrupt.is_some_and(Interrupt::has_come), "interrupted");
+    let program = command.get_program().to_string_lossy().into_owned();
+    // Of a group of its own, which the terminal's Ctrl-C does not reach.
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+    let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
+    let deadline = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {program}"))? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("{program} did not end within {} seconds", DEADLINE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = pipe {
+            let _ = pipe.take(LIMIT).read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

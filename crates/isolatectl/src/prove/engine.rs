@@ -1,0 +1,246 @@
+//! An engine by its own client, as its user calls it. Everything that is made has the site's name, and is removed by it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use oci_isolate::policy::SWITCH;
+
+use super::call::{Called, Interrupt, call};
+use super::image::Image;
+use super::site::Site;
+use super::ways::{Ask, Peer};
+
+/// An engine that prove knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    Docker,
+    Podman,
+}
+
+impl Kind {
+    /// Its client, and its name.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// An engine with prove's image, network and peer in it, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Engine<'s> {
+    kind: Kind,
+    runtime: &'s str,
+    site: &'s Site,
+    image: &'s Image,
+    interrupt: &'s Interrupt,
+    /// Its version.
+    pub(super) version: String,
+    /// The container that answers.
+    pub(super) peer: Peer,
+}
+
+/// What a container is started with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'r> {
+    /// The last part of its name.
+    pub(super) name: &'r str,
+    pub(super) isolated: bool,
+    pub(super) asks: &'r [Ask],
+    /// What this program is told there.
+    pub(super) words: &'r [&'r str],
+}
+
+impl<'s> Engine<'s> {
+    /// # Errors
+    /// The engine does not answer, or cannot run a container of the runtime.
+    pub(super) fn prepare(
+        kind: Kind,
+        runtime: &'s str,
+        site: &'s Site,
+        image: &'s Image,
+        interrupt: &'s Interrupt,
+    ) -> Result<Self> {
+        let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer() };
+        let mut engine = Self { kind, runtime, site, image, interrupt, version: String::new(), peer };
+        let format = match kind {
+            Kind::Docker => "{{.Server.Version}}",
+            Kind::Podman => "{{.Client.Version}}",
+        };
+        engine.version =
+            engine.must(&["version", "--format", format]).context("the engine does not answer")?;
+        let tar = image.tar.to_string_lossy();
+        engine.must(&["import", &tar, &site.name]).context("cannot import an image")?;
+        let create = ["network", "create"];
+        if !engine.call(&[&create[..], &["--ipv6", &site.name]].concat())?.is_well() {
+            engine.must(&[&create[..], &[&site.name]].concat()).context("cannot make a network")?;
+        }
+        // Without IPv6: Docker connects no running container to a network with it that lets no advertisement through.
+        let later = engine.full(LATER);
+        engine.must(&["network", "create", &later]).context("cannot make a network")?;
+        let serve =
+            Request { name: "peer", isolated: false, asks: &[Ask::Network], words: &["serve", &site.word] };
+        engine.start(&serve)?.must().context("cannot start a container")?;
+        engine.connect("peer").context("cannot connect a container")?;
+        engine.peer.addresses = engine.addresses(&site.name)?;
+        engine.peer.later = engine.addresses(&later)?;
+        Ok(engine)
+    }
+
+    /// Of the peer on a network.
+    fn addresses(&self, network: &str) -> Result<Vec<IpAddr>> {
+        let format = format!(
+            "{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{{{{.IPAddress}}}} {{{{.GlobalIPv6Address}}}}{{{{end}}}}"
+        );
+        let said = self.must(&["container", "inspect", "--format", &format, &self.site.peer()]);
+        let said = said.context("cannot inspect a container")?;
+        let found: Vec<IpAddr> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        ensure!(!found.is_empty(), "the engine gave a container no address on network {network}");
+        Ok(found)
+    }
+
+    /// Runs a container to its end.
+    ///
+    /// # Errors
+    /// The client cannot be run.
+    pub(super) fn run(&self, request: &Request<'_>) -> Result<Called> {
+        self.call(&texts(&self.words(request, &["--rm"])))
+    }
+
+    /// Starts a container that stays.
+    ///
+    /// # Errors
+    /// The client cannot be run.
+    pub(super) fn start(&self, request: &Request<'_>) -> Result<Called> {
+        self.call(&texts(&self.words(request, &["--rm", "--detach"])))
+    }
+
+    /// Connects a container that runs to the second network.
+    ///
+    /// # Errors
+    /// It cannot be connected.
+    pub(super) fn connect(&self, name: &str) -> Result<()> {
+        self.must(&["network", "connect", &self.full(LATER), &self.full(name)]).map(drop)
+    }
+
+    /// Runs the probe in a container that runs, with a variable.
+    ///
+    /// # Errors
+    /// The client cannot be run.
+    pub(super) fn exec(&self, name: &str, variable: &str, words: &[&str]) -> Result<Called> {
+        let name = self.full(name);
+        let program = self.image.program.iter().map(String::as_str);
+        let program: Vec<_> = program.chain([super::PROBE]).chain(words.iter().copied()).collect();
+        self.call(&[&["exec", "--env", variable, &name], &program[..]].concat())
+    }
+
+    /// Ends a container that was started.
+    ///
+    /// # Errors
+    /// The client cannot be run.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        self.must(&["rm", "--force", &self.full(name)]).map(drop)
+    }
+
+    /// The whole name of a container.
+    fn full(&self, name: &str) -> String {
+        format!("{}-{name}", self.site.name)
+    }
+
+    fn words(&self, request: &Request<'_>, how: &[&str]) -> Vec<String> {
+        let mut words: Vec<String> = match self.kind {
+            Kind::Docker => vec!["run".into(), format!("--runtime={}", self.runtime)],
+            Kind::Podman => vec![format!("--runtime={}", self.runtime), "run".into()],
+        };
+        words.extend(how.iter().map(|word| (*word).to_owned()));
+        words.extend([
+            format!("--name={}", self.full(request.name)),
+            format!("--label={LABEL}={}", self.site.name),
+        ]);
+        if request.isolated {
+            words.push(format!("--annotation={SWITCH}=true"));
+        }
+        words.extend(request.asks.iter().filter_map(|ask| self.option(ask)));
+        words.push(self.site.name.clone());
+        words.extend(self.image.program.iter().cloned());
+        words.push(super::PROBE.to_owned());
+        words.extend(request.words.iter().map(|word| (*word).to_owned()));
+        words.extend(request.asks.iter().filter_map(|ask| match ask {
+            Ask::Argument(text) => Some(text.clone()),
+            _ => None,
+        }));
+        words
+    }
+
+    /// None: it is no option.
+    fn option(&self, ask: &Ask) -> Option<String> {
+        Some(match ask {
+            Ask::Network => format!("--network={}", self.site.name),
+            Ask::HostNetwork => "--network=host".into(),
+            Ask::NetworkOfPeer => format!("--network=container:{}", self.site.peer()),
+            Ask::HostPid => "--pid=host".into(),
+            Ask::PidOfPeer => format!("--pid=container:{}", self.site.peer()),
+            Ask::HostIpc => "--ipc=host".into(),
+            Ask::Capability(name) => format!("--cap-add={name}"),
+            Ask::Device(path) => format!("--device={path}"),
+            Ask::AllDisks => "--device-cgroup-rule=b *:* rwm".into(),
+            Ask::Mount(source, at) => format!("--volume={}:{at}:ro", source.display()),
+            Ask::NoProfile => "--security-opt=seccomp=unconfined".into(),
+            Ask::Unmasked if self.kind == Kind::Docker => "--security-opt=systempaths=unconfined".into(),
+            Ask::Unmasked => "--security-opt=unmask=ALL".into(),
+            Ask::Variable(name, value) => format!("--env={name}={value}"),
+            Ask::Argument(_) => return None,
+        })
+    }
+
+    fn call(&self, words: &[&str]) -> Result<Called> {
+        call(Command::new(self.kind.program()).args(words), Some(self.interrupt))
+    }
+
+    fn must(&self, words: &[&str]) -> Result<String> {
+        self.call(words)?.must()
+    }
+
+    /// Removes everything, whatever of it there is, also after an interrupt.
+    ///
+    /// # Errors
+    /// What is left, and why.
+    pub(super) fn clean(kind: Kind, site: &Site) -> Result<()> {
+        let must = |words: &[&str]| call(Command::new(kind.program()).args(words), None)?.must();
+        let filter = format!("label={LABEL}={}", site.name);
+        let containers = must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
+        for container in containers.lines() {
+            // One that ends by itself is removed by the engine meanwhile.
+            let _ = must(&["rm", "--force", container]);
+        }
+        let list = |what: &str| must(&[what, "ls", "--format", "{{.Name}}"]);
+        for network in list("network")?.lines().filter(|name| name.starts_with(&site.name)) {
+            must(&["network", "rm", network])?;
+        }
+        if !must(&["images", "--quiet", &site.name])?.is_empty() {
+            must(&["rmi", "--force", &site.name])?;
+        }
+        let left = must(&["ps", "--all", "--quiet", "--filter", &filter])?;
+        ensure!(left.is_empty(), "containers are left: {}", left.replace('\n', " "));
+        Ok(())
+    }
+}
+
+/// The last part of the name of the network that containers are connected to while they run.
+const LATER: &str = "later";
+
+/// The label of every container.
+const LABEL: &str = "oci-isolate-prove";
+
+/// Whether there is such a program in PATH.
+pub(super) fn is_there(kind: Kind) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| Path::is_file(&directory.join(kind.program())))
+}
+
+fn texts(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}

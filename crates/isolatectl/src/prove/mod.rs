@@ -1,0 +1,123 @@
+//! `isolatectl prove`: shows on this host's own engines, as they are configured, that ways of docs/threats.md are open
+//! in a container without the annotation and closed in one with it. The containers are thrown away; nothing else of the
+//! host changes, and no packet leaves it.
+
+mod call;
+mod deed;
+mod engine;
+mod image;
+mod probe;
+mod report;
+mod site;
+mod trial;
+mod verdict;
+mod ways;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::exit::Exit;
+use super::install::NAME;
+use super::{print, print_json};
+use call::Interrupt;
+use engine::{Engine, Kind};
+use image::Image;
+pub(crate) use probe::ProbeArguments;
+use report::EngineReport;
+use site::Site;
+use ways::{WAYS, Way};
+
+/// The subcommand that runs in the containers.
+const PROBE: &str = "prove-probe";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ProveArguments {
+    /// The engine, if not every one whose client is in PATH; may be given several times
+    #[arg(long, value_enum)]
+    engine: Vec<Kind>,
+    /// The engine's name of the runtime that is oci-isolate
+    #[arg(long, value_name = "NAME", default_value = NAME)]
+    runtime: String,
+    /// A way to try, by its name in the table, if not all; may be given several times
+    #[arg(long = "way", value_name = "WAY")]
+    ways: Vec<String>,
+    /// A file for the result as JUnit, too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// 0 only if everything that is open without the annotation is closed with it.
+pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "run it as root: what a container reaches of root's host is tried"
+    );
+    let mut engines = arguments.engine.clone();
+    if engines.is_empty() {
+        engines = [Kind::Docker, Kind::Podman].into_iter().filter(|kind| engine::is_there(*kind)).collect();
+    }
+    ensure!(!engines.is_empty(), "there is no docker and no podman in PATH");
+    let ways = chosen(&arguments.ways)?;
+    let interrupt = Interrupt::new()?;
+    let site = Site::new()?;
+    let image = image::write(&site)?;
+    let reports: Vec<EngineReport> = engines
+        .into_iter()
+        .map(|kind| prove_one(kind, &arguments.runtime, &ways, &site, &image, &interrupt))
+        .collect();
+    if let Some(file) = &arguments.junit {
+        std::fs::write(file, report::junit(&reports))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if json {
+        print_json(&reports)?;
+    } else {
+        print(&reports.iter().map(EngineReport::table).collect::<String>())?;
+    }
+    Ok(Exit::ok_if(reports.iter().all(EngineReport::is_well)))
+}
+
+/// All, or those that are named.
+fn chosen(names: &[String]) -> Result<Vec<&'static Way>> {
+    if let Some(unknown) = names.iter().find(|name| WAYS.iter().all(|way| way.name != **name)) {
+        bail!("there is no way {unknown}; docs/prove.md has them");
+    }
+    Ok(WAYS.iter().filter(|way| names.is_empty() || names.iter().any(|name| way.name == name)).collect())
+}
+
+fn prove_one(
+    kind: Kind,
+    runtime: &str,
+    ways: &[&'static Way],
+    site: &Site,
+    image: &Image,
+    interrupt: &Interrupt,
+) -> EngineReport {
+    let mut report = EngineReport {
+        engine: kind.program(),
+        version: String::new(),
+        runtime: runtime.to_owned(),
+        ways: Vec::new(),
+        error: None,
+    };
+    let tried = Engine::prepare(kind, runtime, site, image, interrupt).and_then(|engine| {
+        report.version.clone_from(&engine.version);
+        trial::try_all(&engine, site, ways, interrupt)
+    });
+    let cleaned = Engine::clean(kind, site).context("cannot remove everything again");
+    match tried {
+        Ok(verdicts) => report.ways = EngineReport::rows(verdicts),
+        Err(error) => report.error = Some(format!("{error:#}")),
+    }
+    if let Err(error) = cleaned {
+        let before = report.error.map(|before| format!("{before}; ")).unwrap_or_default();
+        report.error = Some(format!("{before}{error:#}"));
+    }
+    report
+}
+
+/// What runs in the containers.
+pub(super) fn probe(arguments: &ProbeArguments) -> Result<Exit> {
+    probe::probe(arguments).map(|()| Exit::Ok)
+}

@@ -1,0 +1,290 @@
+//! The program of a throw-away container: tries [`Deed`]s and prints one JSON document, or is the peer that they lead to.
+//! It ends by itself, also if nothing is left of who started it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, VsockAddr,
+    sockopt,
+};
+use nix::sys::{socket, stat, time};
+use nix::unistd;
+
+use super::deed::{Answer, DONE, Deed, Family, PORT};
+use crate::print_json;
+
+/// For one answer of the network.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// For all deeds of a container.
+const DEADLINE: Duration = Duration::from_secs(6);
+
+/// The longest life of a container that waits for others.
+const LIFE: Duration = Duration::from_secs(120);
+
+/// The most that is read of an answer.
+const LIMIT: u64 = 64 << 10;
+
+/// `nobody`, in most systems.
+pub(super) const NOBODY: u32 = 65534;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProbeArguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Tries what a JSON document has, by name
+    Try {
+        /// The document
+        deeds: String,
+        /// Not read
+        rest: Vec<String>,
+    },
+    /// Answers with a word
+    Serve {
+        /// The word
+        word: String,
+    },
+    /// Waits
+    Wait,
+}
+
+pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
+    match &arguments.part {
+        Part::Try { deeds, .. } => {
+            let deeds: BTreeMap<String, Deed> =
+                serde_json::from_str(deeds).context("cannot read the deeds")?;
+            print_json(&attempt_all(deeds))
+        }
+        Part::Serve { word } => serve(word),
+        Part::Wait => {
+            thread::sleep(LIFE);
+            Ok(())
+        }
+    }
+}
+
+/// All at once, so that one that hangs costs the others nothing; at the end what changes the whole process.
+fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Answer> {
+    let (last, first): (Vec<_>, Vec<_>) =
+        deeds.into_iter().partition(|(_, deed)| matches!(deed, Deed::ReadAsNobody(_)));
+    let (tell, hear) = mpsc::channel();
+    let mut answers = BTreeMap::new();
+    for (name, deed) in first {
+        answers.insert(name.clone(), Err(format!("it did not end within {} seconds", DEADLINE.as_secs())));
+        let tell = tell.clone();
+        // One that is still running when the program ends is of no interest.
+        thread::spawn(move || {
+            let _ = tell.send((name, attempt(&deed)));
+        });
+    }
+    drop(tell);
+    let end = Instant::now() + DEADLINE;
+    while let Ok((name, answer)) = hear.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        answers.insert(name, answer);
+    }
+    answers.extend(last.into_iter().map(|(name, deed)| (name, attempt(&deed))));
+    answers
+}
+
+fn attempt(deed: &Deed) -> Answer {
+    let answer = match deed {
+        Deed::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            text_of(stream)
+        }),
+        Deed::Udp(address) => udp(*address, b"?").map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        Deed::Ping(address) => ping(*address),
+        Deed::Connect(address) => TcpStream::connect_timeout(address, PATIENCE).map(done),
+        Deed::Resolve(name) => resolve(name),
+        Deed::AbstractSocket(name) => unix::SocketAddr::from_abstract_name(name)
+            .and_then(|address| unix_text(UnixStream::connect_addr(&address)?)),
+        Deed::UnixSocket(path) => UnixStream::connect(path).and_then(unix_text),
+        Deed::Vsock(port) => vsock(*port),
+        Deed::Socket(family) => open_socket(*family),
+        Deed::Read(path) => File::open(path).and_then(text_of),
+        Deed::ReadAsNobody(path) => read_as_nobody(path),
+        Deed::Open(path) => File::open(path).map(done),
+        Deed::OpenForWriting(path) => File::options().write(true).open(path).map(done),
+        Deed::OpenDisk(number) => open_disk(*number),
+        Deed::MountProc => mount_proc(),
+        Deed::Variable(name) => {
+            std::env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
+        }
+        Deed::Argument(name) => argument(name),
+        Deed::Unverified => Err(io::Error::other("it is looked at from the host")),
+    };
+    answer.map_err(|error| error.to_string())
+}
+
+fn done<T>(_: T) -> String {
+    DONE.to_owned()
+}
+
+/// Once something has come, the end need not come.
+fn text_of(mut from: impl Read) -> io::Result<String> {
+    let mut bytes = vec![0; LIMIT as usize];
+    let read = from.read(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes[..read]).trim_end().to_owned())
+}
+
+fn unix_text(stream: UnixStream) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    text_of(stream)
+}
+
+fn udp(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(address)?;
+    socket.send(request)?;
+    let mut answer = [0; 1500];
+    let length = socket.recv(&mut answer)?;
+    Ok(answer[..length].to_owned())
+}
+
+/// By the kernel's own socket for that, which fills in identifier and checksum.
+fn ping(address: IpAddr) -> io::Result<String> {
+    let (family, protocol, request) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, [8, 0, 0, 0, 0, 0, 0, 1]),
+        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, [128, 0, 0, 0, 0, 0, 0, 1]),
+    };
+    let socket = socket::socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, protocol)?;
+    socket::setsockopt(&socket, sockopt::ReceiveTimeout, &time::TimeVal::new(1, 500_000))?;
+    let to = SockaddrStorage::from(SocketAddr::new(address, 0));
+    socket::sendto(socket.as_raw_fd(), &request, &to, MsgFlags::empty())?;
+    let mut answer = [0; 64];
+    unistd::read(socket.as_raw_fd(), &mut answer)?;
+    Ok(done(answer))
+}
+
+/// The question for an address, with nothing that a server could not answer by itself.
+fn resolve(name: &str) -> io::Result<String> {
+    let mut request = vec![0x4f, 0x49, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        request.push(u8::try_from(label.len()).map_err(io::Error::other)?);
+        request.extend(label.as_bytes());
+    }
+    request.extend([0, 0, 1, 0, 1]);
+    let servers = fs::read_to_string("/etc/resolv.conf")?;
+    let servers =
+        servers.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse::<IpAddr>().ok());
+    let mut last = io::Error::other("/etc/resolv.conf has no name server");
+    for server in servers {
+        match udp((server, 53).into(), &request) {
+            // The same id, and at least one answer.
+            Ok(answer) if answer.len() > 8 && answer[..2] == request[..2] && answer[6..8] != [0, 0] => {
+                return Ok(done(answer));
+            }
+            Ok(_) => last = io::Error::other(format!("{server} does not know {name}")),
+            Err(error) => last = io::Error::new(error.kind(), format!("{server}: {error}")),
+        }
+    }
+    Err(last)
+}
+
+fn vsock(port: u32) -> io::Result<String> {
+    let socket = socket::socket(AddressFamily::Vsock, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // VMADDR_CID_ANY
+    match socket::bind(socket.as_raw_fd(), &VsockAddr::new(u32::MAX, port)) {
+        Err(Errno::EADDRINUSE) => Ok(done(socket)),
+        Err(error) => Err(error.into()),
+        Ok(()) => Err(io::Error::other("the port of the host is not taken")),
+    }
+}
+
+fn open_socket(family: Family) -> io::Result<String> {
+    let open = |family, kind, protocol| socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol);
+    let socket = match family {
+        Family::Packet => open(AddressFamily::Packet, SockType::Raw, Some(SockProtocol::EthAll))?,
+        Family::Alg => open(AddressFamily::Alg, SockType::SeqPacket, None)?,
+        Family::Audit => open(AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkAudit))?,
+        Family::Uevents => {
+            let socket =
+                open(AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkKObjectUEvent))?;
+            // The kernel's own group.
+            socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1))?;
+            socket
+        }
+    };
+    Ok(done(socket))
+}
+
+/// The kernel lets a process look into one of the same user that has no more capabilities.
+fn read_as_nobody(path: &Path) -> io::Result<String> {
+    unistd::setgroups(&[])?;
+    unistd::setgid(unistd::Gid::from_raw(NOBODY))?;
+    unistd::setuid(unistd::Uid::from_raw(NOBODY))?;
+    File::open(path).and_then(text_of)
+}
+
+fn open_disk(number: u64) -> io::Result<String> {
+    let node = Path::new("/tmp/disk");
+    stat::mknod(node, stat::SFlag::S_IFBLK, stat::Mode::from_bits_truncate(0o600), number)?;
+    File::open(node).map(done)
+}
+
+fn mount_proc() -> io::Result<String> {
+    let proc = PathBuf::from("/tmp/proc");
+    fs::create_dir_all(&proc)?;
+    nix::mount::mount(Some("proc"), &proc, Some("proc"), MsFlags::empty(), None::<&str>)?;
+    File::options().write(true).open(proc.join("sys/kernel/core_pattern")).map(done)
+}
+
+fn argument(name: &str) -> io::Result<String> {
+    let value =
+        std::env::args().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()));
+    value.ok_or_else(|| io::Error::other(format!("no argument {name}=")))
+}
+
+/// Answers everyone on the container's network.
+fn serve(word: &str) -> Result<()> {
+    let any = |what: &dyn Fn(IpAddr) -> io::Result<()>| {
+        // Without IPv6 there is only the other.
+        what(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| what(Ipv4Addr::UNSPECIFIED.into()))
+    };
+    let answer = word.to_owned();
+    any(&|address| {
+        let listener = TcpListener::bind((address, PORT))?;
+        let answer = answer.clone();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Ok(())
+    })
+    .context("cannot listen for TCP")?;
+    any(&|address| {
+        let socket = UdpSocket::bind((address, PORT))?;
+        let answer = answer.clone();
+        thread::spawn(move || {
+            let mut request = [0; 64];
+            while let Ok((_, from)) = socket.recv_from(&mut request) {
+                let _ = socket.send_to(answer.as_bytes(), from);
+            }
+        });
+        Ok(())
+    })
+    .context("cannot listen for UDP")?;
+    thread::sleep(LIFE);
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Each way twice, without and with the annotation. Ways that ask an engine for the same share a container.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use super::call::{Called, Interrupt, call};
+use super::deed::{Answer, DONE, Deed};
+use super::engine::{Engine, Request};
+use super::site::Site;
+use super::verdict::{Outcome, Verdict, judge};
+use super::ways::{Ask, Way, When};
+
+/// How many containers run at a time; an engine creates no more in parallel for it.
+const AT_ONCE: usize = 3;
+
+/// Ways with the same options.
+struct Group {
+    when: When,
+    asks: Vec<Ask>,
+    ways: Vec<&'static Way>,
+}
+
+/// The verdict on each of the ways, in their order.
+///
+/// # Errors
+/// It was interrupted, or an engine's client cannot be run.
+pub(super) fn try_all(
+    engine: &Engine<'_>,
+    site: &Site,
+    ways: &[&'static Way],
+    interrupt: &Interrupt,
+) -> Result<Vec<(&'static Way, Verdict)>> {
+    let groups = groups(site, ways);
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let number = next.load(Ordering::Relaxed);
+                    let verdicts =
+                        try_group(engine, site, group, &format!("{number}-{}", group.ways[0].name));
+                    if let Ok(mut found) = found.lock() {
+                        found.push(verdicts);
+                    }
+                }
+            });
+        }
+    });
+    if interrupt.has_come() {
+        bail!("interrupted");
+    }
+    let found = found.into_inner().unwrap_or_default().into_iter().collect::<Result<Vec<_>>>()?;
+    let mut verdicts: BTreeMap<&str, Verdict> = found.into_iter().flatten().collect();
+    let take = |way: &&'static Way| {
+        let verdict = verdicts.remove(way.name).with_context(|| format!("{} was not tried", way.name))?;
+        Ok((*way, verdict))
+    };
+    ways.iter().map(take).collect()
+}
+
+fn groups(site: &Site, ways: &[&'static Way]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for way in ways {
+        let asks = (way.asks)(site);
+        match groups.iter_mut().find(|group| group.when == way.when && group.asks == asks) {
+            Some(group) => group.ways.push(way),
+            None => groups.push(Group { when: way.when, asks, ways: vec![way] }),
+        }
+    }
+    groups
+}
+
+fn try_group(
+    engine: &Engine<'_>,
+    site: &Site,
+    group: &Group,
+    name: &str,
+) -> Result<Vec<(&'static str, Verdict)>> {
+    let mut deeds = BTreeMap::new();
+    let mut verdicts = Vec::new();
+    for way in &group.ways {
+        match (way.deed)(site, &engine.peer) {
+            Ok(deed) => drop(deeds.insert(way.name, deed)),
+            Err(why) => verdicts.push((way.name, Verdict::NotShown(why))),
+        }
+    }
+    if deeds.is_empty() {
+        return Ok(verdicts);
+    }
+    let control = outcome(engine, site, group, &deeds, &format!("{name}-without"), false)?;
+    let isolated = outcome(engine, site, group, &deeds, &format!("{name}-with"), true)?;
+    let tried = group.ways.iter().filter(|way| deeds.contains_key(way.name));
+    verdicts.extend(tried.map(|way| (way.name, judge(way, &site.word, &control, &isolated))));
+    Ok(verdicts)
+}
+
+fn outcome(
+    engine: &Engine<'_>,
+    site: &Site,
+    group: &Group,
+    deeds: &BTreeMap<&str, Deed>,
+    name: &str,
+    isolated: bool,
+) -> Result<Outcome> {
+    let document = serde_json::to_string(deeds)?;
+    let words = ["try", &document];
+    let request = |words| Request { name, isolated, asks: &group.asks, words };
+    match group.when {
+        When::Start => Ok(read(&engine.run(&request(&words))?)),
+        When::Later => {
+            let started = engine.start(&request(&["wait"]))?;
+            if !started.is_well() {
+                return Ok(read(&started));
+            }
+            // Before the network is connected, which `isolatectl verify` rightly complains of.
+            let verified = verify(started.out.trim());
+            let variable = format!("AWS_SECRET_ACCESS_KEY={}", site.word);
+            let tried = engine.connect(name).and_then(|()| engine.exec(name, &variable, &words));
+            let mut said =
+                tried.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |said| read(&said));
+            if let Outcome::Ran(answers) = &mut said {
+                answers.insert(RECORD.to_owned(), verified);
+            }
+            engine.remove(name)?;
+            Ok(said)
+        }
+    }
+}
+
+/// The way that is not tried in the container.
+const RECORD: &str = "record";
+
+/// Whether a container is *not* isolated, by the record and by what is seen of it from outside. A shim of another version
+/// leaves another record.
+fn verify(id: &str) -> Answer {
+    let called = call(Command::new("/proc/self/exe").args(["verify", id]), None)
+        .map_err(|error| format!("{error:#}"))?;
+    if called.is_well() { Err("verified".into()) } else { Ok(format!("{DONE}: {}", called.why())) }
+}
+
+/// What an engine's client said of a container.
+fn read(called: &Called) -> Outcome {
+    if called.is_well() {
+        return match serde_json::from_str::<BTreeMap<String, Answer>>(&called.out) {
+            Ok(answers) => Outcome::Ran(answers),
+            Err(error) => Outcome::Failed(format!("the container did not answer: {error}: {}", called.why())),
+        };
+    }
+    // One line of what the client printed.
+    let refusal = called.err.split_once("oci-isolate: container ").and_then(|(_, rest)| {
+        let (_, refusal) = rest.lines().next()?.split_once(" not created: ")?;
+        Some(refusal.trim_end_matches(": unknown"))
+    });
+    match refusal {
+        Some(refusal) => Outcome::Refused(refusal.to_owned()),
+        None => Outcome::Failed(called.why()),
+    }
+}

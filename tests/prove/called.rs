@@ -1,0 +1,46 @@
+//! `isolatectl prove` for a Docker, and what it reports.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use test_support::command::{Finished, say};
+use test_support::docker::Docker;
+use test_support::isolatectl;
+
+/// The command line, with the name of a runtime.
+pub(crate) fn command(docker: &Docker, runtime: &str) -> Command {
+    let program = docker.host.at("isolatectl");
+    if !Path::new(&program).exists() {
+        fs::copy(isolatectl(), &program).unwrap();
+    }
+    let mut command = docker.client(&program);
+    command.args(["prove", "--json", "--engine=docker", "--runtime", runtime]);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn prove(docker: &Docker, runtime: &str, words: &[&str]) -> Finished {
+    say(command(docker, runtime).args(words))
+}
+
+/// The rows of the one engine: way, state, what is said of it.
+pub(crate) fn rows(said: &Finished) -> Vec<[String; 3]> {
+    let reports: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let [report] = &reports.as_array().unwrap()[..] else { panic!("{said}") };
+    assert_eq!(report["error"], Value::Null, "{said}");
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let rows = report["ways"].as_array().unwrap().iter();
+    rows.map(|row| ["way", "state", "says"].map(|key| text(row, key))).collect()
+}
+
+/// Fails if it is content, or finds something else.
+#[track_caller]
+pub(crate) fn finds(said: &Finished, way: &str, state: &str, words: &str) {
+    assert_eq!(said.status, Some(1), "{said}");
+    let rows = rows(said);
+    let [_, is, says] = rows.iter().find(|[name, ..]| name == way).unwrap();
+    assert!(is == state && says.contains(words), "{way} is {is}: {says}");
+}
