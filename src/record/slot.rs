@@ -254,6 +254,7 @@ impl Slot {
     }
 
     fn delete_files(&self) -> Result<()> {
+        self.let_go()?;
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
             files::remove(path)?;
         }
@@ -263,7 +264,7 @@ impl Slot {
         Ok(())
     }
 
-    fn lock(&self) -> Result<Flock<File>> {
+    pub(super) fn lock(&self) -> Result<Flock<File>> {
         make_state(&self.state)?;
         let file =
             File::open(&self.state).with_context(|| format!("cannot open {}", self.state.display()))?;
