@@ -28,6 +28,7 @@ function judge() {
     goal("the same with a veth", sealing("isolated-veth", "bare-veth"), sealing("isolated", "bare") + 0.5, "F")
     goal("the seal alone", alone("seal"), 3, "F")
     goal("the same right after create", alone("seal-right-after-create"), 3, "F")
+    goal("the seal alone, attempts counted", alone("seal-counting"), alone("seal") + 0.3, "F")
     goal("the same with a veth", alone("seal-with-veth"), alone("seal") + 0.5, "F")
     goal("with a veth, ingress and 1 peer", alone("seal-1-peer"), alone("seal-with-veth") + 1, "F")
     goal("each of 10,000 peers", (ms("seal-10000-peers") - ms("seal-1-peer")) / 10, 2, "us")
@@ -98,6 +99,7 @@ function table(    i, n, names, label) {
     lifecycle("behind the floor", "floor", "bare")
     lifecycle("behind oci-isolate, passing through", "passing", "bare")
     lifecycle("behind oci-isolate, isolated", "isolated", "bare")
+    lifecycle("the same, attempts counted", "isolated-counting", "bare")
     printf "without a seccomp profile of the engine\n"
     lifecycle("bare", "bare-unprofiled", "bare-unprofiled")
     lifecycle("behind oci-isolate, isolated", "isolated-unprofiled", "bare-unprofiled")
@@ -111,6 +113,7 @@ function table(    i, n, names, label) {
     if ("seal-limit" in value) sealed("static C program, the same requests", "seal-limit")
     sealed("30 ms after create", "seal")
     sealed("right after create", "seal-right-after-create")
+    sealed("attempts counted", "seal-counting")
     sealed("with a veth", "seal-with-veth")
     sealed("with a veth, ingress and 1 peer", "seal-1-peer")
     sealed("with a veth, ingress and 10,000 peers", "seal-10000-peers")

@@ -1,5 +1,5 @@
-//! The network namespace of a container whose init process has ended, if a mount keeps it, as engines have for the
-//! containers that they plumb. Reads only.
+//! The network namespace of a container whose init process has ended, if a mount keeps it: beside the record, if it
+//! counts attempts, or an engine's, which has one for each container that it plumbs. Reads only.
 
 use anyhow::{Context, Result};
 
@@ -16,6 +16,9 @@ pub fn sealed_netns(slot: &Slot, record: &Record) -> Result<Option<OpenNetns>> {
     let Some(sealed) = record.sealed.as_ref().map(|sealed| sealed.netns) else { return Ok(None) };
     if let Some(init) = record.init.and_then(|_| record.live_in(sealed)) {
         return Ok(Some(init.netns));
+    }
+    if let Some(kept) = slot.kept().filter(|kept| kept.id() == sealed) {
+        return Ok(Some(kept));
     }
     let name = format!("net:[{}]", sealed.ino);
     let text = socket_search::read_list("/proc/self/mountinfo".as_ref())?;

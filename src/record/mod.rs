@@ -6,6 +6,7 @@
 
 mod directory;
 mod granted_openings;
+mod kept;
 mod lock;
 mod looks;
 mod platform;

@@ -1,7 +1,7 @@
 //! Applies a plan, step by step. Stops at the first one that fails, and names its object. Must not decide
 //! anything.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -36,17 +36,21 @@ pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
     Ok(())
 }
 
-/// Loads the table of a sealed namespace where there is none, counting `attempts`. What is there already, and a kernel
-/// without nf_tables, are left to the plan.
+/// Loads the table of a sealed namespace where there is none, counting `attempts`, and then adds its routes. What is there
+/// already, a kernel without nf_tables, and a route that cannot be added yet, are left to the plan.
 ///
 /// # Errors
 /// `cannot load <part> of the firewall: <cause>`.
 pub(super) fn close(sockets: &mut Sockets, attempts: Option<u32>) -> Result<()> {
     let Some(socket) = sockets.firewall.as_mut() else { return Ok(()) };
     match firewall::load(socket, &Table::default().blocking_also([], None, attempts)) {
-        Err((_, errno)) if errno == Errno::EEXIST || is_unavailable(errno) => Ok(()),
-        done => done.map_err(refused),
+        Err((_, errno)) if errno == Errno::EEXIST || is_unavailable(errno) => return Ok(()),
+        done => done.map_err(refused)?,
     }
+    if attempts.is_some() {
+        let _ = routes::add(&mut sockets.route, &[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    Ok(())
 }
 
 fn load(
@@ -164,22 +168,22 @@ fn keep(socket: &mut Socket, addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until every address on lo is reachable.
+/// Waits until every address on lo is reachable; `routed`: there may be other routes to it than its own.
 ///
 /// # Errors
 /// One is not, for seconds.
-pub(super) fn settle(socket: &mut Socket, seen: &Observation) -> Result<()> {
+pub(super) fn settle(socket: &mut Socket, seen: &Observation, routed: bool) -> Result<()> {
     let on_lo = seen.addresses.iter().filter(|a| a.link == LOOPBACK && a.address.is_ipv6());
-    on_lo.map(|a| a.address).try_for_each(|address| routed(socket, address))
+    on_lo.map(|a| a.address).try_for_each(|address| reach(socket, address, routed))
 }
 
 /// The kernel makes a new IPv6 address local a moment later, in a work queue (`addrconf_dad_work` in
 /// net/ipv6/addrconf.c), and until then reports the network as unreachable. So the address counts once a
-/// datagram to it has arrived. None is sent before the address is local: by the route of its prefix, or a default route over
-/// lo, it would meet the table, and would be counted as an attempt.
-fn routed(route: &mut Socket, address: IpAddr) -> Result<()> {
+/// datagram to it has arrived. Where there are routes none is sent before the address is local: by the route of its prefix, or
+/// a default route over lo, it would meet the table, and would be counted as an attempt.
+fn reach(route: &mut Socket, address: IpAddr, routed: bool) -> Result<()> {
     let mut arrives = || {
-        if !routes::is_local(route, address)? {
+        if routed && !routes::is_local(route, address)? {
             return Err(Errno::ENETUNREACH.into());
         }
         let socket = UdpSocket::bind((address, 0))?;

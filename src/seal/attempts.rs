@@ -67,16 +67,21 @@ pub fn attempts(netns: BorrowedFd<'_>) -> Result<Option<Attempts>> {
 
 fn read(socket: &mut Socket) -> Result<Attempts, Errno> {
     // First, so that what is counted meanwhile is not taken for what was not kept.
-    let mut totals = BTreeMap::new();
-    for (chain, packets) in socket.query(&messages::dump_rules(), |(_, rule)| counted::total(&rule))? {
-        totals.entry(chain).or_insert(packets);
-    }
+    let before = totals(socket)?;
     let now = SystemTime::now();
     let mut found = Attempts::default();
     for tally in [ATTEMPTS, ARRIVALS] {
-        let Some(total) = totals.get(tally.chain) else { continue };
+        let Some(total) = before.get(tally.chain) else { continue };
         let kept = read_tally(socket, &tally, now)?;
-        let not_kept = total.saturating_sub(kept.iter().map(|attempt| attempt.packets).sum());
+        let packets: u64 = kept.iter().map(|attempt| attempt.packets).sum();
+        let not_kept = total.saturating_sub(packets);
+        // A packet is counted before its destination is.
+        if totals(socket)?.get(tally.chain).is_none_or(|total| *total < packets) {
+            let direction = tally.direction.word();
+            found.missing.push(format!(
+                "counters were changed: more packets {direction} are counted by destination than in all"
+            ));
+        }
         match tally.direction {
             Direction::Out => found.not_kept = not_kept,
             Direction::In => found.arrivals_not_kept = not_kept,
@@ -85,6 +90,15 @@ fn read(socket: &mut Socket) -> Result<Attempts, Errno> {
     }
     found.destinations.sort_by(|a, b| (a.first, &a.destination).cmp(&(b.first, &b.destination)));
     Ok(found)
+}
+
+/// The packets that met each chain which counts.
+fn totals(socket: &mut Socket) -> Result<BTreeMap<String, u64>, Errno> {
+    let mut totals = BTreeMap::new();
+    for (chain, packets) in socket.query(&messages::dump_rules(), |(_, rule)| counted::total(&rule))? {
+        totals.entry(chain).or_insert(packets);
+    }
+    Ok(totals)
 }
 
 fn read_tally(socket: &mut Socket, tally: &Tally, now: SystemTime) -> Result<Vec<Attempt>, Errno> {

@@ -44,6 +44,9 @@ pub(super) fn seal_at_start(slot: &Slot, record: Record, init: &InitProcess) -> 
 pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) -> Result<()> {
     let created = record.clone();
     seal_namespace(slot, record, init)?;
+    if created.attempts.is_some() && !created.network.is_joined() {
+        slot.keep(&init.netns)?;
+    }
     audit::write(&created.audit, &Line { verb: SEAL, ..created.audit_line(slot, Outcome::Sealed) })
 }
 

@@ -79,7 +79,7 @@ fn a_namespace_that_an_engine_keeps_tells_it_after_the_end() {
     let sealed = counting();
     tries(&sealed);
     sealed.sabotage(
-        "touch $D/kept; mount --bind /proc/$P/ns/net $D/kept; kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done",
+        "umount /run/oci-isolate/containers$R/web.net; touch $D/kept; mount --bind /proc/$P/ns/net $D/kept; kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done",
     );
     assert!(sealed.ctl(&["attempts", "web"]).must().contains("169.254.169.254"));
     // A record that cannot be read may be that of the container which has it now.
@@ -94,11 +94,80 @@ fn a_namespace_that_an_engine_keeps_tells_it_after_the_end() {
     sealed.sh("umount $D/kept").must();
 }
 
+const END: &str = "kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done";
+
+/// The namespace of the container, where another mount namespace has it, a copy of all mounts.
+fn copies(sealed: &Sealed) -> String {
+    sealed.sh("grep -h oci-isolate/containers /proc/$(cat $D/copy)/mountinfo || true").must()
+}
+
+/// runc's own namespace, which ends with its last process. The mount that keeps it goes everywhere with the container.
+#[test]
+fn what_a_container_tried_is_kept_until_it_is_deleted() {
+    let sealed = counting();
+    tries(&sealed);
+    sealed
+        .sh("unshare --mount --propagation private sh -c 'echo $$ >$D/copy; exec sleep 1000' >/dev/null 2>&1 &
+            until [ -s $D/copy ]; do sleep 0.02; done")
+        .must();
+    assert!(copies(&sealed).contains("/web.net "), "{}", copies(&sealed));
+    sealed.sabotage(END);
+    assert!(sealed.ctl(&["attempts", "web"]).must().contains("169.254.169.254"));
+    sealed.sh("$SHIM --root $R delete web").must();
+    assert_eq!(line(&sealed), LIST);
+    assert_eq!(sealed.sh("grep oci-isolate/containers /proc/self/mountinfo || true").must(), "");
+    assert_eq!(copies(&sealed), "");
+    assert_eq!(sealed.sh("find /run/oci-isolate/containers 2>/dev/null || true").must(), "");
+}
+
+/// A container of an id whose last one was not deleted, but lost with its runtime's state: the counts are its own.
+#[test]
+fn the_next_container_of_an_id_does_not_have_what_the_last_one_tried() {
+    let sealed = counting();
+    tries(&sealed);
+    sealed.sabotage(&format!(
+        "{END}; rm -r $R/web; rmdir /sys/fs/cgroup/*{0}/web /sys/fs/cgroup{0}/web || true",
+        sealed.group()
+    ));
+    sealed.start("web", |_| {});
+    assert_eq!(sealed.sh("grep -c oci-isolate/containers /proc/self/mountinfo").must(), "1\n");
+    assert_eq!(sealed.ctl(&["attempts", "web"]).must(), "nothing was refused\n");
+    sealed.sabotage(END);
+    assert_eq!(sealed.ctl(&["attempts", "web"]).must(), "nothing was refused\n");
+    sealed.sh("$SHIM --root $R delete web").must();
+    assert_eq!(line(&sealed), "0 destinations, 0 packets");
+    assert_eq!(sealed.sh("grep oci-isolate/containers /proc/self/mountinfo || true").must(), "");
+}
+
+/// The container was deleted, and what was to remove its record was killed.
+#[test]
+fn a_record_that_was_left_lets_go_of_the_namespace_when_it_is_removed() {
+    let left = || {
+        let sealed = counting();
+        sealed.sabotage(&format!("{END}; rm -r $R/web"));
+        assert!(sealed.ctl(&["list"]).must().contains("absent"));
+        sealed
+    };
+    let mounts =
+        |sealed: &Sealed| sealed.sh("grep -c oci-isolate/containers /proc/self/mountinfo || true").must();
+    let deleted = left();
+    assert_eq!(mounts(&deleted), "1\n");
+    deleted.sh("$SHIM --root $R delete --force web").must();
+    assert_eq!(mounts(&deleted), "0\n");
+    // By a container that is not isolated and takes the id.
+    let replaced = left();
+    replaced.sh("$SHIM --root $R create -b /nowhere web || true").must();
+    assert_eq!(mounts(&replaced), "1\n");
+    replaced.create("web", |config| drop(config.as_object_mut().unwrap().remove("annotations")));
+    assert_eq!(mounts(&replaced), "0\n");
+}
+
+/// Where the caller may not mount, as most users, and where somebody has unmounted it.
 #[test]
 fn a_namespace_that_is_gone_is_not_a_container_that_tried_nothing() {
     let sealed = counting();
     tries(&sealed);
-    sealed.sabotage("kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done");
+    sealed.sabotage(&format!("umount /run/oci-isolate/containers$R/web.net; {END}"));
     let ShimOutput { status, out, err } = sealed.ctl(&["attempts", "web"]);
     let gone = "isolatectl: container web does not run any more, and its network namespace is gone\n";
     assert_eq!((status, out.as_str(), err.as_str()), (1, "", gone));

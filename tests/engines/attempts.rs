@@ -1,56 +1,107 @@
-//! Attempts of a container as Docker makes it: counted while it runs, and written down when it is removed.
+//! Attempts of a container as engines make it: counted while it runs, and written down when it is removed.
 
-use serde_json::Value;
-
+use test_support::ISOLATE;
+use test_support::attempts::{TRIES, counting, exact, written};
 use test_support::capture::Capture;
-use test_support::command::say;
+use test_support::command::{Finished, say};
+use test_support::containerd::{self, Containerd};
 use test_support::docker::{Docker, Release};
 use test_support::findings::Findings;
+use test_support::host::EngineHost;
+use test_support::podman::{self, Podman, User};
+use test_support::shim;
 
-/// Seven of a destination that no other engine's network has: the address of the metadata service.
-const TRIES: &str = "
-    times() { for n in $(seq $1); do (exec 3<>/dev/$2; echo >&3) 2>/dev/null; done; }
-    times 3 tcp/1.2.3.4/443; times 5 udp/8.8.8.8/53; times 2 tcp/2001:db8::1/443
-    times 7 tcp/169.254.169.254/80; times 6 udp/127.0.0.11/53; times 4 tcp/127.0.0.1/9; true";
+/// Every process of the host, but the two that make it one.
+const KILL_EVERYTHING: &str = r#"for pid in $(ls /proc | grep '^[1-9]'); do
+        case "$pid $(tr '\0' ' ' </proc/$pid/cmdline 2>/dev/null || true)" in
+        "1 "* | "$$ "* | *" sleep infinity ") ;;
+        *) kill -KILL $pid 2>/dev/null || true ;;
+        esac
+    done"#;
 
-const TRIED: [(&str, &str, u64, u64); 5] = [
-    ("tcp", "1.2.3.4", 443, 3),
-    ("udp", "8.8.8.8", 53, 5),
-    ("tcp", "2001:db8::1", 443, 2),
-    ("tcp", "169.254.169.254", 80, 7),
-    ("udp", "127.0.0.11", 53, 6),
-];
+/// The operator's program on the host.
+fn ctl(host: &EngineHost, args: &[&str]) -> Finished {
+    let program = host.at("isolatectl");
+    if !std::path::Path::new(&program).exists() {
+        std::fs::copy(test_support::isolatectl(), &program).unwrap();
+    }
+    say(host.command(&program).arg("--json").args(args))
+}
 
-#[test]
-fn what_a_container_of_docker_tried_is_counted_and_written_down() {
-    let docker = Docker::start_with(Release::Docker28, Some(""));
-    let mut findings = Findings::default();
-    let log = docker.host.at("audit.log");
-    docker.host.write("settings.toml", &format!("[attempts]\ncount = true\n[audit]\nfile = {log:?}\n"));
-    docker.must(&["network", "create", "own"]);
-    let capture = Capture::start(&docker.host);
+fn docker(release: Release) {
+    let docker = Docker::start_with(release, Some(""));
+    let (host, mut findings) = (&docker.host, Findings::default());
+    let settings = counting(host, "");
+    host.write("settings.toml", &settings);
+    host.write("always.toml", &format!("mode = \"always\"\n{settings}"));
+    // Docker 20.10 disables IPv6 where the network has none.
+    docker.must(&["network", "create", "--ipv6", "--subnet=fd00:77::/64", "own"]);
+    let capture = Capture::start(host);
     let flags = [&["-d", "--name=web", "--network=own"], docker.isolation(), &["probe", "sleep", "1000"]];
     docker.run(&flags).must();
     docker.must(&["exec", "web", "bash", "-c", TRIES]);
-    let isolatectl = docker.host.at("isolatectl");
-    std::fs::copy(test_support::isolatectl(), &isolatectl).unwrap();
     let id = docker.must(&["inspect", "-f", "{{.Id}}", "web"]);
-    let ctl = |args: &[&str]| say(docker.host.command(&isolatectl).args(args));
-    let told: Value = serde_json::from_str(&ctl(&["--json", "attempts", &id]).must()).unwrap();
-    let told: Vec<_> = told["attempts"].as_array().unwrap().iter().collect();
-    for (protocol, address, port, count) in TRIED {
-        let is = |told: &&&Value| {
-            told["protocol"] == protocol && told["address"] == address && told["port"] == port
-        };
-        let counted = told.iter().find(is).map(|told| told["count"].clone());
-        findings.claim(counted == Some(count.into()), format!("{protocol} {address}:{port}: {counted:?}"));
-    }
-    findings.claim(told.len() == TRIED.len(), format!("{told:#?}"));
-    findings.claim(ctl(&["verify", "--all"]).well(), "a container that counts does not hold");
+    findings.about("running", exact(&ctl(host, &["attempts", &id])));
+    findings.claim(ctl(host, &["verify", "--all"]).well(), "a container that counts does not hold");
     docker.must(&["rm", "-f", "web"]);
     findings.about("host", capture.saw_nothing());
-    let lines = std::fs::read_to_string(&log).unwrap();
-    let line = lines.lines().find(|line| line.contains(r#""decision":"attempts""#)).unwrap_or_default();
-    findings.claim(line.contains("5 destinations, 23 packets: tcp 1.2.3.4:443 3, "), lines.clone());
+    findings.about("removed", written(host, ""));
     findings.settle();
+}
+
+#[test]
+fn what_a_container_of_docker_tried_is_counted_and_written_down() {
+    docker(Release::Docker28);
+}
+
+#[test]
+fn what_a_container_of_an_old_docker_tried_is_counted_and_written_down() {
+    docker(Release::Docker20);
+}
+
+/// Its network namespace ends with its last process, but for the mount that keeps it.
+#[test]
+fn what_a_container_of_containerd_tried_is_there_whatever_is_killed() {
+    let containerd = Containerd::start(containerd::Release::Containerd2);
+    let (host, mut findings) = (&containerd.host, Findings::default());
+    host.settings(&counting(host, ""));
+    let capture = Capture::start(host);
+    let flags = ["--detach", "--null-io", "--annotation", ISOLATE];
+    containerd.run(&shim(), "web", &flags, &["sleep", "1000"]).must();
+    containerd.ctr(&["task", "exec", "--exec-id", "one", "web", "bash", "-c", TRIES]).must();
+    findings.about("running", exact(&ctl(host, &["attempts", "web"])));
+    host.sh(KILL_EVERYTHING).must();
+    findings.about("killed", exact(&ctl(host, &["attempts", "web"])));
+    let root = "/run/containerd/runc/default";
+    host.sh(&format!("{} --root {root} delete --force web", shim().display())).must();
+    findings.about("host", capture.saw_nothing());
+    findings.about("removed", written(host, ""));
+    findings.settle();
+}
+
+fn podman(release: podman::Release, user: User) {
+    let podman = Podman::start(release, user);
+    let (host, mut findings) = (&podman.host, Findings::default());
+    host.settings(&counting(host, "home/"));
+    let capture = Capture::start(host);
+    let flags = ["-d", "--name=web", "--annotation", ISOLATE, "probe", "sleep", "1000"];
+    podman.run("oci-isolate", &[&flags]).must();
+    podman.must(&["exec", "web", "bash", "-c", TRIES]);
+    let id = podman.must(&["inspect", "-f", "{{.Id}}", "web"]);
+    findings.about("running", exact(&podman.isolatectl(&["--json", "attempts", &id])));
+    podman.must(&["rm", "-f", "-t=0", "web"]);
+    findings.about("host", capture.saw_nothing());
+    findings.about("removed", written(host, "home/"));
+    findings.settle();
+}
+
+#[test]
+fn what_a_container_of_podman_tried_is_counted_and_written_down() {
+    podman(podman::Release::Podman4, User::Root);
+}
+
+/// The namespace is kept in the mount namespace that Podman has for its user.
+#[test]
+fn what_a_container_of_a_rootless_podman_tried_is_counted_and_written_down() {
+    podman(podman::Release::Podman5, User::Rootless);
 }

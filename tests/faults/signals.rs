@@ -61,6 +61,7 @@ const CALLS: [(&str, &str); 5] = [
 #[test]
 fn an_isolated_container_runs_sealed_or_not_at_all_and_can_be_deleted() {
     let host = host();
+    host.write("config.toml", "runtime = [\"/usr/sbin/runc\"]\n[attempts]\ncount = true\n");
     // What the rules make of it, to compare with.
     script(&host, &format!("{CREATE}; $R delete --force web")).must();
     let new = |verb: &str| {

@@ -47,6 +47,7 @@ claims! {
         where_settings_demand_isolation_the_platforms_image_runs_the_platforms_program_only;
     pods:
         the_containers_of_an_isolated_pod_share_localhost_and_reach_nothing_else
+        what_a_pod_tries_is_counted_and_written_down
         probes_exec_logs_and_a_restart_work_and_removal_leaves_nothing
         port_forward_reaches_a_pod_but_not_an_isolated_one
         an_ingress_pod_answers_on_its_address_and_to_probes_and_reaches_nobody

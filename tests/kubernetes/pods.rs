@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::node::{Node, Release, exec, isolated};
+use test_support::attempts::{TRIES, counting, exact, written};
 use test_support::capture::Capture;
 use test_support::command::{say, wait_for};
 use test_support::findings::Findings;
@@ -46,6 +47,28 @@ pub(crate) fn the_containers_of_an_isolated_pod_share_localhost_and_reach_nothin
         };
         capture_of(&mut findings);
     }
+    findings.settle();
+}
+
+/// All containers of the pod share the figures, which are written down with its sandbox.
+pub(crate) fn what_a_pod_tries_is_counted_and_written_down(release: Release) {
+    let node = Node::start(release);
+    let (host, mut findings) = (&node.host, Findings::default());
+    host.settings(&counting(host, ""));
+    let capture = Capture::start(host);
+    let pod = node.pod("oci-isolate", "isolated", &isolated());
+    pod.run("other", &SLEEP, &json!({}));
+    let web = pod.run("web", &SLEEP, &json!({}));
+    exec(&node, &web, &["bash", "-c", TRIES]);
+    let program = host.at("isolatectl");
+    std::fs::copy(test_support::isolatectl(), &program).unwrap();
+    for id in [&web, &pod.id] {
+        let told = say(host.command(&program).args(["--json", "attempts", id]));
+        findings.about("running", exact(&told));
+    }
+    pod.remove();
+    findings.about("host", capture.saw_nothing());
+    findings.about("removed", written(host, ""));
     findings.settle();
 }
 

@@ -39,7 +39,12 @@ pub(crate) const AS_AN_ENGINE: &str = r#"
 pub(crate) struct Container {
     dir: TempDir,
     pub(crate) config: Value,
+    /// Of the shim; by default none, whatever the machine has.
+    pub(crate) settings: &'static str,
 }
+
+/// Settings that count what the container tries to reach.
+pub(crate) const COUNTING: &str = "[attempts]\ncount = true\n";
 
 /// What was said, how long it took is not part of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +83,7 @@ impl Container {
         config["process"]["cwd"] = json!("/work");
         // The one that plumbs is dockerd itself.
         config.as_object_mut().unwrap().remove("hooks");
-        let mut container = Self { dir, config };
+        let mut container = Self { dir, config, settings: "" };
         container.config["linux"]["cgroupsPath"] = json!(format!("{}/web", container.group()));
         container.variables(&["AWS_SECRET_ACCESS_KEY=x".to_owned()]);
         container
@@ -107,8 +112,7 @@ impl Container {
             config["annotations"]["io.oci-isolate.network-isolation"] = json!("true");
         }
         self.write("bundle/config.json", &config);
-        // Default settings, whatever the machine has.
-        fs::write(self.dir.path().join("config.toml"), "").unwrap();
+        fs::write(self.dir.path().join("config.toml"), self.settings).unwrap();
         let mut command = Command::new("/usr/bin/unshare");
         command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.args(["bash", "-c", HOST]).stdin(Stdio::null()).env_clear();
@@ -129,8 +133,8 @@ impl Container {
     }
 }
 
-/// Runs a workload both ways and says what it said, which is the same. A line before it tells that the one container
-/// was isolated and the other not.
+/// Runs a workload both ways, and isolated once more with attempts counted, and says what it said, which is the same. A line
+/// before it tells that the one container was isolated and the other not.
 #[track_caller]
 pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String {
     let told = r#"echo "${AWS_SECRET_ACCESS_KEY+not }isolated""#;
@@ -141,6 +145,9 @@ pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String
     let said = isolated.out.strip_prefix("isolated\n").unwrap_or_else(|| panic!("{isolated:?}"));
     assert_eq!(bare.out.strip_prefix("not isolated\n"), Some(said), "\n{bare:?}\n{isolated:?}");
     assert_eq!((isolated.status, bare.status), (0, 0), "\n{bare:?}\n{isolated:?}");
+    container.settings = COUNTING;
+    let counting = container.host(true, run);
+    assert_eq!((counting.status, &counting.out), (0, &isolated.out), "\n{isolated:?}\n{counting:?}");
     said.to_owned()
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 #![allow(clippy::print_stdout, reason = "how long an SDK took is asked for")]
 
+mod attempts;
 mod container;
 mod ordinary;
 mod sdks;

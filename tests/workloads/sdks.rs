@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::container::{AS_AN_ENGINE, Container};
+use super::container::{AS_AN_ENGINE, COUNTING, Container};
 
 /// A way to plant credentials: its name, the variables it takes, how boto3 calls it, whether the SDK for JavaScript
 /// knows it. Debian's botocore is older than the file with the authorization token.
@@ -184,7 +184,10 @@ fn sdks_of_a_container_find_every_planted_credential_without_isolation_and_none_
     finds_each(&bare.out);
     let isolated = container.host(true, AS_AN_ENGINE);
     finds_none(&isolated.out);
-    assert_eq!((bare.err, isolated.err), (String::new(), String::new()));
+    container.settings = COUNTING;
+    let counting = container.host(true, AS_AN_ENGINE);
+    finds_none(&counting.out);
+    assert_eq!((bare.err, isolated.err, counting.err), (String::new(), String::new(), String::new()));
 }
 
 /// dockerd and containerd build the environment of `exec` from their own memory.

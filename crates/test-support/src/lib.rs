@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "test code")]
 #![allow(clippy::new_without_default, reason = "a host is made, not a default")]
 
+pub mod attempts;
 pub mod bench;
 pub mod bundle;
 pub mod capture;
