@@ -88,9 +88,19 @@ pub struct AllowList {
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions.
     pub peers: Prefixes,
+    /// Addresses of members of a job on other nodes, which are peers while the lease runs; `None`: there is no lease.
+    pub leased: Option<BTreeSet<IpAddr>>,
     /// Not peers even where a prefix contains them, for example the addresses of the host. Sealing adds the
     /// gateways of the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
     pub never: BTreeSet<IpAddr>,
+}
+
+impl AllowList {
+    /// Whether this address is a peer, or is one while the lease runs. Those that never are have to be asked for beside.
+    #[must_use]
+    pub fn names(&self, address: &IpAddr) -> bool {
+        self.peers.cover(*address) || self.leased.as_ref().is_some_and(|leased| leased.contains(address))
+    }
 }
 
 impl Table {
@@ -102,6 +112,12 @@ impl Table {
         if sets.is_empty() && allow.ingress.is_empty() {
             // A job's first member has no peers yet, and its table is told from others by the set.
             sets.push(no_peers(&FAMILIES[0]));
+        }
+        if allow.leased.is_some() {
+            // Their rules are made like those of peers.
+            let lacking = |family: &&IpFamily| !sets.iter().any(|set| set.name == family.peers);
+            let lacking: Vec<_> = FAMILIES.iter().filter(lacking).map(no_peers).collect();
+            sets.extend(lacking);
         }
         let rules = Rules { allow, sets: &sets };
         for chain in &mut self.chains {
@@ -117,7 +133,10 @@ impl Table {
         }
         self.sets.extend(sets);
         self.sets.sort_by(|a, b| a.name.cmp(&b.name));
-        self
+        match &allow.leased {
+            Some(leased) => self.leasing(leased, like),
+            None => self,
+        }
     }
 
     /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap.
@@ -143,7 +162,7 @@ impl Table {
         let overlap = Prefixes::minimal(wide.iter().copied()).len() != wide.len();
         let peers = Prefixes::minimal(single.into_iter().chain(wide));
         let is_list = (has_peers || !ingress.is_empty()) && !overlap;
-        is_list.then_some(AllowList { ingress, peers, never })
+        is_list.then(|| AllowList { ingress, peers, leased: self.leased(), never })
     }
 }
 
@@ -315,6 +334,7 @@ mod tests {
                 ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
             ],
             peers: prefixes(&["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"]),
+            leased: None,
             never: ["10.0.0.5"].map(|a| a.parse().unwrap()).into(),
         }
     }

@@ -36,8 +36,7 @@ pub(super) fn peer_sets(
             let stay = set.keys.iter().filter(|key| may_stay(key));
             keys = Keys::new(keys.width(), keys.iter().chain(stay));
         }
-        let enough = |set: &&Set| set.size.is_power_of_two() && set.size >= size(keys.len());
-        let size = loaded(family.peers).filter(enough).map_or(size(keys.len()), |set| set.size);
+        let size = size_like(loaded(family.peers), keys.len());
         sets.push(family.set(family.peers, 0, size, keys, none.clone()));
     }
     if !wide.is_empty() || loaded(family.prefixes).is_some() {
@@ -56,10 +55,16 @@ pub(super) fn no_peers(family: &IpFamily) -> Set {
 }
 
 /// Of addresses in their order.
-fn keys(none: &Keys, addresses: impl Iterator<Item = IpAddr>) -> Keys {
+pub(super) fn keys(none: &Keys, addresses: impl Iterator<Item = IpAddr>) -> Keys {
     let mut keys = none.clone();
     addresses.for_each(|address| keys.push(&octets(&address)));
     keys
+}
+
+/// The size of a set of that many addresses; that of the loaded one stays if it is enough.
+pub(super) fn size_like(loaded: Option<&Set>, addresses: usize) -> u32 {
+    let enough = |set: &&Set| set.size.is_power_of_two() && set.size >= size(addresses);
+    loaded.filter(enough).map_or(size(addresses), |set| set.size)
 }
 
 /// The size of a set of that many addresses: there is room for some more.

@@ -57,6 +57,12 @@ fn peers() -> AllowList {
     }
 }
 
+/// Without a lease in it: the kernel lists what is left of one.
+fn leased() -> AllowList {
+    let leased = ["10.79.0.3", "fd79::3"].map(|address| address.parse().unwrap()).into();
+    AllowList { leased: Some(leased), ..peers() }
+}
+
 #[test]
 fn golden_sealed() {
     let container = Namespace::new();
@@ -86,11 +92,12 @@ s=socket.socket(socket.AF_INET6,socket.SOCK_RAW,58); print('x',flush=True); time
     is_as_written("foreign-peers.nft", &container);
 }
 
-fn allow_lists() -> [(&'static str, AllowList); 3] {
+fn allow_lists() -> [(&'static str, AllowList); 4] {
     [
         ("ingress.nft", AllowList { ingress: ingress(), ..AllowList::default() }),
         ("peers.nft", peers()),
         ("ingress-peers.nft", AllowList { ingress: ingress(), ..peers() }),
+        ("leased.nft", leased()),
     ]
 }
 
