@@ -95,29 +95,17 @@ pub struct AllowList {
     pub never: BTreeSet<IpAddr>,
 }
 
-impl AllowList {
-    /// Whether this address is a peer, or is one while the lease runs. Those that never are have to be asked for beside.
-    #[must_use]
-    pub fn names(&self, address: &IpAddr) -> bool {
-        self.peers.cover(*address) || self.leased.as_ref().is_some_and(|leased| leased.contains(address))
-    }
-}
-
 impl Table {
     /// This sealed table, opened for what the list allows. Foreign sockets stay blocked. What has a set of peers in
     /// `like` has one here too, and as large a one.
     pub(super) fn with_allow_list(mut self, allow: &AllowList, like: &Self) -> Self {
-        let sets = FAMILIES.iter().flat_map(|family| peer_sets(family, &allow.peers, &allow.never, like));
-        let mut sets: Vec<Set> = sets.collect();
+        // What is leased has rules like those of peers.
+        let always = allow.leased.is_some();
+        let of = |family| peer_sets(family, &allow.peers, &allow.never, always, like);
+        let mut sets: Vec<Set> = FAMILIES.iter().flat_map(of).collect();
         if sets.is_empty() && allow.ingress.is_empty() {
             // A job's first member has no peers yet, and its table is told from others by the set.
             sets.push(no_peers(&FAMILIES[0]));
-        }
-        if allow.leased.is_some() {
-            // Their rules are made like those of peers.
-            let lacking = |family: &&IpFamily| !sets.iter().any(|set| set.name == family.peers);
-            let lacking: Vec<_> = FAMILIES.iter().filter(lacking).map(no_peers).collect();
-            sets.extend(lacking);
         }
         let rules = Rules { allow, sets: &sets };
         for chain in &mut self.chains {

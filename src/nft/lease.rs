@@ -30,6 +30,7 @@ use netlink_bindings::nftables::{
     IterableSetelemAttrs, IterableSetelemListAttrs, SetelemAttrs, SetelemListElemAttrs,
 };
 
+use super::allow_list::AllowList;
 use super::codec::bytes;
 use super::expr::{Expr, META_NFPROTO, SET_TIMEOUT, address, in_set, meta};
 use super::family::{FAMILIES, IpFamily};
@@ -48,6 +49,14 @@ pub(crate) struct LeaseElement {
     pub(crate) key: Vec<u8>,
     /// What is left of its time; an element without a limit has the longest of all.
     pub(crate) left: Duration,
+}
+
+impl AllowList {
+    /// Whether this address is a peer, or is one while the lease runs. Those that never are have to be asked for beside.
+    #[must_use]
+    pub fn names(&self, address: &IpAddr) -> bool {
+        self.peers.cover(*address) || self.leased.as_ref().is_some_and(|leased| leased.contains(address))
+    }
 }
 
 impl Table {
@@ -141,7 +150,6 @@ const NF_PROTO: u32 = 2;
 
 #[cfg(test)]
 mod tests {
-    use super::super::allow_list::AllowList;
     use super::*;
 
     fn leasing(leased: &[&str]) -> AllowList {

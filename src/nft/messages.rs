@@ -126,12 +126,11 @@ pub(crate) fn new_elements(
     ordered(keys, ends).chunks(ELEMENTS).map(message).collect()
 }
 
-/// Elements of a set with time limits, each for that many milliseconds.
+/// Elements for that many milliseconds, which netlink-bindings 0.3.5 takes in the order of the host.
 pub(crate) fn new_timed_elements(set: &str, keys: &Keys, timeout: u64) -> OpNewsetelemDo<'static> {
     let mut request = Request::new().set_create().op_newsetelem_do(&INET);
     let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
     drop(keys.iter().fold(encoder.nested_elements(), |list, key| {
-        // netlink-bindings 0.3.5 takes it in the order of the host.
         let element = list.nested_elem().push_timeout(timeout.to_be());
         element.nested_key().push_value(key).end_nested().end_nested()
     }));

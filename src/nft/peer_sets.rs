@@ -15,13 +15,14 @@ use super::keys::Keys;
 use super::table::{Set, Table};
 use crate::policy::Prefixes;
 
-/// Those of one family that are needed, or are in `like`. Its size stays if that is enough, and a single address too if a
+/// Those of one family that are needed, or are in `like`; that of single addresses `always`, if so wanted. Its size stays if that is enough, and a single address too if a
 /// prefix contains it by now: what is added to an interval set is found only a moment after what is removed from a hash
 /// table is not found any more.
 pub(super) fn peer_sets(
     family: &IpFamily,
     all: &Prefixes,
     never: &BTreeSet<IpAddr>,
+    always: bool,
     like: &Table,
 ) -> Vec<Set> {
     let none = family.no_keys();
@@ -29,7 +30,7 @@ pub(super) fn peer_sets(
     let peers = all.iter().filter(|peer| peer.addr().is_ipv4() == family.is_ipv4());
     let (single, wide): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.prefix_len() == peer.max_prefix_len());
     let mut sets = Vec::new();
-    if !single.is_empty() || loaded(family.peers).is_some() {
+    if always || !single.is_empty() || loaded(family.peers).is_some() {
         let mut keys = keys(&none, single.iter().map(|peer: &&IpNet| peer.addr()));
         if let Some(set) = loaded(family.peers).filter(|_| !wide.is_empty()) {
             let may_stay = |key: &[u8]| address(key).is_some_and(|a| all.cover(a) && !never.contains(&a));
