@@ -17,11 +17,12 @@ mod user_mode_network;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 pub use hosts_file::{hosts_source, names_by_kubelet, usable_names};
-pub use peer_sets::{Participant, is_allowed, peers_of};
+pub use peer_sets::{Participant, PeersOfMember, is_allowed, peers_of};
 pub use processes::{
     foreign_process, process_outside_containers, processes_in, processes_in_netns, why_not_joinable,
 };
@@ -29,8 +30,7 @@ pub use remote::{JobsOfCluster, Put, PutFailure, put_remote};
 pub use resource_config::{LIMIT as RESOURCE_CONFIG_LIMIT, PATH as RESOURCE_CONFIG, current_host};
 pub use user_mode_network::check_user_mode_network;
 
-use crate::policy::Prefixes;
-use crate::record::{InitProcess, Record, Recorded, Slot, Store};
+use crate::record::{GrantedOpenings, InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
 use crate::seal::{self, OpenNetns};
 use names::HostsLines;
@@ -71,18 +71,28 @@ impl JobMember {
         };
         let (peers, bounds) = (opened.peers().clone(), opened.bounds.clone());
         let remote = opened.remote.iter().flat_map(|member| &member.addresses).copied().collect();
-        let part = Participant { peers, bounds, never: opened.excluded(), own, remote };
+        let (never, is_leased) = (opened.excluded(), opened.lease().is_some());
+        let part = Participant { peers, bounds, never, own, remote, is_leased };
         Ok(Some(Self { slot, record, init, part }))
     }
 
     /// Sets its peers; one that has ended meanwhile has none.
-    fn set(&self, peers: &Prefixes) -> Result<()> {
+    fn set(&self, PeersOfMember { peers, leased }: &PeersOfMember) -> Result<()> {
         let gateways = self.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
         let never = self.part.never.iter().chain(gateways).copied().collect();
-        match seal::set_peers(self.init.netns.as_fd(), peers, &never) {
+        match seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &never) {
             Err(error) if self.init.process.runs() => {
                 Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets its lease run for that long from now, if that is more than it has.
+    fn renew(&self, wanted: Duration) -> Result<()> {
+        match seal::renew_lease(self.init.netns.as_fd(), wanted) {
+            Err(error) if self.init.process.runs() => Err(error
+                .context(format!("cannot keep the members of container {} on other nodes", self.record.id))),
             _ => Ok(()),
         }
     }
@@ -121,11 +131,25 @@ pub fn owner(slot: &Slot, record: &Record) -> Result<Option<Recorded>> {
     owner.map(Some).context("the container whose namespace it joins is gone")
 }
 
+/// For how long the members of a container's job on other nodes are its peers from now; zero: the lease has run out. `None`:
+/// without a limit, or it has none.
+///
+/// # Errors
+/// It does not run, or the lease cannot be read.
+pub fn lease(record: &Record) -> Result<Option<Duration>> {
+    let is_owner = record.sealed.is_some() && !record.network.is_joined();
+    if !is_owner || record.opened.as_ref().and_then(GrantedOpenings::lease).is_none() {
+        return Ok(None);
+    }
+    let init = record.init.context("it is not started yet")?;
+    seal::lease(InitProcess::open(init)?.netns.as_fd()).map(Some)
+}
+
 /// The peers that a container should have now.
 ///
 /// # Errors
 /// It does not run, or another running member of its job cannot be inspected.
-pub fn desired_peers(slot: &Slot, record: &Record) -> Result<Prefixes> {
+pub fn desired_peers(slot: &Slot, record: &Record) -> Result<PeersOfMember> {
     let members = members(slot, record)?;
     let index = members.iter().position(|member| member.slot.record() == slot.record());
     let index = index.with_context(|| format!("container {} does not run", record.id))?;
@@ -144,37 +168,46 @@ pub fn settle(slot: &Slot, record: &Record) -> Result<()> {
 
 /// Removes the record of a deleted container. Before that, a container that joined its namespace takes the
 /// openings over; otherwise its addresses and its name are removed from the other members of its job. An
-/// unreadable record is in no job.
+/// unreadable record is in no job. Returns for how long the container's address has to stay its own: other nodes, which
+/// may have it as a member, learn that it has left by another way.
 ///
 /// # Errors
 /// The set of a running member cannot be changed; the record is then kept. The state directory cannot be
 /// written.
-pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<()> {
+pub fn leave(slot: &Slot, record: Option<&Record>) -> Result<Option<Duration>> {
     let creator = record.map(|record| record.creator);
-    let Some(record) = record.filter(|record| record.opened.is_some()) else { return slot.remove(creator) };
+    let Some(record) = record.filter(|record| record.opened.is_some()) else {
+        return slot.remove(creator).map(|()| None);
+    };
     let _lock = slot.lock_peers()?;
-    hand_over(slot, record)?;
+    let is_handed_over = hand_over(slot, record)?;
     if record.job().is_some() {
         let mut members = members(slot, record)?;
         members.retain(|member| member.slot.record() != slot.record());
         put(&members, slot, record)?;
     }
-    slot.remove(creator)
+    slot.remove(creator)?;
+    let leaves = record.sealed.is_some() && !record.network.is_joined() && !is_handed_over;
+    Ok(record.opened.as_ref().filter(|_| leaves).and_then(GrantedOpenings::hold))
 }
 
-/// Hands the namespace over to a running container that joined it, if there is one.
-fn hand_over(slot: &Slot, record: &Record) -> Result<()> {
-    let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(()) };
-    let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else { return Ok(()) };
+/// Hands the namespace over to a running container that joined it; returns whether there is one.
+fn hand_over(slot: &Slot, record: &Record) -> Result<bool> {
+    let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(false) };
+    let Some(((slot, mut successor), _)) = Store::of(slot).successor_of(sealed.netns)? else {
+        return Ok(false);
+    };
     if let Some(its) = &mut successor.opened {
         (its.changed_peers, its.never) = (opened.changed_peers.clone(), opened.never.clone());
         its.remote.clone_from(&opened.remote);
+        its.job.clone_from(&opened.job);
     }
     successor.sealed = Some(sealed.clone());
     if let Network::Joined { at } = successor.network {
         successor.network = Network::SealedInPlace { at };
     }
-    slot.update(&successor)
+    slot.update(&successor)?;
+    Ok(true)
 }
 
 fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {

@@ -21,18 +21,34 @@ pub struct Participant {
     pub own: BTreeSet<IpAddr>,
     /// The addresses of members on other nodes.
     pub remote: BTreeSet<IpAddr>,
+    /// Whether those are peers only while a lease runs.
+    pub is_leased: bool,
+}
+
+/// Whom a member has as peers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeersOfMember {
+    /// Always.
+    pub peers: Prefixes,
+    /// While the lease runs; `None`: there is no lease.
+    pub leased: Option<BTreeSet<IpAddr>>,
 }
 
 /// The peers of the member at `index`: its own by address, and the addresses of all others, here and on other
 /// nodes, that its bounds allow.
 #[must_use]
-pub fn peers_of(parts: &[Participant], index: usize) -> Prefixes {
-    let Some(part) = parts.get(index) else { return Prefixes::default() };
+pub fn peers_of(parts: &[Participant], index: usize) -> PeersOfMember {
+    let Some(part) = parts.get(index) else { return PeersOfMember::default() };
+    let is_peer = |address: &&IpAddr| !part.never.contains(address) && is_allowed(**address, &part.bounds);
     let others = parts.iter().enumerate().filter(|(other, _)| *other != index);
-    let others = others.flat_map(|(_, other)| &other.own).chain(&part.remote);
-    let addresses = others.filter(|address| !part.never.contains(address));
-    let addresses = addresses.filter(|address| is_allowed(**address, &part.bounds));
-    part.peers.iter().copied().chain(addresses.map(|address| IpNet::from(*address))).collect()
+    let here = others.flat_map(|(_, other)| &other.own).filter(is_peer).copied();
+    let elsewhere = part.remote.iter().filter(is_peer).copied();
+    let (unlimited, leased) = match part.is_leased {
+        true => (None, Some(elsewhere.collect())),
+        false => (Some(elsewhere), None),
+    };
+    let addresses = here.chain(unlimited.into_iter().flatten()).map(IpNet::from);
+    PeersOfMember { peers: part.peers.iter().copied().chain(addresses).collect(), leased }
 }
 
 /// Whether an address is allowed as a peer.
@@ -52,7 +68,7 @@ mod tests {
     }
 
     fn shown(parts: &[Participant], index: usize) -> Vec<String> {
-        peers_of(parts, index).iter().map(ToString::to_string).collect()
+        peers_of(parts, index).peers.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -81,7 +97,7 @@ mod tests {
         let addresses: Vec<String> = (0..32).map(|n| format!("10.0.0.{n}")).collect();
         let parts: Vec<_> = addresses.iter().map(|address| part(&["10.0.1.0/25"], &[address])).collect();
         for count in 2..parts.len() {
-            let (before, after) = (peers_of(&parts[..count], 0), peers_of(&parts[..=count], 0));
+            let [before, after] = [&parts[..count], &parts[..=count]].map(|parts| peers_of(parts, 0).peers);
             let joined: IpNet = format!("10.0.0.{count}/32").parse().unwrap();
             assert_eq!(after.difference(&before).collect::<Vec<_>>(), [&joined]);
             assert_eq!(before.difference(&after).next(), None);
@@ -106,11 +122,18 @@ mod tests {
         parts[0].never.insert("10.0.0.1".parse().unwrap());
         assert_eq!(shown(&parts, 0), ["10.0.0.4/32", "10.1.0.2/32"]);
         assert_eq!(shown(&parts, 1), ["10.0.0.2/32"]);
+        assert_eq!(peers_of(&parts, 0).leased, None);
+        parts[0].is_leased = true;
+        let leased = ["10.1.0.2", "10.0.0.4"].map(|address| address.parse().unwrap()).into();
+        assert_eq!(
+            (shown(&parts, 0), peers_of(&parts, 0).leased),
+            (vec!["10.0.0.4/32".into()], Some(leased))
+        );
     }
 
     #[test]
     fn a_hundred_are_each_others() {
         let parts: Vec<_> = (0..100u8).map(|n| part(&[], &[&format!("10.0.0.{}", 2 * n + 1)])).collect();
-        assert!((0..100).all(|index| peers_of(&parts, index).len() == 99));
+        assert!((0..100).all(|index| peers_of(&parts, index).peers.len() == 99));
     }
 }

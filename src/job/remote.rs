@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -23,6 +24,8 @@ pub struct JobsOfCluster {
     pub node: String,
     /// The members of each job, also those on this node; by Kubernetes namespace and name.
     pub jobs: BTreeMap<(String, String), Vec<RemoteMember>>,
+    /// How long ago the API server was last heard, by which leases are renewed.
+    pub silence: Option<Duration>,
 }
 
 /// What could not be put, and for which container.
@@ -92,6 +95,7 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
             .cloned()
             .collect();
         put.settle(&members, &all);
+        members.iter().for_each(|member| put.renew(member, cluster.silence));
     }
     Ok(put)
 }
@@ -154,6 +158,22 @@ impl Put {
         }
         for names in &names {
             self.note(&names.record().id, names.write());
+        }
+    }
+
+    /// Renews the lease of a member, if it has one, by when the API server was last heard.
+    fn renew(&mut self, member: &JobMember, silence: Option<Duration>) {
+        let Some(opened) = &member.record.opened else { return };
+        let Some(lease) = opened.lease() else { return };
+        let left = silence.and_then(|silence| lease.checked_sub(silence)).filter(|left| !left.is_zero());
+        match left {
+            Some(left) => self.note(&member.record.id, member.renew(left)),
+            None if opened.remote.is_empty() => {}
+            None => self.fail(
+                &member.record.id,
+                "its members on other nodes are not confirmed: isolate-node was last in contact with the API server longer \
+                 ago than job.lease, or did not write when",
+            ),
         }
     }
 

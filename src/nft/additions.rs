@@ -140,6 +140,7 @@ mod tests {
         AllowList {
             ingress: vec![],
             peers: ["10.0.0.2/32".parse().unwrap()].into_iter().collect(),
+            leased: None,
             never: BTreeSet::new(),
         }
     }

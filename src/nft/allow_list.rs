@@ -88,6 +88,8 @@ pub struct AllowList {
     pub ingress: Vec<Ingress>,
     /// Any protocol, both directions.
     pub peers: Prefixes,
+    /// Addresses of members of a job on other nodes, which are peers while the lease runs; `None`: there is no lease.
+    pub leased: Option<BTreeSet<IpAddr>>,
     /// Not peers even where a prefix contains them, for example the addresses of the host. Sealing adds the
     /// gateways of the namespace's routes. One that is itself given as a peer (/32, /128) is an error.
     pub never: BTreeSet<IpAddr>,
@@ -97,8 +99,10 @@ impl Table {
     /// This sealed table, opened for what the list allows. Foreign sockets stay blocked. What has a set of peers in
     /// `like` has one here too, and as large a one.
     pub(super) fn with_allow_list(mut self, allow: &AllowList, like: &Self) -> Self {
-        let sets = FAMILIES.iter().flat_map(|family| peer_sets(family, &allow.peers, &allow.never, like));
-        let mut sets: Vec<Set> = sets.collect();
+        // What is leased has rules like those of peers.
+        let always = allow.leased.is_some();
+        let of = |family| peer_sets(family, &allow.peers, &allow.never, always, like);
+        let mut sets: Vec<Set> = FAMILIES.iter().flat_map(of).collect();
         if sets.is_empty() && allow.ingress.is_empty() {
             // A job's first member has no peers yet, and its table is told from others by the set.
             sets.push(no_peers(&FAMILIES[0]));
@@ -117,7 +121,10 @@ impl Table {
         }
         self.sets.extend(sets);
         self.sets.sort_by(|a, b| a.name.cmp(&b.name));
-        self
+        match &allow.leased {
+            Some(leased) => self.leasing(leased, like),
+            None => self,
+        }
     }
 
     /// The list that this table says it allows; `None` if it is not an allow-list, or its intervals overlap.
@@ -143,7 +150,7 @@ impl Table {
         let overlap = Prefixes::minimal(wide.iter().copied()).len() != wide.len();
         let peers = Prefixes::minimal(single.into_iter().chain(wide));
         let is_list = (has_peers || !ingress.is_empty()) && !overlap;
-        is_list.then_some(AllowList { ingress, peers, never })
+        is_list.then(|| AllowList { ingress, peers, leased: self.leased(), never })
     }
 }
 
@@ -315,6 +322,7 @@ mod tests {
                 ingress(Protocol::Udp, 53, 53, Some("fd00::/64")),
             ],
             peers: prefixes(&["10.0.0.4/31", "10.0.0.6/32", "fd00::1/128"]),
+            leased: None,
             never: ["10.0.0.5"].map(|a| a.parse().unwrap()).into(),
         }
     }

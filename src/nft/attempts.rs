@@ -314,7 +314,7 @@ mod tests {
                 };
                 differs(|sets, place| drop(sets.remove(place)));
                 differs(|sets, place| sets[place].flags ^= SET_CONSTANT);
-                if intact.sets[place].is_dynamic() {
+                if intact.sets[place].is_timed() {
                     continue;
                 }
                 differs(|sets, place| {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::allow_list::AllowList;
 use super::attempts::PORTED_SET;
 use super::expr::SET_CONSTANT;
 use super::family::FAMILIES;
@@ -73,10 +74,13 @@ impl Table {
             found.extend(FAMILIES.iter().map(|family| Difference::Set(family.prefixes.into())));
         }
         if let (Some(is), Some(should)) = (allows, intended_allows) {
-            let lacking = |a: &&IpAddr| !is.never.contains(a) && is.peers.cover(**a);
+            let lacking = |a: &&IpAddr| !is.never.contains(a) && is.names(a);
             found.extend(should.never.iter().filter(lacking).copied().map(Difference::Never));
-            let (extra, missing) =
-                (is.peers.difference(&should.peers).count(), should.peers.difference(&is.peers).count());
+            let beyond = |a: &AllowList, b: &AllowList| {
+                let leased = |of: &AllowList| of.leased.clone().unwrap_or_default();
+                a.peers.difference(&b.peers).count() + leased(a).difference(&leased(b)).count()
+            };
+            let (extra, missing) = (beyond(&is, &should), beyond(&should, &is));
             if extra + missing > 0 {
                 found.push(Difference::Peers(extra, missing));
             }

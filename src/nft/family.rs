@@ -18,6 +18,7 @@ pub(crate) struct IpFamily {
     pub(crate) peers: &'static str,
     pub(crate) prefixes: &'static str,
     pub(crate) never: &'static str,
+    pub(crate) leased: &'static str,
 }
 
 /// IPv4 and IPv6.
@@ -31,6 +32,7 @@ pub(crate) const FAMILIES: [IpFamily; 2] = [
         peers: "peers4",
         prefixes: "prefixes4",
         never: "never4",
+        leased: "leased4",
     },
     IpFamily {
         nfproto: 10,
@@ -41,12 +43,18 @@ pub(crate) const FAMILIES: [IpFamily; 2] = [
         peers: "peers6",
         prefixes: "prefixes6",
         never: "never6",
+        leased: "leased6",
     },
 ];
 
 impl IpFamily {
     pub(crate) fn is_ipv4(&self) -> bool {
         self.length == 4
+    }
+
+    /// As `meta nfproto` has it.
+    pub(super) fn nfproto(&self) -> u8 {
+        self.nfproto
     }
 
     pub(crate) fn of(address: IpAddr) -> &'static Self {

@@ -126,6 +126,17 @@ pub(crate) fn new_elements(
     ordered(keys, ends).chunks(ELEMENTS).map(message).collect()
 }
 
+/// Elements for that many milliseconds, which netlink-bindings 0.3.5 takes in the order of the host.
+pub(crate) fn new_timed_elements(set: &str, keys: &Keys, timeout: u64) -> OpNewsetelemDo<'static> {
+    let mut request = Request::new().set_create().op_newsetelem_do(&INET);
+    let encoder = request.encode().push_table_bytes(NAME).push_set_bytes(set.as_bytes());
+    drop(keys.iter().fold(encoder.nested_elements(), |list, key| {
+        let element = list.nested_elem().push_timeout(timeout.to_be());
+        element.nested_key().push_value(key).end_nested().end_nested()
+    }));
+    request
+}
+
 pub(crate) fn delete_elements(set: &str, keys: &Keys, ends: &Keys) -> Vec<OpDelsetelemDo<'static>> {
     let message = |elements: &[(&[u8], bool)]| {
         let mut request = Request::new().op_delsetelem_do(&INET);

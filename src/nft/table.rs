@@ -4,7 +4,7 @@
 //! or as an unknown flag, so it never equals anything of ours. Which table a namespace gets is decided
 //! elsewhere: [`super::lockdown`], [`super::sealed`], [`super::allow_list`].
 
-use super::expr::{Expr, SET_EVAL};
+use super::expr::{Expr, SET_TIMEOUT};
 use super::keys::Keys;
 
 /// Whether our table is loaded.
@@ -77,13 +77,13 @@ pub struct Set {
 }
 
 impl Set {
-    /// How long an element stays in a set with a time limit, in milliseconds: ten years. When it was added is told by what
+    /// How long an element without a limit of its own stays in a set with one, in milliseconds: ten years. When it was added is told by what
     /// is left of that.
     pub(crate) const LIFETIME: u64 = 3650 * 24 * 3600 * 1000;
 
-    /// Whether packets add its elements.
-    pub(crate) fn is_dynamic(&self) -> bool {
-        self.flags & SET_EVAL != 0
+    /// Whether its elements have time limits: packets have added them, or they are the lease's.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.flags & SET_TIMEOUT != 0
     }
 
     /// The same without elements.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::stat::FileStat;
@@ -207,6 +208,17 @@ impl Status {
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.lines().filter_map(|line| line.split_once(':')).map(|(field, value)| (field, value.trim()))
     }
+}
+
+/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn since_boot() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
+    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    since.context("/proc/uptime has no time")
 }
 
 /// The fields of /proc/PID/stat that are used.

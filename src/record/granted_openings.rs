@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::pod::{Pod, RemoteMember};
 use crate::policy::{Openings, PackedPrefixes, Prefixes};
 use crate::proc::Inode;
-use crate::settings::PeerBounds;
+use crate::settings::{JobSettings, PeerBounds};
 
 /// What stays open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct GrantedOpenings {
     pub changed_peers: Option<PackedPrefixes>,
     /// The bounds within which other members of its job become its peers.
     pub bounds: PeerBounds,
+    /// What members of its job on other nodes are given time for. Records of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub job: JobSettings,
     /// Addresses that are never peers, as of sealing, with the reason.
     pub never: BTreeMap<IpAddr, Excluded>,
     /// The host name by which other members of its job reach it.
@@ -73,6 +77,23 @@ impl GrantedOpenings {
         self.changed_peers.as_ref().map_or(&self.asked.peers, |PackedPrefixes(peers)| peers)
     }
 
+    /// For how long its address is to stay its own when it leaves, if other nodes may have it as a member.
+    #[must_use]
+    pub fn hold(&self) -> Option<Duration> {
+        self.job.hold.filter(|_| self.is_of_cluster())
+    }
+
+    /// For how long members of its job on other nodes are peers without being confirmed, if that has a limit.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        self.job.lease.filter(|_| self.is_of_cluster())
+    }
+
+    /// Whether members of its job may be on other nodes.
+    fn is_of_cluster(&self) -> bool {
+        self.asked.job.as_ref().is_some_and(|job| job.namespace.is_some())
+    }
+
     /// The addresses that are never peers.
     #[must_use]
     pub fn excluded(&self) -> BTreeSet<IpAddr> {
@@ -88,6 +109,10 @@ impl GrantedOpenings {
             Some((address, *self.never.get(&address.to_canonical())?))
         })
     }
+}
+
+fn is_default(settings: &JobSettings) -> bool {
+    *settings == JobSettings::default()
 }
 
 /// The file that is a container's `/etc/hosts`.

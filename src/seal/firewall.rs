@@ -26,8 +26,8 @@ pub(super) fn read_table(socket: &mut Socket) -> Result<Loaded, Errno> {
         }
     }
     let mut sets = socket.query(&messages::dump_sets(), |(_, set)| messages::set(&set))?;
-    // What packets have added decides on none.
-    for set in sets.iter_mut().filter(|set| !set.is_dynamic()) {
+    // What packets have added decides on none, and a lease may run out at any moment.
+    for set in sets.iter_mut().filter(|set| !set.is_timed()) {
         let dump = messages::dump_elements(&set.name);
         *set = socket.fold(&dump, || set.clone(), |set, (_, part)| messages::add_elements(set, &part))?;
         messages::sort_elements(set);
@@ -173,7 +173,7 @@ pub(super) fn remove(socket: &mut Socket, generation: u32) -> Result<(), Errno> 
 /// Sends what `fill` puts into the batch as one transaction; with a generation it happens only if the
 /// firewall is still in that state, and `ERESTART` if it is not. The error has the position of the message
 /// that the kernel refused.
-fn transaction(
+pub(super) fn transaction(
     socket: &mut Socket,
     generation: Option<u32>,
     fill: impl FnOnce(&mut Batch),
@@ -186,6 +186,6 @@ fn transaction(
     socket.send(batch, last)
 }
 
-fn add_all<R: NetlinkRequest>(batch: &mut Batch, requests: &[R]) {
+pub(super) fn add_all<R: NetlinkRequest>(batch: &mut Batch, requests: &[R]) {
     requests.iter().for_each(|request| batch.add(request));
 }

@@ -12,6 +12,7 @@ mod apply;
 mod attempts;
 mod firewall;
 mod foreign_sockets;
+mod lease;
 mod model;
 mod netns;
 mod observe;
@@ -26,6 +27,7 @@ mod update_peers;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -201,15 +203,37 @@ pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
         .context("cannot read the peers")
 }
 
-/// Replaces the peers in one transaction. Those that stay are peers at every moment, so their connections
-/// continue. `never` is [`AllowList::never`] with the gateways, as of sealing.
+/// Replaces the peers, and those that are peers while the lease runs, in one transaction. Those that stay are peers at every
+/// moment, so their connections continue. The lease itself goes on. `never` is [`AllowList::never`] with the gateways, as of sealing.
 ///
 /// # Errors
 /// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is
 /// one that never is; they do not fit into one transaction. Nothing is changed then.
-pub fn set_peers(netns: BorrowedFd<'_>, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<()> {
-    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, never))
+pub fn set_peers(
+    netns: BorrowedFd<'_>,
+    peers: &Prefixes,
+    leased: Option<&BTreeSet<IpAddr>>,
+    never: &BTreeSet<IpAddr>,
+) -> Result<()> {
+    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, leased, never))
         .context("cannot change the peers")
+}
+
+/// For how long members of its job on other nodes are peers from now, if there is a lease; zero: it has run out.
+///
+/// # Errors
+/// There is no lease; it cannot be read.
+pub fn lease(netns: BorrowedFd<'_>) -> Result<Duration> {
+    netns::inside(netns, || lease::left(&mut Sockets::open()?)).context("cannot read the lease")
+}
+
+/// Lets the lease run for that long from now, if that is more than it has. As long as it runs, no packet meets a moment
+/// without it.
+///
+/// # Errors
+/// It is the host's or the caller's own namespace; there is no lease; the kernel refuses.
+pub fn renew_lease(netns: BorrowedFd<'_>, wanted: Duration) -> Result<()> {
+    inside_other(netns, || lease::renew(&mut Sockets::open()?, wanted)).context("cannot renew the lease")
 }
 
 fn inside_other<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {

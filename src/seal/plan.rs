@@ -8,7 +8,6 @@ use ipnet::IpNet;
 
 use super::model::{Address, Desired, LOOPBACK, Link, Observation, SocketOwner, is_global};
 use crate::nft::{AllowList, Difference, ForeignSocket, Loaded, Table};
-use crate::policy::Prefixes;
 use crate::settings::{Firewall, Links};
 
 /// A change, to be made in the order of the plan.
@@ -148,7 +147,7 @@ pub fn defects(seen: &Observation, desired: &Desired, owner: SocketOwner) -> Vec
     }
     found.extend(uncounted(seen, desired).into_iter().map(Defect::NoRoute));
     if let Some(allow) = &allow {
-        found.extend(forbidden_peer(&allow.peers, &allow.never).map(Defect::Peer));
+        found.extend(forbidden_peer(allow).map(Defect::Peer));
     }
     found.extend(foreign.into_iter().map(|socket| match can_block(&socket) {
         true => Defect::Reachable(socket),
@@ -193,9 +192,10 @@ fn allowed(seen: &Observation, desired: &Desired) -> Option<AllowList> {
 
 /// A peer that is a single address which never is one. A prefix that contains such an address is a peer
 /// without it.
-pub(super) fn forbidden_peer(peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Option<IpAddr> {
-    let single = peers.iter().filter(|peer| peer.prefix_len() == peer.max_prefix_len());
-    single.map(IpNet::addr).find(|address| never.contains(address))
+pub(super) fn forbidden_peer(allow: &AllowList) -> Option<IpAddr> {
+    let single = allow.peers.iter().filter(|peer| peer.prefix_len() == peer.max_prefix_len());
+    let mut single = single.map(IpNet::addr).chain(allow.leased.iter().flatten().copied());
+    single.find(|address| allow.never.contains(address))
 }
 
 /// The addresses that belong on lo: those of the links and the desired ones, if they are valid beyond their

@@ -23,9 +23,14 @@ pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
     Ok(allow_list(sockets)?.1.peers)
 }
 
-pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<()> {
+pub(super) fn replace(
+    sockets: &mut Sockets,
+    peers: &Prefixes,
+    leased: Option<&BTreeSet<IpAddr>>,
+    never: &BTreeSet<IpAddr>,
+) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        match attempt(sockets, peers, never)? {
+        match attempt(sockets, peers, leased, never)? {
             Ok(()) => return Ok(()),
             Err(Errno::ERESTART) => (),
             Err(Errno::EMSGSIZE) => bail!(
@@ -37,7 +42,12 @@ pub(super) fn replace(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<
     bail!("the firewall of the namespace does not come to rest")
 }
 
-fn attempt(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) -> Result<Result<(), Errno>> {
+fn attempt(
+    sockets: &mut Sockets,
+    peers: &Prefixes,
+    leased: Option<&BTreeSet<IpAddr>>,
+    never: &BTreeSet<IpAddr>,
+) -> Result<Result<(), Errno>> {
     let generation = generation(sockets)?;
     let (table, allow) = allow_list(sockets)?;
     let intended = table.intended(Some(&allow));
@@ -46,17 +56,18 @@ fn attempt(sockets: &mut Sockets, peers: &Prefixes, never: &BTreeSet<IpAddr>) ->
     }
     let never: BTreeSet<_> =
         allow.never.iter().copied().chain(never.iter().map(IpAddr::to_canonical)).collect();
-    if let Some(peer) = forbidden_peer(peers, &never) {
+    let wanted = AllowList { peers: peers.clone(), leased: leased.cloned(), never, ..allow };
+    if let Some(peer) = forbidden_peer(&wanted) {
         bail!("{peer} is a gateway or an address of the host; leave it out");
     }
     let (gateways, _) = routes::list(&mut sockets.route).context("cannot list the routes")?;
-    let came_later = |a: &&IpAddr| !never.contains(a) && peers.cover(**a);
+    let came_later = |a: &&IpAddr| !wanted.never.contains(a) && wanted.names(a);
     if let Some(gateway) = gateways.iter().find(came_later) {
         bail!("{gateway} became a gateway after the start; leave it out");
     }
     let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
     // A set of addresses that are never peers is not changed.
-    let intended = table.intended(Some(&AllowList { peers: peers.clone(), never, ..allow }));
+    let intended = table.intended(Some(&wanted));
     let added = table.additions(&intended).context("other addresses must not be peers than at the start")?;
     Ok(firewall::extend(socket, generation, &added, &intended).map_err(|(_, errno)| errno))
 }

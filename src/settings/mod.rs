@@ -6,6 +6,7 @@
 mod attempts;
 mod bounds;
 mod family;
+mod job;
 mod requirement;
 mod statement;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use attempts::AttemptSettings;
 pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
+pub use job::JobSettings;
 pub use requirement::{Match, Property};
 pub use statement::StatementSettings;
 
@@ -60,6 +62,8 @@ pub struct Settings {
     pub peers: PeerBounds,
     /// Openings of containers without an annotation for them.
     pub openings: DefaultOpenings,
+    /// What members of a job on other nodes are given time for.
+    pub job: JobSettings,
     /// Where decisions are logged.
     pub audit: Audit,
     /// Whether refused packets are counted.
@@ -241,6 +245,7 @@ impl Default for Settings {
             ingress: IngressBounds::default(),
             peers: PeerBounds::default(),
             openings: DefaultOpenings::default(),
+            job: JobSettings::default(),
             audit: Audit::default(),
             attempts: AttemptSettings::default(),
             statement: StatementSettings::default(),
@@ -280,6 +285,7 @@ impl Settings {
         }
         settings.platform.iter().try_for_each(PlatformImage::check)?;
         settings.peers.check()?;
+        settings.job.check()?;
         settings.attempts.check()?;
         settings.statement.check()?;
         Ok(settings)
@@ -301,6 +307,8 @@ fn one_line(error: &toml::de::Error, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -347,6 +355,9 @@ mod tests {
             ingress = "8080/tcp"
             peers = "10.1.0.5"
             job = "train-7"
+            [job]
+            hold = "2s"
+            lease = "5m"
             [audit]
             file = "/var/log/oci-isolate/audit.log"
             journal = true
@@ -367,6 +378,8 @@ mod tests {
         let openings = &settings.openings;
         let openings = [&openings.ingress, &openings.peers, &openings.job].map(Option::as_deref);
         assert_eq!(openings, [Some("8080/tcp"), Some("10.1.0.5"), Some("train-7")]);
+        let [hold, lease] = [2, 300].map(Duration::from_secs).map(Some);
+        assert_eq!(settings.job, JobSettings { hold, lease });
         assert_eq!(settings.mode, Mode::Always);
         assert_eq!((settings.firewall, settings.links), (Firewall::IfAvailable, Links::Remove));
         assert_eq!((settings.joiners, settings.restore), (Consent::Allow, Consent::Allow));
@@ -407,6 +420,8 @@ mod tests {
         assert!(settings.audit.file.take().is_some() && settings.statement.file.take().is_some());
         let openings = std::mem::take(&mut settings.openings);
         assert!([openings.ingress, openings.peers, openings.job].iter().all(Option::is_some));
+        let job = std::mem::take(&mut settings.job);
+        assert!(job.hold.is_some() && job.lease.is_some());
         assert_eq!(settings, Settings::default());
     }
 
@@ -514,6 +529,13 @@ mod tests {
             "[openings]\ningress = 8080",
             "[openings]\npeers = [\"10.0.0.1\"]",
             "[openings]\nport = \"8080\"",
+            "[job]\nhold = 2",
+            "[job]\nhold = \"2\"",
+            "[job]\nhold = \"0s\"",
+            "[job]\nhold = \"4s 1ms\"",
+            "[job]\nlease = \"1m\"",
+            "[job]\nlease = \"2d\"",
+            "[job]\nholds = \"2s\"",
         ] {
             assert!(Settings::parse(text).is_err(), "{text:?} was accepted");
         }

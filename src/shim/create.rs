@@ -102,6 +102,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
             asked: openings,
             changed_peers: None,
             bounds,
+            job: call.settings.job.clone(),
             never,
             host_name,
             current_host,

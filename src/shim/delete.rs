@@ -1,5 +1,8 @@
 //! `delete`: the record is removed if the runtime has deleted the container, and kept if it has not. Before
-//! that, the container is removed from its job. With crun's `--regex`, the records of all deleted containers
+//! that, the container is removed from its job. `delete` of a member whose address the engine frees afterwards returns later,
+//! if the settings say so (`job.hold`): until the agents of other nodes have learned that it has left. Nothing tells when they
+//! have, so it waits for a fixed time, which is the last act: killed before its end, or called again, it misses nothing else,
+//! and a container that is gone is not waited for again. With crun's `--regex`, the records of all deleted containers
 //! are removed.
 
 use std::os::unix::process::ExitStatusExt;
@@ -35,6 +38,7 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
     let held = slots.iter().map(|(record, _, slot)| tried::hold(slot, record.as_ref()?));
     let mut held: Vec<_> = held.collect();
     let status = call.runtime.run(call.args)?;
+    let mut hold = None;
     if status.success() {
         let deleted = |slot: &Slot| !call.invocation.regex || !slot.has_container();
         let all = slots.iter().zip(&mut held);
@@ -48,7 +52,7 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
             if let Some(record) = record.as_ref().filter(|_| was_there) {
                 facts::write(slot, record, tried.as_ref().map(|tried| &tried.attempts));
             }
-            job::leave(slot, record.as_ref())?;
+            hold = hold.max(job::leave(slot, record.as_ref())?);
             if let Some(tried) = tried {
                 tried.write();
             }
@@ -60,6 +64,7 @@ pub(super) fn delete(call: &RuntimeCall) -> Result<ExitCode> {
             release_netns::release(slot, given.as_deref())?;
         }
     }
+    hold.into_iter().for_each(std::thread::sleep);
     // The shell's convention for a runtime that was killed.
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))

@@ -1,6 +1,7 @@
 //! Seals a container with openings: its namespace gets an allow-list, and in a job the other members are
 //! updated.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
@@ -26,7 +27,9 @@ pub(super) fn seal(
         bail!("peer {address} is {why}");
     }
     let peers = opened.peers().clone();
-    let allow = AllowList { ingress: opened.asked.ingress.clone(), peers, never: opened.excluded() };
+    let leased = opened.lease().map(|_| BTreeSet::new());
+    let ingress = opened.asked.ingress.clone();
+    let allow = AllowList { ingress, peers, leased, never: opened.excluded() };
     let addresses = record.network.addresses().to_vec();
     let (firewall, links, attempts) = (record.firewall, record.links, record.attempts);
     let wanted = Desired { addresses, firewall, links, allow_list: Some(allow), attempts };

@@ -266,6 +266,113 @@ fn members_of_one_node_have_the_names_that_kubernetes_gives_them() {
     sealed.holds(&["two-0", "two-1"]);
 }
 
+/// Seconds since the machine has started, as `isolate-node` writes them.
+fn uptime() -> u64 {
+    std::fs::read_to_string("/proc/uptime").unwrap().split('.').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn members_on_other_nodes_are_peers_for_as_long_as_the_lease_runs() {
+    const OVER: &str =
+        "the lease has run out: members on other nodes are no peers until they are confirmed again";
+    let sealed = Sealed::empty();
+    let settings = |job: &str| sealed.host.write("config.toml", format!("runtime = [\"runc\"]\n{job}"));
+    settings("[job]\nlease = \"2m\"\n");
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    // The control, of the same job, was created without a lease.
+    settings("");
+    pod(&sealed, "free", 4, NO_NAMES);
+    other_node(&sealed, 50);
+    let is_open = |id: &str| {
+        let open = format!("within {id} wget -qO- http://10.9.0.50:8080/f 2>/dev/null || true");
+        sh(&sealed, &open) == "hello\n"
+    };
+    let document = |contact: Option<u64>| {
+        let mut document = document(&[member("two-1", "node2", &["10.9.0.50"], &["two-1"])]);
+        document["contact"] = json!(contact);
+        document
+    };
+    let not_confirmed = "isolatectl: container two-0: its members on other nodes are not confirmed: isolate-node was last in \
+                         contact with the API server longer ago than job.lease, or did not write when\n";
+    // By a contact that is too old, that is still to come, or that is not told, nothing is opened.
+    for contact in [Some(uptime() - 121), Some(uptime() + 100), None] {
+        let said = put(&sealed, &document(contact));
+        assert_eq!((said.status, &*said.err), (1, not_confirmed), "{contact:?}");
+        assert_eq!([is_open("two-0"), is_open("free")], [false, true], "{contact:?}");
+    }
+    assert_eq!(sealed.ctl(&["verify", "two-0"]).must(), format!("two-0: holds\n  note: {OVER}\n"));
+    // Some twenty seconds are left of the lease.
+    put(&sealed, &document(Some(uptime() - 100))).must();
+    assert_eq!([is_open("two-0"), is_open("free")], [true, true]);
+    sealed.holds(&["free", "two-0"]);
+    let show = || sealed.ctl(&["peers", "show", "two-0"]).must();
+    let line = "10.9.0.50  pod two-1 on node2, of job train of namespace team-a, ";
+    assert!(show().contains(line) && show().ends_with(" s if not confirmed again\n"), "{}", show());
+    let is_over = format!("{line}no peer any more: the lease has run out\n");
+    while !show().ends_with(&is_over) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!([is_open("two-0"), is_open("free")], [false, true]);
+    assert_eq!(sealed.ctl(&["verify", "two-0"]).must(), format!("two-0: holds\n  note: {OVER}\n"));
+    assert!(sealed.ctl(&["list"]).must().ends_with(&format!("two-0: {OVER}\n")));
+    let shown: Value =
+        serde_json::from_str(&sealed.ctl(&["--json", "peers", "show", "two-0"]).must()).unwrap();
+    assert_eq!((&shown["lease-left"], &shown["allowed"]), (&json!(0), &json!(["10.9.0.4/32"])));
+    // One more member on this node, with which the sets are computed anew, confirms nothing. Members of this node need no lease.
+    pod(&sealed, "two-2", 6, NO_NAMES);
+    assert!(!is_open("two-0"));
+    sh(&sealed, "[ $(within two-0 wget -qO- http://10.9.0.6:8080/f) = hello ]");
+    // A new contact does, and a lease that somebody has prolonged is named.
+    put(&sealed, &document(Some(uptime()))).must();
+    assert!(is_open("two-0"));
+    assert_eq!(sealed.ctl(&["verify", "two-0"]).must(), "two-0: holds\n");
+    sh(&sealed, "P=$(cat /run/oci-isolate/containers$R/two-0.pid); nsenter -t $P -n nft flush set inet oci_isolate lease1
+        nsenter -t $P -n nft add element inet oci_isolate lease1 '{ ipv4 timeout 1d }'");
+    let said = sealed.ctl(&["verify", "two-0"]);
+    let longer =
+        "two-0: does not hold\n  seal: the lease of members on other nodes runs for longer than job.lease\n";
+    assert_eq!((said.status, &*said.out), (1, longer));
+}
+
+/// CNI frees the address after `delete`.
+#[test]
+fn delete_of_a_member_returns_later_and_of_no_other_container() {
+    let sealed = Sealed::empty();
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[job]\nhold = \"4s\"\n");
+    for (id, last) in [("two-0", 2), ("two-1", 4), ("two-2", 6)] {
+        pod(&sealed, id, last, NO_NAMES);
+    }
+    // No pod's, so no other node has it.
+    let alone = [("io.oci-isolate.job".to_owned(), "train".to_owned())];
+    create_with(&sealed, "alone", "alone", NO_NAMES, &alone);
+    start(&sealed, "alone", 8);
+    sealed.start("web", |_| {});
+    // While the first `delete` waits, the member has left this node's others, its id is free, and other containers are deleted.
+    let script = "for id in two-0 alone web; do runc --root $R kill $id KILL; done; sleep 0.3
+        $SHIM --root $R delete two-0 & waits=$!
+        while [ -e /run/oci-isolate/containers$R/two-0.json ]; do sleep 0.02; done
+        kill -0 $waits
+        $SHIM --root $R delete alone; $SHIM --root $R delete web; $SHIM --root $R delete --force two-0
+        if $SHIM --root $R delete two-0 2>/dev/null; then exit 9; fi
+        kill -0 $waits; wait $waits; echo done";
+    assert_eq!(sh(&sealed, script), "done\n");
+    assert_eq!(
+        hosts(&sealed, "two-1"),
+        format!("{NO_NAMES}#0.9.0.2 two-0 # oci-isolate job\n10.9.0.6 two-2 # oci-isolate job\n")
+    );
+    // Killed while it waits, as containerd does after five seconds, `delete` leaves nothing to do; a running one by force, too.
+    let script = "$SHIM --root $R delete --force two-1 & waits=$!
+        while [ -e /run/oci-isolate/containers$R/two-1.json ]; do sleep 0.02; done
+        kill -KILL $waits; wait $waits || true
+        $SHIM --root $R delete --force two-1; ! runc --root $R state two-1 2>/dev/null; echo done";
+    assert_eq!(sh(&sealed, script), "done\n");
+    sealed.holds(&["two-2"]);
+    // What a runtime does not delete is not waited for: it runs.
+    let refused = sealed.sh("$SHIM --root $R delete two-2");
+    assert_eq!(refused.status, 1);
+    sealed.holds(&["two-2"]);
+}
+
 /// After an upgrade of the node the one that was installed before may run.
 #[test]
 fn follow_ends_when_its_program_is_replaced() {

@@ -80,7 +80,7 @@ impl Net {
     }
 
     fn set(&self, peers: &[&str]) -> anyhow::Result<()> {
-        set_peers(self.container.open().as_fd(), &prefixes(peers), &BTreeSet::new())
+        set_peers(self.container.open().as_fd(), &prefixes(peers), None, &BTreeSet::new())
     }
 }
 
@@ -408,7 +408,7 @@ fn no_packet_between_lockdown_and_seal() {
     assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
     assert!(arrives(&host, "10.77.0.2:54", &server));
     let own = netns_of("/proc/self/ns/net".as_ref()).unwrap();
-    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]), &BTreeSet::new())] {
+    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]), None, &BTreeSet::new())] {
         assert!(format!("{:#}", refused.unwrap_err()).ends_with(": the network namespace is the host's own"));
     }
 }
@@ -466,13 +466,13 @@ fn tens_of_thousands_of_peers() {
     let netns = net.container.open();
     for n in [10_000, 100_000, 10_000] {
         let start = std::time::Instant::now();
-        set_peers(netns.as_fd(), &many(n), &BTreeSet::new()).unwrap();
+        set_peers(netns.as_fd(), &many(n), None, &BTreeSet::new()).unwrap();
         println!("set_peers to {n}: {:?}", start.elapsed());
         assert_eq!(peers(netns.as_fd()).unwrap(), many(n));
     }
     let start = std::time::Instant::now();
     let one = many(10_000).iter().copied().chain(["10.99.0.0/24".parse().unwrap()]).collect();
-    set_peers(netns.as_fd(), &one, &BTreeSet::new()).unwrap();
+    set_peers(netns.as_fd(), &one, None, &BTreeSet::new()).unwrap();
     println!("one more: {:?}", start.elapsed());
     assert_eq!(broken(&net.container), Vec::<String>::new());
     let _peer = net.peer.within(|| TcpListener::bind("10.77.0.3:80").unwrap());
@@ -530,7 +530,7 @@ fn an_allow_list_that_was_tampered_with_has_a_name() {
     assert!(format!("{:#}", net.set(&["10.77.0.3/32"]).unwrap_err()).contains("chain output has 0 rules"));
     let closed = Namespace::new();
     closed.seal();
-    let error = set_peers(closed.open().as_fd(), &prefixes(&[]), &BTreeSet::new()).unwrap_err();
+    let error = set_peers(closed.open().as_fd(), &prefixes(&[]), None, &BTreeSet::new()).unwrap_err();
     assert_eq!(
         format!("{error:#}"),
         "cannot change the peers: the container was started with no port and no peer open"

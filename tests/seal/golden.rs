@@ -103,6 +103,15 @@ fn golden_allow_lists() {
     }
 }
 
+/// Before there is a lease: the kernel lists what is left of one.
+#[test]
+fn golden_leased() {
+    let leased = ["10.79.0.3", "fd79::3"].map(|address| address.parse().unwrap()).into();
+    let container = Namespace::new();
+    seal(container.open().as_fd(), &desired(Some(AllowList { leased: Some(leased), ..peers() }))).unwrap();
+    is_as_written("leased.nft", &container);
+}
+
 #[test]
 fn golden_counting() {
     for (name, allow) in

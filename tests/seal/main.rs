@@ -7,6 +7,7 @@
 mod allow_list;
 mod attempts;
 mod golden;
+mod lease;
 mod open_port;
 
 use std::fs::File;

@@ -20,7 +20,7 @@ fn refused(host: &RecorderHost, why: &str) {
 fn a_key_that_nobody_knows_and_wrong_types_are_named_by_line() {
     let host = RecorderHost::new();
     let path = host.at("config.toml");
-    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `audit`, `attempts`, `statement`, `rules`";
+    let known = "`runtime`, `mode`, `annotations`, `require`, `refuse`, `platform`, `firewall`, `links`, `joiners`, `restore`, `credentials`, `seccomp`, `ingress`, `peers`, `openings`, `job`, `audit`, `attempts`, `statement`, `rules`";
     for (text, why) in [
         ("moed = \"always\"", format!("line 2: unknown field `moed`, expected one of {known}")),
         (
@@ -87,6 +87,23 @@ fn attempts_that_cannot_be_counted() {
         ("counts = true", "line 3: unknown field `counts`, expected `count` or `destinations`"),
     ] {
         host.settings(&format!("[attempts]\n{text}"));
+        refused(&host, &format!("cannot use the settings {path}: {why}"));
+    }
+}
+
+#[test]
+fn times_of_jobs_that_are_none() {
+    let host = RecorderHost::new();
+    let path = host.at("config.toml");
+    for (text, why) in [
+        ("hold = \"5s\"", "job.hold: \"5s\" is not within 1ms to 4s"),
+        ("lease = \"1m 59s\"", "job.lease: \"1m 59s\" is not within 2m to 1day"),
+        (
+            "hold = \"2\"",
+            "line 3: \"2\" is no time, such as \"2s\" or \"5m\": time unit needed, for example 2sec or 2ms",
+        ),
+    ] {
+        host.settings(&format!("[job]\n{text}"));
         refused(&host, &format!("cannot use the settings {path}: {why}"));
     }
 }

@@ -85,6 +85,12 @@ impl Metrics {
         self.known().contact.insert(source.clone(), Instant::now());
     }
 
+    /// For how long the API server has sent the quietest watch nothing.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.known().silence()
+    }
+
     /// An event has come.
     pub fn heard(&self, source: &Source) {
         self.known().failed.remove(source);

@@ -1,7 +1,7 @@
 //! The watches of the API server, and the file that they keep up to date.
 //!
 //! One task per watch sends its events to one loop, which starts and ends the tasks as the jobs of this node come and go,
-//! and replaces the file when its content changes. A watch that fails is tried again for ever; what was known stays.
+//! and replaces the file when its content changes, or to tell that the API server was in contact since. A watch that fails is tried again for ever; what was known stays.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,13 +21,14 @@ use kube::core::{ApiResource, GroupVersionKind, Resource};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, reflector::Lookup};
 use kube::{Api, Client};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::util::MapResponseLayer;
 
-use crate::cluster::{Cluster, Report, Source};
+use crate::cluster::{Cluster, Document, Report, Source};
 use crate::members::Change;
 use crate::metrics::Metrics;
 use crate::names::Selector;
@@ -39,6 +40,10 @@ const QUEUE: usize = 256;
 
 /// After how many seconds the API server is to end a watch, which then goes on by another request.
 const WATCH: u32 = 290;
+
+/// How long contacts with the API server go untold if nothing else changes. A lease (`job.lease` in the settings of
+/// oci-isolate) takes longer.
+const CONTACT: Duration = Duration::from_secs(20);
 
 /// What is watched, and where what was found goes.
 pub struct Watch {
@@ -71,6 +76,7 @@ impl Watch {
         let start = Instant::now();
         let mut tasks: BTreeMap<Source, JoinHandle<()>> = BTreeMap::new();
         let mut written = Vec::new();
+        let mut written_contact = 0;
         let mut refused = BTreeMap::new();
         let client = Client::try_from(self.api.clone()).context("cannot use the API server")?;
         let nodes = Nodes::new(client, &resource("Node", "nodes"));
@@ -99,24 +105,25 @@ impl Watch {
             self.metrics.update(self.cluster.figures(now), watches);
             if let Some(document) = self.cluster.document(now) {
                 let text = serde_json::to_vec(&document).context("cannot write JSON")?;
+                let contact = since_boot()?.saturating_sub(self.metrics.silence()).as_secs();
+                if text != written || contact >= written_contact + CONTACT.as_secs() {
+                    replace(file, &with_contact(contact, document)?)?;
+                    written_contact = contact;
+                }
                 if text != written {
-                    replace(file, &text)?;
                     self.metrics.written();
                     written = text;
                 }
             }
-            let due = self.cluster.due(now).map(|due| start + due);
-            self.receive(&mut receiver, due, start).await;
+            let due = self.cluster.due(now).unwrap_or(Duration::MAX).min(now + CONTACT);
+            self.receive(&mut receiver, start + due, start).await;
         }
     }
 
-    /// Takes the next event and all that have come with it; or waits until an address has settled.
-    async fn receive(&mut self, receiver: &mut Receiver<Message>, due: Option<Instant>, start: Instant) {
-        let next = match due {
-            Some(due) => tokio::time::timeout_at(due, receiver.recv()).await.ok().flatten(),
-            None => receiver.recv().await,
-        };
-        let mut next = next;
+    /// Takes the next event and all that have come with it; or waits until then, when an address has settled or the file
+    /// has to tell of a contact.
+    async fn receive(&mut self, receiver: &mut Receiver<Message>, due: Instant, start: Instant) {
+        let mut next = tokio::time::timeout_at(due, receiver.recv()).await.ok().flatten();
         while let Some((source, report)) = next {
             match report {
                 Ok(report) => {
@@ -244,6 +251,25 @@ fn is_silence(error: &watcher::Error) -> bool {
     sources
         .filter_map(|error| error.downcast_ref::<io::Error>())
         .any(|error| error.kind() == ErrorKind::TimedOut)
+}
+
+/// The file: the document, and when the API server was last heard by all watches, in seconds since the machine has started.
+fn with_contact(contact: u64, document: Document<'_>) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Contact<'c> {
+        contact: u64,
+        #[serde(flatten)]
+        document: Document<'c>,
+    }
+    serde_json::to_vec(&Contact { contact, document }).context("cannot write JSON")
+}
+
+/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets.
+fn since_boot() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
+    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    since.context("/proc/uptime has no time")
 }
 
 /// A reader sees the old content or the new one. It holds addresses and names, no secret, and its reader is another user.

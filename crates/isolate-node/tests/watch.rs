@@ -231,6 +231,27 @@ fn a_connection_that_is_broken_without_being_closed_is_given_up_and_a_quiet_serv
     assert_eq!(lists, 6, "{:?}", api.requests());
 }
 
+/// By what the API server sends, and not by the clock: leases are renewed by it.
+#[test]
+fn contact_with_the_api_server_is_told_while_nothing_changes() {
+    let api = Api::new();
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    let watcher = Watcher::with(&api, &["--silence=1"]);
+    // With the usual patience it has not asked again yet.
+    let control = Watcher::of(&api);
+    watcher.members(&["a"]);
+    control.members(&["a"]);
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    let contact = |of: &Watcher| of.document().unwrap()["contact"].as_u64().unwrap();
+    let [first, of_control] = [&watcher, &control].map(contact);
+    assert!(first.max(of_control) <= now as u64, "{first}, {of_control}, {now}");
+    while contact(&watcher) < first + 20 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(contact(&control), of_control);
+}
+
 #[test]
 fn clients_that_send_nothing_keep_neither_the_probes_nor_others_away() {
     let api = Api::new();

@@ -20,6 +20,7 @@ use super::{print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::job::{self, PutFailure};
+use oci_isolate::proc::since_boot;
 use oci_isolate::record::{Slot, Store};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, files};
@@ -105,7 +106,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 fn put(text: &[u8]) -> Result<JobsReport> {
     let mut report = JobsReport { synced: false, containers: 0, changed: Vec::new(), failures: Vec::new() };
-    let Some(Parsed { cluster, refused }) = parse(text)? else { return Ok(report) };
+    let Some(Parsed { cluster, refused }) = parse(text, since_boot()?)? else { return Ok(report) };
     report.synced = true;
     report.failures.extend(refused.into_iter().map(|why| Failure { id: None, why }));
     let settings = bundle::load_settings(None)?;

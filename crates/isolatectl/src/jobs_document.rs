@@ -1,10 +1,13 @@
 //! `jobs.json`: the members of the jobs that a node has a part in, on all nodes. `isolate-node watch` writes it. Pure.
 //!
 //! ```json
-//! {"version": 1, "synced": true, "node": "node1",
+//! {"version": 1, "synced": true, "node": "node1", "contact": 5120,
 //!  "jobs": {"team-a/train-7": {"members": [
 //!    {"uid": "6f0c…", "pod": "two-1-x7", "node": "node2", "addresses": ["10.88.2.5"], "names": ["two-1.svc-a", "two-1"]}]}}}
 //! ```
+//!
+//! `contact` is when the API server was last heard by all watches, in seconds since the machine has started: clocks that are set
+//! prolong no lease.
 //!
 //! It is complete: a member that is not in it is no member. Until all of them are known, `synced` is false, and it changes
 //! nothing. What a tenant can cause costs that tenant's members only: a job or member beyond a limit is left out, and so
@@ -12,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -43,6 +47,7 @@ struct JobsDocument {
     version: u64,
     synced: bool,
     node: String,
+    contact: Option<u64>,
     jobs: BTreeMap<String, JobEntry>,
 }
 
@@ -71,11 +76,11 @@ pub(super) struct Parsed {
     pub(super) refused: Vec<String>,
 }
 
-/// Parses a document. `None`: it is not complete yet.
+/// Parses a document, at that time since the machine has started. `None`: it is not complete yet.
 ///
 /// # Errors
 /// It is of another version, or not in this format.
-pub(super) fn parse(text: &[u8]) -> Result<Option<Parsed>> {
+pub(super) fn parse(text: &[u8], now: Duration) -> Result<Option<Parsed>> {
     let DocumentVersion { version } = serde_json::from_slice(text).context("it is not a document of jobs")?;
     if version != VERSION {
         bail!("it is of version {version}, not {VERSION}; use isolatectl and isolate-node of one release");
@@ -84,7 +89,9 @@ pub(super) fn parse(text: &[u8]) -> Result<Option<Parsed>> {
     if !document.synced {
         return Ok(None);
     }
-    let cluster = JobsOfCluster { node: document.node, jobs: BTreeMap::new() };
+    // One that is still to come is of an earlier start.
+    let silence = document.contact.and_then(|contact| now.checked_sub(Duration::from_secs(contact)));
+    let cluster = JobsOfCluster { node: document.node, jobs: BTreeMap::new(), silence };
     let mut parsed = Parsed { cluster, refused: Vec::new() };
     for (scope, job) in document.jobs {
         let done = parsed.take(&scope, job).with_context(|| format!("job {scope:?}"));
@@ -147,18 +154,30 @@ fn check_addresses(members: &[RemoteMember]) -> Result<()> {
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::from_secs(5130);
+
     const GOOD: &str = r#"{"version":1,"synced":true,"node":"node1","jobs":{"team-a/train-7":{"members":[
         {"uid":"u","pod":"two-1","node":"node2","addresses":["10.88.2.5","fd00::5"],"names":["two-1.svc","two-1"]}]}}}"#;
 
     #[test]
     fn the_members_of_each_job_are_read() {
-        let Parsed { cluster: read, refused } = parse(GOOD.as_bytes()).unwrap().unwrap();
+        let Parsed { cluster: read, refused } = parse(GOOD.as_bytes(), NOW).unwrap().unwrap();
         assert_eq!((&*read.node, refused), ("node1", Vec::new()));
         let [member] = &read.jobs[&("team-a".to_owned(), "train-7".to_owned())][..] else {
             panic!("{read:?}")
         };
         assert_eq!((&*member.pod.name, &*member.node, member.addresses.len()), ("two-1", "node2", 2));
-        assert_eq!(parse(GOOD.replace("true", "false").as_bytes()).unwrap(), None);
+        assert_eq!(read.silence, None);
+        assert_eq!(parse(GOOD.replace("true", "false").as_bytes(), NOW).unwrap(), None);
+    }
+
+    #[test]
+    fn a_contact_that_is_still_to_come_is_none() {
+        for (contact, silence) in [("5120", Some(10)), ("5130", Some(0)), ("5131", None), ("null", None)] {
+            let text = GOOD.replacen("\"jobs\"", &format!("\"contact\":{contact},\"jobs\""), 1);
+            let Parsed { cluster, .. } = parse(text.as_bytes(), NOW).unwrap().unwrap();
+            assert_eq!(cluster.silence, silence.map(Duration::from_secs), "{contact}");
+        }
     }
 
     #[test]
@@ -176,7 +195,7 @@ mod tests {
             (with("10.88.2.5", "10.88.2.0/24"), "invalid IP address syntax"),
             (with("10.88.2.5", "two-2"), "invalid IP address syntax"),
         ] {
-            let error = format!("{:#}", parse(text.as_bytes()).unwrap_err());
+            let error = format!("{:#}", parse(text.as_bytes(), NOW).unwrap_err());
             assert!(error.contains(why), "{error}: {text:.200}");
         }
     }
@@ -205,7 +224,7 @@ mod tests {
             (entry("a\\nb", "", 0), "is no uid, pod or node"),
             (entry("", "", 0), "is no uid, pod or node"),
         ] {
-            let read = parse(beside("a/b", &[bad, fine.clone()]).as_bytes()).unwrap().unwrap();
+            let read = parse(beside("a/b", &[bad, fine.clone()]).as_bytes(), NOW).unwrap().unwrap();
             let pods = |scope: (&str, &str)| {
                 let members = &read.cluster.jobs[&(scope.0.to_owned(), scope.1.to_owned())];
                 members.iter().map(|member| member.pod.name.clone()).collect::<Vec<_>>()
@@ -227,9 +246,9 @@ mod tests {
             ("a/b", many, "job \"a/b\": it has 4097 members, at most 4096 are taken"),
             ("a-b", Vec::new(), "job \"a-b\": it has no namespace"),
         ] {
-            let read = parse(beside(scope, &bad).as_bytes()).unwrap().unwrap();
+            let read = parse(beside(scope, &bad).as_bytes(), NOW).unwrap().unwrap();
             assert_eq!(read.refused, [why]);
-            assert_eq!(read.cluster, parse(GOOD.as_bytes()).unwrap().unwrap().cluster);
+            assert_eq!(read.cluster, parse(GOOD.as_bytes(), NOW).unwrap().unwrap().cluster);
         }
     }
 }

@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 
 use super::exit::Exit;
 use super::unrecorded::Unrecorded;
+use super::verify::LEASE_IS_OVER;
 use super::{id_of, print, print_json};
+use oci_isolate::job;
 use oci_isolate::record::{Record, Slot, Store};
 
 #[derive(Serialize)]
@@ -23,6 +25,9 @@ struct ListedContainer {
     /// Of a sandbox: the platform's containers of its pod by name, with the id of the last one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     platform: BTreeMap<String, Option<String>>,
+    /// Of a member of a job: for how many seconds members on other nodes are its peers from now, if that has a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_left: Option<u64>,
 }
 
 /// The state of a container according to its record and its processes.
@@ -84,6 +89,7 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
         state: RecordState::Unrecorded,
         pid,
         platform: BTreeMap::new(),
+        lease_left: None,
     };
     let recorded = Store::ours().iter()?.map(|(slot, record)| line(&slot, record));
     let lines: Vec<ListedContainer> = recorded.chain(unrecorded.into_iter().map(of_unrecorded)).collect();
@@ -103,6 +109,9 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
             writeln!(text, "{}: not isolated is its pod's platform container {name}: {id}", line.id)?;
         }
     }
+    for line in lines.iter().filter(|line| line.lease_left == Some(0)) {
+        writeln!(text, "{}: {LEASE_IS_OVER}", line.id)?;
+    }
     print(&text)?;
     Ok(Exit::Ok)
 }
@@ -118,9 +127,12 @@ fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
             state,
             pid: None,
             platform: BTreeMap::new(),
+            lease_left: None,
         };
     };
     let pid = record.init.filter(|_| state == RecordState::Sealed).map(|init| init.pid);
+    // Of one that has just ended there is none.
+    let lease_left = pid.and_then(|_| job::lease(&record).ok().flatten()).map(|left| left.as_secs());
     let platform = record.pod_network.map(|network| network.containers).unwrap_or_default();
-    ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid, platform }
+    ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid, platform, lease_left }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::broken_promise::BrokenPromise;
 use super::survey::Survey;
 use oci_isolate::bundle::name_servers;
-use oci_isolate::job;
+use oci_isolate::job::{self, PeersOfMember};
 use oci_isolate::nft::{AllowList, Loaded};
 use oci_isolate::proc::Dir;
 use oci_isolate::record::{Excluded, GrantedOpenings, Record, Slot};
@@ -39,6 +39,7 @@ pub(super) fn inspect(
         let open = open.filter(|socket| !table.blocks(socket));
         found.extend(open.map(|socket| format!("foreign socket {socket} is not blocked any more")));
         if let (Some(owner), Some(wanted), Some(seen)) = (owner, desired.allow_list, table.allow_list()) {
+            found.extend(owner.endless_lease(netns)?);
             found.extend(owner.strangers(&seen, &wanted, survey)?);
             found.extend(owner.excluded(&seen, process)?);
         }
@@ -69,20 +70,27 @@ fn owner(slot: &Slot, record: &Record) -> Result<Option<Owner>> {
 
 impl Owner {
     fn allow(&self) -> Result<AllowList> {
-        let peers = job::desired_peers(&self.slot, &self.record)?;
-        Ok(AllowList { ingress: self.opened.asked.ingress.clone(), peers, never: self.opened.excluded() })
+        let PeersOfMember { peers, leased } = job::desired_peers(&self.slot, &self.record)?;
+        let ingress = self.opened.asked.ingress.clone();
+        Ok(AllowList { ingress, peers, leased, never: self.opened.excluded() })
+    }
+
+    /// A lease that runs for longer than it can have been given.
+    fn endless_lease(&self, netns: &OpenNetns) -> Result<Option<String>> {
+        let Some(lease) = self.opened.lease() else { return Ok(None) };
+        let is_longer = seal::lease(netns.as_fd())? > lease;
+        Ok(is_longer.then(|| "the lease of members on other nodes runs for longer than job.lease".into()))
     }
 
     /// Containers that are peers in the kernel and should not be: those of another job.
     fn strangers(&self, seen: &AllowList, wanted: &AllowList, survey: &Survey) -> Result<Vec<String>> {
-        if seen.peers.difference(&wanted.peers).next().is_none() {
+        if seen.leased == wanted.leased && seen.peers.difference(&wanted.peers).next().is_none() {
             return Ok(Vec::new());
         }
-        let is_peer = |allow: &AllowList, address: &IpAddr| allow.peers.cover(*address);
         let mut found = Vec::new();
         for other in survey.opened()?.iter().filter(|other| other.slot.record() != self.slot.record()) {
             let addresses = other.addresses.iter();
-            let addresses = addresses.filter(|address| is_peer(seen, address) && !is_peer(wanted, address));
+            let addresses = addresses.filter(|address| seen.names(address) && !wanted.names(address));
             let job = other.record.job().map_or("no job".into(), |job| format!("job {job}"));
             let id = &other.record.id;
             found.extend(addresses.map(|address| format!("peer {address} is container {id}, of {job}")));
@@ -101,7 +109,7 @@ impl Owner {
             add(name_servers::of_host()?, Excluded::HostNameServer);
         }
         add(seal::addresses(None)?.into_iter().collect(), Excluded::Host);
-        let is_open = |address: &IpAddr| !seen.never.contains(address) && seen.peers.cover(*address);
+        let is_open = |address: &IpAddr| !seen.never.contains(address) && seen.names(address);
         let open = never.into_iter().filter(|(address, _)| is_open(address));
         Ok(open.map(|(address, why)| format!("peer {address} is {why} by now")).collect())
     }

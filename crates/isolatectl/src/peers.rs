@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::exit::Exit;
 use super::{ContainerSelector, find, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
+use oci_isolate::job::PeersOfMember;
 use oci_isolate::policy::{Job, PackedPrefixes, Prefixes};
 use oci_isolate::record::{GrantedOpenings, Record, RemoteMember, Slot};
 use oci_isolate::settings::Audit;
@@ -50,6 +52,9 @@ struct PeersReport<'a> {
     members: Vec<MemberReport>,
     /// The members of its job on other nodes.
     remote: &'a [RemoteMember],
+    /// For how many seconds those are peers from now, if that has a limit; 0: it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_left: Option<u64>,
     /// What the kernel allows: all of them, without overlap.
     allowed: Prefixes,
 }
@@ -95,13 +100,17 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
     let others = job::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
     let others = others.map(|m| MemberReport { addresses: m.own().clone(), id: m.record.id });
+    let lease_left = job::lease(record)?.map(|left| left.as_secs());
+    let PeersOfMember { peers, leased } = job::desired_peers(slot, record)?;
+    let leased = leased.into_iter().flatten().filter(|_| lease_left != Some(0)).map(IpNet::from);
     let shown = PeersReport {
         id: &record.id,
         peers: opened.peers(),
         job: record.job(),
         members: others.collect(),
         remote: &opened.remote,
-        allowed: job::desired_peers(slot, record)?,
+        lease_left,
+        allowed: peers.iter().copied().chain(leased).collect(),
     };
     if json {
         print_json(&shown)?;
@@ -117,9 +126,14 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
             writeln!(text, "{address}  {id}, of job {job}")?;
         }
     }
+    let lease = match shown.lease_left {
+        None => String::new(),
+        Some(0) => ", no peer any more: the lease has run out".into(),
+        Some(left) => format!(", for {left} s if not confirmed again"),
+    };
     for RemoteMember { pod, node, addresses, .. } in shown.remote {
         for address in addresses {
-            writeln!(text, "{address}  pod {} on {node}, of job {job}", pod.name)?;
+            writeln!(text, "{address}  pod {} on {node}, of job {job}{lease}", pod.name)?;
         }
     }
     print(&text)?;

@@ -16,6 +16,7 @@ use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
+use oci_isolate::job;
 use oci_isolate::proc::ProcessId;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
@@ -30,7 +31,10 @@ pub(super) struct VerifyReport {
     pub(super) broken: BTreeSet<BrokenPromise>,
     /// The container's creator and when it was inspected, if that is to be in the statement about it.
     #[serde(skip)]
-    noted: Option<(ProcessId, Time)>,
+    look: Option<(ProcessId, Time)>,
+    /// What is closed that may be open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -66,7 +70,7 @@ fn each(scope: &VerifyScope, mut found: impl FnMut(&Slot, &VerifyReport)) -> Res
 
 pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
     let mut unwritten = Vec::new();
-    let reports = each(scope, |slot, report| unwritten.extend(report.note(slot).err()))?;
+    let reports = each(scope, |slot, report| unwritten.extend(report.write_look(slot).err()))?;
     let all_hold = reports.iter().all(|report| report.holds);
     if json {
         print_json(&reports)?;
@@ -76,6 +80,9 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
             writeln!(text, "{}: {}", report.id, if report.holds { "holds" } else { "does not hold" })?;
             for BrokenPromise { rule, why } in &report.broken {
                 writeln!(text, "  {rule}: {why}")?;
+            }
+            if let Some(note) = report.note {
+                writeln!(text, "  note: {note}")?;
             }
         }
         print(&text)?;
@@ -88,8 +95,8 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
 
 impl VerifyReport {
     /// Writes down what was found, for the statement about the container.
-    fn note(&self, slot: &Slot) -> Result<()> {
-        let Some((creator, time)) = self.noted else { return Ok(()) };
+    fn write_look(&self, slot: &Slot) -> Result<()> {
+        let Some((creator, time)) = self.look else { return Ok(()) };
         let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
         slot.add_look(creator, &Look { time, broken: rules.into_iter().map(str::to_owned).collect() })
     }
@@ -106,32 +113,47 @@ fn is_starting(slot: &Slot) -> bool {
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < START))
 }
 
+/// Of a member of a job.
+pub(super) const LEASE_IS_OVER: &str =
+    "the lease has run out: members on other nodes are no peers until they are confirmed again";
+
 /// As long may a start take on a loaded machine.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, noted: None }
+    VerifyReport {
+        id: found.id.clone(),
+        root: found.root.clone(),
+        holds: false,
+        broken,
+        look: None,
+        note: None,
+    }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
-    let (broken, noted) = match slot.load() {
+    let mut note = None;
+    let (broken, look) = match slot.load() {
         Ok(record) => {
             let record = record?;
+            // What cannot be read is told by the inspection.
+            let is_over = job::lease(&record).ok().flatten().is_some_and(|left| left.is_zero());
+            note = is_over.then_some(LEASE_IS_OVER);
             let ran = record.lives();
             let broken: BTreeSet<_> = inspect(slot, &record, credentials, survey)
                 .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into());
             // One that ends meanwhile cannot be inspected, which says nothing against it.
             let was_seen = record.lives() || broken.iter().any(|broken| !UNSEEN.contains(&broken.rule));
-            let noted = record.statement.is_some() && ran && was_seen;
-            (broken, noted.then(|| (record.creator, Time::now())))
+            let is_look = record.statement.is_some() && ran && was_seen;
+            (broken, is_look.then(|| (record.creator, Time::now())))
         }
         Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), None),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, noted })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, look, note })
 }
 
 /// What is said of a container of which nothing could be inspected.

@@ -22,6 +22,7 @@ parser.add_argument("state", help="the cluster's directory")
 parser.add_argument("cluster", help="its script")
 parser.add_argument("--members", type=int, default=100, help="of rest, on each node")
 parser.add_argument("--seconds", type=int, default=60, help="of rest")
+parser.add_argument("--way", action="append", help="of leave; all of them by default")
 parser.add_argument("part", nargs="*", help=", ".join(ALL))
 # Options may come between them.
 arguments = parser.parse_intermixed_args()
@@ -242,6 +243,8 @@ def leave():
     """When a member is out of the other node's kernel, and when CNI has freed its address."""
     _, monitor = looker("leave", "node2")
     for way, (spec, act) in WAYS.items():
+        if arguments.way and way not in arguments.way:
+            continue
         margins, early = [], 0
         for turn in range(ROUNDS):
             names = [f"{way.replace(' ', '-').lower()}-{turn}-{number}" for number in range(EACH)]

@@ -60,7 +60,7 @@ fn opened() -> Result<AllowList> {
     let (peer, prefix): (IpNet, IpNet) = ("198.51.100.1/32".parse()?, "192.0.2.0/24".parse()?);
     let port = |protocol| Ingress { protocol, first: 1, last: 80, from: Some(prefix) };
     let ingress = vec![port(Protocol::Tcp), port(Protocol::Udp)];
-    Ok(AllowList { ingress, peers: [peer, prefix].into_iter().collect(), never: [].into() })
+    Ok(AllowList { ingress, peers: [peer, prefix].into_iter().collect(), leased: None, never: [].into() })
 }
 
 fn sealed_as(allow_list: Option<AllowList>) -> Result<()> {
