@@ -164,22 +164,23 @@ fn keep(socket: &mut Socket, addresses: &[IpAddr]) -> Result<()> {
     Ok(())
 }
 
-/// Waits until every address on lo is reachable.
+/// Waits until every address on lo is reachable; with `counted`, the table counts what is sent to an address that is not
+/// local.
 ///
 /// # Errors
 /// One is not, for seconds.
-pub(super) fn settle(socket: &mut Socket, seen: &Observation) -> Result<()> {
+pub(super) fn settle(socket: &mut Socket, seen: &Observation, counted: bool) -> Result<()> {
     let on_lo = seen.addresses.iter().filter(|a| a.link == LOOPBACK && a.address.is_ipv6());
-    on_lo.map(|a| a.address).try_for_each(|address| routed(socket, address))
+    on_lo.map(|a| a.address).try_for_each(|address| routed(socket, address, counted))
 }
 
 /// The kernel makes a new IPv6 address local a moment later, in a work queue (`addrconf_dad_work` in
 /// net/ipv6/addrconf.c), and until then reports the network as unreachable. So the address counts once a
-/// datagram to it has arrived. None is sent before the address is local: by the route of its prefix, or a default route over
-/// lo, it would meet the table, and would be counted as an attempt.
-fn routed(route: &mut Socket, address: IpAddr) -> Result<()> {
+/// datagram to it has arrived. Where attempts are counted, none is sent before the address is local: by the route of its
+/// prefix, or a default route over lo, it would meet the table, and would be counted as one.
+fn routed(route: &mut Socket, address: IpAddr, counted: bool) -> Result<()> {
     let mut arrives = || {
-        if !routes::is_local(route, address)? {
+        if counted && !routes::is_local(route, address)? {
             return Err(Errno::ENETUNREACH.into());
         }
         let socket = UdpSocket::bind((address, 0))?;

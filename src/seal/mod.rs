@@ -95,7 +95,8 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             found.extend(others(&seen));
         }
         if assigned {
-            apply::settle(&mut sockets.route, &seen).context("cannot seal the network namespace")?;
+            apply::settle(&mut sockets.route, &seen, desired.attempts.is_some())
+                .context("cannot seal the network namespace")?;
         }
         let defects = defects(&seen, &desired, SocketOwner::Foreign);
         if !defects.is_empty() {
