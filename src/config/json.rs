@@ -64,6 +64,11 @@ impl<'j, 'a> JsonValue<'j, 'a> {
         &self.text[self.node.start as usize..self.node.end as usize]
     }
 
+    /// The whole text.
+    pub(super) fn text(self) -> &'a str {
+        self.text
+    }
+
     /// The first byte, which determines the type: `{`, `[`, `"`, `t`, `f`, `n`; with any other it is a
     /// number.
     pub(super) fn first(self) -> u8 {
@@ -79,6 +84,12 @@ impl<'j, 'a> JsonValue<'j, 'a> {
             return self.by_serde();
         }
         Ok(self.text[self.node.start as usize + 1..self.node.end as usize - 1].into())
+    }
+
+    /// From and to where a string without escapes is in the whole text, without its quotes.
+    pub(super) fn position_of_string(self) -> Option<(u32, u32)> {
+        let is_plain = self.first() == b'"' && !self.node.is_escaped();
+        is_plain.then(|| (self.node.start + 1, self.node.end - 1))
     }
 
     /// Whether [`Self::string`] of a string is one: with an invalid escape it is not.
@@ -110,6 +121,12 @@ impl<'j, 'a> JsonValue<'j, 'a> {
     pub(super) fn members(self) -> impl Iterator<Item = (Self, Self)> {
         let mut children = self.children();
         std::iter::from_fn(move || children.next().zip(children.next()))
+    }
+
+    /// The member of an object with exactly this name.
+    pub(super) fn member(self, wanted: &str) -> Option<Self> {
+        let mut members = self.members();
+        members.find(|(name, _)| name.string().is_ok_and(|name| *name == *wanted)).map(|(_, value)| value)
     }
 
     /// An error at this value: at its end, or at the beginning of an object or a list.
