@@ -121,7 +121,7 @@ impl<'a> Document<'a> {
             }
         };
         if let (Some(process), Some(list)) = (&mut view.process, process.and_then(|it| it.member("env"))) {
-            process.env = Texts::read(list)?;
+            process.env = Texts::read(&self.json, list)?;
         }
         Ok(View { unknown: self.unknown.clone(), ..view })
     }
