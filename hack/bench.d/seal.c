@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char bytes[1 << 16], answer[1 << 16], requests[1 << 18];
+static char bytes[1 << 20], answer[1 << 16], requests[1 << 22];
 
 static int sure(int result, const char *what) {
     if (result >= 0) return result;
@@ -49,12 +49,15 @@ static void ask(int socket, const char *hex) {
                 int is_table = ((struct nlmsghdr *)bytes)->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE);
                 if (errno && !(errno == ENOENT && is_table)) sure(-1, "answer");
                 return;
+            } else if (!(part->nlmsg_flags & NLM_F_MULTI)) {
+                return;
             }
     }
 }
 
 int main(int argc, char **argv) {
-    char path[64], temporary[4096], record[1 << 14];
+    static char record[1 << 20];
+    char path[64], temporary[4096];
     struct stat found;
     if (argc != 5) return 2;
     slurp(argv[4], requests, sizeof requests);

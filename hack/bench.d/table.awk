@@ -72,7 +72,10 @@ function verb(name) {
         wrapper("floor, the program on a tmpfs", "state.floor-tmpfs", name ".null", name ".floor")
         wrapper("oci-isolate on a tmpfs, passing", "state.shim-tmpfs", name ".null", "state.floor-tmpfs")
     }
-    if (name == "create") wrapper("oci-isolate, isolating", "isolating", name ".null", name ".floor")
+    if (name == "create") {
+        wrapper("oci-isolate, isolating", "isolating", name ".null", name ".floor")
+        if ("create-limit" in value) wrapper("static C program, the same calls", "create-limit", name ".null", name ".floor")
+    }
 }
 
 function lifecycle(title, name, base) {
@@ -116,7 +119,9 @@ function table(    i, n, names, label) {
     sealed("attempts counted", "seal-counting")
     sealed("with a veth", "seal-with-veth")
     sealed("with a veth, ingress and 1 peer", "seal-1-peer")
+    if ("seal-limit-1-peer" in value) sealed("  static C program, the same requests", "seal-limit-1-peer")
     sealed("with a veth, ingress and 10,000 peers", "seal-10000-peers")
+    if ("seal-limit-10000-peers" in value) sealed("  static C program, the same requests", "seal-limit-10000-peers")
     printf "\nLarge configurations, isolating create, %d rounds\n\n", count["linear.env-1M"]
     printf "  %-36s %10s %10s %8s %12s\n", "", "bytes", "ms", "ns/byte", "peak KiB"
     n = split("env-18K env-1M env-10M env-20M env-100M mounts-1M mounts-10M mounts-100M", names, " ")

@@ -47,8 +47,8 @@ pub(super) fn edits(view: &View, container: &PlatformContainer, mounted: &[PathB
         bail!("its command is that of no [[platform]] in the settings with its image; see args there");
     };
     let loader = |name: &str| name.starts_with("LD_") || name == "GLIBC_TUNABLES";
-    let names = process.and_then(|process| process.env.as_deref()).unwrap_or_default().iter();
-    let mut names = names.map(|entry| entry.split_once('=').map_or(&**entry, |(name, _)| name));
+    let entries = process.into_iter().flat_map(|process| process.env.iter());
+    let mut names = entries.map(|entry| entry.split_once('=').map_or(entry, |(name, _)| name));
     if let Some(name) = names.find(|name| loader(name)) {
         bail!("the variable {name} is the dynamic linker's; drop it");
     }

@@ -5,14 +5,15 @@
 //! relative path or of another mount namespace is missed.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileTypeExt;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use rustix::fs::FileType;
 
 use super::path_fd::PathFd;
 use super::unix_socket::is_bound;
@@ -77,41 +78,50 @@ impl SocketSearch {
             mount.is_some_and(|(_, fs)| matches!(fs.class, Class::Network | Class::System))
         };
         let is_hidden = |path: &Path| hidden.iter().any(|name| path.as_os_str() == *name);
-        let top = opened.link();
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
-            let entries = match std::fs::read_dir(top.join(&directory)) {
-                Ok(entries) => entries,
+            let here = match opened.directory(&directory) {
+                Ok(here) => here,
                 // A directory that we may not read, a rootless container may not either.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-                    continue;
-                }
+                Err(Errno::ENOENT | Errno::EACCES | Errno::EPERM) => continue,
                 Err(_) => {
                     found.complete = false;
                     continue;
                 }
             };
-            for entry in entries.flatten() {
+            let read = here.each_entry(|name, kind| {
                 if self.left == 0 {
+                    return false;
+                }
+                self.left -= 1;
+                let path = || directory.join(OsStr::from_bytes(name.to_bytes()));
+                match here.kind_of(name, kind) {
+                    FileType::Directory => {
+                        let path = path();
+                        if !is_hidden(&path) && (below.is_empty() || !is_foreign(&real.join(&path))) {
+                            directories.push(path);
+                        }
+                    }
+                    FileType::Socket => {
+                        let path = path();
+                        if is_bound(&bound.join(&path)) {
+                            found.sockets.insert(path);
+                        }
+                    }
+                    FileType::Fifo => {
+                        found.fifos.insert(path());
+                    }
+                    _ => {}
+                }
+                true
+            });
+            match read {
+                Ok(true) => {}
+                Ok(false) => {
                     self.by_list(real, &mut found)?;
                     return Ok(found);
                 }
-                self.left -= 1;
-                let Ok(kind) = entry.file_type() else { continue };
-                let path = || directory.join(entry.file_name());
-                if kind.is_dir() {
-                    let path = path();
-                    if !is_hidden(&path) && (below.is_empty() || !is_foreign(&real.join(&path))) {
-                        directories.push(path);
-                    }
-                } else if kind.is_socket() {
-                    let path = path();
-                    if is_bound(&bound.join(&path)) {
-                        found.sockets.insert(path);
-                    }
-                } else if kind.is_fifo() {
-                    found.fifos.insert(path());
-                }
+                Err(_) => found.complete = false,
             }
         }
         Ok(found)

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::Path;
 
-use nix::dir::Type;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
+use rustix::fs::FileType;
 
 use super::path_fd::PathFd;
 use super::root_fs::RootFs;
@@ -151,7 +151,9 @@ impl<'a> Tree<'a> {
             }
             // A name that is not UTF-8 cannot be masked, and no program looks for it.
             let named = entries.into_iter().filter_map(|(name, kind)| Some((name.into_string().ok()?, kind)));
-            names.extend(named.map(|(name, kind)| (name, matches!(kind, None | Some(Type::Directory)))));
+            names.extend(
+                named.map(|(name, kind)| (name, matches!(kind, FileType::Unknown | FileType::Directory))),
+            );
         }
         let mounted = self.below(directory).filter_map(|below| below.split('/').next());
         names.extend(mounted.map(|name| (name.to_owned(), true)));

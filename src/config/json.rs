@@ -1,6 +1,9 @@
 //! A text is scanned once and the spans of its values are kept; reading and editing work on those spans.
 //! Strings and numbers are decoded by serde_json.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 
 use super::scan::{self, NotJson, Span, Spans};
@@ -10,7 +13,9 @@ use super::{Text, Unreadable};
 #[derive(Debug, Clone)]
 pub(super) struct ParsedJson<'a> {
     text: &'a str,
-    nodes: Spans,
+    spans: Arc<Vec<Span>>,
+    /// The offset of the first `\u0000` in a string.
+    nul: Option<u32>,
 }
 
 /// One value, or the name of a member.
@@ -29,7 +34,7 @@ impl<'a> ParsedJson<'a> {
     /// Not JSON, or trailing text.
     pub(super) fn parse(text: &'a str, levels: usize) -> Result<Self, Unreadable> {
         match scan::spans(text, levels) {
-            Ok(nodes) => Ok(Self { text, nodes }),
+            Ok(Spans { all, nul }) => Ok(Self { text, spans: Arc::new(all), nul }),
             // Its message is better, with line and column.
             Err(NotJson) => Err(match serde_json::from_str::<IgnoredAny>(text) {
                 Err(error) => error.into(),
@@ -43,7 +48,7 @@ impl<'a> ParsedJson<'a> {
     /// # Errors
     /// There is one, at any depth.
     pub(super) fn without_nul(&self) -> Result<(), Unreadable> {
-        match self.nodes.nul {
+        match self.nul {
             Some(at) => Err(Unreadable::behind(
                 "a string holds a NUL (\\u0000), at which it ends for some decoders",
                 &self.text[..at as usize + 6],
@@ -53,8 +58,14 @@ impl<'a> ParsedJson<'a> {
     }
 
     pub(super) fn root(&self) -> JsonValue<'_, 'a> {
-        let (node, below) = self.nodes.all.split_first().expect("a text that was read has a value");
+        let (node, below) = self.spans.split_first().expect("a text that was read has a value");
         JsonValue { text: self.text, node, below }
+    }
+
+    /// The whole text, all spans, and which of them are below a value of this text.
+    pub(super) fn spans_below(&self, value: JsonValue) -> (&'a str, Arc<Vec<Span>>, Range<usize>) {
+        let first = (value.below.as_ptr().addr() - self.spans.as_ptr().addr()) / size_of::<Span>();
+        (self.text, Arc::clone(&self.spans), first..first + value.below.len())
     }
 }
 
@@ -79,6 +90,11 @@ impl<'j, 'a> JsonValue<'j, 'a> {
             return self.by_serde();
         }
         Ok(self.text[self.node.start as usize + 1..self.node.end as usize - 1].into())
+    }
+
+    /// Whether it is a string without escapes.
+    pub(super) fn is_plain_string(self) -> bool {
+        self.first() == b'"' && !self.node.is_escaped()
     }
 
     /// Whether [`Self::string`] of a string is one: with an invalid escape it is not.
@@ -110,6 +126,12 @@ impl<'j, 'a> JsonValue<'j, 'a> {
     pub(super) fn members(self) -> impl Iterator<Item = (Self, Self)> {
         let mut children = self.children();
         std::iter::from_fn(move || children.next().zip(children.next()))
+    }
+
+    /// The member of an object with exactly this name.
+    pub(super) fn member(self, wanted: &str) -> Option<Self> {
+        let mut members = self.members();
+        members.find(|(name, _)| name.string().is_ok_and(|name| *name == *wanted)).map(|(_, value)| value)
     }
 
     /// An error at this value: at its end, or at the beginning of an object or a list.

@@ -14,6 +14,7 @@ mod scan;
 mod seccomp;
 mod strict;
 mod text;
+mod texts;
 mod view;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use edit::{Edit, EditOp, JsonText, Pointer, Step};
 pub use members::{Judge, MemberSchema, Shape, members};
 pub use seccomp::{Seccomp, SeccompArg, Syscall};
 pub use text::Text;
+pub use texts::Texts;
 pub use view::{
     Capabilities, Device, DeviceAccess, Hooks, HugepageLimit, IdMapping, IntelRdt, Linux, Mount, Process,
     Resources, Rlimit, Root, View,
@@ -112,10 +114,15 @@ impl<'a> Document<'a> {
     /// One of these members has another type than in runtime-spec.
     pub fn view(&self) -> Result<View<'a>, Unreadable> {
         let root = self.json.root();
-        let view = match self.kind {
-            Kind::Config => View::deserialize(root)?,
-            Kind::Process => View { process: Some(Process::deserialize(root)?), ..View::default() },
+        let (mut view, process) = match self.kind {
+            Kind::Config => (View::deserialize(root)?, root.member("process")),
+            Kind::Process => {
+                (View { process: Some(Process::deserialize(root)?), ..View::default() }, Some(root))
+            }
         };
+        if let (Some(process), Some(list)) = (&mut view.process, process.and_then(|it| it.member("env"))) {
+            process.env = Texts::read(&self.json, list)?;
+        }
         Ok(View { unknown: self.unknown.clone(), ..view })
     }
 

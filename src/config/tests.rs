@@ -98,7 +98,25 @@ fn a_process_file_is_edited_below_process() {
     let document = Document::parse(Kind::Process, br#"{"env":["A=1","B=2"],"cwd":"/"}"#).unwrap();
     let out = document.with(&[edit(Pointer::to(&ENV).item(1), EditOp::Remove)]).unwrap();
     assert_eq!(out, br#"{"env":["A=1"],"cwd":"/"}"#);
-    assert_eq!(document.view().unwrap().process.unwrap().env.unwrap()[1], Text::from("B=2"));
+    assert_eq!(document.view().unwrap().process.unwrap().env.iter().nth(1), Some("B=2"));
+}
+
+#[test]
+fn variables_are_as_in_the_text_with_escapes_and_without() {
+    let of = |kind, text: &str| -> Vec<String> {
+        let document = Document::parse(kind, text.as_bytes()).unwrap();
+        let view = document.view().unwrap();
+        let env = &view.process.as_ref().unwrap().env;
+        assert!(env.iter().rev().eq(env.iter().collect::<Vec<_>>().into_iter().rev()));
+        env.iter().map(str::to_owned).collect()
+    };
+    let list = r#"["A=1", "B=\"\u00e9", "", "C=\\", "D=é"]"#;
+    let expected = ["A=1", "B=\"é", "", "C=\\", "D=é"];
+    assert_eq!(of(Kind::Process, &format!(r#"{{"cwd":"/","env":{list}}}"#)), expected);
+    assert_eq!(of(Kind::Config, &format!(r#"{{"env":["X=1"],"process":{{"\u0065nv":{list}}}}}"#)), expected);
+    for none in [r#"{"process":{"env":null}}"#, r#"{"process":{}}"#, r#"{"process":{"env":[]}}"#] {
+        assert!(of(Kind::Config, none).is_empty(), "{none}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Hook, LinuxNamespace};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Seccomp, Text};
+use super::{Seccomp, Text, Texts};
 
 /// The part of a document that rules see.
 #[derive(Debug, Default, Deserialize)]
@@ -40,9 +40,9 @@ pub struct View<'a> {
 /// The `process` member.
 #[derive(Debug, Default, Deserialize)]
 pub struct Process<'a> {
-    /// Environment, `NAME=VALUE` each.
-    #[serde(borrow)]
-    pub env: Option<Vec<Text<'a>>>,
+    /// Environment, `NAME=VALUE` each; serde leaves it to [`super::Document::view`].
+    #[serde(skip)]
+    pub env: Texts<'a>,
     /// Capability sets.
     #[serde(borrow)]
     pub capabilities: Option<Capabilities<'a>>,

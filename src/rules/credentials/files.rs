@@ -58,7 +58,7 @@ pub struct CredentialFiles {
 /// The value of the last `HOME`, which counts.
 #[must_use]
 pub fn home<'v>(view: &'v View) -> Option<&'v str> {
-    let entries = view.process.as_ref()?.env.as_deref()?.iter().rev();
+    let entries = view.process.as_ref()?.env.iter().rev();
     entries.filter_map(|entry| entry.strip_prefix("HOME=")).next().filter(|home| home.starts_with('/'))
 }
 
@@ -99,7 +99,7 @@ pub fn secrets(view: &View) -> Vec<String> {
 }
 
 fn variables<'v>(view: &'v View) -> impl Iterator<Item = (&'v str, &'v str)> {
-    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    let entries = view.process.iter().flat_map(|process| process.env.iter());
     entries.filter_map(|entry| entry.split_once('=')).filter(|(_, value)| !value.is_empty())
 }
 
@@ -167,8 +167,7 @@ fn holds(view: &View, context: &RuleContext) -> Result<(), Violation> {
 
 /// What masking cannot correct.
 fn check(view: &View, context: &RuleContext) -> Result<(), Violation> {
-    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
-    check_home(entries.map(|entry| &**entry))?;
+    check_home(view.process.iter().flat_map(|process| process.env.iter()))?;
     match &context.host.credential_files.refused {
         None => Ok(()),
         Some(why) => Err(Violation::of(&RULE, format!("{why}{LET_THROUGH}"))),
@@ -203,9 +202,10 @@ pub fn masked<'s>(rule: &str, description: &'s str) -> Option<&'s str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Document, Kind};
 
     fn view(text: &str) -> View<'_> {
-        serde_json::from_str(text).unwrap()
+        Document::parse(Kind::Config, text.as_bytes()).unwrap().view().unwrap()
     }
 
     #[test]

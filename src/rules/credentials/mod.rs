@@ -18,7 +18,7 @@ use oci_spec::runtime::Hook;
 use serde_json::json;
 
 use super::{RefusedBy, Rule, RuleContext, Violation};
-use crate::config::{Edit, EditOp, Hooks, Pointer, Text, View};
+use crate::config::{Edit, EditOp, Hooks, Pointer, View};
 use crate::settings::{Answer, Credentials};
 
 /// The name of the rule about variables.
@@ -84,13 +84,13 @@ pub fn leaked_variables<'e>(
 }
 
 fn entries<'v>(view: &'v View) -> Result<impl Iterator<Item = &'v str> + Clone, Violation> {
-    let env: &[Text] = view.process.as_ref().and_then(|p| p.env.as_deref()).unwrap_or_default();
-    for (index, entry) in env.iter().enumerate() {
+    let entries = view.process.iter().flat_map(|process| process.env.iter());
+    for (index, entry) in entries.clone().enumerate() {
         if !entry.contains('=') {
             return Err(Violation::of(&RULE, format!("/process/env/{index} has no \"=\"")));
         }
     }
-    Ok(env.iter().map(|entry| &**entry))
+    Ok(entries)
 }
 
 fn sets_metadata_switch<'e>(mut entries: impl Iterator<Item = &'e str>) -> bool {

@@ -93,7 +93,7 @@ fn is_place(source: &str) -> bool {
 
 /// Whether a variable names a file in the directory.
 fn holds_a_token(view: &View, directory: &str) -> bool {
-    let entries = view.process.iter().flat_map(|process| process.env.iter().flatten());
+    let entries = view.process.iter().flat_map(|process| process.env.iter());
     let mut tokens = entries
         .filter_map(|entry| entry.split_once('='))
         .filter(|(name, _)| POINTERS.iter().any(|pointer| name.eq_ignore_ascii_case(pointer)));
