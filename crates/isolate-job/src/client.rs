@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Longer than an engine takes for anything but pulling an image or stopping a container.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Between two questions to an engine that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether a command is to be stopped.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -177,6 +180,22 @@ fn failed(argv: &[String], why: String) -> Failed {
 pub fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(500).collect()
+}
+
+/// Of what is repeated until an engine answers.
+#[derive(Debug, Default)]
+pub struct Patience {
+    has_begun: bool,
+}
+
+impl Patience {
+    /// Waits a moment. The user is told once what is waited for.
+    pub fn wait(&mut self, tell: impl FnOnce()) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            tell();
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Checks the mounts of a process, as the kernel lists them: the kind of each file system and whose it is,
 //! its layers, whether it is also the host's mount, and which sockets it leads to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use nix::fcntl::OFlag;
@@ -49,6 +49,7 @@ pub(super) fn inspect(
             case.thing(rule, &shown, is);
         }
         for (layer, system) in systems(mount, &survey.mounts) {
+            let layer = layer.display();
             case.thing("mount-system", &shown, format_args!("has the layer {layer}, the system's {system}"));
         }
         // Covered by another mount, it cannot be reached.
@@ -116,14 +117,18 @@ fn of_kind(
     }
 }
 
-/// The layers of an overlay that are system directories. Relative paths are an engine's own.
+/// What of an overlay's layers is mounted, if that is a system directory. Relative paths are an engine's own.
 fn systems<'h>(
     mount: &MountInfo,
     hosts: &'h HostMounts,
-) -> impl Iterator<Item = (String, &'static str)> + use<'h> {
+) -> impl Iterator<Item = (PathBuf, &'static str)> + use<'h> {
     let layers = if mount.kind == "overlay" { mount.layers() } else { Vec::new() };
     let layers = layers.into_iter().filter(|layer| layer.starts_with('/'));
-    layers.filter_map(|layer| hosts.system(Path::new(&layer)).map(|system| (layer, system)))
+    let root = mount.root();
+    // The mount shows no more of a layer than of the overlay.
+    let shown =
+        layers.map(move |layer| Path::new(&layer).components().chain(root.components().skip(1)).collect());
+    shown.filter_map(|layer: PathBuf| hosts.system(&layer).map(|system| (layer, system)))
 }
 
 /// The promise that a mount breaks by the file at its mount point.

@@ -127,6 +127,14 @@ impl EngineHost {
         command
     }
 
+    /// A command of the machine's that sees the processes of the host, and its file system below /proc/1/root.
+    pub fn observer(&self, program: &str) -> Command {
+        let mut command = command_within(300, "nsenter");
+        command.args(["--pid", "--target", &self.init, "--", "unshare", "--mount", "sh", "-euc"]);
+        command.args(["mount -t proc proc /proc; exec \"$@\"", "sh", program]);
+        command
+    }
+
     /// A script for the machine that runs a program in the file system of the host, with its own arguments.
     pub fn entering_script(&self, program: &str) -> String {
         format!("#!/bin/sh\nexec nsenter --mount --target {} --wd -- {program} \"$@\"\n", self.init)

@@ -61,7 +61,7 @@ fn attend(job: &Job, settings: &Settings, config: Option<&Path>, json: bool) -> 
     match job.status()? {
         Described::Training(_) => train::attend(job, config, json).map(ExitCode::from),
         Described::Tuning(_) => tune::tune(job, settings, config, json).map(exit),
-        Described::Transform(_) => transform::attend(job, settings, config).map(exit),
+        Described::Transform(_) => transform::attend(job, settings, config, json).map(exit),
         Described::Deployment(_) => {
             bail!("{} is a model; `isolate-job deploy` serves it", job.name)
         }

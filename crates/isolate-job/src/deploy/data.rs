@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::flags;
 use super::stop::Stop;
+use crate::bars::Bars;
 use crate::client::one_line;
 use crate::plan::steps_of_model;
 use crate::progress::{Event, Fault, Line};
@@ -30,7 +31,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// The most bytes of its error output.
 const MOST: u64 = 64 << 10;
 
-pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Result<Transferred> {
+pub(super) fn transfer(
+    job: &Job,
+    program: &Path,
+    config: Option<&Path>,
+    bars: Option<Bars>,
+) -> Result<Transferred> {
     let document = read_model(&job.request()?).map_err(|refusals| anyhow::anyhow!("{refusals}"))?;
     if steps_of_model(&document.data).map_err(anyhow::Error::msg)?.is_empty() {
         return Ok(Transferred::Complete);
@@ -39,20 +45,21 @@ pub(super) fn transfer(job: &Job, program: &Path, config: Option<&Path>) -> Resu
     command.args(flags(config)).args(["--json", "stage", "in", "--attended"]);
     command.arg("--request").arg(job.path("request.json")).arg("--root").arg(job.path("opt-ml"));
     let stop = Stop::new(job)?;
-    run(command, "Data download failed", || stop.is_requested())
+    run(command, "Data download failed", bars, || stop.is_requested())
 }
 
 /// Runs `isolate-job --json stage`, until it ends or the job is to be stopped. A failure begins with `what`.
 pub(crate) fn run(
     mut command: Command,
     what: &'static str,
+    bars: Option<Bars>,
     is_stopped: impl Fn() -> bool,
 ) -> Result<Transferred> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start a transfer")?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let lines = thread::spawn(move || {
-        failed(what, stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()))
+        failed(what, bars, stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()))
     });
     let errors = thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -79,9 +86,18 @@ pub(crate) fn run(
     })
 }
 
-/// Why a step failed, of what a transfer reports.
-fn failed(what: &str, lines: impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
+/// Why a step failed, of what a transfer reports and is shown.
+fn failed(
+    what: &str,
+    mut bars: Option<Bars>,
+    lines: impl Iterator<Item = std::io::Result<String>>,
+) -> Option<String> {
     let lines = lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Line>(&line).ok());
+    let lines = lines.inspect(|line| {
+        if let Some(bars) = &mut bars {
+            bars.line(None, line);
+        }
+    });
     // To its end: a transfer whose pipe is full waits.
     let failures = lines.filter_map(|line| match line.event {
         Event::Failed(failure) => {

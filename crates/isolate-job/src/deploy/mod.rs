@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::bars::Bars;
 use crate::client;
 use crate::engine::{Container, Network};
 use crate::request::read_model;
@@ -63,7 +64,8 @@ impl Options {
 pub fn deploy(job: &Job, lock: Lock, options: &Options, config: Option<&Path>, json: bool) -> Result<Exit> {
     stager::protect().context("cannot protect the credentials in this process")?;
     let program = std::env::current_exe().context("cannot find this program")?;
-    match data::transfer(job, &program, config)? {
+    let bars = if json { None } else { Bars::of_stderr() };
+    match data::transfer(job, &program, config, bars)? {
         data::Transferred::Complete => {}
         data::Transferred::Stopped => {
             job.clone().remove()?;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::health::is_healthy;
 use super::stop::Stop;
 use super::{Options, container, fail};
-use crate::client::{self, DEADLINE};
+use crate::client::{self, DEADLINE, Patience};
 use crate::engine::{Container, Engine, Inspected, exit_code, ids, inspected};
 use crate::settings::Settings;
 use crate::shutdown;
@@ -24,9 +24,6 @@ use crate::train::{now, verify};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(200);
-
-/// Between two attempts to remove a container that may not be isolated.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// More than a container may run.
 const YEARS: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -189,23 +186,21 @@ impl<'s> Served<'s> {
     /// Removes it. One that may run without the proof of its isolation is not left alone, whatever the engine answers: `notes` is told, once,
     /// that it is waited for.
     pub(crate) fn clear(&self, mut notes: impl Write) -> Result<()> {
-        let mut is_noted = false;
+        let mut patience = Patience::default();
         loop {
             let Err(error) = clear(&self.job.name, &self.engine) else { return Ok(()) };
             let error = error.context("the container cannot be removed");
             if !self.is_in_doubt || self.has_ended() {
                 return Err(error);
             }
-            if !is_noted {
+            patience.wait(|| {
                 let container = self.container.name();
                 // A reader that has gone away is no reason to leave it.
                 let _ = writeln!(
                     notes,
                     "isolate-job: {error:#}; {container} may run without proof of its isolation, so its removal is tried again until it succeeds"
                 );
-                is_noted = true;
-            }
-            thread::sleep(PAUSE);
+            });
         }
     }
 

@@ -1,14 +1,14 @@
 //! A step out of the container: a directory that it wrote becomes one archive, or an object for each file. An object appears when it is
 //! complete. What the container left is untrusted (`tree::walk`).
 
-use std::io::{self, Write};
+use std::io;
 
 use super::record::Sent;
 use super::report::Report;
 use super::{Transfer, client};
 use crate::plan::Form;
 use crate::progress::{Amount, Failure};
-use crate::s3::{Upload, Uploads};
+use crate::s3::Uploads;
 use crate::tree::{Dir, Error, Kind, pack, walk};
 
 impl Transfer<'_> {
@@ -25,7 +25,9 @@ impl Transfer<'_> {
                 // A file of holes can be of any size; what is packed is bounded.
                 let about = total.bytes.min(self.ready.quota.left());
                 let mut upload = uploads.stream(step.uri.key.clone(), about);
-                let done = pack(&directory, Counted { upload: &mut upload, report }, &self.ready.quota);
+                let done = pack(&directory, &mut upload, &self.ready.quota, &mut |files, bytes| {
+                    report.add(files, bytes)
+                });
                 done.map_err(Failure::from).and_then(|packed| {
                     upload.finish()?;
                     for (path, what) in packed.skipped {
@@ -99,22 +101,4 @@ fn count(directory: &Dir) -> Result<Amount, Failure> {
         return Err(client("the files are too large".to_owned()));
     }
     Ok(total)
-}
-
-/// Reports what is sent.
-struct Counted<'r, 'u> {
-    upload: &'r mut Upload<'u>,
-    report: &'r mut Report,
-}
-
-impl Write for Counted<'_, '_> {
-    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        let count = self.upload.write(content)?;
-        self.report.add(0, count as u64)?;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::client::Patience;
 use crate::engine::{Container, Engine, Inspected};
 use crate::plan::{Step, steps_of_training};
 use crate::request::{Document, TrainingJob, read_training};
@@ -189,16 +190,12 @@ impl Supervisor {
         // Another supervisor, which finds no containers any more, must not take what they wrote for results.
         let kept = if has_begun { self.job.distrust(failure) } else { Ok(()) };
         // The containers before all else that may fail: one may not be isolated, and is not left alone.
-        let mut is_noted = false;
+        let mut patience = Patience::default();
         while let Err(error) = self.tidy() {
             if !has_begun {
                 return Err(error);
             }
-            if !is_noted {
-                self.view.note(&self.in_doubt(&error));
-                is_noted = true;
-            }
-            thread::sleep(start::PAUSE);
+            patience.wait(|| self.view.note(&self.in_doubt(&error)));
         }
         kept?;
         // Without their other end they have ended by themselves.

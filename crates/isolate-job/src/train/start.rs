@@ -4,21 +4,17 @@
 use std::fs;
 use std::io;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::isolation::{self, Unproven};
 use super::transfer::TICK;
 use super::{Problem, Supervisor};
-use crate::client::{self, DEADLINE};
+use crate::client::{self, DEADLINE, Patience};
 use crate::engine::Inspected;
 
 /// Another text after each start of the host.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-
-/// Between two questions to an engine that does not answer.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a container of several is verified, at most.
 const PEERS_SETTLE: u32 = 10;
@@ -86,29 +82,23 @@ impl Supervisor {
     }
 
     /// The containers that another supervisor has created; see [`Supervisor::find`]. One that it has not proven may run.
-    pub(super) fn find_left(&mut self) -> Result<Option<Vec<Inspected>>, Problem> {
+    pub(super) fn find_left(&self) -> Result<Option<Vec<Inspected>>, Problem> {
         if self.job.is_proof_expected()? { self.insist(Self::find) } else { self.find() }
     }
 
     /// Repeats what takes an engine, until it answers.
-    fn insist<T>(&mut self, mut act: impl FnMut(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
-        let mut is_noted = false;
+    fn insist<T>(&self, mut act: impl FnMut(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
+        let mut patience = Patience::default();
         loop {
             match act(self) {
-                Err(Problem::Interrupted(error)) => {
-                    if !is_noted {
-                        self.view.note(&self.in_doubt(&error));
-                        is_noted = true;
-                    }
-                    thread::sleep(PAUSE);
-                }
+                Err(Problem::Interrupted(error)) => patience.wait(|| self.view.note(&self.in_doubt(&error))),
                 done => return done,
             }
         }
     }
 
     /// Proves all: by what the shim has written as long as the engine does not answer. Those that it has not started are started.
-    fn outlast(&mut self, all: &[Inspected]) -> Result<(), Problem> {
+    fn outlast(&self, all: &[Inspected]) -> Result<(), Problem> {
         let mut open: Vec<_> = (0..all.len()).collect();
         self.insist(|this| {
             for index in std::mem::take(&mut open) {

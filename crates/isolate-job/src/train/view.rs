@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::json;
 
+use crate::bars::Bars;
 use crate::progress::{Event, Line};
 use crate::status::{JobStatus, TrainingStatus};
 
@@ -12,11 +13,10 @@ use crate::status::{JobStatus, TrainingStatus};
 #[derive(Debug)]
 pub struct View {
     json: bool,
-    /// Whether stdout and stderr are terminals.
+    /// Whether stdout is a terminal.
     out: bool,
-    err: bool,
-    /// Whether the last line on stderr is one of progress.
-    is_pending: bool,
+    /// On stderr, if that is one and there is text.
+    bars: Option<Bars>,
 }
 
 /// Of prefixes on a terminal: cyan, yellow, green, magenta, blue.
@@ -26,15 +26,15 @@ impl View {
     /// With transitions in place of what containers write, or not.
     #[must_use]
     pub fn new(json: bool) -> Self {
-        Self { json, out: io::stdout().is_terminal(), err: io::stderr().is_terminal(), is_pending: false }
+        let bars = if json { None } else { Bars::of_stderr() };
+        Self { json, out: io::stdout().is_terminal(), bars }
     }
 
     /// A line of a container's, after its name if there are several.
-    pub(super) fn log(&mut self, host: Option<&str>, index: usize, line: &[u8]) {
+    pub(super) fn log(&self, host: Option<&str>, index: usize, line: &[u8]) {
         if self.json {
             return;
         }
-        self.settle();
         let mut bytes = match host {
             None => Vec::new(),
             Some(host) if self.out => {
@@ -43,9 +43,15 @@ impl View {
             Some(host) => format!("{host} ").into_bytes(),
         };
         bytes.extend_from_slice(line);
+        if self.out && self.bars.is_some() && !line.ends_with(b"\n") {
+            // A bar would be written over it.
+            bytes.push(b'\n');
+        }
         // A reader that has gone away costs the output, not the job.
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(&bytes).and_then(|()| out.flush());
+        let _ = self.above(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(&bytes).and_then(|()| out.flush())
+        });
     }
 
     /// Where the job is now.
@@ -60,52 +66,43 @@ impl View {
                 "StartTime": last.map(|last| last.start_time),
             });
             let _ = writeln!(io::stdout(), "{line}");
-        } else if self.err && status.training_job_status != JobStatus::Failed {
-            self.settle();
-            let _ = writeln!(io::stderr(), "{:?}: {message}", status.secondary_status);
+        } else if let Some(bars) = &mut self.bars {
+            bars.clear();
+            if status.training_job_status != JobStatus::Failed {
+                let _ = writeln!(io::stderr(), "{:?}: {message}", status.secondary_status);
+            }
         }
     }
 
     /// How far a transfer is.
     pub(super) fn progress(&mut self, host: Option<&str>, line: &Line) {
-        let amount = match &line.event {
-            Event::Skipped(skip) => {
+        match (&mut self.bars, &line.event) {
+            (Some(bars), _) => bars.line(host, line),
+            (None, Event::Skipped(skip)) => {
                 self.note(&format!("{}: {:?} is not transferred: it is {}", line.step, skip.path, skip.why));
-                return;
             }
-            Event::Transferred(amount) | Event::Complete(amount) => amount,
-            Event::Total(_) | Event::Failed(_) => return,
-        };
-        if self.err && !self.json {
-            let host = host.map_or_else(String::new, |host| format!("{host} "));
-            let (step, mib) = (&line.step, amount.bytes as f64 / f64::from(1 << 20));
-            let _ = write!(io::stderr(), "\r\x1b[K{host}{step}: {} files, {mib:.1} MiB", amount.files);
-            self.is_pending = true;
-            if matches!(line.event, Event::Complete(_)) {
-                self.settle();
-            }
+            (None, _) => {}
         }
     }
 
     /// What the user may want to know.
-    pub(super) fn note(&mut self, text: &str) {
-        self.settle();
-        let _ = writeln!(io::stderr(), "isolate-job: {text}");
+    pub(super) fn note(&self, text: &str) {
+        let _ = self.above(|| writeln!(io::stderr(), "isolate-job: {text}"));
     }
 
     /// The last words.
     pub(super) fn finish(&mut self, status: &TrainingStatus) {
-        self.settle();
+        self.bars = None;
         if let Some(reason) = &status.failure_reason {
             let _ = writeln!(io::stderr(), "{}", reason.replace(['\n', '\t'], " "));
         }
     }
 
-    /// Ends a line of progress.
-    fn settle(&mut self) {
-        if self.is_pending {
-            let _ = writeln!(io::stderr());
-            self.is_pending = false;
+    /// Writes whole lines, above the bars if there are any.
+    fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.above(write),
+            None => write(),
         }
     }
 }

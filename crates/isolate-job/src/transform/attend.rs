@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{MODEL, OBJECTS};
+use crate::bars::Bars;
 use crate::client::{self, one_line};
 use crate::deploy::{Transferred, clear, flags, run};
 use crate::plan::steps_of_model;
@@ -32,6 +33,7 @@ struct Attended<'a> {
     job: &'a Job,
     settings: &'a Settings,
     config: Option<&'a Path>,
+    json: bool,
     status: TransformStatus,
     lock: Lock,
 }
@@ -48,11 +50,11 @@ enum Act {
 ///
 /// # Errors
 /// It is not supervised any more, although it has not ended.
-pub fn attend(job: &Job, settings: &Settings, config: Option<&Path>) -> Result<Exit> {
+pub fn attend(job: &Job, settings: &Settings, config: Option<&Path>, json: bool) -> Result<Exit> {
     stager::protect().context("cannot protect the credentials in this process")?;
     let lock = job.lock()?;
     stop_on_signals(job.clone())?;
-    let mut attended = Attended { job, settings, config, status: job.status()?, lock };
+    let mut attended = Attended { job, settings, config, json, status: job.status()?, lock };
     let name = &job.name;
     let done = attended.run();
     done.with_context(|| {
@@ -182,7 +184,8 @@ impl Attended<'_> {
     ) -> Result<Act> {
         // An interrupt at the terminal is for this process.
         command.process_group(0);
-        Ok(match run(command, what, is_stopped)? {
+        let bars = if self.json { None } else { Bars::of_stderr() };
+        Ok(match run(command, what, bars, is_stopped)? {
             Transferred::Complete => Act::Done,
             Transferred::Stopped => Act::Stopped,
             Transferred::Failed(why) => Act::Failed(why),

@@ -19,7 +19,7 @@ use std::{fmt, io};
 pub use dir::Dir;
 pub use fifo::Fifo;
 pub use merge::merge;
-pub use pack::{Packed, pack};
+pub use pack::{Packed, Tell, pack};
 pub use quota::Quota;
 pub use stage::{Stage, StagedFile};
 pub use unpack::unpack;

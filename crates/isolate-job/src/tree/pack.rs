@@ -2,7 +2,7 @@
 //! once, FIFOs, sockets and device nodes are skipped and reported.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,15 +25,18 @@ pub struct Packed {
 /// The most skipped files that are named.
 const MOST_SAID: usize = 20;
 
+/// Is told what was packed since: files, and bytes of their content.
+pub type Tell<'a> = &'a mut dyn FnMut(u64, u64) -> io::Result<()>;
+
 /// Packs everything beneath the directory. The quota bounds what is packed: a file of holes can be of any size.
 ///
 /// # Errors
 /// A name that no archive or key can have, more than the quota, the system's.
-pub fn pack(directory: &Dir, out: impl Write, quota: &Quota) -> Result<Packed, Error> {
+pub fn pack(directory: &Dir, out: impl Write, quota: &Quota, tell: Tell) -> Result<Packed, Error> {
     let mut archive = Builder::new(GzEncoder::new(out, Compression::fast()));
     let mut packed = Packed::default();
     let mut several = HashMap::new();
-    walk(directory, &mut |entry| add(&mut archive, entry, quota, &mut packed, &mut several))?;
+    walk(directory, &mut |entry| add(&mut archive, entry, quota, &mut packed, &mut several, &mut *tell))?;
     let whole = archive.into_inner().and_then(GzEncoder::finish);
     whole.map_err(|error| Error::system("", error))?;
     Ok(packed)
@@ -45,6 +48,7 @@ fn add(
     quota: &Quota,
     packed: &mut Packed,
     several: &mut HashMap<(u64, u64), String>,
+    tell: Tell,
 ) -> Result<(), Error> {
     let path = entry.path.as_str();
     let mut header = Header::new_gnu();
@@ -78,11 +82,25 @@ fn add(
             quota.bytes(size)?;
             header.set_entry_type(EntryType::Regular);
             header.set_size(size);
-            archive.append_data(&mut header, path, content)?;
+            archive.append_data(&mut header, path, Told { content, tell })?;
             packed.files += 1;
             packed.bytes += size;
-            Ok(())
+            tell(1, 0)
         }
     });
     done.map_err(|error| Error::system(path, error))
+}
+
+/// Content that tells how much of it was read.
+struct Told<'t, C> {
+    content: C,
+    tell: Tell<'t>,
+}
+
+impl<C: Read> Read for Told<'_, C> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        (self.tell)(0, count as u64)?;
+        Ok(count)
+    }
 }

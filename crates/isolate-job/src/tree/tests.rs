@@ -17,6 +17,10 @@ use super::*;
 
 const PLENTY: u64 = 1 << 30;
 
+fn untold(_files: u64, _bytes: u64) -> std::io::Result<()> {
+    Ok(())
+}
+
 fn place() -> TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -366,8 +370,14 @@ fn a_hostile_tree_is_packed_without_following_or_opening_anything() {
     let from = place.path().join("in");
     zoo(&from);
     let mut bytes = Vec::new();
-    let packed = pack(&dir, &mut bytes, &Quota::new(PLENTY)).unwrap();
+    let mut told = (0, 0);
+    let mut tell = |files, bytes| {
+        told = (told.0 + files, told.1 + bytes);
+        Ok(())
+    };
+    let packed = pack(&dir, &mut bytes, &Quota::new(PLENTY), &mut tell).unwrap();
     assert_eq!((packed.files, packed.bytes), (2, 7 + (8 << 20)));
+    assert_eq!(told, (packed.files, packed.bytes));
     let skipped: Vec<_> = packed.skipped.iter().map(|(name, what)| format!("{name} is {what}")).collect();
     assert_eq!(skipped, ["fifo is a FIFO", "socket is a socket", "sub/null is a device node"]);
     assert!(bytes.len() < 100_000, "holes are zeros: {}", bytes.len());
@@ -412,7 +422,7 @@ fn names_that_no_key_can_have_fail_by_name() {
     use std::os::unix::ffi::OsStrExt;
     let (place, dir) = beneath();
     fs::write(place.path().join("in").join(OsStr::from_bytes(b"a\xffb")), "").unwrap();
-    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY)).unwrap_err();
+    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY), &mut untold).unwrap_err();
     assert!(error.to_string().contains("\"a\u{fffd}b\": is not UTF-8"), "{error}");
 
     let (place, dir) = beneath();
@@ -421,7 +431,7 @@ fn names_that_no_key_can_have_fail_by_name() {
         deep.push("n".repeat(250));
     }
     fs::create_dir_all(deep).unwrap();
-    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY)).unwrap_err();
+    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY), &mut untold).unwrap_err();
     assert!(error.to_string().contains("is the beginning of a path of more than 1024 bytes"), "{error}");
 }
 
@@ -429,7 +439,7 @@ fn names_that_no_key_can_have_fail_by_name() {
 fn a_file_of_holes_is_bounded_by_the_quota() {
     let (place, dir) = beneath();
     fs::File::create(place.path().join("in/holes")).unwrap().set_len(1 << 40).unwrap();
-    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY)).unwrap_err();
+    let error = pack(&dir, Vec::new(), &Quota::new(PLENTY), &mut untold).unwrap_err();
     assert!(matches!(error.cause, Cause::Full), "{error}");
 }
 
@@ -663,7 +673,7 @@ proptest! {
             let _ = fs::write(path, content);
         }
         let mut bytes = Vec::new();
-        pack(&dir, &mut bytes, &Quota::new(PLENTY)).unwrap();
+        pack(&dir, &mut bytes, &Quota::new(PLENTY), &mut untold).unwrap();
         let to = place.path().join("out");
         fs::create_dir(&to).unwrap();
         unpack(Cursor::new(bytes), &Dir::open(&to).unwrap(), &Quota::new(PLENTY)).unwrap();

@@ -1,5 +1,9 @@
 //! A throw-away host with Docker 28, moto in place of Amazon S3 and STS, and `isolate-job`.
 
+#[path = "../canaries/mod.rs"]
+#[allow(dead_code, reason = "some test binaries do not search")]
+pub(crate) mod canaries;
+
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,12 +18,7 @@ use test_support::host::EngineHost;
 use test_support::podman::{self, Podman, User};
 
 use crate::image;
-
-/// Credentials that must be nowhere but in the process that was started by the user and its transfers.
-pub(crate) const CANARIES: [(&str, &str); 2] = [
-    ("AWS_ACCESS_KEY_ID", "AKIACANARYCANARY0001"),
-    ("AWS_SECRET_ACCESS_KEY", "canary/secret/0123456789abcdefghijklmnop"),
-];
+pub(crate) use canaries::CANARIES;
 
 const KEYS: &str = "[[key]]\naccess-key-id = 'AKIATEST'\nsecret-access-key = 'a secret of the tests'\n";
 

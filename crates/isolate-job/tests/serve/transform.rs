@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use test_support::command::wait_for;
 
 use crate::deploy::removals_fail;
-use crate::site::{CANARIES, Site};
+use crate::site::Site;
+use crate::site::canaries::only_in;
 
 /// Objects and a model in the bucket.
 const OBJECTS: &str = r#"
@@ -160,13 +161,7 @@ fn transform_is_stopped_and_continued_after_a_kill() {
     };
     waiting("stopped");
     // The process that sends objects has no credentials, nor has the container.
-    let (_, secret) = CANARIES[1];
-    let script = format!(
-        "for p in $(grep -l -z -s '{secret}' /proc/[0-9]*/environ); do tr '\\0' ' ' <${{p%environ}}cmdline; echo; done"
-    );
-    let found = site.host().sh(&script).must();
-    let all: Vec<_> = found.lines().filter(|line| line.contains("isolate-job")).collect();
-    assert!(all.len() == 1 && all[0].contains("resume --session stopped"), "{found}");
+    only_in(site.host(), &["resume --session stopped"]);
     site.job(&["stop", "stopped"]).must();
     let ended = || (described(&site, "stopped")["TransformJobStatus"] == "Stopped").then_some(());
     assert!(wait_for(Duration::from_secs(60), ended).is_some(), "{}", described(&site, "stopped"));

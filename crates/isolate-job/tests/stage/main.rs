@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is test code")]
 
 mod confined;
+mod disk;
 mod faults;
 mod faulty;
 mod pipe;
@@ -11,5 +12,6 @@ mod refused;
 mod run;
 mod server;
 mod sessions;
+mod terminal;
 mod transfers;
 mod vpc;

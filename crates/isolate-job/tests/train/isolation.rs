@@ -2,76 +2,55 @@
 
 use std::fs;
 
-use crate::site::{CANARIES, Site, asked};
+use serde_json::json;
 
-/// Every process of the host whose environment or command line has a credential, by its command line.
-fn holders(site: &Site) -> Vec<String> {
-    let mut found = Vec::new();
-    for (_, value) in CANARIES {
-        let script = format!(
-            "for p in /proc/[0-9]*; do [ $p = /proc/$$ ] || {{ tr '\\0' '\\n' <$p/environ; tr '\\0' '\\n' <$p/cmdline; }} 2>/dev/null | grep -qF -e '{value}' && \
-             tr '\\0' ' ' <$p/cmdline && echo; done; true"
-        );
-        found.extend(
-            site.host()
-                .sh(&script)
-                .must()
-                .lines()
-                .filter(|line| !line.contains("for p in"))
-                .map(str::to_owned),
-        );
-    }
-    found.sort();
-    found.dedup();
-    found
-}
+use crate::site::canaries::{CANARIES, only_in};
+use crate::site::{Asked, Site, asked};
+
+/// What the user started, and what it starts.
+const SESSION: &str = " resume --session canary";
 
 fn credentials(site: &Site) {
-    fs::write(site.path("s3/slow"), "2").unwrap();
+    fs::write(site.path("s3/slow"), "8").unwrap();
     let script = "tr '\\0' '\\n' </proc/1/environ >/opt/ml/model/environ; echo ready; while ! [ -e /opt/ml/model/go ]; do sleep 0.1; done; exit 6";
-    site.detach(&asked("canary", script));
+    let checkpoints = json!({ "CheckpointConfig": { "S3Uri": "s3://results/checkpoints" } });
+    site.detach(&Asked { more: checkpoints, ..asked("canary", script) });
     site.until("canary", &["Downloading"]);
-    let during = holders(site);
-    assert!(during.iter().any(|line| line.contains("stage in")), "the search finds nothing: {during:?}");
+    only_in(site.host(), &[SESSION, " stage in "]);
     site.until_logged("canary", "algo-1", "ready");
-    let while_it_runs = holders(site);
-    for line in during.iter().chain(&while_it_runs) {
-        assert!(line.contains(" resume --session ") || line.contains(" stage "), "{line}");
-    }
+    // Those of checkpoints, a second after the last one.
+    while !site.host().sh("pgrep -f '[s]tage out'").well() {}
+    only_in(site.host(), &[SESSION, " stage out "]);
     // The supervisor is another process, and runs.
     site.host().sh("pgrep -f '[s]upervise canary'").must();
-    // Another user's process cannot read it, and it leaves no core.
     let pid = site.host().sh("pgrep -f '[r]esume --session canary'").must();
-    let limits = site.host().sh(&format!("grep 'core file' /proc/{pid}/limits")).must();
-    assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{limits}");
     let traced = site.host().sh(&format!("setpriv --reuid 59998 --clear-groups cat /proc/{pid}/environ"));
     assert!(!traced.well(), "{traced}");
-
-    let name = "isolate-canary-algo-1";
-    let inspected = site.engine(&["inspect", name]).must();
-    let state = site.host().at("jobs");
-    let files = |words: &str| {
-        site.host()
-            .sh(&format!(
-                "grep -rlF -e {} {state} /run/oci-isolate {words} 2>/dev/null || true",
-                CANARIES.map(|(_, value)| value).join(" -e ")
-            ))
-            .must()
-    };
+    let inspected = site.engine(&["inspect", "isolate-canary-algo-1"]).must();
     for (variable, value) in CANARIES {
-        assert!(!inspected.contains(value), "{variable} is in what {name} is inspected as");
+        assert!(!inspected.contains(value), "{variable} is in what the container is inspected as");
     }
-    let engine = match &site.engine {
-        crate::site::Engine::Docker(docker) => {
-            format!("{} {}", docker.host.at("data"), docker.host.at("exec"))
-        }
-        crate::site::Engine::Podman(podman) => podman.host.at("home"),
+
+    // It leaves no core where another process does.
+    let kill = |pid: &str| {
+        let script = format!(
+            "cd /proc/{pid}/cwd; rm -f core*; before=$(pwd -P); kill -ABRT {pid}; while [ -e /proc/{pid}/exe ]; do sleep 0.1; done; \
+             cd $before; for core in core*; do [ ! -e $core ] || {{ echo dumped; rm $core; }}; done"
+        );
+        site.host().sh(&script).must()
     };
-    assert_eq!(files(&engine), "");
-    fs::write(site.path("jobs/canary/algo-1/opt-ml/model/go"), "").unwrap();
-    site.until("canary", &["Failed"]);
+    site.host()
+        .sh("mkdir /run/cores; cd /run/cores; ulimit -c unlimited; setsid --fork sleep 1234 >/dev/null 2>&1")
+        .must();
+    assert_eq!(kill(&site.host().sh("pgrep -f '[s]leep 1234'").must()), "dumped");
+    assert_eq!(kill(&pid), "");
     site.until_left("canary");
-    assert_eq!(files(""), "");
+
+    only_in(site.host(), &[]);
+    fs::write(site.path("jobs/canary/algo-1/opt-ml/model/go"), "").unwrap();
+    fs::remove_file(site.path("s3/slow")).unwrap();
+    assert_eq!(site.job(&["resume", "canary"]).status, Some(1));
+    only_in(site.host(), &[]);
     let environ = site.archive("canary", "model");
     assert!(
         environ.contains("TRAINING_JOB_NAME=canary") && !environ.to_lowercase().contains("canary/secret"),

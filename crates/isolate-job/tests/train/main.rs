@@ -10,6 +10,7 @@ mod job;
 mod kill;
 mod moments;
 mod moto;
+mod overlay;
 mod pipe;
 mod reboot;
 mod refused;

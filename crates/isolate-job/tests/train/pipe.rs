@@ -10,9 +10,10 @@ use test_support::podman::{Podman, User};
 
 use crate::moto::{self, put, serve, unpacked};
 use crate::server::Moto;
+use crate::site::canaries::only_in;
 use crate::site::{Asked, Engine, Site, asked, transitions};
 use crate::tune;
-use crate::unproven::{KILLED_BEFORE_PROOF, wrapped};
+use crate::unproven::{KILLED_BEFORE_PROOF, until_proven, wrapped};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -123,6 +124,7 @@ fn unread(site: &Site) {
         &piped("stopped", "train", "echo ready; trap 'exit 3' TERM; while :; do sleep 0.1; done"),
     );
     site.until_logged("stopped", "algo-1", "ready");
+    only_in(site.host(), &[" resume --session stopped", " stage stream "]);
     site.job(&["stop", "stopped"]).must();
     site.until("stopped", &["Stopped"]);
     site.until_left("stopped");
@@ -133,7 +135,7 @@ fn unread(site: &Site) {
 /// The stream, the supervisor and the process with the credentials are killed in the middle of an epoch.
 fn killed(site: &Site) {
     let script =
-        "{ head -c 9; echo half >&2; sleep 2; cat; } </opt/ml/input/data/train_0 >/opt/ml/model/read";
+        "{ head -c 9; echo half >&2; sleep 5; cat; } </opt/ml/input/data/train_0 >/opt/ml/model/read";
     for (name, victim, is_supervised) in [
         ("without-stream", "[s]tage stream", true),
         ("without-supervisor", "[s]upervise without", false),
@@ -141,6 +143,7 @@ fn killed(site: &Site) {
     ] {
         site.detach_in("eu-west-1", &piped(name, "train", script));
         site.until_logged(name, "algo-1", "half");
+        until_proven(site, name);
         site.host().sh(&format!("pkill -KILL -f '{victim}'")).must();
         if is_supervised {
             site.until(name, &["Failed"]);

@@ -1,5 +1,9 @@
 //! A throw-away host with an engine, `isolate-job`, and a directory in place of Amazon S3.
 
+#[path = "../canaries/mod.rs"]
+#[allow(dead_code, reason = "some test binaries do not search")]
+pub(crate) mod canaries;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +16,7 @@ use test_support::docker::{Docker, Release};
 use test_support::host::EngineHost;
 use test_support::podman::{Podman, User};
 
-/// Credentials that must be nowhere but in the process that was started by the user and its transfers.
-pub(crate) const CANARIES: [(&str, &str); 3] = [
-    ("AWS_ACCESS_KEY_ID", "AKIACANARYCANARY0001"),
-    ("AWS_SECRET_ACCESS_KEY", "canary/secret/0123456789abcdefghijklmnop"),
-    ("AWS_SESSION_TOKEN", "canary-session-token-0123456789"),
-];
+pub(crate) use canaries::CANARIES;
 
 pub(crate) enum Engine {
     Docker(Docker),

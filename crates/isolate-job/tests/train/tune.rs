@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use test_support::command::wait_for;
 
-use crate::site::{CANARIES, Site, definition};
+use crate::site::canaries::only_in;
+use crate::site::{Site, definition};
 
 /// An image whose program is this. `_tuning_objective_metric` is a hyperparameter, too.
 pub(crate) fn image(site: &Site, program: &str) {
@@ -201,15 +202,12 @@ fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhe
         (all.iter().filter(|job| is_ready(job)).count() == 2).then_some(all)
     };
     let all = wait_for(Duration::from_secs(60), running).expect("two training jobs run");
-    // Credentials are in the environments of processes that start transfers, and nowhere else.
-    let (_, secret) = CANARIES[1];
-    let script = format!(
-        "for p in $(grep -l -z -s '{secret}' /proc/[0-9]*/environ); do tr '\\0' ' ' <${{p%environ}}cmdline; echo; done"
-    );
-    let found = site.host().sh(&script).must();
-    let names: Vec<_> = found.lines().filter(|line| line.contains("isolate-job")).collect();
-    assert!(names.len() == 3 && names.iter().all(|line| line.contains("resume --session")), "{found}");
-    assert_eq!(found.lines().count(), names.len(), "{found}");
+    // Credentials are in the processes that start transfers, and nowhere else.
+    let sessions = [
+        vec![" resume --session stopped".to_owned()],
+        all.iter().map(|(name, _)| format!("--session {name}")).collect(),
+    ];
+    only_in(site.host(), &sessions.iter().flatten().map(String::as_str).collect::<Vec<_>>());
 
     let removed = site.job(&["remove", &all[0].0]);
     assert!(removed.status == Some(2) && removed.err.contains("has not ended"), "{removed}");

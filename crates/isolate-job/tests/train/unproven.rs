@@ -281,7 +281,7 @@ fn release(site: &Site, name: &str) {
 
 /// Waits until the containers of a job are proven to be isolated.
 #[track_caller]
-fn until_proven(site: &Site, name: &str) {
+pub(crate) fn until_proven(site: &Site, name: &str) {
     let mark = site.path(&format!("jobs/{name}/unproven.json"));
     let proven = wait_for(Duration::from_secs(40), || (!mark.exists()).then_some(()));
     assert!(proven.is_some(), "{name} is not proven: {}", site.describe(name));
