@@ -164,7 +164,8 @@ fn arrives(from: &Namespace, to: &str, at: &UdpSocket) -> bool {
 fn at_once<T>(work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
-    assert!(start.elapsed() < Duration::from_millis(500), "it took {:?}", start.elapsed());
+    // The kernel repeats a SYN after one second, three, seven and so on; an emulated machine takes one for anything.
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     result
 }
 
