@@ -46,7 +46,7 @@ fn unchanged(path: &Path, since: SystemTime) -> Result<String> {
         }
         hash.update(&buffer[..count]);
     }
-    // After reading. Nobody can set this time but by setting the clock.
+    // After reading. Only setting the clock can set this time to another.
     let meta = file.metadata().context("it cannot be inspected")?;
     if !meta.is_file() {
         bail!("it is not a regular file");

@@ -67,7 +67,7 @@ fn doubts(texts: &[&str]) -> (bool, Vec<String>) {
 const UNVERIFIED: &str = "it was not verified after it was sealed";
 
 #[test]
-fn a_container_that_was_verified_and_held_is_stated_to_whoever_asked() {
+fn a_container_that_was_verified_and_held_is_stated_to_those_who_asked() {
     let sealed = stating("");
     sealed.start("web", asked("7f3a-01"));
     sealed.holds(&["web"]);

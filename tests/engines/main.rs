@@ -25,5 +25,6 @@ mod podman_5;
 mod podman_claims;
 mod runc;
 mod runtimes;
+mod statement;
 mod userns;
 mod verified;

@@ -143,7 +143,7 @@ fn an_error_names_the_line_and_what_is_wrong() {
     assert!(why.starts_with("line 1: it is signed by another key, "), "{why}");
 }
 
-/// Whoever has the key cannot add a member or write one twice either: readers would differ on what it states.
+/// The holder of the key cannot add a member or write one twice either: readers would differ on what it states.
 #[test]
 fn a_statement_that_is_signed_and_not_ours_is_refused() {
     let (text, _) = file(&[facts("held")]);

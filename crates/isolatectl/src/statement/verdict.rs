@@ -6,7 +6,7 @@ use oci_isolate::statement::{Digest, Facts, Tried};
 pub(super) const OPENINGS: &str = "openings";
 
 /// Why it cannot be said that isolation held, one line for each reason; none: it held. `accepted` are names of waived
-/// rules, or [`OPENINGS`].
+/// rules, or "openings".
 #[must_use]
 pub fn doubts(facts: &Facts, accepted: &[String]) -> Vec<String> {
     let is_accepted = |name: &str| accepted.iter().any(|accepted| accepted == name);
