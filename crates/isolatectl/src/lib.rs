@@ -17,6 +17,7 @@ mod inspect;
 mod install;
 mod jobs;
 mod jobs_document;
+mod lease;
 mod list;
 mod members;
 mod mounts;

@@ -16,7 +16,6 @@ use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
-use oci_isolate::job;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
@@ -27,9 +26,6 @@ struct VerifyReport {
     root: PathBuf,
     holds: bool,
     broken: BTreeSet<BrokenPromise>,
-    /// What is closed that may be open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -62,8 +58,10 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
             for BrokenPromise { rule, why } in &report.broken {
                 writeln!(text, "  {rule}: {why}")?;
             }
-            if let Some(note) = report.note {
-                writeln!(text, "  note: {note}")?;
+            let slot = scope.slots.iter().find(|slot| id_of(slot) == report.id && slot.root() == report.root);
+            let record = slot.and_then(|slot| slot.load().ok().flatten());
+            if record.and_then(|record| super::lease::seconds_left(&record)) == Some(0) {
+                writeln!(text, "  note: {}", super::lease::IS_OVER)?;
             }
         }
         print(&text)?;
@@ -84,35 +82,27 @@ fn is_starting(slot: &Slot) -> bool {
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < START))
 }
 
-/// Of a member of a job.
-pub(super) const LEASE_IS_OVER: &str =
-    "the lease has run out: members on other nodes are no peers until they are confirmed again";
-
 /// As long may a start take on a loaded machine.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, note: None }
+    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
-    let mut note = None;
     let broken = match slot.load() {
         Ok(record) => {
             let record = record?;
-            // What cannot be read is told by the inspection.
-            let is_over = job::lease(&record).ok().flatten().is_some_and(|left| left.is_zero());
-            note = is_over.then_some(LEASE_IS_OVER);
             inspect(slot, &record, credentials, survey)
                 .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into())
         }
         Err(error) => [BrokenPromise::new("record", format!("{error:#}"))].into(),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, note })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken })
 }
 
 fn inspect(
