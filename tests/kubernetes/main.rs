@@ -7,6 +7,7 @@
 
 mod crio;
 mod daemonset;
+mod hold;
 mod install;
 mod manifests;
 mod node;
@@ -33,6 +34,8 @@ macro_rules! claims {
 claims! {
     daemonset:
         it_comes_onto_a_node_and_goes_again_and_leaves_the_node_as_it_was;
+    hold:
+        the_address_of_a_member_is_taken_while_delete_waits;
     install:
         as_the_default_all_pods_go_through_it_until_it_is_taken_out;
     samples:

@@ -21,6 +21,7 @@ mod install;
 mod jobs;
 mod jobs_document;
 mod jobs_metrics;
+mod lease;
 mod list;
 mod members;
 mod metrics;

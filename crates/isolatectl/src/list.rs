@@ -9,9 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::exit::Exit;
 use super::unrecorded::Unrecorded;
-use super::verify::LEASE_IS_OVER;
-use super::{id_of, print, print_json};
-use oci_isolate::job;
+use super::{id_of, lease, print, print_json};
 use oci_isolate::record::{Record, Slot, Store};
 
 #[derive(Serialize)]
@@ -110,7 +108,7 @@ pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
         }
     }
     for line in lines.iter().filter(|line| line.lease_left == Some(0)) {
-        writeln!(text, "{}: {LEASE_IS_OVER}", line.id)?;
+        writeln!(text, "{}: {}", line.id, lease::IS_OVER)?;
     }
     print(&text)?;
     Ok(Exit::Ok)
@@ -131,8 +129,7 @@ fn line(slot: &Slot, record: Result<Record>) -> ListedContainer {
         };
     };
     let pid = record.init.filter(|_| state == RecordState::Sealed).map(|init| init.pid);
-    // Of one that has just ended there is none.
-    let lease_left = pid.and_then(|_| job::lease(&record).ok().flatten()).map(|left| left.as_secs());
+    let lease_left = lease::seconds_left(&record);
     let platform = record.pod_network.map(|network| network.containers).unwrap_or_default();
     ListedContainer { id: record.id, root, bundle: Some(record.bundle), state, pid, platform, lease_left }
 }

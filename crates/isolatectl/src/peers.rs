@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{ContainerSelector, find, load, print, print_json};
+use super::{ContainerSelector, find, lease, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::job::PeersOfMember;
 use oci_isolate::policy::{Job, PackedPrefixes, Prefixes};
@@ -100,7 +100,7 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
     let opened = opened(record)?;
     let others = job::members(slot, record)?.into_iter().filter(|m| m.slot.record() != slot.record());
     let others = others.map(|m| MemberReport { addresses: m.own().clone(), id: m.record.id });
-    let lease_left = job::lease(record)?.map(|left| left.as_secs());
+    let lease_left = lease::seconds_left(record);
     let PeersOfMember { peers, leased } = job::desired_peers(slot, record)?;
     let leased = leased.into_iter().flatten().filter(|_| lease_left != Some(0)).map(IpNet::from);
     let shown = PeersReport {
@@ -126,14 +126,14 @@ fn show(slot: &Slot, record: &Record, json: bool) -> Result<Exit> {
             writeln!(text, "{address}  {id}, of job {job}")?;
         }
     }
-    let lease = match shown.lease_left {
+    let remark = match shown.lease_left {
         None => String::new(),
         Some(0) => ", no peer any more: the lease has run out".into(),
         Some(left) => format!(", for {left} s if not confirmed again"),
     };
     for RemoteMember { pod, node, addresses, .. } in shown.remote {
         for address in addresses {
-            writeln!(text, "{address}  pod {} on {node}, of job {job}{lease}", pod.name)?;
+            writeln!(text, "{address}  pod {} on {node}, of job {job}{remark}", pod.name)?;
         }
     }
     print(&text)?;

@@ -16,7 +16,6 @@ use super::process_inspector::ProcessInspector;
 use super::survey::Survey;
 use super::unrecorded::Unrecorded;
 use super::{devices, foreign_processes, id_of, network, print, print_json, runtime_state, user_namespace};
-use oci_isolate::job;
 use oci_isolate::proc::ProcessId;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
@@ -32,9 +31,6 @@ pub(super) struct VerifyReport {
     /// The container's creator and when it was inspected, if that is to be in the statement about it.
     #[serde(skip)]
     look: Option<(ProcessId, Time)>,
-    /// What is closed that may be open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -81,8 +77,10 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
             for BrokenPromise { rule, why } in &report.broken {
                 writeln!(text, "  {rule}: {why}")?;
             }
-            if let Some(note) = report.note {
-                writeln!(text, "  note: {note}")?;
+            let slot = scope.slots.iter().find(|slot| id_of(slot) == report.id && slot.root() == report.root);
+            let record = slot.and_then(|slot| slot.load().ok().flatten());
+            if record.and_then(|record| super::lease::seconds_left(&record)) == Some(0) {
+                writeln!(text, "  note: {}", super::lease::IS_OVER)?;
             }
         }
         print(&text)?;
@@ -113,35 +111,20 @@ fn is_starting(slot: &Slot) -> bool {
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age < START))
 }
 
-/// Of a member of a job.
-pub(super) const LEASE_IS_OVER: &str =
-    "the lease has run out: members on other nodes are no peers until they are confirmed again";
-
 /// As long may a start take on a loaded machine.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport {
-        id: found.id.clone(),
-        root: found.root.clone(),
-        holds: false,
-        broken,
-        look: None,
-        note: None,
-    }
+    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, look: None }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
 fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<VerifyReport> {
-    let mut note = None;
     let (broken, look) = match slot.load() {
         Ok(record) => {
             let record = record?;
-            // What cannot be read is told by the inspection.
-            let is_over = job::lease(&record).ok().flatten().is_some_and(|left| left.is_zero());
-            note = is_over.then_some(LEASE_IS_OVER);
             let ran = record.lives();
             let broken: BTreeSet<_> = inspect(slot, &record, credentials, survey)
                 .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into());
@@ -153,7 +136,7 @@ fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<
         Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), None),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
-    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, look, note })
+    Some(VerifyReport { id, root, holds: broken.is_empty(), broken, look })
 }
 
 /// What is said of a container of which nothing could be inspected.
