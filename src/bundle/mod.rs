@@ -13,6 +13,7 @@ mod mount_table;
 mod mountinfo;
 pub mod name_servers;
 mod network;
+mod observe;
 mod path_fd;
 mod platform;
 mod platform_program;
@@ -52,6 +53,7 @@ use root_fs::RootFs;
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use kept_netns::sealed_netns;
 pub use mountinfo::{MountInfo, parse_mountinfo};
+pub use observe::IsolationPreview;
 pub use path_fd::PathFd;
 pub use settings::load_settings;
 

@@ -48,7 +48,7 @@ mod tests {
             }
             Exit::Usage => "Unknown command line.",
             Exit::PassedThrough => {
-                "`check` only: the container would be passed through, or is a platform container of a pod."
+                "`check` only: the container would be passed through or observed, or is a platform container of a pod."
             }
         };
         let all = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::PassedThrough];
