@@ -199,7 +199,7 @@ pub(crate) fn annotations(data: &[u8]) {
     let decided = decide(&settings, &annotations, &environment);
     settings.mode = Mode::Always;
     let always = decide(&settings, &annotations, &environment);
-    assert!(!matches!(always, Decision::PassThrough(_)));
+    assert!(!matches!(always, Decision::PassThrough(_) | Decision::Observe(_)));
     assert!(!settings.platform.is_empty() || !matches!(always, Decision::Platform(_)));
     match decided {
         Decision::Isolate(policy) => {
@@ -209,6 +209,14 @@ pub(crate) fn annotations(data: &[u8]) {
         }
         Decision::Refuse(why) => assert!(!why.is_empty()),
         Decision::Platform(_) => assert!(!matches!(always, Decision::Isolate(_))),
+        Decision::Observe(observed) => match (observed.policy, always) {
+            (Ok(policy), Decision::Isolate(other)) => {
+                let bare = |policy: Box<Policy>| Policy { why: String::new(), demanded: None, ..*policy };
+                assert_eq!(bare(policy), bare(other));
+            }
+            (_, Decision::Refuse(why)) => assert!(!why.is_empty()),
+            (policy, always) => panic!("{policy:?} {always:?}"),
+        },
         Decision::PassThrough(_) => {}
     }
 }

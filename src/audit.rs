@@ -48,13 +48,14 @@ pub enum Outcome {
     Deleted,
     Attempts,
     PassedThrough,
+    Observed,
     Platform,
     Refused,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Isolated,
         Self::Sealed,
         Self::Filtered,
@@ -62,6 +63,7 @@ impl Outcome {
         Self::Deleted,
         Self::Attempts,
         Self::PassedThrough,
+        Self::Observed,
         Self::Platform,
         Self::Refused,
     ];
@@ -77,6 +79,7 @@ impl Outcome {
             Self::Deleted => "deleted",
             Self::Attempts => "attempts",
             Self::PassedThrough => "passed-through",
+            Self::Observed => "observed",
             Self::Platform => "platform",
             Self::Refused => "refused",
         }

@@ -14,6 +14,7 @@ mod mount_table;
 mod mountinfo;
 pub mod name_servers;
 mod network;
+mod observe;
 mod path_fd;
 mod platform;
 mod platform_program;
@@ -54,6 +55,7 @@ pub use engine_image::engine_image;
 pub use host_facts::{core_dumps, drivers_of, is_initial};
 pub use kept_netns::sealed_netns;
 pub use mountinfo::{MountInfo, parse_mountinfo};
+pub use observe::IsolationPreview;
 pub use path_fd::PathFd;
 pub use settings::{load_settings, settings_path};
 

@@ -5,7 +5,7 @@
 
 use super::environment::values;
 use super::nonce::nonce;
-use super::platform::{self, Demand, PLATFORM, Part, PlatformContainer};
+use super::platform::{self, Beside, Demand, PLATFORM, Part, PlatformContainer};
 use super::{Annotation, Policy, SWITCH, glob, misspelt, only, openings, without_switch};
 use crate::settings::{Match, Mode, Property, Settings};
 
@@ -18,8 +18,19 @@ pub enum Decision {
     Isolate(Box<Policy>),
     /// The container is not isolated, and keeps the network of a pod in which others are.
     Platform(PlatformContainer),
+    /// The container is not isolated; what isolation would do is written down.
+    Observe(Observed),
     /// The container is not created; what the user is told.
     Refuse(String),
+}
+
+/// A container that asks to be observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// What asked for it, for the report.
+    pub why: String,
+    /// By which it would be isolated, or why it would be refused.
+    pub policy: Result<Box<Policy>, String>,
 }
 
 /// Decides by the container's annotations, the environment of its process (which may be left empty unless
@@ -45,7 +56,7 @@ fn verdict(
     misspelt(annotations, settings.annotations.iter().chain(matches).chain(refused).map(String::as_str))?;
     let mut demanded = (settings.mode == Mode::Always).then(|| "mode = \"always\"".to_owned());
     let mut why = demanded.clone();
-    let mut switched_off = false;
+    let (mut switched_off, mut observed) = (false, None);
     for key in std::iter::once(SWITCH).chain(settings.annotations.iter().map(String::as_str)) {
         match only(annotations, key)? {
             None => {}
@@ -53,9 +64,12 @@ fn verdict(
                 why.get_or_insert_with(|| format!("annotation {key}"));
             }
             Some(value) if value.eq_ignore_ascii_case("false") => switched_off = true,
+            Some(value) if value.eq_ignore_ascii_case("observe") => {
+                observed.get_or_insert_with(|| format!("annotation {key}"));
+            }
             Some(value) => {
                 return Err(format!(
-                    "annotation {key} is {value:?}; it takes \"true\", \"false\" or nothing"
+                    "annotation {key} is {value:?}; it takes \"true\", \"false\", \"observe\" or nothing"
                 ));
             }
         }
@@ -76,18 +90,43 @@ fn verdict(
             demanded.get_or_insert(demand);
         }
     }
-    let Some(why) = why else {
-        if switched_off {
-            return Ok(Decision::PassThrough("switched off by annotation"));
+    match (why, observed) {
+        (Some(why), _) => {
+            let beside = match platform::part(settings, annotations, demanded.as_deref())? {
+                Some(Part::Platform(container)) => return Ok(Decision::Platform(container)),
+                Some(Part::Isolated(beside)) => Some(beside),
+                None => None,
+            };
+            let demand = |why| Ok::<_, String>(Demand { why, sandbox: platform::sandbox(annotations)? });
+            let policy = policy(settings, annotations, environment, why, beside)?;
+            let demanded = demanded.map(demand).transpose()?;
+            Ok(Decision::Isolate(Box::new(Policy { demanded, ..policy })))
         }
-        without_switch(annotations)?;
-        return Ok(Decision::PassThrough("no annotation asks for it"));
-    };
-    let beside = match platform::part(settings, annotations, demanded.as_deref())? {
-        Some(Part::Platform(container)) => return Ok(Decision::Platform(container)),
-        Some(Part::Isolated(beside)) => Some(beside),
-        None => None,
-    };
+        (None, _) if switched_off => Ok(Decision::PassThrough("switched off by annotation")),
+        (None, Some(why)) => {
+            if only(annotations, PLATFORM)?.is_some() {
+                return Err(format!(
+                    "{why} is \"observe\", which is not possible with annotation {PLATFORM}"
+                ));
+            }
+            let policy = policy(settings, annotations, environment, why.clone(), None).map(Box::new);
+            Ok(Decision::Observe(Observed { why, policy }))
+        }
+        (None, None) => {
+            without_switch(annotations)?;
+            Ok(Decision::PassThrough("no annotation asks for it"))
+        }
+    }
+}
+
+/// What a container gets whose isolation something asks for.
+fn policy(
+    settings: &Settings,
+    annotations: &[Annotation],
+    environment: &[String],
+    why: String,
+    beside: Option<Beside>,
+) -> Result<Policy, String> {
     for refusal in &settings.refuse {
         if only(annotations, &refusal.annotation)?.is_some_and(|value| glob(&refusal.matches, value)) {
             return Err(format!(
@@ -106,9 +145,7 @@ fn verdict(
     let credentials = settings.credentials.clone();
     let answers = settings.rules.clone();
     let seccomp = settings.seccomp.clone();
-    let demand = |why| Ok::<_, String>(Demand { why, sandbox: platform::sandbox(annotations)? });
-    let demanded = demanded.map(demand).transpose()?;
-    Ok(Decision::Isolate(Box::new(Policy {
+    Ok(Policy {
         why,
         firewall: settings.firewall,
         links: settings.links,
@@ -117,10 +154,10 @@ fn verdict(
         seccomp,
         openings,
         beside,
-        demanded,
+        demanded: None,
         answers,
         nonce,
-    })))
+    })
 }
 
 #[cfg(test)]
@@ -141,6 +178,7 @@ mod tests {
         match decide(&settings, &notes(pairs), &[]) {
             Decision::Isolate(_) => Ok(true),
             Decision::PassThrough(_) => Ok(false),
+            Decision::Observe(observed) => Err(observed.why),
             Decision::Platform(container) => Err(container.why),
             Decision::Refuse(why) => Err(why),
         }
@@ -160,6 +198,35 @@ mod tests {
             let error = isolates("", &[(SWITCH, value)]).unwrap_err();
             assert!(error.contains(SWITCH) && error.contains("takes \"true\""), "{error}");
         }
+    }
+
+    #[test]
+    fn observe_loosens_nothing_that_the_settings_demand_and_nothing_that_another_key_asks_for() {
+        let observed = |settings: &str, pairs: &[(&str, &str)]| match decide(
+            &Settings::parse(settings).unwrap(),
+            &notes(pairs),
+            &[],
+        ) {
+            Decision::Observe(observed) => Some(observed.policy.map(|policy| policy.why)),
+            _ => None,
+        };
+        let asked = format!("annotation {SWITCH}");
+        for value in ["observe", "OBSERVE"] {
+            assert_eq!(observed("", &[(SWITCH, value)]), Some(Ok(asked.clone())), "{value:?}");
+        }
+        let ours = (SWITCH, "observe");
+        assert_eq!(isolates("mode = \"always\"", &[ours]), Ok(true));
+        let required = "[[require]]\nannotation = \"image\"\nmatches = \"*/marketplace/*\"";
+        assert_eq!(isolates(required, &[("image", "r/marketplace/x"), ours]), Ok(true));
+        let keys = "annotations = [\"com.example.isolate\"]";
+        assert_eq!(isolates(keys, &[("com.example.isolate", "true"), ours]), Ok(true));
+        assert_eq!(isolates(keys, &[("com.example.isolate", "false"), ours]), Ok(false));
+        // What would be refused is observed, too.
+        let refuse = "[[refuse]]\nannotation = \"image\"\nmatches = \"x\"\nreason = \"no\"";
+        let refusal = "no (image matches \"x\" in the settings)".to_owned();
+        assert_eq!(observed(refuse, &[("image", "x"), ours]), Some(Err(refusal)));
+        let why = format!("{asked} is \"observe\", which is not possible with annotation {PLATFORM}");
+        assert_eq!(isolates("", &[(PLATFORM, "stage"), ours]), Err(why));
     }
 
     #[test]
@@ -318,6 +385,7 @@ mod tests {
         let opened = |asked: &[(&str, &str)]| match decide(&settings, &notes(asked), &[]) {
             Decision::Isolate(policy) => Ok(policy.openings),
             Decision::PassThrough(why) => Err(why.to_owned()),
+            Decision::Observe(observed) => Err(observed.why),
             Decision::Platform(container) => Err(container.why),
             Decision::Refuse(why) => Err(why),
         };

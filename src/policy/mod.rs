@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use annotations::{INGRESS, JOB, PEERS, PEERS_LIMIT, check_bounds, default_openings, openings, peers};
-pub use decide::{Decision, decide};
+pub use decide::{Decision, Observed, decide};
 pub use environment::{reads_environment, requires_by_environment};
 pub use image::Image;
 pub use job::{Job, NAMESPACE};
@@ -38,7 +38,7 @@ pub use workload::Workload;
 use crate::settings::{Answer, Credentials, Firewall, Links, SeccompSettings};
 
 /// The annotation that switches isolation on (`true` or empty) and, without a stricter setting, off
-/// (`false`).
+/// (`false`), or lets the container run open and writes down what isolation would do (`observe`).
 pub const SWITCH: &str = "io.oci-isolate.network-isolation";
 
 /// One annotation of `config.json`.

@@ -216,6 +216,7 @@ mod tests {
                 )
             }
             Decision::PassThrough(why) => format!("passed: {why}"),
+            Decision::Observe(observed) => format!("observed: {}", observed.why),
             Decision::Refuse(why) => why,
         }
     }

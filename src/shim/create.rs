@@ -31,15 +31,26 @@ pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
         Decision::Refuse(why) => bail!(why),
         Decision::Isolate(policy) => isolate(call, bundle, *policy),
         Decision::Platform(container) => platform::create(call, &bundle, &container),
+        Decision::Observe(observed) => {
+            joiners::check(call, &bundle)?;
+            let seen = bundle.observe(observed, &call.settings.audit)?;
+            let (why, rules) = (seen.summary(), seen.rules());
+            call.audit(Line { why: Some(&why), rules, ..Line::of(Outcome::Observed) })?;
+            pass_through(call)
+        }
         Decision::PassThrough(why) => {
             joiners::check(call, &bundle)?;
             call.audit_passed_through(why);
-            if let Some(slot) = call.slot()? {
-                slot.remove_stale()?;
-            }
-            call.runtime.exec(call.args, &[])
+            pass_through(call)
         }
     }
+}
+
+fn pass_through(call: &RuntimeCall) -> Result<Infallible> {
+    if let Some(slot) = call.slot()? {
+        slot.remove_stale()?;
+    }
+    call.runtime.exec(call.args, &[])
 }
 
 fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infallible> {

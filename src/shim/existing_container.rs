@@ -90,7 +90,7 @@ enum WithoutRecord {
 fn judge(settings: &Settings, kept: RuntimeState, root: &Path, id: &OsStr) -> Result<WithoutRecord> {
     let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
     Ok(match decide(settings, &kept.annotations()?, &environment) {
-        Decision::PassThrough(_) => WithoutRecord::Open,
+        Decision::PassThrough(_) | Decision::Observe(_) => WithoutRecord::Open,
         Decision::Platform(container) => {
             let sandbox = Sandbox::of(root, &container);
             match sandbox.and_then(|sandbox| sandbox.check_created(&container, &id.to_string_lossy())) {

@@ -21,7 +21,7 @@ fn kubectl_describe_shows_why_a_pod_is_refused() {
             json!({ "hostNetwork": true }),
             "network-namespace: the pod has the node's network; drop hostNetwork: true",
         ),
-        ("value", "maybe", json!({}), "is \"maybe\"; it takes \"true\", \"false\" or nothing"),
+        ("value", "maybe", json!({}), "is \"maybe\"; it takes \"true\", \"false\", \"observe\" or nothing"),
         (
             "privileged",
             "true",

@@ -197,13 +197,21 @@ fn figures_are_what_promtool_accepts_and_the_log_and_verify_say() {
         ("deleted", 1),
         ("filtered", 2),
         ("isolated", 3),
+        ("observed", 0),
         ("passed-through", 0),
         ("platform", 0),
         ("refused", 3),
         ("sealed", 2),
     ];
-    let states =
-        [("sealed", 1), ("created", 1), ("stopped", 0), ("absent", 0), ("unreadable", 0), ("unrecorded", 0)];
+    let states = [
+        ("sealed", 1),
+        ("created", 1),
+        ("stopped", 0),
+        ("absent", 0),
+        ("unreadable", 0),
+        ("unrecorded", 0),
+        ("observed", 0),
+    ];
     let wanted = |result: [(&str, u32); 2], broken: &[(&str, u32)]| {
         let line = |metric: &str, label: &str, (value, count): &(&str, u32)| {
             format!("oci_isolate_{metric}{{{label}=\"{value}\"}} {count}")
@@ -261,7 +269,7 @@ fn one_rule_of_falco_fires_for_each_decision() {
     judge.args(Outcome::ALL.map(Outcome::word));
     let priority = |outcome: Outcome| match outcome {
         Outcome::Refused | Outcome::Attempts => "WARNING",
-        Outcome::PassedThrough | Outcome::Platform => "NOTICE",
+        Outcome::PassedThrough | Outcome::Observed | Outcome::Platform => "NOTICE",
         _ => "INFORMATIONAL",
     };
     let line = |outcome: Outcome| format!("{} {}\n", outcome.word(), priority(outcome));

@@ -12,6 +12,7 @@ mod events;
 mod journal;
 mod look;
 mod mounted;
+mod observe;
 mod openings;
 mod outside;
 mod pod;

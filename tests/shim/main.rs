@@ -13,6 +13,7 @@ mod bad_settings;
 mod crash;
 mod credentials;
 mod exec;
+mod observe;
 mod passthrough;
 mod platform;
 mod properties;

@@ -126,7 +126,7 @@ fn the_refusal_is_where_each_runtime_has_its_errors() {
             "$R --log $D/log --log-format json create -b $D/a web; echo $?; cat $D/log",
         );
         let why = format!(
-            "oci-isolate: container web not created: annotation {SWITCH} is \\\"maybe\\\"; it takes \\\"true\\\", \\\"false\\\" or nothing"
+            "oci-isolate: container web not created: annotation {SWITCH} is \\\"maybe\\\"; it takes \\\"true\\\", \\\"false\\\", \\\"observe\\\" or nothing"
         );
         assert!(
             said.out.starts_with(&format!("1\n{{\"level\":\"error\",\"msg\":\"{why}\",\"time\":\"")),

@@ -151,7 +151,7 @@ fn a_switch_that_is_neither_yes_nor_no_is_refused() {
         for value in ["maybe", "1", "yes", " true", "true ", "\u{ff54}rue", "true\n"] {
             host.config(&annotated(SWITCH, json!(value)));
             let message = format!(
-                "container web not {done}: annotation {SWITCH} is {value:?}; it takes \"true\", \"false\" or nothing"
+                "container web not {done}: annotation {SWITCH} is {value:?}; it takes \"true\", \"false\", \"observe\" or nothing"
             );
             host.refuses(&[verb, "web"], &message);
         }

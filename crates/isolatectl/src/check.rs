@@ -11,10 +11,9 @@ use super::exit::Exit;
 use super::{print, print_json};
 use oci_isolate::audit::Outcome;
 use oci_isolate::bundle::{self, Bundle};
-use oci_isolate::files;
 use oci_isolate::policy::{Decision, PLATFORM};
 use oci_isolate::rewrite::AppliedChange;
-use oci_isolate::rules::{self, SealHook};
+use oci_isolate::rules;
 use oci_isolate::settings::Mode;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +43,7 @@ struct CheckReport {
     changes: Vec<AppliedChange>,
     /// Rules whose answer is `allow`, by the settings or by default.
     waived: Vec<&'static str>,
-    /// The end of the shim's error.
+    /// The end of the shim's error; if it is observed, of the one that isolation would give.
     refusal: Option<String>,
 }
 
@@ -68,7 +67,7 @@ pub(super) fn check(arguments: &CheckArguments, json: bool) -> Result<Exit> {
     }
     Ok(match report.decision {
         Outcome::Isolated => Exit::Ok,
-        Outcome::PassedThrough | Outcome::Platform => Exit::PassedThrough,
+        Outcome::PassedThrough | Outcome::Observed | Outcome::Platform => Exit::PassedThrough,
         _ => Exit::Failed,
     })
 }
@@ -84,6 +83,16 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
     let bundle = Bundle::read(&arguments.bundle, config)?;
     match bundle.decide(&settings)? {
         Decision::Refuse(why) => anyhow::bail!(why),
+        Decision::Observe(observed) => {
+            report.waived = observed.policy.iter().flat_map(|policy| rules::waived(policy)).collect();
+            let seen = bundle.observe(observed, &settings.audit)?;
+            report.why = Some(seen.why);
+            match seen.outcome {
+                Ok(changes) => report.changes = changes,
+                Err(refusal) => report.refusal = Some(format!("{refusal:#}")),
+            }
+            Ok(Outcome::Observed)
+        }
         Decision::PassThrough(why) => {
             report.why = Some(why.to_owned());
             Ok(Outcome::PassedThrough)
@@ -99,10 +108,7 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
         Decision::Isolate(policy) => {
             report.why = Some(policy.why.clone());
             report.waived = rules::waived(&policy).collect();
-            // As at create: a hook is only added for openings. It has no record here.
-            let hook = SealHook { program: "oci-isolate".into(), record: "none".into(), seals: false };
-            let draft = |_: &_| files::in_memory(c"config.json");
-            report.changes = bundle.prepare(*policy, Some(hook), draft)?.applied;
+            report.changes = bundle.changes(*policy)?;
             Ok(Outcome::Isolated)
         }
     }
@@ -111,7 +117,11 @@ fn judge(arguments: &CheckArguments, report: &mut CheckReport) -> Result<Outcome
 fn format_report(report: &CheckReport) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     writeln!(text, "bundle     {}", report.bundle.display())?;
-    writeln!(text, "decision   {}", report.decision.word().replace('-', " "))?;
+    let decision = match report.decision {
+        Outcome::Observed => "observed, not isolated".into(),
+        other => other.word().replace('-', " "),
+    };
+    writeln!(text, "decision   {decision}")?;
     if let Some(why) = &report.why {
         writeln!(text, "why        {why}")?;
     }

@@ -50,7 +50,7 @@ mod tests {
                 "Unknown command line; for `statement verify`, statements that cannot be relied on."
             }
             Exit::PassedThrough => {
-                "`check` only: the container would be passed through, or is a platform container of a pod."
+                "`check` only: the container would be passed through or observed, or is a platform container of a pod."
             }
         };
         let all = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::PassedThrough];

@@ -44,11 +44,25 @@ pub(super) enum RecordState {
     Unreadable,
     /// It runs, was created isolated and has no record.
     Unrecorded,
+    /// It runs, and is not isolated.
+    Observed,
 }
 
 impl RecordState {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Sealed, Self::Created, Self::Stopped, Self::Absent, Self::Unreadable, Self::Unrecorded];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Sealed,
+        Self::Created,
+        Self::Stopped,
+        Self::Absent,
+        Self::Unreadable,
+        Self::Unrecorded,
+        Self::Observed,
+    ];
+
+    /// The state of a container that runs and has no record.
+    pub(super) fn without_record(is_observed: bool) -> Self {
+        if is_observed { Self::Observed } else { Self::Unrecorded }
+    }
 
     /// The state of a recorded container.
     pub(super) fn of(slot: &Slot, record: &Result<Record>) -> Self {
@@ -69,6 +83,7 @@ impl RecordState {
             Self::Absent => "absent",
             Self::Unreadable => "unreadable",
             Self::Unrecorded => "unrecorded",
+            Self::Observed => "observed",
         }
     }
 }
@@ -80,11 +95,11 @@ impl Serialize for RecordState {
 }
 
 pub(super) fn list(unrecorded: Vec<Unrecorded>, json: bool) -> Result<Exit> {
-    let of_unrecorded = |Unrecorded { id, root, pid, .. }| ListedContainer {
+    let of_unrecorded = |Unrecorded { id, root, pid, is_observed, .. }| ListedContainer {
         id,
         root,
         bundle: None,
-        state: RecordState::Unrecorded,
+        state: RecordState::without_record(is_observed),
         pid,
         platform: BTreeMap::new(),
         lease_left: None,

@@ -36,8 +36,10 @@ pub(super) fn metrics(arguments: &MetricsArguments) -> Result<Exit> {
         text += &decisions(log)?;
     }
     let recorded: Vec<(Slot, Result<Record>)> = Store::ours().iter()?.collect();
-    let unrecorded = unrecorded::find_all(&settings)?;
-    text += &containers(&recorded, &unrecorded);
+    // No promise was made for those that are observed.
+    let (observed, unrecorded): (Vec<_>, Vec<_>) =
+        unrecorded::find_all(&settings)?.into_iter().partition(|found| found.is_observed);
+    text += &containers(&recorded, unrecorded.len(), observed.len());
     text += &promises(&verified(&recorded, &unrecorded, &settings.credentials)?);
     text += &attempts(recorded.iter().filter_map(|(_, record)| record.as_ref().ok()))?;
     match &arguments.textfile {
@@ -73,12 +75,12 @@ fn decisions(log: &Path) -> Result<String> {
 }
 
 /// Containers by their state, as `list` shows it.
-fn containers(recorded: &[(Slot, Result<Record>)], unrecorded: &[Unrecorded]) -> String {
+fn containers(recorded: &[(Slot, Result<Record>)], unrecorded: usize, observed: usize) -> String {
     let mut counts = RecordState::ALL.map(|state| (state, 0)).into_iter().collect::<BTreeMap<_, _>>();
     for (slot, record) in recorded {
         *counts.entry(RecordState::of(slot, record)).or_default() += 1;
     }
-    counts.insert(RecordState::Unrecorded, unrecorded.len());
+    counts.extend([(RecordState::Unrecorded, unrecorded), (RecordState::Observed, observed)]);
     let mut text = family("containers", "gauge", "Isolated containers by state.");
     for (state, count) in counts {
         let _ = writeln!(text, "oci_isolate_containers{{state=\"{}\"}} {count}", state.word());

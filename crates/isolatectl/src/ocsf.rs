@@ -134,11 +134,12 @@ fn activity(line: &AuditLine) -> (u32, &str) {
     }
 }
 
-/// `action_id` (1 Allowed, 2 Denied, 4 Modified) and `disposition_id` (1 Allowed, 2 Blocked, 4 Isolated).
+/// `action_id` (1 Allowed, 2 Denied, 3 Observed, 4 Modified) and `disposition_id` (1 Allowed, 2 Blocked, 4 Isolated, 17 Logged).
 fn verdict(decision: Outcome) -> (u32, u32) {
     match decision {
         Outcome::Isolated | Outcome::Sealed | Outcome::Filtered => (4, 4),
         Outcome::Changed | Outcome::Deleted | Outcome::PassedThrough | Outcome::Platform => (1, 1),
+        Outcome::Observed => (3, 17),
         Outcome::Attempts | Outcome::Refused => (2, 2),
     }
 }

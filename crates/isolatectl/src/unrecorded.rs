@@ -1,5 +1,5 @@
 //! Containers that were created isolated, by the runtime's own state, and have no record: calls that start or
-//! enter them have nothing to rely on. They are searched for where runtimes and engines keep their
+//! enter them have nothing to rely on. And those that are observed, which have none either. They are searched for where runtimes and engines keep their
 //! containers.
 
 use std::collections::BTreeSet;
@@ -21,6 +21,8 @@ pub(super) struct Unrecorded {
     /// The runtime's root.
     pub(super) root: PathBuf,
     pub(super) pid: Option<u32>,
+    /// It asked to be observed, and is not isolated.
+    pub(super) is_observed: bool,
     pub(super) why: String,
 }
 
@@ -76,17 +78,20 @@ fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
         let environment = if requires_by_environment(settings) { kept.environment()? } else { Vec::new() };
         let why = match decide(settings, &kept.annotations()?, &environment) {
             Decision::PassThrough(_) => return Ok(None),
+            Decision::Observe(observed) => (true, format!("observed, not isolated ({})", observed.why)),
             Decision::Platform(container) => {
                 let sandbox = Sandbox::of(root, &container);
                 match sandbox.and_then(|sandbox| sandbox.check_created(&container, &id)) {
                     Ok(()) => return Ok(None),
-                    Err(why) => format!("it has no record, claims to be the platform's, and {why:#}"),
+                    Err(why) => {
+                        (false, format!("it has no record, claims to be the platform's, and {why:#}"))
+                    }
                 }
             }
             Decision::Isolate(policy) => {
-                format!("it was created isolated ({}) and has no record", policy.why)
+                (false, format!("it was created isolated ({}) and has no record", policy.why))
             }
-            Decision::Refuse(why) => format!("it has no record, and would be refused: {why}"),
+            Decision::Refuse(why) => (false, format!("it has no record, and would be refused: {why}")),
         };
         let init = kept.init()?;
         let start = init.start.map_or_else(|| ProcessId::of(init.pid).map(|process| process.start), Ok);
@@ -94,12 +99,14 @@ fn inspect(settings: &Settings, root: &Path, id: String) -> Option<Unrecorded> {
         let lives = start.is_ok_and(|start| ProcessId { pid: init.pid, start }.runs());
         Ok(lives.then_some((Some(init.pid), why)))
     });
-    let (pid, why) = match judged {
+    let (pid, (is_observed, why)) = match judged {
         Ok(judged) => judged?,
-        Err(error) => (None, format!("it has no record, and what the runtime keeps is unclear: {error:#}")),
+        Err(error) => {
+            (None, (false, format!("it has no record, and what the runtime keeps is unclear: {error:#}")))
+        }
     };
     // A container's record is written before it is created and removed after it is deleted.
-    (!slot.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, why })
+    (!slot.is_there()).then(|| Unrecorded { id, root: root.to_owned(), pid, is_observed, why })
 }
 
 /// The directories that match a pattern.
