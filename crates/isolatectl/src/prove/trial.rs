@@ -27,7 +27,7 @@ struct Group {
 /// The verdict on each of the ways, in their order.
 ///
 /// # Errors
-/// It was interrupted, or an engine's client cannot be run.
+/// It was interrupted.
 pub(super) fn try_all(
     engine: &TriedEngine<'_>,
     site: &Site,
@@ -35,16 +35,14 @@ pub(super) fn try_all(
     interrupt: &Interrupt,
 ) -> Result<Vec<(&'static Way, Verdict)>> {
     let groups = groups(site, ways);
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let number = next.load(Ordering::Relaxed);
-                    let verdicts =
-                        try_group(engine, site, group, &format!("{number}-{}", group.ways[0].name));
+                    let verdicts = try_group(engine, site, group);
                     if let Ok(mut found) = found.lock() {
-                        found.push(verdicts);
+                        found.extend(verdicts);
                     }
                 }
             });
@@ -53,8 +51,7 @@ pub(super) fn try_all(
     if interrupt.has_come() {
         bail!("interrupted");
     }
-    let found = found.into_inner().unwrap_or_default().into_iter().collect::<Result<Vec<_>>>()?;
-    let mut verdicts: BTreeMap<&str, Verdict> = found.into_iter().flatten().collect();
+    let mut verdicts = found.into_inner().unwrap_or_default();
     let take = |way: &&'static Way| {
         let verdict = verdicts.remove(way.name).with_context(|| format!("{} was not tried", way.name))?;
         Ok((*way, verdict))
@@ -74,12 +71,7 @@ fn groups(site: &Site, ways: &[&'static Way]) -> Vec<Group> {
     groups
 }
 
-fn try_group(
-    engine: &TriedEngine<'_>,
-    site: &Site,
-    group: &Group,
-    name: &str,
-) -> Result<Vec<(&'static str, Verdict)>> {
+fn try_group(engine: &TriedEngine<'_>, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
     let mut deeds = BTreeMap::new();
     let mut verdicts = Vec::new();
     for way in &group.ways {
@@ -88,16 +80,22 @@ fn try_group(
             Err(why) => verdicts.push((way.name, Verdict::NotShown(why))),
         }
     }
-    if deeds.is_empty() {
-        return Ok(verdicts);
-    }
-    let control = outcome(engine, site, group, &deeds, &format!("{name}-without"), false)?;
-    let isolated = outcome(engine, site, group, &deeds, &format!("{name}-with"), true)?;
+    let Some(first) = deeds.keys().next() else { return verdicts };
+    let outcome = |name: &str, isolated| {
+        let done = outcome(engine, site, group, &deeds, name, isolated);
+        done.unwrap_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")))
+    };
+    let control = outcome(&format!("{first}-without"), false);
+    let isolated = outcome(&format!("{first}-with"), true);
     let tried = group.ways.iter().filter(|way| deeds.contains_key(way.name));
     verdicts.extend(tried.map(|way| (way.name, judge(way, &site.word, &control, &isolated))));
-    Ok(verdicts)
+    verdicts
 }
 
+/// What becomes of a container.
+///
+/// # Errors
+/// The engine's client cannot be run, or does not end.
 fn outcome(
     engine: &TriedEngine<'_>,
     site: &Site,
