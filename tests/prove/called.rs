@@ -1,21 +1,28 @@
 //! `isolatectl prove` for a Docker, and what it reports.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use test_support::command::{Finished, say};
+use test_support::command::{Finished, command as command_of, say};
 use test_support::docker::Docker;
+use test_support::host::EngineHost;
 use test_support::isolatectl;
+
+/// The program where the host sees it. Not copied by this process, whose children in other threads would have the copy open
+/// for writing when it is started.
+pub(crate) fn brought(host: &EngineHost) -> String {
+    let program = host.at("isolatectl");
+    if !Path::new(&program).exists() {
+        say(command_of("cp").arg(isolatectl()).arg(&program)).must();
+    }
+    program
+}
 
 /// The command line, with the name of a runtime.
 pub(crate) fn command(docker: &Docker, runtime: &str) -> Command {
-    let program = docker.host.at("isolatectl");
-    if !Path::new(&program).exists() {
-        fs::copy(isolatectl(), &program).unwrap();
-    }
+    let program = brought(&docker.host);
     let mut command = docker.client(&program);
     command.args(["prove", "--json", "--engine=docker", "--runtime", runtime]);
     command

@@ -13,14 +13,12 @@ use serde_json::Value;
 
 use test_support::command::say;
 use test_support::findings::Findings;
-use test_support::isolatectl;
 use test_support::podman::{Podman, Release, User};
 
 /// Podman as its user calls it: without the options that keep it from the machine's own.
 fn podman(release: Release, not_shown: &[&str]) {
     let podman = Podman::start(release, User::Root);
     let host = &podman.host;
-    fs::copy(isolatectl(), host.dir().join("isolatectl")).unwrap();
     fs::create_dir(host.dir().join("bin")).unwrap();
     let script = format!(
         "#!/bin/bash\nwords=()\nfor word; do words+=(\"$word\"); [ \"$word\" != run ] || [ -n \"${{done:-}}\" ] || \
@@ -30,7 +28,7 @@ fn podman(release: Release, not_shown: &[&str]) {
         host.at("home"),
     );
     fs::set_permissions(host.write("bin/podman", &script), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut call = podman.client(&host.at("isolatectl"));
+    let mut call = podman.client(&called::brought(host));
     call.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", host.at("bin")));
     let left = || {
         podman.must(&["ps", "--all", "--quiet"])

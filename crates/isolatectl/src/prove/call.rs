@@ -73,11 +73,11 @@ impl Called {
 ///
 /// # Errors
 /// It cannot be started or takes too long, or `interrupt` has come.
-pub(super) fn call(command: &mut Command, interrupt: Option<&Interrupt>) -> Result<Called> {
+pub(super) fn call(program: &str, words: &[&str], interrupt: Option<&Interrupt>) -> Result<Called> {
     ensure!(!interrupt.is_some_and(Interrupt::has_come), "interrupted");
-    let program = command.get_program().to_string_lossy().into_owned();
+    let mut command = Command::new(program);
     // Of a group of its own, which the terminal's Ctrl-C does not reach.
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let deadline = Instant::now() + DEADLINE;

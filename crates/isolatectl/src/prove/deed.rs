@@ -31,7 +31,7 @@ pub(super) enum Deed {
     /// Finds a port of the machine's virtual sockets taken, of which there is one table; nothing is sent to the hypervisor.
     Vsock(u32),
     /// Opens a socket of a kind.
-    Socket(Family),
+    Socket(SocketKind),
     /// Reads a file or a FIFO.
     Read(PathBuf),
     /// Reads a file as the user `nobody`.
@@ -54,7 +54,7 @@ pub(super) enum Deed {
 
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) enum Family {
+pub(super) enum SocketKind {
     /// Frames of the network, below any firewall.
     Packet,
     /// The kernel's cryptography.
@@ -66,4 +66,4 @@ pub(super) enum Family {
 }
 
 /// The result: what came back, or why nothing did.
-pub(super) type Answer = Result<String, String>;
+pub(super) type Reply = Result<String, String>;

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use oci_isolate::policy::SWITCH;
@@ -10,16 +9,16 @@ use oci_isolate::policy::SWITCH;
 use super::call::{Called, Interrupt, call};
 use super::image::Image;
 use super::site::Site;
-use super::ways::{Ask, Peer};
+use super::way::{Ask, Peer};
 
 /// An engine that prove knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum EngineKind {
     Docker,
     Podman,
 }
 
-impl Kind {
+impl EngineKind {
     /// Its client, and its name.
     pub(super) fn program(self) -> &'static str {
         match self {
@@ -31,8 +30,8 @@ impl Kind {
 
 /// An engine with prove's image, network and peer in it, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Engine<'s> {
-    kind: Kind,
+pub(super) struct TriedEngine<'s> {
+    kind: EngineKind,
     runtime: &'s str,
     site: &'s Site,
     image: &'s Image,
@@ -54,11 +53,11 @@ pub(super) struct Request<'r> {
     pub(super) words: &'r [&'r str],
 }
 
-impl<'s> Engine<'s> {
+impl<'s> TriedEngine<'s> {
     /// # Errors
     /// The engine does not answer, or cannot run a container of the runtime.
     pub(super) fn prepare(
-        kind: Kind,
+        kind: EngineKind,
         runtime: &'s str,
         site: &'s Site,
         image: &'s Image,
@@ -67,8 +66,8 @@ impl<'s> Engine<'s> {
         let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer() };
         let mut engine = Self { kind, runtime, site, image, interrupt, version: String::new(), peer };
         let format = match kind {
-            Kind::Docker => "{{.Server.Version}}",
-            Kind::Podman => "{{.Client.Version}}",
+            EngineKind::Docker => "{{.Server.Version}}",
+            EngineKind::Podman => "{{.Client.Version}}",
         };
         engine.version =
             engine.must(&["version", "--format", format]).context("the engine does not answer")?;
@@ -152,8 +151,8 @@ impl<'s> Engine<'s> {
 
     fn words(&self, request: &Request<'_>, how: &[&str]) -> Vec<String> {
         let mut words: Vec<String> = match self.kind {
-            Kind::Docker => vec!["run".into(), format!("--runtime={}", self.runtime)],
-            Kind::Podman => vec![format!("--runtime={}", self.runtime), "run".into()],
+            EngineKind::Docker => vec!["run".into(), format!("--runtime={}", self.runtime)],
+            EngineKind::Podman => vec![format!("--runtime={}", self.runtime), "run".into()],
         };
         words.extend(how.iter().map(|word| (*word).to_owned()));
         words.extend([
@@ -189,7 +188,9 @@ impl<'s> Engine<'s> {
             Ask::AllDisks => "--device-cgroup-rule=b *:* rwm".into(),
             Ask::Mount(source, at) => format!("--volume={}:{at}:ro", source.display()),
             Ask::NoProfile => "--security-opt=seccomp=unconfined".into(),
-            Ask::Unmasked if self.kind == Kind::Docker => "--security-opt=systempaths=unconfined".into(),
+            Ask::Unmasked if self.kind == EngineKind::Docker => {
+                "--security-opt=systempaths=unconfined".into()
+            }
             Ask::Unmasked => "--security-opt=unmask=ALL".into(),
             Ask::Variable(name, value) => format!("--env={name}={value}"),
             Ask::Argument(_) => return None,
@@ -197,7 +198,7 @@ impl<'s> Engine<'s> {
     }
 
     fn call(&self, words: &[&str]) -> Result<Called> {
-        call(Command::new(self.kind.program()).args(words), Some(self.interrupt))
+        call(self.kind.program(), words, Some(self.interrupt))
     }
 
     fn must(&self, words: &[&str]) -> Result<String> {
@@ -208,8 +209,8 @@ impl<'s> Engine<'s> {
     ///
     /// # Errors
     /// What is left, and why.
-    pub(super) fn clean(kind: Kind, site: &Site) -> Result<()> {
-        let must = |words: &[&str]| call(Command::new(kind.program()).args(words), None)?.must();
+    pub(super) fn clean(kind: EngineKind, site: &Site) -> Result<()> {
+        let must = |words: &[&str]| call(kind.program(), words, None)?.must();
         let filter = format!("label={LABEL}={}", site.name);
         let containers = must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
         for container in containers.lines() {
@@ -236,7 +237,7 @@ const LATER: &str = "later";
 const LABEL: &str = "oci-isolate-prove";
 
 /// Whether there is such a program in PATH.
-pub(super) fn is_there(kind: Kind) -> bool {
+pub(super) fn is_there(kind: EngineKind) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| Path::is_file(&directory.join(kind.program())))
 }

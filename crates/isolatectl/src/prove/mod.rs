@@ -3,14 +3,18 @@
 //! host changes, and no packet leaves it.
 
 mod call;
+mod credentials;
 mod deed;
 mod engine;
+mod host;
 mod image;
+mod network;
 mod probe;
 mod report;
 mod site;
 mod trial;
 mod verdict;
+mod way;
 mod ways;
 
 use std::path::PathBuf;
@@ -21,12 +25,12 @@ use super::exit::Exit;
 use super::install::NAME;
 use super::{print, print_json};
 use call::Interrupt;
-use engine::{Engine, Kind};
+use engine::{EngineKind, TriedEngine};
 use image::Image;
 pub(crate) use probe::ProbeArguments;
 use report::EngineReport;
 use site::Site;
-use ways::{WAYS, Way};
+use way::Way;
 
 /// The subcommand that runs in the containers.
 const PROBE: &str = "prove-probe";
@@ -35,7 +39,7 @@ const PROBE: &str = "prove-probe";
 pub(super) struct ProveArguments {
     /// The engine, if not every one whose client is in PATH; may be given several times
     #[arg(long, value_enum)]
-    engine: Vec<Kind>,
+    engine: Vec<EngineKind>,
     /// The engine's name of the runtime that is oci-isolate
     #[arg(long, value_name = "NAME", default_value = NAME)]
     runtime: String,
@@ -55,7 +59,10 @@ pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
     );
     let mut engines = arguments.engine.clone();
     if engines.is_empty() {
-        engines = [Kind::Docker, Kind::Podman].into_iter().filter(|kind| engine::is_there(*kind)).collect();
+        engines = [EngineKind::Docker, EngineKind::Podman]
+            .into_iter()
+            .filter(|kind| engine::is_there(*kind))
+            .collect();
     }
     ensure!(!engines.is_empty(), "there is no docker and no podman in PATH");
     let ways = chosen(&arguments.ways)?;
@@ -80,14 +87,14 @@ pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
 
 /// All, or those that are named.
 fn chosen(names: &[String]) -> Result<Vec<&'static Way>> {
-    if let Some(unknown) = names.iter().find(|name| WAYS.iter().all(|way| way.name != **name)) {
+    if let Some(unknown) = names.iter().find(|name| ways::all().all(|way| way.name != **name)) {
         bail!("there is no way {unknown}; docs/prove.md has them");
     }
-    Ok(WAYS.iter().filter(|way| names.is_empty() || names.iter().any(|name| way.name == name)).collect())
+    Ok(ways::all().filter(|way| names.is_empty() || names.iter().any(|name| way.name == name)).collect())
 }
 
 fn prove_one(
-    kind: Kind,
+    kind: EngineKind,
     runtime: &str,
     ways: &[&'static Way],
     site: &Site,
@@ -101,11 +108,11 @@ fn prove_one(
         ways: Vec::new(),
         error: None,
     };
-    let tried = Engine::prepare(kind, runtime, site, image, interrupt).and_then(|engine| {
+    let tried = TriedEngine::prepare(kind, runtime, site, image, interrupt).and_then(|engine| {
         report.version.clone_from(&engine.version);
         trial::try_all(&engine, site, ways, interrupt)
     });
-    let cleaned = Engine::clean(kind, site).context("cannot remove everything again");
+    let cleaned = TriedEngine::clean(kind, site).context("cannot remove everything again");
     match tried {
         Ok(verdicts) => report.ways = EngineReport::rows(verdicts),
         Err(error) => report.error = Some(format!("{error:#}")),

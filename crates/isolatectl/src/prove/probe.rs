@@ -23,7 +23,7 @@ use nix::sys::socket::{
 use nix::sys::{socket, stat, time};
 use nix::unistd;
 
-use super::deed::{Answer, DONE, Deed, Family, PORT};
+use super::deed::{DONE, Deed, PORT, Reply, SocketKind};
 use crate::print_json;
 
 /// For one answer of the network.
@@ -44,11 +44,11 @@ pub(super) const NOBODY: u32 = 65534;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProbeArguments {
     #[command(subcommand)]
-    part: Part,
+    part: ProbePart,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Part {
+enum ProbePart {
     /// Tries what a JSON document has, by name
     Try {
         /// The document
@@ -67,13 +67,13 @@ enum Part {
 
 pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
     match &arguments.part {
-        Part::Try { deeds, .. } => {
+        ProbePart::Try { deeds, .. } => {
             let deeds: BTreeMap<String, Deed> =
                 serde_json::from_str(deeds).context("cannot read the deeds")?;
             print_json(&attempt_all(deeds))
         }
-        Part::Serve { word } => serve(word),
-        Part::Wait => {
+        ProbePart::Serve { word } => serve(word),
+        ProbePart::Wait => {
             thread::sleep(LIFE);
             Ok(())
         }
@@ -81,7 +81,7 @@ pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
 }
 
 /// All at once, so that one that hangs costs the others nothing; at the end what changes the whole process.
-fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Answer> {
+fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Reply> {
     let (last, first): (Vec<_>, Vec<_>) =
         deeds.into_iter().partition(|(_, deed)| matches!(deed, Deed::ReadAsNobody(_)));
     let (tell, hear) = mpsc::channel();
@@ -103,7 +103,7 @@ fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Answer> {
     answers
 }
 
-fn attempt(deed: &Deed) -> Answer {
+fn attempt(deed: &Deed) -> Reply {
     let answer = match deed {
         Deed::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE).and_then(|stream| {
             stream.set_read_timeout(Some(PATIENCE))?;
@@ -211,13 +211,13 @@ fn vsock(port: u32) -> io::Result<String> {
     }
 }
 
-fn open_socket(family: Family) -> io::Result<String> {
+fn open_socket(family: SocketKind) -> io::Result<String> {
     let open = |family, kind, protocol| socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol);
     let socket = match family {
-        Family::Packet => open(AddressFamily::Packet, SockType::Raw, Some(SockProtocol::EthAll))?,
-        Family::Alg => open(AddressFamily::Alg, SockType::SeqPacket, None)?,
-        Family::Audit => open(AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkAudit))?,
-        Family::Uevents => {
+        SocketKind::Packet => open(AddressFamily::Packet, SockType::Raw, Some(SockProtocol::EthAll))?,
+        SocketKind::Alg => open(AddressFamily::Alg, SockType::SeqPacket, None)?,
+        SocketKind::Audit => open(AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkAudit))?,
+        SocketKind::Uevents => {
             let socket =
                 open(AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkKObjectUEvent))?;
             // The kernel's own group.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::verdict::Verdict;
-use super::ways::Way;
+use super::way::Way;
 
 /// An engine and the verdicts on it.
 #[derive(Debug, Serialize)]
@@ -156,7 +156,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ways::WAYS;
+    use super::super::ways;
     use super::{EngineReport, Verdict, junit};
 
     fn report(verdicts: Vec<Verdict>, error: Option<&str>) -> EngineReport {
@@ -164,7 +164,7 @@ mod tests {
             engine: "docker",
             version: "28".into(),
             runtime: "oci-isolate".into(),
-            ways: EngineReport::rows(WAYS.iter().zip(verdicts).collect()),
+            ways: EngineReport::rows(ways::all().zip(verdicts).collect()),
             error: error.map(str::to_owned),
         }
     }

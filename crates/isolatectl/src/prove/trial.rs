@@ -1,7 +1,6 @@
 //! Each way twice, without and with the annotation. Ways that ask an engine for the same share a container.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,11 +8,11 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 
 use super::call::{Called, Interrupt, call};
-use super::deed::{Answer, DONE, Deed};
-use super::engine::{Engine, Request};
+use super::deed::{DONE, Deed, Reply};
+use super::engine::{Request, TriedEngine};
 use super::site::Site;
-use super::verdict::{Outcome, Verdict, judge};
-use super::ways::{Ask, Way, When};
+use super::verdict::{ContainerOutcome, Verdict, judge};
+use super::way::{Ask, Way, When};
 
 /// How many containers run at a time; an engine creates no more in parallel for it.
 const AT_ONCE: usize = 3;
@@ -28,24 +27,22 @@ struct Group {
 /// The verdict on each of the ways, in their order.
 ///
 /// # Errors
-/// It was interrupted, or an engine's client cannot be run.
+/// It was interrupted.
 pub(super) fn try_all(
-    engine: &Engine<'_>,
+    engine: &TriedEngine<'_>,
     site: &Site,
     ways: &[&'static Way],
     interrupt: &Interrupt,
 ) -> Result<Vec<(&'static Way, Verdict)>> {
     let groups = groups(site, ways);
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let number = next.load(Ordering::Relaxed);
-                    let verdicts =
-                        try_group(engine, site, group, &format!("{number}-{}", group.ways[0].name));
+                    let verdicts = try_group(engine, site, group);
                     if let Ok(mut found) = found.lock() {
-                        found.push(verdicts);
+                        found.extend(verdicts);
                     }
                 }
             });
@@ -54,8 +51,7 @@ pub(super) fn try_all(
     if interrupt.has_come() {
         bail!("interrupted");
     }
-    let found = found.into_inner().unwrap_or_default().into_iter().collect::<Result<Vec<_>>>()?;
-    let mut verdicts: BTreeMap<&str, Verdict> = found.into_iter().flatten().collect();
+    let mut verdicts = found.into_inner().unwrap_or_default();
     let take = |way: &&'static Way| {
         let verdict = verdicts.remove(way.name).with_context(|| format!("{} was not tried", way.name))?;
         Ok((*way, verdict))
@@ -75,12 +71,7 @@ fn groups(site: &Site, ways: &[&'static Way]) -> Vec<Group> {
     groups
 }
 
-fn try_group(
-    engine: &Engine<'_>,
-    site: &Site,
-    group: &Group,
-    name: &str,
-) -> Result<Vec<(&'static str, Verdict)>> {
+fn try_group(engine: &TriedEngine<'_>, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
     let mut deeds = BTreeMap::new();
     let mut verdicts = Vec::new();
     for way in &group.ways {
@@ -89,24 +80,30 @@ fn try_group(
             Err(why) => verdicts.push((way.name, Verdict::NotShown(why))),
         }
     }
-    if deeds.is_empty() {
-        return Ok(verdicts);
-    }
-    let control = outcome(engine, site, group, &deeds, &format!("{name}-without"), false)?;
-    let isolated = outcome(engine, site, group, &deeds, &format!("{name}-with"), true)?;
+    let Some(first) = deeds.keys().next() else { return verdicts };
+    let outcome = |name: &str, isolated| {
+        let done = outcome(engine, site, group, &deeds, name, isolated);
+        done.unwrap_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")))
+    };
+    let control = outcome(&format!("{first}-without"), false);
+    let isolated = outcome(&format!("{first}-with"), true);
     let tried = group.ways.iter().filter(|way| deeds.contains_key(way.name));
     verdicts.extend(tried.map(|way| (way.name, judge(way, &site.word, &control, &isolated))));
-    Ok(verdicts)
+    verdicts
 }
 
+/// What becomes of a container.
+///
+/// # Errors
+/// The engine's client cannot be run, or does not end.
 fn outcome(
-    engine: &Engine<'_>,
+    engine: &TriedEngine<'_>,
     site: &Site,
     group: &Group,
     deeds: &BTreeMap<&str, Deed>,
     name: &str,
     isolated: bool,
-) -> Result<Outcome> {
+) -> Result<ContainerOutcome> {
     let document = serde_json::to_string(deeds)?;
     let words = ["try", &document];
     let request = |words| Request { name, isolated, asks: &group.asks, words };
@@ -122,8 +119,8 @@ fn outcome(
             let variable = format!("AWS_SECRET_ACCESS_KEY={}", site.word);
             let tried = engine.connect(name).and_then(|()| engine.exec(name, &variable, &words));
             let mut said =
-                tried.map_or_else(|error| Outcome::Failed(format!("{error:#}")), |said| read(&said));
-            if let Outcome::Ran(answers) = &mut said {
+                tried.map_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")), |said| read(&said));
+            if let ContainerOutcome::Ran(answers) = &mut said {
                 answers.insert(RECORD.to_owned(), verified);
             }
             engine.remove(name)?;
@@ -137,18 +134,19 @@ const RECORD: &str = "record";
 
 /// Whether a container is *not* isolated, by the record and by what is seen of it from outside. A shim of another version
 /// leaves another record.
-fn verify(id: &str) -> Answer {
-    let called = call(Command::new("/proc/self/exe").args(["verify", id]), None)
-        .map_err(|error| format!("{error:#}"))?;
+fn verify(id: &str) -> Reply {
+    let called = call("/proc/self/exe", &["verify", id], None).map_err(|error| format!("{error:#}"))?;
     if called.is_well() { Err("verified".into()) } else { Ok(format!("{DONE}: {}", called.why())) }
 }
 
 /// What an engine's client said of a container.
-fn read(called: &Called) -> Outcome {
+fn read(called: &Called) -> ContainerOutcome {
     if called.is_well() {
-        return match serde_json::from_str::<BTreeMap<String, Answer>>(&called.out) {
-            Ok(answers) => Outcome::Ran(answers),
-            Err(error) => Outcome::Failed(format!("the container did not answer: {error}: {}", called.why())),
+        return match serde_json::from_str::<BTreeMap<String, Reply>>(&called.out) {
+            Ok(answers) => ContainerOutcome::Ran(answers),
+            Err(error) => {
+                ContainerOutcome::Failed(format!("the container did not answer: {error}: {}", called.why()))
+            }
         };
     }
     // One line of what the client printed.
@@ -157,7 +155,7 @@ fn read(called: &Called) -> Outcome {
         Some(refusal.trim_end_matches(": unknown"))
     });
     match refusal {
-        Some(refusal) => Outcome::Refused(refusal.to_owned()),
-        None => Outcome::Failed(called.why()),
+        Some(refusal) => ContainerOutcome::Refused(refusal.to_owned()),
+        None => ContainerOutcome::Failed(called.why()),
     }
 }

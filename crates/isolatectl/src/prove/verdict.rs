@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::deed::{Answer, DONE};
-use super::ways::Way;
+use super::deed::{DONE, Reply};
+use super::way::Way;
 
 /// How a container ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum ContainerOutcome {
     /// It reported, by the names of the ways.
-    Ran(BTreeMap<String, Answer>),
+    Ran(BTreeMap<String, Reply>),
     /// oci-isolate did not let it start, in its words.
     Refused(String),
     /// It did not start, or did not report, for another reason.
@@ -30,12 +30,19 @@ pub(super) enum Verdict {
 }
 
 /// Fails closed: what is not clearly one of the other three is [`Verdict::Failed`].
-pub(super) fn judge(way: &Way, word: &str, control: &Outcome, isolated: &Outcome) -> Verdict {
+pub(super) fn judge(
+    way: &Way,
+    word: &str,
+    control: &ContainerOutcome,
+    isolated: &ContainerOutcome,
+) -> Verdict {
     let is_proof = |text: &str| text.starts_with(DONE) || text.contains(word);
-    let answer = |outcome: &Outcome| match outcome {
-        Outcome::Ran(answers) => answers.get(way.name).cloned().ok_or("it was not reported".to_owned()),
-        Outcome::Refused(why) => Err(format!("it is refused: {why}")),
-        Outcome::Failed(why) => Err(why.clone()),
+    let answer = |outcome: &ContainerOutcome| match outcome {
+        ContainerOutcome::Ran(answers) => {
+            answers.get(way.name).cloned().ok_or("it was not reported".to_owned())
+        }
+        ContainerOutcome::Refused(why) => Err(format!("it is refused: {why}")),
+        ContainerOutcome::Failed(why) => Err(why.clone()),
     };
     let (was, is) = (answer(control), answer(isolated));
     if let Ok(Ok(text)) = &is
@@ -53,13 +60,17 @@ pub(super) fn judge(way: &Way, word: &str, control: &Outcome, isolated: &Outcome
         Ok(Ok(_)) => (),
     }
     match (isolated, is) {
-        (Outcome::Refused(why), _) if way.refused && why.contains(&format!("{}: ", way.closed_by)) => {
+        (ContainerOutcome::Refused(why), _)
+            if way.refused && why.contains(&format!("{}: ", way.closed_by)) =>
+        {
             Verdict::Closed(format!("refused: {why}"))
         }
-        (Outcome::Ran(_), Ok(Err(why))) if !way.refused => Verdict::Closed(why),
-        (Outcome::Ran(_), Ok(Ok(text))) if !way.refused && text.is_empty() => Verdict::Closed("empty".into()),
-        (Outcome::Ran(_), Ok(Ok(_))) => Verdict::Failed("another answer came".into()),
-        (Outcome::Ran(_), Ok(_)) => {
+        (ContainerOutcome::Ran(_), Ok(Err(why))) if !way.refused => Verdict::Closed(why),
+        (ContainerOutcome::Ran(_), Ok(Ok(text))) if !way.refused && text.is_empty() => {
+            Verdict::Closed("empty".into())
+        }
+        (ContainerOutcome::Ran(_), Ok(Ok(_))) => Verdict::Failed("another answer came".into()),
+        (ContainerOutcome::Ran(_), Ok(_)) => {
             Verdict::Failed(format!("{} did not refuse the container", way.closed_by))
         }
         (_, Err(why)) => Verdict::Failed(why),
@@ -69,29 +80,31 @@ pub(super) fn judge(way: &Way, word: &str, control: &Outcome, isolated: &Outcome
 
 #[cfg(test)]
 mod tests {
-    use super::super::ways::{WAYS, Way};
-    use super::{DONE, Outcome, Verdict, judge};
+    use super::super::way::Way;
+    use super::super::ways;
+    use super::{ContainerOutcome, DONE, Verdict, judge};
 
     fn way(name: &str) -> &'static Way {
-        WAYS.iter().find(|way| way.name == name).unwrap()
+        ways::all().find(|way| way.name == name).unwrap()
     }
 
-    fn ran(name: &str, answer: Result<&str, &str>) -> Outcome {
+    fn ran(name: &str, answer: Result<&str, &str>) -> ContainerOutcome {
         let answer = answer.map(str::to_owned).map_err(str::to_owned);
-        Outcome::Ran([(name.to_owned(), answer)].into())
+        ContainerOutcome::Ran([(name.to_owned(), answer)].into())
     }
 
     #[test]
     fn a_way_is_closed_only_if_it_was_open_and_something_closed_it() {
         let (tcp, open) = (way("tcp"), ran("tcp", Ok("word")));
-        let judged = |control: &Outcome, isolated: &Outcome| judge(tcp, "word", control, isolated);
+        let judged =
+            |control: &ContainerOutcome, isolated: &ContainerOutcome| judge(tcp, "word", control, isolated);
         let shut = ran("tcp", Err("unreachable"));
         assert_eq!(judged(&open, &shut), Verdict::Closed("unreachable".into()));
         assert_eq!(judged(&open, &ran("tcp", Ok(""))), Verdict::Closed("empty".into()));
         assert!(matches!(judged(&shut, &shut), Verdict::NotShown(_)));
         assert!(matches!(judged(&ran("tcp", Ok("another")), &shut), Verdict::NotShown(_)));
         // Whatever the control: what is open is open.
-        for control in [&open, &shut, &Outcome::Failed("no such runtime".into())] {
+        for control in [&open, &shut, &ContainerOutcome::Failed("no such runtime".into())] {
             assert!(matches!(judged(control, &open), Verdict::Open(_)));
             assert!(matches!(judged(control, &ran("tcp", Ok(DONE))), Verdict::Open(_)));
         }
@@ -100,15 +113,15 @@ mod tests {
     #[test]
     fn everything_else_has_failed() {
         let (tcp, open, shut) = (way("tcp"), ran("tcp", Ok("word")), ran("tcp", Err("unreachable")));
-        let failed = Outcome::Failed("cannot connect to the daemon".into());
-        let refused = Outcome::Refused("host-pid: the pid namespace is the host's".into());
+        let failed = ContainerOutcome::Failed("cannot connect to the daemon".into());
+        let refused = ContainerOutcome::Refused("host-pid: the pid namespace is the host's".into());
         for (control, isolated) in [
             (&open, &failed),
             (&failed, &shut),
             (&refused, &shut),
             (&open, &refused),
-            (&open, &Outcome::Ran([].into())),
-            (&Outcome::Ran([].into()), &shut),
+            (&open, &ContainerOutcome::Ran([].into())),
+            (&ContainerOutcome::Ran([].into()), &shut),
             (&open, &ran("tcp", Ok("another"))),
         ] {
             let verdict = judge(tcp, "word", control, isolated);
@@ -119,8 +132,8 @@ mod tests {
     #[test]
     fn a_refusal_counts_if_it_is_by_the_rule_of_the_way() {
         let (pid, open) = (way("host-pid-root"), ran("host-pid-root", Ok("word")));
-        let judged = |isolated: &Outcome| judge(pid, "word", &open, isolated);
-        let refused = |why: &str| Outcome::Refused(why.to_owned());
+        let judged = |isolated: &ContainerOutcome| judge(pid, "word", &open, isolated);
+        let refused = |why: &str| ContainerOutcome::Refused(why.to_owned());
         assert!(matches!(judged(&refused("host-pid: the pid namespace is the host's")), Verdict::Closed(_)));
         assert!(matches!(judged(&refused("mount-system: the source is /")), Verdict::Failed(_)));
         // It started, so the rule is waived, whatever came of it.

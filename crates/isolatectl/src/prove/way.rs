@@ -1,0 +1,116 @@
+//! What a way is, and what a container is asked for to try it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::deed::{Deed, PORT};
+use super::site::Site;
+
+/// One way out of a container, or into it for a credential.
+pub(super) struct Way {
+    /// Its name in the table.
+    pub(super) name: &'static str,
+    /// Its row of docs/threats.md: the name there, or the beginning of a row without one.
+    #[cfg_attr(not(test), allow(dead_code, reason = "compared with the page by a test"))]
+    pub(super) threat: &'static str,
+    /// The rule that closes it, `seal`, or `verify` for what that finds.
+    pub(super) closed_by: &'static str,
+    /// What the engine is asked for.
+    pub(super) asks: fn(&Site) -> Vec<Ask>,
+    /// What is tried, or why it cannot be on this host.
+    pub(super) deed: fn(&Site, &Peer) -> Result<Deed, String>,
+    /// When.
+    pub(super) when: When,
+    /// Whether an isolated container does not even start.
+    pub(super) refused: bool,
+}
+
+/// When a deed is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// By the container's program.
+    Start,
+    /// By `exec`, after a network was connected.
+    Later,
+}
+
+/// An option of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// The throw-away network.
+    Network,
+    HostNetwork,
+    NetworkOfPeer,
+    HostPid,
+    PidOfPeer,
+    HostIpc,
+    Capability(&'static str),
+    Device(&'static str),
+    /// Access to all block devices.
+    AllDisks,
+    /// A file of the host, read-only.
+    Mount(PathBuf, &'static str),
+    /// No seccomp profile of the engine's.
+    NoProfile,
+    /// The kernel's files neither masked nor read-only.
+    Unmasked,
+    /// A variable.
+    Variable(&'static str, String),
+    /// One more argument of the program.
+    Argument(String),
+}
+
+/// The container that answers.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Its addresses on the throw-away network.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Those on the network that containers are connected to while they run.
+    pub(super) later: Vec<IpAddr>,
+    /// A name of it that the engine's name server knows.
+    pub(super) name: String,
+}
+
+impl Peer {
+    /// Of the throw-away network.
+    pub(super) fn v4(&self) -> Result<SocketAddr, String> {
+        find(&self.addresses, IpAddr::is_ipv4)
+    }
+}
+
+/// The server of the peer at an address of a kind.
+pub(super) fn find(addresses: &[IpAddr], is_wanted: fn(&IpAddr) -> bool) -> Result<SocketAddr, String> {
+    let address = addresses.iter().copied().find(is_wanted);
+    Ok((address.ok_or("the engine gives its networks no address of that kind")?, PORT).into())
+}
+
+/// A network with the capability that Docker gives by default, credentials, and a directory with a socket.
+pub(super) fn plain(site: &Site) -> Vec<Ask> {
+    vec![
+        Ask::Network,
+        Ask::Capability("NET_RAW"),
+        Ask::Mount(site.dir.join("sockets"), "/sockets"),
+        Ask::Mount(site.dir.join("credentials"), TOKEN),
+        Ask::Variable("AWS_SECRET_ACCESS_KEY", site.word.clone()),
+        Ask::Variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", site.word.clone()),
+    ]
+}
+
+/// Where EKS mounts the token of a role.
+pub(super) const TOKEN: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token";
+
+/// What is the same for most.
+pub(super) const WAY: Way = Way {
+    name: "",
+    threat: "",
+    closed_by: "network-namespace",
+    asks: plain,
+    deed: |_, _| Err(String::new()),
+    when: When::Start,
+    refused: false,
+};
+
+/// With the engine's default network.
+pub(super) fn later(_: &Site) -> Vec<Ask> {
+    Vec::new()
+}
