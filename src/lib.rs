@@ -35,8 +35,3 @@ pub mod job;
 pub mod bundle;
 
 pub mod shim;
-
-/// musl's own allocator asks the kernel for memory for each size of block, some 80 calls of an isolating `create`.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
