@@ -84,9 +84,12 @@ impl Dir {
                 "was replaced by another FIFO while it was waited for a reader",
             ));
         }
-        // By another name it could be that of another epoch.
-        if found.st_nlink != 1 {
-            return Err(Error::refused(&fifo.name, "has another name, too (a hard link)"));
+        match found.st_nlink {
+            1 => {}
+            // Since its name was looked up.
+            0 => return Err(Error::refused(&fifo.name, "was removed while it was waited for a reader")),
+            // By another name it could be that of another epoch.
+            _ => return Err(Error::refused(&fifo.name, "has another name, too (a hard link)")),
         }
         let of = Error::of(&fifo.name);
         let opened = match openat(CWD, path(&fifo.seen), FLAGS, Mode::empty()) {
