@@ -99,7 +99,9 @@ fn a_service_account_that_is_there_is_used_and_nothing_of_rbac_is_rendered() {
     // It has a role of its own, or none.
     let why = refused(&request(), "[role]\nassume = false", &options);
     assert!(why.contains("instead of RoleArn"), "{why}");
-    assert!(rendered(&request(), "[role]\nassume = false", &Options { secret: Some("s3"), ..options }).is_ok());
+    assert!(
+        rendered(&request(), "[role]\nassume = false", &Options { secret: Some("s3"), ..options }).is_ok()
+    );
 }
 
 /// A ServiceAccount `default` is in every namespace, and its pods are not this job's.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use oci_isolate::policy::SWITCH;
 
 use super::call::{Called, Interrupt, call};
-use super::image::Image;
+use super::image::ProbeImage;
 use super::site::Site;
 use super::way::{Ask, Peer};
 
@@ -34,7 +34,7 @@ pub(super) struct TriedEngine<'s> {
     kind: EngineKind,
     runtime: &'s str,
     site: &'s Site,
-    image: &'s Image,
+    image: &'s ProbeImage,
     interrupt: &'s Interrupt,
     /// Its version.
     pub(super) version: String,
@@ -60,7 +60,7 @@ impl<'s> TriedEngine<'s> {
         kind: EngineKind,
         runtime: &'s str,
         site: &'s Site,
-        image: &'s Image,
+        image: &'s ProbeImage,
         interrupt: &'s Interrupt,
     ) -> Result<Self> {
         let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer() };
