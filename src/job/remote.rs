@@ -81,9 +81,8 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
     for ((root, job), mut members) in by_job {
         put.members += members.len();
         let of_job = cluster.jobs.get(&job).map_or(&[][..], Vec::as_slice);
-        for member in &mut members {
-            put.update(member, of_job, &cluster.node, &here);
-        }
+        let updated: Vec<bool> =
+            members.iter_mut().map(|member| put.update(member, of_job, &cluster.node, &here)).collect();
         let all: Vec<_> = records
             .iter()
             .filter(|(slot, record)| {
@@ -94,22 +93,26 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
             })
             .cloned()
             .collect();
-        put.settle(&members, &all);
-        members.iter().for_each(|member| put.renew(member, cluster.silence));
+        let set = put.settle(&members, &all);
+        // One that may still have a member that has left keeps it for the rest of its lease at most.
+        let is_applied = updated.into_iter().zip(set).map(|(updated, set)| updated && set);
+        for (member, _) in members.iter().zip(is_applied).filter(|(_, is_applied)| *is_applied) {
+            put.renew(member, cluster.silence);
+        }
     }
     Ok(put)
 }
 
 impl Put {
-    /// Brings the record of a member up to date.
+    /// Brings the record of a member up to date; returns whether it is.
     fn update(
         &mut self,
         member: &mut JobMember,
         of_job: &[RemoteMember],
         node: &str,
         here: &BTreeSet<IpAddr>,
-    ) {
-        let Some(opened) = &member.record.opened else { return };
+    ) -> bool {
+        let Some(opened) = &member.record.opened else { return false };
         let gateways = member.record.sealed.iter().flat_map(|sealed| sealed.gateways.iter().copied());
         let never: BTreeSet<IpAddr> =
             opened.excluded().into_iter().chain(gateways).chain(here.iter().copied()).collect();
@@ -131,7 +134,7 @@ impl Put {
         let none = GrantedOpenings { remote: Vec::new(), ..new.clone() };
         for new in [new, none] {
             if member.record.opened.as_ref() == Some(&new) {
-                return;
+                return true;
             }
             let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
             let record = Record { opened: Some(new), ..member.record.clone() };
@@ -139,26 +142,29 @@ impl Put {
                 Ok(()) => {
                     (member.record, member.part.remote) = (record, remote);
                     self.changed.push(member.slot.clone());
-                    return;
+                    return true;
                 }
                 Err(error) => self.fail(&id, &format!("{error:#}")),
             }
         }
+        false
     }
 
-    /// Applies what the records of a job have.
-    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) {
+    /// Applies what the records of a job have; returns for each member whether its peers are set.
+    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) -> Vec<bool> {
         let names = names::of_all(members, all);
         for names in &names {
             self.note(&names.record().id, names.retire());
         }
         let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
-        for (index, member) in members.iter().enumerate() {
-            self.note(&member.record.id, member.set(&peers_of(&parts, index)));
-        }
+        let set = |(index, member): (usize, &JobMember)| {
+            self.note(&member.record.id, member.set(&peers_of(&parts, index)))
+        };
+        let set = members.iter().enumerate().map(set).collect();
         for names in &names {
             self.note(&names.record().id, names.write());
         }
+        set
     }
 
     /// Renews the lease of a member, if it has one, by when the API server was last heard.
@@ -167,7 +173,9 @@ impl Put {
         let Some(lease) = opened.lease() else { return };
         let left = silence.and_then(|silence| lease.checked_sub(silence)).filter(|left| !left.is_zero());
         match left {
-            Some(left) => self.note(&member.record.id, member.renew(left)),
+            Some(left) => {
+                self.note(&member.record.id, member.renew(left));
+            }
             None if opened.remote.is_empty() => {}
             None => self.fail(
                 &member.record.id,
@@ -177,10 +185,12 @@ impl Put {
         }
     }
 
-    fn note(&mut self, id: &str, done: Result<()>) {
-        if let Err(error) = done {
+    /// Returns whether it is done.
+    fn note(&mut self, id: &str, done: Result<()>) -> bool {
+        if let Err(error) = &done {
             self.fail(id, &format!("{error:#}"));
         }
+        done.is_ok()
     }
 
     fn fail(&mut self, id: &str, why: &str) {

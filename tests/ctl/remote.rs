@@ -334,6 +334,39 @@ fn members_on_other_nodes_are_peers_for_as_long_as_the_lease_runs() {
     assert_eq!((said.status, &*said.out), (1, longer));
 }
 
+/// A member that has left stays a peer where it could not be removed, and no longer than the lease runs.
+#[test]
+fn where_members_cannot_be_put_the_lease_is_not_renewed() {
+    let sealed = Sealed::empty();
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[job]\nlease = \"2m\"\n");
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    pod(&sealed, "control", 4, NO_NAMES);
+    let put_at = |contact: u64, last: u8| {
+        let mut document =
+            document(&[member(&format!("other-{last}"), "node2", &[&format!("10.9.0.{last}")], &[])]);
+        document["contact"] = json!(contact);
+        put(&sealed, &document)
+    };
+    let show = |id: &str| -> Value {
+        serde_json::from_str(&sealed.ctl(&["--json", "peers", "show", id]).must()).unwrap()
+    };
+    let left = |id: &str| show(id)["lease-left"].as_u64().unwrap();
+    put_at(uptime() - 60, 50).must();
+    // The record cannot be replaced.
+    let record = sealed.host.record("two-0");
+    sh(&sealed, &format!("mount --bind {record} {record}"));
+    let said = put_at(uptime(), 51);
+    assert_eq!((said.status, &*said.out), (1, "control\n"), "{said:?}");
+    assert!(said.err.starts_with("isolatectl: container two-0: cannot "), "{said:?}");
+    assert!(left("two-0") <= 60 && left("control") > 60, "{} {}", left("two-0"), left("control"));
+    assert!(show("two-0").to_string().contains("10.9.0.50"), "{}", show("two-0"));
+    sh(&sealed, &format!("umount {record}"));
+    assert_eq!(put_at(uptime(), 51).must(), "two-0\n");
+    assert!(left("two-0") > 60, "{}", left("two-0"));
+    assert!(!show("two-0").to_string().contains("10.9.0.50"), "{}", show("two-0"));
+    sealed.holds(&["two-0", "control"]);
+}
+
 /// CNI frees the address after `delete`.
 #[test]
 fn delete_of_a_member_returns_later_and_of_no_other_container() {
