@@ -15,6 +15,7 @@ use anyhow::Result;
 use super::hosts_file::is_name;
 use super::{JobMember, Participant, is_allowed, names, peers_of};
 use crate::policy::Job;
+use crate::proc::since_boot;
 use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember, Slot, Store};
 
 /// All members of the jobs that this node has a part in.
@@ -24,8 +25,8 @@ pub struct JobsOfCluster {
     pub node: String,
     /// The members of each job, also those on this node; by Kubernetes namespace and name.
     pub jobs: BTreeMap<(String, String), Vec<RemoteMember>>,
-    /// How long ago the API server was last heard, by which leases are renewed.
-    pub silence: Option<Duration>,
+    /// When the API server was last heard, by which leases are renewed; since the machine has started.
+    pub contact: Option<Duration>,
 }
 
 /// What could not be put, and for which container.
@@ -97,7 +98,7 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
         // One that may still have a member that has left keeps it for the rest of its lease at most.
         let is_applied = updated.into_iter().zip(set).map(|(updated, set)| updated && set);
         for (member, _) in members.iter().zip(is_applied).filter(|(_, is_applied)| *is_applied) {
-            put.renew(member, cluster.silence);
+            put.renew(member, cluster.contact);
         }
     }
     Ok(put)
@@ -168,10 +169,14 @@ impl Put {
     }
 
     /// Renews the lease of a member, if it has one, by when the API server was last heard.
-    fn renew(&mut self, member: &JobMember, silence: Option<Duration>) {
+    fn renew(&mut self, member: &JobMember, contact: Option<Duration>) {
         let Some(opened) = &member.record.opened else { return };
         let Some(lease) = opened.lease() else { return };
-        let left = silence.and_then(|silence| lease.checked_sub(silence)).filter(|left| !left.is_zero());
+        // The time of now: the lock and the other members may have taken long.
+        let left = match since_boot() {
+            Ok(now) => contact.and_then(|contact| left(lease, contact, now)),
+            Err(error) => return self.fail(&member.record.id, &format!("{error:#}")),
+        };
         match left {
             Some(left) => {
                 self.note(&member.record.id, member.renew(left));
@@ -196,6 +201,12 @@ impl Put {
     fn fail(&mut self, id: &str, why: &str) {
         self.failures.push(PutFailure { id: id.to_owned(), why: why.to_owned() });
     }
+}
+
+/// What is left of a lease since that contact, if anything. A contact that is still to come is of an earlier start of the machine.
+fn left(lease: Duration, contact: Duration, now: Duration) -> Option<Duration> {
+    let silence = now.checked_sub(contact)?;
+    lease.checked_sub(silence).filter(|left| !left.is_zero())
 }
 
 /// Whether a container is the sandbox of this pod. Without a uid (containerd 1.6) the name decides: its namespace is
@@ -235,4 +246,23 @@ fn admit(
         }
     }
     (admitted, refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_runs_from_a_contact_and_not_from_one_that_is_still_to_come() {
+        for (contact, expected) in
+            [(5010, Some(120)), (5000, Some(110)), (4891, Some(1)), (4890, None), (4000, None), (5011, None)]
+        {
+            let seconds = Duration::from_secs;
+            assert_eq!(
+                left(seconds(120), seconds(contact), seconds(5010)),
+                expected.map(seconds),
+                "{contact}"
+            );
+        }
+    }
 }

@@ -334,6 +334,35 @@ fn members_on_other_nodes_are_peers_for_as_long_as_the_lease_runs() {
     assert_eq!((said.status, &*said.out), (1, longer));
 }
 
+/// What counts is when the lock is held: the contact may be too old by then, and the members may be others.
+#[test]
+fn a_put_that_waits_renews_nothing_by_a_contact_that_becomes_too_old_meanwhile() {
+    let sealed = Sealed::empty();
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[job]\nlease = \"2m\"\n");
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let contact = uptime() - 115;
+    for last in [50, 51] {
+        let mut document =
+            document(&[member(&format!("other-{last}"), "node2", &[&format!("10.9.0.{last}")], &[])]);
+        document["contact"] = json!(contact);
+        sealed.host.write(&format!("{last}.json"), document.to_string());
+    }
+    let script = format!(
+        "cp $D/50.json $D/jobs.json; exec 9>>/run/oci-isolate/peers.lock; flock 9
+        {ctl} jobs put $D/jobs.json >/dev/null 2>$D/err 9>&- & P=$!
+        until [ $(cut -d. -f1 /proc/uptime) -gt {} ]; do sleep 0.1; done
+        cp $D/51.json $D/jobs.json; exec 9>&-
+        wait $P || true; cat $D/err",
+        contact + 121,
+        ctl = test_support::isolatectl().display()
+    );
+    let said = sh(&sealed, &script);
+    assert!(said.contains("container two-0: its members on other nodes are not confirmed"), "{said}");
+    let show = sealed.ctl(&["peers", "show", "two-0"]).must();
+    let over = "10.9.0.51  pod other-51 on node2, of job train of namespace team-a, no peer any more: the lease has run out\n";
+    assert_eq!(show, over);
+}
+
 /// A member that has left stays a peer where it could not be removed, and no longer than the lease runs.
 #[test]
 fn where_members_cannot_be_put_the_lease_is_not_renewed() {
