@@ -467,3 +467,21 @@ fn follow_ends_when_its_program_is_replaced() {
     assert!(errors.is_some_and(|number| number.parse::<u32>().unwrap() >= 2), "{metrics}");
     assert!(!metrics.contains("oci_isolate_put_last_timestamp_seconds"), "{metrics}");
 }
+
+#[test]
+fn follow_goes_on_where_its_figures_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut follow = Command::new(test_support::isolatectl());
+    follow.args(["jobs", "follow", "--metrics", "/nonexistent/put.prom"]).arg(dir.path());
+    let mut follow = follow.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(follow.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.next().unwrap().contains("/nonexistent/put.prom"));
+    // What is wrong with the file is told next: the figures are complained about once.
+    for text in ["one", r#"{"version": 2}"#] {
+        std::fs::write(dir.path().join("new"), text).unwrap();
+        std::fs::rename(dir.path().join("new"), dir.path().join("jobs.json")).unwrap();
+        assert!(said.next().unwrap().contains("cannot put the jobs of "));
+    }
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}

@@ -191,6 +191,7 @@ fn follow(directory: &Path, metrics: Option<&Path>, json: bool) -> Result<Exit> 
     watched.with_context(|| format!("cannot watch {}", directory.display()))?;
     let file = directory.join(FILE);
     let mut last = String::new();
+    let mut unwritten = None;
     let mut figures = PutFigures::default();
     loop {
         let start = Instant::now();
@@ -216,7 +217,12 @@ fn follow(directory: &Path, metrics: Option<&Path>, json: bool) -> Result<Exit> 
             last = why;
         }
         if let Some(file) = metrics {
-            figures.write(file)?;
+            // Members are put without figures, too.
+            let why = figures.write(file).err().map(|error| format!("{error:#}"));
+            if why != unwritten {
+                why.iter().for_each(|why| complain(why));
+            }
+            unwritten = why;
         }
         wait(&inotify)?;
         if std::fs::metadata(PROGRAM).with_context(|| format!("cannot read {PROGRAM}"))?.nlink() == 0 {
