@@ -24,7 +24,7 @@ pub enum Source {
     Job(Scope),
     /// The Services of a namespace.
     Services(String),
-    /// The ranges of a node's pods, which are asked for once.
+    /// The ranges of a node's pods, which are asked for until there are some.
     Ranges(String),
 }
 
