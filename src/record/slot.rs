@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{LIMIT, PodNetwork, Record, Remains, VERSION};
+use crate::diagnostics::{Log, report};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -260,7 +261,13 @@ impl Slot {
     }
 
     fn delete_files(&self) -> Result<()> {
-        self.let_go()?;
+        // The container is gone, and its engine would fail to delete it again and again.
+        if let Err(error) = self.let_go() {
+            report(
+                &Log::default(),
+                &format!("the network namespace of a deleted container is kept: {error:#}"),
+            );
+        }
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
             files::remove(path)?;
         }
