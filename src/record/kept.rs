@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Slot;
+use crate::diagnostics::{Log, report};
 use crate::proc::{Inode, parse_mountinfo};
 use crate::seal::OpenNetns;
 
@@ -49,8 +50,17 @@ impl Slot {
         OpenNetns::at(&self.mount_point()).ok()
     }
 
+    /// Removes the mount. A failure is reported and changes nothing: the container is gone, and its engine would fail to delete it
+    /// again and again.
+    pub(super) fn let_go_or_report(&self) {
+        if let Err(error) = self.let_go() {
+            let why = "the network namespace of a deleted container is kept until the file is unmounted and removed";
+            report(&Log::default(), &format!("{why}: {error:#}"));
+        }
+    }
+
     /// Removes the mount, if there is one, and copies of it.
-    pub(super) fn let_go(&self) -> Result<()> {
+    fn let_go(&self) -> Result<()> {
         let at = self.mount_point();
         let removed = match std::fs::remove_file(&at) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

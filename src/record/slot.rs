@@ -15,7 +15,6 @@ use serde::Deserialize;
 use super::directory::{self, check_owner, make_dir, make_state, state_dir};
 use super::lock::lock;
 use super::{LIMIT, PodNetwork, Record, Remains, VERSION};
-use crate::diagnostics::{Log, report};
 use crate::files;
 use crate::proc::ProcessId;
 
@@ -261,13 +260,7 @@ impl Slot {
     }
 
     fn delete_files(&self) -> Result<()> {
-        // The container is gone, and its engine would fail to delete it again and again.
-        if let Err(error) = self.let_go() {
-            report(
-                &Log::default(),
-                &format!("the network namespace of a deleted container is kept: {error:#}"),
-            );
-        }
+        self.let_go_or_report();
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
             files::remove(path)?;
         }
