@@ -279,6 +279,7 @@ mod tests {
                 let failure = known.failed.get_mut(&source).unwrap();
                 let before = Instant::now().checked_sub(PATIENCE * 3 / 2).unwrap();
                 (failure.since, failure.last) = (before, before);
+                known.contact.get_mut(&source).unwrap().at = before;
             }
             if is_heard {
                 metrics.contact(&source);
