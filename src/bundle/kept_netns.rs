@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::mountinfo::parse_mountinfo;
 use super::socket_search;
+use crate::proc::parse_mountinfo;
 use crate::record::{Record, Slot, Store};
 use crate::seal::OpenNetns;
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::mountinfo::MountInfo;
 use super::socket_search;
+use crate::proc::MountInfo;
 use crate::rules::mounts::FileSystem;
 
 /// All mounts.

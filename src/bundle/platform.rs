@@ -12,11 +12,11 @@ use serde_json::json;
 use crate::config::{Document, Edit, EditOp, JsonText, Kind, Pointer, View};
 use crate::files::Snapshot;
 use crate::policy::PlatformContainer;
-use crate::proc::Inode;
+use crate::proc::{Inode, parse_mountinfo};
 use crate::rules::mounts::is_bind;
 
+use super::platform_program;
 use super::socket_search::read_list;
-use super::{parse_mountinfo, platform_program};
 
 /// The text in which it joins `network`, has an IPC namespace and a `/dev/shm` of its own, and no pid, mount or
 /// user namespace of another container. `shm` is the pod's `/dev/shm`.

@@ -15,6 +15,7 @@ use anyhow::Result;
 use super::hosts_file::is_name;
 use super::{JobMember, Participant, is_allowed, names, peers_of};
 use crate::policy::Job;
+use crate::proc::since_boot;
 use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember, Slot, Store};
 
 /// All members of the jobs that this node has a part in.
@@ -24,8 +25,8 @@ pub struct JobsOfCluster {
     pub node: String,
     /// The members of each job, also those on this node; by Kubernetes namespace and name.
     pub jobs: BTreeMap<(String, String), Vec<RemoteMember>>,
-    /// How long ago the API server was last heard, by which leases are renewed.
-    pub silence: Option<Duration>,
+    /// When the API server was last heard, by which leases are renewed; since the machine has started.
+    pub contact: Option<Duration>,
 }
 
 /// What could not be put, and for which container.
@@ -81,9 +82,8 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
     for ((root, job), mut members) in by_job {
         put.members += members.len();
         let of_job = cluster.jobs.get(&job).map_or(&[][..], Vec::as_slice);
-        for member in &mut members {
-            put.update(member, of_job, &cluster.node, &here);
-        }
+        let updated: Vec<bool> =
+            members.iter_mut().map(|member| put.update(member, of_job, &cluster.node, &here)).collect();
         let all: Vec<_> = records
             .iter()
             .filter(|(slot, record)| {
@@ -94,22 +94,26 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
             })
             .cloned()
             .collect();
-        put.settle(&members, &all);
-        members.iter().for_each(|member| put.renew(member, cluster.silence));
+        let set = put.settle(&members, &all);
+        // One that may still have a member that has left keeps it for the rest of its lease at most.
+        let is_applied = updated.into_iter().zip(set).map(|(updated, set)| updated && set);
+        for (member, _) in members.iter().zip(is_applied).filter(|(_, is_applied)| *is_applied) {
+            put.renew(member, cluster.contact);
+        }
     }
     Ok(put)
 }
 
 impl Put {
-    /// Brings the record of a member up to date.
+    /// Brings the record of a member up to date; returns whether it is.
     fn update(
         &mut self,
         member: &mut JobMember,
         of_job: &[RemoteMember],
         node: &str,
         here: &BTreeSet<IpAddr>,
-    ) {
-        let Some(opened) = &member.record.opened else { return };
+    ) -> bool {
+        let Some(opened) = &member.record.opened else { return false };
         let gateways = member.record.sealed.iter().flat_map(|sealed| sealed.gateways.iter().copied());
         let never: BTreeSet<IpAddr> =
             opened.excluded().into_iter().chain(gateways).chain(here.iter().copied()).collect();
@@ -131,7 +135,7 @@ impl Put {
         let none = GrantedOpenings { remote: Vec::new(), ..new.clone() };
         for new in [new, none] {
             if member.record.opened.as_ref() == Some(&new) {
-                return;
+                return true;
             }
             let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
             let record = Record { opened: Some(new), ..member.record.clone() };
@@ -139,35 +143,44 @@ impl Put {
                 Ok(()) => {
                     (member.record, member.part.remote) = (record, remote);
                     self.changed.push(member.slot.clone());
-                    return;
+                    return true;
                 }
                 Err(error) => self.fail(&id, &format!("{error:#}")),
             }
         }
+        false
     }
 
-    /// Applies what the records of a job have.
-    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) {
+    /// Applies what the records of a job have; returns for each member whether its peers are set.
+    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) -> Vec<bool> {
         let names = names::of_all(members, all);
         for names in &names {
             self.note(&names.record().id, names.retire());
         }
         let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
-        for (index, member) in members.iter().enumerate() {
-            self.note(&member.record.id, member.set(&peers_of(&parts, index)));
-        }
+        let set = |(index, member): (usize, &JobMember)| {
+            self.note(&member.record.id, member.set(&peers_of(&parts, index)))
+        };
+        let set = members.iter().enumerate().map(set).collect();
         for names in &names {
             self.note(&names.record().id, names.write());
         }
+        set
     }
 
     /// Renews the lease of a member, if it has one, by when the API server was last heard.
-    fn renew(&mut self, member: &JobMember, silence: Option<Duration>) {
+    fn renew(&mut self, member: &JobMember, contact: Option<Duration>) {
         let Some(opened) = &member.record.opened else { return };
         let Some(lease) = opened.lease() else { return };
-        let left = silence.and_then(|silence| lease.checked_sub(silence)).filter(|left| !left.is_zero());
+        // The time of now: the lock and the other members may have taken long.
+        let left = match since_boot() {
+            Ok(now) => contact.and_then(|contact| left(lease, contact, now)),
+            Err(error) => return self.fail(&member.record.id, &format!("{error:#}")),
+        };
         match left {
-            Some(left) => self.note(&member.record.id, member.renew(left)),
+            Some(left) => {
+                self.note(&member.record.id, member.renew(left));
+            }
             None if opened.remote.is_empty() => {}
             None => self.fail(
                 &member.record.id,
@@ -177,15 +190,23 @@ impl Put {
         }
     }
 
-    fn note(&mut self, id: &str, done: Result<()>) {
-        if let Err(error) = done {
+    /// Returns whether it is done.
+    fn note(&mut self, id: &str, done: Result<()>) -> bool {
+        if let Err(error) = &done {
             self.fail(id, &format!("{error:#}"));
         }
+        done.is_ok()
     }
 
     fn fail(&mut self, id: &str, why: &str) {
         self.failures.push(PutFailure { id: id.to_owned(), why: why.to_owned() });
     }
+}
+
+/// What is left of a lease since that contact, if anything. A contact that is still to come is of an earlier start of the machine.
+fn left(lease: Duration, contact: Duration, now: Duration) -> Option<Duration> {
+    let silence = now.checked_sub(contact)?;
+    lease.checked_sub(silence).filter(|left| !left.is_zero())
 }
 
 /// Whether a container is the sandbox of this pod. Without a uid (containerd 1.6) the name decides: its namespace is
@@ -225,4 +246,23 @@ fn admit(
         }
     }
     (admitted, refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_runs_from_a_contact_and_not_from_one_that_is_still_to_come() {
+        for (contact, expected) in
+            [(5010, Some(120)), (5000, Some(110)), (4891, Some(1)), (4890, None), (4000, None), (5011, None)]
+        {
+            let seconds = Duration::from_secs;
+            assert_eq!(
+                left(seconds(120), seconds(contact), seconds(5010)),
+                expected.map(seconds),
+                "{contact}"
+            );
+        }
+    }
 }

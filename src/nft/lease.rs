@@ -20,7 +20,8 @@
 //! There is one lease for all addresses, because one contact with the API server vouches for all of them: renewing it costs the
 //! same for two members as for thousands. It is in two sets, of which the one that runs out sooner is renewed, by removing and
 //! adding its elements. Before Linux 6.18 a lookup can miss both generations of an element, and then finds the other set's. An
-//! element that is there is not prolonged by adding it again before Linux 6.12.
+//! element that is there is not prolonged by adding it again before Linux 6.12. The timeouts stand still while the machine is
+//! suspended.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -2,19 +2,22 @@
 //! the end of the container's last process and `delete`.
 //!
 //! The mount is removed before the record. The file below it is deleted, so the kernel detaches the mount in every other mount
-//! namespace too, which had it by propagation or as a copy (`detach_mounts` in fs/namespace.c).
+//! namespace too, which had it by propagation or as a copy (`detach_mounts` in fs/namespace.c). In the caller's own mount namespace
+//! it does not, and refuses to delete the file while any mount is on it, also where it is seen through a private copy of `/run`.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Slot;
+use crate::diagnostics::{Log, report};
+use crate::proc::{Inode, parse_mountinfo};
 use crate::seal::OpenNetns;
 
 impl Slot {
@@ -47,18 +50,45 @@ impl Slot {
         OpenNetns::at(&self.mount_point()).ok()
     }
 
-    /// Removes the mount, if there is one.
-    pub(super) fn let_go(&self) -> Result<()> {
+    /// Removes the mount. A failure is reported and changes nothing: the container is gone, and its engine would fail to delete it
+    /// again and again.
+    pub(super) fn let_go_or_report(&self) {
+        if let Err(error) = self.let_go() {
+            let why = "the network namespace of a deleted container is kept until the file is unmounted and removed";
+            report(&Log::default(), &format!("{why}: {error:#}"));
+        }
+    }
+
+    /// Removes the mount, if there is one, and copies of it.
+    fn let_go(&self) -> Result<()> {
         let at = self.mount_point();
         let removed = match std::fs::remove_file(&at) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                umount2(&at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
-                    .with_context(|| format!("cannot unmount {}", at.display()))?;
-                std::fs::remove_file(&at)
+                let unmounted = unmount(&at);
+                std::fs::remove_file(&at).map_err(|busy| unmounted.err().unwrap_or(busy.into()))
             }
-            removed => removed,
+            removed => removed.map_err(Error::from),
         };
         removed.with_context(|| format!("cannot remove {}", at.display()))
     }
+}
+
+/// Unmounts all that is mounted on a file in this mount namespace, by whichever path.
+fn unmount(file: &Path) -> Result<()> {
+    let directory = |path: &Path| path.parent().and_then(|directory| Inode::of(directory).ok());
+    let (name, here) = (file.file_name(), directory(file));
+    let list = std::fs::read("/proc/self/mountinfo").context("cannot list the mounts")?;
+    let points = parse_mountinfo(&list).map(|mount| mount.point());
+    let mut done = Ok(());
+    for point in points.filter(|point| point.file_name() == name && directory(point) == here) {
+        match umount2(&point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // It has gone with another one, by propagation.
+            Ok(()) | Err(Errno::EINVAL) => {}
+            Err(errno) => {
+                done = Err(errno).with_context(|| format!("cannot unmount {}", point.display()));
+            }
+        }
+    }
+    done
 }

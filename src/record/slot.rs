@@ -260,7 +260,7 @@ impl Slot {
     }
 
     fn delete_files(&self) -> Result<()> {
-        self.let_go()?;
+        self.let_go_or_report();
         for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
             files::remove(path)?;
         }

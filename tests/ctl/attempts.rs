@@ -120,6 +120,28 @@ fn what_a_container_tried_is_kept_until_it_is_deleted() {
     assert_eq!(sealed.sh("find /run/oci-isolate/containers 2>/dev/null || true").must(), "");
 }
 
+/// The kernel deletes no file that is a mount point in the caller's own mount namespace, by whichever path.
+#[test]
+fn a_private_copy_of_run_does_not_keep_a_container_from_being_deleted() {
+    let sealed = counting();
+    tries(&sealed);
+    sealed.sh("mkdir $D/run; mount --rbind /run $D/run; mount --make-rprivate $D/run").must();
+    let mounts = || sealed.sh("grep -c '/web.net ' /proc/self/mountinfo || true").must();
+    assert_eq!(mounts(), "2\n");
+    sealed.sabotage(END);
+    // The copy alone is enough to keep the file.
+    let busy = "F=/run/oci-isolate/containers$R/web.net; umount $F; if rm $F 2>/dev/null; then exit 9; fi
+        mount --bind $D$F $F";
+    sealed.sh(busy).must();
+    assert_eq!(mounts(), "2\n");
+    let deleted = sealed.sh("$SHIM --root $R delete web");
+    assert_eq!((deleted.status, deleted.err.as_str()), (0, ""));
+    assert_eq!(line(&sealed), LIST);
+    assert_eq!(mounts(), "0\n");
+    assert_eq!(sealed.sh("find /run/oci-isolate/containers 2>/dev/null || true").must(), "");
+    sealed.sh("umount -l $D/run").must();
+}
+
 /// A container of an id whose last one was not deleted, but lost with its runtime's state: the counts are its own.
 #[test]
 fn the_next_container_of_an_id_does_not_have_what_the_last_one_tried() {

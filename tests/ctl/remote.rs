@@ -334,6 +334,68 @@ fn members_on_other_nodes_are_peers_for_as_long_as_the_lease_runs() {
     assert_eq!((said.status, &*said.out), (1, longer));
 }
 
+/// What counts is when the lock is held: the contact may be too old by then, and the members may be others.
+#[test]
+fn a_put_that_waits_renews_nothing_by_a_contact_that_becomes_too_old_meanwhile() {
+    let sealed = Sealed::empty();
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[job]\nlease = \"2m\"\n");
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let contact = uptime() - 115;
+    for last in [50, 51] {
+        let mut document =
+            document(&[member(&format!("other-{last}"), "node2", &[&format!("10.9.0.{last}")], &[])]);
+        document["contact"] = json!(contact);
+        sealed.host.write(&format!("{last}.json"), document.to_string());
+    }
+    let script = format!(
+        "cp $D/50.json $D/jobs.json; exec 9>>/run/oci-isolate/peers.lock; flock 9
+        {ctl} jobs put $D/jobs.json >/dev/null 2>$D/err 9>&- & P=$!
+        until [ $(cut -d. -f1 /proc/uptime) -gt {} ]; do sleep 0.1; done
+        cp $D/51.json $D/jobs.json; exec 9>&-
+        wait $P || true; cat $D/err",
+        contact + 121,
+        ctl = test_support::isolatectl().display()
+    );
+    let said = sh(&sealed, &script);
+    assert!(said.contains("container two-0: its members on other nodes are not confirmed"), "{said}");
+    let show = sealed.ctl(&["peers", "show", "two-0"]).must();
+    let over = "10.9.0.51  pod other-51 on node2, of job train of namespace team-a, no peer any more: the lease has run out\n";
+    assert_eq!(show, over);
+}
+
+/// A member that has left stays a peer where it could not be removed, and no longer than the lease runs.
+#[test]
+fn where_members_cannot_be_put_the_lease_is_not_renewed() {
+    let sealed = Sealed::empty();
+    sealed.host.write("config.toml", "runtime = [\"runc\"]\n[job]\nlease = \"2m\"\n");
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    pod(&sealed, "control", 4, NO_NAMES);
+    let put_at = |contact: u64, last: u8| {
+        let mut document =
+            document(&[member(&format!("other-{last}"), "node2", &[&format!("10.9.0.{last}")], &[])]);
+        document["contact"] = json!(contact);
+        put(&sealed, &document)
+    };
+    let show = |id: &str| -> Value {
+        serde_json::from_str(&sealed.ctl(&["--json", "peers", "show", id]).must()).unwrap()
+    };
+    let left = |id: &str| show(id)["lease-left"].as_u64().unwrap();
+    put_at(uptime() - 60, 50).must();
+    // The record cannot be replaced.
+    let record = sealed.host.record("two-0");
+    sh(&sealed, &format!("mount --bind {record} {record}"));
+    let said = put_at(uptime(), 51);
+    assert_eq!((said.status, &*said.out), (1, "control\n"), "{said:?}");
+    assert!(said.err.starts_with("isolatectl: container two-0: cannot "), "{said:?}");
+    assert!(left("two-0") <= 60 && left("control") > 60, "{} {}", left("two-0"), left("control"));
+    assert!(show("two-0").to_string().contains("10.9.0.50"), "{}", show("two-0"));
+    sh(&sealed, &format!("umount {record}"));
+    assert_eq!(put_at(uptime(), 51).must(), "two-0\n");
+    assert!(left("two-0") > 60, "{}", left("two-0"));
+    assert!(!show("two-0").to_string().contains("10.9.0.50"), "{}", show("two-0"));
+    sealed.holds(&["two-0", "control"]);
+}
+
 /// CNI frees the address after `delete`.
 #[test]
 fn delete_of_a_member_returns_later_and_of_no_other_container() {
@@ -404,4 +466,22 @@ fn follow_ends_when_its_program_is_replaced() {
     let errors = metrics.lines().find_map(|line| line.strip_prefix("oci_isolate_put_errors_total "));
     assert!(errors.is_some_and(|number| number.parse::<u32>().unwrap() >= 2), "{metrics}");
     assert!(!metrics.contains("oci_isolate_put_last_timestamp_seconds"), "{metrics}");
+}
+
+#[test]
+fn follow_goes_on_where_its_figures_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut follow = Command::new(test_support::isolatectl());
+    follow.args(["jobs", "follow", "--metrics", "/nonexistent/put.prom"]).arg(dir.path());
+    let mut follow = follow.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(follow.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.next().unwrap().contains("/nonexistent/put.prom"));
+    // What is wrong with the file is told next: the figures are complained about once.
+    for text in ["one", r#"{"version": 2}"#] {
+        std::fs::write(dir.path().join("new"), text).unwrap();
+        std::fs::rename(dir.path().join("new"), dir.path().join("jobs.json")).unwrap();
+        assert!(said.next().unwrap().contains("cannot put the jobs of "));
+    }
+    follow.kill().unwrap();
+    follow.wait().unwrap();
 }

@@ -15,6 +15,10 @@ use crate::names::{Selector, names};
 use crate::pod::{Candidate, Scope, Standing};
 use crate::ranges::{Ranges, Verdict};
 
+/// How long the ranges of nodes are waited for at the start. Then members on nodes whose ranges are not known are none, and
+/// those that have left are members no more.
+const RANGES: Duration = Duration::from_secs(30);
+
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -24,7 +28,7 @@ pub enum Source {
     Job(Scope),
     /// The Services of a namespace.
     Services(String),
-    /// The ranges of a node's pods, which are asked for once.
+    /// The ranges of a node's pods, which are asked for until there are some.
     Ranges(String),
 }
 
@@ -49,6 +53,8 @@ pub struct Cluster {
     jobs: BTreeMap<Scope, Listing<Member>>,
     services: BTreeMap<String, Listing<Selector>>,
     ranges: Ranges,
+    /// When all pods that were there at the start were known.
+    listed: Option<Duration>,
     synced: bool,
 }
 
@@ -92,7 +98,8 @@ impl Cluster {
     pub fn new(node: String, domain: String, namespaces: &[String], ranges: Ranges) -> Self {
         let all = namespaces.iter().cloned().map(Some).chain(namespaces.is_empty().then_some(None));
         let here = all.map(|namespace| (namespace, Listing::default())).collect();
-        Self { node, domain, here, jobs: BTreeMap::new(), services: BTreeMap::new(), ranges, synced: false }
+        let (jobs, services) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, domain, here, jobs, services, ranges, listed: None, synced: false }
     }
 
     /// Forgets jobs that no pod of this node is in any more, once all events that came together are taken: a pod that another
@@ -163,18 +170,20 @@ impl Cluster {
             }
             _ => {}
         }
-        self.synced = self.synced || self.is_complete();
+        if self.here.values().all(|listing| listing.synced) && self.jobs.values().all(|job| job.synced) {
+            self.listed.get_or_insert(now);
+            let known =
+                |nodes: &BTreeMap<String, _>| self.nodes().iter().all(|node| nodes.contains_key(node));
+            self.synced = self.synced || self.ranges.nodes.as_ref().is_none_or(known);
+        }
     }
 
-    /// Whether everything that was there at the start is known.
-    fn is_complete(&self) -> bool {
-        let known = |nodes: &BTreeMap<String, _>| self.nodes().iter().all(|node| nodes.contains_key(node));
-        self.here.values().all(|listing| listing.synced)
-            && self.jobs.values().all(|job| job.synced)
-            && self.ranges.nodes.as_ref().is_none_or(known)
+    /// When ranges are waited for no longer, if they are.
+    fn end_of_wait(&self) -> Option<Duration> {
+        self.listed.filter(|_| !self.synced).map(|listed| listed + RANGES)
     }
 
-    /// The document, once everything that was there at the start is known. A job that is not yet listed is left out: its
+    /// The document, once everything that was there at the start is known, but for ranges that take too long. A job that is not yet listed is left out: its
     /// container here is new, and has no members on other nodes.
     #[must_use]
     pub fn document(&self, now: Duration) -> Option<Document<'_>> {
@@ -185,7 +194,13 @@ impl Cluster {
                 JobEntry { members: self.members(scope, job, now) },
             )
         });
-        self.synced.then(|| Document { version: 1, synced: true, node: &self.node, jobs: jobs.collect() })
+        let is_over = self.end_of_wait().is_some_and(|end| end <= now);
+        (self.synced || is_over).then(|| Document {
+            version: 1,
+            synced: true,
+            node: &self.node,
+            jobs: jobs.collect(),
+        })
     }
 
     fn members<'c>(&'c self, scope: &Scope, job: &'c Listing<Member>, now: Duration) -> Vec<MemberEntry<'c>> {
@@ -228,7 +243,9 @@ impl Cluster {
     /// When the document changes without another event.
     #[must_use]
     pub fn due(&self, now: Duration) -> Option<Duration> {
-        self.jobs.values().flat_map(|job| job.all.values()).filter_map(|member| member.due(now)).min()
+        let members = self.jobs.values().flat_map(|job| job.all.values());
+        let wait = self.end_of_wait().filter(|end| *end > now);
+        members.filter_map(|member| member.due(now)).chain(wait).min()
     }
 
     /// Pods that are no members, and why.
@@ -483,6 +500,32 @@ mod tests {
         cluster.prune();
         assert!(!cluster.wanted().contains(&Source::Ranges("node4".into())));
         assert_eq!(cluster.ranges.nodes.unwrap().keys().collect::<Vec<_>>(), ["node1", "node2", "node3"]);
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_asked_about_keeps_no_member_that_has_left() {
+        let ranges = Ranges { pods: Vec::new(), nodes: Some(BTreeMap::new()) };
+        let mut cluster = Cluster::new("node1".into(), "cluster.local".into(), &[], ranges);
+        let [here, two, three] = [(1, "here"), (2, "two"), (3, "three")]
+            .map(|(n, name)| pod(name, &format!("node{n}"), &format!("10.88.{n}.5")));
+        list(&mut cluster, &Source::Node(None), std::slice::from_ref(&here));
+        // Ranges of nodes are not waited for before it is known which nodes there are.
+        assert_eq!((cluster.document(NOW + RANGES), cluster.due(NOW)), (None, None));
+        list(&mut cluster, &Source::Job(scope()), &[here, two, three]);
+        let range = |n: u8| Report::Ranges(vec![format!("10.88.{n}.0/24").parse().unwrap()]);
+        for n in 1..=2 {
+            cluster.take(&Source::Ranges(format!("node{n}")), range(n), NOW);
+        }
+        assert_eq!((cluster.document(NOW), cluster.due(NOW)), (None, Some(NOW + RANGES)));
+        let at = |cluster: &Cluster, now| {
+            let document = serde_json::to_value(cluster.document(now).unwrap()).unwrap();
+            let members = document["jobs"]["team-a/train"]["members"].as_array().unwrap().clone();
+            members.iter().map(|member| member["pod"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(at(&cluster, NOW + RANGES), ["here", "two"]);
+        assert_eq!(cluster.due(NOW + RANGES), None);
+        cluster.take(&Source::Ranges("node3".into()), range(3), NOW + RANGES);
+        assert_eq!(at(&cluster, NOW + RANGES), ["here", "three", "two"]);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
+
 use crate::cluster::{Figures, Source};
 use crate::watch::PATIENCE;
 
@@ -28,10 +30,27 @@ struct Known {
     watches: usize,
     written: u64,
     errors: u64,
-    /// Watches, and when the API server has last sent them anything.
-    contact: BTreeMap<Source, Instant>,
+    /// Of each watch.
+    contact: BTreeMap<Source, Contact>,
     /// Watches that have failed and had no event since.
     failed: BTreeMap<Source, Failure>,
+}
+
+/// When the API server has last confirmed what a watch knows.
+#[derive(Debug)]
+struct Contact {
+    at: Instant,
+    /// Since the start of the machine, also while it was suspended.
+    since_boot: Duration,
+    /// What has come since is part of a list, which confirms nothing before it is complete.
+    is_listing: bool,
+}
+
+impl Contact {
+    fn now(is_listing: bool) -> Self {
+        // If it cannot be read, there was none since the start of the machine.
+        Self { at: Instant::now(), since_boot: since_boot().unwrap_or_default(), is_listing }
+    }
 }
 
 #[derive(Debug)]
@@ -49,12 +68,20 @@ impl Known {
     }
 
     fn is_over(&self, source: &Source, failure: &Failure) -> bool {
-        self.contact.get(source).is_some_and(|contact| *contact > failure.last)
+        self.contact.get(source).is_some_and(|contact| contact.at > failure.last)
+    }
+
+    /// That of the quietest watch; without any watch there was none.
+    fn contact(&self) -> Duration {
+        self.contact.values().map(|contact| contact.since_boot).min().unwrap_or_default()
     }
 
     /// For how long the quietest watch has got nothing.
     fn silence(&self) -> Duration {
-        self.contact.values().map(Instant::elapsed).max().unwrap_or_default()
+        match self.contact.is_empty() {
+            true => Duration::ZERO,
+            false => since_boot().unwrap_or_default().saturating_sub(self.contact()),
+        }
     }
 }
 
@@ -80,15 +107,28 @@ impl Metrics {
         self.known().written += 1;
     }
 
-    /// The API server has sent a watch something, perhaps a bookmark only, or has begun to answer; or the watch begins.
-    pub fn contact(&self, source: &Source) {
-        self.known().contact.insert(source.clone(), Instant::now());
+    /// A watch begins to list, for the first time or again.
+    pub fn listing(&self, source: &Source) {
+        let mut known = self.known();
+        known.contact.entry(source.clone()).or_insert_with(|| Contact::now(true)).is_listing = true;
     }
 
-    /// For how long the API server has sent the quietest watch nothing.
+    /// The list of a watch is complete.
+    pub fn listed(&self, source: &Source) {
+        self.known().contact.insert(source.clone(), Contact::now(false));
+    }
+
+    /// The API server has sent a watch something, perhaps a bookmark only, or has begun to answer.
+    pub fn contact(&self, source: &Source) {
+        if let Some(contact) = self.known().contact.get_mut(source).filter(|contact| !contact.is_listing) {
+            *contact = Contact::now(false);
+        }
+    }
+
+    /// When the API server has last confirmed what the quietest watch knows, since the machine has started.
     #[must_use]
-    pub fn silence(&self) -> Duration {
-        self.known().silence()
+    pub fn last_contact(&self) -> Duration {
+        self.known().contact()
     }
 
     /// An event has come.
@@ -150,8 +190,7 @@ impl Metrics {
         family("refused_members", "gauge", "Pods of this node's jobs that are no members.", &refused);
         family("watches", "gauge", "Watches of the API server.", &one(known.watches as u64));
         family("watches_failing", "gauge", "Watches that fail now.", &one(known.failing().count() as u64));
-        let help =
-            "For how long the API server has sent the quietest watch nothing: no event, bookmark or answer.";
+        let help = "For how long the API server has sent the quietest watch nothing: no event, bookmark, answer or whole list.";
         family("watch_contact_seconds", "gauge", help, &one(known.silence().as_secs()));
         family("watch_errors_total", "counter", "Failures of watches.", &one(known.errors));
         family("jobs_written_total", "counter", "Changes of jobs.json.", &one(known.written));
@@ -159,6 +198,14 @@ impl Metrics {
         text.push_str(&self.put.as_deref().and_then(read).unwrap_or_default());
         text
     }
+}
+
+/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets, and that goes on in suspend.
+fn since_boot() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
+    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    since.context("/proc/uptime has no time")
 }
 
 /// A small file of whole lines.
@@ -175,6 +222,7 @@ mod tests {
     #[test]
     fn what_is_told_follows_the_watches() {
         let metrics = Metrics::default();
+        metrics.listed(&Source::Node(None));
         assert_eq!(metrics.unready().as_deref(), Some("not every list is complete yet"));
         metrics.update(Figures { here: 1, elsewhere: 2, refused: [("label", 3)].into() }, 3);
         metrics.written();
@@ -223,6 +271,7 @@ mod tests {
         let source = Source::Node(None);
         for (is_heard, is_ready) in [(false, false), (true, true)] {
             let metrics = Metrics::default();
+            metrics.listed(&source);
             metrics.written();
             metrics.failed(&source, "no route to host");
             {
@@ -230,6 +279,7 @@ mod tests {
                 let failure = known.failed.get_mut(&source).unwrap();
                 let before = Instant::now().checked_sub(PATIENCE * 3 / 2).unwrap();
                 (failure.since, failure.last) = (before, before);
+                known.contact.get_mut(&source).unwrap().at = before;
             }
             if is_heard {
                 metrics.contact(&source);
@@ -237,5 +287,33 @@ mod tests {
             metrics.failed(&source, "no route to host");
             assert_eq!(metrics.unready().is_none(), is_ready, "heard: {is_heard}");
         }
+    }
+
+    #[test]
+    fn a_list_is_a_contact_once_it_is_complete() {
+        let metrics = Metrics::default();
+        let [here, services] = [Source::Node(None), Source::Services("team-a".into())];
+        assert_eq!(metrics.last_contact(), Duration::ZERO);
+        metrics.listed(&services);
+        metrics.listed(&here);
+        let set_back = || {
+            metrics.known().contact.get_mut(&here).unwrap().since_boot = Duration::from_millis(1);
+            assert_eq!(metrics.last_contact(), Duration::from_millis(1));
+        };
+        let is_contact = || metrics.last_contact() > Duration::from_millis(1);
+        set_back();
+        metrics.contact(&here);
+        assert!(is_contact());
+        set_back();
+        metrics.listing(&here);
+        metrics.contact(&here);
+        assert!(!is_contact());
+        metrics.listed(&here);
+        assert!(is_contact());
+        // One that has ended is not waited for, and what still comes of it does not bring it back.
+        set_back();
+        metrics.ended(&here);
+        metrics.contact(&here);
+        assert!(is_contact());
     }
 }

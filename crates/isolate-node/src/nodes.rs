@@ -1,4 +1,4 @@
-//! Asks the API server for the ranges of a node's pods, once: they do not change while the node is there.
+//! Asks the API server for the ranges of a node's pods until it has some: then they do not change while the node is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::watch::Message;
 /// Requests at a time.
 const REQUESTS: usize = 4;
 
-/// How long to wait after a failure; twice as long after the next.
+/// How long to wait after a failure, or an answer without ranges; twice as long after the next.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// How long to wait at most.
@@ -35,7 +35,7 @@ impl Nodes {
         Self { api: Api::all_with(client, resource), places: Arc::new(Semaphore::new(REQUESTS)) }
     }
 
-    /// Sends the ranges of a node, or failures until it has them. A node that is not there has none.
+    /// Sends the ranges of a node; before that, failures, and that it has none: a node may not be there yet, or get them later.
     pub async fn ask(self, node: String, sender: Sender<Message>) {
         let mut wait = FIRST;
         loop {
@@ -48,8 +48,8 @@ impl Nodes {
                 Err(Error::Api(status)) if status.code == 404 => Ok(Report::Ranges(Vec::new())),
                 Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
             };
-            let is_answer = report.is_ok();
-            if sender.send((Source::Ranges(node.clone()), report)).await.is_err() || is_answer {
+            let is_known = matches!(&report, Ok(Report::Ranges(ranges)) if !ranges.is_empty());
+            if sender.send((Source::Ranges(node.clone()), report)).await.is_err() || is_known {
                 return;
             }
             tokio::time::sleep(wait).await;

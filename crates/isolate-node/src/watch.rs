@@ -105,7 +105,7 @@ impl Watch {
             self.metrics.update(self.cluster.figures(now), watches);
             if let Some(document) = self.cluster.document(now) {
                 let text = serde_json::to_vec(&document).context("cannot write JSON")?;
-                let contact = since_boot()?.saturating_sub(self.metrics.silence()).as_secs();
+                let contact = self.metrics.last_contact().as_secs();
                 if text != written || contact >= written_contact + CONTACT.as_secs() {
                     replace(file, &with_contact(contact, document)?)?;
                     written_contact = contact;
@@ -147,10 +147,10 @@ impl Watch {
         // Not for how long a connection was not in use.
         api.reset_reader_on_write = true;
         let (metrics, source) = (Arc::clone(&self.metrics), source.clone());
-        metrics.contact(&source);
+        metrics.listing(&source);
         let heard = move |response: http::Response<_>| {
             let (metrics, source) = (Arc::clone(&metrics), source.clone());
-            // An error is no contact.
+            // An error is no contact; a list is one when it is complete, as `forward` tells.
             let is_fine = response.status().is_success();
             if is_fine {
                 metrics.contact(&source);
@@ -168,7 +168,7 @@ impl Watch {
     }
 
     fn spawn(&self, source: Source, sender: Sender<Message>, nodes: &Nodes) -> Result<JoinHandle<()>> {
-        let classes = self.runtime_classes.clone();
+        let (classes, metrics) = (self.runtime_classes.clone(), Arc::clone(&self.metrics));
         let candidate = move |pod: Pod| Candidate::of(&pod, &classes).map(|found| (found.uid.clone(), found));
         let pods = resource("Pod", "pods");
         Ok(match &source {
@@ -179,12 +179,12 @@ impl Watch {
                     None => Api::all_with(client, &pods),
                 };
                 let which = config().labels(JOB).fields(&format!("spec.nodeName={}", self.node));
-                tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
+                tokio::spawn(forward(api, which, source, sender, metrics, candidate, Report::Pods))
             }
             Source::Job(scope) => {
                 let api = Api::namespaced_with(self.client(&source)?, &scope.namespace, &pods);
                 let which = config().labels(&format!("{JOB}={}", scope.job));
-                tokio::spawn(forward(api, which, source, sender, candidate, Report::Pods))
+                tokio::spawn(forward(api, which, source, sender, metrics, candidate, Report::Pods))
             }
             Source::Services(namespace) => {
                 let services = resource("Service", "services");
@@ -193,7 +193,7 @@ impl Watch {
                     let name = service.metadata.name.clone()?;
                     Some((service.metadata.uid?, Selector { name, labels: service.spec.selector }))
                 };
-                tokio::spawn(forward(api, config(), source, sender, selector, Report::Services))
+                tokio::spawn(forward(api, config(), source, sender, metrics, selector, Report::Services))
             }
             Source::Ranges(node) => tokio::spawn(nodes.clone().ask(node.clone(), sender)),
         })
@@ -214,6 +214,7 @@ async fn forward<K, T>(
     which: watcher::Config,
     source: Source,
     sender: Sender<Message>,
+    metrics: Arc<Metrics>,
     convert: impl Fn(K) -> Option<(String, T)>,
     report: fn(Change<T>) -> Report,
 ) where
@@ -225,6 +226,10 @@ async fn forward<K, T>(
         .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
         .boxed();
     while let Some(event) = events.next().await {
+        if matches!(event, Ok(Event::Init)) {
+            metrics.listing(&source);
+        }
+        let is_listed = matches!(event, Ok(Event::InitDone));
         let change = match event {
             Ok(Event::Init) => Ok(Some(Change::Begin)),
             Ok(Event::InitApply(object)) => Ok(convert(object).map(|(uid, new)| Change::Listed(uid, new))),
@@ -240,6 +245,10 @@ async fn forward<K, T>(
         };
         if sender.send((source.clone(), message)).await.is_err() {
             return;
+        }
+        // All of it is in the queue, and the watch is asked for after this.
+        if is_listed {
+            metrics.listed(&source);
         }
     }
 }
@@ -262,14 +271,6 @@ fn with_contact(contact: u64, document: Document<'_>) -> Result<Vec<u8>> {
         document: Document<'c>,
     }
     serde_json::to_vec(&Contact { contact, document }).context("cannot write JSON")
-}
-
-/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets.
-fn since_boot() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
-    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());
-    let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    since.context("/proc/uptime has no time")
 }
 
 /// A reader sees the old content or the new one. It holds addresses and names, no secret, and its reader is another user.

@@ -196,9 +196,14 @@ fn a_kubelet_that_reports_addresses_of_others_opens_them_to_no_job_with_the_rang
     api.set(thief);
     in_nodes.members(&["a", "f", "z-thief"]);
     refused(&in_nodes, "same-address", 1);
-    // Each node was asked for once.
-    let asked = api.requests().into_iter().filter(|request| request.starts_with("/api/v1/nodes/")).count();
-    assert_eq!(asked, 3, "{:?}", api.requests());
+    // A node that has no ranges is asked for again, until it has some.
+    api.node("node9", "10.88.9.0/24");
+    in_nodes.members(&["a", "e-gone", "f", "z-thief"]);
+    // The others were asked for once.
+    let of_others = |request: &&String| {
+        ["/api/v1/nodes/node1", "/api/v1/nodes/node2"].iter().any(|path| request.starts_with(path))
+    };
+    assert_eq!(api.requests().iter().filter(of_others).count(), 2, "{:?}", api.requests());
 }
 
 #[test]
@@ -231,6 +236,53 @@ fn a_connection_that_is_broken_without_being_closed_is_given_up_and_a_quiet_serv
     assert_eq!(lists, 6, "{:?}", api.requests());
 }
 
+/// In seconds.
+fn uptime() -> f64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    uptime.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Its first page is answered each time, and tells nothing about who has left.
+#[test]
+fn a_list_that_is_never_complete_is_no_contact() {
+    let api = Api::new();
+    api.set(pod("train", "a", "node1", "10.88.1.5"));
+    // More than a page.
+    let more =
+        |n: usize| pod("train", &format!("b-{n:03}"), "node2", &format!("10.88.{}.{}", 2 + n / 250, n % 250));
+    (0..510).for_each(|n| api.set(more(n)));
+    // Quiet watches ask again each second.
+    let watcher = Watcher::with(&api, &["--silence=1"]);
+    while watcher.document().is_none_or(|document| names(&document).len() < 511) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // A second at most before the last contact of the quietest watch.
+    let contact = || {
+        let now = uptime();
+        let metrics = watcher.get("/metrics").unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("oci_isolate_watch_contact_seconds "));
+        now - line.unwrap().parse::<f64>().unwrap()
+    };
+    let second_pages = |wanted: usize| {
+        let count = || api.requests().iter().filter(|request| request.contains("continue=")).count();
+        let wanted = count() + wanted;
+        while count() < wanted {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    api.answer_pages(false);
+    api.forget();
+    api.set(pod("other", "x", "node3", "10.88.9.9"));
+    second_pages(1);
+    let failed = uptime();
+    second_pages(4);
+    assert!(contact() < failed + 1.0, "{} {failed}", contact());
+    api.answer_pages(true);
+    while contact() < failed + 1.0 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// By what the API server sends, and not by the clock: leases are renewed by it.
 #[test]
 fn contact_with_the_api_server_is_told_while_nothing_changes() {
@@ -241,8 +293,7 @@ fn contact_with_the_api_server_is_told_while_nothing_changes() {
     let control = Watcher::of(&api);
     watcher.members(&["a"]);
     control.members(&["a"]);
-    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
-    let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    let now = uptime();
     let contact = |of: &Watcher| of.document().unwrap()["contact"].as_u64().unwrap();
     let [first, of_control] = [&watcher, &control].map(contact);
     assert!(first.max(of_control) <= now as u64, "{first}, {of_control}, {now}");

@@ -20,7 +20,6 @@ use super::{print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::diagnostics::escape_controls;
 use oci_isolate::job::{self, PutFailure};
-use oci_isolate::proc::since_boot;
 use oci_isolate::record::{Slot, Store};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, files};
@@ -51,7 +50,7 @@ pub(super) enum JobsCommand {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct JobsReport {
     /// Whether the file was complete.
@@ -83,7 +82,7 @@ impl std::fmt::Display for Failure {
 
 pub(super) fn jobs(verb: &JobsCommand, json: bool) -> Result<Exit> {
     match verb {
-        JobsCommand::Put { file } => report(&put(&read(file)?).with_context(|| shown(file))?, json),
+        JobsCommand::Put { file } => put_file(file, json),
         JobsCommand::Follow { directory, metrics } => follow(directory, metrics.as_deref(), json),
     }
 }
@@ -92,10 +91,14 @@ fn shown(file: &Path) -> String {
     format!("cannot put the jobs of {}", file.display())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return Ok(files::read(file, LIMIT)?.bytes);
-    }
+fn put_file(file: &Path, json: bool) -> Result<Exit> {
+    // Before the lock is taken: who writes it may take any time.
+    let stdin = (file == Path::new("-")).then(read_stdin).transpose()?;
+    let text = || stdin.map_or_else(|| files::read(file, LIMIT).map(|read| read.bytes), Ok).map(Some);
+    report(&put(text).with_context(|| shown(file))?, json)
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
     let mut text = Vec::new();
     std::io::stdin().take(LIMIT + 1).read_to_end(&mut text).context("cannot read stdin")?;
     if text.len() as u64 > LIMIT {
@@ -104,17 +107,20 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn put(text: &[u8]) -> Result<JobsReport> {
-    let mut report = JobsReport { synced: false, containers: 0, changed: Vec::new(), failures: Vec::new() };
-    let Some(Parsed { cluster, refused }) = parse(text, since_boot()?)? else { return Ok(report) };
+/// Puts what is read under the lock: what another process has put before is not replaced by what the file had before that.
+/// Without anything to read nothing is changed.
+fn put(read: impl FnOnce() -> Result<Option<Vec<u8>>>) -> Result<JobsReport> {
+    let store = Store::ours();
+    let lock = store.may_have_records().then(|| store.lock_peers()).transpose()?;
+    let mut report = JobsReport::default();
+    let Some(text) = read()? else { return Ok(report) };
+    let Some(Parsed { cluster, refused }) = parse(&text)? else { return Ok(report) };
     report.synced = true;
     report.failures.extend(refused.into_iter().map(|why| Failure { id: None, why }));
     let settings = bundle::load_settings(None)?;
-    let store = Store::ours();
-    if !store.may_have_records() {
+    if lock.is_none() {
         return Ok(report);
     }
-    let _lock = store.lock_peers()?;
     let done = job::put_remote(&store, &cluster)?;
     report.containers = done.members;
     for slot in &done.changed {
@@ -185,26 +191,23 @@ fn follow(directory: &Path, metrics: Option<&Path>, json: bool) -> Result<Exit> 
     watched.with_context(|| format!("cannot watch {}", directory.display()))?;
     let file = directory.join(FILE);
     let mut last = String::new();
+    let mut unwritten = None;
     let mut figures = PutFigures::default();
     loop {
         let start = Instant::now();
-        let done = match read_shared(&here) {
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-            Ok(Some(text)) => put(&text).and_then(|done| {
-                if done.synced {
-                    figures.put(start.elapsed(), done.containers, done.changed.len(), done.failures.len());
-                }
-                let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
-                let why = why.join("\n");
-                let is_new = why != last && !why.is_empty();
-                last = why;
-                if is_new || !done.changed.is_empty() {
-                    report(&done, json)?;
-                }
-                Ok(())
-            }),
-        };
+        let done = put(|| read_shared(&here)).and_then(|done| {
+            if done.synced {
+                figures.put(start.elapsed(), done.containers, done.changed.len(), done.failures.len());
+            }
+            let why: Vec<_> = done.failures.iter().map(Failure::to_string).collect();
+            let why = why.join("\n");
+            let is_new = why != last && !why.is_empty();
+            last = why;
+            if is_new || !done.changed.is_empty() {
+                report(&done, json)?;
+            }
+            Ok(())
+        });
         if let Err(error) = done {
             figures.failed();
             let why = format!("{:#}", error.context(shown(&file)));
@@ -214,7 +217,12 @@ fn follow(directory: &Path, metrics: Option<&Path>, json: bool) -> Result<Exit> 
             last = why;
         }
         if let Some(file) = metrics {
-            figures.write(file)?;
+            // Members are put without figures, too.
+            let why = figures.write(file).err().map(|error| format!("{error:#}"));
+            if why != unwritten {
+                why.iter().for_each(|why| complain(why));
+            }
+            unwritten = why;
         }
         wait(&inotify)?;
         if std::fs::metadata(PROGRAM).with_context(|| format!("cannot read {PROGRAM}"))?.nlink() == 0 {

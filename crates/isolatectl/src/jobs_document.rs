@@ -76,11 +76,11 @@ pub(super) struct Parsed {
     pub(super) refused: Vec<String>,
 }
 
-/// Parses a document, at that time since the machine has started. `None`: it is not complete yet.
+/// Parses a document. `None`: it is not complete yet.
 ///
 /// # Errors
 /// It is of another version, or not in this format.
-pub(super) fn parse(text: &[u8], now: Duration) -> Result<Option<Parsed>> {
+pub(super) fn parse(text: &[u8]) -> Result<Option<Parsed>> {
     let DocumentVersion { version } = serde_json::from_slice(text).context("it is not a document of jobs")?;
     if version != VERSION {
         bail!("it is of version {version}, not {VERSION}; use isolatectl and isolate-node of one release");
@@ -89,9 +89,8 @@ pub(super) fn parse(text: &[u8], now: Duration) -> Result<Option<Parsed>> {
     if !document.synced {
         return Ok(None);
     }
-    // One that is still to come is of an earlier start.
-    let silence = document.contact.and_then(|contact| now.checked_sub(Duration::from_secs(contact)));
-    let cluster = JobsOfCluster { node: document.node, jobs: BTreeMap::new(), silence };
+    let contact = document.contact.map(Duration::from_secs);
+    let cluster = JobsOfCluster { node: document.node, jobs: BTreeMap::new(), contact };
     let mut parsed = Parsed { cluster, refused: Vec::new() };
     for (scope, job) in document.jobs {
         let done = parsed.take(&scope, job).with_context(|| format!("job {scope:?}"));
@@ -154,29 +153,27 @@ fn check_addresses(members: &[RemoteMember]) -> Result<()> {
 mod tests {
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(5130);
-
     const GOOD: &str = r#"{"version":1,"synced":true,"node":"node1","jobs":{"team-a/train-7":{"members":[
         {"uid":"u","pod":"two-1","node":"node2","addresses":["10.88.2.5","fd00::5"],"names":["two-1.svc","two-1"]}]}}}"#;
 
     #[test]
     fn the_members_of_each_job_are_read() {
-        let Parsed { cluster: read, refused } = parse(GOOD.as_bytes(), NOW).unwrap().unwrap();
+        let Parsed { cluster: read, refused } = parse(GOOD.as_bytes()).unwrap().unwrap();
         assert_eq!((&*read.node, refused), ("node1", Vec::new()));
         let [member] = &read.jobs[&("team-a".to_owned(), "train-7".to_owned())][..] else {
             panic!("{read:?}")
         };
         assert_eq!((&*member.pod.name, &*member.node, member.addresses.len()), ("two-1", "node2", 2));
-        assert_eq!(read.silence, None);
-        assert_eq!(parse(GOOD.replace("true", "false").as_bytes(), NOW).unwrap(), None);
+        assert_eq!(read.contact, None);
+        assert_eq!(parse(GOOD.replace("true", "false").as_bytes()).unwrap(), None);
     }
 
     #[test]
-    fn a_contact_that_is_still_to_come_is_none() {
-        for (contact, silence) in [("5120", Some(10)), ("5130", Some(0)), ("5131", None), ("null", None)] {
+    fn a_contact_is_seconds_or_none() {
+        for (contact, expected) in [("5120", Some(5120)), ("0", Some(0)), ("null", None)] {
             let text = GOOD.replacen("\"jobs\"", &format!("\"contact\":{contact},\"jobs\""), 1);
-            let Parsed { cluster, .. } = parse(text.as_bytes(), NOW).unwrap().unwrap();
-            assert_eq!(cluster.silence, silence.map(Duration::from_secs), "{contact}");
+            let Parsed { cluster, .. } = parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(cluster.contact, expected.map(Duration::from_secs), "{contact}");
         }
     }
 
@@ -195,7 +192,7 @@ mod tests {
             (with("10.88.2.5", "10.88.2.0/24"), "invalid IP address syntax"),
             (with("10.88.2.5", "two-2"), "invalid IP address syntax"),
         ] {
-            let error = format!("{:#}", parse(text.as_bytes(), NOW).unwrap_err());
+            let error = format!("{:#}", parse(text.as_bytes()).unwrap_err());
             assert!(error.contains(why), "{error}: {text:.200}");
         }
     }
@@ -224,7 +221,7 @@ mod tests {
             (entry("a\\nb", "", 0), "is no uid, pod or node"),
             (entry("", "", 0), "is no uid, pod or node"),
         ] {
-            let read = parse(beside("a/b", &[bad, fine.clone()]).as_bytes(), NOW).unwrap().unwrap();
+            let read = parse(beside("a/b", &[bad, fine.clone()]).as_bytes()).unwrap().unwrap();
             let pods = |scope: (&str, &str)| {
                 let members = &read.cluster.jobs[&(scope.0.to_owned(), scope.1.to_owned())];
                 members.iter().map(|member| member.pod.name.clone()).collect::<Vec<_>>()
@@ -246,9 +243,9 @@ mod tests {
             ("a/b", many, "job \"a/b\": it has 4097 members, at most 4096 are taken"),
             ("a-b", Vec::new(), "job \"a-b\": it has no namespace"),
         ] {
-            let read = parse(beside(scope, &bad).as_bytes(), NOW).unwrap().unwrap();
+            let read = parse(beside(scope, &bad).as_bytes()).unwrap().unwrap();
             assert_eq!(read.refused, [why]);
-            assert_eq!(read.cluster, parse(GOOD.as_bytes(), NOW).unwrap().unwrap().cluster);
+            assert_eq!(read.cluster, parse(GOOD.as_bytes()).unwrap().unwrap().cluster);
         }
     }
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{read, read_bytes};
-use oci_isolate::bundle::{MountInfo, parse_mountinfo};
-use oci_isolate::proc::{Dir, Inode};
+use oci_isolate::proc::{Dir, Inode, MountInfo, parse_mountinfo};
 
 /// The version 1 controllers that runc and crun put a container under. Those that they leave out (`misc`, or the
 /// unified hierarchy beside version 1) have it in the engine's group.

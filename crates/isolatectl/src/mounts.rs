@@ -12,8 +12,8 @@ use super::devices::unusual;
 use super::process_report::ProcessReport;
 use super::read_bytes;
 use super::survey::{HostMounts, Survey};
-use oci_isolate::bundle::{self, MountInfo, PathFd};
-use oci_isolate::proc::Inode;
+use oci_isolate::bundle::PathFd;
+use oci_isolate::proc::{Inode, MountInfo, parse_mountinfo};
 use oci_isolate::record::Record;
 use oci_isolate::rules::credentials;
 use oci_isolate::rules::mounts::{Class, FileSystem};
@@ -29,7 +29,7 @@ pub(super) fn inspect(
 ) -> Result<()> {
     let own_groups = record.confined || !case.is_in_ours("cgroup")?;
     let text = read_bytes(&case.process.join("mountinfo"))?;
-    let mounts: Vec<MountInfo> = bundle::parse_mountinfo(&text).collect();
+    let mounts: Vec<MountInfo> = parse_mountinfo(&text).collect();
     let terminals = mounts.iter().rfind(|mount| mount.kind == "devpts" && mount.point() == *"/dev/pts");
     let terminals = terminals.map(|mount| mount.device);
     for mount in &mounts {
@@ -188,7 +188,7 @@ mod tests {
         );
         let judged = |confined, line: &str| {
             let text = format!("9 8 {line} rw\n");
-            let mount = bundle::parse_mountinfo(text.as_bytes()).next().unwrap();
+            let mount = parse_mountinfo(text.as_bytes()).next().unwrap();
             let found = of_kind(&mount, &mount.point(), confined, &hosts, Some("0:70"));
             found.map_or(String::new(), |(rule, is)| format!("{rule} {is}"))
         };

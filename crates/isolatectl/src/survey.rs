@@ -13,9 +13,8 @@ use nix::sys::stat::FileStat;
 use super::descriptors::list_sockets;
 use super::members::ProcessTable;
 use super::{read, read_bytes};
-use oci_isolate::bundle;
 use oci_isolate::job::JobMember;
-use oci_isolate::proc::{Dir, Inode, ProcessId};
+use oci_isolate::proc::{Dir, Inode, ProcessId, parse_mountinfo};
 use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
 use oci_isolate::seal::{Netns, OpenNetns};
@@ -137,7 +136,7 @@ impl HostMounts {
     pub(super) fn of(text: Vec<u8>) -> Self {
         /// Each instance has a device number of its own, for the namespace that it shows.
         const KERNELS: [&str; 4] = ["devpts", "mqueue", "proc", "sysfs"];
-        let all = || bundle::parse_mountinfo(&text);
+        let all = || parse_mountinfo(&text);
         let kernels = all().filter(|mount| KERNELS.contains(&mount.kind));
         let kernels = kernels.map(|mount| (mount.kind.to_owned(), mount.device.to_owned())).collect();
         let groups = all().filter_map(|mount| mount.group("shared").map(str::to_owned)).collect();
@@ -170,7 +169,7 @@ impl HostMounts {
         let meta = std::fs::symlink_metadata(path).ok().filter(|meta| meta.file_type().is_socket())?;
         let path = std::fs::canonicalize(path).ok()?;
         // Of two mounts at one point the later one is visible.
-        let around = bundle::parse_mountinfo(&self.text).filter(|mount| path.starts_with(mount.point()));
+        let around = parse_mountinfo(&self.text).filter(|mount| path.starts_with(mount.point()));
         let mount = around.max_by_key(|mount| mount.point().as_os_str().len())?;
         let below = path.strip_prefix(mount.point()).ok()?;
         let inside = mount.root().join(below);

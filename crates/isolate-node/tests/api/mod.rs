@@ -25,6 +25,8 @@ struct State {
     muted: u64,
     /// Whether lists are answered.
     lists: bool,
+    /// Whether the pages of a list after the first are answered.
+    pages: bool,
     /// `spec.podCIDRs` of the nodes.
     nodes: BTreeMap<String, Vec<String>>,
     requests: Vec<String>,
@@ -44,7 +46,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let state = State { version: 1, lists: true, ..State::default() };
+        let state = State { version: 1, lists: true, pages: true, ..State::default() };
         let api = Self {
             state: Arc::new((Mutex::new(state), Condvar::new())),
             address: listener.local_addr().unwrap(),
@@ -125,6 +127,11 @@ impl Api {
         self.change(|state| state.lists = lists);
     }
 
+    /// Whether the pages of a list after the first are answered, or with 503.
+    pub(crate) fn answer_pages(&self, pages: bool) {
+        self.change(|state| state.pages = pages);
+    }
+
     /// Gives a node its range of pods.
     pub(crate) fn node(&self, name: &str, range: &str) {
         self.change(|state| state.nodes.insert(name.to_owned(), vec![range.to_owned()]));
@@ -198,7 +205,7 @@ impl Api {
     ) -> Option<()> {
         let from: usize = from.map_or(Some(0), |from| from.parse().ok())?;
         let text = self.change(|state| {
-            if !state.lists {
+            if !state.lists || from > 0 && !state.pages {
                 return Err(());
             }
             let mut asked = state.pods.iter().filter(|pod| is_asked(pod)).skip(from);

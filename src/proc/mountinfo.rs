@@ -28,7 +28,7 @@ pub fn parse_mountinfo(text: &[u8]) -> impl Iterator<Item = MountInfo<'_>> {
 }
 
 impl<'l> MountInfo<'l> {
-    pub(super) fn read(line: &'l [u8]) -> Option<Self> {
+    pub(crate) fn read(line: &'l [u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = str::from_utf8(fields.next()?).ok()?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
@@ -39,7 +39,7 @@ impl<'l> MountInfo<'l> {
     }
 
     /// The file system's device number as in stat(2).
-    pub(super) fn device(&self) -> u64 {
+    pub(crate) fn device(&self) -> u64 {
         let (major, minor) = self.device.split_once(':').unwrap_or_default();
         makedev(major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
     }
@@ -74,7 +74,7 @@ impl<'l> MountInfo<'l> {
     }
 
     /// The upper directory of an overlay.
-    pub(super) fn upper(&self) -> Option<String> {
+    pub(crate) fn upper(&self) -> Option<String> {
         let mut options = self.of_file_system.split(|byte| *byte == b',');
         let upper = options.find(|option| option.starts_with(b"upperdir="))?;
         layers_of(unescaped(upper).to_str()?).pop()
