@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use oci_isolate::files;
 use oci_isolate::policy::SWITCH;
 
 use super::call::{Called, Interrupt, call};
-use super::image::Image;
+use super::image::{CREDENTIAL_FILE, Image};
 use super::site::Site;
 use super::way::{Ask, Peer};
 
@@ -83,10 +84,28 @@ impl<'s> TriedEngine<'s> {
         let serve =
             Request { name: "peer", isolated: false, asks: &[Ask::Network], words: &["serve", &site.word] };
         engine.start(&serve)?.must().context("cannot start a container")?;
+        engine.must_be_here()?;
         engine.connect("peer").context("cannot connect a container")?;
         engine.peer.addresses = engine.addresses(&site.name)?;
         engine.peer.later = engine.addresses(&later)?;
         Ok(engine)
+    }
+
+    /// # Errors
+    /// It is the engine of another host, as by DOCKER_HOST: what is tried would be this host's, and not be there.
+    fn must_be_here(&self) -> Result<()> {
+        let pid = self.must(&["container", "inspect", "--format", "{{.State.Pid}}", &self.site.peer()]);
+        let pid = pid.context("cannot inspect a container")?;
+        // Not its command line, which it has only a moment after the engine has started it.
+        let file = Path::new("/proc").join(&pid).join("root").join(CREDENTIAL_FILE);
+        let is_here = files::read(&file, files::SMALL_LIMIT)
+            .is_ok_and(|file| String::from_utf8_lossy(&file.bytes).contains(&self.site.word));
+        ensure!(
+            is_here,
+            "the engine is not this host's: process {pid} here is not that of its container; run prove where the engine \
+             runs, without DOCKER_HOST, CONTAINER_HOST or a context"
+        );
+        Ok(())
     }
 
     /// Of the peer on a network.
@@ -186,7 +205,10 @@ impl<'s> TriedEngine<'s> {
             Ask::Capability(name) => format!("--cap-add={name}"),
             Ask::Device(path) => format!("--device={path}"),
             Ask::AllDisks => "--device-cgroup-rule=b *:* rwm".into(),
-            Ask::Mount(source, at) => format!("--volume={}:{at}:ro", source.display()),
+            // Unlike --volume, it makes no source that is missing.
+            Ask::Mount(source, at) => {
+                format!("--mount=type=bind,source={},target={at},readonly", source.display())
+            }
             Ask::NoProfile => "--security-opt=seccomp=unconfined".into(),
             Ask::Unmasked if self.kind == EngineKind::Docker => {
                 "--security-opt=systempaths=unconfined".into()
