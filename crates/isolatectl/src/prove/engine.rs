@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use oci_isolate::files;
@@ -227,30 +229,51 @@ impl<'s> TriedEngine<'s> {
         self.call(words)?.must()
     }
 
-    /// Removes everything, whatever of it there is, also after an interrupt.
+    /// Removes everything, whatever of it there is, also after an interrupt. What fails is no reason to leave the rest.
     ///
     /// # Errors
     /// What is left, and why.
     pub(super) fn clean(kind: EngineKind, site: &Site) -> Result<()> {
         let must = |words: &[&str]| call(kind.program(), words, None)?.must();
         let filter = format!("label={LABEL}={}", site.name);
-        let containers = must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
-        for container in containers.lines() {
-            // One that ends by itself is removed by the engine meanwhile.
-            let _ = must(&["rm", "--force", container]);
+        let list = || must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
+        let mut left = list();
+        for _ in 0..ROUNDS {
+            for container in left.iter().flat_map(|left| left.lines()) {
+                // One that ends by itself is removed by the engine meanwhile.
+                let _ = must(&["rm", "--force", container]);
+            }
+            thread::sleep(Duration::from_millis(100));
+            let before = std::mem::replace(&mut left, list());
+            // Twice: the engine may have been about to make one, or to answer.
+            match (before, &left) {
+                (Ok(before), Ok(left)) if before.is_empty() && left.is_empty() => break,
+                (Err(_), Err(_)) => break,
+                _ => (),
+            }
         }
-        let list = |what: &str| must(&[what, "ls", "--format", "{{.Name}}"]);
-        for network in list("network")?.lines().filter(|name| name.starts_with(&site.name)) {
-            must(&["network", "rm", network])?;
+        let mut errors = Vec::new();
+        match left {
+            Ok(left) if left.is_empty() => (),
+            Ok(left) => errors.push(format!("containers are left: {}", left.replace('\n', " "))),
+            Err(error) => errors.push(format!("{error:#}")),
         }
-        if !must(&["images", "--quiet", &site.name])?.is_empty() {
-            must(&["rmi", "--force", &site.name])?;
+        let mut attempt =
+            |words: &[&str]| must(words).map_err(|error| errors.push(format!("{error:#}"))).ok();
+        let networks = attempt(&["network", "ls", "--format", "{{.Name}}"]).unwrap_or_default();
+        for network in networks.lines().filter(|name| name.starts_with(&site.name)) {
+            attempt(&["network", "rm", network]);
         }
-        let left = must(&["ps", "--all", "--quiet", "--filter", &filter])?;
-        ensure!(left.is_empty(), "containers are left: {}", left.replace('\n', " "));
+        if attempt(&["images", "--quiet", &site.name]).is_some_and(|images| !images.is_empty()) {
+            attempt(&["rmi", "--force", &site.name]);
+        }
+        ensure!(errors.is_empty(), "{}", errors.join("; "));
         Ok(())
     }
 }
+
+/// How often the containers are removed and listed again at most.
+const ROUNDS: usize = 10;
 
 /// The last part of the name of the network that containers are connected to while they run.
 const LATER: &str = "later";
