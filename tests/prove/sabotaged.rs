@@ -23,6 +23,9 @@ fn another_runtime_a_waived_rule_and_no_place_for_state_are_found() {
     finds(&prove(&docker, "shim", &["--way=tcp"]), "tcp", "failed", "/run/oci-isolate");
     host.sh("rm -f /run/oci-isolate").must();
 
+    // What was found is printed also if it cannot be written.
+    finds(&prove(&docker, "shim", &["--way=tcp", "--junit=/dev/full"]), "tcp", "closed", "unreachable");
+
     // Its processes are not here, as those of an engine by DOCKER_HOST.
     let mut elsewhere = docker.client("unshare");
     elsewhere.args(["--fork", "--pid", "--mount-proc", &brought(host), "prove", "--json"]);
