@@ -19,8 +19,8 @@ pub(super) enum Deed {
     Ping(IpAddr),
     /// Connects, sends nothing and reads nothing: a real metadata service is not asked for anything.
     Connect(SocketAddr),
-    /// Asks the name servers of /etc/resolv.conf for a name.
-    Resolve(String),
+    /// Asks a name server for a name.
+    Resolve(SocketAddr, String),
     /// Reads what a server at an abstract Unix socket sends.
     AbstractSocket(String),
     /// Reads what a server at a Unix socket sends.

@@ -1,6 +1,6 @@
 //! An engine by its own client, as its user calls it. Everything that is made has the site's name, and is removed by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl<'s> TriedEngine<'s> {
         image: &'s Image,
         interrupt: &'s Interrupt,
     ) -> Result<Self> {
-        let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer() };
+        let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer(), server: None };
         let mut engine = Self { kind, runtime, site, image, interrupt, version: String::new(), peer };
         let format = match kind {
             EngineKind::Docker => "{{.Server.Version}}",
@@ -88,8 +88,16 @@ impl<'s> TriedEngine<'s> {
         engine.start(&serve)?.must().context("cannot start a container")?;
         engine.must_be_here()?;
         engine.connect("peer").context("cannot connect a container")?;
-        engine.peer.addresses = engine.addresses(&site.name)?;
-        engine.peer.later = engine.addresses(&later)?;
+        engine.peer.addresses = engine.addresses(&site.name, PEERS)?;
+        engine.peer.later = engine.addresses(&later, PEERS)?;
+        ensure!(
+            !engine.peer.addresses.is_empty() && !engine.peer.later.is_empty(),
+            "the engine gave a container no address on its networks"
+        );
+        engine.peer.server = match kind {
+            EngineKind::Docker => Some(Ipv4Addr::new(127, 0, 0, 11).into()),
+            EngineKind::Podman => engine.addresses(&site.name, "{{.Gateway}}")?.pop(),
+        };
         Ok(engine)
     }
 
@@ -110,16 +118,12 @@ impl<'s> TriedEngine<'s> {
         Ok(())
     }
 
-    /// Of the peer on a network.
-    fn addresses(&self, network: &str) -> Result<Vec<IpAddr>> {
-        let format = format!(
-            "{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{{{{.IPAddress}}}} {{{{.GlobalIPv6Address}}}}{{{{end}}}}"
-        );
+    /// What the engine tells of the peer on a network.
+    fn addresses(&self, network: &str, fields: &str) -> Result<Vec<IpAddr>> {
+        let format = format!("{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{fields}{{{{end}}}}");
         let said = self.must(&["container", "inspect", "--format", &format, &self.site.peer()]);
         let said = said.context("cannot inspect a container")?;
-        let found: Vec<IpAddr> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        ensure!(!found.is_empty(), "the engine gave a container no address on network {network}");
-        Ok(found)
+        Ok(said.split_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
 
     /// Runs a container to its end.
@@ -271,6 +275,9 @@ impl<'s> TriedEngine<'s> {
         Ok(())
     }
 }
+
+/// The peer's own addresses.
+const PEERS: &str = "{{.IPAddress}} {{.GlobalIPv6Address}}";
 
 /// How often the containers are removed and listed again at most.
 const ROUNDS: usize = 10;

@@ -1,6 +1,6 @@
 //! `isolatectl prove`: shows on this host's own engines, as they are configured, that ways of docs/threats.md are open
-//! in a container without the annotation and closed in one with it. The containers are thrown away; nothing else of the
-//! host changes, and no packet leaves it.
+//! in a container without the annotation and closed in one with it. The containers are thrown away. What is sent from the
+//! host, and what else of it changes: docs/prove.md, "What it does on the host".
 
 mod call;
 mod credentials;

@@ -114,7 +114,7 @@ fn attempt(deed: &Deed) -> Reply {
         }
         Deed::Ping(address) => ping(*address),
         Deed::Connect(address) => TcpStream::connect_timeout(address, PATIENCE).map(done),
-        Deed::Resolve(name) => resolve(name),
+        Deed::Resolve(server, name) => resolve(*server, name),
         Deed::AbstractSocket(name) => unix::SocketAddr::from_abstract_name(name)
             .and_then(|address| UnixStream::connect_addr(&address).map(reached_unix)),
         Deed::UnixSocket(path) => UnixStream::connect(path).map(reached_unix),
@@ -191,28 +191,18 @@ fn ping(address: IpAddr) -> io::Result<Reply> {
 }
 
 /// The question for an address, with nothing that a server could not answer by itself.
-fn resolve(name: &str) -> io::Result<Reply> {
+fn resolve(server: SocketAddr, name: &str) -> io::Result<Reply> {
     let mut request = vec![0x4f, 0x49, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         request.push(u8::try_from(label.len()).map_err(io::Error::other)?);
         request.extend(label.as_bytes());
     }
     request.extend([0, 0, 1, 0, 1]);
-    let servers = fs::read_to_string("/etc/resolv.conf")?;
-    let servers =
-        servers.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse::<IpAddr>().ok());
-    let mut last = io::Error::other("/etc/resolv.conf has no name server");
-    for server in servers {
-        match udp((server, 53).into(), &request) {
-            // At least one answer, to what was asked.
-            Ok(answer) if answer.len() > 8 && answer[..2] == request[..2] && answer[6..8] != [0, 0] => {
-                return Ok(done(answer));
-            }
-            Ok(_) => return Ok(Reply::Reached(String::new())),
-            Err(error) => last = io::Error::new(error.kind(), format!("{server}: {error}")),
-        }
-    }
-    Err(last)
+    let answer = udp(server, &request)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", server.ip())))?;
+    // At least one answer, to what was asked.
+    let is_known = answer.len() > 8 && answer[..2] == request[..2] && answer[6..8] != [0, 0];
+    Ok(if is_known { done(answer) } else { Reply::Reached(String::new()) })
 }
 
 fn vsock(port: u32) -> io::Result<Reply> {
@@ -336,5 +326,28 @@ mod tests {
         assert_eq!(attempt(&Deed::Udp(address)), Reply::Late);
         drop(silent);
         assert!(matches!(attempt(&Deed::Udp(address)), Reply::Shut(_)));
+    }
+
+    #[test]
+    fn any_answer_of_a_name_server_is_the_other_side() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = server.local_addr().unwrap();
+        let answers = |code: u8, count: u8| {
+            thread::scope(|scope| {
+                let tried = scope.spawn(|| attempt(&Deed::Resolve(address, "peer".into())));
+                let mut request = [0; 64];
+                let (length, from) = server.recv_from(&mut request).unwrap();
+                (request[2], request[3], request[7]) = (0x80, code, count);
+                server.send_to(&request[..length], from).unwrap();
+                tried.join().unwrap()
+            })
+        };
+        assert_eq!(answers(0, 1), Reply::Done(String::new()));
+        for refused in [2, 3] {
+            assert_eq!(answers(refused, 0), Reply::Reached(String::new()), "SERVFAIL, NXDOMAIN");
+        }
+        drop(server);
+        let Reply::Shut(why) = attempt(&Deed::Resolve(address, "peer".into())) else { panic!("no server") };
+        assert!(why.starts_with("127.0.0.1: "), "{why}");
     }
 }
