@@ -69,7 +69,7 @@ pub(super) fn judge(
     }
     match (isolated, is) {
         (ContainerOutcome::Refused(why), _)
-            if way.refused && why.contains(&format!("{}: ", way.closed_by)) =>
+            if way.refused && why.split_once(": ").is_some_and(|(rule, _)| rule == way.closed_by) =>
         {
             Verdict::Closed(format!("refused: {why}"))
         }
@@ -167,7 +167,18 @@ mod tests {
         let judged = |isolated: &ContainerOutcome| judge(pid, "word", &open, isolated);
         let refused = |why: &str| ContainerOutcome::Refused(why.to_owned());
         assert!(matches!(judged(&refused("host-pid: the pid namespace is the host's")), Verdict::Closed(_)));
-        assert!(matches!(judged(&refused("mount-system: the source is /")), Verdict::Failed(_)));
+        for other in ["mount-system: the source is /", "not-host-pid: no", "mount-system: it is host-pid: no"]
+        {
+            assert!(matches!(judged(&refused(other)), Verdict::Failed(_)), "{other}");
+        }
+        // Its name ends with that of the rule of another way.
+        let tun = judge(
+            way("tun-device"),
+            "word",
+            &ran("tun-device", Reply::Done(String::new())),
+            &refused("net-devices: moves an interface of the host"),
+        );
+        assert!(matches!(tun, Verdict::Failed(_)), "{tun:?}");
         // It started, so the rule is waived, whatever came of it.
         let ran = ran("host-pid-root", Reply::Shut("permission denied".into()));
         assert_eq!(judged(&ran), Verdict::Failed("host-pid did not refuse the container".into()));
