@@ -7,6 +7,7 @@ mod attempts;
 mod bounds;
 mod family;
 mod job;
+mod platform;
 mod requirement;
 mod statement;
 
@@ -19,6 +20,7 @@ pub use attempts::AttemptSettings;
 pub use bounds::{IngressBounds, PeerBounds};
 pub use family::Family;
 pub use job::JobSettings;
+pub use platform::PlatformImage;
 pub use requirement::{Match, Property};
 pub use statement::StatementSettings;
 
@@ -138,37 +140,6 @@ pub struct Refusal {
     pub matches: String,
     /// Why such a container cannot work isolated.
     pub reason: String,
-}
-
-/// The image of containers of the operator's own, which move data in and out of isolated pods.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PlatformImage {
-    /// The glob for its name, as the engine writes it (`*` matches any number of characters).
-    pub image: String,
-    /// Globs for its program and each of its arguments; a last `**` stands for any further ones.
-    pub args: Vec<String>,
-}
-
-impl PlatformImage {
-    fn check(&self) -> Result<(), String> {
-        if self.image.is_empty() {
-            return Err("platform: an image is empty".into());
-        }
-        // Another name would be looked up in the container's PATH, which its author chooses.
-        let is_path = |program: &String| {
-            let mut parts = program.split('/');
-            let is_clean = |part| !["", ".", ".."].contains(&part);
-            parts.next() == Some("") && parts.all(is_clean) && !program.contains('*')
-        };
-        if !self.args.first().is_some_and(is_path) {
-            return Err(format!(
-                "platform: the first of args of image {:?} is no program's absolute path",
-                self.image
-            ));
-        }
-        Ok(())
-    }
 }
 
 /// Additions to the built-in list of credential variables; names compare without regard to ASCII case.

@@ -64,6 +64,11 @@ pub fn render(
             refused.push(Refused::new("", format!("{flag}: is not a name of Kubernetes")));
         }
     }
+    if service_account.is_some() && secret.is_none() && !settings.role.assume {
+        let why = "--service-account: with assume = false the data would be transferred by the role of that ServiceAccount instead of \
+                   RoleArn; set assume = true, or leave --service-account out";
+        refused.push(Refused::new("", why.to_owned()));
+    }
     if !refused.is_empty() {
         return Err(Refusals(refused));
     }

@@ -90,12 +90,18 @@ fn a_role_reads_pods_of_its_namespace_and_nothing_else() {
 #[test]
 fn a_service_account_that_is_there_is_used_and_nothing_of_rbac_is_rendered() {
     let options = Options { service_account: Some("isolate-job"), ..OPTIONS };
-    let list = rendered(&request(), "[role]\nassume = false", &options).unwrap();
+    let list = rendered(&request(), "", &options).unwrap();
     let kinds: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| &item["kind"]).collect();
     assert_eq!(kinds, ["ConfigMap", "Job"]);
     let spec = &list["items"][1]["spec"]["template"]["spec"];
     assert_eq!(spec["serviceAccountName"], "isolate-job");
     assert_eq!(spec["volumes"][1]["configMap"]["name"], "isolate-job-boston-2026");
+    // It has a role of its own, or none.
+    let why = refused(&request(), "[role]\nassume = false", &options);
+    assert!(why.contains("instead of RoleArn"), "{why}");
+    assert!(
+        rendered(&request(), "[role]\nassume = false", &Options { secret: Some("s3"), ..options }).is_ok()
+    );
 }
 
 /// A ServiceAccount `default` is in every namespace, and its pods are not this job's.

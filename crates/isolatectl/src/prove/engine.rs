@@ -10,7 +10,7 @@ use oci_isolate::files;
 use oci_isolate::policy::SWITCH;
 
 use super::call::{Called, Interrupt, call};
-use super::image::{CREDENTIAL_FILE, Image};
+use super::image::{CREDENTIAL_FILE, ProbeImage};
 use super::site::Site;
 use super::way::{Ask, Peer};
 
@@ -37,7 +37,7 @@ pub(super) struct TriedEngine<'s> {
     kind: EngineKind,
     runtime: &'s str,
     site: &'s Site,
-    image: &'s Image,
+    image: &'s ProbeImage,
     interrupt: &'s Interrupt,
     /// Its version.
     pub(super) version: String,
@@ -63,7 +63,7 @@ impl<'s> TriedEngine<'s> {
         kind: EngineKind,
         runtime: &'s str,
         site: &'s Site,
-        image: &'s Image,
+        image: &'s ProbeImage,
         interrupt: &'s Interrupt,
     ) -> Result<Self> {
         let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer(), server: None };

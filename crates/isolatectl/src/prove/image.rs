@@ -11,7 +11,7 @@ use super::site::{Site, credentials};
 
 /// An image's root file system.
 #[derive(Debug)]
-pub(super) struct Image {
+pub(super) struct ProbeImage {
     /// The file, a tar.
     pub(super) tar: PathBuf,
     /// What starts this program there.
@@ -25,7 +25,7 @@ pub(super) const CREDENTIAL_FILE: &str = "root/.aws/credentials";
 ///
 /// # Errors
 /// This program or one of its libraries cannot be read, or the file not be written.
-pub(super) fn write(site: &Site) -> Result<Image> {
+pub(super) fn write(site: &Site) -> Result<ProbeImage> {
     let tar = site.dir.join("image.tar");
     let file = File::create(&tar).with_context(|| format!("cannot write {}", tar.display()))?;
     let mut archive = Builder::new(file);
@@ -47,7 +47,7 @@ pub(super) fn write(site: &Site) -> Result<Image> {
         }
     }
     archive.finish().with_context(|| format!("cannot write {}", tar.display()))?;
-    Ok(Image { tar, program })
+    Ok(ProbeImage { tar, program })
 }
 
 /// The libraries that this process has mapped.

@@ -28,7 +28,7 @@ use super::install::NAME;
 use super::{print, print_json};
 use call::Interrupt;
 use engine::{EngineKind, TriedEngine};
-use image::Image;
+use image::ProbeImage;
 pub(crate) use probe::ProbeArguments;
 use report::EngineReport;
 use site::Site;
@@ -104,7 +104,7 @@ fn prove_one(
     runtime: &str,
     ways: &[&'static Way],
     site: &Site,
-    image: &Image,
+    image: &ProbeImage,
     interrupt: &Interrupt,
 ) -> EngineReport {
     let mut report = EngineReport {
