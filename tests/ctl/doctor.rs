@@ -199,7 +199,7 @@ fn doctor_names_a_file_with_a_handler_that_containerd_does_not_read() {
 
 /// Root would run what another user chose, and judge the file that this user names.
 #[test]
-fn doctor_runs_the_program_of_a_containerd_only_if_nobody_but_root_can_have_chosen_it() {
+fn doctor_runs_the_program_of_a_containerd_only_if_root_has_chosen_it() {
     let host = host();
     let (program, ran) = (host.at("containerd"), host.at("ran"));
     let source = format!(

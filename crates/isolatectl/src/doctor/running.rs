@@ -93,7 +93,7 @@ fn is_roots(process: &Dir) -> bool {
     ids.is_some_and(|ids| ids.split_whitespace().eq(["0"; 4]))
 }
 
-/// Whether an executable is root's, nobody else writes it, and it does not get root's rights by its mode.
+/// Whether an executable is root's, is writable by root only, and gives no rights by its mode.
 fn only_root_writes(program: &File) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     const SET_ID: u32 = 0o6000;
