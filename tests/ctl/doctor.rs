@@ -197,6 +197,41 @@ fn doctor_names_a_file_with_a_handler_that_containerd_does_not_read() {
     }
 }
 
+/// Root would run what another user chose, and judge the file that this user names.
+#[test]
+fn doctor_runs_the_program_of_a_containerd_only_if_root_has_chosen_it() {
+    let host = host();
+    let (program, ran) = (host.at("containerd"), host.at("ran"));
+    let source = format!(
+        "#include <stdio.h>\n#include <unistd.h>\nint main(int n, char **words) {{\n\
+         if (n == 1) return pause();\nfclose(fopen(\"{ran}\", \"w\"));\nputs(\"containerd x v2.1.9 1\");\n}}\n"
+    );
+    let source = host.write("containerd.c", source);
+    host.sh(&format!("gcc -o {program} {source}")).must();
+    let start = |user: u32| {
+        let start = format!("setpriv --reuid={user} --clear-groups {program} </dev/null >/dev/null 2>&1 &");
+        host.sh(&format!("{start} until grep -q containerd /proc/$!/comm; do sleep 0.1; done")).must();
+    };
+    let is_run = || {
+        let said = say(host.command(isolatectl()).args(["--json", "doctor", "--engine=containerd"]));
+        let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+        let is_told = finding(&findings, "containerd")["says"] == "containerd x v2.1.9 1";
+        assert_eq!(fs::exists(&ran).unwrap(), is_told, "{findings:#?}");
+        is_told
+    };
+    start(65534);
+    assert!(!is_run(), "of another user");
+    start(0);
+    for (change, back) in
+        [("chown 65534", "chown 0"), ("chmod 0775", "chmod 0755"), ("chmod 4755", "chmod 0755")]
+    {
+        host.sh(&format!("{change} {program}")).must();
+        assert!(!is_run(), "{change}");
+        host.sh(&format!("{back} {program}")).must();
+    }
+    assert!(is_run(), "root's, behind another user's of a lower pid");
+}
+
 /// As it comes with Docker's own package of containerd, which has no version either.
 #[test]
 fn doctor_is_content_with_a_containerd_in_which_no_pods_run() {

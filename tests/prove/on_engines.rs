@@ -4,6 +4,8 @@
 #![allow(clippy::print_stderr, reason = "the tables are the proof")]
 
 mod called;
+mod finds;
+mod sabotaged;
 mod scripts;
 
 use std::fs;

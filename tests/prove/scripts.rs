@@ -10,7 +10,8 @@ use test_support::command::{command, say};
 use test_support::docker::{Docker, Release};
 use test_support::shim;
 
-use crate::called::{finds, prove};
+use crate::called::prove;
+use crate::finds::finds;
 
 /// Gives the daemon runtimes that are scripts. Its networks have no IPv6 from then on: Docker's sockets for that are in a
 /// container's namespace when it starts, and without a firewall it does not start with them.

@@ -2,7 +2,10 @@
 //! there since it was started has no effect yet.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::program_version;
 use oci_isolate::files;
-use oci_isolate::proc::{Dir, ProcessId};
+use oci_isolate::proc::{Dir, Inode, ProcessId};
 
 /// Its name in the kernel.
 const NAME: &str = "containerd";
@@ -24,24 +27,35 @@ const TICKS: u64 = 100;
 /// A running containerd.
 pub(super) struct RunningContainerd {
     process: ProcessId,
+    /// Its program, which only root can have chosen.
+    program: File,
     /// The file that its command line names.
     pub(super) config: Option<PathBuf>,
 }
 
 impl RunningContainerd {
-    /// The one that starts pods here: neither dockerd's own, nor one of another file system, which a container has.
+    /// The one that starts pods here: neither dockerd's own, nor one of another file system, which a container has, nor a
+    /// process of another user: that can have any name, program and command line.
     pub(super) fn find() -> Option<Self> {
-        let ours = Dir::ours().ns("mnt").ok()?;
+        let ours = namespaces(&Dir::ours())?;
         let mut all = Dir::all().ok()?;
         all.sort_unstable_by_key(|(pid, _)| *pid);
-        let (pid, dir) = all.into_iter().find(|(_, dir)| {
+        all.into_iter().find_map(|(pid, dir)| {
+            if dir.comm() != NAME {
+                return None;
+            }
+            let process = ProcessId::of(pid).ok()?;
             let of_docker =
                 || dir.parent().ok().flatten().is_some_and(|parent| Dir::of(parent).comm() == "dockerd");
-            dir.comm() == NAME && dir.ns("mnt").is_ok_and(|its| its == ours) && !of_docker()
-        })?;
-        let words = files::read(&dir.join("cmdline"), files::SMALL_LIMIT).ok()?.bytes;
-        let config = config(&words).map(|file| dir.join("cwd").join(file));
-        Some(Self { process: ProcessId::of(pid).ok()?, config })
+            if namespaces(&dir)? != ours || !is_roots(&dir) || of_docker() {
+                return None;
+            }
+            let program = File::open(dir.join("exe")).ok().filter(only_root_writes)?;
+            let words = files::read(&dir.join("cmdline"), files::SMALL_LIMIT).ok()?.bytes;
+            let config = config(&words).map(|file| dir.join("cwd").join(file));
+            // All of that was of one process.
+            process.runs().then_some(Self { process, program, config })
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -50,7 +64,7 @@ impl RunningContainerd {
 
     /// What its own program prints. That of k3s is not only containerd, and prints its own version.
     pub(super) fn version(&self) -> Option<String> {
-        let said = program_version::query(&self.process.dir().join("exe"))?;
+        let said = program_version::query(Path::new(&format!("/proc/self/fd/{}", self.program.as_raw_fd())))?;
         said.starts_with("containerd ").then_some(said)
     }
 
@@ -66,6 +80,26 @@ impl RunningContainerd {
         let now = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
         SystemTime::now().checked_sub(now.checked_sub(since_boot)?)
     }
+}
+
+fn namespaces(process: &Dir) -> Option<[Inode; 2]> {
+    Some([process.ns("mnt").ok()?, process.ns("pid").ok()?])
+}
+
+/// Whether all four user ids are root's.
+fn is_roots(process: &Dir) -> bool {
+    let status = process.status();
+    let ids = status.as_ref().ok().and_then(|status| status.field("Uid"));
+    ids.is_some_and(|ids| ids.split_whitespace().eq(["0"; 4]))
+}
+
+/// Whether an executable is root's, is writable by root only, and gives no rights by its mode.
+fn only_root_writes(program: &File) -> bool {
+    const OTHERS_WRITE: u32 = 0o022;
+    const SET_ID: u32 = 0o6000;
+    program
+        .metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.uid() == 0 && meta.mode() & (OTHERS_WRITE | SET_ID) == 0)
 }
 
 /// The value of `--config` or `-c` in a command line.
@@ -112,7 +146,8 @@ mod tests {
             std::fs::File::create(&file).unwrap().set_modified(time).unwrap();
             &file
         };
-        let this = RunningContainerd { process: ProcessId::this().unwrap(), config: None };
+        let program = File::open("/proc/self/exe").unwrap();
+        let this = RunningContainerd { process: ProcessId::this().unwrap(), program, config: None };
         let started = this.started().unwrap();
         assert!(started <= SystemTime::now());
         assert!(!this.is_older_than(file_of(started - Duration::from_secs(60))));

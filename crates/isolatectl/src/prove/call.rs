@@ -15,6 +15,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 /// For one call; an engine that takes longer is of no use for this.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How much longer a client is let run: while it does, its engine may still make what is to be removed.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// The most that is read of what a client prints, in bytes.
 const LIMIT: u64 = 1 << 20;
 
@@ -80,18 +83,25 @@ pub(super) fn call(program: &str, words: &[&str], interrupt: Option<&Interrupt>)
     command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let deadline = Instant::now() + DEADLINE;
+    let began = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {program}"))? {
             break status;
         }
-        if Instant::now() > deadline {
+        if began.elapsed() > DEADLINE + GRACE {
             let _ = child.kill();
             let _ = child.wait();
-            bail!("{program} did not end within {} seconds", DEADLINE.as_secs());
+            bail!("{program} did not end within {} seconds", (DEADLINE + GRACE).as_secs());
         }
         thread::sleep(Duration::from_millis(10));
     };
+    let took = began.elapsed();
+    ensure!(
+        took <= DEADLINE,
+        "{program} took {} seconds, at most {} count",
+        took.as_secs(),
+        DEADLINE.as_secs()
+    );
     Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
 }
 

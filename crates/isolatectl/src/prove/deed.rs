@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What a deed without a word from the other side answers if it succeeded; the beginning of it.
-pub(super) const DONE: &str = "done";
-
 /// Port on which the peer answers, by TCP and UDP.
 pub(super) const PORT: u16 = 4711;
 
@@ -22,8 +19,8 @@ pub(super) enum Deed {
     Ping(IpAddr),
     /// Connects, sends nothing and reads nothing: a real metadata service is not asked for anything.
     Connect(SocketAddr),
-    /// Asks the name servers of /etc/resolv.conf for a name.
-    Resolve(String),
+    /// Asks a name server for a name.
+    Resolve(SocketAddr, String),
     /// Reads what a server at an abstract Unix socket sends.
     AbstractSocket(String),
     /// Reads what a server at a Unix socket sends.
@@ -65,5 +62,17 @@ pub(super) enum SocketKind {
     Audit,
 }
 
-/// The result: what came back, or why nothing did.
-pub(super) type Reply = Result<String, String>;
+/// What became of a deed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// The call that leads out succeeded; with what there is to say of it.
+    Done(String),
+    /// There is another side; what it sent, which may be nothing.
+    Reached(String),
+    /// This was read.
+    Read(String),
+    /// It failed.
+    Shut(String),
+    /// No answer came in time. A packet that was lost looks the same.
+    Late,
+}

@@ -1,13 +1,16 @@
 //! An engine by its own client, as its user calls it. Everything that is made has the site's name, and is removed by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use oci_isolate::files;
 use oci_isolate::policy::SWITCH;
 
 use super::call::{Called, Interrupt, call};
-use super::image::ProbeImage;
+use super::image::{CREDENTIAL_FILE, ProbeImage};
 use super::site::Site;
 use super::way::{Ask, Peer};
 
@@ -63,7 +66,7 @@ impl<'s> TriedEngine<'s> {
         image: &'s ProbeImage,
         interrupt: &'s Interrupt,
     ) -> Result<Self> {
-        let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer() };
+        let peer = Peer { addresses: Vec::new(), later: Vec::new(), name: site.peer(), server: None };
         let mut engine = Self { kind, runtime, site, image, interrupt, version: String::new(), peer };
         let format = match kind {
             EngineKind::Docker => "{{.Server.Version}}",
@@ -83,22 +86,44 @@ impl<'s> TriedEngine<'s> {
         let serve =
             Request { name: "peer", isolated: false, asks: &[Ask::Network], words: &["serve", &site.word] };
         engine.start(&serve)?.must().context("cannot start a container")?;
+        engine.must_be_here()?;
         engine.connect("peer").context("cannot connect a container")?;
-        engine.peer.addresses = engine.addresses(&site.name)?;
-        engine.peer.later = engine.addresses(&later)?;
+        engine.peer.addresses = engine.addresses(&site.name, PEERS)?;
+        engine.peer.later = engine.addresses(&later, PEERS)?;
+        ensure!(
+            !engine.peer.addresses.is_empty() && !engine.peer.later.is_empty(),
+            "the engine gave a container no address on its networks"
+        );
+        engine.peer.server = match kind {
+            EngineKind::Docker => Some(Ipv4Addr::new(127, 0, 0, 11).into()),
+            EngineKind::Podman => engine.addresses(&site.name, "{{.Gateway}}")?.pop(),
+        };
         Ok(engine)
     }
 
-    /// Of the peer on a network.
-    fn addresses(&self, network: &str) -> Result<Vec<IpAddr>> {
-        let format = format!(
-            "{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{{{{.IPAddress}}}} {{{{.GlobalIPv6Address}}}}{{{{end}}}}"
+    /// # Errors
+    /// It is the engine of another host, as by DOCKER_HOST: what is tried would be this host's, and not be there.
+    fn must_be_here(&self) -> Result<()> {
+        let pid = self.must(&["container", "inspect", "--format", "{{.State.Pid}}", &self.site.peer()]);
+        let pid = pid.context("cannot inspect a container")?;
+        // Not its command line, which it has only a moment after the engine has started it.
+        let file = Path::new("/proc").join(&pid).join("root").join(CREDENTIAL_FILE);
+        let is_here = files::read(&file, files::SMALL_LIMIT)
+            .is_ok_and(|file| String::from_utf8_lossy(&file.bytes).contains(&self.site.word));
+        ensure!(
+            is_here,
+            "the engine is not this host's: process {pid} here is not that of its container; run prove where the engine \
+             runs, without DOCKER_HOST, CONTAINER_HOST or a context"
         );
+        Ok(())
+    }
+
+    /// What the engine tells of the peer on a network.
+    fn addresses(&self, network: &str, fields: &str) -> Result<Vec<IpAddr>> {
+        let format = format!("{{{{with index .NetworkSettings.Networks \"{network}\"}}}}{fields}{{{{end}}}}");
         let said = self.must(&["container", "inspect", "--format", &format, &self.site.peer()]);
         let said = said.context("cannot inspect a container")?;
-        let found: Vec<IpAddr> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        ensure!(!found.is_empty(), "the engine gave a container no address on network {network}");
-        Ok(found)
+        Ok(said.split_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
 
     /// Runs a container to its end.
@@ -186,7 +211,10 @@ impl<'s> TriedEngine<'s> {
             Ask::Capability(name) => format!("--cap-add={name}"),
             Ask::Device(path) => format!("--device={path}"),
             Ask::AllDisks => "--device-cgroup-rule=b *:* rwm".into(),
-            Ask::Mount(source, at) => format!("--volume={}:{at}:ro", source.display()),
+            // Unlike --volume, it makes no source that is missing.
+            Ask::Mount(source, at) => {
+                format!("--mount=type=bind,source={},target={at},readonly", source.display())
+            }
             Ask::NoProfile => "--security-opt=seccomp=unconfined".into(),
             Ask::Unmasked if self.kind == EngineKind::Docker => {
                 "--security-opt=systempaths=unconfined".into()
@@ -205,30 +233,54 @@ impl<'s> TriedEngine<'s> {
         self.call(words)?.must()
     }
 
-    /// Removes everything, whatever of it there is, also after an interrupt.
+    /// Removes everything, whatever of it there is, also after an interrupt. What fails is no reason to leave the rest.
     ///
     /// # Errors
     /// What is left, and why.
     pub(super) fn clean(kind: EngineKind, site: &Site) -> Result<()> {
         let must = |words: &[&str]| call(kind.program(), words, None)?.must();
         let filter = format!("label={LABEL}={}", site.name);
-        let containers = must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
-        for container in containers.lines() {
-            // One that ends by itself is removed by the engine meanwhile.
-            let _ = must(&["rm", "--force", container]);
+        let list = || must(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
+        let mut left = list();
+        for _ in 0..ROUNDS {
+            for container in left.iter().flat_map(|left| left.lines()) {
+                // One that ends by itself is removed by the engine meanwhile.
+                let _ = must(&["rm", "--force", container]);
+            }
+            thread::sleep(Duration::from_millis(100));
+            let before = std::mem::replace(&mut left, list());
+            // Twice: the engine may have been about to make one, or to answer.
+            match (before, &left) {
+                (Ok(before), Ok(left)) if before.is_empty() && left.is_empty() => break,
+                (Err(_), Err(_)) => break,
+                _ => (),
+            }
         }
-        let list = |what: &str| must(&[what, "ls", "--format", "{{.Name}}"]);
-        for network in list("network")?.lines().filter(|name| name.starts_with(&site.name)) {
-            must(&["network", "rm", network])?;
+        let mut errors = Vec::new();
+        match left {
+            Ok(left) if left.is_empty() => (),
+            Ok(left) => errors.push(format!("containers are left: {}", left.replace('\n', " "))),
+            Err(error) => errors.push(format!("{error:#}")),
         }
-        if !must(&["images", "--quiet", &site.name])?.is_empty() {
-            must(&["rmi", "--force", &site.name])?;
+        let mut attempt =
+            |words: &[&str]| must(words).map_err(|error| errors.push(format!("{error:#}"))).ok();
+        let networks = attempt(&["network", "ls", "--format", "{{.Name}}"]).unwrap_or_default();
+        for network in networks.lines().filter(|name| name.starts_with(&site.name)) {
+            attempt(&["network", "rm", network]);
         }
-        let left = must(&["ps", "--all", "--quiet", "--filter", &filter])?;
-        ensure!(left.is_empty(), "containers are left: {}", left.replace('\n', " "));
+        if attempt(&["images", "--quiet", &site.name]).is_some_and(|images| !images.is_empty()) {
+            attempt(&["rmi", "--force", &site.name]);
+        }
+        ensure!(errors.is_empty(), "{}", errors.join("; "));
         Ok(())
     }
 }
+
+/// The peer's own addresses.
+const PEERS: &str = "{{.IPAddress}} {{.GlobalIPv6Address}}";
+
+/// How often the containers are removed and listed again at most.
+const ROUNDS: usize = 10;
 
 /// The last part of the name of the network that containers are connected to while they run.
 const LATER: &str = "later";

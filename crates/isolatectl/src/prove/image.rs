@@ -18,6 +18,9 @@ pub(super) struct ProbeImage {
     pub(super) program: Vec<String>,
 }
 
+/// The file of credentials in it.
+pub(super) const CREDENTIAL_FILE: &str = "root/.aws/credentials";
+
 /// Writes the image's file into the site's directory.
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub(super) fn write(site: &Site) -> Result<ProbeImage> {
         add(&mut archive, directory, EntryType::Directory, &[])?;
     }
     add(&mut archive, "etc/passwd", EntryType::Regular, b"root:x:0:0:root:/root:/bin/sh\n")?;
-    add(&mut archive, "root/.aws/credentials", EntryType::Regular, credentials(&site.word).as_bytes())?;
+    add(&mut archive, CREDENTIAL_FILE, EntryType::Regular, credentials(&site.word).as_bytes())?;
     let this = fs::read("/proc/self/exe").context("cannot read this program")?;
     add(&mut archive, "isolatectl", EntryType::Regular, &this)?;
     let mut program = vec!["/isolatectl".to_owned()];

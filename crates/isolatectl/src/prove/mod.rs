@@ -1,6 +1,6 @@
 //! `isolatectl prove`: shows on this host's own engines, as they are configured, that ways of docs/threats.md are open
-//! in a container without the annotation and closed in one with it. The containers are thrown away; nothing else of the
-//! host changes, and no packet leaves it.
+//! in a container without the annotation and closed in one with it. The containers are thrown away. What is sent from the
+//! host, and what else of it changes: docs/prove.md, "What it does on the host".
 
 mod call;
 mod credentials;
@@ -17,7 +17,9 @@ mod verdict;
 mod way;
 mod ways;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -66,6 +68,9 @@ pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
     }
     ensure!(!engines.is_empty(), "there is no docker and no podman in PATH");
     let ways = chosen(&arguments.ways)?;
+    let cannot_write = |path: &Path| format!("cannot write {}", path.display());
+    let open = |path| File::create(path).map(|file| (path, file)).with_context(|| cannot_write(path));
+    let junit = arguments.junit.as_deref().map(open).transpose()?;
     let interrupt = Interrupt::new()?;
     let site = Site::new()?;
     let image = image::write(&site)?;
@@ -73,15 +78,16 @@ pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
         .into_iter()
         .map(|kind| prove_one(kind, &arguments.runtime, &ways, &site, &image, &interrupt))
         .collect();
-    if let Some(file) = &arguments.junit {
-        std::fs::write(file, report::junit(&reports))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    // All of it is tried: what was found is not lost if one cannot be written.
+    let written = junit.map_or(Ok(()), |(path, mut file)| {
+        file.write_all(report::junit(&reports).as_bytes()).with_context(|| cannot_write(path))
+    });
     if json {
         print_json(&reports)?;
     } else {
         print(&reports.iter().map(EngineReport::table).collect::<String>())?;
     }
+    written?;
     Ok(Exit::ok_if(reports.iter().all(EngineReport::is_well)))
 }
 

@@ -23,7 +23,7 @@ use nix::sys::socket::{
 use nix::sys::{socket, stat, time};
 use nix::unistd;
 
-use super::deed::{DONE, Deed, PORT, Reply, SocketKind};
+use super::deed::{Deed, PORT, Reply, SocketKind};
 use crate::print_json;
 
 /// For one answer of the network.
@@ -87,7 +87,7 @@ fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Reply> {
     let (tell, hear) = mpsc::channel();
     let mut answers = BTreeMap::new();
     for (name, deed) in first {
-        answers.insert(name.clone(), Err(format!("it did not end within {} seconds", DEADLINE.as_secs())));
+        answers.insert(name.clone(), Reply::Late);
         let tell = tell.clone();
         // One that is still running when the program ends is of no interest.
         thread::spawn(move || {
@@ -104,37 +104,42 @@ fn attempt_all(deeds: BTreeMap<String, Deed>) -> BTreeMap<String, Reply> {
 }
 
 fn attempt(deed: &Deed) -> Reply {
-    let answer = match deed {
-        Deed::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE).and_then(|stream| {
-            stream.set_read_timeout(Some(PATIENCE))?;
-            text_of(stream)
+    let reply = match deed {
+        Deed::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE).map(|stream| {
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            reached(stream)
         }),
-        Deed::Udp(address) => udp(*address, b"?").map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        Deed::Udp(address) => {
+            udp(*address, b"?").map(|bytes| Reply::Reached(String::from_utf8_lossy(&bytes).into_owned()))
+        }
         Deed::Ping(address) => ping(*address),
         Deed::Connect(address) => TcpStream::connect_timeout(address, PATIENCE).map(done),
-        Deed::Resolve(name) => resolve(name),
+        Deed::Resolve(server, name) => resolve(*server, name),
         Deed::AbstractSocket(name) => unix::SocketAddr::from_abstract_name(name)
-            .and_then(|address| unix_text(UnixStream::connect_addr(&address)?)),
-        Deed::UnixSocket(path) => UnixStream::connect(path).and_then(unix_text),
+            .and_then(|address| UnixStream::connect_addr(&address).map(reached_unix)),
+        Deed::UnixSocket(path) => UnixStream::connect(path).map(reached_unix),
         Deed::Vsock(port) => vsock(*port),
         Deed::Socket(family) => open_socket(*family),
-        Deed::Read(path) => File::open(path).and_then(text_of),
+        Deed::Read(path) => read(path),
         Deed::ReadAsNobody(path) => read_as_nobody(path),
         Deed::Open(path) => File::open(path).map(done),
         Deed::OpenForWriting(path) => File::options().write(true).open(path).map(done),
         Deed::OpenDisk(number) => open_disk(*number),
         Deed::MountProc => mount_proc(),
         Deed::Variable(name) => {
-            std::env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
+            std::env::var(name).map(Reply::Read).map_err(|error| io::Error::other(format!("{name}: {error}")))
         }
         Deed::Argument(name) => argument(name),
         Deed::Unverified => Err(io::Error::other("it is looked at from the host")),
     };
-    answer.map_err(|error| error.to_string())
+    reply.unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Reply::Late,
+        _ => Reply::Shut(error.to_string()),
+    })
 }
 
-fn done<T>(_: T) -> String {
-    DONE.to_owned()
+fn done<T>(_: T) -> Reply {
+    Reply::Done(String::new())
 }
 
 /// Once something has come, the end need not come.
@@ -144,9 +149,18 @@ fn text_of(mut from: impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..read]).trim_end().to_owned())
 }
 
-fn unix_text(stream: UnixStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    text_of(stream)
+fn read(path: &Path) -> io::Result<Reply> {
+    File::open(path).and_then(text_of).map(Reply::Read)
+}
+
+/// That there is a connection shows enough, also if nothing comes by it.
+fn reached(stream: impl Read) -> Reply {
+    Reply::Reached(text_of(stream).unwrap_or_default())
+}
+
+fn reached_unix(stream: UnixStream) -> Reply {
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    reached(stream)
 }
 
 fn udp(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
@@ -162,7 +176,7 @@ fn udp(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// By the kernel's own socket for that, which fills in identifier and checksum.
-fn ping(address: IpAddr) -> io::Result<String> {
+fn ping(address: IpAddr) -> io::Result<Reply> {
     let (family, protocol, request) = match address {
         IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, [8, 0, 0, 0, 0, 0, 0, 1]),
         IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, [128, 0, 0, 0, 0, 0, 0, 1]),
@@ -177,31 +191,21 @@ fn ping(address: IpAddr) -> io::Result<String> {
 }
 
 /// The question for an address, with nothing that a server could not answer by itself.
-fn resolve(name: &str) -> io::Result<String> {
+fn resolve(server: SocketAddr, name: &str) -> io::Result<Reply> {
     let mut request = vec![0x4f, 0x49, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         request.push(u8::try_from(label.len()).map_err(io::Error::other)?);
         request.extend(label.as_bytes());
     }
     request.extend([0, 0, 1, 0, 1]);
-    let servers = fs::read_to_string("/etc/resolv.conf")?;
-    let servers =
-        servers.lines().filter_map(|line| line.strip_prefix("nameserver ")?.trim().parse::<IpAddr>().ok());
-    let mut last = io::Error::other("/etc/resolv.conf has no name server");
-    for server in servers {
-        match udp((server, 53).into(), &request) {
-            // The same id, and at least one answer.
-            Ok(answer) if answer.len() > 8 && answer[..2] == request[..2] && answer[6..8] != [0, 0] => {
-                return Ok(done(answer));
-            }
-            Ok(_) => last = io::Error::other(format!("{server} does not know {name}")),
-            Err(error) => last = io::Error::new(error.kind(), format!("{server}: {error}")),
-        }
-    }
-    Err(last)
+    let answer = udp(server, &request)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", server.ip())))?;
+    // At least one answer, to what was asked.
+    let is_known = answer.len() > 8 && answer[..2] == request[..2] && answer[6..8] != [0, 0];
+    Ok(if is_known { done(answer) } else { Reply::Reached(String::new()) })
 }
 
-fn vsock(port: u32) -> io::Result<String> {
+fn vsock(port: u32) -> io::Result<Reply> {
     let socket = socket::socket(AddressFamily::Vsock, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     // VMADDR_CID_ANY
     match socket::bind(socket.as_raw_fd(), &VsockAddr::new(u32::MAX, port)) {
@@ -211,7 +215,7 @@ fn vsock(port: u32) -> io::Result<String> {
     }
 }
 
-fn open_socket(family: SocketKind) -> io::Result<String> {
+fn open_socket(family: SocketKind) -> io::Result<Reply> {
     let open = |family, kind, protocol| socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol);
     let socket = match family {
         SocketKind::Packet => open(AddressFamily::Packet, SockType::Raw, Some(SockProtocol::EthAll))?,
@@ -229,30 +233,30 @@ fn open_socket(family: SocketKind) -> io::Result<String> {
 }
 
 /// The kernel lets a process look into one of the same user that has no more capabilities.
-fn read_as_nobody(path: &Path) -> io::Result<String> {
+fn read_as_nobody(path: &Path) -> io::Result<Reply> {
     unistd::setgroups(&[])?;
     unistd::setgid(unistd::Gid::from_raw(NOBODY))?;
     unistd::setuid(unistd::Uid::from_raw(NOBODY))?;
-    File::open(path).and_then(text_of)
+    read(path)
 }
 
-fn open_disk(number: u64) -> io::Result<String> {
+fn open_disk(number: u64) -> io::Result<Reply> {
     let node = Path::new("/tmp/disk");
     stat::mknod(node, stat::SFlag::S_IFBLK, stat::Mode::from_bits_truncate(0o600), number)?;
     File::open(node).map(done)
 }
 
-fn mount_proc() -> io::Result<String> {
+fn mount_proc() -> io::Result<Reply> {
     let proc = PathBuf::from("/tmp/proc");
     fs::create_dir_all(&proc)?;
     nix::mount::mount(Some("proc"), &proc, Some("proc"), MsFlags::empty(), None::<&str>)?;
     File::options().write(true).open(proc.join("sys/kernel/core_pattern")).map(done)
 }
 
-fn argument(name: &str) -> io::Result<String> {
+fn argument(name: &str) -> io::Result<Reply> {
     let value =
         std::env::args().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()));
-    value.ok_or_else(|| io::Error::other(format!("no argument {name}=")))
+    value.map(Reply::Read).ok_or_else(|| io::Error::other(format!("no argument {name}=")))
 }
 
 /// Answers everyone on the container's network.
@@ -287,4 +291,63 @@ fn serve(word: &str) -> Result<()> {
     .context("cannot listen for UDP")?;
     thread::sleep(LIFE);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_the_other_side_whatever_it_sends() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = |text: &'static [u8], stays: bool| {
+            thread::scope(|scope| {
+                let tried = scope.spawn(|| attempt(&Deed::Tcp(address)));
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(text).unwrap();
+                let silent = stays.then_some(stream);
+                let reply = tried.join().unwrap();
+                drop(silent);
+                reply
+            })
+        };
+        assert_eq!(serve(b"word", false), Reply::Reached("word".into()));
+        assert_eq!(serve(b"", false), Reply::Reached(String::new()), "it closed the connection");
+        assert_eq!(serve(b"", true), Reply::Reached(String::new()), "it sent nothing in time");
+        drop(listener);
+        assert!(matches!(attempt(&Deed::Tcp(address)), Reply::Shut(_)));
+    }
+
+    #[test]
+    fn no_answer_in_time_is_not_a_refusal() {
+        let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = silent.local_addr().unwrap();
+        assert_eq!(attempt(&Deed::Udp(address)), Reply::Late);
+        drop(silent);
+        assert!(matches!(attempt(&Deed::Udp(address)), Reply::Shut(_)));
+    }
+
+    #[test]
+    fn any_answer_of_a_name_server_is_the_other_side() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = server.local_addr().unwrap();
+        let answers = |code: u8, count: u8| {
+            thread::scope(|scope| {
+                let tried = scope.spawn(|| attempt(&Deed::Resolve(address, "peer".into())));
+                let mut request = [0; 64];
+                let (length, from) = server.recv_from(&mut request).unwrap();
+                (request[2], request[3], request[7]) = (0x80, code, count);
+                server.send_to(&request[..length], from).unwrap();
+                tried.join().unwrap()
+            })
+        };
+        assert_eq!(answers(0, 1), Reply::Done(String::new()));
+        for refused in [2, 3] {
+            assert_eq!(answers(refused, 0), Reply::Reached(String::new()), "SERVFAIL, NXDOMAIN");
+        }
+        drop(server);
+        let Reply::Shut(why) = attempt(&Deed::Resolve(address, "peer".into())) else { panic!("no server") };
+        assert!(why.starts_with("127.0.0.1: "), "{why}");
+    }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 
 use super::call::{Called, Interrupt, call};
-use super::deed::{DONE, Deed, Reply};
+use super::deed::{Deed, Reply};
 use super::engine::{Request, TriedEngine};
 use super::site::Site;
 use super::verdict::{ContainerOutcome, Verdict, judge};
@@ -120,8 +120,8 @@ fn outcome(
             let tried = engine.connect(name).and_then(|()| engine.exec(name, &variable, &words));
             let mut said =
                 tried.map_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")), |said| read(&said));
-            if let ContainerOutcome::Ran(answers) = &mut said {
-                answers.insert(RECORD.to_owned(), verified);
+            if let (ContainerOutcome::Ran(replies), Ok(verified)) = (&mut said, verified) {
+                replies.insert(RECORD.to_owned(), verified);
             }
             engine.remove(name)?;
             Ok(said)
@@ -134,16 +134,19 @@ const RECORD: &str = "record";
 
 /// Whether a container is *not* isolated, by the record and by what is seen of it from outside. A shim of another version
 /// leaves another record.
-fn verify(id: &str) -> Reply {
-    let called = call("/proc/self/exe", &["verify", id], None).map_err(|error| format!("{error:#}"))?;
-    if called.is_well() { Err("verified".into()) } else { Ok(format!("{DONE}: {}", called.why())) }
+///
+/// # Errors
+/// It was not found out.
+fn verify(id: &str) -> Result<Reply> {
+    let called = call("/proc/self/exe", &["verify", id], None)?;
+    Ok(if called.is_well() { Reply::Shut("verified".into()) } else { Reply::Done(called.why()) })
 }
 
 /// What an engine's client said of a container.
 fn read(called: &Called) -> ContainerOutcome {
     if called.is_well() {
         return match serde_json::from_str::<BTreeMap<String, Reply>>(&called.out) {
-            Ok(answers) => ContainerOutcome::Ran(answers),
+            Ok(replies) => ContainerOutcome::Ran(replies),
             Err(error) => {
                 ContainerOutcome::Failed(format!("the container did not answer: {error}: {}", called.why()))
             }

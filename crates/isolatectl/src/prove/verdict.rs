@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::deed::{DONE, Reply};
+use super::deed::Reply;
 use super::way::Way;
 
 /// How a container ended.
@@ -36,45 +36,51 @@ pub(super) fn judge(
     control: &ContainerOutcome,
     isolated: &ContainerOutcome,
 ) -> Verdict {
-    let is_proof = |text: &str| text.starts_with(DONE) || text.contains(word);
-    let answer = |outcome: &ContainerOutcome| match outcome {
-        ContainerOutcome::Ran(answers) => {
-            answers.get(way.name).cloned().ok_or("it was not reported".to_owned())
+    let is_proof = |reply: &Reply| match reply {
+        Reply::Done(_) => true,
+        Reply::Reached(text) | Reply::Read(text) => text.contains(word),
+        Reply::Shut(_) | Reply::Late => false,
+    };
+    let reply = |outcome: &ContainerOutcome| match outcome {
+        ContainerOutcome::Ran(replies) => {
+            replies.get(way.name).cloned().ok_or("it was not reported".to_owned())
         }
         ContainerOutcome::Refused(why) => Err(format!("it is refused: {why}")),
         ContainerOutcome::Failed(why) => Err(why.clone()),
     };
-    let (was, is) = (answer(control), answer(isolated));
-    if let Ok(Ok(text)) = &is
-        && is_proof(text)
-    {
-        let how = text.strip_prefix(DONE).unwrap_or_default().trim_start_matches(": ");
-        return Verdict::Open(if how.is_empty() { "it leads out".into() } else { how.to_owned() });
+    let (was, is) = (reply(control), reply(isolated));
+    match &is {
+        Ok(Reply::Done(how)) if !how.is_empty() => return Verdict::Open(how.clone()),
+        Ok(reply) if is_proof(reply) => return Verdict::Open("it leads out".into()),
+        // Whatever it is, it is outside.
+        Ok(Reply::Reached(_)) => {
+            return Verdict::Open("it leads out, and another answer or none came".into());
+        }
+        _ => (),
     }
     match &was {
         Err(why) => return Verdict::Failed(format!("without the annotation: {why}")),
-        Ok(Err(why)) => return Verdict::NotShown(format!("not open without the annotation: {why}")),
-        Ok(Ok(text)) if !is_proof(text) => {
-            return Verdict::NotShown("without the annotation, another answer came".into());
+        Ok(reply) if is_proof(reply) => (),
+        Ok(Reply::Shut(why)) => return Verdict::NotShown(format!("not open without the annotation: {why}")),
+        Ok(Reply::Late) => {
+            return Verdict::NotShown("not open without the annotation: no answer in time".into());
         }
-        Ok(Ok(_)) => (),
+        Ok(_) => return Verdict::NotShown("without the annotation, another answer came".into()),
     }
     match (isolated, is) {
         (ContainerOutcome::Refused(why), _)
-            if way.refused && why.contains(&format!("{}: ", way.closed_by)) =>
+            if way.refused && why.split_once(": ").is_some_and(|(rule, _)| rule == way.closed_by) =>
         {
             Verdict::Closed(format!("refused: {why}"))
         }
-        (ContainerOutcome::Ran(_), Ok(Err(why))) if !way.refused => Verdict::Closed(why),
-        (ContainerOutcome::Ran(_), Ok(Ok(text))) if !way.refused && text.is_empty() => {
-            Verdict::Closed("empty".into())
-        }
-        (ContainerOutcome::Ran(_), Ok(Ok(_))) => Verdict::Failed("another answer came".into()),
-        (ContainerOutcome::Ran(_), Ok(_)) => {
+        (_, Err(why)) => Verdict::Failed(why),
+        (_, Ok(_)) if way.refused => {
             Verdict::Failed(format!("{} did not refuse the container", way.closed_by))
         }
-        (_, Err(why)) => Verdict::Failed(why),
-        (_, Ok(_)) => Verdict::Failed("it is not known what became of it".into()),
+        (_, Ok(Reply::Shut(why))) => Verdict::Closed(why),
+        (_, Ok(Reply::Read(text))) if text.is_empty() => Verdict::Closed("empty".into()),
+        (_, Ok(Reply::Late)) => Verdict::Failed("no answer in time, which shows nothing".into()),
+        (_, Ok(_)) => Verdict::Failed("another answer came".into()),
     }
 }
 
@@ -82,62 +88,99 @@ pub(super) fn judge(
 mod tests {
     use super::super::way::Way;
     use super::super::ways;
-    use super::{ContainerOutcome, DONE, Verdict, judge};
+    use super::{ContainerOutcome, Reply, Verdict, judge};
 
     fn way(name: &str) -> &'static Way {
         ways::all().find(|way| way.name == name).unwrap()
     }
 
-    fn ran(name: &str, answer: Result<&str, &str>) -> ContainerOutcome {
-        let answer = answer.map(str::to_owned).map_err(str::to_owned);
-        ContainerOutcome::Ran([(name.to_owned(), answer)].into())
+    fn ran(name: &str, reply: Reply) -> ContainerOutcome {
+        ContainerOutcome::Ran([(name.to_owned(), reply)].into())
+    }
+
+    fn tcp(reply: Reply) -> ContainerOutcome {
+        ran("tcp", reply)
+    }
+
+    fn judged(control: &ContainerOutcome, isolated: &ContainerOutcome) -> Verdict {
+        judge(way("tcp"), "word", control, isolated)
+    }
+
+    fn reached(text: &str) -> ContainerOutcome {
+        tcp(Reply::Reached(text.into()))
+    }
+
+    fn shut() -> ContainerOutcome {
+        tcp(Reply::Shut("unreachable".into()))
     }
 
     #[test]
     fn a_way_is_closed_only_if_it_was_open_and_something_closed_it() {
-        let (tcp, open) = (way("tcp"), ran("tcp", Ok("word")));
-        let judged =
-            |control: &ContainerOutcome, isolated: &ContainerOutcome| judge(tcp, "word", control, isolated);
-        let shut = ran("tcp", Err("unreachable"));
-        assert_eq!(judged(&open, &shut), Verdict::Closed("unreachable".into()));
-        assert_eq!(judged(&open, &ran("tcp", Ok(""))), Verdict::Closed("empty".into()));
-        assert!(matches!(judged(&shut, &shut), Verdict::NotShown(_)));
-        assert!(matches!(judged(&ran("tcp", Ok("another")), &shut), Verdict::NotShown(_)));
-        // Whatever the control: what is open is open.
-        for control in [&open, &shut, &ContainerOutcome::Failed("no such runtime".into())] {
-            assert!(matches!(judged(control, &open), Verdict::Open(_)));
-            assert!(matches!(judged(control, &ran("tcp", Ok(DONE))), Verdict::Open(_)));
+        let open = reached("word");
+        assert_eq!(judged(&open, &shut()), Verdict::Closed("unreachable".into()));
+        for control in
+            [shut(), reached("another"), reached(""), tcp(Reply::Late), tcp(Reply::Read("".into()))]
+        {
+            assert!(matches!(judged(&control, &shut()), Verdict::NotShown(_)), "{control:?}");
+        }
+        let read = |text: &str| ran("credential-file", Reply::Read(text.into()));
+        let emptied = judge(way("credential-file"), "word", &read("a word"), &read(""));
+        assert_eq!(emptied, Verdict::Closed("empty".into()));
+    }
+
+    /// Whatever the control: what is open is open. With the annotation, another side need not say anything.
+    #[test]
+    fn a_way_is_open_if_there_is_another_side() {
+        let replies = ["word", "another", ""].map(reached).into_iter().chain([tcp(Reply::Done("".into()))]);
+        for isolated in replies {
+            for control in [reached("word"), shut(), tcp(Reply::Late), ContainerOutcome::Failed("no".into())]
+            {
+                let verdict = judged(&control, &isolated);
+                assert!(matches!(verdict, Verdict::Open(_)), "{control:?}, {isolated:?}: {verdict:?}");
+            }
         }
     }
 
     #[test]
     fn everything_else_has_failed() {
-        let (tcp, open, shut) = (way("tcp"), ran("tcp", Ok("word")), ran("tcp", Err("unreachable")));
-        let failed = ContainerOutcome::Failed("cannot connect to the daemon".into());
-        let refused = ContainerOutcome::Refused("host-pid: the pid namespace is the host's".into());
+        let (open, nothing) = (reached("word"), || ContainerOutcome::Ran([].into()));
+        let failed = || ContainerOutcome::Failed("cannot connect to the daemon".into());
+        let refused = || ContainerOutcome::Refused("host-pid: the pid namespace is the host's".into());
         for (control, isolated) in [
-            (&open, &failed),
-            (&failed, &shut),
-            (&refused, &shut),
-            (&open, &refused),
-            (&open, &ContainerOutcome::Ran([].into())),
-            (&ContainerOutcome::Ran([].into()), &shut),
-            (&open, &ran("tcp", Ok("another"))),
+            (&open, failed()),
+            (&failed(), shut()),
+            (&refused(), shut()),
+            (&open, refused()),
+            (&open, nothing()),
+            (&nothing(), shut()),
+            (&open, tcp(Reply::Read("another".into()))),
+            (&open, tcp(Reply::Late)),
         ] {
-            let verdict = judge(tcp, "word", control, isolated);
+            let verdict = judged(control, &isolated);
             assert!(matches!(verdict, Verdict::Failed(_)), "{control:?}, {isolated:?}: {verdict:?}");
         }
     }
 
     #[test]
     fn a_refusal_counts_if_it_is_by_the_rule_of_the_way() {
-        let (pid, open) = (way("host-pid-root"), ran("host-pid-root", Ok("word")));
+        let (pid, open) = (way("host-pid-root"), ran("host-pid-root", Reply::Read("word".into())));
         let judged = |isolated: &ContainerOutcome| judge(pid, "word", &open, isolated);
         let refused = |why: &str| ContainerOutcome::Refused(why.to_owned());
         assert!(matches!(judged(&refused("host-pid: the pid namespace is the host's")), Verdict::Closed(_)));
-        assert!(matches!(judged(&refused("mount-system: the source is /")), Verdict::Failed(_)));
+        for other in ["mount-system: the source is /", "not-host-pid: no", "mount-system: it is host-pid: no"]
+        {
+            assert!(matches!(judged(&refused(other)), Verdict::Failed(_)), "{other}");
+        }
+        // Its name ends with that of the rule of another way.
+        let tun = judge(
+            way("tun-device"),
+            "word",
+            &ran("tun-device", Reply::Done(String::new())),
+            &refused("net-devices: moves an interface of the host"),
+        );
+        assert!(matches!(tun, Verdict::Failed(_)), "{tun:?}");
         // It started, so the rule is waived, whatever came of it.
-        let ran = ran("host-pid-root", Err("permission denied"));
+        let ran = ran("host-pid-root", Reply::Shut("permission denied".into()));
         assert_eq!(judged(&ran), Verdict::Failed("host-pid did not refuse the container".into()));
     }
 }

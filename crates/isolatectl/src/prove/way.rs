@@ -69,6 +69,8 @@ pub(super) struct Peer {
     pub(super) later: Vec<IpAddr>,
     /// A name of it that the engine's name server knows.
     pub(super) name: String,
+    /// That server on the throw-away network. Others of /etc/resolv.conf are the host's, and may be other hosts.
+    pub(super) server: Option<IpAddr>,
 }
 
 impl Peer {
