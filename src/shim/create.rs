@@ -112,6 +112,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         GrantedOpenings {
             asked: openings,
             changed_peers: None,
+            added_peers: None,
             bounds,
             job: call.settings.job.clone(),
             never,

@@ -120,7 +120,8 @@ fn kernel(path: &str) -> Result<String> {
 fn openings(record: &Record) -> Vec<String> {
     let Some(opened) = &record.opened else { return Vec::new() };
     let ingress = opened.asked.ingress.iter().map(|ports| format!("ingress {ports}"));
-    let peers = opened.peers().iter().map(|peer| format!("peer {peer}"));
+    let peers = opened.peers_at_any_time();
+    let peers = peers.iter().map(|peer| format!("peer {peer}"));
     let job = opened.asked.job.iter().map(|job| format!("job {job}"));
     ingress.chain(peers).chain(job).collect()
 }

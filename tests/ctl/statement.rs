@@ -166,6 +166,25 @@ fn what_stands_open_is_accepted_by_name_only() {
     assert_eq!(judged(&sealed, &["--accept", "openings"]), [doubts(&[])]);
 }
 
+/// Peers that were there in between, or in the beginning, were open.
+#[test]
+fn peers_that_were_taken_back_are_stated() {
+    let sealed = stating("");
+    let peers = ("io.oci-isolate.peers".to_owned(), "10.9.0.4".to_owned());
+    openings::create_with(&sealed, "web", "web", "127.0.0.1 localhost\n", &[peers]);
+    openings::start(&sealed, "web", 2);
+    sealed.holds(&["web"]);
+    sealed.ctl(&["peers", "add", "web", "10.9.0.8"]).must();
+    sealed.ctl(&["peers", "set", "web"]).must();
+    assert_eq!(sealed.ctl(&["peers", "show", "web"]).must(), "");
+    sealed.holds(&["web"]);
+    sealed.sh("$SHIM --root $R delete -f web").must();
+    sign(&sealed);
+    let open = ["it was open: peer 10.9.0.4/32", "it was open: peer 10.9.0.8/32"];
+    assert_eq!(judged(&sealed, &[]), [doubts(&open)]);
+    assert_eq!(judged(&sealed, &["--accept", "openings"]), [doubts(&[])]);
+}
+
 #[test]
 fn no_line_is_lost_or_written_twice() {
     let sealed = stating("");
