@@ -83,6 +83,11 @@ impl Slot {
         self.record.with_extension("looks")
     }
 
+    /// Is there if something that it has found is not in that file.
+    pub(super) fn lost_looks_file(&self) -> PathBuf {
+        self.record.with_extension("looks-lost")
+    }
+
     /// Creates the [`empty_directory`](super::empty_directory) if it does not exist.
     ///
     /// # Errors
@@ -177,7 +182,10 @@ impl Slot {
         if record.pid_file.as_ref() == Some(&ours) {
             files::remove(&ours)?;
         }
-        record.statement.iter().try_for_each(|_| files::remove(&self.looks_file()))?;
+        if record.statement.is_some() {
+            files::remove(&self.looks_file())?;
+            files::remove(&self.lost_looks_file())?;
+        }
         self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }
@@ -261,7 +269,13 @@ impl Slot {
 
     fn delete_files(&self) -> Result<()> {
         self.let_go()?;
-        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
+        for path in [
+            &self.record,
+            &files::unfinished(&self.record),
+            &self.pid_file(),
+            &self.looks_file(),
+            &self.lost_looks_file(),
+        ] {
             files::remove(path)?;
         }
         // Directories that are not empty are kept.

@@ -76,6 +76,8 @@ fn gather(
     attempts: Option<&Result<seal::Attempts>>,
 ) -> Result<Facts> {
     let boot = kernel("/proc/sys/kernel/random/boot_id")?;
+    let looks = slot.looks(record.creator);
+    // After the last of them.
     let to = Time::now();
     let without_firewall = record.sealed.as_ref().is_some_and(|sealed| !sealed.firewall);
     let mut waived = [&record.waived[..], &beginning.loosened].concat();
@@ -94,9 +96,7 @@ fn gather(
         sealed: Period { from: sealed, to },
         openings: openings(record),
         waived,
-        verified: slot
-            .looks()
-            .unwrap_or_else(|error| vec![Look { time: to, broken: vec![format!("{error:#}")] }]),
+        verified: looks.unwrap_or_else(|error| vec![Look { time: to, broken: vec![format!("{error:#}")] }]),
         attempts: tried(record, attempts),
         host: Host {
             kernel: kernel("/proc/sys/kernel/osrelease")?,
