@@ -9,27 +9,34 @@ use anyhow::{Context, Result};
 use super::RuntimeCall;
 use crate::bundle::{self, Bundle};
 use crate::diagnostics::{Log, report};
-use crate::files;
+use crate::files::{self, Draft};
 use crate::policy::{Image, Policy};
 use crate::record::{self, Record, Slot};
 use crate::seal;
 use crate::settings::Consent;
 use crate::statement::{
-    Beginning, Container, Digest, Facts, Host, Look, Period, ShimProgram, Time, Tried, spool,
+    Beginning, Container, Digest, Facts, Host, Look, Period, ShimProgram, Time, Tried, UsedFile, spool,
 };
 
 /// The running program, also if its file was replaced.
 const PROGRAM: &str = "/proc/self/exe";
 
-/// What the record of a container that is about to be created keeps; `None` where there are no statements.
+/// What the record of a container that is about to be created keeps, with the configuration that was read, or the draft that takes
+/// its place; `None` where there are no statements.
 pub(super) fn begin(
     call: &RuntimeCall,
     image: Option<Image>,
-    config: &Path,
+    config: UsedFile,
+    draft: Option<&Draft>,
     policy: &Policy,
 ) -> Result<Option<Beginning>> {
     let settings = call.settings;
     let Some(file) = settings.statement.file.clone() else { return Ok(None) };
+    let read = settings.statement.settings.clone().context("the settings with statement.file are no file")?;
+    let absolute = |path: &Path, what| {
+        std::path::absolute(path).with_context(|| format!("cannot determine the path of {what}"))
+    };
+    let shim = std::fs::metadata(PROGRAM).with_context(|| format!("cannot inspect {PROGRAM}"))?;
     let loosened = [
         ("joiners", settings.joiners == Consent::Allow),
         ("credentials.keep", !settings.credentials.keep.is_empty()),
@@ -37,13 +44,18 @@ pub(super) fn begin(
     ];
     Ok(Some(Beginning {
         file,
-        settings: std::path::absolute(bundle::settings_path(call.settings_file))
-            .context("cannot determine the path of the settings")?,
-        config: std::path::absolute(config).context("cannot determine the path of config.json")?,
+        settings: UsedFile {
+            path: absolute(&bundle::settings_path(call.settings_file), "the settings")?,
+            version: read,
+        },
+        config: UsedFile {
+            path: absolute(&config.path, "config.json")?,
+            version: draft.map_or(Ok(config.version), Draft::version)?,
+        },
+        shim: (&shim).into(),
         image,
         nonce: policy.nonce.clone(),
         loosened: loosened.iter().filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect(),
-        created: Time::now(),
         sealed: None,
     }))
 }
@@ -81,7 +93,7 @@ fn gather(
     let to = Time::now();
     let without_firewall = record.sealed.as_ref().is_some_and(|sealed| !sealed.firewall);
     let mut waived = [&record.waived[..], &beginning.loosened].concat();
-    let image = || bundle::engine_image(slot, &record.bundle, &beginning.config);
+    let image = || bundle::engine_image(slot, &record.bundle, &beginning.config.path);
     let image = beginning.image.clone().or_else(image);
     waived.extend(without_firewall.then(|| "firewall".to_owned()));
     Ok(Facts {
@@ -92,7 +104,7 @@ fn gather(
             workload: record.workload.clone(),
         },
         image,
-        config: Digest::of_unchanged(&beginning.config, sealed),
+        config: Digest::of_unchanged_since(&beginning.config.path, &beginning.config.version, sealed),
         sealed: Period { from: sealed, to },
         openings: openings(record),
         waived,
@@ -103,9 +115,9 @@ fn gather(
             boot,
             shim: ShimProgram {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                program: Digest::of_unchanged(PROGRAM.as_ref(), beginning.created),
+                program: Digest::of_unchanged(PROGRAM.as_ref(), &beginning.shim),
             },
-            settings: Digest::of_unchanged(&beginning.settings, beginning.created),
+            settings: Digest::of_unchanged(&beginning.settings.path, &beginning.settings.version),
             runtime: record.runtime.clone(),
         },
         nonce: beginning.nonce.clone(),
