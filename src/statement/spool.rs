@@ -34,6 +34,17 @@ pub fn write(statements: &Path, facts: &Facts) -> Result<()> {
     File::open(&directory).and_then(|directory| directory.sync_all()).with_context(shown)
 }
 
+/// Removes facts whose statement is on the disk. They do not come back after a power cut.
+///
+/// # Errors
+/// They cannot be removed, or the directory not be synced.
+pub fn remove(waiting: &Path) -> Result<()> {
+    files::remove(waiting)?;
+    let directory = waiting.parent().context("what waits is in no directory")?;
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.with_context(|| format!("cannot write {}", directory.display()))
+}
+
 /// The files in it, in the order of their names.
 ///
 /// # Errors

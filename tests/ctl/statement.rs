@@ -224,11 +224,19 @@ fn no_line_is_lost_or_written_twice() {
     assert!(sign(&sealed).contains(": statements added: 0; the last is statement 1, "));
     assert_eq!(fs::read_to_string(&file).unwrap(), whole);
     assert!(fs::read_dir(&spool).unwrap().next().is_none());
+    // The same if another has ended before it.
+    let mut earlier: Value = serde_json::from_str(&waits).unwrap();
+    earlier["run"] = json!("0-1-1");
+    earlier["sealed"]["to"] = earlier["sealed"]["from"].clone();
+    fs::write(format!("{spool}/0-1-1.json"), earlier.to_string()).unwrap();
+    fs::write(format!("{spool}/{name}.json"), &waits).unwrap();
+    assert!(sign(&sealed).contains(": statements added: 1; the last is statement 2, "));
+    assert_eq!(judged(&sealed, &[]).len(), 2);
     // What cannot be understood keeps nothing else back.
     sealed.start("web", |_| {});
     sealed.sh("$SHIM --root $R delete -f web; echo '{}' >$D/statements.d/0.json").must();
     let ShimOutput { status, out, .. } = sealed.ctl(&["statement", "sign", "--key", &sealed.host.at("key")]);
-    assert!(status == 1 && out.contains(": statements added: 1; the last is statement 2, "), "{out}");
+    assert!(status == 1 && out.contains(": statements added: 1; the last is statement 3, "), "{out}");
     assert!(
         out.contains("0.json, so there is no statement of it; move it away: missing field `run`"),
         "{out}"
