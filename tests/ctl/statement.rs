@@ -201,7 +201,10 @@ fn no_line_is_lost_or_written_twice() {
     // The runtime fails once: the record stays, and so does the container.
     sealed.start("web", |_| {});
     sealed.sh("! $SHIM --root $R delete web 2>/dev/null").must();
-    assert!(!fs::exists(&spool).unwrap());
+    let none = "\"attempts\":{\"lost\":\"it ended without facts\"}";
+    assert!(sealed.sh("cat $D/statements.d/*.json").must().contains(none));
+    let said = sign(&sealed);
+    assert!(said.ends_with(": statements added: 0, waiting for the end of their containers: 1\n"), "{said}");
     // An engine that is killed after the facts were written deletes once more.
     let record = sealed.sh(&format!("cat {}", sealed.host.record("web"))).must();
     sealed.sh("$SHIM --root $R delete -f web").must();
@@ -304,16 +307,39 @@ fn without_statements_nothing_is_kept_and_a_nonce_is_refused() {
     assert!(said.err.starts_with("isolatectl: cannot read /nonexistent: "), "{said:?}");
 }
 
+/// As after a power cut: neither the container nor its record is there any more, and nothing was deleted by the shim.
+#[test]
+fn a_container_that_ended_without_facts_is_stated_and_never_held() {
+    let sealed = stating("");
+    sealed.start("web", asked("7f3a-01"));
+    sealed.holds(&["web"]);
+    let record = sealed.host.record("web");
+    sealed
+        .sh(&format!("runc --root $R delete -f web; rm {record} {}", record.replace(".json", ".looks")))
+        .must();
+    assert!(sign(&sealed).contains(": statements added: 1; "));
+    let why = "it ended without facts";
+    let unknown = |what| format!("the digest of {what} is not known: {why}");
+    let expected = [
+        UNVERIFIED.to_owned(),
+        format!("attempts were lost: {why}"),
+        unknown("config.json"),
+        unknown("the settings"),
+        unknown("the shim"),
+    ];
+    assert_eq!(judged(&sealed, &["--nonce", "7f3a-01"]), [(false, expected.to_vec())]);
+}
+
 /// The container is gone, and so is what would be stated; the engine is not kept from anything.
 #[test]
 fn facts_that_cannot_be_written_are_reported() {
     let sealed = stating("");
     sealed.start("web", |_| {});
-    sealed.sh("touch $D/statements.d").must();
+    sealed.sh("rm -r $D/statements.d; touch $D/statements.d").must();
     let said = sealed.sh("$SHIM --root $R delete -f web");
     assert_eq!(said.status, 0);
     assert!(
-        said.err.starts_with("oci-isolate: there will be no statement about container web: cannot write "),
+        said.err.starts_with("oci-isolate: there will be no facts about container web: cannot write "),
         "{said:?}"
     );
 }

@@ -86,6 +86,14 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
             report.waiting += 1;
             continue;
         }
+        // What it was when it was read may have been replaced before the record was removed.
+        let facts = match read(&waited) {
+            Ok(facts) => facts,
+            Err(error) => {
+                report.failures.push(format!("{error:#}"));
+                continue;
+            }
+        };
         head = Some(
             append(&mut file, head.as_ref(), facts, key)
                 .with_context(|| format!("cannot write {}", report.file.display()))?,
