@@ -93,7 +93,8 @@ pub(super) fn write(slot: &Slot, record: &Record, attempts: Option<&Result<seal:
     let Some(beginning) = &record.statement else { return };
     let (Some(sealed), Some(_)) = (beginning.sealed, record.init) else { return };
     let written = gather(slot, record, beginning, sealed, attempts)
-        .and_then(|facts| spool::write(&beginning.file, &facts))
+        // Another call that has deleted it meanwhile has written them, and they may have been signed.
+        .and_then(|facts| if slot.is_there() { spool::write(&beginning.file, &facts) } else { Ok(()) })
         .with_context(|| format!("there will be no facts about container {}", record.id));
     if let Err(error) = written {
         report(&Log::default(), &format!("{error:#}"));
