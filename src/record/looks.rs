@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::libc::O_NOFOLLOW;
@@ -33,6 +33,20 @@ struct Line {
 }
 
 impl Slot {
+    fn looks_file(&self) -> PathBuf {
+        self.record().with_extension("looks")
+    }
+
+    fn lost_looks_file(&self) -> PathBuf {
+        self.record().with_extension("looks-lost")
+    }
+
+    /// Removes both files.
+    pub(super) fn forget_looks(&self) -> Result<()> {
+        files::remove(&self.looks_file())?;
+        files::remove(&self.lost_looks_file())
+    }
+
     /// Adds what was found just now of the container with this creator, unless it was deleted meanwhile.
     ///
     /// # Errors
