@@ -2,6 +2,7 @@
 //! new bytes, even if this process is killed.
 
 mod draft;
+mod version;
 
 use std::borrow::Borrow;
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 pub use draft::{Draft, in_memory, read_back, write_text};
+pub use version::FileVersion;
 
 /// The largest `config.json` or process file that is read, in bytes. Larger ones are refused: the largest seen in the
 /// wild are well below one megabyte.
@@ -35,6 +37,8 @@ const NEW: &str = "new";
 pub struct Snapshot {
     /// Its content.
     pub bytes: Vec<u8>,
+    /// As it was before it was read.
+    pub version: FileVersion,
     path: PathBuf,
     mode: u32,
     owner: (u32, u32),
@@ -76,7 +80,7 @@ fn snapshot(file: &File, path: &Path, limit: u64) -> Result<Snapshot> {
         bail!("cannot read {shown}: it grew past {limit} bytes while it was read");
     }
     let owner = (meta.uid(), meta.gid());
-    Ok(Snapshot { bytes, path: path.to_owned(), mode: meta.mode() & 0o7777, owner })
+    Ok(Snapshot { bytes, version: (&meta).into(), path: path.to_owned(), mode: meta.mode() & 0o7777, owner })
 }
 
 /// Reads a file that was `size` bytes long by one call: a regular file returns less than was asked for at its end only.

@@ -21,10 +21,11 @@ pub fn load_settings(flag: Option<&Path>) -> Result<Settings> {
         Ok(snapshot) => {
             let text = str::from_utf8(&snapshot.bytes).ok().context("not UTF-8");
             let parsed = text.and_then(|text| Settings::parse(text).map_err(anyhow::Error::msg));
-            let parsed = parsed.and_then(|settings| {
+            let parsed = parsed.and_then(|mut settings| {
                 rules::check_answers(&settings.rules).map_err(anyhow::Error::msg)?;
                 policy::default_openings(&settings, &[]).map_err(anyhow::Error::msg)?;
                 check_required_variables(&settings)?;
+                settings.statement.settings = Some(snapshot.version.clone());
                 Ok(settings)
             });
             parsed.with_context(|| format!("cannot use the settings {}", path.display()))

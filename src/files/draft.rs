@@ -16,7 +16,7 @@ use nix::libc::{EOPNOTSUPP, O_TMPFILE};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::unistd::linkat;
 
-use super::{Snapshot, adopt, beside, open_temporary, read_sized};
+use super::{FileVersion, Snapshot, adopt, beside, open_temporary, read_sized};
 
 /// Pieces of a text are collected up to this size.
 const BUFFER: usize = 64 << 10;
@@ -51,6 +51,16 @@ impl Snapshot {
 }
 
 impl Draft {
+    /// What it is when it has taken the file's place, if nothing more is written.
+    ///
+    /// # Errors
+    /// It cannot be inspected.
+    pub fn version(&self) -> Result<FileVersion> {
+        let meta = self.file.metadata();
+        meta.map(|meta| FileVersion::of_unnamed(&meta))
+            .with_context(|| format!("cannot inspect what is to be {}", self.path.display()))
+    }
+
     /// Replaces the file, whose mode and owner it gets.
     ///
     /// # Errors

@@ -199,6 +199,7 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<bool> {
     };
     if let Some(its) = &mut successor.opened {
         (its.changed_peers, its.never) = (opened.changed_peers.clone(), opened.never.clone());
+        its.added_peers.clone_from(&opened.added_peers);
         its.remote.clone_from(&opened.remote);
         its.job.clone_from(&opened.job);
     }

@@ -22,6 +22,10 @@ pub struct GrantedOpenings {
     pub asked: Openings,
     /// Its peers by address since `isolatectl peers` has changed them.
     pub changed_peers: Option<PackedPrefixes>,
+    /// The peers by address that `isolatectl peers` has given it at any time, for the statement about it. Records of earlier
+    /// versions lack it, and they can read those without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added_peers: Option<PackedPrefixes>,
     /// The bounds within which other members of its job become its peers.
     pub bounds: PeerBounds,
     /// What members of its job on other nodes are given time for. Records of earlier versions lack it.
@@ -75,6 +79,21 @@ impl GrantedOpenings {
     #[must_use]
     pub fn peers(&self) -> &Prefixes {
         self.changed_peers.as_ref().map_or(&self.asked.peers, |PackedPrefixes(peers)| peers)
+    }
+
+    /// The same openings with other peers by address.
+    #[must_use]
+    pub fn with_peers(&self, peers: Prefixes) -> Self {
+        let added = self.added_peers.iter().flat_map(|PackedPrefixes(added)| added).chain(&peers).copied();
+        let added_peers = Some(PackedPrefixes(added.collect()));
+        Self { added_peers, changed_peers: Some(PackedPrefixes(peers)), ..self.clone() }
+    }
+
+    /// Each peer by address that it has had.
+    #[must_use]
+    pub fn peers_at_any_time(&self) -> Prefixes {
+        let added = self.added_peers.iter().flat_map(|PackedPrefixes(added)| added);
+        self.asked.peers.iter().chain(added).chain(self.peers()).copied().collect()
     }
 
     /// For how long its address is to stay its own when it leaves, if other nodes may have it as a member.

@@ -62,6 +62,10 @@ impl Slot {
     /// Removes the mount, if there is one, and copies of it.
     fn let_go(&self) -> Result<()> {
         let at = self.mount_point();
+        // A file system that is read-only refuses to remove what is not there.
+        if at.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(());
+        }
         let removed = match std::fs::remove_file(&at) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {

@@ -78,11 +78,6 @@ impl Slot {
         self.record.with_extension("pid")
     }
 
-    /// What `isolatectl verify` has found of the container, a line for each time.
-    pub(super) fn looks_file(&self) -> PathBuf {
-        self.record.with_extension("looks")
-    }
-
     /// Creates the [`empty_directory`](super::empty_directory) if it does not exist.
     ///
     /// # Errors
@@ -177,7 +172,7 @@ impl Slot {
         if record.pid_file.as_ref() == Some(&ours) {
             files::remove(&ours)?;
         }
-        record.statement.iter().try_for_each(|_| files::remove(&self.looks_file()))?;
+        record.statement.iter().try_for_each(|_| self.forget_looks())?;
         self.record.parent().filter(|directory| !directory.exists()).map_or(Ok(()), make_dir)?;
         self.write(record)
     }
@@ -261,9 +256,10 @@ impl Slot {
 
     fn delete_files(&self) -> Result<()> {
         self.let_go_or_report();
-        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file(), &self.looks_file()] {
+        for path in [&self.record, &files::unfinished(&self.record), &self.pid_file()] {
             files::remove(path)?;
         }
+        self.forget_looks()?;
         // Directories that are not empty are kept.
         let below = self.record.ancestors().skip(1).take_while(|dir| *dir != self.state);
         let _ = below.map(std::fs::remove_dir).take_while(Result::is_ok).count();

@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::files::FileVersion;
+
 /// Where signed statements are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StatementSettings {
     /// The file of signed statements, by its absolute path; none by default.
     pub file: Option<PathBuf>,
+    /// The settings file as it was read.
+    #[serde(skip)]
+    pub settings: Option<FileVersion>,
 }
 
 impl StatementSettings {

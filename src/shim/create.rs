@@ -23,6 +23,7 @@ use crate::rules::{self, Network, SealHook};
 use crate::runtime::Libseccomp;
 use crate::seal;
 use crate::settings::Consent;
+use crate::statement::UsedFile;
 
 pub(super) fn create(call: &RuntimeCall) -> Result<Infallible> {
     let directory = call.invocation.bundle.as_deref().map_or(Path::new("."), Path::new);
@@ -79,10 +80,11 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let hook = hooked.then(|| seal_hook(&slot, !sealed_by_start)).transpose()?;
     let workload = call.settings.audit.is_kept().then(|| bundle.workload()).flatten();
     let image = facts::image(call, &bundle);
-    let statement = facts::begin(call, image, bundle.config.path(), &policy)?;
+    let config = UsedFile { path: bundle.config.path().to_owned(), version: bundle.config.version.clone() };
     let path = bundle.path.clone();
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
     let policy = &prepared.subject.policy;
+    let statement = facts::begin(call, image, config, prepared.draft.as_ref(), policy)?;
     if let Some(demand) = &policy.demanded {
         platform::demand(call, demand, policy.beside.is_some())?;
     }
@@ -112,6 +114,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         GrantedOpenings {
             asked: openings,
             changed_peers: None,
+            added_peers: None,
             bounds,
             job: call.settings.job.clone(),
             never,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::seal_allow_list;
+use super::{facts, seal_allow_list};
 use crate::audit::{self, Line, Outcome};
 use crate::job;
 use crate::record::{InitProcess, Record, Slot, Store};
@@ -46,6 +46,9 @@ pub(super) fn seal_container(slot: &Slot, record: Record, init: &InitProcess) ->
     seal_namespace(slot, record, init)?;
     if created.attempts.is_some() && !created.network.is_joined() {
         slot.keep(&init.netns)?;
+    }
+    if created.statement.is_some() {
+        facts::announce(slot);
     }
     audit::write(&created.audit, &Line { verb: SEAL, ..created.audit_line(slot, Outcome::Sealed) })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Time, Tried};
+use crate::files::FileVersion;
 use crate::policy::{Image, Workload};
 use crate::proc::ProcessId;
 
@@ -16,19 +17,29 @@ pub struct Beginning {
     /// The file of signed statements.
     pub file: PathBuf,
     /// The settings file.
-    pub settings: PathBuf,
+    pub settings: UsedFile,
     /// The configuration in its bundle.
-    pub config: PathBuf,
+    pub config: UsedFile,
+    /// The shim that created it.
+    pub shim: FileVersion,
     /// The image, if the engine has told it.
     pub image: Option<Image>,
     /// What the relying party asked to be repeated.
     pub nonce: Option<String>,
     /// Settings that let it do more than by default, apart from rules.
     pub loosened: Vec<String>,
-    /// When it was created.
-    pub created: Time,
     /// When it was sealed, once it was.
     pub sealed: Option<Time>,
+}
+
+/// A file that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedFile {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// What it was then.
+    pub version: FileVersion,
 }
 
 /// What is stated.

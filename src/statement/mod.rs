@@ -10,5 +10,5 @@ mod time;
 
 pub use attempts::{Counted, NotKept, Tried, TriedDestination};
 pub use digest::{Digest, hexadecimal};
-pub use facts::{Beginning, Container, Facts, Host, Look, Period, ShimProgram};
+pub use facts::{Beginning, Container, Facts, Host, Look, Period, ShimProgram, UsedFile};
 pub use time::Time;

@@ -109,10 +109,12 @@ fn a_container_that_was_verified_and_held_is_stated_to_those_who_asked() {
 #[test]
 fn what_speaks_against_it_is_said() {
     let sealed = stating("joiners = \"allow\"\n[attempts]\ncount = true\n");
-    // Its namespace goes with its last process, and the figures with it.
+    let end = "kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done";
+    // Its namespace is kept by a mount beside the record. Without that it goes with its last process, and the figures with it.
+    let kept = sealed.host.record("web").replace(".json", ".net");
     sealed.start("web", |_| {});
     sealed.holds(&["web"]);
-    sealed.sabotage("kill -9 $P; while [ -e /proc/$P ]; do sleep 0.02; done");
+    sealed.sabotage(&format!("umount {kept}; {end}"));
     // Of a container that has ended nothing is seen, which is no defect of it.
     assert_eq!(sealed.ctl(&["verify", "web"]).status, 1);
     sealed.sh("$SHIM --root $R delete web").must();
@@ -120,6 +122,13 @@ fn what_speaks_against_it_is_said() {
     let gone = "attempts were lost: the network namespace is gone";
     assert_eq!(judged(&sealed, &[]), [doubts(&["joiners was waived", gone])]);
     assert_eq!(judged(&sealed, &["--accept", "joiners"]), [doubts(&[gone])]);
+    sealed.start("web", |_| {});
+    sealed.holds(&["web"]);
+    sealed.sabotage(end);
+    sealed.sh("$SHIM --root $R delete web").must();
+    sign(&sealed);
+    assert_eq!(judged(&sealed, &["--accept", "joiners"])[1], doubts(&[]));
+    assert!(facts(&sealed)["attempts"]["counted"].is_object());
 
     // Sabotaged, and put right again.
     sealed.start("web", |_| {});
@@ -130,7 +139,7 @@ fn what_speaks_against_it_is_said() {
     sealed.holds(&["web"]);
     sealed.sh("$SHIM --root $R delete -f web").must();
     sign(&sealed);
-    let (held, said) = judged(&sealed, &["--accept", "joiners"])[1].clone();
+    let (held, said) = judged(&sealed, &["--accept", "joiners"])[2].clone();
     assert!(!held && said.len() == 1, "{said:?}");
     assert!(said[0].ends_with("Z it did not hold: seal"), "{said:?}");
     assert_eq!(facts(&sealed)["verified"].as_array().unwrap().len(), 3);
@@ -166,6 +175,25 @@ fn what_stands_open_is_accepted_by_name_only() {
     assert_eq!(judged(&sealed, &["--accept", "openings"]), [doubts(&[])]);
 }
 
+/// Peers that were there in between, or in the beginning, were open.
+#[test]
+fn peers_that_were_taken_back_are_stated() {
+    let sealed = stating("");
+    let peers = ("io.oci-isolate.peers".to_owned(), "10.9.0.4".to_owned());
+    openings::create_with(&sealed, "web", "web", "127.0.0.1 localhost\n", &[peers]);
+    openings::start(&sealed, "web", 2);
+    sealed.holds(&["web"]);
+    sealed.ctl(&["peers", "add", "web", "10.9.0.8"]).must();
+    sealed.ctl(&["peers", "set", "web"]).must();
+    assert_eq!(sealed.ctl(&["peers", "show", "web"]).must(), "");
+    sealed.holds(&["web"]);
+    sealed.sh("$SHIM --root $R delete -f web").must();
+    sign(&sealed);
+    let open = ["it was open: peer 10.9.0.4/32", "it was open: peer 10.9.0.8/32"];
+    assert_eq!(judged(&sealed, &[]), [doubts(&open)]);
+    assert_eq!(judged(&sealed, &["--accept", "openings"]), [doubts(&[])]);
+}
+
 #[test]
 fn no_line_is_lost_or_written_twice() {
     let sealed = stating("");
@@ -173,7 +201,10 @@ fn no_line_is_lost_or_written_twice() {
     // The runtime fails once: the record stays, and so does the container.
     sealed.start("web", |_| {});
     sealed.sh("! $SHIM --root $R delete web 2>/dev/null").must();
-    assert!(!fs::exists(&spool).unwrap());
+    let none = "\"attempts\":{\"lost\":\"it ended without facts\"}";
+    assert!(sealed.sh("cat $D/statements.d/*.json").must().contains(none));
+    let said = sign(&sealed);
+    assert!(said.ends_with(": statements added: 0, waiting for the end of their containers: 1\n"), "{said}");
     // An engine that is killed after the facts were written deletes once more.
     let record = sealed.sh(&format!("cat {}", sealed.host.record("web"))).must();
     sealed.sh("$SHIM --root $R delete -f web").must();
@@ -196,11 +227,19 @@ fn no_line_is_lost_or_written_twice() {
     assert!(sign(&sealed).contains(": statements added: 0; the last is statement 1, "));
     assert_eq!(fs::read_to_string(&file).unwrap(), whole);
     assert!(fs::read_dir(&spool).unwrap().next().is_none());
+    // The same if another has ended before it.
+    let mut earlier: Value = serde_json::from_str(&waits).unwrap();
+    earlier["run"] = json!("0-1-1");
+    earlier["sealed"]["to"] = earlier["sealed"]["from"].clone();
+    fs::write(format!("{spool}/0-1-1.json"), earlier.to_string()).unwrap();
+    fs::write(format!("{spool}/{name}.json"), &waits).unwrap();
+    assert!(sign(&sealed).contains(": statements added: 1; the last is statement 2, "));
+    assert_eq!(judged(&sealed, &[]).len(), 2);
     // What cannot be understood keeps nothing else back.
     sealed.start("web", |_| {});
     sealed.sh("$SHIM --root $R delete -f web; echo '{}' >$D/statements.d/0.json").must();
     let ShimOutput { status, out, .. } = sealed.ctl(&["statement", "sign", "--key", &sealed.host.at("key")]);
-    assert!(status == 1 && out.contains(": statements added: 1; the last is statement 2, "), "{out}");
+    assert!(status == 1 && out.contains(": statements added: 1; the last is statement 3, "), "{out}");
     assert!(
         out.contains("0.json, so there is no statement of it; move it away: missing field `run`"),
         "{out}"
@@ -268,16 +307,37 @@ fn without_statements_nothing_is_kept_and_a_nonce_is_refused() {
     assert!(said.err.starts_with("isolatectl: cannot read /nonexistent: "), "{said:?}");
 }
 
+/// As after a power cut: neither the container nor its record is there any more, and nothing was deleted by the shim.
+#[test]
+fn a_container_that_ended_without_facts_is_stated_and_never_held() {
+    let sealed = stating("");
+    sealed.start("web", asked("7f3a-01"));
+    sealed.holds(&["web"]);
+    let beside = sealed.host.record("web").replace(".json", ".*");
+    sealed.sh(&format!("runc --root $R delete -f web; rm {beside}")).must();
+    assert!(sign(&sealed).contains(": statements added: 1; "));
+    let why = "it ended without facts";
+    let unknown = |what| format!("the digest of {what} is not known: {why}");
+    let expected = [
+        UNVERIFIED.to_owned(),
+        format!("attempts were lost: {why}"),
+        unknown("config.json"),
+        unknown("the settings"),
+        unknown("the shim"),
+    ];
+    assert_eq!(judged(&sealed, &["--nonce", "7f3a-01"]), [(false, expected.to_vec())]);
+}
+
 /// The container is gone, and so is what would be stated; the engine is not kept from anything.
 #[test]
 fn facts_that_cannot_be_written_are_reported() {
     let sealed = stating("");
     sealed.start("web", |_| {});
-    sealed.sh("touch $D/statements.d").must();
+    sealed.sh("rm -r $D/statements.d; touch $D/statements.d").must();
     let said = sealed.sh("$SHIM --root $R delete -f web");
     assert_eq!(said.status, 0);
     assert!(
-        said.err.starts_with("oci-isolate: there will be no statement about container web: cannot write "),
+        said.err.starts_with("oci-isolate: there will be no facts about container web: cannot write "),
         "{said:?}"
     );
 }

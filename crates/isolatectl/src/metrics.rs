@@ -1,5 +1,6 @@
 //! `isolatectl metrics`: figures for Prometheus, in the text format that node_exporter's textfile collector reads. They
-//! are counted anew by each call: there is no daemon, and nothing is kept.
+//! are counted anew by each call: there is no daemon, and nothing is kept, apart from broken promises for the statement about
+//! a container.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::{ContainerSelector, find, lease, load, print, print_json};
 use oci_isolate::audit::{self, Line, Outcome};
 use oci_isolate::job::PeersOfMember;
-use oci_isolate::policy::{Job, PackedPrefixes, Prefixes};
+use oci_isolate::policy::{Job, Prefixes};
 use oci_isolate::record::{GrantedOpenings, Record, RemoteMember, Slot};
 use oci_isolate::settings::Audit;
 use oci_isolate::{bundle, job, policy};
@@ -151,7 +151,6 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
     let slot = find(&change.which)?;
     let _lock = slot.lock_peers()?;
     let mut record = load(&slot)?;
-    let before = record.clone();
     let opened = opened(&record)?;
     let made = make(opened.peers(), given)?;
     if made.len() > policy::PEERS_LIMIT {
@@ -160,7 +159,11 @@ fn put(change: &PeersArguments, make: fn(&Prefixes, Prefixes) -> Result<Prefixes
     if let Some((address, why)) = opened.excludes(made.iter()) {
         bail!("peer {address} is {why}");
     }
-    record.opened = Some(GrantedOpenings { changed_peers: Some(PackedPrefixes(made)), ..opened.clone() });
+    let opened = opened.with_peers(made);
+    // Taken back, they have been peers nevertheless.
+    let mut before = record.clone();
+    before.opened.iter_mut().for_each(|before| before.added_peers.clone_from(&opened.added_peers));
+    record.opened = Some(opened);
     // The record first, so that a set computed meanwhile or later uses the new peers.
     slot.update(&record)?;
     let settled = job::settle(&slot, &record);

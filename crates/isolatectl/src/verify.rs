@@ -20,7 +20,6 @@ use oci_isolate::proc::ProcessId;
 use oci_isolate::record::{Record, Slot};
 use oci_isolate::seal::OpenNetns;
 use oci_isolate::settings::Credentials;
-use oci_isolate::statement::{Look, Time};
 
 #[derive(Serialize)]
 pub(super) struct VerifyReport {
@@ -28,9 +27,18 @@ pub(super) struct VerifyReport {
     pub(super) root: PathBuf,
     pub(super) holds: bool,
     pub(super) broken: BTreeSet<BrokenPromise>,
-    /// The container's creator and when it was inspected, if that is to be in the statement about it.
     #[serde(skip)]
-    look: Option<(ProcessId, Time)>,
+    look: Noted,
+}
+
+/// What is to be in the statement about a container.
+enum Noted {
+    /// Nothing: there is to be none, or it did not run.
+    Nothing,
+    /// What was found of the one with this creator.
+    Found(ProcessId),
+    /// That it did not hold, if there is to be one: which container it is is not known.
+    Unread,
 }
 
 /// What is verified: records, and containers that should have one.
@@ -40,9 +48,15 @@ pub(super) struct VerifyScope<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-/// What is found, container by container; not written down.
+/// What is found, container by container. Only what does not hold is written down.
 pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
-    each(scope, |_, _| ())
+    let mut unwritten = Ok(());
+    let reports = each(scope, |slot, report| {
+        if !report.holds {
+            unwritten = std::mem::replace(&mut unwritten, Ok(())).and(report.write_look(slot));
+        }
+    })?;
+    unwritten.map(|()| reports)
 }
 
 fn each(scope: &VerifyScope, mut found: impl FnMut(&Slot, &VerifyReport)) -> Result<Vec<VerifyReport>> {
@@ -94,9 +108,14 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
 impl VerifyReport {
     /// Writes down what was found, for the statement about the container.
     fn write_look(&self, slot: &Slot) -> Result<()> {
-        let Some((creator, time)) = self.look else { return Ok(()) };
-        let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
-        slot.add_look(creator, &Look { time, broken: rules.into_iter().map(str::to_owned).collect() })
+        match self.look {
+            Noted::Nothing => Ok(()),
+            Noted::Found(creator) => {
+                let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
+                slot.add_look(creator, rules.into_iter().map(str::to_owned).collect())
+            }
+            Noted::Unread => slot.lose_look(),
+        }
     }
 
     fn lacks_filters_only(&self) -> bool {
@@ -117,7 +136,13 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 fn report_unrecorded(found: &Unrecorded) -> VerifyReport {
     let broken = [BrokenPromise::new("record", found.why.clone())].into();
-    VerifyReport { id: found.id.clone(), root: found.root.clone(), holds: false, broken, look: None }
+    VerifyReport {
+        id: found.id.clone(),
+        root: found.root.clone(),
+        holds: false,
+        broken,
+        look: Noted::Nothing,
+    }
 }
 
 /// `None` for a record that was removed meanwhile: its container was deleted.
@@ -131,9 +156,9 @@ fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<
             // One that ends meanwhile cannot be inspected, which says nothing against it.
             let was_seen = record.lives() || broken.iter().any(|broken| !UNSEEN.contains(&broken.rule));
             let is_look = record.statement.is_some() && ran && was_seen;
-            (broken, is_look.then(|| (record.creator, Time::now())))
+            (broken, if is_look { Noted::Found(record.creator) } else { Noted::Nothing })
         }
-        Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), None),
+        Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), Noted::Unread),
     };
     let (id, root) = (id_of(slot), slot.root().to_owned());
     Some(VerifyReport { id, root, holds: broken.is_empty(), broken, look })

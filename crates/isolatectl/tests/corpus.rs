@@ -138,6 +138,8 @@ fn an_error_names_the_line_and_what_is_wrong() {
     assert!(why(&twice, None).starts_with("line 1: not an envelope: duplicate field `payload`"));
     let further = text.replacen("\"payload\":", "\"held\":true,\"payload\":", 1);
     assert!(why(&further, None).starts_with("line 1: not an envelope: unknown field `held`"));
+    let again = next(facts("held"), Some(&first), &key()).unwrap();
+    assert_eq!(why(&[lines[0], &again].concat(), None), "line 2: it is of the same run as line 1");
     let other = PrivateKey::from_secret(&[8; 32]).unwrap();
     let why = format!("{:#}", read(text.as_bytes(), other.public(), None, |_, _| {}).unwrap_err());
     assert!(why.starts_with("line 1: it is signed by another key, "), "{why}");

@@ -1,6 +1,8 @@
 //! A file of statements, line by line: each is signed, has the number after the one before, and the digest of that line. So
-//! a line that was changed, added, left out or moved is an error; only that the last ones are missing cannot be seen.
+//! a line that was changed, added, left out or moved is an error, and so is a second one of the same run; only that the last ones are
+//! missing cannot be seen.
 
+use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
 use anyhow::{Context, Result, bail};
@@ -52,6 +54,7 @@ pub fn read(
     mut take: impl FnMut(Statement, &Head),
 ) -> Result<Head> {
     let mut head: Option<Head> = None;
+    let mut runs = HashMap::new();
     let mut bytes = Vec::new();
     for number in 1_u64.. {
         bytes.clear();
@@ -78,6 +81,10 @@ pub fn read(
                 bail!("line {number}: it does not follow the line that --after names")
             }
             _ => {}
+        }
+        // No container has two: one that was stated again would be judged by either.
+        if let Some(before) = runs.insert(statement.facts.run.clone(), number) {
+            bail!("line {number}: it is of the same run as line {before}");
         }
         take(statement, &this);
         head = Some(this);

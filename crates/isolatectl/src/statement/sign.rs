@@ -68,11 +68,13 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
     let last = last.transpose().with_context(|| {
         format!("cannot go on after the last line of {}; move the file away to begin another", path.display())
     })?;
-    let (mut run, mut head) = last.map(|(statement, head)| (statement.facts.run, head)).unzip();
+    let (run, mut head) = last.map(|(statement, head)| (statement.facts.run, head)).unzip();
     let mut failures = Vec::new();
     let mut waiting = Vec::new();
     for path in spool::waiting(&path)? {
         match read(&path) {
+            // A run that was killed has written its line and not removed it yet.
+            Ok(facts) if run.as_ref() == Some(&facts.run) => spool::remove(&path)?,
             Ok(facts) => waiting.push((facts.sealed.to, facts, path)),
             Err(error) => failures.push(format!("{error:#}")),
         }
@@ -84,16 +86,21 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
             report.waiting += 1;
             continue;
         }
-        // A run that was killed has written it and not removed it yet.
-        if run.as_ref() != Some(&facts.run) {
-            run = Some(facts.run.clone());
-            head = Some(
-                append(&mut file, head.as_ref(), facts, key)
-                    .with_context(|| format!("cannot write {}", report.file.display()))?,
-            );
-            report.signed += 1;
-        }
-        files::remove(&waited)?;
+        // What it was when it was read may have been replaced before the record was removed.
+        let facts = match read(&waited) {
+            Ok(facts) => facts,
+            Err(error) => {
+                report.failures.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        head = Some(
+            append(&mut file, head.as_ref(), facts, key)
+                .with_context(|| format!("cannot write {}", report.file.display()))?,
+        );
+        report.signed += 1;
+        // Before the next line: only the last one is compared with what waits.
+        spool::remove(&waited)?;
     }
     (report.sequence, report.sha256) = head.map(|head| (head.sequence, head.digest)).unzip();
     Ok(report)
