@@ -393,7 +393,7 @@ fn where_members_cannot_be_put_the_lease_is_not_renewed() {
     assert_eq!(put_at(uptime(), 51).must(), "two-0\n");
     assert!(left("two-0") > 60, "{}", left("two-0"));
     assert!(!show("two-0").to_string().contains("10.9.0.50"), "{}", show("two-0"));
-    sealed.holds(&["two-0", "control"]);
+    sealed.holds(&["control", "two-0"]);
 }
 
 /// CNI frees the address after `delete`.

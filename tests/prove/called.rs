@@ -42,3 +42,12 @@ pub(crate) fn rows(said: &Finished) -> Vec<[String; 3]> {
     let rows = report["ways"].as_array().unwrap().iter();
     rows.map(|row| ["way", "state", "says"].map(|key| text(row, key))).collect()
 }
+
+/// Fails if it is content, or finds something else.
+#[track_caller]
+pub(crate) fn finds(said: &Finished, way: &str, state: &str, words: &str) {
+    assert_eq!(said.status, Some(1), "{said}");
+    let rows = rows(said);
+    let [_, is, says] = rows.iter().find(|[name, ..]| name == way).unwrap();
+    assert!(is == state && says.contains(words), "{way} is {is}: {says}");
+}

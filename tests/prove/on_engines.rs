@@ -4,8 +4,6 @@
 #![allow(clippy::print_stderr, reason = "the tables are the proof")]
 
 mod called;
-mod finds;
-mod sabotaged;
 mod scripts;
 
 use std::fs;

@@ -5,8 +5,7 @@ use serde_json::Value;
 use test_support::command::say;
 use test_support::docker::{Docker, Release};
 
-use crate::called::{brought, prove};
-use crate::finds::finds;
+use crate::called::{brought, finds, prove};
 
 #[test]
 fn another_runtime_a_waived_rule_and_no_place_for_state_are_found() {

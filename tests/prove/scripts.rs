@@ -10,8 +10,7 @@ use test_support::command::{command, say};
 use test_support::docker::{Docker, Release};
 use test_support::shim;
 
-use crate::called::prove;
-use crate::finds::finds;
+use crate::called::{finds, prove};
 
 /// Gives the daemon runtimes that are scripts. Its networks have no IPv6 from then on: Docker's sockets for that are in a
 /// container's namespace when it starts, and without a firewall it does not start with them.
