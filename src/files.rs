@@ -2,7 +2,6 @@
 //! new bytes, even if this process is killed.
 
 mod draft;
-mod version;
 
 use std::borrow::Borrow;
 use std::ffi::OsString;
@@ -16,8 +15,9 @@ use std::process;
 use anyhow::{Context, Result, bail};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
+use crate::file_version::FileVersion;
+
 pub use draft::{Draft, in_memory, read_back, write_text};
-pub use version::FileVersion;
 
 /// The largest `config.json` or process file that is read, in bytes. Larger ones are refused: the largest seen in the
 /// wild are well below one megabyte.
@@ -253,4 +253,15 @@ fn beside(path: &Path, who: impl Display) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(format!("{MARK}{who}"));
     path.with_file_name(name)
+}
+impl From<&std::fs::Metadata> for FileVersion {
+    fn from(meta: &std::fs::Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: Some((meta.ctime(), meta.ctime_nsec())),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! The modules are listed in the order of data flow; each may use only those above it. The first group is
 //! pure: no file, no environment, no process, no system call (docs/architecture.md, tests/architecture.rs).
 
+pub mod file_version;
 pub mod invocation;
 pub mod settings;
 

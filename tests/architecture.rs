@@ -10,7 +10,8 @@ use regex_lite::Regex;
 use test_support::source::{self, assert_none, code, dependencies, top_level_module};
 
 /// Top-level modules without a file, an environment, a process or a system call.
-const PURE: [&str; 7] = ["invocation", "settings", "policy", "config", "rules", "rewrite", "nft"];
+const PURE: [&str; 8] =
+    ["file_version", "invocation", "settings", "policy", "config", "rules", "rewrite", "nft"];
 
 /// What a pure top-level module must not name.
 const IMPURE: [&str; 13] = [

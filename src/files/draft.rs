@@ -16,7 +16,8 @@ use nix::libc::{EOPNOTSUPP, O_TMPFILE};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use nix::unistd::linkat;
 
-use super::{FileVersion, Snapshot, adopt, beside, open_temporary, read_sized};
+use super::{Snapshot, adopt, beside, open_temporary, read_sized};
+use crate::file_version::FileVersion;
 
 /// Pieces of a text are collected up to this size.
 const BUFFER: usize = 64 << 10;
@@ -57,7 +58,7 @@ impl Draft {
     /// It cannot be inspected.
     pub fn version(&self) -> Result<FileVersion> {
         let meta = self.file.metadata();
-        meta.map(|meta| FileVersion::of_unnamed(&meta))
+        meta.map(|meta| FileVersion::from(&meta).unnamed())
             .with_context(|| format!("cannot inspect what is to be {}", self.path.display()))
     }
 

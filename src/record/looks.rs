@@ -27,7 +27,7 @@ const LOST: &str = "what was found could not be written down";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct LookLine {
     creator: ProcessId,
     look: Look,
 }
@@ -62,7 +62,7 @@ impl Slot {
         }
         let held = broken.is_empty();
         // Under the lock, so that the times are in order.
-        let line = Line { creator, look: Look { time: Time::now(), broken } };
+        let line = LookLine { creator, look: Look { time: Time::now(), broken } };
         let added = locked.and_then(|()| append(&self.looks_file(), &line));
         if held || added.is_ok() { added } else { self.note_loss().and(added) }
     }
@@ -105,13 +105,13 @@ impl Slot {
         }
         let bytes = files::read_no_link(&path, LIMIT + RESERVE)?.bytes;
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let lines: serde_json::Result<Vec<Line>> = lines.map(serde_json::from_slice).collect();
+        let lines: serde_json::Result<Vec<LookLine>> = lines.map(serde_json::from_slice).collect();
         let lines = lines.with_context(|| format!("cannot understand {}", path.display()))?;
         Ok(lines.into_iter().filter(|line| line.creator == creator).map(|line| line.look).collect())
     }
 }
 
-fn append(path: &Path, line: &Line) -> Result<()> {
+fn append(path: &Path, line: &LookLine) -> Result<()> {
     let shown = || format!("cannot write {}, which the statement about the container needs", path.display());
     let mut options = OpenOptions::new();
     let options = options.append(true).create(true).mode(0o600).custom_flags(O_NOFOLLOW);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::files::FileVersion;
+use crate::file_version::FileVersion;
 
 /// Where signed statements are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

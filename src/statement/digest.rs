@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Time;
-use crate::files::FileVersion;
+use crate::file_version::FileVersion;
 
 /// The digest of a file, or why it is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ fn unchanged(path: &Path, used: &FileVersion, since: Option<SystemTime>) -> Resu
         bail!("it is not a regular file");
     }
     let changed = Duration::new(meta.ctime().try_into()?, meta.ctime_nsec().try_into()?);
-    if !used.is_of(&meta) || since.is_some_and(|since| SystemTime::UNIX_EPOCH + changed > since) {
+    if !used.is_still((&meta).into()) || since.is_some_and(|since| SystemTime::UNIX_EPOCH + changed > since) {
         bail!("it was changed or replaced after it was used");
     }
     Ok(hexadecimal(&hash.finalize()))
@@ -129,7 +129,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [draft, path] = ["draft", "config.json"].map(|name| dir.path().join(name));
         std::fs::write(&draft, "abc").unwrap();
-        let used = FileVersion::of_unnamed(&std::fs::metadata(&draft).unwrap());
+        let used = FileVersion::from(&std::fs::metadata(&draft).unwrap()).unnamed();
         std::thread::sleep(Duration::from_millis(20));
         std::fs::rename(&draft, &path).unwrap();
         std::thread::sleep(Duration::from_millis(20));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Time, Tried};
-use crate::files::FileVersion;
+use crate::file_version::FileVersion;
 use crate::policy::{Image, Workload};
 use crate::proc::ProcessId;
 
