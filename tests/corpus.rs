@@ -14,17 +14,9 @@ use oci_isolate::seal::{self, Desired, SocketOwner};
 use oci_isolate::settings::{Firewall, Links};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use test_support::seeds::seeds;
 
 use properties::Answers;
-
-/// The files of `fuzz/seeds/TARGET`.
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "{target}");
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
-}
 
 fn captured() -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");

@@ -212,7 +212,7 @@ impl Status {
     }
 }
 
-/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets.
+/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that cannot be set.
 ///
 /// # Errors
 /// The file cannot be read.

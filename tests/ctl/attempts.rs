@@ -184,7 +184,7 @@ fn a_record_that_was_left_lets_go_of_the_namespace_when_it_is_removed() {
     assert_eq!(mounts(&replaced), "0\n");
 }
 
-/// Where the caller may not mount, as most users, and where somebody has unmounted it.
+/// Where the caller may not mount, as most users, and where it was unmounted.
 #[test]
 fn a_namespace_that_is_gone_is_not_a_container_that_tried_nothing() {
     let sealed = counting();

@@ -78,21 +78,24 @@ fn the_life_of_a_container_is_written_down() {
     assert_eq!(fs::metadata(sealed.host.at("log")).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
+/// The annotations of containerd for a container of a pod.
+pub(super) fn of_a_pod(config: &mut Value) {
+    for (name, value) in [
+        ("container-type", "container"),
+        ("sandbox-id", "sandbox"),
+        ("sandbox-namespace", "team-a"),
+        ("sandbox-name", "train-7"),
+        ("container-name", "main"),
+    ] {
+        config["annotations"][format!("io.kubernetes.cri.{name}")] = json!(value);
+    }
+}
+
 #[test]
 fn each_line_about_a_container_of_a_pod_has_its_names() {
     let sealed = Sealed::empty();
     with_log(&sealed.host, "required = true");
-    sealed.start("web", |config| {
-        for (name, value) in [
-            ("container-type", "container"),
-            ("sandbox-id", "sandbox"),
-            ("sandbox-namespace", "team-a"),
-            ("sandbox-name", "train-7"),
-            ("container-name", "main"),
-        ] {
-            config["annotations"][format!("io.kubernetes.cri.{name}")] = json!(value);
-        }
-    });
+    sealed.start("web", of_a_pod);
     sealed
         .sh("$SHIM --root $R exec web /bin/true </dev/null
             ! $SHIM --root $R exec web /bin/sh AKIAIOSFODNN7EXAMPLE </dev/null

@@ -7,6 +7,7 @@ use std::process::Command;
 use oci_isolate::audit::Outcome;
 use serde_json::{Value, json};
 
+use super::audit::of_a_pod;
 use super::sealed::{SECRET, Sealed};
 use test_support::recorded::host::RecorderHost;
 use test_support::recorded::output::{ShimOutput, say};
@@ -26,17 +27,7 @@ pub(super) fn with_log(host: &RecorderHost, audit: &str) {
 
 /// The life of a container of a pod, with an attempt, a refused process and a refused container.
 pub(super) fn live(sealed: &Sealed) {
-    sealed.start("web", |config| {
-        for (name, value) in [
-            ("container-type", "container"),
-            ("sandbox-id", "sandbox"),
-            ("sandbox-namespace", "team-a"),
-            ("sandbox-name", "train-7"),
-            ("container-name", "main"),
-        ] {
-            config["annotations"][format!("io.kubernetes.cri.{name}")] = json!(value);
-        }
-    });
+    sealed.start("web", of_a_pod);
     sealed
         .sh(&format!(
             "! $SHIM --root $R exec -e AWS_SECRET_ACCESS_KEY={SECRET} web /bin/busybox nc 1.2.3.4 443 </dev/null 2>/dev/null

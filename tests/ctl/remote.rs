@@ -322,7 +322,7 @@ fn members_on_other_nodes_are_peers_for_as_long_as_the_lease_runs() {
     pod(&sealed, "two-2", 6, NO_NAMES);
     assert!(!is_open("two-0"));
     sh(&sealed, "[ $(within two-0 wget -qO- http://10.9.0.6:8080/f) = hello ]");
-    // A new contact does, and a lease that somebody has prolonged is named.
+    // A new contact does, and a lease that root has prolonged is named.
     put(&sealed, &document(Some(uptime()))).must();
     assert!(is_open("two-0"));
     assert_eq!(sealed.ctl(&["verify", "two-0"]).must(), "two-0: holds\n");

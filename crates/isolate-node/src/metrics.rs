@@ -200,7 +200,7 @@ impl Metrics {
     }
 }
 
-/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that nobody sets, and that goes on in suspend.
+/// How long ago the machine was started (proc(5), `/proc/uptime`): a clock that cannot be set, and that goes on in suspend.
 fn since_boot() -> Result<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
     let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse().ok());

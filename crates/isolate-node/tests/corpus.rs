@@ -5,21 +5,13 @@
 #[path = "../../../fuzz/pod.rs"]
 mod pod;
 
-use std::fs;
-
 use proptest::prelude::*;
 use proptest::sample::Index;
-
-fn seeds() -> Vec<Vec<u8>> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/pod");
-    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
-}
+use test_support::seeds::{seeds, with_other_byte};
 
 #[test]
 fn seeds_hold() {
-    let all = seeds();
+    let all = seeds("pod");
     assert!(all.len() > 4);
     all.iter().for_each(|seed| pod::pod(seed));
 }
@@ -27,22 +19,20 @@ fn seeds_hold() {
 proptest! {
     #[test]
     fn changed_seeds_hold(
-        seed in prop::sample::select(seeds()),
+        seed in prop::sample::select(seeds("pod")),
         at in any::<Index>(),
         length in 0usize..4,
         byte in prop::sample::select(b"\"a0.:-,".to_vec()),
     ) {
-        let mut text = seed;
-        let at = at.index(text.len());
-        text.drain(at..(at + length).min(text.len()));
-        text.insert(at, byte);
+        let at = at.index(seed.len());
+        let text = with_other_byte(seed, at, length, byte);
         pod::pod(&text);
     }
 
     /// A word of the pod becomes another one, so that the text stays a pod.
     #[test]
     fn seeds_with_other_words_hold(
-        seed in prop::sample::select(seeds()),
+        seed in prop::sample::select(seeds("pod")),
         at in any::<Index>(),
         new in prop::sample::select(vec!["", "true", "True", "false", "train-7", "x/y", "10.88.2.5", "localhost", "Never"]),
     ) {

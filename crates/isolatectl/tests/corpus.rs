@@ -13,16 +13,11 @@ use oci_isolate::statement::{Digest, Facts, Look, Period, Time, Tried};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
+use test_support::seeds::{seeds, with_other_byte};
 
 use statement::{accepted, key};
 
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/statement");
-
-fn seeds() -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(SEEDS).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
-}
 
 fn facts(seed: &str) -> Facts {
     serde_json::from_slice(&fs::read(format!("{SEEDS}/{seed}")).unwrap()).unwrap()
@@ -51,7 +46,7 @@ fn seeds_hold() {
         fs::write(&path, chain).unwrap();
     }
     assert_eq!(fs::read_to_string(path).unwrap(), *chain);
-    let all = seeds();
+    let all = seeds("statement");
     assert!(all.len() > 4);
     all.iter().for_each(|seed| statement::statement(seed));
 }
@@ -59,15 +54,13 @@ fn seeds_hold() {
 proptest! {
     #[test]
     fn changed_seeds_hold(
-        seed in prop::sample::select(seeds()),
+        seed in prop::sample::select(seeds("statement")),
         at in any::<Index>(),
         length in 0usize..4,
         byte in prop::sample::select(b"\"a0.:-,{}[\n".to_vec()),
     ) {
-        let mut text = seed;
-        let at = at.index(text.len());
-        text.drain(at..(at + length).min(text.len()));
-        text.insert(at, byte);
+        let at = at.index(seed.len());
+        let text = with_other_byte(seed, at, length, byte);
         statement::statement(&text);
     }
 

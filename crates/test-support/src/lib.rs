@@ -25,6 +25,7 @@ pub mod netns;
 pub mod podman;
 pub mod probe;
 pub mod recorded;
+pub mod seeds;
 pub mod source;
 pub mod world;
 

@@ -1,5 +1,5 @@
 //! What the ways lead to, on the host: a directory with files and sockets, servers, a process. All of it is prove's own,
-//! answers with a word that nobody else knows, and is gone with it.
+//! answers with a word that no other program knows, and is gone with it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
