@@ -160,7 +160,9 @@ impl Job {
     /// # Errors
     /// The system's.
     pub fn is_supervised(&self) -> Result<bool> {
-        Ok(self.try_lock(FlockOperation::NonBlockingLockShared)?.is_none())
+        let Some(lock) = self.try_lock(FlockOperation::NonBlockingLockShared)? else { return Ok(true) };
+        lock.release();
+        Ok(false)
     }
 
     fn try_lock(&self, how: FlockOperation) -> Result<Option<Lock>> {

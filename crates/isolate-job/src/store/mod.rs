@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::Serialize;
@@ -26,6 +26,13 @@ impl Lock {
     /// The same lock for another process, too: the job has a supervisor as long as one of them lives.
     pub(crate) fn share(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()? })
+    }
+
+    /// Gives the lock up for every process that has it. Closing it is not enough at once: between fork and exec, a program
+    /// that another thread starts has a copy of it.
+    pub(crate) fn release(self) {
+        // It fails only for what is not a descriptor.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -86,7 +93,9 @@ impl Store {
     /// # Errors
     /// The name is taken, or the system's.
     pub fn create(&self, name: &str, request: &[u8], status: &impl Serialize) -> Result<Job, NotCreated> {
-        self.create_with(name, request, status, |_| Ok(())).map(|(job, _)| job)
+        let (job, lock) = self.create_with(name, request, status, |_| Ok(()))?;
+        lock.release();
+        Ok(job)
     }
 
     /// Creates a job or a model with what `fill` writes into its directory. Its name appears when it is complete, and locked.

@@ -1,6 +1,8 @@
 //! A directory of jobs on a real file system.
 
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -41,8 +43,35 @@ fn a_job_has_one_supervisor_at_a_time() {
     let lock = job.lock().unwrap();
     assert!(job.is_supervised().unwrap());
     assert!(job.lock().unwrap_err().to_string().contains("is supervised by another process"));
-    drop(lock);
+    lock.release();
     assert!(!job.is_supervised().unwrap());
+}
+
+/// A process that is being started has a copy of every descriptor until its exec.
+#[test]
+fn a_lock_that_is_released_is_free_while_other_threads_start_processes() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    let is_over = AtomicBool::new(false);
+    let held = thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // `pre_exec` would do, but is unsafe: a program that is not found is looked for in a while.
+                    let _ = std::process::Command::new("true").env("PATH", "/nowhere:".repeat(200)).status();
+                }
+            });
+        }
+        let held = (0..1000)
+            .filter(|_| {
+                job.lock().unwrap().release();
+                job.is_supervised().unwrap()
+            })
+            .count();
+        is_over.store(true, Ordering::Relaxed);
+        held
+    });
+    assert_eq!(held, 0);
 }
 
 #[test]
