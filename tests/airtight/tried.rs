@@ -98,7 +98,7 @@ impl<'h> Site<'h> {
         if way.host == Deed::Agent {
             let socket = self.host.at("agent/sock");
             self.host.daemon("agent", &self.host.at("reach"), &["host-agent", &socket], &[]);
-            wait_for(Duration::from_secs(5), || Path::new(&socket).exists().then_some(()));
+            wait_for(Duration::from_secs(30), || Path::new(&socket).exists().then_some(()));
         }
         let ended = AtomicBool::new(false);
         let is_up = || {
@@ -112,7 +112,7 @@ impl<'h> Site<'h> {
                     is_up();
                     let socket = self.host.at("late/late");
                     self.host.daemon("late", &self.host.at("reach"), &["host-unix", &socket], &[]);
-                    wait_for(Duration::from_secs(5), || Path::new(&socket).exists().then_some(()));
+                    wait_for(Duration::from_secs(30), || Path::new(&socket).exists().then_some(()));
                     std::fs::write(up.join("done"), "").unwrap();
                 }
                 Deed::MountsLate => {

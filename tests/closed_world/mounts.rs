@@ -161,14 +161,14 @@ fn terminals_of_the_host_are_not_mounted() {
         let (link, out) = (bench.host.dir().join("terminal"), bench.host.dir().join("read"));
         let ends = [format!("PTY,link={},raw,echo=0", link.display()), format!("CREATE:{}", out.display())];
         let mut socat = std::process::Command::new("socat").arg("-u").args(ends).spawn().unwrap();
-        let terminal = wait_for(Duration::from_secs(5), || std::fs::read_link(&link).ok()).unwrap();
+        let terminal = wait_for(Duration::from_secs(30), || std::fs::read_link(&link).ok()).unwrap();
         // It stays there while it is open.
         let held = std::fs::File::open(&terminal).unwrap();
         let mut spec = bench.spec(&format!("echo {TOKEN} >/t"));
         mount(&mut spec, &terminal, "/t", &["bind"]);
         let bare = bench.open(&spec);
         let read = || std::fs::read_to_string(&out).ok().filter(|read| read.contains(TOKEN));
-        let arrived = wait_for(Duration::from_secs(5), read);
+        let arrived = wait_for(Duration::from_secs(30), read);
         findings.claim(arrived.is_some(), format!("{kind:?}: not open without the shim: {bare}"));
         findings.about(
             "terminal",

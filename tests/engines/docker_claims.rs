@@ -57,7 +57,7 @@ pub(crate) fn without_isolation_the_shim_leaves_every_network_as_it_is(docker: &
     }
     docker.background("web", &["--runtime=shim", "-p=8080:80"]);
     let answers =
-        wait_for(Duration::from_secs(3), || docker.host.world.can_connect("198.51.100.2:8080").then_some(()));
+        wait_for(Duration::from_secs(30), || docker.host.world.can_connect("198.51.100.2:8080").then_some(()));
     findings.claim(answers.is_some(), "a published port does not answer");
     let exec = docker.docker(&["exec", "-e", CREDENTIALS[1], "web", "sh", "-c", "env; exit 7"]);
     findings.claim(exec.status == Some(7), format!("exec lost its exit status: {exec}"));
@@ -162,7 +162,7 @@ pub(crate) fn restart_stop_start_and_rm_keep_a_container_isolated(docker: &Docke
         docker.host.sh("find /run/oci-isolate -type f ! -name 'runtime-*' 2>/dev/null || true").must();
     findings.claim(records.is_empty(), format!("records stayed behind: {records}"));
     let settled =
-        wait_for(Duration::from_secs(5), || (docker.host.sh(namespaces).must() == before).then_some(()));
+        wait_for(Duration::from_secs(30), || (docker.host.sh(namespaces).must() == before).then_some(()));
     findings.claim(settled.is_some(), "network namespaces stayed behind");
     findings.settle();
 }

@@ -160,7 +160,7 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     containerd.host.sh(inside).must();
     let stays = || containerd.host.sh("ip netns pids reused").must();
     findings.claim(
-        wait_for(Duration::from_secs(5), || (stays().lines().count() > 1).then_some(())).is_some(),
+        wait_for(Duration::from_secs(30), || (stays().lines().count() > 1).then_some(())).is_some(),
         "no container is in it",
     );
     remove(containerd, "third");
@@ -173,7 +173,7 @@ pub(crate) fn a_namespace_that_outlives_its_containers_is_given_back_when_nobody
     drop(containerd.ctr(&["container", "delete", "fourth"]));
     findings.claim(is_closed(), "the table went with a container that was refused");
     containerd.host.sh("kill $(ip netns pids reused)").must();
-    wait_for(Duration::from_secs(5), || stays().is_empty().then_some(()));
+    wait_for(Duration::from_secs(30), || stays().is_empty().then_some(()));
 
     // What is left of one that is gone is in no container's way.
     serve(containerd, "fifth", &network, &[ISOLATE, "io.oci-isolate.ingress=81/tcp"]).must();

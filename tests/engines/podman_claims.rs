@@ -130,7 +130,7 @@ pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(p
     };
     let probe = || Report::parse(&podman.must(&["exec", "pod-side", "probe", "side"]));
     let answers = || host.world.can_connect("198.51.100.2:8080");
-    let comes_to_answer = || wait_for(Duration::from_secs(5), || answers().then_some(())).is_some();
+    let comes_to_answer = || wait_for(Duration::from_secs(30), || answers().then_some(())).is_some();
 
     play(BARE, &silent).must();
     findings.claim(comes_to_answer(), "the port of a bare pod does not answer");
@@ -150,7 +150,7 @@ pub(crate) fn a_pod_of_kube_play_is_isolated_by_the_settings_or_does_not_start(p
         host.settings(&format!("mode = \"always\"\n{openings}"));
         play(SHIM, &silent).must();
         let page = ["exec", "pod-side", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80"];
-        let said = wait_for(Duration::from_secs(5), || podman.podman(&page).well().then_some(()));
+        let said = wait_for(Duration::from_secs(30), || podman.podman(&page).well().then_some(()));
         findings.claim(said.is_some(), "the pod's containers do not reach each other");
         if opening {
             findings.claim(comes_to_answer(), "the port that the settings open does not answer");

@@ -222,7 +222,7 @@ pub(crate) fn a_job_ends_at_its_kubernetes_namespace(release: Release) {
         exec(&node, from, &["timeout", "3", "bash", "-c", &script])
     };
     let reaches = |from: &str, to: &str| {
-        wait_for(Duration::from_secs(5), || (fetch(from, to).1 == "inside\n").then_some(())).is_some()
+        wait_for(Duration::from_secs(30), || (fetch(from, to).1 == "inside\n").then_some(())).is_some()
     };
     let run = |handler: &str, name: &str, namespace: &str, host_name: &str, claims: bool| {
         let mut more = isolated();

@@ -38,13 +38,13 @@ fn opened(docker: &Docker, what: &str) -> Vec<String> {
 }
 
 fn comes_to_answer(host: &EngineHost, address: &str) -> bool {
-    wait_for(Duration::from_secs(5), || host.world.can_connect(address).then_some(())).is_some()
+    wait_for(Duration::from_secs(30), || host.world.can_connect(address).then_some(())).is_some()
 }
 
 /// Complaints unless the host itself can fetch the page, within the time that a program takes to start.
 fn is_fetched_by_host(host: &EngineHost, address: &str, port: &str) -> Vec<String> {
     let fetch = || say(host.command("timeout").args(["4", "bash", "-c", FETCH, address, port]));
-    match wait_for(Duration::from_secs(5), || fetch().well().then_some(())) {
+    match wait_for(Duration::from_secs(30), || fetch().well().then_some(())) {
         Some(()) => vec![],
         None => vec![format!("{address}:{port} does not answer the host: {}", fetch())],
     }
@@ -53,7 +53,7 @@ fn is_fetched_by_host(host: &EngineHost, address: &str, port: &str) -> Vec<Strin
 /// The same of a container.
 fn is_fetched_by(docker: &Docker, from: &str, address: &str, port: &str) -> Vec<String> {
     let fetch = || docker.docker(&["exec", from, "timeout", "4", "bash", "-c", FETCH, address, port]);
-    match wait_for(Duration::from_secs(5), || fetch().well().then_some(())) {
+    match wait_for(Duration::from_secs(30), || fetch().well().then_some(())) {
         Some(()) => vec![],
         None => vec![format!("{from} does not reach {address}:{port}: {}", fetch())],
     }

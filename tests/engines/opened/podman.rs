@@ -96,7 +96,7 @@ fn two_reach_each_other_alone(podman: &Podman, opening: &str, carried: &[&str]) 
     podman.must(&["restart", "-t=0", "m2"]);
     let mut reaches = |from: &str, to: &str, port: &str| {
         let there = || fetch(podman, from, to, port).well().then_some(());
-        if wait_for(Duration::from_secs(5), there).is_none() {
+        if wait_for(Duration::from_secs(30), there).is_none() {
             complaints.push(format!("{from} does not reach {to}:{port}: {}", fetch(podman, from, to, port)));
         }
     };

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -100,6 +102,11 @@ pub(super) fn resume(
         rustix::process::setsid().context("cannot start a session")?;
     }
     let job = Store::new(&settings.state).job(name)?;
+    // The supervisor of a job that is over is about to end, too.
+    let patience = Instant::now() + Duration::from_secs(10);
+    while job.is_supervised()? && is_over(&job, &job.status()?)? && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(25));
+    }
     if job.is_supervised()? {
         bail!(
             "{name} is supervised by another process; `isolate-job logs --follow {name}` shows how it goes on"
