@@ -99,7 +99,7 @@ impl Bars {
     }
 }
 
-/// What is drawn is removed.
+/// The bars that are left are removed from the terminal, which is drawing, too.
 impl Drop for Bars {
     fn drop(&mut self) {
         self.follow();
