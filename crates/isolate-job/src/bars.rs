@@ -1,11 +1,14 @@
 //! How transfers go on, on a terminal: a bar for each step that is under way, with bytes, rate and time left, and a line for each that is
-//! complete. They are the last lines on stderr; what else is written goes above them ([`Bars::above`]).
+//! complete. They are the last lines on stderr; what else is written goes above them ([`Bars::above`]). In the background nothing is drawn.
+
+mod foreground;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressStyle};
+use foreground::{is_foreground, may_write};
+use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::progress::{Amount, Event, Line};
 
@@ -28,6 +31,7 @@ impl Bars {
 
     /// Shows what a step reports, of a container if there are several.
     pub fn line(&mut self, host: Option<&str>, line: &Line) {
+        self.follow();
         let name = host.map_or_else(|| line.step.clone(), |host| format!("{host} {}", line.step));
         match &line.event {
             Event::Total(total) => self.begin(name, *total),
@@ -53,12 +57,34 @@ impl Bars {
 
     /// Removes the bars of steps that were ended from outside.
     pub fn clear(&mut self) {
+        self.follow();
         self.steps.clear();
     }
 
     /// Writes something else to the terminal, whole lines.
     pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.follow();
         self.all.suspend(write)
+    }
+
+    /// Writes a line that only a terminal gets, unless that would stop this process.
+    pub fn say(&self, text: &str) {
+        if may_write() {
+            // A terminal that has gone away is no reason to end.
+            let _ = self.above(|| writeln!(io::stderr(), "{text}"));
+        }
+    }
+
+    /// Before everything that may draw: bars are drawn in the foreground only, which a shell may change at any time.
+    fn follow(&self) {
+        let is_foreground = is_foreground();
+        if is_foreground == self.all.is_hidden() {
+            self.all.set_draw_target(if is_foreground {
+                ProgressDrawTarget::stderr()
+            } else {
+                ProgressDrawTarget::hidden()
+            });
+        }
     }
 
     fn begin(&mut self, name: String, total: Amount) {
@@ -71,10 +97,12 @@ impl Bars {
         bar.tick();
         self.steps.insert(name, bar);
     }
+}
 
-    fn say(&self, text: &str) {
-        // A terminal that has gone away is no reason to end.
-        let _ = self.above(|| writeln!(io::stderr(), "{text}"));
+/// The bars that are left are removed from the terminal, which is drawing, too.
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.follow();
     }
 }
 

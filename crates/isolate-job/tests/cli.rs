@@ -223,6 +223,37 @@ fn every_command_and_flag_is_in_the_manual_page() {
     }
 }
 
+/// Nothing is created, not even the directory of jobs: a volume is too large for the disk, and without an engine nothing runs.
+#[test]
+fn what_the_host_cannot_run_creates_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("lib/oci-isolate/jobs");
+    let config = directory.path().join("job.toml");
+    std::fs::write(&config, format!("state = {state:?}\nengine-path = \"/nonexistent\"\n")).unwrap();
+    let refused = |verb: &str, document: &str, definition: &str, size: u64, why: &str| {
+        let mut document: Value = serde_json::from_str(document).unwrap();
+        let job = document.pointer_mut(definition).unwrap();
+        job.as_object_mut().unwrap().remove("VpcConfig");
+        job["ResourceConfig"]["VolumeSizeInGB"] = json!(size);
+        let request = directory.path().join("request.json");
+        std::fs::write(&request, document.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isolate-job"));
+        let output = command.arg("--config").arg(&config).arg(verb).arg(&request).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(why), "{verb}: {said}");
+        assert!(!directory.path().join("lib").exists(), "{verb}: {said}");
+    };
+    let full =
+        format!("ResourceConfig.VolumeSizeInGB: insufficient disk space: the disk of {}", state.display());
+    for (verb, document, definition, path) in [
+        ("train", TRAINING, "", ": "),
+        ("tune", TUNING, "/TrainingJobDefinition", ": TrainingJobDefinition."),
+    ] {
+        refused(verb, document, definition, 1, "");
+        refused(verb, document, definition, 16384, &format!("{path}{full}"));
+    }
+}
+
 /// A job whose status a program or a broken disk has changed is in the way of none, and can be removed.
 #[test]
 fn a_status_that_cannot_be_read_is_reported_and_its_job_removed_by_force() {

@@ -109,18 +109,22 @@ impl<'j> Ready<'j> {
         if let Some((name, subnet)) = subnet {
             network::enter(subnet).map_err(|why| internal(format!("subnet {name}: {why}")))?;
         }
-        let volume = match job.volume {
-            Some(volume) => volume.saturating_sub(used(job)?),
-            None if job.direction == Direction::In => free(job)?,
+        let quota = match job.volume {
+            Some(volume) => {
+                Quota::new(volume.saturating_sub(used(job)?)).with_remedy("give a larger VolumeSizeInGB")
+            }
+            None if job.direction == Direction::In => {
+                Quota::new(free(job)?).with_remedy(format!("free some on the disk of {}", job.root.display()))
+            }
             // What is sent is on the disk already.
-            None => u64::MAX,
+            None => Quota::new(u64::MAX),
         };
         let open = |path: &PathBuf| {
             Record::open(path).map_err(|error| internal(format!("cannot open {}: {error}", path.display())))
         };
         let record = job.record.as_ref().map(open).transpose()?;
         confine::confine(job).map_err(internal)?;
-        Ok(Self { connection: Connection::open(&job.settings)?, quota: Quota::new(volume), record })
+        Ok(Self { connection: Connection::open(&job.settings)?, quota, record })
     }
 }
 
@@ -133,7 +137,7 @@ fn used(job: &Job) -> Result<u64, Failure> {
     Ok(tree::used(&Dir::open(&job.root)?, &paths.collect::<Vec<_>>())?)
 }
 
-/// What the disk has for a model.
+/// What the disk has for data without a VolumeSizeInGB: that of models, and the objects of transform jobs.
 fn free(job: &Job) -> Result<u64, Failure> {
     let disk = rustix::fs::statvfs(&job.root).map_err(io::Error::from)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -193,7 +197,7 @@ impl From<crate::s3::Error> for Failure {
 impl From<crate::tree::Error> for Failure {
     fn from(error: crate::tree::Error) -> Self {
         let fault = match error.cause {
-            Cause::Refused(_) | Cause::Full => Fault::Client,
+            Cause::Refused(_) | Cause::Full(_) => Fault::Client,
             Cause::System(_) => Fault::Internal,
         };
         Self { fault, message: error.to_string() }

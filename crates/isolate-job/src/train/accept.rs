@@ -75,7 +75,7 @@ pub(crate) fn accept_of(
     if store.job(name).is_ok() {
         return Err(in_use(name, settings));
     }
-    volume(&document.data.resource_config, 1, &store)?;
+    volume(&document.data.resource_config, "ResourceConfig", 1, settings)?;
     let image = &document.data.algorithm_specification.training_image;
     host(image, "AlgorithmSpecification.TrainingImage", settings)?;
     let mut status = TrainingStatus::new(&document, &Scope::of_role(&document.data.role_arn, region), now());
@@ -120,17 +120,24 @@ fn training(text: &[u8], settings: &Settings) -> Result<Document<TrainingJob>, N
     if unknown.is_empty() { Ok(document) } else { Err(Refusals(unknown).into()) }
 }
 
-/// Whether the file system has as much space as so many jobs at a time may use.
-pub(crate) fn volume(resources: &ResourceConfig, jobs: u32, store: &Store) -> Result<(), NotAccepted> {
-    let directory = store.make()?;
+/// Whether the file system has as much space as so many jobs at a time may use. `member` is what gives that in the request.
+pub(crate) fn volume(
+    resources: &ResourceConfig,
+    member: &str,
+    jobs: u32,
+    settings: &Settings,
+) -> Result<(), NotAccepted> {
+    // The directory of jobs may not be there yet: the file system is that of the nearest one above it.
+    let above = Path::new(&settings.state).ancestors().find(|above| above.exists());
+    let directory = above.unwrap_or(Path::new("/"));
     let free = statvfs(directory).with_context(|| format!("cannot inspect {}", directory.display()))?;
     let free = free.f_bavail.saturating_mul(free.f_frsize) >> 30;
     let each = u64::from(resources.volume_size_in_gb) * u64::from(resources.instance_count);
     let needed = each * u64::from(jobs);
     if free < needed {
         return Err(NotAccepted::Host(format!(
-            "ResourceConfig.VolumeSizeInGB: insufficient disk space: {} has {free} GiB free for {needed}; free some, or give less",
-            directory.display()
+            "{member}.VolumeSizeInGB: insufficient disk space: the disk of {} has {free} GiB free for {needed}; free some, or give less",
+            settings.state
         )));
     }
     Ok(())

@@ -69,7 +69,7 @@ impl View {
         } else if let Some(bars) = &mut self.bars {
             bars.clear();
             if status.training_job_status != JobStatus::Failed {
-                let _ = writeln!(io::stderr(), "{:?}: {message}", status.secondary_status);
+                bars.say(&format!("{:?}: {message}", status.secondary_status));
             }
         }
     }

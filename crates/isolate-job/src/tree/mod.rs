@@ -40,8 +40,8 @@ pub struct Error {
 pub enum Cause {
     /// Something that the data's owner has to change.
     Refused(String),
-    /// More data than the job's volume holds.
-    Full,
+    /// More data than the quota allows, and what its user can do.
+    Full(String),
     /// The system's error.
     System(io::Error),
 }
@@ -58,9 +58,9 @@ impl Error {
 
     /// The system's error, about this file.
     pub(crate) fn system(name: &str, error: io::Error) -> Self {
-        // Writers report an exhausted quota as an I/O error, as they do a full disk.
+        // Writers report an exhausted quota as an I/O error, as they do a full disk. The file system's own quotas have a number.
         let cause = match error.kind() {
-            io::ErrorKind::QuotaExceeded => Cause::Full,
+            io::ErrorKind::QuotaExceeded if error.raw_os_error().is_none() => Cause::Full(error.to_string()),
             _ => Cause::System(error),
         };
         Self { name: name.to_owned(), cause }
@@ -73,8 +73,7 @@ impl fmt::Display for Error {
             write!(formatter, "{:?}: ", self.name)?;
         }
         match &self.cause {
-            Cause::Refused(why) => formatter.write_str(why),
-            Cause::Full => formatter.write_str("insufficient disk space; give a larger VolumeSizeInGB"),
+            Cause::Refused(why) | Cause::Full(why) => formatter.write_str(why),
             Cause::System(error) => error.fmt(formatter),
         }
     }

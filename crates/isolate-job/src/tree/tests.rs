@@ -311,14 +311,14 @@ fn bombs_are_stopped_by_the_quota_before_they_are_written() {
     header.set_cksum();
     let (place, dir) = beneath();
     let error = unpack(Cursor::new(gz(header.as_bytes())), &dir, &Quota::new(1 << 20)).unwrap_err();
-    assert!(matches!(error.cause, Cause::Full), "{error:?}");
-    assert_eq!(error.to_string(), "\"huge\": insufficient disk space; give a larger VolumeSizeInGB");
+    assert!(matches!(error.cause, Cause::Full(_)), "{error:?}");
+    assert_eq!(error.to_string(), "\"huge\": insufficient disk space");
     assert_eq!(listing(&place.path().join("in")), [""; 0]);
     // Files of nothing are something.
     let many: Vec<_> = (0..1000).map(|n| file(&format!("{n}"), "")).collect();
     let (place, dir) = beneath();
     let error = unpack(Cursor::new(archive(&many)), &dir, &Quota::new(1 << 20)).unwrap_err();
-    assert!(matches!(error.cause, Cause::Full), "{error:?}");
+    assert!(matches!(error.cause, Cause::Full(_)), "{error:?}");
     assert_eq!(listing(&place.path().join("in")).len(), 256);
     // A thousandth of its size as an archive: zeros behind the end, and a name without an end.
     for (head, expected) in [
@@ -440,7 +440,7 @@ fn a_file_of_holes_is_bounded_by_the_quota() {
     let (place, dir) = beneath();
     fs::File::create(place.path().join("in/holes")).unwrap().set_len(1 << 40).unwrap();
     let error = pack(&dir, Vec::new(), &Quota::new(PLENTY), &mut untold).unwrap_err();
-    assert!(matches!(error.cause, Cause::Full), "{error}");
+    assert!(matches!(error.cause, Cause::Full(_)), "{error}");
 }
 
 #[test]
@@ -590,10 +590,13 @@ fn no_path_of_a_staged_file_leads_out() {
 #[test]
 fn a_full_volume_is_an_error_before_anything_is_written() {
     let (_place, dir) = beneath();
-    let quota = Quota::new(10_000);
+    let quota = Quota::new(10_000).with_remedy("give more");
     let stage = Stage::begin(dir, "train", &quota).unwrap();
     let error = stage.file("big", 1 << 40).unwrap_err();
-    assert_eq!(error.to_string(), "\"big\": insufficient disk space; give a larger VolumeSizeInGB");
+    assert_eq!(error.to_string(), "\"big\": insufficient disk space; give more");
+    // A quota of the file system is none of the request's.
+    let error = Error::system("big", rustix::io::Errno::DQUOT.into());
+    assert!(matches!(error.cause, Cause::System(_)), "{error:?}");
     // What is given up makes room for the next attempt.
     for _ in 0..10 {
         drop(stage.file("small", 5000).unwrap());

@@ -32,7 +32,12 @@ pub fn accept(text: &[u8], settings: &Settings, region: &str) -> Result<Job, Not
     }
     let limits = &document.data.hyper_parameter_tuning_job_config.resource_limits;
     if let Some(resources) = definition.resources() {
-        volume(resources, limits.max_parallel_training_jobs, &store)?;
+        let name = match definition.resource_config {
+            Some(_) => "ResourceConfig",
+            None => "HyperParameterTuningResourceConfig",
+        };
+        let member = format!("TrainingJobDefinition.{name}");
+        volume(resources, &member, limits.max_parallel_training_jobs, settings)?;
     }
     let image = &definition.algorithm_specification.training_image;
     host(image, "TrainingJobDefinition.AlgorithmSpecification.TrainingImage", settings)?;

@@ -55,5 +55,7 @@ fn a_full_disk_fails_a_step_by_name_and_nothing_is_left() {
     archive.append_data(&mut header, "weights", &*vec![0; 4 << 20]).unwrap();
     moto.put("disks", "m.tar.gz", &archive.into_inner().unwrap().finish().unwrap());
     let place = Place::new(model(&json!({ "ModelDataUrl": "s3://disks/m.tar.gz" })), moto.address);
-    full(&place, Fault::Client, "\"weights\": insufficient disk space");
+    let root = place.path("").display().to_string();
+    let text = format!("\"weights\": insufficient disk space; free some on the disk of {root}");
+    full(&place, Fault::Client, text.trim_end_matches('/'));
 }

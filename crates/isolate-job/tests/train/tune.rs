@@ -242,7 +242,7 @@ fn a_tuning_job_is_stopped_with_its_training_jobs_and_has_no_credentials_elsewhe
     // What is refused creates nothing.
     let huge = [("/TrainingJobDefinition/ResourceConfig/VolumeSizeInGB", json!(10_000_000))];
     let done = site.job(&["tune", &request(&site, "huge", &huge)]);
-    let why = "ResourceConfig.VolumeSizeInGB: insufficient disk space";
+    let why = "TrainingJobDefinition.ResourceConfig.VolumeSizeInGB: insufficient disk space";
     assert!(done.status == Some(2) && done.err.contains(why), "{done}");
     assert!(!site.path("jobs/huge").exists());
 }
