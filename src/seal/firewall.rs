@@ -45,10 +45,23 @@ pub(super) fn load(socket: &mut Socket, table: &Table) -> Result<(), (String, Er
 }
 
 /// Replaces the table that is there, in one transaction. If this one has everything that the other has, the
-/// other is extended instead ([`crate::nft::Additions`]).
+/// other is extended instead ([`crate::nft::Additions`]); `seen` is the other, read in that state of the firewall.
 ///
 /// The error names the first part that the kernel refused.
-pub(super) fn replace(socket: &mut Socket, table: &Table) -> Result<(), (String, Errno)> {
+pub(super) fn replace(
+    socket: &mut Socket,
+    seen: Option<(u32, &Table)>,
+    table: &Table,
+) -> Result<(), (String, Errno)> {
+    if let Some((generation, is)) = seen
+        && let Some(added) = is.additions(table)
+    {
+        match extend(socket, generation, &added, table) {
+            // It was changed since.
+            Err((_, Errno::ERESTART)) => (),
+            done => return done,
+        }
+    }
     let reading = |errno| (format!("table inet {}", Table::NAME), errno);
     let now = generation(socket).map_err(reading)?;
     if let Loaded::Present(is) = read_table(socket).map_err(reading)?

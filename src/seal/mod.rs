@@ -74,6 +74,9 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             apply::close(&mut sockets, desired.attempts).context("cannot seal the network namespace")?;
         }
         let with_routes = desired.allow_list.is_some() || desired.attempts.is_some();
+        // An allow-list is added to the table that the first look finds, if nothing changes the firewall from here on.
+        let socket = sockets.firewall.as_mut().filter(|_| desired.allow_list.is_some());
+        let mut generation = socket.and_then(|socket| firewall::generation(socket).ok());
         let first = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
         // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
@@ -91,7 +94,11 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
                 break;
             }
             assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
-            apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
+            let table = match (&seen.table, generation.take()) {
+                (Loaded::Present(table), Some(generation)) => Some((generation, table)),
+                _ => None,
+            };
+            apply::apply(&ops, &mut sockets, table).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
@@ -161,7 +168,7 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
             Loaded::Present(table) => (SealOp::Replace(lockdown), table.counts().is_some()),
             Loaded::Absent => (SealOp::Load(lockdown), false),
         };
-        apply::apply(&[op], &mut sockets)?;
+        apply::apply(&[op], &mut sockets, None)?;
         match counted {
             true => routes::remove(&mut sockets.route),
             false => Ok(()),
