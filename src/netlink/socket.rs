@@ -145,6 +145,12 @@ impl Socket {
     }
 }
 
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
+    }
+}
+
 /// Messages that are sent in one write.
 #[derive(Default)]
 pub(crate) struct Batch {

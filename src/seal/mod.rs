@@ -37,6 +37,7 @@ pub use model::{Address, DefaultRoute, Desired, Link, Observation, Sealed, Socke
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
 pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
+pub use update_peers::ChangedFirewall;
 
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
@@ -221,8 +222,8 @@ pub fn set_peers(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<()> {
-    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, leased, never))
+) -> Result<ChangedFirewall> {
+    inside_other(netns, || update_peers::replace(Sockets::open()?, peers, leased, never))
         .context("cannot change the peers")
 }
 
