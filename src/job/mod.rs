@@ -12,6 +12,7 @@ mod peer_sets;
 mod processes;
 mod remote;
 mod resource_config;
+mod successors;
 mod user_mode_network;
 
 use std::collections::BTreeSet;
@@ -28,11 +29,12 @@ pub use processes::{
 };
 pub use remote::{JobsOfCluster, Put, PutFailure, put_remote};
 pub use resource_config::{LIMIT as RESOURCE_CONFIG_LIMIT, PATH as RESOURCE_CONFIG, current_host};
+pub use successors::Successors;
 pub use user_mode_network::check_user_mode_network;
 
 use crate::record::{GrantedOpenings, InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
-use crate::seal::{self, OpenNetns};
+use crate::seal::{self, ChangedFirewall, OpenNetns};
 use names::HostsLines;
 
 /// A running container with openings in a namespace of its own.
@@ -53,11 +55,11 @@ impl JobMember {
     ///
     /// # Errors
     /// Its addresses cannot be read although it runs.
-    pub fn of(slot: Slot, record: Record) -> Result<Option<Self>> {
+    pub fn of(slot: Slot, record: Record, successors: &Successors) -> Result<Option<Self>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
         let init = match record.live_in(sealed.netns) {
             Some(init) => Some(init),
-            None => Store::of(&slot).successor_of(sealed.netns)?.map(|(_, init)| init),
+            None => successors.live_in(sealed.netns)?,
         };
         let Some(init) = init else { return Ok(None) };
         let own = match seal::addresses(Some(init.netns.as_fd())) {
@@ -77,14 +79,14 @@ impl JobMember {
     }
 
     /// Sets its peers; one that has ended meanwhile has none.
-    fn set(&self, PeersOfMember { peers, leased }: &PeersOfMember) -> Result<()> {
+    fn set(&self, PeersOfMember { peers, leased }: &PeersOfMember) -> Result<Option<ChangedFirewall>> {
         let gateways = self.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
         let never = self.part.never.iter().chain(gateways).copied().collect();
         match seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &never) {
             Err(error) if self.init.process.runs() => {
                 Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
             }
-            _ => Ok(()),
+            changed => Ok(changed.ok()),
         }
     }
 
@@ -113,7 +115,8 @@ pub fn members(slot: &Slot, record: &Record) -> Result<Vec<JobMember>> {
         Some(job) => Store::of(slot).members_of(job, slot)?,
         None => vec![(slot.clone(), record.clone())],
     };
-    let members = records.into_iter().map(|(slot, record)| JobMember::of(slot, record));
+    let successors = Successors::new(Store::of(slot));
+    let members = records.into_iter().map(|(slot, record)| JobMember::of(slot, record, &successors));
     members.filter_map(Result::transpose).collect()
 }
 
@@ -220,9 +223,23 @@ fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
         |names: &HostsLines, done: Result<()>| if names.record().id == record.id { done } else { Ok(()) };
     // A name has an address that is a peer's at every moment.
     names.iter().try_for_each(|names| own(names, names.retire()))?;
-    let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
-    for (index, member) in members.iter().enumerate() {
-        member.set(&peers_of(&parts, index))?;
-    }
+    set_peers(members).try_for_each(|(_, set)| set)?;
     names.iter().try_for_each(|names| own(names, names.write()))
 }
+
+/// Sets the peers of each member of a job when it is asked for the next one. What is removed from a set is freed after a
+/// grace period of RCU, which passes for all together: each alone would wait for its own.
+fn set_peers(members: &[JobMember]) -> impl Iterator<Item = (&JobMember, Result<()>)> {
+    let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
+    let mut changed = Vec::new();
+    members.iter().enumerate().map(move |(index, member)| {
+        if changed.len() == CLOSED_TOGETHER {
+            changed.clear();
+        }
+        let set = member.set(&peers_of(&parts, index));
+        (member, set.map(|firewall| changed.extend(firewall)))
+    })
+}
+
+/// Few in comparison to the 1,024 files that a process may usually have open.
+const CLOSED_TOGETHER: usize = 64;

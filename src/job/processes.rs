@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::proc::{Dir, Inode};
+use crate::proc::{Dir, Inode, linking_to};
 use crate::record::Store;
 use crate::seal::Netns;
 
@@ -21,13 +21,8 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// # Errors
 /// /proc cannot be listed.
 pub fn processes_in(kind: &str, namespace: Inode) -> Result<BTreeSet<u32>> {
-    // namespaces(7): what the link reads is the namespace's own name. To follow it takes twice as long, and there may be
-    // thousands of processes.
-    let name = format!("{kind}:[{}]", namespace.ino);
-    let file = format!("ns/{kind}");
-    let is_in =
-        |process: &Dir| std::fs::read_link(process.join(&file)).is_ok_and(|link| link.as_os_str() == &*name);
-    Ok(Dir::all()?.into_iter().filter(|(_, process)| is_in(process)).map(|(pid, _)| pid).collect())
+    // namespaces(7): what the link reads is the namespace's own name. To follow it takes twice as long.
+    linking_to(&format!("ns/{kind}"), &format!("{kind}:[{}]", namespace.ino))
 }
 
 /// The processes in this network namespace, without the engine's own, which have another thread in our

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::hosts_file::is_name;
-use super::{JobMember, Participant, is_allowed, names, peers_of};
+use super::{JobMember, Successors, is_allowed, names, set_peers};
 use crate::policy::Job;
 use crate::proc::since_boot;
 use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember, Slot, Store};
@@ -63,9 +63,10 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
             Err(error) => put.fail(&slot.id().to_string_lossy(), &format!("{error:#}")),
         }
     }
+    let successors = Successors::new(store.clone());
     let mut running = Vec::new();
     for (slot, record) in &records {
-        match JobMember::of(slot.clone(), record.clone()) {
+        match JobMember::of(slot.clone(), record.clone(), &successors) {
             Ok(member) => running.extend(member),
             Err(error) => put.fail(&record.id, &format!("{error:#}")),
         }
@@ -157,11 +158,7 @@ impl Put {
         for names in &names {
             self.note(&names.record().id, names.retire());
         }
-        let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
-        let set = |(index, member): (usize, &JobMember)| {
-            self.note(&member.record.id, member.set(&peers_of(&parts, index)))
-        };
-        let set = members.iter().enumerate().map(set).collect();
+        let set = set_peers(members).map(|(member, set)| self.note(&member.record.id, set)).collect();
         for names in &names {
             self.note(&names.record().id, names.write());
         }

@@ -18,12 +18,15 @@ use netlink_bindings::consts::{NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket, sockopt,
 };
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, recv};
 
 /// It belongs to the network namespace of the thread that opened it.
 pub(crate) struct Socket {
     fd: OwnedFd,
+    /// With room for an answer, of which only what answers have filled is ever touched.
     buffer: Vec<u8>,
     seq: u32,
 }
@@ -36,7 +39,7 @@ impl Socket {
 
     /// Over a socket whose other end gives the replies.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, buffer: vec![0; RECEIVE], seq: 1 }
+        Self { fd, buffer: Vec::with_capacity(RECEIVE), seq: 1 }
     }
 
     /// Sends one request, a dump or not, and collects what `keep` makes of each reply.
@@ -110,10 +113,11 @@ impl Socket {
     fn receive(&mut self, first: u32, last: u32, mut each: impl FnMut(&[u8])) -> Result<bool, (u32, Errno)> {
         let mut torn = false;
         loop {
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-            let length =
-                recv(self.fd.as_raw_fd(), &mut self.buffer, flags).map_err(|errno| (first, errno))?;
-            // MSG_TRUNC: the true length, so a truncated reply is noticed, and an error.
+            self.buffer.clear();
+            let received =
+                recv(&self.fd, spare_capacity(&mut self.buffer), RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+            // TRUNC: the true length, so a truncated reply is noticed, and an error.
+            let (_, length) = received.map_err(|error| (first, Errno::from_raw(error.raw_os_error())))?;
             let mut rest = self.buffer.get(..length).ok_or((first, Errno::EMSGSIZE))?;
             while let Some((header, payload, next)) = split(rest) {
                 rest = next;
@@ -138,6 +142,12 @@ impl Socket {
                 return Err((first, Errno::EBADMSG));
             }
         }
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
     }
 }
 

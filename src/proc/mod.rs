@@ -1,6 +1,7 @@
 //! Processes as /proc shows them: identity, whether one has ended, its namespaces and mounts. Reads only.
 
 mod id_map;
+mod links;
 mod mountinfo;
 
 use std::fmt::Display;
@@ -15,6 +16,7 @@ use nix::sys::stat::FileStat;
 use serde::{Deserialize, Serialize};
 
 pub use id_map::{ID_MAPS, IdRange};
+pub use links::linking_to;
 pub use mountinfo::{MountInfo, parse_mountinfo};
 
 use crate::files;

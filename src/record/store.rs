@@ -153,13 +153,20 @@ impl Store {
         Ok(tenants.max_by_key(|record| record.sealed.is_some()))
     }
 
+    /// The containers, running or not, that have joined a namespace with openings.
+    ///
+    /// # Errors
+    /// A directory cannot be listed.
+    pub fn joined(&self) -> Result<impl Iterator<Item = Recorded> + use<>> {
+        Ok(self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some()))
+    }
+
     /// A running container that has joined a namespace with openings.
     ///
     /// # Errors
     /// A directory cannot be listed.
     pub fn successor_of(&self, netns: Netns) -> Result<Option<(Recorded, InitProcess)>> {
-        let mut joined =
-            self.readable()?.filter(|(_, record)| record.network.is_joined() && record.opened.is_some());
+        let mut joined = self.joined()?;
         Ok(joined.find_map(|(slot, record)| record.live_in(netns).map(|init| ((slot, record), init))))
     }
 

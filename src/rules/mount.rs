@@ -22,15 +22,18 @@ pub(super) fn has(mount: &Mount, words: &[&str]) -> bool {
 /// A path without empty components, `.` and `..`, as runtimes clean destinations.
 #[must_use]
 pub fn clean(path: &str) -> String {
-    let mut kept = Vec::new();
+    let mut kept = String::with_capacity(path.len() + 1);
     for component in path.split('/') {
         match component {
             "" | "." => {}
-            ".." => drop(kept.pop()),
-            name => kept.push(name),
+            ".." => kept.truncate(kept.rfind('/').unwrap_or(0)),
+            name => {
+                kept.push('/');
+                kept.push_str(name);
+            }
         }
     }
-    format!("/{}", kept.join("/"))
+    if kept.is_empty() { "/".into() } else { kept }
 }
 
 /// Whether the path is `directory` or lies below it; both clean.

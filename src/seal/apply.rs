@@ -16,13 +16,18 @@ use super::{firewall, routes};
 use crate::netlink::{Batch, Socket, Sockets, is_unavailable};
 use crate::nft::Table;
 
+/// `seen` is our table, if it was read in that state of the firewall.
+///
 /// # Errors
 /// `cannot <verb> <object>: <cause>`; what came before in the plan stays done.
-pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets) -> Result<()> {
+pub(super) fn apply(plan: &[SealOp], sockets: &mut Sockets, seen: Option<(u32, &Table)>) -> Result<()> {
     for op in plan {
         match op {
             SealOp::Load(table) => load(sockets.firewall.as_mut(), table, firewall::load)?,
-            SealOp::Replace(table) => load(sockets.firewall.as_mut(), table, firewall::replace)?,
+            SealOp::Replace(table) => {
+                let replace = |socket: &mut Socket, table: &Table| firewall::replace(socket, seen, table);
+                load(sockets.firewall.as_mut(), table, replace)?;
+            }
             SealOp::Remove(links) => remove(&mut sockets.route, links)?,
             SealOp::Down(links) => down(&mut sockets.route, links)?,
             SealOp::Unassign(addresses) => unassign(&mut sockets.route, addresses)?,
@@ -229,7 +234,7 @@ mod tests {
         let run = || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
                 .expect("a network namespace needs root");
-            apply(ops, &mut Sockets::open().unwrap()).err().map(|error| format!("{error:#}"))
+            apply(ops, &mut Sockets::open().unwrap(), None).err().map(|error| format!("{error:#}"))
         };
         std::thread::scope(|scope| scope.spawn(run).join().unwrap())
     }

@@ -45,10 +45,23 @@ pub(super) fn load(socket: &mut Socket, table: &Table) -> Result<(), (String, Er
 }
 
 /// Replaces the table that is there, in one transaction. If this one has everything that the other has, the
-/// other is extended instead ([`crate::nft::Additions`]).
+/// other is extended instead ([`crate::nft::Additions`]); `seen` is the other, read in that state of the firewall.
 ///
 /// The error names the first part that the kernel refused.
-pub(super) fn replace(socket: &mut Socket, table: &Table) -> Result<(), (String, Errno)> {
+pub(super) fn replace(
+    socket: &mut Socket,
+    seen: Option<(u32, &Table)>,
+    table: &Table,
+) -> Result<(), (String, Errno)> {
+    if let Some((generation, is)) = seen
+        && let Some(added) = is.additions(table)
+    {
+        match extend(socket, generation, &added, table) {
+            // It was changed since.
+            Err((_, Errno::ERESTART)) => (),
+            done => return done,
+        }
+    }
     let reading = |errno| (format!("table inet {}", Table::NAME), errno);
     let now = generation(socket).map_err(reading)?;
     if let Loaded::Present(is) = read_table(socket).map_err(reading)?
@@ -188,4 +201,50 @@ pub(super) fn transaction(
 
 pub(super) fn add_all<R: NetlinkRequest>(batch: &mut Batch, requests: &[R]) {
     requests.iter().for_each(|request| batch.add(request));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use nix::sys::socket::SockProtocol;
+
+    use super::*;
+    use crate::nft::AllowList;
+
+    fn allowing(peer: &str) -> Table {
+        let peers = [peer.parse().unwrap()].into_iter().collect();
+        let allow = AllowList { ingress: vec![], peers, leased: None, never: BTreeSet::new() };
+        Table::default().intended(Some(&allow))
+    }
+
+    fn in_a_new_namespace(run: impl FnOnce(&mut Socket) + Send) {
+        let run = || {
+            let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
+            unshared.expect("a network namespace needs root");
+            run(&mut Socket::open(SockProtocol::NetlinkNetFilter).unwrap());
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap());
+    }
+
+    #[test]
+    fn a_table_is_extended_as_it_was_seen_only_in_the_state_in_which_it_was_seen() {
+        in_a_new_namespace(|socket| {
+            let lockdown = Table::lockdown();
+            load(socket, &lockdown).unwrap();
+            let seen = generation(socket).unwrap();
+            let kept = handles(socket).unwrap();
+            for peer in ["10.0.0.1/32", "10.0.0.2/32"] {
+                let wanted = allowing(peer);
+                // The second time it is not in that state any more.
+                replace(socket, Some((seen, &lockdown)), &wanted).unwrap();
+                let Loaded::Present(is) = read_table(socket).unwrap() else { panic!("there is no table") };
+                assert_eq!(is.differs(&wanted), [], "{peer}");
+            }
+            let now = handles(socket).unwrap();
+            let stays =
+                |(chain, handles): (&String, &Vec<u64>)| handles.iter().any(|it| now[chain].contains(it));
+            assert!(kept.iter().any(stays), "{kept:?} {now:?}");
+        });
+    }
 }

@@ -37,6 +37,7 @@ pub use model::{Address, DefaultRoute, Desired, Link, Observation, Sealed, Socke
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
 pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
+pub use update_peers::ChangedFirewall;
 
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
@@ -74,6 +75,9 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
             apply::close(&mut sockets, desired.attempts).context("cannot seal the network namespace")?;
         }
         let with_routes = desired.allow_list.is_some() || desired.attempts.is_some();
+        // An allow-list is added to the table that the first look finds, if nothing changes the firewall from here on.
+        let socket = sockets.firewall.as_mut().filter(|_| desired.allow_list.is_some());
+        let mut generation = socket.and_then(|socket| firewall::generation(socket).ok());
         let first = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
         // Links that are removed or taken down lose their addresses.
         let had = first.addresses.iter().filter(|_| desired.allow_list.is_none()).map(|a| a.address);
@@ -91,7 +95,11 @@ pub fn seal(netns: BorrowedFd<'_>, desired: &Desired) -> Result<Sealed> {
                 break;
             }
             assigned |= ops.iter().any(|op| matches!(op, SealOp::LoopbackUp | SealOp::Keep(_)));
-            apply::apply(&ops, &mut sockets).context("cannot seal the network namespace")?;
+            let table = match (&seen.table, generation.take()) {
+                (Loaded::Present(table), Some(generation)) => Some((generation, table)),
+                _ => None,
+            };
+            apply::apply(&ops, &mut sockets, table).context("cannot seal the network namespace")?;
             seen = observe::observe(&mut sockets, Some(&mut cache), with_routes)?;
             foreign.extend(seen.sockets.iter().cloned());
             found.extend(others(&seen));
@@ -161,7 +169,7 @@ pub fn lock_down(netns: BorrowedFd<'_>) -> Result<()> {
             Loaded::Present(table) => (SealOp::Replace(lockdown), table.counts().is_some()),
             Loaded::Absent => (SealOp::Load(lockdown), false),
         };
-        apply::apply(&[op], &mut sockets)?;
+        apply::apply(&[op], &mut sockets, None)?;
         match counted {
             true => routes::remove(&mut sockets.route),
             false => Ok(()),
@@ -214,8 +222,8 @@ pub fn set_peers(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<()> {
-    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, leased, never))
+) -> Result<ChangedFirewall> {
+    inside_other(netns, || update_peers::replace(Sockets::open()?, peers, leased, never))
         .context("cannot change the peers")
 }
 

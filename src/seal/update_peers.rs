@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -23,15 +24,23 @@ pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
     Ok(allow_list(sockets)?.1.peers)
 }
 
+/// The socket by which a firewall was changed. What was removed is freed after a grace period of RCU, some 10 ms, for which
+/// closing the socket waits (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c). Those of several namespaces pass at the same
+/// time, so who changes several closes their sockets at the end.
+#[derive(Debug)]
+pub struct ChangedFirewall {
+    _socket: Option<OwnedFd>,
+}
+
 pub(super) fn replace(
-    sockets: &mut Sockets,
+    mut sockets: Sockets,
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<()> {
+) -> Result<ChangedFirewall> {
     for _ in 0..ATTEMPTS {
-        match attempt(sockets, peers, leased, never)? {
-            Ok(()) => return Ok(()),
+        match attempt(&mut sockets, peers, leased, never)? {
+            Ok(()) => return Ok(ChangedFirewall { _socket: sockets.firewall.map(OwnedFd::from) }),
             Err(Errno::ERESTART) => (),
             Err(Errno::EMSGSIZE) => bail!(
                 "they do not fit into one transaction (raise net.core.wmem_max, or use CAP_NET_ADMIN of the host)"

@@ -80,8 +80,27 @@ impl Net {
     }
 
     fn set(&self, peers: &[&str]) -> anyhow::Result<()> {
-        set_peers(self.container.open().as_fd(), &prefixes(peers), None, &BTreeSet::new())
+        set_peers(self.container.open().as_fd(), &prefixes(peers), None, &BTreeSet::new()).map(drop)
     }
+}
+
+/// Closing it waits for a grace period, so it is up to the caller when.
+#[test]
+fn the_socket_that_changed_a_firewall_is_closed_by_the_caller() {
+    let net = Net::new();
+    net.seal(&to_peers(&["10.77.0.2/32", "10.77.0.3/32"]));
+    let open = || {
+        let sockets =
+            net.container.within(|| std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap());
+        // NETLINK_NETFILTER; those with port 0 are the kernel's.
+        sockets.lines().filter(|line| matches!(line.split_whitespace().collect::<Vec<_>>()[..], [_, "12", port, ..] if port != "0")).count()
+    };
+    let changed =
+        set_peers(net.container.open().as_fd(), &prefixes(&["10.77.0.2/32"]), None, &BTreeSet::new())
+            .unwrap();
+    assert_eq!(open(), 1);
+    drop(changed);
+    assert_eq!(open(), 0);
 }
 
 fn prefixes(text: &[&str]) -> Prefixes {
@@ -408,7 +427,8 @@ fn no_packet_between_lockdown_and_seal() {
     assert!(server.send_to(b"x", "10.77.0.1:9").is_err());
     assert!(arrives(&host, "10.77.0.2:54", &server));
     let own = netns_of("/proc/self/ns/net".as_ref()).unwrap();
-    for refused in [lock_down(own.as_fd()), set_peers(own.as_fd(), &prefixes(&[]), None, &BTreeSet::new())] {
+    let set = set_peers(own.as_fd(), &prefixes(&[]), None, &BTreeSet::new()).map(drop);
+    for refused in [lock_down(own.as_fd()), set] {
         assert!(format!("{:#}", refused.unwrap_err()).ends_with(": the network namespace is the host's own"));
     }
 }

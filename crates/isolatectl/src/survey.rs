@@ -13,7 +13,7 @@ use nix::sys::stat::FileStat;
 use super::descriptors::list_sockets;
 use super::members::ProcessTable;
 use super::{read, read_bytes};
-use oci_isolate::job::JobMember;
+use oci_isolate::job::{JobMember, Successors};
 use oci_isolate::proc::{Dir, Inode, ProcessId, parse_mountinfo};
 use oci_isolate::record::{Record, Recorded, Slot, Store};
 use oci_isolate::rules::mounts::SYSTEM_DIRECTORIES;
@@ -90,11 +90,13 @@ impl Survey {
     /// The containers with openings in their namespaces.
     pub(super) fn opened(&self) -> Result<&[OpenContainer]> {
         known(&self.opened, || {
+            let store = Store::ours();
+            let successors = Successors::new(store.clone());
             let of = |(slot, record): Recorded| {
-                let member = JobMember::of(slot.clone(), record.clone()).ok().flatten()?;
+                let member = JobMember::of(slot.clone(), record.clone(), &successors).ok().flatten()?;
                 Some(OpenContainer { slot, record, addresses: member.own().clone() })
             };
-            Ok(Store::ours().readable()?.filter_map(of).collect())
+            Ok(store.readable()?.filter_map(of).collect())
         })
     }
 

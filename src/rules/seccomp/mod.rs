@@ -40,16 +40,15 @@ pub(super) const RULE: Rule = Rule {
     holds,
 };
 
-/// Architectures whose programs this machine runs, its own first. Programs of one that is left out are killed.
-const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
-    &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-} else if cfg!(target_arch = "aarch64") {
-    &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
-} else if cfg!(target_arch = "s390x") {
-    &["SCMP_ARCH_S390X", "SCMP_ARCH_S390"]
-} else {
-    &[]
-};
+/// Architectures whose programs a machine runs, its own first. Programs of one that is left out are killed.
+fn architectures_of(machine: &str) -> &'static [&'static str] {
+    match machine {
+        "x86_64" => &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "aarch64" => &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+        "s390x" => &["SCMP_ARCH_S390X", "SCMP_ARCH_S390"],
+        _ => &[],
+    }
+}
 
 const LIST: [&str; 3] = ["linux", "seccomp", "syscalls"];
 
@@ -62,6 +61,8 @@ struct Allowed {
     core_limit: bool,
     /// Whether programs of other architectures than the machine's own can run.
     foreign: bool,
+    /// The machine's, its own first.
+    architectures: &'static [&'static str],
 }
 
 impl Allowed {
@@ -71,14 +72,15 @@ impl Allowed {
         families.sort_unstable();
         families.dedup();
         let foreign = !context.policy.seccomp.native;
-        Self { families, core_limit: !limits_core_dumps(context), foreign }
+        let architectures = architectures_of(std::env::consts::ARCH);
+        Self { families, core_limit: !limits_core_dumps(context), foreign, architectures }
     }
 
     /// Why an architecture must not be listed, if it must not.
     fn objection(&self, architecture: &str) -> Option<&'static str> {
         let name = short(architecture);
         let is = |other: &str| name.eq_ignore_ascii_case(short(other));
-        if !self.foreign && !ARCHITECTURES.first().is_some_and(|native| is(native)) {
+        if !self.foreign && !self.architectures.first().is_some_and(|native| is(native)) {
             return Some("which is not the machine's own");
         }
         // `limits`: the filter must see whether a pointer is NULL, and the kernel uses all 64 bits.
@@ -175,7 +177,8 @@ fn new_profile(open: &Allowed) -> Edit {
     let nothing = Profile { default: Action::Allow, rules: Vec::new() };
     let syscalls = plan::Plan::of(&nothing, open).rules;
     let (default_action, _) = nothing.default.words();
-    let architectures = ARCHITECTURES.iter().copied().filter(|name| open.objection(name).is_none()).collect();
+    let architectures = open.architectures.iter().copied();
+    let architectures = architectures.filter(|name| open.objection(name).is_none()).collect();
     Edit {
         at: Pointer::to(&LIST[..2]),
         op: EditOp::Set(JsonText::of(&NewProfile { default_action, architectures, syscalls })),

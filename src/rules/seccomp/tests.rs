@@ -31,6 +31,10 @@ fn context(settings: &str) -> RuleContext {
     RuleContext { policy, network: Network::New, host: HostFacts::default(), hook: None }
 }
 
+fn own_architectures() -> &'static [&'static str] {
+    architectures_of(std::env::consts::ARCH)
+}
+
 fn planned(text: &str, context: &RuleContext) -> Result<(String, Vec<Edit>), Violation> {
     let document = Document::parse(Kind::Config, text.as_bytes()).unwrap();
     let edits = plan(&document.view().unwrap(), context)?;
@@ -137,7 +141,7 @@ fn without_a_profile_there_is_one_that_denies_what_leads_out() {
         let out = rewritten(text, "");
         let seccomp = &serde_json::from_str::<Value>(&out).unwrap()["linux"]["seccomp"];
         assert_eq!(seccomp["defaultAction"], "SCMP_ACT_ALLOW");
-        assert_eq!(seccomp["architectures"].as_array().map_or(0, Vec::len), ARCHITECTURES.len());
+        assert_eq!(seccomp["architectures"].as_array().map_or(0, Vec::len), own_architectures().len());
         assert_eq!(rules(&out, "keyctl"), ["ERRNO 38"]);
         assert!(rules(&out, "socket").iter().all(|rule| rule.starts_with("ERRNO 9")), "{out}");
         assert_eq!([rules(&out, "socket").len(), rules(&out, "socketpair").len()], [12 + 4, 8]);
@@ -393,7 +397,7 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
     for text in [&out, &ours] {
         assert!(!text.contains("X32"), "{text}");
     }
-    let native = format!("\"{}\"", super::ARCHITECTURES[0]);
+    let native = format!("\"{}\"", own_architectures()[0]);
     let x32 = ours.replace(&native, "\"x32\"");
     let why = checked(&x32, &dumps_to_a_program("")).unwrap_err().to_string();
     assert_eq!(why, "seccomp: x32 is among the architectures");
@@ -402,7 +406,7 @@ fn the_limit_for_core_dumps_cannot_be_changed_where_a_program_gets_them() {
 #[test]
 fn only_the_native_architecture_is_left_where_the_settings_say_so() {
     const NATIVE: &str = "[seccomp]\nnative = true";
-    let own = super::ARCHITECTURES[0];
+    let own = own_architectures()[0];
     let docker = include_str!("../../../tests/data/seccomp/docker-28.5.json");
     for text in [docker, "{}"] {
         let architectures = |settings: &str| {
@@ -421,6 +425,27 @@ fn only_the_native_architecture_is_left_where_the_settings_say_so() {
         let why = checked(&listed(before), &context(NATIVE)).unwrap_err().to_string();
         assert_eq!(why, format!("seccomp: {} is among the architectures", before[0]));
         assert_eq!(checked(&listed(before), &context("")), Ok(()));
+    }
+}
+
+#[test]
+fn each_machine_keeps_its_own_architecture() {
+    for (machine, own, others) in [
+        ("x86_64", "X86_64", &["X86", "X32", "AARCH64"][..]),
+        ("aarch64", "AARCH64", &["ARM", "X86_64"]),
+        ("s390x", "S390X", &["S390"]),
+    ] {
+        let architectures = architectures_of(machine);
+        let native = Allowed { foreign: false, core_limit: true, architectures, ..Allowed::default() };
+        let document = Document::parse(Kind::Config, b"{}").unwrap();
+        let made: Value = serde_json::from_slice(&document.with(&[new_profile(&native)]).unwrap()).unwrap();
+        assert_eq!(made["linux"]["seccomp"]["architectures"], json!([format!("SCMP_ARCH_{own}")]));
+        assert_eq!((native.objection(own), native.objection(&own.to_lowercase())), (None, None));
+        for other in others {
+            assert_eq!(native.objection(other), Some("which is not the machine's own"), "{machine} {other}");
+            let all = Allowed { foreign: true, core_limit: true, architectures, ..Allowed::default() };
+            assert_eq!(all.objection(other), None);
+        }
     }
 }
 
