@@ -1,8 +1,11 @@
 //! What has to hold of statements, whatever the bytes. The fuzz target `statement` and `crates/isolatectl/tests/corpus.rs`
 //! call it.
 
+use std::collections::BTreeSet;
+
 use isolatectl::statement::{
-    Head, JobFacts, Judged, PrivateKey, Stated, Statement, TreeDigest, doubts, job_doubts, next, read,
+    Head, JobFacts, JudgedContainers, PrivateKey, Stated, Statement, TreeDigest, doubts, job_doubts, next,
+    read,
 };
 use oci_isolate::statement::{Digest, Facts, Tried};
 
@@ -65,12 +68,12 @@ fn signed(stated: Stated, data: &[u8], key: &PrivateKey) {
 
 /// A job holds only by its containers' statements.
 fn job(facts: &JobFacts) {
-    assert!(!job_doubts(facts, &[], &[]).is_empty());
+    assert!(!job_doubts(facts, &JudgedContainers::default(), &[]).is_empty());
     let judged = |held| {
-        let one = |(id, number): (String, u64)| Judged { sequence: number, id, held };
-        let ids: std::collections::BTreeSet<_> =
-            facts.containers.iter().map(|container| container.id.clone()).collect();
-        ids.into_iter().zip(1..).map(one).collect::<Vec<_>>()
+        let mut judged = JudgedContainers::default();
+        let ids: BTreeSet<_> = facts.containers.iter().map(|container| &container.id).collect();
+        ids.into_iter().for_each(|id| judged.add(id, 1, held));
+        judged
     };
     assert!(!job_doubts(facts, &judged(false), &[]).is_empty());
     if job_doubts(facts, &judged(true), &[]).is_empty() {

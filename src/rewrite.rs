@@ -116,6 +116,7 @@ pub struct Planned {
     /// For the report.
     pub applied: Vec<AppliedChange>,
     edits: Vec<Edit>,
+    unused_waivers: Vec<&'static str>,
 }
 
 impl Planned {
@@ -126,7 +127,16 @@ impl Planned {
     pub fn of(kind: Kind, view: &View, context: &RuleContext) -> Result<Self, Violation> {
         let planned = plan(kind, view, context)?;
         let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
-        Ok(Self { applied, edits: planned.into_iter().map(|(_, edit)| edit).collect() })
+        let edits = planned.into_iter().map(|(_, edit)| edit).collect();
+        Ok(Self { applied, edits, unused_waivers: unused_waivers(view, context) })
+    }
+
+    /// What was found in the resulting text. A waiver is unused only if the document as it was given did not need it either: other rules
+    /// may have removed what its rule goes by.
+    #[must_use]
+    pub fn found(&self, mut proven: Proven) -> Proven {
+        proven.unused_waivers.retain(|rule| self.unused_waivers.contains(rule));
+        proven
     }
 
     /// The edits; none if the text stays as it is.
@@ -144,13 +154,13 @@ impl Planned {
 pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, RewriteError> {
     let planned = Planned::of(document.kind(), &view, context)?;
     let Some(edits) = planned.edits() else {
-        let proven = prove_view(document.kind(), &view, context)?;
+        let proven = planned.found(prove_view(document.kind(), &view, context)?);
         return Ok(Rewritten { text: None, applied: planned.applied, proven });
     };
     let (kind, text) = (document.kind(), document.with(edits)?);
     // They may be large, and are not needed any more.
     drop((document, view));
-    let proven = prove_text(kind, &text, context)?;
+    let proven = planned.found(prove_text(kind, &text, context)?);
     Ok(Rewritten { text: Some(text), applied: planned.applied, proven })
 }
 

@@ -194,6 +194,7 @@ impl Bundle {
                 prove_text(Kind::Config, &text, &subject)?
             }
         };
+        let proven = planned.found(proven);
         Ok(Prepared {
             rootfs,
             netns,

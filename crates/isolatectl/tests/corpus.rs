@@ -8,7 +8,9 @@ mod statement;
 use std::fs;
 use std::sync::LazyLock;
 
-use isolatectl::statement::{Head, JobFacts, Judged, PrivateKey, Stated, doubts, job_doubts, next, read};
+use isolatectl::statement::{
+    Head, JobFacts, JudgedContainers, PrivateKey, Stated, doubts, job_doubts, next, read,
+};
 use oci_isolate::statement::{Digest, Facts, Look, Period, Time, Tried};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -237,23 +239,21 @@ fn isolation_held_only_if_nothing_speaks_against_it() {
 #[test]
 fn a_job_held_only_if_its_containers_did_and_all_its_digests_are_known() {
     let held = job();
-    let judged = |id: &str, held| Judged { sequence: 1, id: id.to_owned(), held };
-    let says = |change: &dyn Fn(&mut JobFacts), judged: &[Judged], accepted: &[&str]| {
+    let says = |change: &dyn Fn(&mut JobFacts), containers: &[(&str, bool)], accepted: &[&str]| {
         let mut facts = held.clone();
         change(&mut facts);
+        let mut judged = JudgedContainers::default();
+        containers.iter().for_each(|(id, held)| judged.add(id, 1, *held));
         let accepted: Vec<_> = accepted.iter().map(|name| (*name).to_owned()).collect();
-        job_doubts(&facts, judged, &accepted).join("; ")
+        job_doubts(&facts, &judged, &accepted).join("; ")
     };
     let same = |_: &mut JobFacts| {};
-    let one = [judged("train-7", true)];
+    let one = [("train-7", true)];
     assert_eq!(says(&same, &one, &[]), "");
     assert_eq!(says(&same, &[], &[]), "there is no statement of its container algo-1");
-    assert_eq!(says(&same, &[judged("train-8", true)], &[]), "there is no statement of its container algo-1");
-    assert_eq!(
-        says(&same, &[judged("train-7", false)], &[]),
-        "its container algo-1 did not hold: statement 1"
-    );
-    let two = [judged("train-7", true), judged("train-7", true)];
+    assert_eq!(says(&same, &[("train-8", true)], &[]), "there is no statement of its container algo-1");
+    assert_eq!(says(&same, &[("train-7", false)], &[]), "its container algo-1 did not hold: statement 1");
+    let two = [("train-7", true), ("train-7", true)];
     assert_eq!(says(&same, &two, &[]), "there are several statements of its container algo-1");
     assert_eq!(says(&|facts| facts.containers.clear(), &one, &[]), "it had no container");
     let unknown = |facts: &mut JobFacts| {

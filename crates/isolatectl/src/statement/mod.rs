@@ -22,7 +22,7 @@ pub use envelope::seal as envelope;
 pub use job::{Data, JobContainer, JobFacts, JobName, TreeDigest};
 pub use key::{PrivateKey, PublicKey};
 pub(crate) use sign::unsigned;
-pub use verdict::{Judged, doubts, job_doubts};
+pub use verdict::{JudgedContainers, doubts, job_doubts};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum StatementCommand {

@@ -1,5 +1,7 @@
 //! Whether isolation held, computed from the facts. Whatever is not known counts against it. Pure.
 
+use std::collections::HashMap;
+
 use oci_isolate::statement::{Digest, Facts, Tried};
 
 use super::job::{JobFacts, TreeDigest};
@@ -10,15 +12,17 @@ pub(super) const OPENINGS: &str = "openings";
 /// And that digests of a job's data are not known.
 const DIGESTS: &str = "digests";
 
-/// What another statement of the file says of a container.
-#[derive(Debug, Clone)]
-pub struct Judged {
-    /// The number of the statement.
-    pub sequence: u64,
-    /// The container's id.
-    pub id: String,
-    /// Whether isolation held.
-    pub held: bool,
+/// What statements say of containers.
+#[derive(Debug, Clone, Default)]
+pub struct JudgedContainers {
+    by_id: HashMap<String, Vec<(u64, bool)>>,
+}
+
+impl JudgedContainers {
+    /// The statement with this number is about the container with this id, and isolation held or not.
+    pub fn add(&mut self, id: &str, sequence: u64, held: bool) {
+        self.by_id.entry(id.to_owned()).or_default().push((sequence, held));
+    }
 }
 
 /// Why it cannot be said that isolation held, one line for each reason; none: it held. `accepted` are names of waived
@@ -67,23 +71,20 @@ pub fn doubts(facts: &Facts, accepted: &[String]) -> Vec<String> {
 /// The same of a job: what speaks against its containers, of which there are statements, and digests that are not known. `accepted`
 /// may have "digests".
 #[must_use]
-pub fn job_doubts(facts: &JobFacts, judged: &[Judged], accepted: &[String]) -> Vec<String> {
+pub fn job_doubts(facts: &JobFacts, judged: &JudgedContainers, accepted: &[String]) -> Vec<String> {
     let mut doubts = Vec::new();
     if facts.containers.is_empty() {
         doubts.push("it had no container".to_owned());
     }
     for container in &facts.containers {
         let host = &container.host;
-        let mut found = judged.iter().filter(|judged| judged.id == container.id);
-        match (found.next(), found.next()) {
-            (Some(judged), None) if judged.held => {}
-            (Some(judged), None) => {
-                doubts.push(format!("its container {host} did not hold: statement {}", judged.sequence));
+        match judged.by_id.get(&container.id).map_or(&[][..], Vec::as_slice) {
+            [(_, true)] => {}
+            [(sequence, false)] => {
+                doubts.push(format!("its container {host} did not hold: statement {sequence}"));
             }
-            (None, _) => doubts.push(format!("there is no statement of its container {host}")),
-            (Some(_), Some(_)) => {
-                doubts.push(format!("there are several statements of its container {host}"))
-            }
+            [] => doubts.push(format!("there is no statement of its container {host}")),
+            [_, _, ..] => doubts.push(format!("there are several statements of its container {host}")),
         }
     }
     if accepted.iter().any(|accepted| accepted == DIGESTS) {

@@ -1,5 +1,6 @@
 //! `isolatectl statement verify`: whether a file of statements is whole, and of which of them isolation held.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal};
@@ -14,7 +15,7 @@ use super::chain::{self, Head};
 use super::document::{Stated, Statement, gaps};
 use super::job::{Data, JobFacts, JobName, TreeDigest};
 use super::key::PublicKey;
-use super::verdict::{Judged, doubts, job_doubts};
+use super::verdict::{JudgedContainers, doubts, job_doubts};
 use crate::exit::Exit;
 use crate::{print, print_json};
 
@@ -115,16 +116,15 @@ fn reports(arguments: &VerifyArguments) -> Result<Vec<Report>> {
     let key = PublicKey::read(key)?;
     let mut reports = Vec::new();
     // A job is judged by the statements of its containers, wherever they are.
-    let (mut judged, mut with_nonce, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut judged, mut with_nonce, mut jobs) = (JudgedContainers::default(), HashSet::new(), Vec::new());
     let take = |statement: Statement, head: &Head| match statement.stated {
         Stated::Run(facts) => {
             let report = report(facts, head, accept);
-            let (id, held) = (report.container.id.clone(), report.held);
+            judged.add(&report.container.id, head.sequence, report.held);
             if nonce.is_none() || report.nonce == *nonce {
-                with_nonce.push(id.clone());
+                with_nonce.insert(report.container.id.clone());
                 reports.push(Report::Run(report));
             }
-            judged.push(Judged { sequence: head.sequence, id, held });
         }
         Stated::Job(facts) => jobs.push((facts, head.clone())),
     };
@@ -157,7 +157,7 @@ fn reports(arguments: &VerifyArguments) -> Result<Vec<Report>> {
     Ok(reports)
 }
 
-fn report_job(facts: JobFacts, head: &Head, judged: &[Judged], accepted: &[String]) -> JobJudgement {
+fn report_job(facts: JobFacts, head: &Head, judged: &JudgedContainers, accepted: &[String]) -> JobJudgement {
     let doubts = job_doubts(&facts, judged, accepted);
     let JobFacts { job, ran, inputs, outputs, .. } = facts;
     let (sequence, sha256) = (head.sequence, head.digest.clone());
