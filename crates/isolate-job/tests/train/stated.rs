@@ -1,9 +1,10 @@
 //! A job's data is stated by digest, beside its container, and a statement is held to what it was.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_support::command::{Finished, say};
+use test_support::command::{Finished, say, wait_for};
 use test_support::docker::{Docker, Release};
 
 use crate::site::{Engine, Site, asked};
@@ -42,13 +43,13 @@ fn what_a_job_was_given_and_left_is_stated() {
     fs::create_dir(site.path("s3/data/train/sub")).unwrap();
     fs::write(site.path("s3/data/train/sub/y.csv"), "4\n").unwrap();
     // Looked at while it runs, however slow the machine.
-    let script = "mkdir /opt/ml/model/a; cp /opt/ml/input/data/train/x.csv /opt/ml/model/a/w; \
+    let script = "echo up; mkdir /opt/ml/model/a; cp /opt/ml/input/data/train/x.csv /opt/ml/model/a/w; \
                   until [ -e /opt/ml/output/data/go ]; do sleep 0.1; done";
     site.detach(&asked("stated", script));
-    site.until("stated", &["Training"]);
+    site.until_logged("stated", "algo-1", "up");
     let id = site.engine(&["ps", "--quiet", "--no-trunc"]).must();
     let seen = || ctl(&site, &["verify", &id]).well().then_some(());
-    assert!(test_support::command::wait_for(std::time::Duration::from_secs(20), seen).is_some());
+    assert!(wait_for(Duration::from_secs(40), seen).is_some());
     fs::write(site.path("jobs/stated/algo-1/opt-ml/output/data/go"), "").unwrap();
     site.until("stated", &["Completed"]);
     site.until_left("stated");

@@ -83,7 +83,7 @@ pub struct Statement {
 #[serde(untagged)]
 pub enum Stated {
     /// Facts about a container.
-    Run(Facts),
+    Run(Box<Facts>),
     /// Facts about a job.
     Job(JobFacts),
 }
@@ -109,7 +109,7 @@ impl Stated {
 
 impl From<Facts> for Stated {
     fn from(facts: Facts) -> Self {
-        Self::Run(facts)
+        Self::Run(Box::new(facts))
     }
 }
 
@@ -126,7 +126,7 @@ impl Statement {
         match self.stated.clone() {
             Stated::Run(facts) => {
                 let not_looked_at = gaps(&facts);
-                text(subject, RUN, RunPredicate { sequence, previous, not_looked_at, facts })
+                text(subject, RUN, RunPredicate { sequence, previous, not_looked_at, facts: *facts })
             }
             Stated::Job(facts) => text(subject, JOB, JobPredicate { sequence, previous, facts }),
         }

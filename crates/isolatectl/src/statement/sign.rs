@@ -159,7 +159,7 @@ fn read(path: &Path) -> Result<Stated> {
     let is_job = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"job-"));
     let read = match is_job {
         true => serde_json::from_slice(&bytes).map(Stated::Job),
-        false => serde_json::from_slice(&bytes).map(Stated::Run),
+        false => serde_json::from_slice(&bytes).map(|facts| Stated::Run(Box::new(facts))),
     };
     read.with_context(|| {
         format!("cannot understand {}, so there is no statement of it; move it away", path.display())

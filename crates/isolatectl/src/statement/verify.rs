@@ -119,7 +119,7 @@ fn reports(arguments: &VerifyArguments) -> Result<Vec<Report>> {
     let (mut judged, mut with_nonce, mut jobs) = (JudgedContainers::default(), HashSet::new(), Vec::new());
     let take = |statement: Statement, head: &Head| match statement.stated {
         Stated::Run(facts) => {
-            let report = report(facts, head, accept);
+            let report = report(*facts, head, accept);
             judged.add(&report.container.id, head.sequence, report.held);
             if nonce.is_none() || report.nonce == *nonce {
                 with_nonce.insert(report.container.id.clone());
