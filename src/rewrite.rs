@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Document, Edit, EditOp, Kind, Unreadable, View};
 use crate::rules::mounts::{Pinned, pinned};
-use crate::rules::{RULES, Rule, RuleContext, Violation};
+use crate::rules::{RULES, Rule, RuleContext, Violation, unused_waivers};
 use crate::settings::Answer;
 
 /// A document in which every rule holds.
@@ -20,8 +20,17 @@ pub struct Rewritten {
     pub text: Option<Vec<u8>>,
     /// What was changed.
     pub applied: Vec<AppliedChange>,
+    /// What was found in it.
+    pub proven: Proven,
+}
+
+/// A text in which every rule holds that is not waived.
+#[derive(Debug)]
+pub struct Proven {
     /// The sources that its bind mounts must show once they are made.
     pub pinned: Vec<Pinned>,
+    /// The rules that are waived by default, and that it keeps all the same.
+    pub unused_waivers: Vec<&'static str>,
 }
 
 /// One change and the rule that made it.
@@ -107,6 +116,7 @@ pub struct Planned {
     /// For the report.
     pub applied: Vec<AppliedChange>,
     edits: Vec<Edit>,
+    unused_waivers: Vec<&'static str>,
 }
 
 impl Planned {
@@ -117,7 +127,16 @@ impl Planned {
     pub fn of(kind: Kind, view: &View, context: &RuleContext) -> Result<Self, Violation> {
         let planned = plan(kind, view, context)?;
         let applied = planned.iter().map(|(rule, edit)| AppliedChange::new(rule, edit)).collect();
-        Ok(Self { applied, edits: planned.into_iter().map(|(_, edit)| edit).collect() })
+        let edits = planned.into_iter().map(|(_, edit)| edit).collect();
+        Ok(Self { applied, edits, unused_waivers: unused_waivers(view, context) })
+    }
+
+    /// What was found in the resulting text. A waiver is unused only if the document as it was given did not need it either: other rules
+    /// may have removed what its rule goes by.
+    #[must_use]
+    pub fn found(&self, mut proven: Proven) -> Proven {
+        proven.unused_waivers.retain(|rule| self.unused_waivers.contains(rule));
+        proven
     }
 
     /// The edits; none if the text stays as it is.
@@ -135,22 +154,22 @@ impl Planned {
 pub fn rewrite(document: Document, view: View, context: &RuleContext) -> Result<Rewritten, RewriteError> {
     let planned = Planned::of(document.kind(), &view, context)?;
     let Some(edits) = planned.edits() else {
-        let pinned = prove_view(document.kind(), &view, context)?;
-        return Ok(Rewritten { text: None, applied: planned.applied, pinned });
+        let proven = planned.found(prove_view(document.kind(), &view, context)?);
+        return Ok(Rewritten { text: None, applied: planned.applied, proven });
     };
     let (kind, text) = (document.kind(), document.with(edits)?);
     // They may be large, and are not needed any more.
     drop((document, view));
-    let pinned = prove_text(kind, &text, context)?;
-    Ok(Rewritten { text: Some(text), applied: planned.applied, pinned })
+    let proven = planned.found(prove_text(kind, &text, context)?);
+    Ok(Rewritten { text: Some(text), applied: planned.applied, proven })
 }
 
 /// Checks every rule that applies to a document of this kind on its text: as a runtime will read it, not as the rules
-/// planned it. Returns the sources that its bind mounts must show once they are made.
+/// planned it.
 ///
 /// # Errors
 /// It is not valid, or a rule does not hold.
-pub fn prove_text(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Vec<Pinned>, RewriteError> {
+pub fn prove_text(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Proven, RewriteError> {
     let document = Document::parse(kind, text)?;
     let view = document.view()?;
     drop(document);
@@ -161,9 +180,9 @@ pub fn prove_text(kind: Kind, text: &[u8], context: &RuleContext) -> Result<Vec<
 ///
 /// # Errors
 /// A rule does not hold.
-pub fn prove_view(kind: Kind, view: &View, context: &RuleContext) -> Result<Vec<Pinned>, Violation> {
+pub fn prove_view(kind: Kind, view: &View, context: &RuleContext) -> Result<Proven, Violation> {
     prove(kind, view, context)?;
-    Ok(pinned(view, context))
+    Ok(Proven { pinned: pinned(view, context), unused_waivers: unused_waivers(view, context) })
 }
 
 /// The edits that the rules ask for of a document of this kind, in their order, each with its rule.

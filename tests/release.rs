@@ -297,7 +297,17 @@ fn the_packages_have_their_settings_and_units_and_share_no_file() {
     let shared: Vec<_> = all.windows(2).filter(|two| two[0] == two[1]).collect();
     assert!(shared.is_empty(), "{shared:?}");
 
-    let units: Vec<_> = of_job.iter().filter(|(_, to)| to.starts_with("usr/lib/systemd/system/")).collect();
+    let is_unit = |asset: &&(PathBuf, String)| asset.1.starts_with("usr/lib/systemd/system/");
+    let units = of_shim.iter().filter(is_unit).map(|(unit, _)| fs::read_to_string(unit).unwrap());
+    let lines: Vec<String> =
+        units.flat_map(|unit| unit.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let started: Vec<_> =
+        lines.iter().filter_map(|line| line.strip_prefix("Exec")?.split(['=', ' ']).nth(1)).collect();
+    assert_eq!(started, ["/usr/bin/isolatectl"; 2]);
+    assert!(of_shim.iter().any(|(_, to)| to == "usr/bin/isolatectl"));
+    assert!(lines.iter().any(|line| line == "OnCalendar=minutely"));
+
+    let units: Vec<_> = of_job.iter().filter(is_unit).collect();
     assert_eq!(units.len(), 2, "{units:?}");
     for (unit, _) in units {
         let text = fs::read_to_string(unit).unwrap();

@@ -42,8 +42,7 @@ use crate::job;
 use crate::policy::{self, Decision, Image, PlatformContainer, PodEngine, Policy, Workload};
 use crate::proc::Inode;
 use crate::record::{Pod, PodNetwork};
-use crate::rewrite::{AppliedChange, Planned, prove_text, prove_view};
-use crate::rules::mounts::Pinned;
+use crate::rewrite::{AppliedChange, Planned, Proven, prove_text, prove_view};
 use crate::rules::{RuleContext, SealHook, seccomp};
 use crate::seal::OpenNetns;
 
@@ -86,8 +85,8 @@ pub struct Prepared<D> {
     pub subject: RuleContext,
     /// What was changed.
     pub applied: Vec<AppliedChange>,
-    /// The sources that its bind mounts must show once they are made.
-    pub pinned: Vec<Pinned>,
+    /// What was found in the resulting text.
+    pub proven: Proven,
     /// The file with the new text; `None` when nothing had to change.
     pub draft: Option<D>,
 }
@@ -181,7 +180,7 @@ impl Bundle {
         let names_what_it_denies = seccomp::names_what_it_denies(&view);
         let planned = Planned::of(Kind::Config, &view, &subject)?;
         let mut written = None;
-        let pinned = match planned.edits() {
+        let proven = match planned.edits() {
             None => prove_view(Kind::Config, &view, &subject)?,
             Some(edits) => {
                 let draft = written.insert(draft(&self.config)?);
@@ -195,6 +194,7 @@ impl Bundle {
                 prove_text(Kind::Config, &text, &subject)?
             }
         };
+        let proven = planned.found(proven);
         Ok(Prepared {
             rootfs,
             netns,
@@ -204,7 +204,7 @@ impl Bundle {
             names_what_it_denies,
             subject,
             applied: planned.applied,
-            pinned,
+            proven,
             draft: written,
         })
     }

@@ -207,6 +207,15 @@ pub fn waived(policy: &Policy) -> impl Iterator<Item = &'static str> {
     RULES.iter().filter(|rule| rule.answer(policy) == Answer::Allow).map(|rule| rule.name)
 }
 
+/// The rules that are waived by default and make no difference to a document: it keeps their promises all the same, so they would
+/// not have refused it. A rule that is waived by the settings alone is none: it may be waived for what comes later.
+#[must_use]
+pub fn unused_waivers(view: &View, context: &RuleContext) -> Vec<&'static str> {
+    let by_default = |rule: &&Rule| rule.answers[0] == Answer::Allow;
+    let waived = RULES.iter().filter(by_default).filter(|rule| rule.answer(&context.policy) == Answer::Allow);
+    waived.filter(|rule| (rule.holds)(view, context).is_ok()).map(|rule| rule.name).collect()
+}
+
 /// Checks the `[rules]` of the settings.
 ///
 /// # Errors

@@ -83,8 +83,8 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
     let config = UsedFile { path: bundle.config.path().to_owned(), version: bundle.config.version.clone() };
     let path = bundle.path.clone();
     let prepared = bundle.prepare(policy, hook, Snapshot::draft)?;
+    let statement = facts::begin(call, image, config, &prepared)?;
     let policy = &prepared.subject.policy;
-    let statement = facts::begin(call, image, config, prepared.draft.as_ref(), policy)?;
     if let Some(demand) = &policy.demanded {
         platform::demand(call, demand, policy.beside.is_some())?;
     }
@@ -141,7 +141,7 @@ fn isolate(call: &RuntimeCall, bundle: Bundle, policy: Policy) -> Result<Infalli
         runtime: call.runtime.path().to_owned(),
         bundle: path,
         rootfs: prepared.rootfs,
-        pinned: prepared.pinned,
+        pinned: prepared.proven.pinned,
         pid_file,
         waived,
         why: prepared.subject.policy.why,

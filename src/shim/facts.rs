@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::RuntimeCall;
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Prepared};
 use crate::diagnostics::{Log, report};
 use crate::files::{self, Draft};
-use crate::policy::{Image, Policy};
+use crate::policy::Image;
 use crate::record::{self, Record, Slot};
 use crate::seal;
 use crate::settings::Consent;
@@ -24,14 +24,13 @@ const PROGRAM: &str = "/proc/self/exe";
 /// Why nothing more is known of a container.
 const NO_FACTS: &str = "it ended without facts";
 
-/// What the record of a container that is about to be created keeps, with the configuration that was read, or the draft that takes
-/// its place; `None` where there are no statements.
+/// What the record of a container that is about to be created keeps, with the configuration that was read, of which a draft may
+/// take the place; `None` where there are no statements.
 pub(super) fn begin(
     call: &RuntimeCall,
     image: Option<Image>,
     config: UsedFile,
-    draft: Option<&Draft>,
-    policy: &Policy,
+    prepared: &Prepared<Draft>,
 ) -> Result<Option<Beginning>> {
     let settings = call.settings;
     let Some(file) = settings.statement.file.clone() else { return Ok(None) };
@@ -53,12 +52,13 @@ pub(super) fn begin(
         },
         config: UsedFile {
             path: absolute(&config.path, "config.json")?,
-            version: draft.map_or(Ok(config.version), Draft::version)?,
+            version: prepared.draft.as_ref().map_or(Ok(config.version), Draft::version)?,
         },
         shim: (&shim).into(),
         image,
-        nonce: policy.nonce.clone(),
+        nonce: prepared.subject.policy.nonce.clone(),
         loosened: loosened.iter().filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()).collect(),
+        unused: prepared.proven.unused_waivers.iter().map(|rule| (*rule).to_owned()).collect(),
         sealed: None,
     }))
 }
@@ -136,6 +136,7 @@ fn known_at_start(slot: &Slot, record: &Record, beginning: &Beginning) -> Result
     let from = beginning.sealed.context("it is not sealed")?;
     let without_firewall = record.sealed.as_ref().is_some_and(|sealed| !sealed.firewall);
     let mut waived = [&record.waived[..], &beginning.loosened].concat();
+    waived.retain(|rule| !beginning.unused.contains(rule));
     waived.extend(without_firewall.then(|| "firewall".to_owned()));
     let unknown = || Digest::Unknown(NO_FACTS.to_owned());
     Ok(Facts {
@@ -150,6 +151,7 @@ fn known_at_start(slot: &Slot, record: &Record, beginning: &Beginning) -> Result
         sealed: Period { from, to: from },
         openings: openings(record),
         waived,
+        unused: beginning.unused.clone(),
         verified: Vec::new(),
         attempts: Tried::Lost(NO_FACTS.to_owned()),
         host: Host {

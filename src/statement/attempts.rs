@@ -38,7 +38,8 @@ pub struct Counted {
 pub struct TriedDestination {
     pub direction: String,
     pub protocol: String,
-    pub address: IpAddr,
+    /// Called as in in-toto's Runtime Trace v0.2 (`monitorLog.network`).
+    pub ip: IpAddr,
     pub port: Option<u16>,
     pub count: u64,
     pub first: Time,
@@ -59,7 +60,7 @@ impl From<seal::Attempts> for Counted {
         let destinations = counted.destinations.into_iter().map(|attempt| TriedDestination {
             direction: attempt.direction.word().to_owned(),
             protocol: attempt.destination.protocol_name(),
-            address: attempt.destination.address,
+            ip: attempt.destination.address,
             port: attempt.destination.port,
             count: attempt.packets,
             first: attempt.first.into(),

@@ -28,6 +28,9 @@ pub struct Beginning {
     pub nonce: Option<String>,
     /// Settings that let it do more than by default, apart from rules.
     pub loosened: Vec<String>,
+    /// Rules that are waived by default, and whose promises its configuration kept all the same.
+    #[serde(default)]
+    pub unused: Vec<String>,
     /// When it was sealed, once it was.
     pub sealed: Option<Time>,
 }
@@ -58,8 +61,11 @@ pub struct Facts {
     pub sealed: Period,
     /// What was open in it: `ingress 8080/tcp`, `peer 10.0.0.1/32`, `job train`.
     pub openings: Vec<String>,
-    /// Rules that were not enforced, and settings that let it do more than by default.
+    /// Rules that were not enforced and might have made a difference, and settings that let it do more than by default.
     pub waived: Vec<String>,
+    /// Rules that are waived by default, and made no difference: what it was created with keeps their promises, and each look
+    /// has them too.
+    pub unused: Vec<String>,
     /// Each `isolatectl verify` of it, in the order of time.
     pub verified: Vec<Look>,
     /// What it tried to reach.

@@ -10,16 +10,11 @@ use super::openings;
 use super::sealed::{SECRET, Sealed};
 use test_support::recorded::output::ShimOutput;
 
-/// A host with statements and the operator's keys, on which no rule is waived.
+/// A host with statements and the operator's keys.
 fn stating(more: &str) -> Sealed {
     let sealed = Sealed::empty();
     let file = sealed.host.at("statements");
-    sealed.host.write(
-        "config.toml",
-        format!(
-            "runtime = [\"runc\"]\n{more}\n[rules]\nmount-network-fs = \"refuse\"\n[statement]\nfile = {file:?}\n"
-        ),
-    );
+    sealed.host.write("config.toml", format!("runtime = [\"runc\"]\n{more}\n[statement]\nfile = {file:?}\n"));
     sealed
         .sh("openssl genpkey -algorithm ed25519 -out $D/key; openssl pkey -in $D/key -pubout -out $D/pub")
         .must();
@@ -143,6 +138,54 @@ fn what_speaks_against_it_is_said() {
     assert!(!held && said.len() == 1, "{said:?}");
     assert!(said[0].ends_with("Z it did not hold: seal"), "{said:?}");
     assert_eq!(facts(&sealed)["verified"].as_array().unwrap().len(), 3);
+}
+
+/// Serves `$D/low` as a FUSE file system at `$D/served`.
+const SERVE: &str = "mkdir -p $D/low $D/up $D/work $D/served; echo inside >$D/low/f
+    fuse-overlayfs -o lowerdir=$D/low,upperdir=$D/up,workdir=$D/work $D/served";
+
+fn bind(source: &str) -> impl FnOnce(&mut Value) {
+    let mount = json!({"destination": "/in", "type": "bind", "source": source, "options": ["rbind", "ro"]});
+    |config| config["mounts"].as_array_mut().unwrap().push(mount)
+}
+
+/// `mount-network-fs` is waived by default: what is written to such a mount, or read from it, goes over the host's network.
+#[test]
+fn a_rule_that_is_waived_by_default_counts_once_it_makes_a_difference() {
+    let sealed = stating("");
+    sealed.sh("mkdir $D/local").must();
+    sealed.sh(SERVE).must();
+    let (local, served) = (sealed.host.at("local"), sealed.host.at("served"));
+    let run = |change: &dyn Fn(&Sealed)| {
+        change(&sealed);
+        sealed.holds(&["web"]);
+        sealed.sh("$SHIM --root $R delete -f web").must();
+        sign(&sealed);
+        (judged(&sealed, &[]).pop().unwrap(), facts(&sealed))
+    };
+    let (said, stated) = run(&|sealed| sealed.start("web", bind(&local)));
+    assert_eq!(said, doubts(&[]));
+    assert_eq!((&stated["waived"], &stated["unused"]), (&json!([]), &json!(["mount-network-fs"])));
+
+    let (said, stated) = run(&|sealed| sealed.start("web", bind(&served)));
+    assert_eq!(said, doubts(&["mount-network-fs was waived"]));
+    assert_eq!((&stated["waived"], &stated["unused"]), (&json!(["mount-network-fs"]), &json!([])));
+    assert_eq!(judged(&sealed, &["--accept", "mount-network-fs"]).pop(), Some(doubts(&[])));
+
+    // One that comes later: `verify` has nothing against it, and the statement has.
+    let ((held, said), stated) = run(&|sealed| {
+        sealed.start("web", bind(&local));
+        sealed.sabotage(
+            "mkfifo $D/fifo; exec 9<>$D/fifo; M='busybox mount -t autofs -o fd=9,minproto=5,maxproto=5,indirect x /dev/a'
+            nsenter -t $P -m busybox sh -ec \"mkdir /dev/a; $M\"",
+        );
+    });
+    assert!(
+        !held && said.iter().all(|said| said.ends_with("Z it did not hold: mount-network-fs")),
+        "{said:?}"
+    );
+    assert_eq!((&stated["waived"], &stated["unused"]), (&json!([]), &json!(["mount-network-fs"])));
+    assert_eq!(stated["verified"][0]["broken"], json!(["mount-network-fs"]));
 }
 
 #[test]

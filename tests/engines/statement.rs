@@ -9,12 +9,7 @@ use test_support::docker::{Docker, Release};
 fn a_container_of_docker_is_stated_with_its_image_and_what_it_tried() {
     let docker = Docker::start_with(Release::Docker28, Some(""));
     let file = docker.host.at("statements");
-    docker.host.write(
-        "settings.toml",
-        &format!(
-            "[attempts]\ncount = true\n[rules]\nmount-network-fs = \"refuse\"\n[statement]\nfile = {file:?}\n"
-        ),
-    );
+    docker.host.write("settings.toml", &format!("[attempts]\ncount = true\n[statement]\nfile = {file:?}\n"));
     let nonce = ["-d", "--name=web", "--annotation=io.oci-isolate.nonce=7f3a-01"];
     let program = "until [ -e /go ]; do sleep 0.05; done; for n in 1 2; do (exec 3<>/dev/tcp/1.2.3.4/443) 2>/dev/null; done; true";
     docker.run(&[&nonce, docker.isolation(), &["probe", "bash", "-c", program]]).must();

@@ -51,13 +51,14 @@ fn the_libraries_of_in_toto_verify_and_read_what_is_signed() {
         )
         .unwrap();
     }
+    fs::copy(project().join("fuzz/seeds/statement/job"), at("statements.d/job-train-7.json")).unwrap();
     let ctl = |arguments: &[&str]| {
         let mut ctl = Command::new(isolatectl());
         ctl.args(arguments).env("OCI_ISOLATE_CONFIG", at("config.toml"));
         ctl
     };
     let said = must(ctl(&["statement", "sign", "--key"]).arg(at("key")));
-    assert!(said.contains(": statements added: 3; the last is statement 3, sha256 "), "{said}");
+    assert!(said.contains(": statements added: 4; the last is statement 4, sha256 "), "{said}");
     let verify = |file: &Path| {
         let mut python = Command::new(python());
         python.arg(project().join("tests/in_toto/verify.py")).arg(file).arg(at("pub"));
@@ -67,13 +68,18 @@ fn the_libraries_of_in_toto_verify_and_read_what_is_signed() {
     let lines: Vec<&str> = read.lines().collect();
     let head = "https://in-toto.io/Statement/v1 https://oci-isolate.invalid/sealed-run/v0.1";
     let (image, config) = ("0f".repeat(32), "ab".repeat(32));
-    assert_eq!(lines.len(), 3, "{read}");
+    assert_eq!(lines.len(), 4, "{read}");
     assert_eq!(
         lines[0],
         format!("{head} 1 registry.example.com/train@sha256:{image} {image} config.json {config}")
     );
     assert_eq!(lines[1], format!("{head} 2 config.json {config}"));
     assert!(lines[2].starts_with(&format!("{head} 3 facts ")), "{read}");
+    let job = "https://in-toto.io/Statement/v1 https://oci-isolate.invalid/isolated-job/v0.1 4 input algo-1:/opt/ml/input/data/train";
+    assert!(
+        lines[3].starts_with(&format!("{job} {} output algo-1:/opt/ml/model ", "1a".repeat(32))),
+        "{read}"
+    );
     // What has no signature of this key fails there as here.
     let text = fs::read_to_string(&file).unwrap();
     let changed = text.replacen("\"payload\":\"eyJf", "\"payload\":\"eyJg", 1);

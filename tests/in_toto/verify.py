@@ -25,5 +25,5 @@ for line in open(file):
     statement = Statement.copy_from_pb(Parse(envelope.payload, Message()))
     statement.validate()
     message = statement.pb
-    subjects = [f"{subject.name} {subject.digest['sha256']}" for subject in message.subject]
+    subjects = [" ".join([subject.name, *subject.digest.values()]) for subject in message.subject]
     print(message.type, message.predicate_type, int(message.predicate["sequence"]), *subjects)

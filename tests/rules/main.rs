@@ -214,6 +214,36 @@ fn what_a_rule_would_edit_is_refused_if_the_answer_is_refuse() {
     assert!(refused > 8, "{refused}");
 }
 
+/// With a rule that is waived by default, a container is told from those that need the waiver by its configuration: as given, and as
+/// written. Nothing that comes later, such as a process of `exec`, makes a difference to these rules.
+#[test]
+fn a_waiver_by_default_is_unused_where_the_rule_would_not_have_refused() {
+    let mut seen = 0;
+    for cases in cases() {
+        let (rule, name, context) = (cases.rule(), cases.rule, cases.context());
+        if rule.answers[0] != Answer::Allow {
+            continue;
+        }
+        assert!(!rule.process && rule.refused_by == RefusedBy::Holds, "{name}");
+        // The waivers that are unused, if it is created.
+        let unused = |document: &Value| {
+            let text = whole(name, document).to_string();
+            let document = read(&text);
+            let view = document.view().unwrap();
+            rewrite(document.clone(), view, &context).ok().map(|rewritten| rewritten.proven.unused_waivers)
+        };
+        for (before, after, _) in &cases.golden {
+            assert_eq!((unused(before), unused(after)), (Some(vec![]), Some(vec![name])), "{before}");
+        }
+        for (needing, _) in cases.broken.iter().chain(&cases.refused) {
+            let unused = unused(needing);
+            assert!(unused.as_ref().is_none_or(Vec::is_empty), "{needing}");
+            seen += usize::from(unused.is_some());
+        }
+    }
+    assert!(seen > 1, "{seen}");
+}
+
 #[test]
 fn what_a_rule_only_reports_stays_as_it_is_and_is_in_the_report() {
     for cases in cases() {

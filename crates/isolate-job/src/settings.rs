@@ -32,6 +32,8 @@ pub struct Settings {
     pub checkpoint_interval: u32,
     /// The most that the answers of a transform job may take on this host's disk, in GiB.
     pub transform_output_gib: f64,
+    /// The file of signed statements, `[statement] file` of config.toml: facts about jobs are left for it.
+    pub statement: Option<String>,
     /// How Amazon S3 is reached.
     pub s3: S3,
     /// The role with which data is transferred.
@@ -166,6 +168,7 @@ impl Default for Settings {
             part_size: 8,
             checkpoint_interval: 60,
             transform_output_gib: 30.0,
+            statement: None,
             s3: S3::default(),
             role: Role::default(),
             vpc: BTreeMap::new(),
@@ -201,6 +204,9 @@ impl Settings {
         }
         if !is_above_zero(settings.transform_output_gib) {
             return invalid("transform-output-gib", "is not a number above 0");
+        }
+        if settings.statement.as_ref().is_some_and(|file| !file.starts_with('/')) {
+            return invalid("statement", "is not an absolute path");
         }
         if !settings.listen.keys.starts_with('/') {
             return invalid("listen.keys", "is not an absolute path");
@@ -351,6 +357,7 @@ mod tests {
             ("[s3]\nend = 'x'", "unknown field `end`"),
             ("[vpc.subnet-1]\nnetns = 'a'", "vpc.subnet-1.netns: is not an absolute path"),
             ("[instances.'ml.m5.large']\ncpus = 0.0", "instances.ml.m5.large: has a number"),
+            ("statement = 'statements.jsonl'", "statement: is not an absolute path"),
             ("[listen]\naddress = 'localhost'", "invalid socket address"),
             ("[listen]\nkeys = 'keys'", "listen.keys: is not an absolute path"),
             ("pipe-mode = 'ask'", "unknown variant `ask`, expected `allowed` or `refused`"),

@@ -51,13 +51,12 @@ fn text(report: &AttemptsReport) -> Result<String> {
     if report.attempts.is_empty() {
         writeln!(text, "nothing was refused")?;
     } else {
-        let width =
-            report.attempts.iter().map(|line| line.address.to_string().len()).max().unwrap_or(0).max(7);
+        let width = report.attempts.iter().map(|line| line.ip.to_string().len()).max().unwrap_or(0).max(7);
         let head = ("PROTO", "ADDRESS", "PORT", "COUNT", "FIRST", "LAST");
         let (proto, address, port, count, first, last) = head;
         writeln!(text, "     {proto:7}  {address:width$}  {port:>5}  {count:>8}  {first:24}  {last}")?;
-        for TriedDestination { direction, protocol, address, port, count, first, last } in &report.attempts {
-            let (address, port) = (address.to_string(), port.map_or("-".into(), |port| port.to_string()));
+        for TriedDestination { direction, protocol, ip, port, count, first, last } in &report.attempts {
+            let (address, port) = (ip.to_string(), port.map_or("-".into(), |port| port.to_string()));
             let (first, last) = (first.to_string(), last.to_string());
             writeln!(
                 text,

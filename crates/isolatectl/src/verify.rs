@@ -35,8 +35,8 @@ pub(super) struct VerifyReport {
 enum Noted {
     /// Nothing: there is to be none, or it did not run.
     Nothing,
-    /// What was found of the one with this creator.
-    Found(ProcessId),
+    /// What was found of the one with this creator, and besides the broken promises of rules that are waived and were not used.
+    Found(ProcessId, BTreeSet<&'static str>),
     /// That it did not hold, if there is to be one: which container it is is not known.
     Unread,
 }
@@ -52,7 +52,7 @@ pub(super) struct VerifyScope<'a> {
 pub(super) fn reports(scope: &VerifyScope) -> Result<Vec<VerifyReport>> {
     let mut unwritten = Ok(());
     let reports = each(scope, |slot, report| {
-        if !report.holds {
+        if !report.holds || report.look.has_used_a_waiver() {
             unwritten = std::mem::replace(&mut unwritten, Ok(())).and(report.write_look(slot));
         }
     })?;
@@ -105,14 +105,22 @@ pub(super) fn verify(scope: &VerifyScope, json: bool) -> Result<Exit> {
     Ok(Exit::ok_if(all_hold))
 }
 
+impl Noted {
+    /// Whether something uses a waiver that was not used when the container was created.
+    fn has_used_a_waiver(&self) -> bool {
+        matches!(self, Self::Found(_, waived) if !waived.is_empty())
+    }
+}
+
 impl VerifyReport {
     /// Writes down what was found, for the statement about the container.
     fn write_look(&self, slot: &Slot) -> Result<()> {
-        match self.look {
+        match &self.look {
             Noted::Nothing => Ok(()),
-            Noted::Found(creator) => {
-                let rules: BTreeSet<_> = self.broken.iter().map(|broken| broken.rule).collect();
-                slot.add_look(creator, rules.into_iter().map(str::to_owned).collect())
+            Noted::Found(creator, waived) => {
+                let mut rules = waived.clone();
+                rules.extend(self.broken.iter().map(|broken| broken.rule));
+                slot.add_look(*creator, rules.into_iter().map(str::to_owned).collect())
             }
             Noted::Unread => slot.lose_look(),
         }
@@ -151,12 +159,25 @@ fn report_on(slot: &Slot, credentials: &Credentials, survey: &Survey) -> Option<
         Ok(record) => {
             let record = record?;
             let ran = record.lives();
-            let broken: BTreeSet<_> = inspect(slot, &record, credentials, survey)
+            let found = inspect(slot, &record, credentials, survey)
                 .unwrap_or_else(|error| [BrokenPromise::new("verify", format!("{error:#}"))].into());
+            // What is waived is not promised.
+            let is_waived = |found: &BrokenPromise| record.waived.iter().any(|rule| rule == found.rule);
+            let (waived, broken): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(is_waived);
             // One that ends meanwhile cannot be inspected, which says nothing against it.
-            let was_seen = record.lives() || broken.iter().any(|broken| !UNSEEN.contains(&broken.rule));
-            let is_look = record.statement.is_some() && ran && was_seen;
-            (broken, if is_look { Noted::Found(record.creator) } else { Noted::Nothing })
+            let was_seen =
+                record.lives() || broken.iter().chain(&waived).any(|found| !UNSEEN.contains(&found.rule));
+            let look = match &record.statement {
+                Some(statement) if ran && was_seen => {
+                    let unused = |rule: &&str| statement.unused.iter().any(|unused| unused == rule);
+                    Noted::Found(
+                        record.creator,
+                        waived.iter().map(|found| found.rule).filter(unused).collect(),
+                    )
+                }
+                _ => Noted::Nothing,
+            };
+            (broken, look)
         }
         Err(error) => ([BrokenPromise::new("record", format!("{error:#}"))].into(), Noted::Unread),
     };
@@ -204,7 +225,5 @@ fn inspect(
     for pid in members {
         broken.extend(inspector.inspect(pid)?);
     }
-    // Not promised.
-    broken.retain(|broken| !record.waived.iter().any(|waived| waived == broken.rule));
     Ok(broken)
 }

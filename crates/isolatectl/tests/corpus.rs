@@ -8,7 +8,9 @@ mod statement;
 use std::fs;
 use std::sync::LazyLock;
 
-use isolatectl::statement::{Head, PrivateKey, doubts, next, read};
+use isolatectl::statement::{
+    Head, JobFacts, JudgedContainers, PrivateKey, Stated, doubts, job_doubts, next, read,
+};
 use oci_isolate::statement::{Digest, Facts, Look, Period, Time, Tried};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -23,20 +25,24 @@ fn facts(seed: &str) -> Facts {
     serde_json::from_slice(&fs::read(format!("{SEEDS}/{seed}")).unwrap()).unwrap()
 }
 
+fn job() -> JobFacts {
+    serde_json::from_slice(&fs::read(format!("{SEEDS}/job")).unwrap()).unwrap()
+}
+
 /// A file of these statements.
-fn file(all: &[Facts]) -> (String, Head) {
+fn file(all: &[Stated]) -> (String, Head) {
     let key = key();
     let mut text = String::new();
     let mut head = None;
-    for facts in all {
-        text += &next(facts.clone(), head.as_ref(), &key).unwrap();
+    for stated in all {
+        text += &next(stated.clone(), head.as_ref(), &key).unwrap();
         head = Some(read(text.as_bytes(), key.public(), None, |_, _| {}).unwrap());
     }
     (text, head.unwrap())
 }
 
 static THREE: LazyLock<(String, Head)> =
-    LazyLock::new(|| file(&[facts("held"), facts("pod"), facts("doubtful")]));
+    LazyLock::new(|| file(&[facts("held").into(), job().into(), facts("doubtful").into()]));
 
 /// `OCI_ISOLATE_TEST_BLESS=1` writes the seed that is a file of statements.
 #[test]
@@ -93,7 +99,7 @@ proptest! {
 /// Each single bit of a line.
 #[test]
 fn no_bit_can_be_changed() {
-    let (text, _) = file(&[facts("held")]);
+    let (text, _) = file(&[facts("held").into()]);
     for at in 0..text.len() {
         let mut changed = text.clone().into_bytes();
         changed[at] ^= 1 << (at % 8);
@@ -141,7 +147,7 @@ fn an_error_names_the_line_and_what_is_wrong() {
 /// The holder of the key cannot add a member or write one twice either: readers would differ on what it states.
 #[test]
 fn a_statement_that_is_signed_and_not_ours_is_refused() {
-    let (text, _) = file(&[facts("held")]);
+    let (text, _) = file(&[facts("held").into()]);
     let envelope: Value = serde_json::from_str(&text).unwrap();
     let decode = |text: &str| base64::Engine::decode(&base64::prelude::BASE64_STANDARD, text).unwrap();
     let payload = String::from_utf8(decode(envelope["payload"].as_str().unwrap())).unwrap();
@@ -156,6 +162,7 @@ fn a_statement_that_is_signed_and_not_ours_is_refused() {
         ("\"nonce\":", "\"held\":true,\"nonce\":", "unknown field `held`"),
         ("\"nonce\":", "\"nonce\":null,\"nonce\":", "duplicate field `nonce`"),
         ("\"waived\":[],", "", "missing field `waived`"),
+        ("\"unused\":[\"mount-network-fs\"],", "", "missing field `unused`"),
         (",\"nonce\":\"7f3a-01\"", "", "not written as isolatectl writes a statement"),
         ("\"port\":80", "\"port\":80.0", "invalid type"),
         ("\"count\":7", "\"count\": 7", "not written as isolatectl writes a statement"),
@@ -227,4 +234,59 @@ fn isolation_held_only_if_nothing_speaks_against_it() {
         one(&|facts| facts.host.shim.program = unknown(), &[]),
         "the digest of the shim is not known: changed"
     );
+}
+
+#[test]
+fn a_job_held_only_if_its_containers_did_and_all_its_digests_are_known() {
+    let held = job();
+    let says = |change: &dyn Fn(&mut JobFacts), containers: &[(&str, bool)], accepted: &[&str]| {
+        let mut facts = held.clone();
+        change(&mut facts);
+        let mut judged = JudgedContainers::default();
+        containers.iter().for_each(|(id, held)| judged.add(id, 1, *held));
+        let accepted: Vec<_> = accepted.iter().map(|name| (*name).to_owned()).collect();
+        job_doubts(&facts, &judged, &accepted).join("; ")
+    };
+    let same = |_: &mut JobFacts| {};
+    let one = [("train-7", true)];
+    assert_eq!(says(&same, &one, &[]), "");
+    assert_eq!(says(&same, &[], &[]), "there is no statement of its container algo-1");
+    assert_eq!(says(&same, &[("train-8", true)], &[]), "there is no statement of its container algo-1");
+    assert_eq!(says(&same, &[("train-7", false)], &[]), "its container algo-1 did not hold: statement 1");
+    let two = [("train-7", true), ("train-7", true)];
+    assert_eq!(says(&same, &two, &[]), "there are several statements of its container algo-1");
+    assert_eq!(says(&|facts| facts.containers.clear(), &one, &[]), "it had no container");
+    let unknown = |facts: &mut JobFacts| {
+        facts.inputs[0].digest = isolatectl::statement::TreeDigest::Unknown("it was streamed".into());
+    };
+    let why = "the digest of input algo-1:/opt/ml/input/data/train is not known: it was streamed";
+    assert_eq!(says(&unknown, &one, &[]), why);
+    assert_eq!(says(&unknown, &one, &["digests"]), "");
+    assert_eq!(says(&unknown, &[], &["digests"]), "there is no statement of its container algo-1");
+    let request = |facts: &mut JobFacts| facts.request = Digest::Unknown("gone".into());
+    assert_eq!(says(&request, &one, &[]), "the digest of the request is not known: gone");
+}
+
+/// Whoever alters the digest of an input needs the key, also where the subject is altered alike.
+#[test]
+fn an_altered_digest_of_an_input_is_refused() {
+    let (text, _) = file(&[facts("held").into(), job().into()]);
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let mut envelope: Value = serde_json::from_str(lines[1]).unwrap();
+    let engine = &base64::prelude::BASE64_STANDARD;
+    let payload = base64::Engine::decode(engine, envelope["payload"].as_str().unwrap()).unwrap();
+    let payload = String::from_utf8(payload).unwrap();
+    let (digest, other) = ("1a".repeat(32), "1b".repeat(32));
+    let why = |line: &str| {
+        let read = read([lines[0], line].concat().as_bytes(), key().public(), None, |_, _| {});
+        format!("{:#}", read.unwrap_err())
+    };
+    assert_eq!(payload.matches(&digest).count(), 2);
+    let changed = payload.replace(&digest, &other);
+    envelope["payload"] = json!(base64::Engine::encode(engine, &changed));
+    assert_eq!(why(&format!("{envelope}\n")), "line 2: its signature is not of what it has");
+    // By the holder of the key, in one of both places.
+    let line =
+        isolatectl::statement::envelope(payload.replacen(&digest, &other, 1).as_bytes(), &key()).unwrap();
+    assert_eq!(why(&line), "line 2: its subject or its gaps are not those of its facts");
 }

@@ -248,7 +248,7 @@ impl Job {
         self.replace(name, format!("{text}\n").as_bytes())
     }
 
-    fn document<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+    pub(super) fn document<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let bytes = self.read(name, MOST_OF_STATUS)?;
         serde_json::from_slice(&bytes)
             .with_context(|| format!("cannot understand {}", self.path(name).display()))

@@ -4,6 +4,7 @@
 mod job;
 mod outcome;
 mod proof;
+mod stated;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -21,6 +22,7 @@ use crate::tree::Dir;
 
 pub use job::{Job, Lock};
 pub use outcome::{End, Failure, Outcome};
+pub use stated::{Stated, StatedContainer, StatedData, StatedDigest, leave};
 
 impl Lock {
     /// The same lock for another process, too: the job has a supervisor as long as one of them lives.

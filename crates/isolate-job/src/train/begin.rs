@@ -61,6 +61,7 @@ impl Supervisor {
         for host in self.hosts() {
             open_checkpoints(&self.document.data, &self.directory(&host))?;
         }
+        self.state_inputs();
         self.connect()?;
         self.create()?;
         Ok(self.to(Secondary::Training, "Training is in progress")?)

@@ -59,6 +59,7 @@ impl Supervisor {
                 step: Some(step.clone()),
             };
             let all: Vec<_> = merged.iter().map(transfer).collect();
+            self.state_outputs(&host, &merged);
             for (step, ended) in merged.iter().zip(self.upload_all(&all)?) {
                 let (is_client, why) = match ended {
                     Transferred::Complete | Transferred::Stopped => continue,
@@ -84,6 +85,7 @@ impl Supervisor {
     /// Everything is where it belongs.
     pub(super) fn finish(&mut self, outcome: &Outcome) -> Result<(), Problem> {
         self.tidy()?;
+        self.state_end();
         match &outcome.end {
             End::Completed => self.to(Secondary::Completed, "The training job is completed")?,
             End::Stopped => self.to(Secondary::Stopped, "The training job is stopped")?,

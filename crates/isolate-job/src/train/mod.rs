@@ -12,6 +12,7 @@ mod follow;
 mod isolation;
 mod run;
 mod start;
+mod stated;
 mod streams;
 mod transfer;
 mod view;

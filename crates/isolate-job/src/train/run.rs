@@ -44,6 +44,7 @@ impl Supervisor {
             created => Some(created),
         };
         let Some(all) = all else { return Ok(()) };
+        self.state_containers(&all);
         let places: Vec<_> = all.iter().map(|found| place(&found.state.status)).collect();
         if self.was_restarted()? {
             let why = "the host was restarted while the containers ran; their results may be incomplete";

@@ -2,6 +2,7 @@
 //! an invalid one is an error that names it. A staged directory appears in one step.
 
 mod content;
+mod digest;
 mod dir;
 mod fifo;
 mod merge;
@@ -16,6 +17,8 @@ mod writeback;
 
 use std::{fmt, io};
 
+pub use digest::digest;
+pub(crate) use digest::hexadecimal;
 pub use dir::Dir;
 pub use fifo::Fifo;
 pub use merge::merge;

@@ -21,6 +21,7 @@ mod server;
 mod several;
 mod shutdown;
 mod site;
+mod stated;
 mod stop;
 mod tune;
 mod unproven;

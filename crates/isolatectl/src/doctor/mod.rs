@@ -12,6 +12,7 @@ mod jobs;
 mod kernel;
 mod namespace;
 mod running;
+mod statement;
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -77,6 +78,7 @@ pub(super) fn doctor(arguments: &DoctorArguments, json: bool) -> Result<Exit> {
     let runtime = host::runtime(&shim, &settings, &mut findings);
     findings.push(host::state());
     findings.extend(kernel::check(&settings, runtime.as_ref()));
+    findings.extend(statement::check(root, settings.statement.file.as_deref()));
     let of = |engine| match engine {
         Engine::Docker => docker::check(root, &shim, &settings),
         Engine::Containerd => containerd::check(root, &shim, &settings),

@@ -8,9 +8,9 @@ use std::io::{BufRead, Read};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use oci_isolate::statement::{Facts, hexadecimal};
+use oci_isolate::statement::hexadecimal;
 
-use super::document::Statement;
+use super::document::{Stated, Statement};
 use super::envelope;
 use super::key::{PrivateKey, PublicKey};
 
@@ -30,9 +30,10 @@ pub struct Head {
 ///
 /// # Errors
 /// The facts have no text in JSON.
-pub fn next(facts: Facts, head: Option<&Head>, key: &PrivateKey) -> Result<String> {
+pub fn next(stated: impl Into<Stated>, head: Option<&Head>, key: &PrivateKey) -> Result<String> {
     let sequence = head.map_or(1, |head| head.sequence + 1);
-    let statement = Statement::new(sequence, head.map(|head| head.digest.clone()), facts);
+    let previous = head.map(|head| head.digest.clone());
+    let statement = Statement { sequence, previous, stated: stated.into() };
     envelope::seal(&statement.write()?, key)
 }
 
@@ -82,8 +83,8 @@ pub fn read(
             }
             _ => {}
         }
-        // No container has two: one that was stated again would be judged by either.
-        if let Some(before) = runs.insert(statement.facts.run.clone(), number) {
+        // Nothing has two: what was stated again would be judged by either.
+        if let Some(before) = runs.insert(statement.stated.run().to_owned(), number) {
             bail!("line {number}: it is of the same run as line {before}");
         }
         take(statement, &this);

@@ -4,6 +4,7 @@
 mod chain;
 mod document;
 mod envelope;
+mod job;
 mod key;
 mod sign;
 mod verdict;
@@ -16,10 +17,12 @@ use anyhow::Result;
 use super::exit::Exit;
 
 pub use chain::{Head, next, read};
-pub use document::Statement;
+pub use document::{Stated, Statement};
 pub use envelope::seal as envelope;
+pub use job::{Data, JobContainer, JobFacts, JobName, TreeDigest};
 pub use key::{PrivateKey, PublicKey};
-pub use verdict::doubts;
+pub(crate) use sign::unsigned;
+pub use verdict::{JudgedContainers, doubts, job_doubts};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum StatementCommand {

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +18,12 @@ use oci_isolate::statement::{Facts, spool};
 use oci_isolate::{bundle, files};
 
 use super::chain::{self, Head};
+use super::document::Stated;
 use super::key::PrivateKey;
 use crate::exit::Exit;
 use crate::{print, print_json};
 
-/// The most facts of one container that are read, in bytes.
+/// The most facts about one container or job that are read, in bytes.
 const LIMIT: u64 = 32 << 20;
 
 #[derive(Serialize)]
@@ -68,34 +70,36 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
     let last = last.transpose().with_context(|| {
         format!("cannot go on after the last line of {}; move the file away to begin another", path.display())
     })?;
-    let (run, mut head) = last.map(|(statement, head)| (statement.facts.run, head)).unzip();
+    let (last, mut head) = last.map(|(statement, head)| (statement.stated, head)).unzip();
     let mut failures = Vec::new();
     let mut waiting = Vec::new();
     for path in spool::waiting(&path)? {
         match read(&path) {
             // A run that was killed has written its line and not removed it yet.
-            Ok(facts) if run.as_ref() == Some(&facts.run) => spool::remove(&path)?,
-            Ok(facts) => waiting.push((facts.sealed.to, facts, path)),
+            Ok(stated) if last.as_ref().is_some_and(|last| last.run() == stated.run()) => {
+                spool::remove(&path)?;
+            }
+            Ok(stated) => waiting.push((stated, path)),
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
-    waiting.sort_by_key(|(time, facts, _)| (*time, facts.run.clone()));
+    waiting.sort_by_key(|(stated, _)| (stated.end(), stated.run().to_owned()));
     let mut report = SignReport { file: path, signed: 0, waiting: 0, sequence: None, sha256: None, failures };
-    for (_, facts, waited) in waiting {
-        if is_recorded(&facts) {
+    for (stated, waited) in waiting {
+        if matches!(&stated, Stated::Run(facts) if is_recorded(facts)) {
             report.waiting += 1;
             continue;
         }
         // What it was when it was read may have been replaced before the record was removed.
-        let facts = match read(&waited) {
-            Ok(facts) => facts,
+        let stated = match read(&waited) {
+            Ok(stated) => stated,
             Err(error) => {
                 report.failures.push(format!("{error:#}"));
                 continue;
             }
         };
         head = Some(
-            append(&mut file, head.as_ref(), facts, key)
+            append(&mut file, head.as_ref(), stated, key)
                 .with_context(|| format!("cannot write {}", report.file.display()))?,
         );
         report.signed += 1;
@@ -104,6 +108,12 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
     }
     (report.sequence, report.sha256) = head.map(|head| (head.sequence, head.digest)).unzip();
     Ok(report)
+}
+
+/// The files of facts that wait for a signature alone: what they are about has ended, or they cannot be understood.
+pub(crate) fn unsigned(statements: &Path) -> Result<Vec<PathBuf>> {
+    let waits = |path: &PathBuf| !matches!(read(path), Ok(Stated::Run(facts)) if is_recorded(&facts));
+    Ok(spool::waiting(statements)?.into_iter().filter(waits).collect())
 }
 
 /// The file, locked.
@@ -143,9 +153,15 @@ fn last_line(file: &mut File) -> Result<Option<Vec<u8>>> {
     Ok(Some(tail.split_off(begin)))
 }
 
-fn read(path: &Path) -> Result<Facts> {
+/// The facts in a file: `job-NAME.json` is about a job.
+fn read(path: &Path) -> Result<Stated> {
     let bytes = files::read_no_link(path, LIMIT)?.bytes;
-    serde_json::from_slice(&bytes).with_context(|| {
+    let is_job = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"job-"));
+    let read = match is_job {
+        true => serde_json::from_slice(&bytes).map(Stated::Job),
+        false => serde_json::from_slice(&bytes).map(|facts| Stated::Run(Box::new(facts))),
+    };
+    read.with_context(|| {
         format!("cannot understand {}, so there is no statement of it; move it away", path.display())
     })
 }
@@ -161,8 +177,8 @@ fn is_recorded(facts: &Facts) -> bool {
     }
 }
 
-fn append(file: &mut File, head: Option<&Head>, facts: Facts, key: &PrivateKey) -> Result<Head> {
-    let line = chain::next(facts, head, key)?;
+fn append(file: &mut File, head: Option<&Head>, stated: Stated, key: &PrivateKey) -> Result<Head> {
+    let line = chain::next(stated, head, key)?;
     let (_, head) =
         chain::line(line.as_bytes(), key.public()).context("what was signed cannot be verified")?;
     file.write_all(line.as_bytes())?;
