@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::ifaddrs;
 use nix::mount::MsFlags;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, VsockAddr,
@@ -259,7 +260,7 @@ fn argument(name: &str) -> io::Result<Reply> {
     value.map(Reply::Read).ok_or_else(|| io::Error::other(format!("no argument {name}=")))
 }
 
-/// Answers everyone on the container's network.
+/// Answers everyone on the container's network, after it has printed its addresses there.
 fn serve(word: &str) -> Result<()> {
     let any = |what: &dyn Fn(IpAddr) -> io::Result<()>| {
         // Without IPv6 there is only the other.
@@ -289,8 +290,24 @@ fn serve(word: &str) -> Result<()> {
         Ok(())
     })
     .context("cannot listen for UDP")?;
+    print_json(&addresses()?)?;
     thread::sleep(LIFE);
     Ok(())
+}
+
+/// Those by which others reach this container.
+fn addresses() -> Result<Vec<IpAddr>> {
+    let all = ifaddrs::getifaddrs().context("cannot list addresses")?;
+    let addresses = all.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    let is_local = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    };
+    Ok(addresses.filter(|address| !is_local(address)).collect())
 }
 
 #[cfg(test)]
