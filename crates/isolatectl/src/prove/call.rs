@@ -1,9 +1,11 @@
 //! Calls of an engine's client, with a deadline. After an interrupt none is begun, and those that run are let to their end:
 //! what an engine makes for a client that was killed would come after everything was removed.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -134,6 +136,17 @@ pub(super) fn call(program: &str, words: &[&str], turn: Option<&Turn<'_>>) -> Re
         DEADLINE.as_secs()
     );
     Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
+}
+
+/// Starts a client that stays. What it says of itself is written to a file.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn start(program: &str, words: &[&str], errors: &Path) -> Result<Child> {
+    let file = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
+    let mut command = Command::new(program);
+    command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    command.spawn().with_context(|| format!("cannot start {program}"))
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {

@@ -1,18 +1,17 @@
 //! containerd by its own client `ctr`, with the configuration that its clients write themselves. Containers run this program in a
 //! directory; their network is the host's CNI network, if there is one.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::call::{Called, Turn, call};
-use super::engine::{self, Engine, EngineKind, Request};
+use super::call::{Called, Turn, call, start};
+use super::engine::{self, EngineKind, Request, TriedEngine};
 use super::image::ProbeImage;
 use super::site::Site;
 use super::spec::{self, Frame};
@@ -86,10 +85,11 @@ impl<'s> ContainerdEngine<'s> {
         let mut why = String::new();
         for has_network in [true, false] {
             self.has_network = has_network;
-            let log = self.log("peer");
+            let (log, errors) = (self.log("peer"), self.log("peer-client"));
             // What the first left.
             let _ = fs::remove_file(&log);
-            let mut client = self.spawn(&self.words(&request, &["--rm"])?)?;
+            let words = self.words(&request, &["--rm"])?;
+            let mut client = start(EngineKind::Containerd.program(), &texts(&words), &errors)?;
             let end = Instant::now() + PATIENCE;
             while Instant::now() < end {
                 // A line that is cut has no end yet.
@@ -108,21 +108,11 @@ impl<'s> ContainerdEngine<'s> {
                 self.turn.must_last()?;
                 thread::sleep(Duration::from_millis(20));
             }
-            let said = fs::read_to_string(self.site.dir.join("ctr.log")).unwrap_or_default();
-            why = format!("{} {}", fs::read_to_string(&log).unwrap_or_default(), said.replace('\n', " "));
+            let said = [&log, &errors].map(|file| fs::read_to_string(file).unwrap_or_default());
+            why = said.join(" ").replace('\n', " ");
             end_peer(self.site, &mut client);
         }
         bail!("{}", why.trim());
-    }
-
-    /// The client, whose container is ended by its name.
-    fn spawn(&self, words: &[String]) -> Result<Child> {
-        let path = self.site.dir.join("ctr.log");
-        let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut command = Command::new(EngineKind::Containerd.program());
-        // Of a group of its own, which the terminal's Ctrl-C does not reach.
-        command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.spawn().context("cannot start ctr")
     }
 
     fn pid_of_peer(&self) -> Result<String> {
@@ -179,7 +169,7 @@ impl<'s> ContainerdEngine<'s> {
     }
 }
 
-impl Engine for ContainerdEngine<'_> {
+impl TriedEngine for ContainerdEngine<'_> {
     fn version(&self) -> &str {
         &self.version
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use oci_isolate::policy::SWITCH;
 
 use super::call::{Called, Turn, call};
-use super::engine::{self, Engine, EngineKind, Request};
+use super::engine::{self, EngineKind, Request, TriedEngine};
 use super::image::ProbeImage;
 use super::site::Site;
 use super::way::{Ask, Peer};
@@ -145,7 +145,7 @@ impl<'s> DockerEngine<'s> {
     }
 }
 
-impl Engine for DockerEngine<'_> {
+impl TriedEngine for DockerEngine<'_> {
     fn version(&self) -> &str {
         &self.version
     }

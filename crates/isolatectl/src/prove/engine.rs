@@ -5,10 +5,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use oci_isolate::files;
 
-use super::call::{Called, Turn};
-use super::containerd::{self, ContainerdEngine};
-use super::docker::{self, DockerEngine};
-use super::image::{CREDENTIAL_FILE, ProbeImage};
+use super::call::Called;
+use super::image::CREDENTIAL_FILE;
 use super::site::Site;
 use super::way::{Ask, Peer};
 
@@ -52,7 +50,7 @@ pub(super) struct Request<'r> {
 }
 
 /// An engine with what prove needs in it: its program, networks, and the container that answers.
-pub(super) trait Engine: Sync {
+pub(super) trait TriedEngine: Sync {
     fn version(&self) -> &str;
 
     /// The container that answers.
@@ -87,34 +85,6 @@ pub(super) trait Engine: Sync {
     /// # Errors
     /// The client cannot be run.
     fn remove(&self, name: &str) -> Result<()>;
-}
-
-/// # Errors
-/// The engine does not answer, or cannot run a container of the runtime.
-pub(super) fn prepare<'s>(
-    kind: EngineKind,
-    runtime: &'s str,
-    site: &'s Site,
-    image: &'s ProbeImage,
-    turn: &'s Turn<'s>,
-) -> Result<Box<dyn Engine + 's>> {
-    Ok(match kind {
-        EngineKind::Docker | EngineKind::Podman => {
-            Box::new(DockerEngine::prepare(kind, runtime, site, image, turn)?)
-        }
-        EngineKind::Containerd => Box::new(ContainerdEngine::prepare(runtime, site, image, turn)?),
-    })
-}
-
-/// Removes everything, whatever of it there is, also after an interrupt. What fails is no reason to leave the rest.
-///
-/// # Errors
-/// What is left, and why.
-pub(super) fn clean(kind: EngineKind, site: &Site) -> Result<()> {
-    match kind {
-        EngineKind::Docker | EngineKind::Podman => docker::clean(kind, site),
-        EngineKind::Containerd => containerd::clean(site),
-    }
 }
 
 /// # Errors

@@ -13,6 +13,7 @@ mod image;
 mod network;
 mod probe;
 mod report;
+mod serve;
 mod site;
 mod spec;
 mod trial;
@@ -31,7 +32,9 @@ use super::exit::Exit;
 use super::install::NAME;
 use super::{print, print_json};
 use call::{Interrupt, Turn};
-use engine::EngineKind;
+use containerd::ContainerdEngine;
+use docker::DockerEngine;
+use engine::{EngineKind, TriedEngine};
 use image::ProbeImage;
 pub(crate) use probe::ProbeArguments;
 use report::EngineReport;
@@ -120,11 +123,11 @@ fn prove_one(
         error: None,
     };
     let turn = Turn::begin(interrupt, Duration::from_secs(arguments.seconds));
-    let tried = engine::prepare(kind, &arguments.runtime, site, image, &turn).and_then(|engine| {
+    let tried = prepare(kind, &arguments.runtime, site, image, &turn).and_then(|engine| {
         engine.version().clone_into(&mut report.version);
         trial::try_all(engine.as_ref(), site, ways, &turn)
     });
-    let cleaned = engine::clean(kind, site).context("cannot remove everything again");
+    let cleaned = clean(kind, site).context("cannot remove everything again");
     match tried {
         Ok(verdicts) => report.ways = EngineReport::rows(verdicts),
         Err(error) => report.error = Some(format!("{error:#}")),
@@ -134,6 +137,34 @@ fn prove_one(
         report.error = Some(format!("{before}{error:#}"));
     }
     report
+}
+
+/// # Errors
+/// The engine does not answer, or cannot run a container of the runtime.
+fn prepare<'s>(
+    kind: EngineKind,
+    runtime: &'s str,
+    site: &'s Site,
+    image: &'s ProbeImage,
+    turn: &'s Turn<'s>,
+) -> Result<Box<dyn TriedEngine + 's>> {
+    Ok(match kind {
+        EngineKind::Docker | EngineKind::Podman => {
+            Box::new(DockerEngine::prepare(kind, runtime, site, image, turn)?)
+        }
+        EngineKind::Containerd => Box::new(ContainerdEngine::prepare(runtime, site, image, turn)?),
+    })
+}
+
+/// Removes everything, whatever of it there is, also after an interrupt. What fails is no reason to leave the rest.
+///
+/// # Errors
+/// What is left, and why.
+fn clean(kind: EngineKind, site: &Site) -> Result<()> {
+    match kind {
+        EngineKind::Docker | EngineKind::Podman => docker::clean(kind, site),
+        EngineKind::Containerd => containerd::clean(site),
+    }
 }
 
 /// What runs in the containers.

@@ -1,10 +1,10 @@
-//! The program of a throw-away container: tries [`Deed`]s and prints one JSON document, or is the peer that they lead to.
+//! The program of a throw-away container: tries [`Deed`]s and prints one JSON document, waits, or is the peer that they lead to.
 //! It ends by itself, also if nothing is left of who started it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as unix, UnixStream};
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::ifaddrs;
 use nix::mount::MsFlags;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, VsockAddr,
@@ -24,7 +23,8 @@ use nix::sys::socket::{
 use nix::sys::{socket, stat, time};
 use nix::unistd;
 
-use super::deed::{Deed, PORT, Reply, SocketKind};
+use super::deed::{Deed, Reply, SocketKind};
+use super::serve::serve;
 use crate::print_json;
 
 /// For one answer of the network.
@@ -73,7 +73,7 @@ pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
                 serde_json::from_str(deeds).context("cannot read the deeds")?;
             print_json(&attempt_all(deeds))
         }
-        ProbePart::Serve { word } => serve(word),
+        ProbePart::Serve { word } => serve(word, LIFE),
         ProbePart::Wait => {
             thread::sleep(LIFE);
             Ok(())
@@ -260,58 +260,11 @@ fn argument(name: &str) -> io::Result<Reply> {
     value.map(Reply::Read).ok_or_else(|| io::Error::other(format!("no argument {name}=")))
 }
 
-/// Answers everyone on the container's network, after it has printed its addresses there.
-fn serve(word: &str) -> Result<()> {
-    let any = |what: &dyn Fn(IpAddr) -> io::Result<()>| {
-        // Without IPv6 there is only the other.
-        what(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| what(Ipv4Addr::UNSPECIFIED.into()))
-    };
-    let answer = word.to_owned();
-    any(&|address| {
-        let listener = TcpListener::bind((address, PORT))?;
-        let answer = answer.clone();
-        thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        Ok(())
-    })
-    .context("cannot listen for TCP")?;
-    any(&|address| {
-        let socket = UdpSocket::bind((address, PORT))?;
-        let answer = answer.clone();
-        thread::spawn(move || {
-            let mut request = [0; 64];
-            while let Ok((_, from)) = socket.recv_from(&mut request) {
-                let _ = socket.send_to(answer.as_bytes(), from);
-            }
-        });
-        Ok(())
-    })
-    .context("cannot listen for UDP")?;
-    print_json(&addresses()?)?;
-    thread::sleep(LIFE);
-    Ok(())
-}
-
-/// Those by which others reach this container.
-fn addresses() -> Result<Vec<IpAddr>> {
-    let all = ifaddrs::getifaddrs().context("cannot list addresses")?;
-    let addresses = all.filter_map(|interface| {
-        let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-    });
-    let is_local = |address: &IpAddr| match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
-    };
-    Ok(addresses.filter(|address| !is_local(address)).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

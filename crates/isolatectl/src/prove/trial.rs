@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::call::{Called, Turn, call};
 use super::deed::{Deed, Reply};
-use super::engine::{Engine, Request};
+use super::engine::{Request, TriedEngine};
 use super::site::Site;
 use super::verdict::{ContainerOutcome, Verdict, judge};
 use super::way::{Ask, Way, When};
@@ -36,7 +36,7 @@ impl Group {
 /// # Errors
 /// It was interrupted.
 pub(super) fn try_all(
-    engine: &dyn Engine,
+    engine: &dyn TriedEngine,
     site: &Site,
     ways: &[&'static Way],
     turn: &Turn<'_>,
@@ -81,7 +81,7 @@ fn groups(site: &Site, ways: &[&'static Way]) -> Vec<Group> {
     groups
 }
 
-fn try_group(engine: &dyn Engine, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
+fn try_group(engine: &dyn TriedEngine, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
     let mut deeds = BTreeMap::new();
     let mut verdicts = Vec::new();
     for way in &group.ways {
@@ -107,7 +107,7 @@ fn try_group(engine: &dyn Engine, site: &Site, group: &Group) -> Vec<(&'static s
 /// # Errors
 /// The engine's client cannot be run, or does not end.
 fn outcome(
-    engine: &dyn Engine,
+    engine: &dyn TriedEngine,
     group: &Group,
     deeds: &BTreeMap<&str, Deed>,
     name: &str,
