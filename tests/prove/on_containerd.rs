@@ -94,5 +94,6 @@ fn with_containerd_installations_that_do_not_isolate_are_found() {
     let rows = crate::called::rows(&said);
     assert!(said.well(), "{said}");
     assert_eq!((rows[0][1].as_str(), rows[1][1].as_str()), ("not-shown", "closed"), "{said}");
+    assert!(rows[0][2].starts_with("ctr run --cni makes no network: "), "{said}");
     assert_eq!(left(&containerd), "");
 }

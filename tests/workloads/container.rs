@@ -162,7 +162,8 @@ pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String
     container.settings = COUNTING;
     let counting = container.host(true, run);
     assert_eq!((counting.status, &counting.out), (0, &isolated.out), "\n{isolated:?}\n{counting:?}");
-    assert_eq!(observed(&mut container, run), bare);
+    let observed = observed(&mut container, run);
+    assert_eq!((observed.status, &observed.out), (0, &bare.out), "\n{observed:?}\n{bare:?}");
     said.to_owned()
 }
 

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde_json::Value;
 
 use super::call::{Called, Turn, call, start};
@@ -37,7 +37,7 @@ pub(super) struct ContainerdEngine<'s> {
     has_network: bool,
 }
 
-/// How long the peer may take to answer, and its client to end.
+/// How long the peer may take to answer, and its client to end. An engine that takes longer is of no use for this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often containers are ended and listed again at most.
@@ -72,47 +72,56 @@ impl<'s> ContainerdEngine<'s> {
         };
         image.unpack(&engine.root)?;
         engine.start_peer().context("cannot start a container")?;
-        engine.peer.later = Err("ctr connects no running container to a network");
-        engine.peer.server = Err("containerd has no name server");
+        engine.peer.later = Err("ctr connects no running container to a network".into());
+        engine.peer.server = Err("containerd has no name server".into());
         Ok(engine)
     }
 
-    /// With a network or, if there is none, without.
+    /// With the host's network or, if that cannot be made, without one.
     fn start_peer(&mut self) -> Result<()> {
+        if let Err(why) = self.start_peer_once()? {
+            self.has_network = false;
+            self.start_peer_once()?.map_err(Error::msg)?;
+            self.peer.addresses = Err(format!("ctr run --cni makes no network: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Why it ended at once, or nothing.
+    ///
+    /// # Errors
+    /// It did not answer.
+    fn start_peer_once(&mut self) -> Result<Result<(), String>> {
         let asks = [Ask::Network];
         let request =
             Request { name: "peer", isolated: false, asks: &asks, words: &["serve", &self.site.word] };
-        let mut why = String::new();
-        for has_network in [true, false] {
-            self.has_network = has_network;
-            let (log, errors) = (self.log("peer"), self.log("peer-client"));
-            // What the first left.
-            let _ = fs::remove_file(&log);
-            let words = self.words(&request, &["--rm"])?;
-            let mut client = start(EngineKind::Containerd.program(), &texts(&words), &errors)?;
-            let end = Instant::now() + PATIENCE;
-            while Instant::now() < end {
-                // A line that is cut has no end yet.
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                if let Some(addresses) = said.ends_with('\n').then(|| serde_json::from_str(&said)) {
-                    self.client = Some(client);
-                    self.peer.addresses = addresses.with_context(|| format!("the container said {said}"))?;
-                    let pid = self.pid_of_peer()?;
-                    engine::must_be_here(&pid, self.site)?;
-                    self.pid = Some(pid);
-                    return Ok(());
-                }
-                if client.try_wait().context("cannot wait for ctr")?.is_some() {
-                    break;
-                }
-                self.turn.must_last()?;
-                thread::sleep(Duration::from_millis(20));
+        let (log, errors) = (self.log("peer"), self.log("peer-client"));
+        // What one before it left.
+        let _ = fs::remove_file(&log);
+        let words = self.words(&request, &["--rm"])?;
+        // Ended when it is dropped.
+        let client = self.client.insert(start(EngineKind::Containerd.program(), &texts(&words), &errors)?);
+        let end = Instant::now() + PATIENCE;
+        let said = loop {
+            // A line that is cut has no end yet.
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            if said.ends_with('\n') {
+                break said;
             }
-            let said = [&log, &errors].map(|file| fs::read_to_string(file).unwrap_or_default());
-            why = said.join(" ").replace('\n', " ");
-            end_peer(self.site, &mut client);
-        }
-        bail!("{}", why.trim());
+            if client.try_wait().context("cannot wait for ctr")?.is_some() {
+                let said = [&log, &errors].map(|file| fs::read_to_string(file).unwrap_or_default());
+                return Ok(Err(said.join(" ").trim().replace('\n', " ")));
+            }
+            self.turn.must_last()?;
+            ensure!(Instant::now() < end, "it did not answer within {} seconds", PATIENCE.as_secs());
+            thread::sleep(Duration::from_millis(20));
+        };
+        let addresses = serde_json::from_str(&said).with_context(|| format!("the container said {said}"))?;
+        self.peer.addresses = Ok(addresses);
+        let pid = self.pid_of_peer()?;
+        engine::must_be_here(&pid, self.site)?;
+        self.pid = Some(pid);
+        Ok(Ok(()))
     }
 
     fn pid_of_peer(&self) -> Result<String> {

@@ -57,18 +57,19 @@ impl<'s> DockerEngine<'s> {
         engine.start(&serve)?.must().context("cannot start a container")?;
         engine.must_be_here()?;
         engine.connect("peer").context("cannot connect a container")?;
-        engine.peer.addresses = engine.addresses(&site.name, PEERS)?;
+        let addresses = engine.addresses(&site.name, PEERS)?;
         let later = engine.addresses(&later, PEERS)?;
         ensure!(
-            !engine.peer.addresses.is_empty() && !later.is_empty(),
+            !addresses.is_empty() && !later.is_empty(),
             "the engine gave a container no address on its networks"
         );
+        engine.peer.addresses = Ok(addresses);
         engine.peer.later = Ok(later);
         let server = match kind {
             EngineKind::Podman => engine.addresses(&site.name, "{{.Gateway}}")?.pop(),
             _ => Some(Ipv4Addr::new(127, 0, 0, 11).into()),
         };
-        engine.peer.server = server.ok_or("the engine has no name server for its network");
+        engine.peer.server = server.ok_or("the engine has no name server for its network".into());
         Ok(engine)
     }
 

@@ -34,7 +34,7 @@ pub(super) const NETWORK: &[Way] = &[
         name: "dns",
         threat: "DNS through a server in the namespace",
         closed_by: "seal",
-        deed: |_, peer| Ok(Deed::Resolve((peer.server?, 53).into(), peer.name.clone())),
+        deed: |_, peer| Ok(Deed::Resolve((peer.server.clone()?, 53).into(), peer.name.clone())),
         ..WAY
     },
     Way {
@@ -42,7 +42,7 @@ pub(super) const NETWORK: &[Way] = &[
         threat: "a network connected to a running container",
         closed_by: "seal",
         asks: later,
-        deed: |_, peer| find(peer.later.as_ref().map_err(|why| *why)?, IpAddr::is_ipv4).map(Deed::Tcp),
+        deed: |_, peer| find(&peer.later, IpAddr::is_ipv4).map(Deed::Tcp),
         when: When::Later,
         ..WAY
     },

@@ -67,22 +67,22 @@ pub(super) enum Ask {
 /// The container that answers.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Its addresses on the throw-away network.
-    pub(super) addresses: Vec<IpAddr>,
+    /// Its addresses on the throw-away network, or why there is none.
+    pub(super) addresses: Result<Vec<IpAddr>, String>,
     /// Those on the network that containers are connected to while they run, or why there is none.
-    pub(super) later: Result<Vec<IpAddr>, &'static str>,
+    pub(super) later: Result<Vec<IpAddr>, String>,
     /// A name of it that the engine's name server knows.
     pub(super) name: String,
     /// That server on the throw-away network, or why there is none. Others of /etc/resolv.conf are the host's, and may be other
     /// hosts.
-    pub(super) server: Result<IpAddr, &'static str>,
+    pub(super) server: Result<IpAddr, String>,
 }
 
 impl Peer {
     /// Before anything is known of it.
     pub(super) fn of(site: &Site) -> Self {
-        let unknown = "the engine did not tell";
-        Self { addresses: Vec::new(), later: Err(unknown), name: site.peer(), server: Err(unknown) }
+        let unknown = || "the engine did not tell".to_owned();
+        Self { addresses: Err(unknown()), later: Err(unknown()), name: site.peer(), server: Err(unknown()) }
     }
 
     /// Of the throw-away network.
@@ -92,8 +92,11 @@ impl Peer {
 }
 
 /// The server of the peer at an address of a kind.
-pub(super) fn find(addresses: &[IpAddr], is_wanted: fn(&IpAddr) -> bool) -> Result<SocketAddr, String> {
-    let address = addresses.iter().copied().find(is_wanted);
+pub(super) fn find(
+    addresses: &Result<Vec<IpAddr>, String>,
+    is_wanted: fn(&IpAddr) -> bool,
+) -> Result<SocketAddr, String> {
+    let address = addresses.as_ref().map_err(Clone::clone)?.iter().copied().find(is_wanted);
     Ok((address.ok_or("the engine gives its networks no address of that kind")?, PORT).into())
 }
 
