@@ -158,8 +158,7 @@ impl<'s> ContainerdEngine<'s> {
         let mut words = vec!["run".to_owned(), format!("--runc-binary={}", self.runtime)];
         words.extend(how.iter().map(|word| (*word).to_owned()));
         words.extend([self.log_option(request.name), format!("--config={}", file.display())]);
-        // For a container that it does not wait for, ctr never takes the network down again.
-        if self.has_network && request.asks.contains(&Ask::Network) && !how.contains(&"--detach") {
+        if self.has_network && request.asks.contains(&Ask::Network) {
             words.push("--cni".into());
         }
         words.push(name);

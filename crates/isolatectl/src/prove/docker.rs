@@ -133,7 +133,8 @@ impl<'s> DockerEngine<'s> {
             Ask::Unmasked if self.kind == EngineKind::Podman => "--security-opt=unmask=ALL".into(),
             Ask::Unmasked => "--security-opt=systempaths=unconfined".into(),
             Ask::Variable(name, value) => format!("--env={name}={value}"),
-            Ask::Argument(_) | Ask::VariableOfExec(..) => return None,
+            Ask::Connectable if self.kind == EngineKind::Podman => format!("--network={}", self.site.name),
+            Ask::Connectable | Ask::Argument(_) | Ask::VariableOfExec(..) => return None,
         })
     }
 

@@ -46,8 +46,9 @@ pub(super) fn spec(frame: &Frame<'_>, name: &str, request: &Request<'_>) -> Resu
         match ask {
             // Else an option of the client. As containerd does it for pods.
             Ask::Network => spec["linux"]["sysctl"]["net.ipv4.ping_group_range"] = json!("0 2147483647"),
-            // By default there is none.
-            Ask::NoProfile => (),
+            // By default there is no profile. A network could not be connected; and of a container that ctr does not wait for, it
+            // never takes the network down again.
+            Ask::NoProfile | Ask::Connectable => (),
             Ask::HostNetwork => namespace(&mut spec, "network", None)?,
             Ask::NetworkOfPeer => join(&mut spec, "network", "net", frame)?,
             Ask::HostPid => namespace(&mut spec, "pid", None)?,

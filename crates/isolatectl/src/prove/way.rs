@@ -41,6 +41,8 @@ pub(super) enum When {
 pub(super) enum Ask {
     /// The throw-away network.
     Network,
+    /// A network beside which another can be connected: the default one, but with Podman, whose default for a user is none.
+    Connectable,
     HostNetwork,
     NetworkOfPeer,
     HostPid,
@@ -127,7 +129,7 @@ pub(super) const WAY: Way = Way {
     refused: false,
 };
 
-/// On the network from which another can be connected: a user's Podman has none by default.
+/// Where a network can be connected later.
 pub(super) fn later(site: &Site) -> Vec<Ask> {
-    vec![Ask::Network, Ask::VariableOfExec("AWS_SECRET_ACCESS_KEY", site.word.clone())]
+    vec![Ask::Connectable, Ask::VariableOfExec("AWS_SECRET_ACCESS_KEY", site.word.clone())]
 }
