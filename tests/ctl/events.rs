@@ -107,6 +107,23 @@ fn every_line_of_the_log_is_one_event_that_the_schemas_of_ocsf_accept() {
     assert_eq!((against.len(), against.last().unwrap().as_str()), (7, "0"), "{against:#?}");
 }
 
+#[test]
+fn what_is_observed_is_an_event_that_says_so() {
+    let sealed = Sealed::empty();
+    with_log(&sealed.host, "");
+    sealed.start("open", |config| config["annotations"][SWITCH] = json!("observe"));
+    let said = sealed.ctl(&["ocsf", "--host", "node-1"]).must();
+    assert_eq!(judged(&said), [said.lines().count().to_string()]);
+    let events: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // That it starts is a line, too, since settings ask for those of calls that are passed through.
+    let [event, _] = &events[..] else { panic!("{said}") };
+    let members = ["activity_id", "action_id", "disposition_id", "status_id"];
+    assert_eq!(members.map(|name| event[name].as_u64().unwrap()), [1, 3, 17, 1], "{event}");
+    assert_eq!(event["metadata"]["event_code"], "observed");
+    let detail = event["status_detail"].as_str().unwrap();
+    assert!(detail.contains("observed, not isolated; would be changed: "), "{detail}");
+}
+
 /// A line of each decision, by each verb, as the shim may write it.
 #[test]
 fn every_decision_by_every_verb_is_an_event() {
@@ -250,6 +267,36 @@ fn the_alerts_fire_when_they_should_and_not_before() {
     };
     promtool(&["check", "rules", "--lint-fatal"], &monitoring);
     promtool(&["test", "rules"], &tests);
+}
+
+/// Each figure is one of those that are written, and each question one that Prometheus understands.
+#[test]
+fn the_dashboard_asks_for_figures_that_there_are() {
+    let sealed = Sealed::empty();
+    with_log(&sealed.host, "");
+    sealed.start("web", |_| {});
+    sealed.sabotage("nsenter -t $P -n nft insert rule inet oci_isolate output accept");
+    let source = |name: &str| fs::read_to_string(project().join("crates").join(name)).unwrap();
+    let written = sealed.ctl(&["metrics"]).must()
+        + &source("isolate-node/src/metrics.rs")
+        + &source("isolatectl/src/jobs_metrics.rs");
+    let dashboard = project().join("hack/kubernetes/monitoring/dashboard.json");
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(dashboard).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let expressions: Vec<&str> =
+        panels.iter().map(|panel| panel["targets"][0]["expr"].as_str().unwrap()).collect();
+    for expression in &expressions {
+        for name in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let is_written = name.strip_prefix("oci_isolate_").is_none_or(|short| written.contains(short));
+            assert!(is_written, "nothing writes {name}");
+        }
+    }
+    let rules = |(number, expr): (usize, &&str)| json!({ "record": format!("panel:{number}"), "expr": expr });
+    let rules: Vec<Value> = expressions.iter().enumerate().map(rules).collect();
+    let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
+    let file = sealed.host.write("rules.yaml", rules);
+    let said = say(Command::new(cached("events/promtool", "hack/events")).args(["check", "rules", &file]));
+    assert!(said.status == 0 && expressions.len() > 10, "{said:?}");
 }
 
 #[test]

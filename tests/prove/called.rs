@@ -1,4 +1,4 @@
-//! `isolatectl prove` for a Docker, and what it reports.
+//! `isolatectl prove` for a Docker, and what it reports of an engine.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use test_support::command::{Finished, command as command_of, say};
 use test_support::docker::Docker;
+use test_support::findings::Findings;
 use test_support::host::EngineHost;
 use test_support::isolatectl;
 
@@ -20,11 +21,15 @@ pub(crate) fn brought(host: &EngineHost) -> String {
     program
 }
 
+/// On a machine that does other things, too, nothing is left out.
+pub(crate) const PATIENT: &str = "--seconds=200";
+
 /// The command line, with the name of a runtime.
 pub(crate) fn command(docker: &Docker, runtime: &str) -> Command {
     let program = brought(&docker.host);
-    let mut command = docker.client(&program);
-    command.args(["prove", "--json", "--engine=docker", "--runtime", runtime]);
+    let mut command = docker.host.patient_command(&program);
+    command.env("DOCKER_HOST", docker.socket()).env("HOME", docker.host.dir());
+    command.args(["prove", "--json", "--engine=docker", PATIENT, "--runtime", runtime]);
     command
 }
 
@@ -50,4 +55,19 @@ pub(crate) fn finds(said: &Finished, way: &str, state: &str, words: &str) {
     let rows = rows(said);
     let [_, is, says] = rows.iter().find(|[name, ..]| name == way).unwrap();
     assert!(is == state && says.contains(words), "{way} is {is}: {says}");
+}
+
+/// Prints the rows, and fails if a way is neither closed nor on the list of those that are not open without the annotation.
+#[track_caller]
+pub(crate) fn all_are_closed(said: &Finished, not_shown: &[&str]) {
+    let rows = rows(said);
+    let mut findings = Findings::default();
+    for [way, state, says] in &rows {
+        eprintln!("{way:<26} {state:<10} {says}");
+        let wanted = if not_shown.contains(&way.as_str()) { "not-shown" } else { "closed" };
+        findings.claim(state == wanted, format!("{way} is {state}: {says}"));
+    }
+    eprintln!("{:?}", said.took);
+    findings.settle();
+    assert!(said.well() && rows.len() > 30, "{said}");
 }

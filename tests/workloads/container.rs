@@ -8,7 +8,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{cached, shim};
+use test_support::recorded::spec::SWITCH;
+use test_support::{cached, isolatectl, shim};
+
+use super::foretold::observed;
 
 /// What dockerd hands over for a container that was started without a flag.
 const DOCKER: &str = include_str!("../data/config/docker-20.10-default.json");
@@ -105,11 +108,21 @@ impl Container {
         fs::write(self.dir.path().join(name), value.to_string()).unwrap();
     }
 
+    /// A file that the host's script left beside the bundle.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap()
+    }
+
     /// Runs a script on a fresh host, where `$R` is the shim.
     pub(crate) fn host(&self, isolated: bool, script: &str) -> Said {
+        self.host_with(isolated.then_some("true"), script)
+    }
+
+    /// The same with a value of the annotation.
+    pub(crate) fn host_with(&self, switch: Option<&str>, script: &str) -> Said {
         let mut config = self.config.clone();
-        if isolated {
-            config["annotations"]["io.oci-isolate.network-isolation"] = json!("true");
+        if let Some(switch) = switch {
+            config["annotations"][SWITCH] = json!(switch);
         }
         self.write("bundle/config.json", &config);
         fs::write(self.dir.path().join("config.toml"), self.settings).unwrap();
@@ -120,6 +133,7 @@ impl Container {
         command.env("D", self.dir.path()).env("TREE", tree()).env("GROUP", self.group());
         command.env("PROGRAMS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/workloads/programs"));
         command.env("OCI_ISOLATE_CONFIG", self.dir.path().join("config.toml"));
+        command.env("ISOLATECTL", isolatectl());
         command.env("R", format!("{} --root {}", shim().display(), self.dir.path().join("root").display()));
         let output = command.output().unwrap();
         // The layer's mount point, for the next host.
@@ -133,8 +147,8 @@ impl Container {
     }
 }
 
-/// Runs a workload both ways, and isolated once more with attempts counted, and says what it said, which is the same. A line
-/// before it tells that the one container was isolated and the other not.
+/// Runs a workload both ways, isolated once more with attempts counted, and observed, and says what it said, which is the same. A
+/// line before it tells that the one container was isolated and the other not.
 #[track_caller]
 pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String {
     let told = r#"echo "${AWS_SECRET_ACCESS_KEY+not }isolated""#;
@@ -148,6 +162,8 @@ pub(crate) fn works(script: &str, change: impl FnOnce(&mut Container)) -> String
     container.settings = COUNTING;
     let counting = container.host(true, run);
     assert_eq!((counting.status, &counting.out), (0, &isolated.out), "\n{isolated:?}\n{counting:?}");
+    let observed = observed(&mut container, run);
+    assert_eq!((observed.status, &observed.out), (0, &bare.out), "\n{observed:?}\n{bare:?}");
     said.to_owned()
 }
 

@@ -8,5 +8,6 @@
 
 mod attempts;
 mod container;
+mod foretold;
 mod ordinary;
 mod sdks;

@@ -1,9 +1,11 @@
 //! Calls of an engine's client, with a deadline. After an interrupt none is begun, and those that run are let to their end:
 //! what an engine makes for a client that was killed would come after everything was removed.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -36,8 +38,38 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    pub(super) fn has_come(&self) -> bool {
+    fn has_come(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// An engine's turn: nothing more is begun for it after a time, or after an interrupt.
+#[derive(Debug)]
+pub(super) struct Turn<'i> {
+    interrupt: &'i Interrupt,
+    limit: Duration,
+    end: Instant,
+}
+
+impl<'i> Turn<'i> {
+    pub(super) fn begin(interrupt: &'i Interrupt, limit: Duration) -> Self {
+        Self { interrupt, limit, end: Instant::now() + limit }
+    }
+
+    /// # Errors
+    /// It is over; with what there is to say of what is not begun.
+    pub(super) fn must_last(&self) -> Result<()> {
+        ensure!(!self.interrupt.has_come(), "interrupted");
+        ensure!(
+            Instant::now() < self.end,
+            "not tried: the {} seconds for this engine are over; --seconds gives it more",
+            self.limit.as_secs()
+        );
+        Ok(())
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupt.has_come()
     }
 }
 
@@ -72,12 +104,13 @@ impl Called {
     }
 }
 
-/// Runs a client to its end.
+/// Runs a client to its end. Without a turn it makes nothing that would have to be removed, and is not let run longer.
 ///
 /// # Errors
-/// It cannot be started or takes too long, or `interrupt` has come.
-pub(super) fn call(program: &str, words: &[&str], interrupt: Option<&Interrupt>) -> Result<Called> {
-    ensure!(!interrupt.is_some_and(Interrupt::has_come), "interrupted");
+/// It cannot be started or takes too long, or the turn is over.
+pub(super) fn call(program: &str, words: &[&str], turn: Option<&Turn<'_>>) -> Result<Called> {
+    turn.map_or(Ok(()), Turn::must_last)?;
+    let limit = if turn.is_some() { DEADLINE + GRACE } else { DEADLINE };
     let mut command = Command::new(program);
     // Of a group of its own, which the terminal's Ctrl-C does not reach.
     command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -88,10 +121,10 @@ pub(super) fn call(program: &str, words: &[&str], interrupt: Option<&Interrupt>)
         if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {program}"))? {
             break status;
         }
-        if began.elapsed() > DEADLINE + GRACE {
+        if began.elapsed() > limit {
             let _ = child.kill();
             let _ = child.wait();
-            bail!("{program} did not end within {} seconds", (DEADLINE + GRACE).as_secs());
+            bail!("{program} did not end within {} seconds", limit.as_secs());
         }
         thread::sleep(Duration::from_millis(10));
     };
@@ -103,6 +136,17 @@ pub(super) fn call(program: &str, words: &[&str], interrupt: Option<&Interrupt>)
         DEADLINE.as_secs()
     );
     Ok(Called { status, out: out.join().unwrap_or_default(), err: err.join().unwrap_or_default() })
+}
+
+/// Starts a client that stays. What it says of itself is written to a file.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn start(program: &str, words: &[&str], errors: &Path) -> Result<Child> {
+    let file = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
+    let mut command = Command::new(program);
+    command.args(words).process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    command.spawn().with_context(|| format!("cannot start {program}"))
 }
 
 fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {

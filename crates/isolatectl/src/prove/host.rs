@@ -60,6 +60,8 @@ pub(super) const HOST: &[Way] = &[
         name: "vsock-device",
         threat: "vsock-device",
         closed_by: "devices",
+        // Without root, Podman mounts what it cannot make.
+        or_by: "mount-system",
         asks: |_| vec![Ask::Device("/dev/vsock")],
         deed: |_, _| device("/dev/vsock"),
         refused: true,
@@ -69,6 +71,8 @@ pub(super) const HOST: &[Way] = &[
         name: "tun-device",
         threat: "vsock-device",
         closed_by: "devices",
+        // Without root, Podman mounts what it cannot make.
+        or_by: "mount-system",
         asks: |_| vec![Ask::Device("/dev/net/tun")],
         deed: |_, _| device("/dev/net/tun"),
         refused: true,

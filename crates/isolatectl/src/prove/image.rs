@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tar::{Builder, EntryType, Header};
+use tar::{Archive, Builder, EntryType, Header};
 
 use super::site::{Site, credentials};
 
@@ -48,6 +48,17 @@ pub(super) fn write(site: &Site) -> Result<ProbeImage> {
     }
     archive.finish().with_context(|| format!("cannot write {}", tar.display()))?;
     Ok(ProbeImage { tar, program })
+}
+
+impl ProbeImage {
+    /// Makes a directory of it, for an engine that runs one as it is.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn unpack(&self, into: &Path) -> Result<()> {
+        let file = File::open(&self.tar).with_context(|| format!("cannot read {}", self.tar.display()))?;
+        Archive::new(file).unpack(into).with_context(|| format!("cannot make {}", into.display()))
+    }
 }
 
 /// The libraries that this process has mapped.

@@ -3,15 +3,19 @@
 //! host, and what else of it changes: docs/prove.md, "What it does on the host".
 
 mod call;
+mod containerd;
 mod credentials;
 mod deed;
+mod docker;
 mod engine;
 mod host;
 mod image;
 mod network;
 mod probe;
 mod report;
+mod serve;
 mod site;
+mod spec;
 mod trial;
 mod verdict;
 mod way;
@@ -20,13 +24,16 @@ mod ways;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::exit::Exit;
 use super::install::NAME;
 use super::{print, print_json};
-use call::Interrupt;
+use call::{Interrupt, Turn};
+use containerd::ContainerdEngine;
+use docker::DockerEngine;
 use engine::{EngineKind, TriedEngine};
 use image::ProbeImage;
 pub(crate) use probe::ProbeArguments;
@@ -45,6 +52,9 @@ pub(super) struct ProveArguments {
     /// The engine's name of the runtime that is oci-isolate
     #[arg(long, value_name = "NAME", default_value = NAME)]
     runtime: String,
+    /// How long to begin anything new at an engine; what is not tried by then has failed
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
     /// A way to try, by its name in the table, if not all; may be given several times
     #[arg(long = "way", value_name = "WAY")]
     ways: Vec<String>,
@@ -57,16 +67,14 @@ pub(super) struct ProveArguments {
 pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
     ensure!(
         nix::unistd::geteuid().is_root(),
-        "run it as root: what a container reaches of root's host is tried"
+        "run it as root: what a container reaches of root's host is tried; for a user's own Podman: \
+         podman unshare isolatectl prove --engine podman"
     );
     let mut engines = arguments.engine.clone();
     if engines.is_empty() {
-        engines = [EngineKind::Docker, EngineKind::Podman]
-            .into_iter()
-            .filter(|kind| engine::is_there(*kind))
-            .collect();
+        engines = EngineKind::ALL.into_iter().filter(|kind| engine::is_there(*kind)).collect();
     }
-    ensure!(!engines.is_empty(), "there is no docker and no podman in PATH");
+    ensure!(!engines.is_empty(), "there is no docker, no podman and no ctr in PATH");
     let ways = chosen(&arguments.ways)?;
     let cannot_write = |path: &Path| format!("cannot write {}", path.display());
     let open = |path| File::create(path).map(|file| (path, file)).with_context(|| cannot_write(path));
@@ -76,7 +84,7 @@ pub(super) fn prove(arguments: &ProveArguments, json: bool) -> Result<Exit> {
     let image = image::write(&site)?;
     let reports: Vec<EngineReport> = engines
         .into_iter()
-        .map(|kind| prove_one(kind, &arguments.runtime, &ways, &site, &image, &interrupt))
+        .map(|kind| prove_one(kind, arguments, &ways, &site, &image, &interrupt))
         .collect();
     // All of it is tried: what was found is not lost if one cannot be written.
     let written = junit.map_or(Ok(()), |(path, mut file)| {
@@ -101,24 +109,25 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Way>> {
 
 fn prove_one(
     kind: EngineKind,
-    runtime: &str,
+    arguments: &ProveArguments,
     ways: &[&'static Way],
     site: &Site,
     image: &ProbeImage,
     interrupt: &Interrupt,
 ) -> EngineReport {
     let mut report = EngineReport {
-        engine: kind.program(),
+        engine: kind.name(),
         version: String::new(),
-        runtime: runtime.to_owned(),
+        runtime: arguments.runtime.clone(),
         ways: Vec::new(),
         error: None,
     };
-    let tried = TriedEngine::prepare(kind, runtime, site, image, interrupt).and_then(|engine| {
-        report.version.clone_from(&engine.version);
-        trial::try_all(&engine, site, ways, interrupt)
+    let turn = Turn::begin(interrupt, Duration::from_secs(arguments.seconds));
+    let tried = prepare(kind, &arguments.runtime, site, image, &turn).and_then(|engine| {
+        engine.version().clone_into(&mut report.version);
+        trial::try_all(engine.as_ref(), site, ways, &turn)
     });
-    let cleaned = TriedEngine::clean(kind, site).context("cannot remove everything again");
+    let cleaned = clean(kind, site).context("cannot remove everything again");
     match tried {
         Ok(verdicts) => report.ways = EngineReport::rows(verdicts),
         Err(error) => report.error = Some(format!("{error:#}")),
@@ -128,6 +137,34 @@ fn prove_one(
         report.error = Some(format!("{before}{error:#}"));
     }
     report
+}
+
+/// # Errors
+/// The engine does not answer, or cannot run a container of the runtime.
+fn prepare<'s>(
+    kind: EngineKind,
+    runtime: &'s str,
+    site: &'s Site,
+    image: &'s ProbeImage,
+    turn: &'s Turn<'s>,
+) -> Result<Box<dyn TriedEngine + 's>> {
+    Ok(match kind {
+        EngineKind::Docker | EngineKind::Podman => {
+            Box::new(DockerEngine::prepare(kind, runtime, site, image, turn)?)
+        }
+        EngineKind::Containerd => Box::new(ContainerdEngine::prepare(runtime, site, image, turn)?),
+    })
+}
+
+/// Removes everything, whatever of it there is, also after an interrupt. What fails is no reason to leave the rest.
+///
+/// # Errors
+/// What is left, and why.
+fn clean(kind: EngineKind, site: &Site) -> Result<()> {
+    match kind {
+        EngineKind::Docker | EngineKind::Podman => docker::clean(kind, site),
+        EngineKind::Containerd => containerd::clean(site),
+    }
 }
 
 /// What runs in the containers.

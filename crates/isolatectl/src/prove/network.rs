@@ -34,10 +34,7 @@ pub(super) const NETWORK: &[Way] = &[
         name: "dns",
         threat: "DNS through a server in the namespace",
         closed_by: "seal",
-        deed: |_, peer| {
-            let server = peer.server.ok_or("the engine has no name server for its network")?;
-            Ok(Deed::Resolve((server, 53).into(), peer.name.clone()))
-        },
+        deed: |_, peer| Ok(Deed::Resolve((peer.server.clone()?, 53).into(), peer.name.clone())),
         ..WAY
     },
     Way {

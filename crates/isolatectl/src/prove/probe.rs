@@ -1,10 +1,10 @@
-//! The program of a throw-away container: tries [`Deed`]s and prints one JSON document, or is the peer that they lead to.
+//! The program of a throw-away container: tries [`Deed`]s and prints one JSON document, waits, or is the peer that they lead to.
 //! It ends by itself, also if nothing is left of who started it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as unix, UnixStream};
@@ -23,7 +23,8 @@ use nix::sys::socket::{
 use nix::sys::{socket, stat, time};
 use nix::unistd;
 
-use super::deed::{Deed, PORT, Reply, SocketKind};
+use super::deed::{Deed, Reply, SocketKind};
+use super::serve::serve;
 use crate::print_json;
 
 /// For one answer of the network.
@@ -72,7 +73,7 @@ pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
                 serde_json::from_str(deeds).context("cannot read the deeds")?;
             print_json(&attempt_all(deeds))
         }
-        ProbePart::Serve { word } => serve(word),
+        ProbePart::Serve { word } => serve(word, LIFE),
         ProbePart::Wait => {
             thread::sleep(LIFE);
             Ok(())
@@ -259,42 +260,11 @@ fn argument(name: &str) -> io::Result<Reply> {
     value.map(Reply::Read).ok_or_else(|| io::Error::other(format!("no argument {name}=")))
 }
 
-/// Answers everyone on the container's network.
-fn serve(word: &str) -> Result<()> {
-    let any = |what: &dyn Fn(IpAddr) -> io::Result<()>| {
-        // Without IPv6 there is only the other.
-        what(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| what(Ipv4Addr::UNSPECIFIED.into()))
-    };
-    let answer = word.to_owned();
-    any(&|address| {
-        let listener = TcpListener::bind((address, PORT))?;
-        let answer = answer.clone();
-        thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        Ok(())
-    })
-    .context("cannot listen for TCP")?;
-    any(&|address| {
-        let socket = UdpSocket::bind((address, PORT))?;
-        let answer = answer.clone();
-        thread::spawn(move || {
-            let mut request = [0; 64];
-            while let Ok((_, from)) = socket.recv_from(&mut request) {
-                let _ = socket.send_to(answer.as_bytes(), from);
-            }
-        });
-        Ok(())
-    })
-    .context("cannot listen for UDP")?;
-    thread::sleep(LIFE);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

@@ -102,9 +102,14 @@ impl Site {
         })
     }
 
+    /// The whole name of something that is made.
+    pub(super) fn full(&self, name: &str) -> String {
+        format!("{}-{name}", self.name)
+    }
+
     /// The name of the container that answers.
     pub(super) fn peer(&self) -> String {
-        format!("{}-peer", self.name)
+        self.full("peer")
     }
 }
 

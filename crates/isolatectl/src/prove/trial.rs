@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
-use super::call::{Called, Interrupt, call};
+use super::call::{Called, Turn, call};
 use super::deed::{Deed, Reply};
 use super::engine::{Request, TriedEngine};
 use super::site::Site;
@@ -24,15 +24,22 @@ struct Group {
     ways: Vec<&'static Way>,
 }
 
+impl Group {
+    /// The same verdict on all.
+    fn all(&self, verdict: &Verdict) -> Vec<(&'static str, Verdict)> {
+        self.ways.iter().map(|way| (way.name, verdict.clone())).collect()
+    }
+}
+
 /// The verdict on each of the ways, in their order.
 ///
 /// # Errors
 /// It was interrupted.
 pub(super) fn try_all(
-    engine: &TriedEngine<'_>,
+    engine: &dyn TriedEngine,
     site: &Site,
     ways: &[&'static Way],
-    interrupt: &Interrupt,
+    turn: &Turn<'_>,
 ) -> Result<Vec<(&'static Way, Verdict)>> {
     let groups = groups(site, ways);
     let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
@@ -40,7 +47,10 @@ pub(super) fn try_all(
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let verdicts = try_group(engine, site, group);
+                    let verdicts = match turn.must_last() {
+                        Ok(()) => try_group(engine, site, group),
+                        Err(why) => group.all(&Verdict::Failed(why.to_string())),
+                    };
                     if let Ok(mut found) = found.lock() {
                         found.extend(verdicts);
                     }
@@ -48,7 +58,7 @@ pub(super) fn try_all(
             });
         }
     });
-    if interrupt.has_come() {
+    if turn.is_interrupted() {
         bail!("interrupted");
     }
     let mut verdicts = found.into_inner().unwrap_or_default();
@@ -71,18 +81,18 @@ fn groups(site: &Site, ways: &[&'static Way]) -> Vec<Group> {
     groups
 }
 
-fn try_group(engine: &TriedEngine<'_>, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
+fn try_group(engine: &dyn TriedEngine, site: &Site, group: &Group) -> Vec<(&'static str, Verdict)> {
     let mut deeds = BTreeMap::new();
     let mut verdicts = Vec::new();
     for way in &group.ways {
-        match (way.deed)(site, &engine.peer) {
+        match (way.deed)(site, engine.peer()) {
             Ok(deed) => drop(deeds.insert(way.name, deed)),
             Err(why) => verdicts.push((way.name, Verdict::NotShown(why))),
         }
     }
     let Some(first) = deeds.keys().next() else { return verdicts };
     let outcome = |name: &str, isolated| {
-        let done = outcome(engine, site, group, &deeds, name, isolated);
+        let done = outcome(engine, group, &deeds, name, isolated);
         done.unwrap_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")))
     };
     let control = outcome(&format!("{first}-without"), false);
@@ -97,8 +107,7 @@ fn try_group(engine: &TriedEngine<'_>, site: &Site, group: &Group) -> Vec<(&'sta
 /// # Errors
 /// The engine's client cannot be run, or does not end.
 fn outcome(
-    engine: &TriedEngine<'_>,
-    site: &Site,
+    engine: &dyn TriedEngine,
     group: &Group,
     deeds: &BTreeMap<&str, Deed>,
     name: &str,
@@ -116,8 +125,7 @@ fn outcome(
             }
             // Before the network is connected, which `isolatectl verify` rightly complains of.
             let verified = verify(started.out.trim());
-            let variable = format!("AWS_SECRET_ACCESS_KEY={}", site.word);
-            let tried = engine.connect(name).and_then(|()| engine.exec(name, &variable, &words));
+            let tried = engine.connect(name).and_then(|()| engine.exec(&request(&["wait"]), &words));
             let mut said =
                 tried.map_or_else(|error| ContainerOutcome::Failed(format!("{error:#}")), |said| read(&said));
             if let (ContainerOutcome::Ran(replies), Ok(verified)) = (&mut said, verified) {

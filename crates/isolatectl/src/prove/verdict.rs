@@ -69,7 +69,10 @@ pub(super) fn judge(
     }
     match (isolated, is) {
         (ContainerOutcome::Refused(why), _)
-            if way.refused && why.split_once(": ").is_some_and(|(rule, _)| rule == way.closed_by) =>
+            if way.refused
+                && why
+                    .split_once(": ")
+                    .is_some_and(|(rule, _)| [way.closed_by, way.or_by].contains(&rule)) =>
         {
             Verdict::Closed(format!("refused: {why}"))
         }
@@ -179,6 +182,13 @@ mod tests {
             &refused("net-devices: moves an interface of the host"),
         );
         assert!(matches!(tun, Verdict::Failed(_)), "{tun:?}");
+        let tun = judge(
+            way("tun-device"),
+            "word",
+            &ran("tun-device", Reply::Done(String::new())),
+            &refused("mount-system: the source /dev/net/tun of /dev/net/tun is the device c 10:200"),
+        );
+        assert!(matches!(tun, Verdict::Closed(_)), "{tun:?}");
         // It started, so the rule is waived, whatever came of it.
         let ran = ran("host-pid-root", Reply::Shut("permission denied".into()));
         assert_eq!(judged(&ran), Verdict::Failed("host-pid did not refuse the container".into()));

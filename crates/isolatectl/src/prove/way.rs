@@ -15,6 +15,8 @@ pub(super) struct Way {
     pub(super) threat: &'static str,
     /// The rule that closes it, `seal`, or `verify` for what that finds.
     pub(super) closed_by: &'static str,
+    /// Another rule that may refuse the container instead, or nothing.
+    pub(super) or_by: &'static str,
     /// What the engine is asked for.
     pub(super) asks: fn(&Site) -> Vec<Ask>,
     /// What is tried, or why it cannot be on this host.
@@ -39,6 +41,8 @@ pub(super) enum When {
 pub(super) enum Ask {
     /// The throw-away network.
     Network,
+    /// A network beside which another can be connected: the default one, but with Podman, whose default for a user is none.
+    Connectable,
     HostNetwork,
     NetworkOfPeer,
     HostPid,
@@ -56,6 +60,8 @@ pub(super) enum Ask {
     Unmasked,
     /// A variable.
     Variable(&'static str, String),
+    /// A variable of a process that is added.
+    VariableOfExec(&'static str, String),
     /// One more argument of the program.
     Argument(String),
 }
@@ -63,17 +69,24 @@ pub(super) enum Ask {
 /// The container that answers.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Its addresses on the throw-away network.
-    pub(super) addresses: Vec<IpAddr>,
-    /// Those on the network that containers are connected to while they run.
-    pub(super) later: Vec<IpAddr>,
+    /// Its addresses on the throw-away network, or why there is none.
+    pub(super) addresses: Result<Vec<IpAddr>, String>,
+    /// Those on the network that containers are connected to while they run, or why there is none.
+    pub(super) later: Result<Vec<IpAddr>, String>,
     /// A name of it that the engine's name server knows.
     pub(super) name: String,
-    /// That server on the throw-away network. Others of /etc/resolv.conf are the host's, and may be other hosts.
-    pub(super) server: Option<IpAddr>,
+    /// That server on the throw-away network, or why there is none. Others of /etc/resolv.conf are the host's, and may be other
+    /// hosts.
+    pub(super) server: Result<IpAddr, String>,
 }
 
 impl Peer {
+    /// Before anything is known of it.
+    pub(super) fn of(site: &Site) -> Self {
+        let unknown = || "the engine did not tell".to_owned();
+        Self { addresses: Err(unknown()), later: Err(unknown()), name: site.peer(), server: Err(unknown()) }
+    }
+
     /// Of the throw-away network.
     pub(super) fn v4(&self) -> Result<SocketAddr, String> {
         find(&self.addresses, IpAddr::is_ipv4)
@@ -81,8 +94,11 @@ impl Peer {
 }
 
 /// The server of the peer at an address of a kind.
-pub(super) fn find(addresses: &[IpAddr], is_wanted: fn(&IpAddr) -> bool) -> Result<SocketAddr, String> {
-    let address = addresses.iter().copied().find(is_wanted);
+pub(super) fn find(
+    addresses: &Result<Vec<IpAddr>, String>,
+    is_wanted: fn(&IpAddr) -> bool,
+) -> Result<SocketAddr, String> {
+    let address = addresses.as_ref().map_err(Clone::clone)?.iter().copied().find(is_wanted);
     Ok((address.ok_or("the engine gives its networks no address of that kind")?, PORT).into())
 }
 
@@ -106,13 +122,14 @@ pub(super) const WAY: Way = Way {
     name: "",
     threat: "",
     closed_by: "network-namespace",
+    or_by: "",
     asks: plain,
     deed: |_, _| Err(String::new()),
     when: When::Start,
     refused: false,
 };
 
-/// With the engine's default network.
-pub(super) fn later(_: &Site) -> Vec<Ask> {
-    Vec::new()
+/// Where a network can be connected later.
+pub(super) fn later(site: &Site) -> Vec<Ask> {
+    vec![Ask::Connectable, Ask::VariableOfExec("AWS_SECRET_ACCESS_KEY", site.word.clone())]
 }

@@ -17,7 +17,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("link-by-known-nsid", "makes a link on the host's network device"),
     ("link-by-pid", "makes a link on the host's network device"),
     ("request-key-upcall", "needs a `/sbin/request-key` of its own on the host"),
-    ("seccomp-agent", "no option of these engines"),
+    ("seccomp-agent", "no option of Docker and Podman"),
     ("host-pid-ptrace", "stops a process of the host; `host-pid-root` is refused by the same rule"),
     (
         "host-pid-descriptor",
@@ -33,8 +33,8 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("preserved-socket", "an option of Podman only, which is not tried yet"),
     ("namespace-of-a-socket", "an option of Podman only, which is not tried yet"),
     ("preserved-directory", "an option of Podman only, which is not tried yet"),
-    ("activated-socket", "no option of these engines"),
-    ("stdin-socket", "no option of these engines"),
+    ("activated-socket", "no option of Docker and Podman"),
+    ("stdin-socket", "no option of Docker and Podman"),
     ("exec-with-capabilities", "not tried yet"),
 ];
 
