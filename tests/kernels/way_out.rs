@@ -48,7 +48,7 @@ impl Trial {
              ${runtime} start {id}
              n=0; until grep -q asked $D/out; do sleep 0.1; n=$((n + 1)); [ $n -lt 600 ]; done; cat $D/out"
         ));
-        eprintln!("{}: {said}", self.about);
+        eprintln!("{}, {id} by ${runtime}: {} {}", self.about, said.out, said.err);
         said
     }
 
@@ -61,7 +61,7 @@ impl Trial {
             .host
             .command(program.to_str().unwrap())
             .args(["verify", "--root", &root, id]));
-        eprintln!("{}: {said}", self.about);
+        eprintln!("{}: {}", self.about, said.out);
         said
     }
 
@@ -79,14 +79,14 @@ impl Trial {
         self.claim(verified.well(), verified);
     }
 
-    /// The container was not created, its caller was told why, and nothing is left of it.
+    /// The container has not run, its caller was told why, and nothing is left once it is deleted.
     fn is_refused(&mut self, id: &str, words: &str) {
         let said = self.ask("S", id);
         self.claim(!said.well() && said.err.contains(words), format!("it does not say {words:?}: {said}"));
         self.claim(!said.out.contains("asked"), format!("it ran: {said}"));
-        let left = self.life.sh(&format!(
-            "! $B state {id} 2>/dev/null; find /run/oci-isolate -path '*/containers/*' -type f"
-        ));
+        // One that could not be created is not there to delete.
+        self.life.sh(&format!("$S delete --force {id} || true")).must();
+        let left = self.life.sh("$B list --quiet; find /run/oci-isolate -path '*/containers/*' -type f");
         self.claim(left.well() && left.out.is_empty(), format!("something is left: {left}"));
     }
 }
@@ -119,6 +119,7 @@ fn of(kind: Kind) {
         trial.delete("B", id);
     }
 
+    // The bundles stay, so that each can be created again.
     trial.life.isolated("one", &spec);
     trial.life.isolated("two", &of_users);
     if trial.lacks == Lacks::NfTables {
