@@ -12,8 +12,6 @@ pub(crate) enum Lacks {
     UnprivilegedUserNamespaces,
     /// User namespaces for everyone: `user.max_user_namespaces`.
     UserNamespaces,
-    /// User namespaces with capabilities, for programs without a profile of AppArmor: `kernel.apparmor_restrict_unprivileged_userns`.
-    UnprofiledUserNamespaces,
 }
 
 impl Lacks {
@@ -25,7 +23,6 @@ impl Lacks {
             "without-nf_tables" => Self::NfTables,
             "restricted" => Self::UnprivilegedUserNamespaces,
             "without-userns" => Self::UserNamespaces,
-            "apparmor" => Self::UnprofiledUserNamespaces,
             other => panic!("OCI_ISOLATE_TEST_LACKS={other}"),
         };
         let goes = |words: &[&str]| say(command(words[0]).args(&words[1..])).well();

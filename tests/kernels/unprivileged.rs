@@ -54,7 +54,6 @@ fn a_container_of_a_user_is_isolated_or_does_not_start() {
         }
         Lacks::UnprivilegedUserNamespaces => "Operation not permitted",
         Lacks::UserNamespaces => "No space left on device",
-        Lacks::UnprofiledUserNamespaces => "ermission",
     };
     assert!(!said.well() && said.err.contains(why) && !said.out.contains("runs"), "{said}");
 }
