@@ -10,9 +10,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::statfs::{FsType, fstatfs};
+use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs, statfs};
 use serde::{Deserialize, Serialize};
 
 /// The identity of a namespace for as long as it exists (namespaces(7), "The /proc/pid/ns/ directory").
@@ -86,18 +87,37 @@ pub(super) fn is_own(netns: BorrowedFd<'_>) -> Result<bool> {
 ///
 /// Comparing with `/proc/1/ns/net` would need ptrace rights over process 1 (namespaces(7)), which root with
 /// fewer capabilities and rootless users lack, and in a pid namespace process 1 is another process. The
-/// sysctls tell it: `netdev_max_backlog` is one that only the initial network namespace has, `somaxconn` one
-/// that each has (`net_core_table` and `netns_core_table` in net/core/sysctl_net_core.c), and `/proc/sys/net`
-/// shows those of the thread that reads.
+/// sysctls tell it: `/proc/sys/net` shows those of the thread that reads, and `netdev_max_backlog` is one that only the
+/// initial network namespace has (`net_core_table` in net/core/sysctl_net_core.c).
 pub(super) fn here_is_initial() -> Result<bool> {
-    let core = Path::new("/proc/sys/net/core");
-    let has = |setting: &str| core.join(setting).try_exists();
-    if !has("somaxconn").context("cannot inspect /proc/sys/net/core")? {
-        bail!(
-            "cannot tell whether this is the host's network namespace: /proc/sys/net/core/somaxconn is missing"
-        );
+    let has = |setting: &Path| {
+        setting.try_exists().with_context(|| format!("cannot inspect {}", setting.display()))
+    };
+    if has(&Path::new(CORE).join("netdev_max_backlog"))? {
+        return Ok(true);
     }
-    has("netdev_max_backlog").context("cannot inspect /proc/sys/net/core")
+    // That it is not there tells something only where those are that each network namespace has. In the directory itself
+    // that is one of them; before Linux 6.3 a namespace that belongs to a user namespace does not show it. Then it is
+    // another one of the same file system, below which no other may hide the directory.
+    if has(&Path::new(CORE).join("somaxconn"))?
+        || (has(Path::new(FORWARD))? && is_of_proc(FORWARD)? && is_of_proc(CORE)?)
+    {
+        return Ok(false);
+    }
+    bail!(
+        "cannot tell whether this is the host's network namespace: {CORE}/somaxconn and {FORWARD} are missing, or not of procfs; \
+         mount /proc"
+    )
+}
+
+/// Whether the path is on procfs, or is not there.
+fn is_of_proc(path: &str) -> Result<bool> {
+    match statfs(path) {
+        Err(Errno::ENOENT) => Ok(true),
+        found => {
+            Ok(found.with_context(|| format!("cannot inspect {path}"))?.filesystem_type() == PROC_SUPER_MAGIC)
+        }
+    }
 }
 
 /// Runs `work` inside the network namespace, and comes back.
@@ -166,6 +186,10 @@ fn open(path: &Path, flags: OFlag) -> io::Result<File> {
 
 /// Of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
+/// Of all network namespaces and of each.
+const CORE: &str = "/proc/sys/net/core";
+/// Each network namespace has it (`devinet_init_net` in net/ipv4/devinet.c).
+const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 /// linux/magic.h
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 const STACK: usize = 256 << 10;

@@ -35,6 +35,8 @@ pub(crate) struct Site<'h> {
     host: &'h EngineHost,
     /// What stands for what in the ways' scripts and options.
     words: Vec<(&'static str, String)>,
+    /// Ways that this kernel does not have, and why.
+    absent: Vec<(&'static str, &'static str)>,
 }
 
 impl<'h> Site<'h> {
@@ -67,9 +69,16 @@ impl<'h> Site<'h> {
         serve("host-shm", "4711");
         let victim = "setpriv --bounding-set=-all \"$0\" host-victim >/dev/null 2>&1 & echo $!";
         let pid = say(host.command("sh").args(["-c", victim, &host.at("reach")])).must();
-        let handle = |of: &str| host.sh(&format!("{dir}/reach host-handle {of}")).must();
-        let file = handle(&format!("{dir}/secret"));
+        let handle = |of: &str| host.sh(&format!("{dir}/reach host-handle {of}"));
+        let file = handle(&format!("{dir}/secret")).must();
+        let mut absent = Vec::new();
         let netns = handle("/proc/self/ns/net");
+        let netns = if kernel() < (6, 18) && netns.out.contains("Operation not supported") {
+            absent.push(("namespace-by-handle", "namespaces have handles since Linux 6.18"));
+            String::new()
+        } else {
+            netns.must()
+        };
         let link = host.sh("cat /sys/class/net/up0/ifindex").must();
         let words = vec![
             ("{dir}", dir),
@@ -81,7 +90,11 @@ impl<'h> Site<'h> {
             ("{link}", link),
             ("{disk}", disk()),
         ];
-        Self { host, words }
+        Self { host, words, absent }
+    }
+
+    fn why_absent(&self, way: &Way) -> Option<&'static str> {
+        self.absent.iter().find(|(name, _)| *name == way.name).map(|(_, why)| *why)
     }
 
     pub(crate) fn fill(&self, text: &str) -> String {
@@ -151,6 +164,21 @@ impl<'h> Site<'h> {
 /// Whether the word of the other side has arrived.
 pub(crate) fn is_open((said, handled): &(Finished, bool)) -> bool {
     *handled || said.out.lines().any(|line| line == WORD)
+}
+
+/// The version of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// Why the kernel may keep the way shut from a container without the shim, too: nothing is shown of it then.
+fn shut_by_yama(way: &Way) -> Option<&'static str> {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let needs_ptrace = ["host-pid-ptrace", "host-pid-descriptor", "pid-of-another"].contains(&way.name);
+    (needs_ptrace && !["", "0"].contains(&scope.trim()))
+        .then_some("Yama leaves ptrace(2) of descendants only")
 }
 
 /// Major and minor number of a disk of the machine's that root may open.
@@ -245,7 +273,8 @@ impl<'s> Table<'s> {
         let before = self.site.run(way, || container(false));
         let after = self.site.run(way, || container(true));
         let (was, is) = (is_open(&before), is_open(&after));
-        let shut = way.shut.iter().find(|(under, _)| *under == self.under && !was);
+        let shut = way.shut.iter().find(|(under, _)| *under == self.under).map(|(_, why)| *why);
+        let shut = shut.or_else(|| shut_by_yama(way)).filter(|_| !was);
         self.findings
             .claim(was || shut.is_some(), format!("{about}: it is not open without the shim: {}", before.0));
         self.findings.claim(!is, format!("{about}: it is open: {}", after.0));
@@ -268,7 +297,7 @@ impl<'s> Table<'s> {
         } else {
             "closed"
         };
-        let after = shut.map_or_else(|| after.to_owned(), |(_, why)| format!("{after} ({why})"));
+        let after = shut.map_or_else(|| after.to_owned(), |why| format!("{after} ({why})"));
         self.line(way, if was { "open" } else { "closed" }, &after);
     }
 
@@ -299,6 +328,10 @@ fn every_way_out_of_a_container_of_runc_is_closed() {
     let mut table = Table::new("runc", Under::Runc, &site);
     let dir = host.at("");
     for way in WAYS {
+        if let Some(why) = site.why_absent(way) {
+            table.not_tried(way, why);
+            continue;
+        }
         table.go(way, |isolate| {
             let mut spec = bundle::spec(&host, &["sh", "-c", &site.fill(way.script)]);
             spec["linux"]["cgroupsPath"] = json!(format!("{}/{}", host.cgroup(), way.name));
@@ -354,7 +387,7 @@ fn docker(release: Release, title: &str) {
         let shown = profile.map_or("its default profile", |_| "an unconfined profile");
         let mut table = Table::new(&format!("{title}, {shown}"), under, &site);
         for way in WAYS {
-            let options = match way.docker {
+            let options = match site.why_absent(way).map_or(way.docker, Err) {
                 Ok(options) => options.iter().map(|option| site.fill(option)).collect::<Vec<_>>(),
                 Err(why) => {
                     table.not_tried(way, why);

@@ -445,6 +445,25 @@ fn the_hosts_namespace_is_refused_from_within_another_too() {
     assert!(said.contains("is_host: Ok(true)"), "{said}");
 }
 
+/// What is not there proves nothing where something else than procfs hides it.
+#[test]
+fn where_the_sysctls_are_hidden_no_namespace_is_taken_for_another_than_the_hosts() {
+    let elsewhere = Namespace::new();
+    let host = format!("/proc/{}/ns/net", std::process::id());
+    let hiding = [
+        "mount -t tmpfs t /proc/sys/net/core",
+        "mount -t tmpfs t /proc/sys/net; mkdir /proc/sys/net/ipv4; touch /proc/sys/net/ipv4/ip_forward",
+        "mount -t tmpfs t /proc/sys",
+    ];
+    for hides in hiding {
+        let script = format!("{hides}; exec \"$@\"");
+        // Hidden from the machine's own namespace: each has directories of its own.
+        let before = ["unshare", "--mount", "sh", "-euc", &script, "sh", "ip", "netns", "exec", &elsewhere.0];
+        let (_, said) = helper("helper_seal", &before, &[("OI_NETNS", &host), ("OI_LOOK_ONLY", "1")]);
+        assert!(said.contains("is_host: Err(\"cannot tell whether"), "{hides}: {said}");
+    }
+}
+
 #[test]
 fn what_is_no_network_namespace_is_refused() {
     let dir = tempfile::tempdir().unwrap();

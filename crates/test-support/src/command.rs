@@ -50,9 +50,14 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 /// The same with a deadline of its own, in seconds.
 pub fn command_within(deadline: u32, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=2", &deadline.to_string()]).arg(program);
+    command.args(["--kill-after=2", &(deadline * slowness()).to_string()]).arg(program);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(std::process::Stdio::null());
     command
+}
+
+/// How many times longer things may take: an emulated machine (hack/kernels) has a fraction of a processor.
+fn slowness() -> u32 {
+    if std::env::var_os("OCI_ISOLATE_TEST_EMULATED").is_some() { 10 } else { 1 }
 }
 
 /// Runs a command to its end.
@@ -72,7 +77,7 @@ pub fn say(command: &mut Command) -> Finished {
 
 /// Waits until `done` returns something, at most `patience`; `None` on timeout.
 pub fn wait_for<T>(patience: Duration, mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + patience * slowness();
     loop {
         if let Some(answer) = done() {
             return Some(answer);
