@@ -34,6 +34,11 @@ impl Socket {
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Self::from_fd)
     }
 
+    /// Without the means to use it.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Over a socket whose other end gives the replies.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, buffer: vec![0; RECEIVE], seq: 1 }

@@ -37,6 +37,7 @@ pub use model::{Address, DefaultRoute, Desired, Link, Observation, Sealed, Socke
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
 pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
+pub use update_peers::{NetnsState, PeersSet, UsedSockets};
 
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
@@ -205,7 +206,6 @@ pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
 
 /// Replaces the peers, and those that are peers while the lease runs, in one transaction. Those that stay are peers at every
 /// moment, so their connections continue. The lease itself goes on. `never` is [`AllowList::never`] with the gateways, as of sealing.
-///
 /// # Errors
 /// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is
 /// one that never is; they do not fit into one transaction. Nothing is changed then.
@@ -214,9 +214,17 @@ pub fn set_peers(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<()> {
-    inside_other(netns, || update_peers::replace(&mut Sockets::open()?, peers, leased, never))
+) -> Result<PeersSet> {
+    inside_other(netns, || update_peers::replace(Sockets::open()?, peers, leased, never))
         .context("cannot change the peers")
+}
+
+/// What an update of a namespace's peers depends on besides them. Reads only.
+///
+/// # Errors
+/// It cannot be entered, or the kernel does not answer.
+pub fn state(netns: BorrowedFd<'_>) -> Result<NetnsState> {
+    netns::inside(netns, || update_peers::state(&mut Sockets::open()?))
 }
 
 /// For how long members of its job on other nodes are peers from now, if there is a lease; zero: it has run out.
