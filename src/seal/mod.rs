@@ -206,6 +206,7 @@ pub fn peers(netns: BorrowedFd<'_>) -> Result<Prefixes> {
 
 /// Replaces the peers, and those that are peers while the lease runs, in one transaction. Those that stay are peers at every
 /// moment, so their connections continue. The lease itself goes on. `never` is [`AllowList::never`] with the gateways, as of sealing.
+///
 /// # Errors
 /// It is the host's or the caller's own namespace; the table is not intact or not an allow-list; a peer is
 /// one that never is; they do not fit into one transaction. Nothing is changed then.
