@@ -134,11 +134,12 @@ pub(super) fn file_of(record: &Record) -> Option<&Path> {
 
 /// Makes these our lines in a container's file.
 pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
-    change(record, lines, Change::All)
+    change(record, lines, Change::All).map(drop)
 }
 
-/// Makes comments of our lines that are none of these, and adds none.
-pub(super) fn retire(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
+/// Makes comments of our lines that are none of these, and adds none. Returns whether the file has had these lines and no
+/// others of ours, so that nothing is left to [`write`].
+pub(super) fn retire(record: &Record, lines: &BTreeSet<&str>) -> Result<bool> {
     change(record, lines, Change::Retire)
 }
 
@@ -148,15 +149,29 @@ enum Change {
     All,
 }
 
-fn change(record: &Record, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
+fn change(record: &Record, lines: &BTreeSet<&str>, which: Change) -> Result<bool> {
     let Some(Hosts::Written { path, inode }) = record.opened.as_ref().map(|opened| &opened.hosts) else {
-        return Ok(());
+        return Ok(true);
     };
     let (file, is) = open(path)?;
     if is != *inode {
         bail!("{} is no longer the file that was mounted", path.display());
     }
     edit(&file, lines, which).with_context(|| format!("cannot write names into {}", path.display()))
+}
+
+/// Whether our lines of a text that are no comments are these.
+fn has(text: &[u8], lines: &BTreeSet<&str>) -> bool {
+    let mut missing = lines.clone();
+    let ours = text.split(|byte| *byte == b'\n').filter(|line| line.ends_with(MARK.as_bytes()));
+    let mut valid =
+        ours.filter_map(|line| std::str::from_utf8(line).ok()).filter(|line| !line.starts_with('#'));
+    let is_wanted = |line: &str| {
+        let names = line.strip_suffix(MARK).unwrap_or_default();
+        let filled = names.ends_with(' ').then(|| format!("{}{MARK}", names.trim_end_matches(' ')));
+        missing.remove(filled.as_deref().unwrap_or(line))
+    };
+    valid.all(is_wanted) && missing.is_empty()
 }
 
 fn open(path: &Path) -> Result<(File, Inode)> {
@@ -182,8 +197,12 @@ fn read(file: &File) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
+/// Returns whether there was nothing to do, now or by a later call.
+fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<bool> {
     let text = read(file)?;
+    if has(&text, lines) {
+        return Ok(true);
+    }
     // Keyed by the line without its first byte, which may be a `#` in the file.
     let mut missing: BTreeSet<_> =
         lines.iter().filter_map(|line| Some((line.get(1..)?.to_owned(), *line))).collect();
@@ -249,7 +268,7 @@ fn edit(file: &File, lines: &BTreeSet<&str>, which: Change) -> Result<()> {
         }
         std::io::Write::write_all(&mut &*file, new.as_bytes())?;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// A place in the file, and what was read there.
@@ -345,6 +364,30 @@ mod tests {
         ] {
             assert_eq!(names(text, host_name, host_name), "", "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_has_its_lines_if_it_has_all_of_them_once_and_no_others() {
+        let lines = ["10.0.0.3 a", "10.0.0.4 b"].map(|line| format!("{line}{MARK}"));
+        let wanted: BTreeSet<&str> = lines.iter().map(String::as_str).collect();
+        let [a, b] = &lines;
+        let engine = "127.0.0.1 localhost\n10.0.0.9 c\n";
+        let filled = format!("10.0.0.4 b    {MARK}");
+        for text in
+            [format!("{engine}{a}\n{b}\n"), format!("{b}\n#0.0.0.5 d{MARK}\n{a}"), format!("{a}\n{filled}\n")]
+        {
+            assert!(has(text.as_bytes(), &wanted), "{text}");
+        }
+        for text in [
+            format!("{engine}{a}\n"),
+            format!("{a}\n#{}\n", &b[1..]),
+            format!("{a}\n{b}\n{a}\n"),
+            format!("{a}\n{b}\n10.0.0.5 d{MARK}\n"),
+            format!("{a}\n{b}\n{MARK}\n"),
+        ] {
+            assert!(!has(text.as_bytes(), &wanted), "{text}");
+        }
+        assert!(has(engine.as_bytes(), &BTreeSet::new()));
     }
 
     #[test]

@@ -12,12 +12,13 @@ mod peer_sets;
 mod processes;
 mod remote;
 mod resource_config;
+mod settled;
 mod successors;
 mod user_mode_network;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -34,8 +35,8 @@ pub use user_mode_network::check_user_mode_network;
 
 use crate::record::{GrantedOpenings, InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
-use crate::seal::{self, ChangedFirewall, OpenNetns};
-use names::HostsLines;
+use crate::seal::{self, NetnsState, OpenNetns, UsedSockets};
+use names::{HostsLines, MemberNames};
 
 /// A running container with openings in a namespace of its own.
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub struct JobMember {
     part: Participant,
 }
 
+/// The addresses of a namespace, and whatever else was read there.
+type Seen<T> = (BTreeSet<IpAddr>, T);
+
 impl JobMember {
     /// The member that a container is. `None`: it has no openings, joins another's namespace, is not sealed
     /// yet, or neither it nor a container that joined it is running.
@@ -56,14 +60,36 @@ impl JobMember {
     /// # Errors
     /// Its addresses cannot be read although it runs.
     pub fn of(slot: Slot, record: Record, successors: &Successors) -> Result<Option<Self>> {
+        let seen = |netns: BorrowedFd| Ok((seal::addresses(Some(netns))?.into_iter().collect(), ()));
+        Ok(Self::seen(slot, record, successors, seen)?.map(|(member, ())| member))
+    }
+
+    /// The same, with what an update of its peers depends on.
+    fn with_state(
+        slot: Slot,
+        record: Record,
+        successors: &Successors,
+    ) -> Result<Option<(Self, NetnsState)>> {
+        Self::seen(slot, record, successors, |netns| {
+            let state = seal::state(netns)?;
+            Ok((state.addresses.clone(), state))
+        })
+    }
+
+    fn seen<T>(
+        slot: Slot,
+        record: Record,
+        successors: &Successors,
+        look: impl Fn(BorrowedFd) -> Result<Seen<T>>,
+    ) -> Result<Option<(Self, T)>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
         let init = match record.live_in(sealed.netns) {
             Some(init) => Some(init),
             None => successors.live_in(sealed.netns)?,
         };
         let Some(init) = init else { return Ok(None) };
-        let own = match seal::addresses(Some(init.netns.as_fd())) {
-            Ok(own) => own.into_iter().collect(),
+        let (own, seen) = match look(init.netns.as_fd()) {
+            Ok(seen) => seen,
             Err(_) if !init.process.runs() => return Ok(None),
             Err(error) => {
                 return Err(
@@ -75,18 +101,31 @@ impl JobMember {
         let remote = opened.remote.iter().flat_map(|member| &member.addresses).copied().collect();
         let (never, is_leased) = (opened.excluded(), opened.lease().is_some());
         let part = Participant { peers, bounds, never, own, remote, is_leased };
-        Ok(Some(Self { slot, record, init, part }))
+        Ok(Some((Self { slot, record, init, part }, seen)))
     }
 
-    /// Sets its peers; one that has ended meanwhile has none.
-    fn set(&self, PeersOfMember { peers, leased }: &PeersOfMember) -> Result<Option<ChangedFirewall>> {
+    /// The addresses that are none of its peers'.
+    fn never(&self) -> BTreeSet<IpAddr> {
         let gateways = self.record.sealed.iter().flat_map(|sealed| &sealed.gateways);
-        let never = self.part.never.iter().chain(gateways).copied().collect();
-        match seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &never) {
+        self.part.never.iter().chain(gateways).copied().collect()
+    }
+
+    /// Sets its peers; one that has ended meanwhile has none. Returns the state of its firewall if they were set already.
+    fn set(
+        &self,
+        PeersOfMember { peers, leased }: &PeersOfMember,
+        used: &mut UsedSockets,
+    ) -> Result<Option<u32>> {
+        match seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &self.never()) {
+            Ok(set) => {
+                let unchanged = set.unchanged;
+                used.keep(set);
+                Ok(unchanged)
+            }
             Err(error) if self.init.process.runs() => {
                 Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
             }
-            changed => Ok(changed.ok()),
+            Err(_) => Ok(None),
         }
     }
 
@@ -217,29 +256,17 @@ fn hand_over(slot: &Slot, record: &Record) -> Result<bool> {
 fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
     names::check(members)?;
     let all = record.job().map_or(Ok(Vec::new()), |job| Store::of(slot).members_of(job, slot))?;
-    let names = names::of_all(members, &all);
+    let names = MemberNames::of(members, &all);
+    let names = names.lines();
     // Another container's failure is reported when that one starts.
     let own =
         |names: &HostsLines, done: Result<()>| if names.record().id == record.id { done } else { Ok(()) };
     // A name has an address that is a peer's at every moment.
-    names.iter().try_for_each(|names| own(names, names.retire()))?;
-    set_peers(members).try_for_each(|(_, set)| set)?;
+    names.iter().try_for_each(|names| own(names, names.retire().map(drop)))?;
+    let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
+    let mut used = UsedSockets::default();
+    for (index, member) in members.iter().enumerate() {
+        member.set(&peers_of(&parts, index), &mut used)?;
+    }
     names.iter().try_for_each(|names| own(names, names.write()))
 }
-
-/// Sets the peers of each member of a job when it is asked for the next one. What is removed from a set is freed after a
-/// grace period of RCU, which passes for all together: each alone would wait for its own.
-fn set_peers(members: &[JobMember]) -> impl Iterator<Item = (&JobMember, Result<()>)> {
-    let parts: Vec<Participant> = members.iter().map(|member| member.part.clone()).collect();
-    let mut changed = Vec::new();
-    members.iter().enumerate().map(move |(index, member)| {
-        if changed.len() == CLOSED_TOGETHER {
-            changed.clear();
-        }
-        let set = member.set(&peers_of(&parts, index));
-        (member, set.map(|firewall| changed.extend(firewall)))
-    })
-}
-
-/// Few in comparison to the 1,024 files that a process may usually have open.
-const CLOSED_TOGETHER: usize = 64;

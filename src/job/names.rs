@@ -10,13 +10,20 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::{JobMember, hosts_file, is_allowed};
+use crate::proc::ProcessId;
 use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember};
 use crate::seal::{Netns, OpenNetns};
 
+/// The names of a job's members, and the containers that they are for.
+pub(super) struct MemberNames<'r> {
+    running: Vec<Running<'r>>,
+    here: Vec<Here>,
+}
+
 /// What one container's file is to have, and in which it goes.
-pub(super) struct HostsLines<'r> {
-    record: &'r Record,
-    lines: BTreeSet<String>,
+pub(super) struct HostsLines<'n> {
+    record: &'n Record,
+    lines: BTreeSet<&'n str>,
 }
 
 /// The names that no other member may have: its host name, and that of SageMaker's contract if it is another one.
@@ -51,33 +58,50 @@ pub(super) fn check(members: &[JobMember]) -> Result<()> {
     Ok(())
 }
 
-/// What each running container of the job finds in its file: all others, including those that share a namespace and
-/// those on other nodes, and itself by the name that its engine does not know.
-///
-/// `all` are the records of the job, also those of containers that joined a member's namespace.
-pub(super) fn of_all<'r>(members: &[JobMember], all: &'r [Recorded]) -> Vec<HostsLines<'r>> {
-    let netns = |record: &Record| record.init.and_then(|init| Some(OpenNetns::of(&init.dir()).ok()?.id()));
-    let running = all.iter().filter(|(_, record)| record.lives());
-    let running: Vec<Running> = running.map(|(_, record)| Running { record, netns: netns(record) }).collect();
-    let taken = members.iter().flat_map(|member| member.record.opened.iter().flat_map(own_names));
-    let taken: BTreeSet<String> = taken.map(str::to_ascii_lowercase).collect();
-    let here: Vec<Here> = members.iter().map(|member| Here::of(member, &running, &taken)).collect();
-    let mut done: BTreeSet<&Path> = BTreeSet::new();
-    let mut found = Vec::new();
-    for Running { record, netns } in &running {
-        if !hosts_file::file_of(record).is_some_and(|file| done.insert(file)) {
-            continue;
-        }
-        let lines = here.iter().flat_map(|here| here.lines_for(*netns));
-        found.push(HostsLines { record, lines: lines.cloned().collect() });
+impl<'r> MemberNames<'r> {
+    /// `all` are the records of the job, also those of containers that joined a member's namespace.
+    pub(super) fn of(members: &[JobMember], all: impl IntoIterator<Item = &'r Recorded>) -> Self {
+        let known: BTreeMap<&Path, &JobMember> =
+            members.iter().map(|member| (member.slot.record(), member)).collect();
+        let running = all.into_iter().filter_map(|(slot, record)| match known.get(slot.record()) {
+            Some(member) if record.init == Some(member.init.process) => {
+                Some(Running { record, netns: Some(member.init.netns.id()) })
+            }
+            _ => Running::of(record),
+        });
+        let running: Vec<Running> = running.collect();
+        let taken = members.iter().flat_map(|member| member.record.opened.iter().flat_map(own_names));
+        let taken: BTreeSet<String> = taken.map(str::to_ascii_lowercase).collect();
+        let here = members.iter().map(|member| Here::of(member, &running, &taken)).collect();
+        Self { running, here }
     }
-    found
+
+    /// What each running container finds in its file: all others, including those that share a namespace and
+    /// those on other nodes, and itself by the name that its engine does not know.
+    pub(super) fn lines(&self) -> Vec<HostsLines<'_>> {
+        let mut done: BTreeSet<&Path> = BTreeSet::new();
+        let mut found = Vec::new();
+        for Running { record, netns } in &self.running {
+            if hosts_file::file_of(record).is_some_and(|file| done.insert(file)) {
+                let lines = self.here.iter().flat_map(|here| here.lines_for(*netns));
+                found.push(HostsLines { record, lines: lines.map(String::as_str).collect() });
+            }
+        }
+        found
+    }
 }
 
 /// A running container of the job.
 struct Running<'r> {
     record: &'r Record,
     netns: Option<Netns>,
+}
+
+impl<'r> Running<'r> {
+    fn of(record: &'r Record) -> Option<Self> {
+        let netns = |init: ProcessId| Some(OpenNetns::of(&init.dir()).ok()?.id());
+        record.lives().then(|| Self { record, netns: record.init.and_then(netns) })
+    }
 }
 
 /// The lines of one member.
@@ -129,12 +153,12 @@ fn remote_lines(member: &RemoteMember, taken: &BTreeSet<String>) -> Vec<String> 
 }
 
 impl HostsLines<'_> {
-    /// Makes comments of the lines that are no longer valid.
+    /// Makes comments of the lines that are no longer valid; returns whether nothing is left to write.
     ///
     /// # Errors
     /// The file cannot be changed.
-    pub(super) fn retire(&self) -> Result<()> {
-        hosts_file::retire(self.record, &self.wanted())
+    pub(super) fn retire(&self) -> Result<bool> {
+        hosts_file::retire(self.record, &self.lines)
     }
 
     /// Makes these the lines of the file.
@@ -142,15 +166,11 @@ impl HostsLines<'_> {
     /// # Errors
     /// The file cannot be changed.
     pub(super) fn write(&self) -> Result<()> {
-        hosts_file::write(self.record, &self.wanted())
+        hosts_file::write(self.record, &self.lines)
     }
 
     /// Whose file it is.
     pub(super) fn record(&self) -> &Record {
         self.record
-    }
-
-    fn wanted(&self) -> BTreeSet<&str> {
-        self.lines.iter().map(String::as_str).collect()
     }
 }

@@ -8,15 +8,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::hosts_file::is_name;
-use super::{JobMember, Successors, is_allowed, names, set_peers};
+use super::names::MemberNames;
+use super::settled::{Settled, SettledTable};
+use super::{JobMember, Participant, Successors, is_allowed, peers_of};
 use crate::policy::Job;
 use crate::proc::since_boot;
 use crate::record::{GrantedOpenings, Record, Recorded, RemoteMember, Slot, Store};
+use crate::seal::{NetnsState, UsedSockets};
 
 /// All members of the jobs that this node has a part in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub struct Put {
     pub changed: Vec<Slot>,
     /// What could not be put. Everything else was.
     pub failures: Vec<PutFailure>,
+    used: UsedSockets,
 }
 
 /// Makes these the members on other nodes of all pods of jobs that run here. The caller holds [`Slot::lock_peers`].
@@ -66,43 +71,59 @@ pub fn put_remote(store: &Store, cluster: &JobsOfCluster) -> Result<Put> {
     let successors = Successors::new(store.clone());
     let mut running = Vec::new();
     for (slot, record) in &records {
-        match JobMember::of(slot.clone(), record.clone(), &successors) {
+        match JobMember::with_state(slot.clone(), record.clone(), &successors) {
             Ok(member) => running.extend(member),
             Err(error) => put.fail(&record.id, &format!("{error:#}")),
         }
     }
-    let here: BTreeSet<IpAddr> = running.iter().flat_map(|member| member.own().iter().copied()).collect();
-    // By runtime's root, too, as in `Store::members_of`.
-    let mut by_job: BTreeMap<_, Vec<JobMember>> = BTreeMap::new();
-    for member in running {
-        if let Some(Job { namespace: Some(namespace), name }) = member.record.job() {
-            let key = (member.slot.root().to_owned(), (namespace.clone(), name.clone()));
-            by_job.entry(key).or_default().push(member);
+    let here: BTreeSet<IpAddr> =
+        running.iter().flat_map(|(member, _)| member.own().iter().copied()).collect();
+    let mut by_job: BTreeMap<_, JobHere> = BTreeMap::new();
+    for (member, state) in running {
+        if let Some(job) = job_of(&member.slot, &member.record) {
+            let job = by_job.entry(job).or_default();
+            job.members.push(member);
+            job.states.push(state);
         }
     }
-    for ((root, job), mut members) in by_job {
-        put.members += members.len();
+    for recorded in &records {
+        let job = job_of(&recorded.0, &recorded.1).and_then(|job| by_job.get_mut(&job));
+        job.into_iter().for_each(|job| job.all.push(recorded));
+    }
+    let before = Settled::load(store);
+    let mut now = Settled::default();
+    for ((_, job), mut of) in by_job {
+        put.members += of.members.len();
         let of_job = cluster.jobs.get(&job).map_or(&[][..], Vec::as_slice);
         let updated: Vec<bool> =
-            members.iter_mut().map(|member| put.update(member, of_job, &cluster.node, &here)).collect();
-        let all: Vec<_> = records
-            .iter()
-            .filter(|(slot, record)| {
-                slot.root() == root
-                    && record
-                        .job()
-                        .is_some_and(|of| (of.namespace.as_ref(), &of.name) == (Some(&job.0), &job.1))
-            })
-            .cloned()
-            .collect();
-        let set = put.settle(&members, &all);
+            of.members.iter_mut().map(|member| put.update(member, of_job, &cluster.node, &here)).collect();
+        let set = put.settle(&of, &before, &mut now);
         // One that may still have a member that has left keeps it for the rest of its lease at most.
         let is_applied = updated.into_iter().zip(set).map(|(updated, set)| updated && set);
-        for (member, _) in members.iter().zip(is_applied).filter(|(_, is_applied)| *is_applied) {
+        for (member, _) in of.members.iter().zip(is_applied).filter(|(_, is_applied)| *is_applied) {
             put.renew(member, cluster.contact);
         }
     }
+    if now != before {
+        now.save(store);
+    }
     Ok(put)
+}
+
+/// What runs here of a job.
+#[derive(Default)]
+struct JobHere<'r> {
+    members: Vec<JobMember>,
+    /// Of each member.
+    states: Vec<NetnsState>,
+    /// The records, also those of containers that joined a member's namespace, or do not run.
+    all: Vec<&'r Recorded>,
+}
+
+/// The runtime's root and the job, if it is a pod's; by root, too, as in `Store::members_of`.
+fn job_of(slot: &Slot, record: &Record) -> Option<(PathBuf, (String, String))> {
+    let Job { namespace, name } = record.job()?;
+    Some((slot.root().to_owned(), (namespace.clone()?, name.clone())))
 }
 
 impl Put {
@@ -115,23 +136,30 @@ impl Put {
         here: &BTreeSet<IpAddr>,
     ) -> bool {
         let Some(opened) = &member.record.opened else { return false };
-        let gateways = member.record.sealed.iter().flat_map(|sealed| sealed.gateways.iter().copied());
-        let never: BTreeSet<IpAddr> =
-            opened.excluded().into_iter().chain(gateways).chain(here.iter().copied()).collect();
-        let mut new = opened.clone();
-        new.remote.clear();
-        let mut why_not = Vec::new();
+        let never = member.never();
+        let is_never = |address: &IpAddr| never.contains(address) || here.contains(address);
+        let (mut names, mut remote, mut why_not) = (None, Vec::new(), Vec::new());
         for found in of_job {
-            let (admitted, refused) = admit(found, opened, &never);
-            if found.node != node {
+            let is_remote = found.node != node;
+            if !is_remote && !is_of(opened, found) {
+                continue;
+            }
+            let (admitted, refused) = admit(found, opened, is_never);
+            if is_remote {
                 why_not.extend(refused);
-                new.remote.push(admitted);
-            } else if is_of(opened, found) {
-                new.names = admitted.names;
+                remote.push(admitted);
+            } else {
+                names = Some(admitted.names);
             }
         }
         let id = member.record.id.clone();
+        let is_known = names.as_ref().is_none_or(|names| *names == opened.names) && remote == opened.remote;
+        let new = (!is_known).then(|| {
+            let names = names.unwrap_or_else(|| opened.names.clone());
+            GrantedOpenings { names, remote, ..opened.clone() }
+        });
         why_not.iter().for_each(|why| self.fail(&id, why));
+        let Some(new) = new else { return true };
         // Without any, if they cannot be written down, as when there are too many: none that has left may stay.
         let none = GrantedOpenings { remote: Vec::new(), ..new.clone() };
         for new in [new, none] {
@@ -152,14 +180,33 @@ impl Put {
         false
     }
 
-    /// Applies what the records of a job have; returns for each member whether its peers are set.
-    fn settle(&mut self, members: &[JobMember], all: &[Recorded]) -> Vec<bool> {
-        let names = names::of_all(members, all);
-        for names in &names {
-            self.note(&names.record().id, names.retire());
+    /// Applies what the records of a job have; returns for each member whether its peers are set. A table that was found as it
+    /// should be `before` is not read again while the firewall is in the same state.
+    fn settle(&mut self, job: &JobHere, before: &Settled, now: &mut Settled) -> Vec<bool> {
+        let names = MemberNames::of(&job.members, job.all.iter().copied());
+        let mut unwritten = Vec::new();
+        for names in names.lines() {
+            match names.retire() {
+                Ok(true) => {}
+                Ok(false) => unwritten.push(names),
+                Err(error) => self.fail(&names.record().id, &format!("{error:#}")),
+            }
         }
-        let set = set_peers(members).map(|(member, set)| self.note(&member.record.id, set)).collect();
-        for names in &names {
+        let parts: Vec<Participant> = job.members.iter().map(|member| member.part.clone()).collect();
+        let mut set = Vec::new();
+        for (index, (member, state)) in job.members.iter().zip(&job.states).enumerate() {
+            let peers = peers_of(&parts, index);
+            let (path, expected) = (member.slot.record(), SettledTable::expected(member, state, &peers));
+            let done = match &expected {
+                Some(expected) if before.has(path, expected) => Ok(state.generation),
+                _ => member.set(&peers, &mut self.used),
+            };
+            if let (Ok(Some(generation)), Some(expected)) = (&done, expected) {
+                now.note(path, expected.at(*generation));
+            }
+            set.push(self.note(&member.record.id, done.map(drop)));
+        }
+        for names in unwritten {
             self.note(&names.record().id, names.write());
         }
         set
@@ -219,9 +266,10 @@ fn is_of(opened: &GrantedOpenings, found: &RemoteMember) -> bool {
 fn admit(
     found: &RemoteMember,
     opened: &GrantedOpenings,
-    never: &BTreeSet<IpAddr>,
+    is_never: impl Fn(&IpAddr) -> bool,
 ) -> (RemoteMember, Vec<String>) {
-    let mut admitted = RemoteMember { addresses: BTreeSet::new(), names: Vec::new(), ..found.clone() };
+    let (pod, node) = (found.pod.clone(), found.node.clone());
+    let mut admitted = RemoteMember { addresses: BTreeSet::new(), names: Vec::new(), pod, node };
     let mut refused = Vec::new();
     let who = format!("member {} on {}", found.pod.name, found.node);
     for address in &found.addresses {
@@ -229,7 +277,7 @@ fn admit(
             refused.push(format!(
                 "{who}: its address {address} cannot be a peer's within the settings (peers.within, peers.widest)"
             ));
-        } else if never.contains(address) {
+        } else if is_never(address) {
             refused.push(format!("{who}: its address {address} is of this node, a gateway or a name server"));
         } else {
             admitted.addresses.insert(*address);

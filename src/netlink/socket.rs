@@ -37,6 +37,11 @@ impl Socket {
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Self::from_fd)
     }
 
+    /// Without the means to use it.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Over a socket whose other end gives the replies.
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, buffer: Vec::with_capacity(RECEIVE), seq: 1 }
@@ -142,12 +147,6 @@ impl Socket {
                 return Err((first, Errno::EBADMSG));
             }
         }
-    }
-}
-
-impl From<Socket> for OwnedFd {
-    fn from(socket: Socket) -> Self {
-        socket.fd
     }
 }
 

@@ -63,6 +63,12 @@ impl Store {
         self.state.join("containers").exists()
     }
 
+    /// The file for what was found of the tables of jobs' members.
+    #[must_use]
+    pub fn settled(&self) -> PathBuf {
+        self.state.join("peers.settled")
+    }
+
     /// As [`Slot::lock_peers`].
     ///
     /// # Errors

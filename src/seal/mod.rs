@@ -37,7 +37,7 @@ pub use model::{Address, DefaultRoute, Desired, Link, Observation, Sealed, Socke
 pub use netns::{Netns, is_host, join_user_namespace, netns_of};
 pub use open_netns::OpenNetns;
 pub use plan::{Defect, SealOp, defects, plan};
-pub use update_peers::ChangedFirewall;
+pub use update_peers::{NetnsState, PeersSet, UsedSockets};
 
 use crate::netlink::Sockets;
 use crate::nft::{AllowList, Loaded, Table};
@@ -222,9 +222,17 @@ pub fn set_peers(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<ChangedFirewall> {
+) -> Result<PeersSet> {
     inside_other(netns, || update_peers::replace(Sockets::open()?, peers, leased, never))
         .context("cannot change the peers")
+}
+
+/// What an update of a namespace's peers depends on besides them. Reads only.
+///
+/// # Errors
+/// It cannot be entered, or the kernel does not answer.
+pub fn state(netns: BorrowedFd<'_>) -> Result<NetnsState> {
+    netns::inside(netns, || update_peers::state(&mut Sockets::open()?))
 }
 
 /// For how long members of its job on other nodes are peers from now, if there is a lease; zero: it has run out.

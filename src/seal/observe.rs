@@ -88,9 +88,13 @@ pub(super) fn addresses(socket: &mut Socket) -> Result<Vec<Address>, Errno> {
 pub(super) fn own_addresses() -> Result<Vec<IpAddr>> {
     let mut socket =
         Socket::open(SockProtocol::NetlinkRoute).context("cannot open a socket for addresses")?;
-    let found = addresses(&mut socket).context("cannot list the addresses")?;
-    let global: BTreeSet<_> = found.iter().map(|a| a.address).filter(|a| is_global(*a)).collect();
-    Ok(global.into_iter().collect())
+    Ok(global_addresses(&mut socket)?.into_iter().collect())
+}
+
+/// The same, over a socket that is there.
+pub(super) fn global_addresses(socket: &mut Socket) -> Result<BTreeSet<IpAddr>> {
+    let found = addresses(socket).context("cannot list the addresses")?;
+    Ok(found.iter().map(|a| a.address).filter(|a| is_global(*a)).collect())
 }
 
 /// `net.ipv6.conf.lo.disable_ipv6`, out of the array of all such settings.

@@ -1,5 +1,5 @@
 //! Reads and changes the peers of an allow-list that is in force, in the network namespace of the calling
-//! thread.
+//! thread, and reads what they depend on.
 //!
 //! A transaction contains only the elements that join or leave, so one that stays is in the set at every
 //! moment, on every kernel (before Linux 6.18 a lookup can miss both generations of an element that is
@@ -13,23 +13,56 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 
-use super::firewall;
 use super::plan::forbidden_peer;
-use super::routes;
-use crate::netlink::Sockets;
-use crate::nft::{AllowList, Loaded, Table};
+use super::{firewall, observe, routes};
+use crate::netlink::{Socket, Sockets};
+use crate::nft::{Additions, AllowList, Loaded, Table};
 use crate::policy::Prefixes;
 
 pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
     Ok(allow_list(sockets)?.1.peers)
 }
 
-/// The socket by which a firewall was changed. What was removed is freed after a grace period of RCU, some 10 ms, for which
-/// closing the socket waits (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c). Those of several namespaces pass at the same
-/// time, so who changes several closes their sockets at the end.
+/// What an update of peers depends on besides the peers, as one entry of the namespace shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetnsState {
+    /// Its addresses that are valid beyond their link.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Every next hop of its routes.
+    pub gateways: BTreeSet<IpAddr>,
+    /// The number of the state of its firewall, which each change increments; `None`: it is not known.
+    pub generation: Option<u32>,
+}
+
+/// Peers that are in force.
 #[derive(Debug)]
-pub struct ChangedFirewall {
-    _socket: Option<OwnedFd>,
+pub struct PeersSet {
+    /// The number of the state of the firewall ([`NetnsState`]) in which the table was read, and nothing was to be changed; `None`:
+    /// something was.
+    pub unchanged: Option<u32>,
+    socket: Option<OwnedFd>,
+}
+
+/// Sockets over which peers were changed. Closing one waits until the kernel has freed what was removed, for a grace period of
+/// RCU (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c); those that are closed after all changes wait for the same one.
+#[derive(Debug, Default)]
+pub struct UsedSockets(Vec<OwnedFd>);
+
+impl UsedSockets {
+    /// Leaves the socket open until this ends, or many are.
+    pub fn keep(&mut self, set: PeersSet) {
+        if self.0.len() >= MOST_USED {
+            self.0.clear();
+        }
+        self.0.extend(set.socket);
+    }
+}
+
+pub(super) fn state(sockets: &mut Sockets) -> Result<NetnsState> {
+    let generation = sockets.firewall.as_mut().and_then(|socket| firewall::generation(socket).ok());
+    let (gateways, _) = routes::list(&mut sockets.route).context("cannot list the routes")?;
+    let addresses = observe::global_addresses(&mut sockets.route)?;
+    Ok(NetnsState { addresses, gateways, generation })
 }
 
 pub(super) fn replace(
@@ -37,10 +70,13 @@ pub(super) fn replace(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<ChangedFirewall> {
+) -> Result<PeersSet> {
     for _ in 0..ATTEMPTS {
         match attempt(&mut sockets, peers, leased, never)? {
-            Ok(()) => return Ok(ChangedFirewall { _socket: sockets.firewall.map(OwnedFd::from) }),
+            Ok(unchanged) => {
+                let changed = sockets.firewall.filter(|_| unchanged.is_none());
+                return Ok(PeersSet { unchanged, socket: changed.map(Socket::into_fd) });
+            }
             Err(Errno::ERESTART) => (),
             Err(Errno::EMSGSIZE) => bail!(
                 "they do not fit into one transaction (raise net.core.wmem_max, or use CAP_NET_ADMIN of the host)"
@@ -56,7 +92,7 @@ fn attempt(
     peers: &Prefixes,
     leased: Option<&BTreeSet<IpAddr>>,
     never: &BTreeSet<IpAddr>,
-) -> Result<Result<(), Errno>> {
+) -> Result<Result<Option<u32>, Errno>> {
     let generation = generation(sockets)?;
     let (table, allow) = allow_list(sockets)?;
     let intended = table.intended(Some(&allow));
@@ -65,7 +101,8 @@ fn attempt(
     }
     let never: BTreeSet<_> =
         allow.never.iter().copied().chain(never.iter().map(IpAddr::to_canonical)).collect();
-    let wanted = AllowList { peers: peers.clone(), leased: leased.cloned(), never, ..allow };
+    let wanted =
+        AllowList { peers: peers.clone(), leased: leased.cloned(), never, ingress: allow.ingress.clone() };
     if let Some(peer) = forbidden_peer(&wanted) {
         bail!("{peer} is a gateway or an address of the host; leave it out");
     }
@@ -76,9 +113,12 @@ fn attempt(
     }
     let socket = sockets.firewall.as_mut().context("this kernel has no nf_tables")?;
     // A set of addresses that are never peers is not changed.
-    let intended = table.intended(Some(&wanted));
+    let intended = if wanted == allow { intended } else { table.intended(Some(&wanted)) };
     let added = table.additions(&intended).context("other addresses must not be peers than at the start")?;
-    Ok(firewall::extend(socket, generation, &added, &intended).map_err(|(_, errno)| errno))
+    if added == Additions::default() {
+        return Ok(Ok(Some(generation)));
+    }
+    Ok(firewall::extend(socket, generation, &added, &intended).map(|()| None).map_err(|(_, errno)| errno))
 }
 
 fn generation(sockets: &mut Sockets) -> Result<u32> {
@@ -98,6 +138,9 @@ fn allow_list(sockets: &mut Sockets) -> Result<(Table, AllowList)> {
         Loaded::Unavailable => bail!("this kernel has no nf_tables"),
     }
 }
+
+/// How many sockets wait to be closed, of the descriptors that a process may have (1024 by default).
+const MOST_USED: usize = 128;
 
 /// How often another process may be faster.
 const ATTEMPTS: usize = 64;

@@ -266,6 +266,63 @@ fn members_of_one_node_have_the_names_that_kubernetes_gives_them() {
     sealed.holds(&["two-0", "two-1"]);
 }
 
+#[test]
+fn a_table_is_read_again_once_its_firewall_was_changed_and_only_then() {
+    const SETTLED: &str = "/run/oci-isolate/peers.settled";
+    let sealed = Sealed::empty();
+    pod(&sealed, "two-0", 2, NO_NAMES);
+    let two = document(&[member("two-1", "node2", &["10.9.0.50"], &[])]);
+    let settled = || -> Value { serde_json::from_str(&sh(&sealed, &format!("cat {SETTLED}"))).unwrap() };
+    let nft = |command: &str| sh(&sealed, &format!("nsenter -t {} -n nft {command}", sealed.pid("two-0")));
+    let is_peer = || nft("list set inet oci_isolate peers4").contains("10.9.0.50");
+    put(&sealed, &two).must();
+    // What was changed is not taken for granted.
+    assert_eq!(settled(), json!({}));
+    put(&sealed, &two).must();
+    let found = settled();
+    assert_eq!(found.as_object().unwrap().len(), 1, "{found}");
+    let mut other = two.clone();
+    other["jobs"]["team-a/other"] = json!({"members": [member("x", "node2", &["10.9.0.52"], &[])]});
+    assert_eq!([put(&sealed, &other).must(), put(&sealed, &two).must()], ["", ""]);
+    // No transaction took place: the firewall is in the same state.
+    assert_eq!(settled(), found);
+
+    nft("delete element inet oci_isolate peers4 '{ 10.9.0.50 }'");
+    assert!(!is_peer());
+    assert_eq!(put(&sealed, &two).must(), "");
+    assert!(is_peer());
+    put(&sealed, &two).must();
+    let found = settled();
+    nft("flush chain inet oci_isolate output");
+    let lost = "table inet oci_isolate was changed: chain output has 0 rules instead of";
+    let says_so = || {
+        let said = put(&sealed, &two);
+        said.status == 1 && said.err.contains(lost)
+    };
+    assert!(says_so());
+    assert_eq!(settled(), json!({}));
+
+    // As if it had been found so in the state that the firewall is in now.
+    let mut now = found;
+    let table = now.as_object_mut().unwrap().values_mut().next().unwrap();
+    table["generation"] = json!(table["generation"].as_u64().unwrap() + 1);
+    let note = |text: &str| {
+        sealed.host.write("settled", text);
+        sh(&sealed, &format!("cp $D/settled {SETTLED}"));
+    };
+    note(&now.to_string());
+    assert_eq!(put(&sealed, &two).must(), "");
+    // That of another container, and what is not understood, is nothing.
+    for other in [now.to_string().replace("\"pid\":", "\"pid\":1"), "{".to_owned()] {
+        note(&other);
+        assert!(says_so(), "{other}");
+    }
+    // Other peers are set, or that they cannot be.
+    note(&now.to_string());
+    let said = put(&sealed, &document(&[]));
+    assert!(said.status == 1 && said.err.contains(lost), "{said:?}");
+}
+
 /// Seconds since the machine has started, as `isolate-node` writes them.
 fn uptime() -> u64 {
     std::fs::read_to_string("/proc/uptime").unwrap().split('.').next().unwrap().parse().unwrap()
