@@ -48,24 +48,22 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::proc::Dir;
 
     #[test]
-    fn processes_are_those_that_have_the_namespace() {
+    fn processes_are_those_whose_link_reads_all_of_it() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let name = std::fs::read_link("/proc/self/ns/net").unwrap();
-        let found = linking_to("ns/net", name.to_str().unwrap()).unwrap();
-        let own = Dir::ours().ns("net").unwrap();
+        let linking = |target: &str| linking_to("ns/net", target).unwrap();
+        let name = name.to_str().unwrap();
+        let found = linking(name);
         for pid in [std::process::id(), child.id()] {
             assert!(found.contains(&pid), "{pid} is not in {found:?}");
         }
-        for pid in found.iter().filter(|pid| !Dir::of(**pid).has_ended()) {
-            assert_eq!(Dir::of(*pid).ns("net").unwrap(), own, "{pid}");
+        for other in ["net:[1]", &name[..8], &format!("{name}]"), ""] {
+            assert!(!linking(other).contains(&child.id()), "{other}");
         }
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(!linking_to("ns/net", name.to_str().unwrap()).unwrap().contains(&child.id()));
-        let part = &name.to_str().unwrap()[..8];
-        assert_eq!(linking_to("ns/net", part).unwrap(), BTreeSet::new());
+        assert!(!linking(name).contains(&child.id()));
     }
 }

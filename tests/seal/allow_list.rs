@@ -89,12 +89,10 @@ impl Net {
 fn the_socket_that_changed_a_firewall_is_closed_by_the_caller() {
     let net = Net::new();
     net.seal(&to_peers(&["10.77.0.2/32", "10.77.0.3/32"]));
-    let open = || {
-        let sockets =
-            net.container.within(|| std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap());
-        // NETLINK_NETFILTER; those with port 0 are the kernel's.
-        sockets.lines().filter(|line| matches!(line.split_whitespace().collect::<Vec<_>>()[..], [_, "12", port, ..] if port != "0")).count()
-    };
+    // NETLINK_NETFILTER; one with port 0 is the kernel's.
+    let is_ours = |line: &&str| matches!(line.split_whitespace().collect::<Vec<_>>()[..], [_, "12", port, ..] if port != "0");
+    let list = || std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+    let open = || net.container.within(list).lines().filter(is_ours).count();
     let changed =
         set_peers(net.container.open().as_fd(), &prefixes(&["10.77.0.2/32"]), None, &BTreeSet::new())
             .unwrap();

@@ -67,9 +67,10 @@ pub(super) fn own_groups(init: u32) -> Result<Vec<(String, PathBuf)>> {
     let of = |pid| read(&Dir::of(pid).join("cgroup")).map(|text| groups(&text));
     // The child of a process that has ended has a new parent.
     let inherited = Dir::of(init).parent()?.and_then(|parent| of(parent).ok()).unwrap_or_default();
+    let mounts = read_bytes(Path::new("/proc/self/mountinfo"))?;
     let mut own = Vec::new();
     for (controllers, path) in of(init)?.into_iter().filter(|group| !inherited.contains(group)) {
-        let found = hierarchies(&controllers, Path::new(&path))?;
+        let found = hierarchies(&mounts, &controllers, Path::new(&path));
         own.extend(found.into_iter().map(|directory| (controllers.clone(), directory)));
     }
     Ok(own)
@@ -90,18 +91,16 @@ fn groups(text: &str) -> Vec<(String, String)> {
     groups.into_iter().map(|(controllers, path)| (controllers.to_owned(), path.to_owned())).collect()
 }
 
-/// The directory of a group in the hierarchy of these controllers. A mount may show only a part of the
+/// The directory of a group in the hierarchy of these controllers, by the list of mounts. A mount may show only a part of the
 /// hierarchy (mountinfo's root).
-fn hierarchies(controllers: &str, group: &Path) -> Result<Vec<PathBuf>> {
+fn hierarchies(mounts: &[u8], controllers: &str, group: &Path) -> Vec<PathBuf> {
     let is_it = |mount: &MountInfo| match mount.kind {
         "cgroup2" => controllers.is_empty(),
         "cgroup" => !controllers.is_empty() && controllers.split(',').all(|controller| mount.has(controller)),
         _ => false,
     };
-    let text = read_bytes(Path::new("/proc/self/mountinfo"))?;
     let directory = |mount: MountInfo| Some(mount.point().join(group.strip_prefix(mount.root()).ok()?));
-    let found = parse_mountinfo(&text).filter(is_it).filter_map(directory);
-    Ok(found.filter(|path| path.is_dir()).collect())
+    parse_mountinfo(mounts).filter(is_it).filter_map(directory).filter(|path| path.is_dir()).collect()
 }
 
 #[cfg(test)]
