@@ -59,12 +59,12 @@ pub enum StatedDigest {
 }
 
 impl Job {
-    /// What is kept; nothing of a job that began without statements.
+    /// What is kept; none of a job that began without statements.
     ///
     /// # Errors
     /// The system's.
-    pub fn stated(&self) -> Result<Stated> {
-        if self.has(NAME)? { self.document(NAME) } else { Ok(Stated::default()) }
+    pub fn stated(&self) -> Result<Option<Stated>> {
+        if self.has(NAME)? { self.document(NAME).map(Some) } else { Ok(None) }
     }
 
     /// Keeps it.

@@ -12,7 +12,7 @@ use crate::store::{End, Failure, Outcome};
 use crate::tree::{Dir, merge};
 
 /// The step whose data each container has.
-const CHECKPOINTS: &str = "checkpoints";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
 
 impl Supervisor {
     /// Whether all is uploaded. If not, the job has failed and its data is kept.

@@ -124,4 +124,25 @@ fn without_statements_nothing_is_kept_and_without_their_directory_the_job_comple
         "{done}"
     );
     assert!(site.path("jobs/lost/stated.json").exists());
+    // What is not known to be all is stated as such.
+    fs::create_dir(site.path("statements.d")).unwrap();
+    let own = format!(
+        "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"\nstatement = {:?}\n",
+        site.host().at("statements")
+    );
+    site.settings(&own);
+    let script = "echo up; until [ -e /opt/ml/output/data/go ]; do sleep 0.1; done";
+    site.detach(&asked("torn", script));
+    site.until_logged("torn", "algo-1", "up");
+    let kept = fs::read_to_string(site.path("jobs/torn/stated.json")).unwrap();
+    let mut kept: Value = serde_json::from_str(&kept).unwrap();
+    kept["inputs"] = json!([]);
+    fs::write(site.path("jobs/torn/stated.json"), kept.to_string()).unwrap();
+    fs::write(site.path("jobs/torn/algo-1/opt-ml/output/data/go"), "").unwrap();
+    site.until("torn", &["Completed"]);
+    site.until_left("torn");
+    let facts = site.host().sh(&format!("cat {}/job-torn-*.json", site.host().at("statements.d"))).must();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(facts["inputs"][0]["digest"], json!({"unknown": "it could not be kept"}));
+    assert_eq!(facts["containers"].as_array().unwrap().len(), 1);
 }
