@@ -96,9 +96,9 @@ pub(super) fn here_is_initial() -> Result<bool> {
     if has(&Path::new(CORE).join("netdev_max_backlog"))? {
         return Ok(true);
     }
-    // That it is not there tells something only where those are that each network namespace has. In the directory itself
-    // that is one of them; before Linux 6.3 a namespace that belongs to a user namespace does not show it. Then it is
-    // another one of the same file system, below which no other may hide the directory.
+    // That it is missing means something only where a sysctl is seen that each network namespace has. `somaxconn` is one in
+    // the same directory. Before Linux 6.3 the namespace of a user namespace does not show it: then `ip_forward` is one, if
+    // no other file system hides the directory.
     if has(&Path::new(CORE).join("somaxconn"))?
         || (has(Path::new(FORWARD))? && is_of_proc(FORWARD)? && is_of_proc(CORE)?)
     {
@@ -186,7 +186,7 @@ fn open(path: &Path, flags: OFlag) -> io::Result<File> {
 
 /// Of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
-/// Of all network namespaces and of each.
+/// It has sysctls of the initial network namespace only, and `somaxconn` (`netns_core_table`).
 const CORE: &str = "/proc/sys/net/core";
 /// Each network namespace has it (`devinet_init_net` in net/ipv4/devinet.c).
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";

@@ -30,6 +30,10 @@ impl Lacks {
         assert_eq!(has_tables, lacks != Self::NfTables, "{lacks:?}: nf_tables");
         let has_namespaces = goes(&["unshare", "--user", "true"]);
         assert_eq!(has_namespaces, lacks != Self::UserNamespaces, "{lacks:?}: user namespaces of root");
+        let user =
+            ["setpriv", "--reuid=59999", "--regid=59999", "--clear-groups", "unshare", "--user", "true"];
+        let users_have = matches!(lacks, Self::Nothing | Self::NfTables);
+        assert_eq!(goes(&user), users_have, "{lacks:?}: user namespaces of a user");
         lacks
     }
 }
