@@ -28,12 +28,13 @@ fn stage(words: &[String]) -> ExitCode {
     let steps = steps_of_training(&job.data).unwrap();
     let wanted = if direction == "in" { Direction::In } else { Direction::Out };
     let step = steps.into_iter().find(|step| step.name == name && step.direction == wanted).unwrap();
-    if let Ok(seconds) = fs::read_to_string(s3.join("slow")) {
-        std::thread::sleep(std::time::Duration::from_secs_f64(seconds.trim().parse().unwrap()));
-    }
     let say = |event| {
         println!("{}", serde_json::to_string(&Line { step: name.clone(), event }).unwrap());
     };
+    say(Event::Total(Amount { files: 1, bytes: 1 }));
+    if let Ok(seconds) = fs::read_to_string(s3.join("slow")) {
+        std::thread::sleep(std::time::Duration::from_secs_f64(seconds.trim().parse().unwrap()));
+    }
     if let Ok(message) = fs::read_to_string(s3.join(format!("deny-{direction}"))) {
         say(Event::Failed(Failure { fault: Fault::Client, message }));
         return ExitCode::FAILURE;

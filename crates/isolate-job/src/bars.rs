@@ -1,15 +1,13 @@
 //! How transfers go on, on a terminal: a bar for each step that is under way, with bytes, rate and time left, and a line for each that is
 //! complete. They are the last lines on stderr; what else is written goes above them ([`Bars::above`]). In the background nothing is drawn.
 
-mod foreground;
-
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use foreground::{is_foreground, may_write};
 use indicatif::{BinaryBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::foreground::{ShellGroup, unstopped};
 use crate::progress::{Amount, Event, Line};
 
 /// Fits into 80 columns.
@@ -18,19 +16,24 @@ const FORM: &str = "{msg:20!} {wide_bar} {bytes:>11}/{total_bytes} {bytes_per_se
 /// The bars of the steps that are under way.
 #[derive(Debug)]
 pub struct Bars {
+    group: ShellGroup,
     all: MultiProgress,
     steps: BTreeMap<String, ProgressBar>,
 }
 
 impl Bars {
-    /// None if stderr is not a terminal.
+    /// None if stderr is not a terminal. What the shell has started is this process, or its parent.
     #[must_use]
-    pub fn of_stderr() -> Option<Self> {
-        io::stderr().is_terminal().then(|| Self { all: MultiProgress::new(), steps: BTreeMap::new() })
+    pub fn of_stderr(group: ShellGroup) -> Option<Self> {
+        io::stderr().is_terminal().then(|| Self { group, all: MultiProgress::new(), steps: BTreeMap::new() })
     }
 
     /// Shows what a step reports, of a container if there are several.
     pub fn line(&mut self, host: Option<&str>, line: &Line) {
+        unstopped(|| self.show(host, line));
+    }
+
+    fn show(&mut self, host: Option<&str>, line: &Line) {
         self.follow();
         let name = host.map_or_else(|| line.step.clone(), |host| format!("{host} {}", line.step));
         match &line.event {
@@ -58,18 +61,18 @@ impl Bars {
     /// Removes the bars of steps that were ended from outside.
     pub fn clear(&mut self) {
         self.follow();
-        self.steps.clear();
+        unstopped(|| self.steps.clear());
     }
 
     /// Writes something else to the terminal, whole lines.
     pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         self.follow();
-        self.all.suspend(write)
+        unstopped(|| self.all.suspend(write))
     }
 
-    /// Writes a line that only a terminal gets, unless that would stop this process.
+    /// Writes a line that only a terminal gets, unless its user wants nothing of what is in the background.
     pub fn say(&self, text: &str) {
-        if may_write() {
+        if self.group.may_write(io::stderr()) {
             // A terminal that has gone away is no reason to end.
             let _ = self.above(|| writeln!(io::stderr(), "{text}"));
         }
@@ -77,13 +80,11 @@ impl Bars {
 
     /// Before everything that may draw: bars are drawn in the foreground only, which a shell may change at any time.
     fn follow(&self) {
-        let is_foreground = is_foreground();
+        let is_foreground = self.group.is_foreground(io::stderr());
         if is_foreground == self.all.is_hidden() {
-            self.all.set_draw_target(if is_foreground {
-                ProgressDrawTarget::stderr()
-            } else {
-                ProgressDrawTarget::hidden()
-            });
+            let target =
+                if is_foreground { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+            unstopped(|| self.all.set_draw_target(target));
         }
     }
 
@@ -102,7 +103,7 @@ impl Bars {
 /// The bars that are left are removed from the terminal, which is drawing, too.
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.follow();
+        self.clear();
     }
 }
 

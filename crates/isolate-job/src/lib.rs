@@ -16,6 +16,8 @@ pub mod settings;
 pub mod check;
 pub mod render;
 
+pub mod foreground;
+
 pub mod bars;
 
 pub mod tree;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{complain, print, read, refuse};
 use crate::deploy;
+use crate::foreground::unstopped;
 use crate::settings::Settings;
 use crate::status::{Described, Exit};
 use crate::store::{Job, Store};
@@ -190,8 +191,14 @@ pub(super) fn infer(name: &str, settings: &Settings) -> Result<ExitCode> {
 
 pub(super) fn supervise(name: &str, settings: Settings, json: bool) -> Result<ExitCode> {
     let job = Store::new(&settings.state).job(name)?;
-    let exit = train::supervise(job, settings, View::new(json))?;
-    Ok(ExitCode::from(exit as u8))
+    Ok(match train::supervise(job, settings, View::new(json)) {
+        Ok(done) => exit(done),
+        Err(error) => {
+            // Who waits for this process would wait for ever for a stopped one.
+            unstopped(|| complain(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    })
 }
 
 pub(super) fn stop(name: &str, settings: &Settings) -> Result<ExitCode> {

@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use crate::bars::Bars;
 use crate::client;
 use crate::engine::{Container, Network};
+use crate::foreground::ShellGroup;
 use crate::request::read_model;
 use crate::settings::Settings;
 use crate::stager;
@@ -64,7 +65,7 @@ impl Options {
 pub fn deploy(job: &Job, lock: Lock, options: &Options, config: Option<&Path>, json: bool) -> Result<Exit> {
     stager::protect().context("cannot protect the credentials in this process")?;
     let program = std::env::current_exe().context("cannot find this program")?;
-    let bars = if json { None } else { Bars::of_stderr() };
+    let bars = if json { None } else { Bars::of_stderr(ShellGroup::Own) };
     match data::transfer(job, &program, config, bars)? {
         data::Transferred::Complete => {}
         data::Transferred::Stopped => {

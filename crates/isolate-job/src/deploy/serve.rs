@@ -16,6 +16,7 @@ use super::stop::Stop;
 use super::{Options, container, fail};
 use crate::client::{self, DEADLINE, Patience};
 use crate::engine::{Container, Engine, Inspected, exit_code, ids, inspected};
+use crate::foreground::unstopped;
 use crate::settings::Settings;
 use crate::shutdown;
 use crate::status::{Deployment, Exit};
@@ -195,11 +196,13 @@ impl<'s> Served<'s> {
             }
             patience.wait(|| {
                 let container = self.container.name();
-                // A reader that has gone away is no reason to leave it.
-                let _ = writeln!(
-                    notes,
-                    "isolate-job: {error:#}; {container} may run without proof of its isolation, so its removal is tried again until it succeeds"
-                );
+                // A reader that has gone away is no reason to leave it, nor is a terminal that stops who writes.
+                let _ = unstopped(|| {
+                    writeln!(
+                        notes,
+                        "isolate-job: {error:#}; {container} may run without proof of its isolation, so its removal is tried again until it succeeds"
+                    )
+                });
             });
         }
     }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::bars::Bars;
+use crate::foreground::ShellGroup;
 use crate::progress::{Amount, Event, Failure, Line, Skip};
 
 /// As often is said how far it is.
@@ -23,7 +24,7 @@ impl Report {
     /// Lines, if they are wanted or stdout is no terminal.
     pub(super) fn new(step: &str, json: bool) -> Self {
         let is_shown = !json && io::stdout().is_terminal();
-        let bars = is_shown.then(Bars::of_stderr).flatten();
+        let bars = is_shown.then(|| Bars::of_stderr(ShellGroup::Own)).flatten();
         Self { step: step.to_owned(), bars, done: Amount::default(), last: Instant::now(), is_closed: false }
     }
 

@@ -1,11 +1,14 @@
 //! What the user of a job sees: what the containers write on stdout, or with `--json` the job's transitions; on a terminal also the
-//! transfers' progress on stderr; at the end the FailureReason on stderr.
+//! transfers' progress on stderr; at the end the FailureReason on stderr. What a terminal's user does not want of a job in the background is lost
+//! there, and does not stop the job: logs and status have it.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::json;
 
 use crate::bars::Bars;
+use crate::foreground::{ShellGroup, unstopped};
 use crate::progress::{Event, Line};
 use crate::status::{JobStatus, TrainingStatus};
 
@@ -19,6 +22,9 @@ pub struct View {
     bars: Option<Bars>,
 }
 
+/// The supervisor has a process group of its own.
+const GROUP: ShellGroup = ShellGroup::Parents;
+
 /// Of prefixes on a terminal: cyan, yellow, green, magenta, blue.
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 
@@ -26,7 +32,7 @@ impl View {
     /// With transitions in place of what containers write, or not.
     #[must_use]
     pub fn new(json: bool) -> Self {
-        let bars = if json { None } else { Bars::of_stderr() };
+        let bars = if json { None } else { Bars::of_stderr(GROUP) };
         Self { json, out: io::stdout().is_terminal(), bars }
     }
 
@@ -48,9 +54,9 @@ impl View {
             bytes.push(b'\n');
         }
         // A reader that has gone away costs the output, not the job.
-        let _ = self.above(|| {
+        self.above(io::stdout(), || {
             let mut out = io::stdout().lock();
-            out.write_all(&bytes).and_then(|()| out.flush())
+            let _ = out.write_all(&bytes).and_then(|()| out.flush());
         });
     }
 
@@ -65,7 +71,7 @@ impl View {
                 "StatusMessage": message,
                 "StartTime": last.map(|last| last.start_time),
             });
-            let _ = writeln!(io::stdout(), "{line}");
+            self.above(io::stdout(), || drop(writeln!(io::stdout(), "{line}")));
         } else if let Some(bars) = &mut self.bars {
             bars.clear();
             if status.training_job_status != JobStatus::Failed {
@@ -87,22 +93,27 @@ impl View {
 
     /// What the user may want to know.
     pub(super) fn note(&self, text: &str) {
-        let _ = self.above(|| writeln!(io::stderr(), "isolate-job: {text}"));
+        self.complain(&format!("isolate-job: {text}"));
     }
 
     /// The last words.
     pub(super) fn finish(&mut self, status: &TrainingStatus) {
         self.bars = None;
         if let Some(reason) = &status.failure_reason {
-            let _ = writeln!(io::stderr(), "{}", reason.replace(['\n', '\t'], " "));
+            self.complain(&reason.replace(['\n', '\t'], " "));
         }
     }
 
+    fn complain(&self, line: &str) {
+        self.above(io::stderr(), || drop(writeln!(io::stderr(), "{line}")));
+    }
+
     /// Writes whole lines, above the bars if there are any.
-    fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+    fn above(&self, to: impl AsFd, write: impl FnOnce()) {
         match &self.bars {
+            _ if !GROUP.may_write(to) => (),
             Some(bars) => bars.above(write),
-            None => write(),
+            None => unstopped(write),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{MODEL, OBJECTS};
 use crate::bars::Bars;
 use crate::client::{self, one_line};
 use crate::deploy::{Transferred, clear, flags, run};
+use crate::foreground::ShellGroup;
 use crate::plan::steps_of_model;
 use crate::request::read_model;
 use crate::settings::Settings;
@@ -184,7 +185,7 @@ impl Attended<'_> {
     ) -> Result<Act> {
         // An interrupt at the terminal is for this process.
         command.process_group(0);
-        let bars = if self.json { None } else { Bars::of_stderr() };
+        let bars = if self.json { None } else { Bars::of_stderr(ShellGroup::Own) };
         Ok(match run(command, what, bars, is_stopped)? {
             Transferred::Complete => Act::Done,
             Transferred::Stopped => Act::Stopped,

@@ -23,5 +23,6 @@ mod shutdown;
 mod site;
 mod stated;
 mod stop;
+mod terminal;
 mod tune;
 mod unproven;

@@ -112,13 +112,18 @@ impl Site {
 
     /// `isolate-job` as a user with credentials calls it.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let program = self.host().at("bin/isolate-job");
+        let mut command = self.user(&self.host().at("bin/isolate-job"));
+        command.args(["--config", &self.host().at("job.toml")]).args(words);
+        command
+    }
+
+    /// A program of a user with credentials.
+    pub(crate) fn user(&self, program: &str) -> Command {
         let mut command = match &self.engine {
-            Engine::Docker(docker) => docker.client(&program),
-            Engine::Podman(podman) => podman.client(&program),
+            Engine::Docker(docker) => docker.client(program),
+            Engine::Podman(podman) => podman.client(program),
         };
         command.envs(CANARIES).env("AWS_ENDPOINT_URL_S3", self.host().at("s3"));
-        command.args(["--config", &self.host().at("job.toml")]).args(words);
         command
     }
 
