@@ -75,4 +75,6 @@ pub(super) enum Reply {
     Shut(String),
     /// No answer came in time. A packet that was lost looks the same.
     Late,
+    /// It was not tried; why.
+    Untried(String),
 }

@@ -131,7 +131,7 @@ fn attempt(deed: &Deed) -> Reply {
             std::env::var(name).map(Reply::Read).map_err(|error| io::Error::other(format!("{name}: {error}")))
         }
         Deed::Argument(name) => argument(name),
-        Deed::Unverified => Err(io::Error::other("it is looked at from the host")),
+        Deed::Unverified => Ok(Reply::Untried("it was not looked at from the host".into())),
     };
     reply.unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Reply::Late,
@@ -287,6 +287,12 @@ mod tests {
         assert_eq!(serve(b"", true), Reply::Reached(String::new()), "it sent nothing in time");
         drop(listener);
         assert!(matches!(attempt(&Deed::Tcp(address)), Reply::Shut(_)));
+    }
+
+    /// The host puts in what it has found. If it finds nothing, this is left, which must not count as closed.
+    #[test]
+    fn what_the_host_looks_at_is_not_closed_by_the_probe() {
+        assert!(matches!(attempt(&Deed::Unverified), Reply::Untried(_)));
     }
 
     #[test]

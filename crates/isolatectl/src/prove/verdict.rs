@@ -39,12 +39,13 @@ pub(super) fn judge(
     let is_proof = |reply: &Reply| match reply {
         Reply::Done(_) => true,
         Reply::Reached(text) | Reply::Read(text) => text.contains(word),
-        Reply::Shut(_) | Reply::Late => false,
+        Reply::Shut(_) | Reply::Late | Reply::Untried(_) => false,
     };
     let reply = |outcome: &ContainerOutcome| match outcome {
-        ContainerOutcome::Ran(replies) => {
-            replies.get(way.name).cloned().ok_or("it was not reported".to_owned())
-        }
+        ContainerOutcome::Ran(replies) => match replies.get(way.name) {
+            Some(Reply::Untried(why)) => Err(format!("not tried: {why}")),
+            reply => reply.cloned().ok_or("it was not reported".to_owned()),
+        },
         ContainerOutcome::Refused(why) => Err(format!("it is refused: {why}")),
         ContainerOutcome::Failed(why) => Err(why.clone()),
     };
@@ -158,6 +159,8 @@ mod tests {
             (&nothing(), shut()),
             (&open, tcp(Reply::Read("another".into()))),
             (&open, tcp(Reply::Late)),
+            (&open, tcp(Reply::Untried("verify did not end".into()))),
+            (&tcp(Reply::Untried("verify did not end".into())), shut()),
         ] {
             let verdict = judged(control, &isolated);
             assert!(matches!(verdict, Verdict::Failed(_)), "{control:?}, {isolated:?}: {verdict:?}");
