@@ -6,8 +6,8 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How much longer a client is let run: while it does, its engine may still make what is to be removed.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// For all that is made at an engine before the first way is tried.
+const PREPARATION: Duration = Duration::from_secs(120);
 
 /// The most that is read of what a client prints, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -43,28 +46,48 @@ impl Interrupt {
     }
 }
 
-/// An engine's turn: nothing more is begun for it after a time, or after an interrupt.
+/// An engine's turn: nothing more is begun for it after a time, or after an interrupt. The time is that of the ways; another one is for
+/// the preparation.
 #[derive(Debug)]
 pub(super) struct Turn<'i> {
     interrupt: &'i Interrupt,
     limit: Duration,
-    end: Instant,
+    began: Instant,
+    /// Of the ways.
+    trial: OnceLock<Instant>,
 }
 
 impl<'i> Turn<'i> {
     pub(super) fn begin(interrupt: &'i Interrupt, limit: Duration) -> Self {
-        Self { interrupt, limit, end: Instant::now() + limit }
+        Self { interrupt, limit, began: Instant::now(), trial: OnceLock::new() }
+    }
+
+    /// The engine is prepared.
+    pub(super) fn begin_trial(&self) {
+        self.trial.get_or_init(Instant::now);
+    }
+
+    /// No call of a client lasts longer than until then, counted from the beginning.
+    pub(super) fn longest(&self) -> Duration {
+        PREPARATION + self.limit + DEADLINE + GRACE
     }
 
     /// # Errors
     /// It is over; with what there is to say of what is not begun.
     pub(super) fn must_last(&self) -> Result<()> {
         ensure!(!self.interrupt.has_come(), "interrupted");
-        ensure!(
-            Instant::now() < self.end,
-            "not tried: the {} seconds for this engine are over; --seconds gives it more",
-            self.limit.as_secs()
-        );
+        match self.trial.get() {
+            Some(trial) => ensure!(
+                trial.elapsed() < self.limit,
+                "not tried: the {} seconds for this engine are over; --seconds gives it more",
+                self.limit.as_secs()
+            ),
+            None => ensure!(
+                self.began.elapsed() < PREPARATION,
+                "the engine is not prepared within {} seconds; look at what keeps it busy",
+                PREPARATION.as_secs()
+            ),
+        }
         Ok(())
     }
 
@@ -157,4 +180,18 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Strin
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_ways_begins_after_the_preparation() {
+        let interrupt = Interrupt(Arc::default());
+        let turn = Turn::begin(&interrupt, Duration::ZERO);
+        turn.must_last().unwrap();
+        turn.begin_trial();
+        assert!(turn.must_last().unwrap_err().to_string().starts_with("not tried: the 0 seconds"));
+    }
 }

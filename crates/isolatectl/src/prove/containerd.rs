@@ -93,8 +93,9 @@ impl<'s> ContainerdEngine<'s> {
     /// It did not answer.
     fn start_peer_once(&mut self) -> Result<Result<(), String>> {
         let asks = [Ask::Network];
+        let life = self.turn.longest().as_secs().to_string();
         let request =
-            Request { name: "peer", isolated: false, asks: &asks, words: &["serve", &self.site.word] };
+            Request { name: "peer", isolated: false, asks: &asks, words: &["serve", &self.site.word, &life] };
         let (log, errors) = (self.log("peer"), self.log("peer-client"));
         // What one before it left.
         let _ = fs::remove_file(&log);
@@ -184,6 +185,10 @@ impl TriedEngine for ContainerdEngine<'_> {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    fn has_peer(&self) -> bool {
+        self.pid.as_deref().is_some_and(|pid| engine::is_here(pid, self.site))
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Called> {

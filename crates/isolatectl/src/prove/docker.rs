@@ -23,6 +23,8 @@ pub(super) struct DockerEngine<'s> {
     turn: &'s Turn<'s>,
     version: String,
     peer: Peer,
+    /// The peer's process.
+    pid: String,
 }
 
 impl<'s> DockerEngine<'s> {
@@ -35,8 +37,16 @@ impl<'s> DockerEngine<'s> {
         image: &'s ProbeImage,
         turn: &'s Turn<'s>,
     ) -> Result<Self> {
-        let mut engine =
-            Self { kind, runtime, site, image, turn, version: String::new(), peer: Peer::of(site) };
+        let mut engine = Self {
+            kind,
+            runtime,
+            site,
+            image,
+            turn,
+            version: String::new(),
+            peer: Peer::of(site),
+            pid: String::new(),
+        };
         let format = match kind {
             EngineKind::Podman => "{{.Client.Version}}",
             _ => "{{.Server.Version}}",
@@ -52,10 +62,15 @@ impl<'s> DockerEngine<'s> {
         // Without IPv6: Docker connects no running container to a network with it that lets no advertisement through.
         let later = site.full(LATER);
         engine.must(&["network", "create", &later]).context("cannot make a network")?;
-        let serve =
-            Request { name: "peer", isolated: false, asks: &[Ask::Network], words: &["serve", &site.word] };
+        let life = turn.longest().as_secs().to_string();
+        let serve = Request {
+            name: "peer",
+            isolated: false,
+            asks: &[Ask::Network],
+            words: &["serve", &site.word, &life],
+        };
         engine.start(&serve)?.must().context("cannot start a container")?;
-        engine.must_be_here()?;
+        engine.pid = engine.must_be_here()?;
         engine.connect("peer").context("cannot connect a container")?;
         let addresses = engine.addresses(&site.name, PEERS)?;
         let later = engine.addresses(&later, PEERS)?;
@@ -75,9 +90,11 @@ impl<'s> DockerEngine<'s> {
 
     /// # Errors
     /// It is the engine of another host, or does not tell.
-    fn must_be_here(&self) -> Result<()> {
+    fn must_be_here(&self) -> Result<String> {
         let pid = self.must(&["container", "inspect", "--format", "{{.State.Pid}}", &self.site.peer()]);
-        engine::must_be_here(&pid.context("cannot inspect a container")?, self.site)
+        let pid = pid.context("cannot inspect a container")?;
+        engine::must_be_here(&pid, self.site)?;
+        Ok(pid)
     }
 
     /// What the engine tells of the peer on a network.
@@ -154,6 +171,10 @@ impl TriedEngine for DockerEngine<'_> {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    fn has_peer(&self) -> bool {
+        engine::is_here(&self.pid, self.site)
     }
 
     fn run(&self, request: &Request<'_>) -> Result<Called> {

@@ -56,6 +56,9 @@ pub(super) trait TriedEngine: Sync {
     /// The container that answers.
     fn peer(&self) -> &Peer;
 
+    /// Whether it still runs.
+    fn has_peer(&self) -> bool;
+
     /// Runs a container to its end.
     ///
     /// # Errors
@@ -87,16 +90,20 @@ pub(super) trait TriedEngine: Sync {
     fn remove(&self, name: &str) -> Result<()>;
 }
 
+/// Whether a process is one of a container with prove's file.
+pub(super) fn is_here(pid: &str, site: &Site) -> bool {
+    // Not its command line, which it has only a moment after the engine has started it.
+    let file = Path::new("/proc").join(pid).join("root").join(CREDENTIAL_FILE);
+    files::read(&file, files::SMALL_LIMIT)
+        .is_ok_and(|file| String::from_utf8_lossy(&file.bytes).contains(&site.word))
+}
+
 /// # Errors
 /// The engine's process is not the container with prove's file, as with DOCKER_HOST: what is tried would be this host's, and not be
 /// there.
 pub(super) fn must_be_here(pid: &str, site: &Site) -> Result<()> {
-    // Not its command line, which it has only a moment after the engine has started it.
-    let file = Path::new("/proc").join(pid).join("root").join(CREDENTIAL_FILE);
-    let is_here = files::read(&file, files::SMALL_LIMIT)
-        .is_ok_and(|file| String::from_utf8_lossy(&file.bytes).contains(&site.word));
     ensure!(
-        is_here,
+        is_here(pid, site),
         "the engine is not this host's: process {pid} here is not that of its container; run prove where the engine \
          runs, without DOCKER_HOST, CONTAINER_HOST or a context"
     );

@@ -52,7 +52,7 @@ pub(super) struct ProveArguments {
     /// The engine's name of the runtime that is oci-isolate
     #[arg(long, value_name = "NAME", default_value = NAME)]
     runtime: String,
-    /// How long to begin anything new at an engine; what is not tried by then has failed
+    /// How long to begin ways at an engine that is prepared; what is not tried by then has failed
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// A way to try, by its name in the table, if not all; may be given several times
@@ -125,6 +125,7 @@ fn prove_one(
     let turn = Turn::begin(interrupt, Duration::from_secs(arguments.seconds));
     let tried = prepare(kind, &arguments.runtime, site, image, &turn).and_then(|engine| {
         engine.version().clone_into(&mut report.version);
+        turn.begin_trial();
         trial::try_all(engine.as_ref(), site, ways, &turn)
     });
     let cleaned = clean(kind, site).context("cannot remove everything again");

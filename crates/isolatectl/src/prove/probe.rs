@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// For all deeds of a container.
 const DEADLINE: Duration = Duration::from_secs(6);
 
-/// The longest life of a container that waits for others.
-const LIFE: Duration = Duration::from_secs(120);
+/// The longest life of a container that something is executed in, longer than all calls for it.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// The most that is read of an answer.
 const LIMIT: u64 = 64 << 10;
@@ -61,6 +61,8 @@ enum ProbePart {
     Serve {
         /// The word
         word: String,
+        /// How long, in seconds
+        seconds: u64,
     },
     /// Waits
     Wait,
@@ -73,7 +75,7 @@ pub(super) fn probe(arguments: &ProbeArguments) -> Result<()> {
                 serde_json::from_str(deeds).context("cannot read the deeds")?;
             print_json(&attempt_all(deeds))
         }
-        ProbePart::Serve { word } => serve(word, LIFE),
+        ProbePart::Serve { word, seconds } => serve(word, Duration::from_secs(*seconds)),
         ProbePart::Wait => {
             thread::sleep(LIFE);
             Ok(())

@@ -97,9 +97,22 @@ fn try_group(engine: &dyn TriedEngine, site: &Site, group: &Group) -> Vec<(&'sta
     };
     let control = outcome(&format!("{first}-without"), false);
     let isolated = outcome(&format!("{first}-with"), true);
+    // Of one that is there afterwards, there was something to reach.
+    let has_peer = engine.has_peer();
     let tried = group.ways.iter().filter(|way| deeds.contains_key(way.name));
-    verdicts.extend(tried.map(|way| (way.name, judge(way, &site.word, &control, &isolated))));
+    verdicts.extend(tried.map(|way| {
+        let verdict = judge(way, &site.word, &control, &isolated);
+        (way.name, if has_peer { verdict } else { without_peer(verdict) })
+    }));
     verdicts
+}
+
+/// What leads nowhere by itself is not closed. What is open is open.
+fn without_peer(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Open(_) => verdict,
+        _ => Verdict::Failed("the container that answers has ended meanwhile".into()),
+    }
 }
 
 /// What becomes of a container.
