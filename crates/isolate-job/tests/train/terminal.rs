@@ -17,6 +17,11 @@ fn on_terminal(site: &Site, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What is not the shell's word that the job has ended.
+fn of_job(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with("[1]")).collect()
+}
+
 #[test]
 fn in_the_foreground_a_job_has_bars_and_transitions() {
     let site = Site::docker();
@@ -46,7 +51,7 @@ fn in_the_background_with_tostop_nothing_is_drawn_and_the_job_goes_on() {
     };
     let text =
         background(&asked("fails", "echo from the container; echo why >/opt/ml/output/failure; exit 1"), "");
-    assert_eq!(text.trim_end(), "status 1", "{text:?}");
+    assert_eq!(of_job(&text), ["status 1"], "{text:?}");
     let log = fs::read_to_string(site.path("jobs/fails/log/algo-1.log")).unwrap();
     assert!(log.contains("from the container"), "{log}");
     assert_eq!(transitions(&site.describe("fails")).last().unwrap(), "Failed");
@@ -56,6 +61,6 @@ fn in_the_background_with_tostop_nothing_is_drawn_and_the_job_goes_on() {
     let more = json!({ "StoppingCondition": { "MaxRuntimeInSeconds": 2 } });
     let text =
         background(&Asked { name: "long", script: "while echo on; do sleep 0.1; done", more }, "--json");
-    assert_eq!(text.trim_end(), "status 3", "{text:?}");
+    assert_eq!(of_job(&text), ["status 3"], "{text:?}");
     assert_eq!(transitions(&site.describe("long")).last().unwrap(), "MaxRuntimeExceeded");
 }
