@@ -18,9 +18,9 @@ use crate::store::{Stated, StatedContainer, StatedData, StatedDigest, leave};
 use crate::tree::{self, Dir, hexadecimal};
 
 impl Supervisor {
-    /// Before the containers are created: what is kept begins anew.
+    /// Before the containers are created: what is kept begins anew. What cannot be kept now must not be taken from an earlier begin.
     pub(super) fn state_inputs(&self) {
-        if self.settings.statement.is_none() {
+        if !self.keep(self.job.forget_stated()) || self.settings.statement.is_none() {
             return;
         }
         let inputs = self.inputs().into_iter().map(|(host, step)| self.data(&host, step)).collect();
