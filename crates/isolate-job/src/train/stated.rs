@@ -139,8 +139,12 @@ impl Supervisor {
             Some(below) => (self.directory(host).join("opt-ml"), below),
             None => (self.directory(host), "checkpoints"),
         };
+        let most = u64::from(self.document.data.resource_config.volume_size_in_gb) << 30;
+        // A job that is stopped already has results, too.
+        let was_stopped = self.job.is_stop_requested();
+        let is_ended = || !was_stopped && self.job.is_stop_requested();
         // The container may have removed it, and then it is empty.
-        Ok(tree::digest(&Dir::open(&above)?.make(below)?.0)?)
+        Ok(tree::digest(&Dir::open(&above)?.make(below)?.0, most, &is_ended)?)
     }
 }
 
