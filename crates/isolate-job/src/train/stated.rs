@@ -43,10 +43,12 @@ impl Supervisor {
     }
 
     /// The job has ended, and all is uploaded: leaves the facts, once. Killed in between, the job has no statement rather than two.
+    /// There is nothing to state of one that was stopped before it had a container.
     pub(super) fn state_end(&self) {
-        let mut first = None;
+        let (mut first, has_begun) = (None, self.status.training_start_time.is_some());
         let is_kept = self.state(|stated| {
-            first = (!stated.left).then(|| stated.clone());
+            let had_any = has_begun || !stated.containers.is_empty();
+            first = (had_any && !stated.left).then(|| stated.clone());
             stated.left = true;
         });
         let (true, Some(stated), Some(file)) = (is_kept, first, &self.settings.statement) else { return };
