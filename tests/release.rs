@@ -306,6 +306,8 @@ fn the_packages_have_their_settings_and_units_and_share_no_file() {
     assert_eq!(started, ["/usr/bin/isolatectl"; 2]);
     assert!(of_shim.iter().any(|(_, to)| to == "usr/bin/isolatectl"));
     assert!(lines.iter().any(|line| line == "OnCalendar=minutely"));
+    // For a service of this type there is no end by default, and no second start before it.
+    assert!(lines.iter().any(|line| line.starts_with("TimeoutStartSec=")));
 
     let units: Vec<_> = of_job.iter().filter(is_unit).collect();
     assert_eq!(units.len(), 2, "{units:?}");
@@ -316,5 +318,10 @@ fn the_packages_have_their_settings_and_units_and_share_no_file() {
         assert!(of_job.iter().any(|(_, to)| format!("/{to}") == program), "{program} is not in the package");
         // systemd takes openat2 away with it (`hack/test unit`).
         assert!(!text.contains("\nRestrictSUIDSGID="), "no job transfers data with RestrictSUIDSGID=");
+        // The supervisors of its jobs leave facts for statements there.
+        let is_readonly = text.contains("\nProtectSystem=strict\n");
+        let written =
+            text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=")).collect::<String>();
+        assert!(!is_readonly || written.split(' ').any(|path| path == "-/var/log/oci-isolate"), "{written}");
     }
 }

@@ -213,7 +213,11 @@ pub fn waived(policy: &Policy) -> impl Iterator<Item = &'static str> {
 pub fn unused_waivers(view: &View, context: &RuleContext) -> Vec<&'static str> {
     let by_default = |rule: &&Rule| rule.answers[0] == Answer::Allow;
     let waived = RULES.iter().filter(by_default).filter(|rule| rule.answer(&context.policy) == Answer::Allow);
-    waived.filter(|rule| (rule.holds)(view, context).is_ok()).map(|rule| rule.name).collect()
+    let is_known = |rule: &&Rule| {
+        rule.name != mounts::network_fs::RULE.name || !mounts::network_fs::is_unknown(view, context)
+    };
+    let kept = waived.filter(|rule| (rule.holds)(view, context).is_ok());
+    kept.filter(is_known).map(|rule| rule.name).collect()
 }
 
 /// Checks the `[rules]` of the settings.

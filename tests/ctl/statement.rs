@@ -84,7 +84,10 @@ fn a_container_that_was_verified_and_held_is_stated_to_those_who_asked() {
     assert_eq!(says(&sealed, &["--nonce", "7f3a-02"]).status, 1);
     assert_eq!(judged(&sealed, &[]), [doubts(&[]), doubts(&[UNVERIFIED])]);
     let none = says(&sealed, &["--nonce", "7f3a-03"]);
-    assert_eq!((none.status, none.out.as_str()), (1, "there is no statement with this nonce\n"));
+    assert_eq!(
+        (none.status, none.out.as_str()),
+        (1, "there is no statement with this nonce; jobs of isolate-job have none\n")
+    );
 
     // Nothing was changed, so the text of `web` is still what its runtime has executed.
     let two = facts(&sealed);
@@ -287,6 +290,37 @@ fn no_line_is_lost_or_written_twice() {
         out.contains("0.json, so there is no statement of it; move it away: missing field `run`"),
         "{out}"
     );
+}
+
+/// A job's facts can be left again, with its directory, long after the line: a second one would make the whole file unusable.
+#[test]
+fn a_run_has_one_statement_however_often_its_facts_are_left() {
+    let sealed = stating("");
+    let file = sealed.host.at("statements");
+    let unknown = json!({"unknown": "a test"});
+    let time = "2026-11-30T17:48:53.540Z";
+    let job = |name: &str| {
+        let run = format!("job-{name}-1");
+        let text = json!({
+            "run": run, "job": {"name": name, "arn": "arn"}, "request": unknown, "ran": {"from": time, "to": time},
+            "containers": [], "inputs": [], "outputs": [],
+        });
+        sealed.host.write(&format!("statements.d/{run}.json"), text.to_string());
+    };
+    sealed.sh("mkdir $D/statements.d").must();
+    ["a", "b"].into_iter().for_each(job);
+    assert!(sign(&sealed).contains(": statements added: 2; "));
+    let before = fs::read_to_string(&file).unwrap();
+    // The one that is not the last; the last one's are taken for those of a run of `sign` that was killed.
+    ["a", "c"].into_iter().for_each(job);
+    let said = sealed.ctl(&["statement", "sign", "--key", &sealed.host.at("key")]);
+    assert!(said.status == 1 && said.out.contains(": statements added: 1; "), "{}", said.out);
+    let why = format!(
+        "/job-a-1.json: {file} has a statement of its run already, and there cannot be two; move it away"
+    );
+    assert!(said.out.contains(&why), "{}", said.out);
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&before));
+    assert_eq!(judged(&sealed, &[]).len(), 3);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use oci_isolate::rewrite::rewrite;
 use oci_isolate::rules::credentials::paths::{ABSOLUTE, CredentialPath, IN_HOMES, Masked, NAMED};
 use oci_isolate::rules::mounts::{FileKind, FileSystem};
 use oci_isolate::rules::{
-    CredentialFiles, HostFacts, MountSource, Network, RULES, RefusedBy, Rule, RuleContext,
+    CredentialFiles, HostFacts, MountSource, Network, RULES, RefusedBy, Rule, RuleContext, unused_waivers,
 };
 use oci_isolate::settings::Answer;
 use serde_json::{Value, json};
@@ -242,6 +242,36 @@ fn a_waiver_by_default_is_unused_where_the_rule_would_not_have_refused() {
         }
     }
     assert!(seen > 1, "{seen}");
+}
+
+/// The layers of the overlay that is the machine's own root are not examined: one of them may lie on a network file system.
+#[test]
+fn a_waiver_is_not_unused_where_layers_of_an_overlay_were_not_examined() {
+    let source = |name: &str| MountSource::new("/srv/x", FileKind::Directory, FileSystem::of_name(name));
+    let over = |layer: MountSource| MountSource { layers: vec![layer], ..source("overlay") };
+    let unread = MountSource::new("/layer", FileKind::Inaccessible("gone".into()), FileSystem::none());
+    let below =
+        MountSource { below: vec![("/srv/x/m".into(), FileSystem::of_name("overlay"))], ..source("ext4") };
+    let bound = r#"{"mounts":[{"destination":"/x","type":"bind","source":"/srv/x"}]}"#;
+    let layered = r#"{"mounts":[{"destination":"/x","type":"overlay","options":["lowerdir=/srv/x"]}]}"#;
+    for (found, is_known) in [
+        (source("ext4"), true),
+        (over(source("ext4")), true),
+        (over(over(source("ext4"))), true),
+        (source("overlay"), false),
+        (over(source("overlay")), false),
+        (over(unread), false),
+        (below, false),
+    ] {
+        let sources = [("/srv/x".to_owned(), found.clone())].into();
+        let bind = HostFacts { sources, ..HostFacts::default() };
+        let root = HostFacts { root: Some(found.clone()), ..HostFacts::default() };
+        for (text, host) in [(bound, bind.clone()), (layered, bind), ("{}", root)] {
+            let context = Cases { rule: "mount-network-fs", host, ..Cases::default() }.context();
+            let unused = unused_waivers(&read(text).view().unwrap(), &context);
+            assert_eq!(unused == ["mount-network-fs"], is_known, "{text}: {found:?}");
+        }
+    }
 }
 
 #[test]

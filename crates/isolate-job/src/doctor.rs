@@ -12,6 +12,7 @@ use crate::listen;
 use crate::settings::{PATH, Settings};
 use crate::stage;
 use crate::train::{self, NotAccepted};
+use rustix::fs::{Access, access};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,6 +24,9 @@ enum State {
     /// Jobs are refused, or fail.
     Fail,
 }
+
+/// The settings of the shim, if the environment names no others.
+const SHIM_SETTINGS: &str = "/etc/oci-isolate/config.toml";
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
@@ -88,6 +92,8 @@ pub fn doctor(file: Option<&Path>) -> Vec<Finding> {
             Finding::fail("job-vpc", format!("{name}: {why}"), what)
         }
     }));
+    let shim = std::env::var_os("OCI_ISOLATE_CONFIG").unwrap_or_else(|| SHIM_SETTINGS.into());
+    findings.extend(settings.statement.iter().map(|file| statement(file, Path::new(&shim))));
     findings.push(keys(&settings));
     if Path::new("/run/systemd/system").exists() {
         findings.push(resume());
@@ -153,6 +159,44 @@ fn state(directory: &Path) -> Finding {
     }
 }
 
+/// Whether facts about jobs can be left, and are left where those about their containers are.
+fn statement(file: &str, shim: &Path) -> Finding {
+    const CHECK: &str = "job-statement";
+    let of_shim = fs::read_to_string(shim).ok().and_then(|text| {
+        let settings: toml::Table = toml::from_str(&text).ok()?;
+        Some(settings.get("statement")?.get("file")?.as_str()?.to_owned())
+    });
+    let left = format!("{file}.d");
+    let directory = Path::new(&left);
+    // The shim makes it for the first container.
+    let directory = if directory.exists() { Some(directory) } else { Path::new(file).parent() };
+    let directory = directory.unwrap_or(Path::new("/"));
+    match (of_shim, access(directory.join("."), Access::WRITE_OK)) {
+        (Some(other), Ok(())) if other == file => {
+            Finding::ok(CHECK, format!("facts about jobs are left beside {file}"))
+        }
+        (Some(other), _) if other == file => {
+            let says = format!(
+                "facts about jobs cannot be left: {} is no directory that can be written",
+                directory.display()
+            );
+            Finding::warn(CHECK, says, "make it, or correct `statement`: there is no statement of any job")
+        }
+        (other, _) => {
+            let of_shim = other.map_or_else(|| "nowhere".to_owned(), |other| format!("beside {other}"));
+            let says = format!(
+                "facts about jobs are left beside {file}, and those about containers {of_shim} ({})",
+                shim.display()
+            );
+            Finding::warn(
+                CHECK,
+                says,
+                "name one file in `statement` and `[statement] file`: no job is said to have held",
+            )
+        }
+    }
+}
+
 /// Only the listener needs them.
 fn keys(settings: &Settings) -> Finding {
     const CHECK: &str = "job-keys";
@@ -181,5 +225,33 @@ fn resume() -> Finding {
             Finding::warn("job-units", format!("{UNIT} is {state}"), what)
         }
         Err(error) => Finding::warn("job-units", error.to_string(), "find out why systemctl does not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_about_jobs_are_left_where_the_shim_leaves_its_own_and_where_they_can_be() {
+        let place = tempfile::tempdir().unwrap();
+        let (shim, file) = (place.path().join("config.toml"), place.path().join("log/statements"));
+        let file = file.to_str().unwrap();
+        let found = || {
+            let Finding { state, says, .. } = statement(file, &shim);
+            (state, says)
+        };
+        let (state, says) = found();
+        assert!(state == State::Warn && says.contains(" about containers nowhere ("), "{says}");
+        fs::write(&shim, "[statement]\nfile = '/other'\n").unwrap();
+        let (state, says) = found();
+        assert!(state == State::Warn && says.contains(" about containers beside /other ("), "{says}");
+        fs::write(&shim, format!("[statement]\nfile = {file:?}\n")).unwrap();
+        let (state, says) = found();
+        assert!(state == State::Warn && says.ends_with("/log is no directory that can be written"), "{says}");
+        fs::create_dir(place.path().join("log")).unwrap();
+        assert_eq!(found().0, State::Ok);
+        fs::write(place.path().join("log/statements.d"), "").unwrap();
+        assert_eq!(found().0, State::Warn);
     }
 }

@@ -4,11 +4,14 @@
 //! (`data-channels`).
 
 use super::{
-    Class, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first, removals, root,
+    Class, FileKind, MountSource, binds, describe_source, is_kept, layer_sources, mounts, refuse_first,
+    removals, root,
 };
 use crate::config::{Mount, View};
 use crate::rules::{RefusedBy, Rule, RuleContext, Violation};
 use crate::settings::Answer;
+
+const OVERLAY: &str = "overlay";
 
 pub(in crate::rules) const RULE: Rule = Rule {
     name: "mount-network-fs",
@@ -49,6 +52,22 @@ fn violations(view: &View, context: &RuleContext) -> Vec<(usize, String)> {
         ))
     };
     binds(view, context).filter_map(against).chain(mounts(view).filter_map(of_overlay)).collect()
+}
+
+/// Whether it cannot be told where some of it lies: the layers of an overlay were not examined, as those of the one that is the machine's
+/// own root. The rule itself takes such an overlay for what it is called.
+pub(in crate::rules) fn is_unknown(view: &View, context: &RuleContext) -> bool {
+    let bound = binds(view, context).filter(|(_, mount, _)| is_kept(view, mount, context));
+    let sources = context.host.root.iter().chain(bound.map(|(_, _, source)| source));
+    sources.chain(mounts(view).flat_map(|(_, mount)| layer_sources(mount, context))).any(has_hidden_layers)
+}
+
+fn has_hidden_layers(source: &MountSource) -> bool {
+    let is_hidden =
+        |layer: &MountSource| matches!(layer.kind, FileKind::Inaccessible(_)) || has_hidden_layers(layer);
+    source.file_system.name == OVERLAY && source.layers.is_empty()
+        || source.layers.iter().any(is_hidden)
+        || source.below.iter().any(|(_, file_system)| file_system.name == OVERLAY)
 }
 
 /// The network file system on which a source lies, or that is mounted below it.

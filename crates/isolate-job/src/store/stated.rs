@@ -74,6 +74,20 @@ impl Job {
     pub fn set_stated(&self, stated: &Stated) -> Result<()> {
         self.set_document(NAME, stated)
     }
+
+    /// Keeps nothing of it any more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forget_stated(&self) -> Result<()> {
+        let path = self.path(NAME);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Leaves the facts about a job where `isolatectl statement sign` finds them, beside the file of statements; they survive a power cut.

@@ -179,3 +179,15 @@ fn a_lock_is_that_of_the_job_that_has_the_name_now() {
     drop(of_new);
     assert!(old.lock_if_free().unwrap().is_some());
 }
+
+/// A job that begins again, and cannot keep what it is given now, must not be stated with what it was given before.
+#[test]
+fn what_is_stated_is_forgotten_when_a_job_begins_anew() {
+    let (_directory, store) = store();
+    let job = store.create("a", b"{}", &json!({})).unwrap();
+    job.forget_stated().unwrap();
+    job.set_stated(&Stated::default()).unwrap();
+    assert_eq!(job.stated().unwrap(), Some(Stated::default()));
+    job.forget_stated().unwrap();
+    assert_eq!(job.stated().unwrap(), None);
+}

@@ -54,6 +54,10 @@ impl Supervisor {
                 }
             }
         }
+        // It takes a while, in which the job may be stopped.
+        if !self.job.is_stop_requested() {
+            self.state_inputs();
+        }
         if !self.open_streams()? || self.job.is_stop_requested() {
             self.abort_streams()?;
             return Ok(self.stop_before_start()?);
@@ -61,7 +65,6 @@ impl Supervisor {
         for host in self.hosts() {
             open_checkpoints(&self.document.data, &self.directory(&host))?;
         }
-        self.state_inputs();
         self.connect()?;
         self.create()?;
         Ok(self.to(Secondary::Training, "Training is in progress")?)

@@ -18,9 +18,9 @@ use crate::store::{Stated, StatedContainer, StatedData, StatedDigest, leave};
 use crate::tree::{self, Dir, hexadecimal};
 
 impl Supervisor {
-    /// Before the containers are created: what is kept begins anew.
+    /// Before the containers are created: what is kept begins anew. What cannot be kept now must not be taken from an earlier begin.
     pub(super) fn state_inputs(&self) {
-        if self.settings.statement.is_none() {
+        if !self.keep(self.job.forget_stated()) || self.settings.statement.is_none() {
             return;
         }
         let inputs = self.inputs().into_iter().map(|(host, step)| self.data(&host, step)).collect();
@@ -43,10 +43,12 @@ impl Supervisor {
     }
 
     /// The job has ended, and all is uploaded: leaves the facts, once. Killed in between, the job has no statement rather than two.
+    /// There is nothing to state of one that was stopped before it had a container.
     pub(super) fn state_end(&self) {
-        let mut first = None;
+        let (mut first, has_begun) = (None, self.status.training_start_time.is_some());
         let is_kept = self.state(|stated| {
-            first = (!stated.left).then(|| stated.clone());
+            let had_any = has_begun || !stated.containers.is_empty();
+            first = (had_any && !stated.left).then(|| stated.clone());
             stated.left = true;
         });
         let (true, Some(stated), Some(file)) = (is_kept, first, &self.settings.statement) else { return };
@@ -139,8 +141,12 @@ impl Supervisor {
             Some(below) => (self.directory(host).join("opt-ml"), below),
             None => (self.directory(host), "checkpoints"),
         };
+        let most = u64::from(self.document.data.resource_config.volume_size_in_gb) << 30;
+        // A job that is stopped already has results, too.
+        let was_stopped = self.job.is_stop_requested();
+        let is_ended = || !was_stopped && self.job.is_stop_requested();
         // The container may have removed it, and then it is empty.
-        Ok(tree::digest(&Dir::open(&above)?.make(below)?.0)?)
+        Ok(tree::digest(&Dir::open(&above)?.make(below)?.0, most, &is_ended)?)
     }
 }
 

@@ -106,6 +106,22 @@ fn what_a_job_was_given_and_left_is_stated() {
     assert!(said.err.ends_with("line 2: its signature is not of what it has"), "{said}");
 }
 
+#[test]
+fn a_job_that_had_no_container_leaves_no_facts() {
+    let site = stating();
+    fs::create_dir(site.path("statements.d")).unwrap();
+    fs::write(site.path("s3/slow"), "30").unwrap();
+    site.detach(&asked("never", "true"));
+    site.until("never", &["Downloading"]);
+    // As a supervisor leaves it that is killed when the inputs were read.
+    let kept = json!({"left": false, "containers": [], "inputs": [], "outputs": []});
+    fs::write(site.path("jobs/never/stated.json"), kept.to_string()).unwrap();
+    site.job(&["stop", "never"]).must();
+    site.until("never", &["Stopped"]);
+    site.until_left("never");
+    assert_eq!(fs::read_dir(site.path("statements.d")).unwrap().count(), 0);
+}
+
 /// Facts that cannot be left change nothing for the job.
 #[test]
 fn without_statements_nothing_is_kept_and_without_their_directory_the_job_completes() {

@@ -29,7 +29,8 @@ pub(super) fn check(root: &Path, statements: Option<&Path>) -> Vec<Finding> {
     // With another root, units are not of this host.
     if root == Path::new("/") && Path::new("/run/systemd/system").exists() {
         let mut asked = Command::new("systemctl");
-        found.push(timer(program_version::output(asked.args(["is-active", TIMER]))));
+        let answer = program_version::output(asked.args(["is-active", TIMER]));
+        found.push(timer(answer, root.join(KEY).exists()));
     }
     found
 }
@@ -79,11 +80,19 @@ fn waiting(statements: &Path) -> Finding {
     Finding::warn(CHECK, says, SIGN)
 }
 
-/// What systemd says of the timer.
-fn timer(answer: Option<Vec<u8>>) -> Finding {
+/// What systemd says of the timer. Its unit does nothing without the key, and has not failed then.
+fn timer(answer: Option<Vec<u8>>, has_key: bool) -> Finding {
     const CHECK: &str = "statement-timer";
     let answer = answer.unwrap_or_default();
     let state = String::from_utf8_lossy(&answer).trim().to_owned();
+    if state == "active" && !has_key {
+        let what = "make the key (docs/statement.md), unless the unit was given another one";
+        return Finding::warn(
+            CHECK,
+            format!("{TIMER} is active, and there is no /{KEY}: nothing is verified, and nothing signed"),
+            what,
+        );
+    }
     if state == "active" {
         return Finding::ok(CHECK, format!("{TIMER} is active"));
     }
@@ -142,13 +151,16 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_not_active_is_a_warning() {
-        assert_eq!(timer(Some(b"active\n".to_vec())).state, Fine);
+        assert_eq!(timer(Some(b"active\n".to_vec()), true).state, Fine);
+        let finding = timer(Some(b"active\n".to_vec()), false);
+        assert_eq!(finding.state, Warn);
+        assert!(finding.says.contains("there is no /etc/oci-isolate/statement.key"), "{}", finding.says);
         for (answer, says) in [
             (Some(&b"inactive\n"[..]), "oci-isolate-statement.timer is inactive"),
             (Some(b""), "oci-isolate-statement.timer is unknown"),
             (None, "oci-isolate-statement.timer is unknown"),
         ] {
-            let finding = timer(answer.map(<[u8]>::to_vec));
+            let finding = timer(answer.map(<[u8]>::to_vec), true);
             assert_eq!((finding.state, &*finding.says), (Warn, says));
         }
     }

@@ -3,7 +3,7 @@
 //! missing cannot be seen.
 
 use std::collections::HashMap;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -42,6 +42,18 @@ pub(super) fn line(line: &[u8], key: &PublicKey) -> Result<(Statement, Head)> {
     let statement = Statement::read(&envelope::open(line, key)?)?;
     let head = Head { sequence: statement.sequence, digest: hexadecimal(&Sha256::digest(line)) };
     Ok((statement, head))
+}
+
+/// The runs of the statements in a file. What is none is passed over: [`read`] says of which file nothing can be relied on.
+pub(super) fn runs(mut text: impl BufRead, key: &PublicKey, mut take: impl FnMut(&str)) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    while text.by_ref().take(LIMIT).read_until(b'\n', &mut bytes)? > 0 {
+        if let Ok((statement, _)) = line(&bytes, key) {
+            take(statement.stated.run());
+        }
+        bytes.clear();
+    }
+    Ok(())
 }
 
 /// Reads a whole file, which begins a chain, or goes on after the line with the digest `after`.

@@ -1,8 +1,9 @@
 //! `isolatectl statement sign`: makes statements of the facts that wait. Each is in the file, and on the disk, before its
 //! facts are removed; what a killed run has left is finished by the next.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,17 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
         }
     }
     waiting.sort_by_key(|(stated, _)| (stated.end(), stated.run().to_owned()));
+    // A run of a container cannot come back: its record is gone. A job can, with its directory. Of two lines about one run `verify` would
+    // refuse the whole file.
+    let mut signed = HashSet::new();
+    if waiting.iter().any(|(stated, _)| matches!(stated, Stated::Job(_))) {
+        let from_start = file.rewind().and_then(|()| {
+            chain::runs(BufReader::new(&*file), key.public(), |run| {
+                signed.insert(run.to_owned());
+            })
+        });
+        from_start.with_context(|| format!("cannot read {}", path.display()))?;
+    }
     let mut report = SignReport { file: path, signed: 0, waiting: 0, sequence: None, sha256: None, failures };
     for (stated, waited) in waiting {
         if matches!(&stated, Stated::Run(facts) if is_recorded(facts)) {
@@ -98,6 +110,14 @@ fn sign_all(path: PathBuf, key: &PrivateKey) -> Result<SignReport> {
                 continue;
             }
         };
+        if !signed.insert(stated.run().to_owned()) {
+            report.failures.push(format!(
+                "{}: {} has a statement of its run already, and there cannot be two; move it away",
+                waited.display(),
+                report.file.display()
+            ));
+            continue;
+        }
         head = Some(
             append(&mut file, head.as_ref(), stated, key)
                 .with_context(|| format!("cannot write {}", report.file.display()))?,

@@ -147,7 +147,7 @@ fn reports(arguments: &VerifyArguments) -> Result<Vec<Report>> {
             last.digest
         );
     }
-    // A nonce is its containers'.
+    // A nonce is its containers'. `isolate-job` gives them none, so that this says something of a job only if its engine does.
     jobs.retain(|(job, _)| {
         nonce.is_none() || job.containers.iter().any(|container| with_nonce.contains(&container.id))
     });
@@ -196,7 +196,7 @@ fn attempts(facts: &Facts) -> String {
 
 fn text(reports: &[Report]) -> Result<String> {
     if reports.is_empty() {
-        return Ok("there is no statement with this nonce\n".to_owned());
+        return Ok("there is no statement with this nonce; jobs of isolate-job have none\n".to_owned());
     }
     let mut text = String::new();
     for report in reports {
