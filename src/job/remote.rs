@@ -223,7 +223,8 @@ impl Put {
         };
         match left {
             Some(left) => {
-                self.note(&member.record.id, member.renew(left));
+                let renewed = member.renew(left, &mut self.used);
+                self.note(&member.record.id, renewed);
             }
             None if opened.remote.is_empty() => {}
             None => self.fail(

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 
 use super::plan::forbidden_peer;
 use super::{firewall, observe, routes};
+use crate::files;
 use crate::netlink::{Socket, Sockets};
 use crate::nft::{Additions, AllowList, Loaded, Table};
 use crate::policy::Prefixes;
@@ -49,12 +50,26 @@ pub struct PeersSet {
 pub struct UsedSockets(Vec<OwnedFd>);
 
 impl UsedSockets {
-    /// Leaves the socket open until this ends, or many are.
+    /// Leaves the socket open until this ends, or many are, or descriptors are needed.
     pub fn keep(&mut self, set: PeersSet) {
         if self.0.len() >= MOST_USED {
             self.0.clear();
         }
         self.0.extend(set.socket);
+    }
+
+    /// Runs this, and once more after it has closed them if there was no descriptor left.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn make_room<T>(&mut self, run: impl Fn() -> Result<T>) -> Result<T> {
+        match run() {
+            Err(error) if files::is_out_of_descriptors(&error) => {
+                self.0.clear();
+                run()
+            }
+            done => done,
+        }
     }
 }
 
@@ -140,7 +155,7 @@ fn allow_list(sockets: &mut Sockets) -> Result<(Table, AllowList)> {
 }
 
 /// How many sockets wait to be closed, of the descriptors that a process may have (1024 by default).
-const MOST_USED: usize = 128;
+const MOST_USED: usize = 32;
 
 /// How often another process may be faster.
 const ATTEMPTS: usize = 64;

@@ -323,6 +323,31 @@ fn a_table_is_read_again_once_its_firewall_was_changed_and_only_then() {
     assert!(said.status == 1 && said.err.contains(lost), "{said:?}");
 }
 
+#[test]
+fn sockets_that_wait_to_be_closed_take_no_descriptor_that_is_needed() {
+    let sealed = Sealed::empty();
+    let members: Vec<String> = (0..8).map(|n| format!("two-{n}")).collect();
+    for (n, id) in members.iter().enumerate() {
+        pod(&sealed, id, 2 * n as u8 + 2, NO_NAMES);
+    }
+    let file = sealed.host.at("jobs.json");
+    let ctl = test_support::isolatectl();
+    let put_with = |descriptors: u32, last: u8| {
+        let document = document(&[member("far", "node2", &[&format!("10.9.0.{last}")], &[])]);
+        sealed.host.write("jobs.json", document.to_string());
+        sealed.sh(&format!("ulimit -n {descriptors}; {} jobs put {file}", ctl.display()))
+    };
+    put_with(1024, 50).must();
+    // With as many as are enough to look at each member, and for the file that a record is written to.
+    let least = (10..40).find(|descriptors| put_with(*descriptors, 50).status == 0).unwrap();
+    assert_eq!(put_with(least + 2, 51).must().lines().count(), members.len());
+    let said = put_with(least - 1, 51);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.err.contains("raise the limit of open files (RLIMIT_NOFILE, `ulimit -n`)"), "{said:?}");
+    let ids: Vec<&str> = members.iter().map(String::as_str).collect();
+    sealed.holds(&ids);
+}
+
 /// Seconds since the machine has started, as `isolate-node` writes them.
 fn uptime() -> u64 {
     std::fs::read_to_string("/proc/uptime").unwrap().split('.').next().unwrap().parse().unwrap()
