@@ -48,7 +48,7 @@ impl SettledTable {
             peers.cover(*gateway) || leased.as_ref().is_some_and(|leased| leased.contains(gateway))
         };
         // Whether that may be, its table says.
-        if state.gateways.iter().any(|gateway| !never.contains(gateway) && is_peer(gateway)) {
+        if state.gateways.as_ref()?.iter().any(|gateway| !never.contains(gateway) && is_peer(gateway)) {
             return None;
         }
         let mut digest = Sha256::new();
