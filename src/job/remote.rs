@@ -181,7 +181,7 @@ impl Put {
     }
 
     /// Applies what the records of a job have; returns for each member whether its peers are set. A table that was found as it
-    /// should be `before` is not read again while the firewall is in the same state.
+    /// should be twice `before` is not read again while the firewall is in the same state.
     fn settle(&mut self, job: &JobHere, before: &Settled, now: &mut Settled) -> Vec<bool> {
         let names = MemberNames::of(&job.members, job.all.iter().copied());
         let mut unwritten = Vec::new();
@@ -202,7 +202,7 @@ impl Put {
                 _ => member.set(&peers, &mut self.used),
             };
             if let (Ok(Some(generation)), Some(expected)) = (&done, expected) {
-                now.note(path, expected.at(*generation));
+                now.note(path, expected.at(*generation), before);
             }
             set.push(self.note(&member.record.id, done.map(drop)));
         }
