@@ -168,7 +168,7 @@ impl Put {
             }
             let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
             let record = Record { opened: Some(new), ..member.record.clone() };
-            match member.slot.update(&record) {
+            match self.used.make_room(|| member.slot.update(&record)) {
                 Ok(()) => {
                     (member.record, member.part.remote) = (record, remote);
                     self.changed.push(member.slot.clone());
@@ -186,7 +186,7 @@ impl Put {
         let names = MemberNames::of(&job.members, job.all.iter().copied());
         let mut unwritten = Vec::new();
         for names in names.lines() {
-            match names.retire() {
+            match self.used.make_room(|| names.retire()) {
                 Ok(true) => {}
                 Ok(false) => unwritten.push(names),
                 Err(error) => self.fail(&names.record().id, &format!("{error:#}")),
@@ -207,7 +207,8 @@ impl Put {
             set.push(self.note(&member.record.id, done.map(drop)));
         }
         for names in unwritten {
-            self.note(&names.record().id, names.write());
+            let written = self.used.make_room(|| names.write());
+            self.note(&names.record().id, written);
         }
         set
     }

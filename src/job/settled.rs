@@ -62,7 +62,7 @@ impl SettledTable {
         let mut digest = Sha256::new();
         // Another build may make another table of the same peers, or look for more.
         digest.update(env!("CARGO_PKG_VERSION"));
-        digest.update(&*SAMPLES);
+        digest.update(*SAMPLES);
         let mut all = Vec::new();
         peers.iter().for_each(|peer| write(&mut all, peer.addr(), peer.prefix_len()));
         parts(&mut digest, &mut all);
