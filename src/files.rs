@@ -1,6 +1,7 @@
 //! Bounded reads and atomic replacement. A reader of a file that is replaced here sees either the old or the
 //! new bytes, even if this process is killed.
 
+mod descriptors;
 mod draft;
 
 use std::borrow::Borrow;
@@ -17,6 +18,7 @@ use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::file_version::FileVersion;
 
+pub use descriptors::{is_out_of_descriptors, name_limit};
 pub use draft::{Draft, in_memory, read_back, write_text};
 
 /// The largest `config.json` or process file that is read, in bytes. Larger ones are refused: the largest seen in the

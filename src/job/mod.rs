@@ -33,6 +33,7 @@ pub use resource_config::{LIMIT as RESOURCE_CONFIG_LIMIT, PATH as RESOURCE_CONFI
 pub use successors::Successors;
 pub use user_mode_network::check_user_mode_network;
 
+use crate::files;
 use crate::record::{GrantedOpenings, InitProcess, Record, Recorded, Slot, Store};
 use crate::rules::Network;
 use crate::seal::{self, NetnsState, OpenNetns, UsedSockets};
@@ -65,11 +66,7 @@ impl JobMember {
     }
 
     /// The same, with what an update of its peers depends on.
-    fn with_state(
-        slot: Slot,
-        record: Record,
-        successors: &Successors,
-    ) -> Result<Option<(Self, NetnsState)>> {
+    fn with_state(slot: Slot, record: Record, successors: &Successors) -> Result<Option<(Self, NetnsState)>> {
         Self::seen(slot, record, successors, |netns| {
             let state = seal::state(netns)?;
             Ok((state.addresses.clone(), state))
@@ -83,18 +80,22 @@ impl JobMember {
         look: impl Fn(BorrowedFd) -> Result<Seen<T>>,
     ) -> Result<Option<(Self, T)>> {
         let (Some(opened), Some(sealed)) = (&record.opened, &record.sealed) else { return Ok(None) };
-        let init = match record.live_in(sealed.netns) {
-            Some(init) => Some(init),
-            None => successors.live_in(sealed.netns)?,
+        let init = match record.init.map(InitProcess::open) {
+            // Not even known is whether it runs, so it is not taken for one that has ended.
+            Some(Err(error)) if files::is_out_of_descriptors(&error) => {
+                let error = error.context(format!("cannot open the namespace of container {}", record.id));
+                return Err(files::name_limit(error));
+            }
+            Some(Ok(init)) if init.netns.id() == sealed.netns => Some(init),
+            _ => successors.live_in(sealed.netns)?,
         };
         let Some(init) = init else { return Ok(None) };
         let (own, seen) = match look(init.netns.as_fd()) {
             Ok(seen) => seen,
             Err(_) if !init.process.runs() => return Ok(None),
             Err(error) => {
-                return Err(
-                    error.context(format!("cannot determine the addresses of container {}", record.id))
-                );
+                let what = format!("cannot determine the addresses of container {}", record.id);
+                return Err(files::name_limit(error.context(what)));
             }
         };
         let (peers, bounds) = (opened.peers().clone(), opened.bounds.clone());
@@ -116,24 +117,28 @@ impl JobMember {
         PeersOfMember { peers, leased }: &PeersOfMember,
         used: &mut UsedSockets,
     ) -> Result<Option<u32>> {
-        match seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &self.never()) {
+        let set = || seal::set_peers(self.init.netns.as_fd(), peers, leased.as_ref(), &self.never());
+        match used.make_room(set) {
             Ok(set) => {
                 let unchanged = set.unchanged;
                 used.keep(set);
                 Ok(unchanged)
             }
             Err(error) if self.init.process.runs() => {
-                Err(error.context(format!("cannot set the peers of container {}", self.record.id)))
+                let what = format!("cannot set the peers of container {}", self.record.id);
+                Err(files::name_limit(error.context(what)))
             }
             Err(_) => Ok(None),
         }
     }
 
     /// Lets its lease run for that long from now, if that is more than it has.
-    fn renew(&self, wanted: Duration) -> Result<()> {
-        match seal::renew_lease(self.init.netns.as_fd(), wanted) {
-            Err(error) if self.init.process.runs() => Err(error
-                .context(format!("cannot keep the members of container {} on other nodes", self.record.id))),
+    fn renew(&self, wanted: Duration, used: &mut UsedSockets) -> Result<()> {
+        match used.make_room(|| seal::renew_lease(self.init.netns.as_fd(), wanted)) {
+            Err(error) if self.init.process.runs() => {
+                let what = format!("cannot keep the members of container {} on other nodes", self.record.id);
+                Err(files::name_limit(error.context(what)))
+            }
             _ => Ok(()),
         }
     }
@@ -268,5 +273,6 @@ fn put(members: &[JobMember], slot: &Slot, record: &Record) -> Result<()> {
     for (index, member) in members.iter().enumerate() {
         member.set(&peers_of(&parts, index), &mut used)?;
     }
+    drop(used);
     names.iter().try_for_each(|names| own(names, names.write()))
 }

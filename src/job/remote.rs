@@ -168,7 +168,7 @@ impl Put {
             }
             let remote = new.remote.iter().flat_map(|member| &member.addresses).copied().collect();
             let record = Record { opened: Some(new), ..member.record.clone() };
-            match member.slot.update(&record) {
+            match self.used.make_room(|| member.slot.update(&record)) {
                 Ok(()) => {
                     (member.record, member.part.remote) = (record, remote);
                     self.changed.push(member.slot.clone());
@@ -181,12 +181,12 @@ impl Put {
     }
 
     /// Applies what the records of a job have; returns for each member whether its peers are set. A table that was found as it
-    /// should be `before` is not read again while the firewall is in the same state.
+    /// should be twice `before` is not read again while the firewall is in the same state.
     fn settle(&mut self, job: &JobHere, before: &Settled, now: &mut Settled) -> Vec<bool> {
         let names = MemberNames::of(&job.members, job.all.iter().copied());
         let mut unwritten = Vec::new();
         for names in names.lines() {
-            match names.retire() {
+            match self.used.make_room(|| names.retire()) {
                 Ok(true) => {}
                 Ok(false) => unwritten.push(names),
                 Err(error) => self.fail(&names.record().id, &format!("{error:#}")),
@@ -202,12 +202,13 @@ impl Put {
                 _ => member.set(&peers, &mut self.used),
             };
             if let (Ok(Some(generation)), Some(expected)) = (&done, expected) {
-                now.note(path, expected.at(*generation));
+                now.note(path, expected.at(*generation), before);
             }
             set.push(self.note(&member.record.id, done.map(drop)));
         }
         for names in unwritten {
-            self.note(&names.record().id, names.write());
+            let written = self.used.make_room(|| names.write());
+            self.note(&names.record().id, written);
         }
         set
     }
@@ -223,7 +224,8 @@ impl Put {
         };
         match left {
             Some(left) => {
-                self.note(&member.record.id, member.renew(left));
+                let renewed = member.renew(left, &mut self.used);
+                self.note(&member.record.id, renewed);
             }
             None if opened.remote.is_empty() => {}
             None => self.fail(

@@ -10,10 +10,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs, statfs};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 /// The identity of a namespace for as long as it exists (namespaces(7), "The /proc/pid/ns/ directory").
@@ -98,26 +98,35 @@ pub(super) fn here_is_initial() -> Result<bool> {
     }
     // That it is missing means something only where a sysctl is seen that each network namespace has. `somaxconn` is one in
     // the same directory. Before Linux 6.3 the namespace of a user namespace does not show it: then `ip_forward` is one, if
-    // no other file system hides the directory.
-    if has(&Path::new(CORE).join("somaxconn"))?
-        || (has(Path::new(FORWARD))? && is_of_proc(FORWARD)? && is_of_proc(CORE)?)
-    {
+    // nothing is mounted over what would show the others.
+    if has(&Path::new(CORE).join("somaxconn"))? || (has(Path::new(FORWARD))? && nothing_is_hidden()?) {
         return Ok(false);
     }
     bail!(
-        "cannot tell whether this is the host's network namespace: {CORE}/somaxconn and {FORWARD} are missing, or not of procfs; \
-         mount /proc"
+        "cannot tell whether this is the host's network namespace: {CORE}/somaxconn and {FORWARD} are missing, or something is \
+         mounted over them; mount /proc"
     )
 }
 
-/// Whether the path is on procfs, or is not there.
-fn is_of_proc(path: &str) -> Result<bool> {
-    match statfs(path) {
-        Err(Errno::ENOENT) => Ok(true),
-        found => {
-            Ok(found.with_context(|| format!("cannot inspect {path}"))?.filesystem_type() == PROC_SUPER_MAGIC)
-        }
+/// Whether `/proc/sys/net` is of procfs, and no other mount, also not of procfs, hides what would be seen below it.
+fn nothing_is_hidden() -> Result<bool> {
+    let of_proc = statfs(SYSCTLS).with_context(|| format!("cannot inspect {SYSCTLS}"))?;
+    let Some(mount) = mount_of(SYSCTLS)? else { return Ok(false) };
+    // A directory that is not there is hidden by none.
+    let same = |path| Ok::<_, anyhow::Error>(mount_of(path)?.is_none_or(|its| its == mount));
+    Ok(of_proc.filesystem_type() == PROC_SUPER_MAGIC && same(CORE)? && same(FORWARD)?)
+}
+
+/// The number of the mount that shows a path; `None`: it is not there.
+fn mount_of(path: &str) -> Result<Option<u64>> {
+    let found = match statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        found => found.with_context(|| format!("cannot inspect {path}"))?,
+    };
+    if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
+        bail!("cannot tell whether something is mounted over {path}: this kernel is older than Linux 5.8");
     }
+    Ok(Some(found.stx_mnt_id))
 }
 
 /// Runs `work` inside the network namespace, and comes back.
@@ -186,6 +195,8 @@ fn open(path: &Path, flags: OFlag) -> io::Result<File> {
 
 /// Of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
+/// Of the thread that reads.
+const SYSCTLS: &str = "/proc/sys/net";
 /// It has sysctls of the initial network namespace only, and `somaxconn` (`netns_core_table`).
 const CORE: &str = "/proc/sys/net/core";
 /// Each network namespace has it (`devinet_init_net` in net/ipv4/devinet.c).

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 
 use super::plan::forbidden_peer;
 use super::{firewall, observe, routes};
+use crate::files;
 use crate::netlink::{Socket, Sockets};
 use crate::nft::{Additions, AllowList, Loaded, Table};
 use crate::policy::Prefixes;
@@ -28,8 +29,8 @@ pub(super) fn loaded_peers(sockets: &mut Sockets) -> Result<Prefixes> {
 pub struct NetnsState {
     /// Its addresses that are valid beyond their link.
     pub addresses: BTreeSet<IpAddr>,
-    /// Every next hop of its routes.
-    pub gateways: BTreeSet<IpAddr>,
+    /// Every next hop of its routes; `None`: they cannot be listed, which is an error only where peers are set.
+    pub gateways: Option<BTreeSet<IpAddr>>,
     /// The number of the state of its firewall, which each change increments; `None`: it is not known.
     pub generation: Option<u32>,
 }
@@ -49,18 +50,32 @@ pub struct PeersSet {
 pub struct UsedSockets(Vec<OwnedFd>);
 
 impl UsedSockets {
-    /// Leaves the socket open until this ends, or many are.
+    /// Leaves the socket open until this ends, or many are, or descriptors are needed.
     pub fn keep(&mut self, set: PeersSet) {
         if self.0.len() >= MOST_USED {
             self.0.clear();
         }
         self.0.extend(set.socket);
     }
+
+    /// Runs this, and once more after it has closed them if there was no descriptor left.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn make_room<T>(&mut self, run: impl Fn() -> Result<T>) -> Result<T> {
+        match run() {
+            Err(error) if files::is_out_of_descriptors(&error) => {
+                self.0.clear();
+                run()
+            }
+            done => done,
+        }
+    }
 }
 
 pub(super) fn state(sockets: &mut Sockets) -> Result<NetnsState> {
     let generation = sockets.firewall.as_mut().and_then(|socket| firewall::generation(socket).ok());
-    let (gateways, _) = routes::list(&mut sockets.route).context("cannot list the routes")?;
+    let gateways = routes::list(&mut sockets.route).ok().map(|(gateways, _)| gateways);
     let addresses = observe::global_addresses(&mut sockets.route)?;
     Ok(NetnsState { addresses, gateways, generation })
 }
@@ -140,7 +155,34 @@ fn allow_list(sockets: &mut Sockets) -> Result<(Table, AllowList)> {
 }
 
 /// How many sockets wait to be closed, of the descriptors that a process may have (1024 by default).
-const MOST_USED: usize = 128;
+const MOST_USED: usize = 32;
 
 /// How often another process may be faster.
 const ATTEMPTS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// Such a member stays in its job, with the addresses that it has.
+    #[test]
+    fn routes_that_cannot_be_listed_are_no_error_before_peers_are_set() {
+        let (ours, kernel) =
+            socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let reply = |kind: u16, sequence: u32, code: i32| {
+            let header =
+                [20_u32.to_ne_bytes(), u32::from(kind).to_ne_bytes(), sequence.to_ne_bytes()].concat();
+            let reply = [&header[..], &[0; 4], &code.to_ne_bytes()].concat();
+            send(kernel.as_raw_fd(), &reply, MsgFlags::empty()).unwrap();
+        };
+        // An error, and the end of a list.
+        reply(2, 1, -(Errno::EPERM as i32));
+        reply(3, 2, 0);
+        let mut sockets = Sockets { route: Socket::from_fd(ours), firewall: None, diag: None };
+        let found = state(&mut sockets).unwrap();
+        assert_eq!(found, NetnsState { gateways: None, ..NetnsState::default() });
+    }
+}

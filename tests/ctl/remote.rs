@@ -279,19 +279,36 @@ fn a_table_is_read_again_once_its_firewall_was_changed_and_only_then() {
     // What was changed is not taken for granted.
     assert_eq!(settled(), json!({}));
     put(&sealed, &two).must();
+    let twice = |found: &Value| found.as_object().unwrap().values().next().map(|it| it["twice"] == true);
+    let once = settled();
+    assert_eq!(twice(&once), Some(false), "{once}");
+    put(&sealed, &two).must();
     let found = settled();
-    assert_eq!(found.as_object().unwrap().len(), 1, "{found}");
+    assert_eq!((found.as_object().unwrap().len(), twice(&found)), (1, Some(true)), "{found}");
     let mut other = two.clone();
     other["jobs"]["team-a/other"] = json!({"members": [member("x", "node2", &["10.9.0.52"], &[])]});
     assert_eq!([put(&sealed, &other).must(), put(&sealed, &two).must()], ["", ""]);
     // No transaction took place: the firewall is in the same state.
+    assert_eq!(settled(), found);
+    // A route is no change of the firewall, and its next hop must not be a peer.
+    let route = |verb: &str| {
+        sh(
+            &sealed,
+            &format!("nsenter -t {} -n ip route {verb} 10.8.0.0/24 via 10.9.0.50", sealed.pid("two-0")),
+        )
+    };
+    route("add");
+    let said = put(&sealed, &two);
+    assert!(said.status == 1 && said.err.contains("10.9.0.50 became a gateway after the start"), "{said:?}");
+    route("del");
+    (0..3).for_each(|_| drop(put(&sealed, &two).must()));
     assert_eq!(settled(), found);
 
     nft("delete element inet oci_isolate peers4 '{ 10.9.0.50 }'");
     assert!(!is_peer());
     assert_eq!(put(&sealed, &two).must(), "");
     assert!(is_peer());
-    put(&sealed, &two).must();
+    (0..2).for_each(|_| drop(put(&sealed, &two).must()));
     let found = settled();
     nft("flush chain inet oci_isolate output");
     let lost = "table inet oci_isolate was changed: chain output has 0 rules instead of";
@@ -312,8 +329,9 @@ fn a_table_is_read_again_once_its_firewall_was_changed_and_only_then() {
     };
     note(&now.to_string());
     assert_eq!(put(&sealed, &two).must(), "");
-    // That of another container, and what is not understood, is nothing.
-    for other in [now.to_string().replace("\"pid\":", "\"pid\":1"), "{".to_owned()] {
+    // That of another container, what is not understood, and what was found only once, is nothing.
+    let once = now.to_string().replace("\"twice\":true", "\"twice\":false");
+    for other in [now.to_string().replace("\"pid\":", "\"pid\":1"), "{".to_owned(), once] {
         note(&other);
         assert!(says_so(), "{other}");
     }
@@ -321,6 +339,37 @@ fn a_table_is_read_again_once_its_firewall_was_changed_and_only_then() {
     note(&now.to_string());
     let said = put(&sealed, &document(&[]));
     assert!(said.status == 1 && said.err.contains(lost), "{said:?}");
+}
+
+#[test]
+fn sockets_that_wait_to_be_closed_take_no_descriptor_that_is_needed() {
+    let sealed = Sealed::empty();
+    let members: Vec<String> = (0..8).map(|n| format!("two-{n}")).collect();
+    for (n, id) in members.iter().enumerate() {
+        pod(&sealed, id, 2 * n as u8 + 2, NO_NAMES);
+    }
+    let file = sealed.host.at("jobs.json");
+    let ctl = test_support::isolatectl();
+    let put_with = |descriptors: u32, last: u8| {
+        let document = document(&[member("far", "node2", &[&format!("10.9.0.{last}")], &[])]);
+        sealed.host.write("jobs.json", document.to_string());
+        sealed.sh(&format!("ulimit -n {descriptors}; {} jobs put {file}", ctl.display()))
+    };
+    put_with(1024, 50).must();
+    // With as many as are enough to look at each member, and for the file that a record is written to.
+    let is_enough = |descriptors: &u32| {
+        let done = put_with(*descriptors, 50).status == 0;
+        // What fewer have closed.
+        (0..usize::from(!done)).for_each(|_| drop(put_with(1024, 50).must()));
+        done
+    };
+    let least = (10..40).find(is_enough).unwrap();
+    assert_eq!(put_with(least + 2, 51).must().lines().count(), members.len());
+    let said = put_with(least - 1, 51);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.err.contains("raise the limit of open files (RLIMIT_NOFILE, `ulimit -n`)"), "{said:?}");
+    let ids: Vec<&str> = members.iter().map(String::as_str).collect();
+    sealed.holds(&ids);
 }
 
 /// Seconds since the machine has started, as `isolate-node` writes them.

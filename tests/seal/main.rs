@@ -445,7 +445,7 @@ fn the_hosts_namespace_is_refused_from_within_another_too() {
     assert!(said.contains("is_host: Ok(true)"), "{said}");
 }
 
-/// What is not there proves nothing where something else than procfs hides it.
+/// What is not there proves nothing where another mount hides it, also one of procfs.
 #[test]
 fn where_the_sysctls_are_hidden_no_namespace_is_taken_for_another_than_the_hosts() {
     let elsewhere = Namespace::new();
@@ -454,6 +454,10 @@ fn where_the_sysctls_are_hidden_no_namespace_is_taken_for_another_than_the_hosts
         "mount -t tmpfs t /proc/sys/net/core",
         "mount -t tmpfs t /proc/sys/net; mkdir /proc/sys/net/ipv4; touch /proc/sys/net/ipv4/ip_forward",
         "mount -t tmpfs t /proc/sys",
+        "mount --bind /proc/sys/kernel /proc/sys/net/core",
+        "mount -t tmpfs t /mnt; touch /mnt/f; mount --bind /proc/sys/net/ipv4/ip_forward /mnt/f
+         mount -t tmpfs t /proc/sys/net; mkdir /proc/sys/net/ipv4; touch /proc/sys/net/ipv4/ip_forward
+         mount --bind /mnt/f /proc/sys/net/ipv4/ip_forward",
     ];
     for hides in hiding {
         let script = format!("{hides}; exec \"$@\"");
