@@ -25,6 +25,7 @@ use oci_isolate::seal::{
     Desired, Sealed, SocketOwner, addresses, is_host, join_user_namespace, netns_of, observe, seal, verify,
 };
 use oci_isolate::settings::{Firewall, Links};
+use test_support::command::wait_for;
 
 /// A namespace that goes away with the value.
 struct Namespace(String);
@@ -194,7 +195,9 @@ fn a_link_goes_down_and_its_addresses_move_to_lo() {
     let sealed = container.seal_with(&["10.9.9.9"]);
     assert_eq!((sealed.links_down, sealed.links_removed), (vec!["eth0".to_owned()], vec![]));
     assert_eq!(sealed.addresses_kept, [ip("10.9.9.9"), ip("10.77.0.2"), ip("fd77::2")]);
-    assert!(host.sh("ip link show h0").contains("state DOWN"), "{}", host.sh("ip link show h0"));
+    // The kernel looks at the other end's carrier later, up to a second.
+    let is_down = || host.sh("ip link show h0").contains("state DOWN").then_some(());
+    assert!(wait_for(Duration::from_secs(5), is_down).is_some(), "{}", host.sh("ip link show h0"));
     assert!(container.sh("ip link show eth0").contains("state DOWN"), "{}", container.sh("ip link"));
     assert_eq!(container.sh("ip -o addr show eth0; ip route"), "");
     let error = at_once(|| container.within(|| connect("10.77.0.1:80"))).unwrap_err();
