@@ -140,8 +140,8 @@ fn without_statements_nothing_is_kept_and_without_their_directory_the_job_comple
         "{done}"
     );
     assert!(site.path("jobs/lost/stated.json").exists());
-    // What is not known to be all is stated as such.
-    fs::create_dir(site.path("statements.d")).unwrap();
+    // What is not known to be all is stated as such, where the shim has left facts about the containers.
+    assert!(site.path("statements.d").is_dir());
     let own = format!(
         "engine-path = \"/usr/bin/docker\"\nruntime = \"shim\"\nstatement = {:?}\n",
         site.host().at("statements")
