@@ -56,8 +56,9 @@ pub(crate) fn without_isolation_the_shim_leaves_every_network_as_it_is(docker: &
         findings.claim(report.has_credentials().len() == 4, format!("{network}: the credentials are gone"));
     }
     docker.background("web", &["--runtime=shim", "-p=8080:80"]);
-    let answers =
-        wait_for(Duration::from_secs(30), || docker.host.world.can_connect("198.51.100.2:8080").then_some(()));
+    let answers = wait_for(Duration::from_secs(30), || {
+        docker.host.world.can_connect("198.51.100.2:8080").then_some(())
+    });
     findings.claim(answers.is_some(), "a published port does not answer");
     let exec = docker.docker(&["exec", "-e", CREDENTIALS[1], "web", "sh", "-c", "env; exit 7"]);
     findings.claim(exec.status == Some(7), format!("exec lost its exit status: {exec}"));
