@@ -138,7 +138,7 @@ pub(super) fn write(record: &Record, lines: &BTreeSet<&str>) -> Result<()> {
 }
 
 /// Makes comments of our lines that are none of these, and adds none. Returns whether the file has had these lines and no
-/// others of ours, so that nothing is left to [`write`].
+/// others of ours, so that nothing is left to `write`.
 pub(super) fn retire(record: &Record, lines: &BTreeSet<&str>) -> Result<bool> {
     change(record, lines, Change::Retire)
 }
