@@ -59,8 +59,10 @@ fn in_the_background_with_tostop_nothing_is_drawn_and_the_job_goes_on() {
 
     // What counts meanwhile is the deadline of the job.
     let more = json!({ "StoppingCondition": { "MaxRuntimeInSeconds": 2 } });
-    let text =
-        background(&Asked { name: "long", script: "while echo on; do sleep 0.1; done", more }, "--json");
+    let text = background(
+        &Asked { name: "long", script: "trap 'exit 0' TERM; while echo on; do sleep 0.1; done", more },
+        "--json",
+    );
     assert_eq!(of_job(&text), ["status 3"], "{text:?}");
     assert_eq!(transitions(&site.describe("long")).last().unwrap(), "MaxRuntimeExceeded");
 }
