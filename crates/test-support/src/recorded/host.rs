@@ -16,9 +16,9 @@ use super::recorder::Recorded;
 use crate::shim;
 
 /// Process 1 of the host. bash reaps orphans; the host ends when its standard input is closed. crun 1.8.1
-/// refuses a host with unified control groups beside the old ones.
+/// refuses a host with unified control groups beside the old ones, and makes its own in the directory below, which here ends with the host.
 const INIT: &str = "set -e; mount -t tmpfs -o mode=0755 tmpfs /run
-    umount /sys/fs/cgroup/unified 2>/dev/null || true; rm -rf /run/mount
+    if umount /sys/fs/cgroup/unified 2>/dev/null; then mount -t tmpfs tmpfs /sys/fs/cgroup/unified; fi; rm -rf /run/mount
     ip link set lo up; echo ready; read -r _";
 
 /// A throw-away host whose runtime is the recorder.
