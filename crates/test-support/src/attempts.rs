@@ -34,7 +34,7 @@ pub fn exact(told: &Finished) -> Vec<String> {
     let one = |told: &Value| {
         let text = |member: &str| told[member].as_str().unwrap().to_owned();
         let number = |member: &str| told[member].as_u64().unwrap();
-        (text("protocol"), text("address"), number("port"), number("count"))
+        (text("protocol"), text("ip"), number("port"), number("count"))
     };
     let told: Vec<_> = report["attempts"].as_array().unwrap().iter().map(one).collect();
     let tried = TRIED.map(|(protocol, address, port, count)| (protocol.into(), address.into(), port, count));
