@@ -49,7 +49,7 @@ fn hosts_of_one_training_job_are_peers_by_the_names_of_the_contract_and_those_of
         // One name for all: the other job reaches them.
         let net = Net::new(kind);
         started(&net, kind, "static");
-        let said = net.fetch("other", "algo-1-x");
+        let said = net.fetch_page("other", "algo-1-x");
         findings.claim(said.out == "inside", format!("{kind:?}: not open with one name for all: {said}"));
         drop(net);
 
@@ -62,7 +62,7 @@ fn hosts_of_one_training_job_are_peers_by_the_names_of_the_contract_and_those_of
             ("other", "algo-1-y"),
             ("one", "engine-two"),
         ] {
-            let said = net.fetch(from, to);
+            let said = net.fetch_page(from, to);
             findings.claim(said.out == "inside", format!("{kind:?}: {from} does not reach {to}: {said}"));
         }
         for (from, to) in [("one", "10.77.0.4"), ("other", "10.77.0.2"), ("other", "algo-1-x")] {
@@ -95,7 +95,7 @@ fn a_container_that_rewrites_its_name_names_itself_and_takes_no_other_name() {
     let write = |text: &str| format!("rm -f {FILE}; printf '%s' '{text}' >{FILE}");
     let said = again(&write(r#"{"current_host": "algo-7-x"}"#));
     findings.claim(said.well(), format!("another name of its own: {said}"));
-    let said = net.fetch("two", "algo-7-x");
+    let said = net.fetch_page("two", "algo-7-x");
     findings.claim(said.out == "inside", format!("two does not reach it by its new name: {said}"));
     for (written, words) in [
         (write(r#"{"current_host": "algo-2-x"}"#), "of the job have the same host name, algo-2-x"),

@@ -7,11 +7,12 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use test_support::bench::{Bench, isolated, mount, refused};
-use test_support::command::{Finished, say};
+use test_support::command::{Finished, say, wait_for};
 use test_support::findings::Findings;
 use test_support::host::Kind;
 use test_support::{dns, shim};
@@ -117,6 +118,12 @@ impl Net {
         self.exec(from, &["timeout", "3", "bash", "-c", FETCH, to])
     }
 
+    /// The page, once the server has started.
+    pub(crate) fn fetch_page(&self, from: &str, to: &str) -> Finished {
+        let fetched = wait_for(Duration::from_secs(30), || Some(self.fetch(from, to)).filter(Finished::well));
+        fetched.unwrap_or_else(|| self.fetch(from, to))
+    }
+
     /// Runs `isolatectl` on the host.
     pub(crate) fn isolatectl(&self, args: &[&str]) -> Finished {
         let program = self.bench.host.dir().join("isolatectl");
@@ -169,7 +176,7 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
             let spec = net.spec(name, name, &[(JOB, "train")], "exec httpd -f -h /www");
             net.start(kind.runtime(), PODS, name, &spec).must();
         }
-        let said = net.fetch("other", "10.77.0.2");
+        let said = net.fetch_page("other", "10.77.0.2");
         findings.claim(said.out == "inside", format!("{kind:?}: not open with the bare runtime: {said}"));
 
         // All of these are of a job called train; the last four have the name, or the namespace, of
@@ -188,7 +195,7 @@ fn a_pod_of_another_namespace_is_in_no_job_of_this_one() {
             findings.claim(said.well(), format!("{kind:?}: {name} does not start: {said}"));
         }
         for (from, to) in [("mate", "algo-2"), ("victim", "algo-1"), ("mate", "10.77.0.10")] {
-            let said = net.fetch(from, to);
+            let said = net.fetch_page(from, to);
             findings.claim(said.out == "inside", format!("{kind:?}: {from} does not reach {to}: {said}"));
         }
         for from in ["thief", "forger", "imitator", "host"] {
