@@ -1,7 +1,7 @@
 //! What a signed statement about a job needs (docs/statement.md), as its directory keeps it: digests of data that is removed when the job
 //! ends. `isolatectl statement sign` reads the same members.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,8 @@ pub fn leave(statements: &Path, name: &str, facts: &Value) -> Result<()> {
         let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(facts.to_string().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(&directory)?.sync_all()
+        fs::rename(&new, &path)
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    super::sync(&directory)
 }
